@@ -1,0 +1,71 @@
+"""The few ways in which watcher ends early; each says whose fault it is and carries its exit code.
+
+Rule: an expected error is a `WatcherError`, and the command line turns it into a message and an exit code at one
+boundary. Anything else is a bug: it ends in a traceback in the log and exit code 70.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+EXIT_OK = 0
+EXIT_SOME_FAILED = 1
+EXIT_USAGE = 2
+EXIT_BUG = 70  # EX_SOFTWARE of sysexits.h
+EXIT_BUSY = 75  # EX_TEMPFAIL
+EXIT_CONFIG = 78  # EX_CONFIG
+
+
+class WatcherError(Exception):
+    """Something that a user or a machine did, said in a sentence that tells what to do about it."""
+
+    exit_code: ClassVar[int] = EXIT_SOME_FAILED
+
+
+class UsageError(WatcherError):
+    """The command line asks for something that makes no sense."""
+
+    exit_code = EXIT_USAGE
+
+
+class BusyError(WatcherError):
+    """Another instance holds the state file."""
+
+    exit_code = EXIT_BUSY
+
+
+class StateError(WatcherError):
+    """The state file can't be used: from a newer version, in a folder that can't be written, locked for good."""
+
+    exit_code = EXIT_CONFIG
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with the config: where it stands, what was found there, what to write instead."""
+
+    key: str  # dotted path such as `rendition.web.quality` or `inbox[0].path`; empty for the file as a whole
+    found: str
+    hint: str
+
+    def __str__(self) -> str:
+        """Give the fault as one line."""
+        where = f"{self.key}: " if self.key else ""
+        return f"{where}{self.found}; {self.hint}"
+
+
+class ConfigError(WatcherError):
+    """The config is wrong or can't work here: every fault at once."""
+
+    exit_code = EXIT_CONFIG
+
+    def __init__(self, source: str, faults: list[Fault]) -> None:
+        """Collect `faults`, found in `source` (a file's path, or a description of where the settings came from)."""
+        self.source = source
+        self.faults = faults
+        super().__init__(source, faults)
+
+    def __str__(self) -> str:
+        """Give all faults, a line each, under the place where they were found."""
+        return "\n".join([f"{self.source}:", *(f"  {fault}" for fault in self.faults)])

@@ -1,0 +1,295 @@
+"""The values that travel between the rooms: frozen, slotted, and known to everybody.
+
+Rules:
+- A path inside an inbox or an output tree is `bytes`, relative, separated by `/`: file names need not be UTF-8.
+- A photo is named by its inbox and its path in it. An inbox is named by its resolved absolute path (`bytes`).
+- What comes back from a worker is one of a closed union, `Outcome`; match it exhaustively (`assert_never`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, NamedTuple
+
+Fit = Literal["inside", "cover"]
+Format = Literal["jpeg", "webp", "avif", "png"]
+Metadata = Literal["none", "safe", "all"]
+
+
+class PhotoId(NamedTuple):
+    """A photo's name: which inbox, and where in it."""
+
+    inbox: bytes  # the inbox's resolved absolute path
+    path: bytes  # relative to the inbox
+
+    @property
+    def folder(self) -> bytes:
+        """The photo's folder relative to the inbox; empty for the inbox itself."""
+        return self.path.rpartition(b"/")[0]
+
+    @property
+    def name(self) -> bytes:
+        """The photo's file name."""
+        return self.path.rpartition(b"/")[2]
+
+    @property
+    def absolute(self) -> bytes:
+        """The photo's absolute path."""
+        return self.inbox + b"/" + self.path
+
+
+class Stamp(NamedTuple):
+    """What a file looked like at one moment, as cheap evidence that it has not changed since."""
+
+    size: int  # bytes
+    mtime_ns: int
+    inode: int = 0  # 0: not known (the state file keeps none)
+
+    def same_content(self, other: Stamp | None) -> bool:
+        """Tell whether size and modification time agree; a rename or a copy with `-p` keeps both."""
+        return other is not None and self.size == other.size and self.mtime_ns == other.mtime_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that decides a rendition's bytes, given the photo."""
+
+    width: int | None  # pixels; None: unbounded. At least one of both is given
+    height: int | None
+    fit: Fit
+    format: Format
+    quality: int  # on JPEG's scale, 1 to 100
+    metadata: Metadata
+    fingerprint: str  # 16 hex digits over all of the above and the version of the encoder settings
+
+
+class Origin(StrEnum):
+    """How a photo came to notice."""
+
+    EVENT = "event"  # the kernel announced it
+    FOLDER = "folder"  # found by looking into a folder that was announced
+    SCAN = "scan"  # found by a periodic scan: no event announced it
+    START = "start"  # found by the scan at the start
+    RETRY = "retry"  # its time has come again
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """One rendition to be made: what, how, and where in the output tree."""
+
+    name: str
+    recipe: Recipe
+    output: bytes  # relative to the output folder: `web/2024/a.jpg`
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a worker needs to know to turn one photo into its renditions."""
+
+    number: int  # unique in the life of a daemon
+    photo: PhotoId
+    output_root: bytes  # absolute
+    renderings: tuple[Rendering, ...]  # all that the photo shall have
+    done: Stamp | None = None  # the photo as it was when `current` were made (inode 0)
+    current: frozenset[str] = frozenset()  # renditions that need not be made while the photo looks like `done`
+    expected: Stamp | None = None  # as a scan saw it; if it differs now, the photo is still changing
+    incomplete: Stamp | None = None  # found incomplete when it looked like this: don't decode that again
+    settle_seconds: float = 0.0  # the modification time must be at least this old; 0: its writer is known to be done
+    doubt_seconds: float = (
+        10.0  # the same, for a file that decodes but looks unfinished (no end marker, a tail of zeros)
+    )
+    adopt: bool = False  # nothing is known of the photo: take over outputs that prove to be current
+    max_pixels: int = 200_000_000
+    memory_bytes: int = 0  # how much the decoded picture may take; 0: no limit. More is answered by Heavy
+    attempt: int = 1
+    alone: bool = False  # to run in quarantine, where nobody else can be hurt
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """One rendition that lies on disk, durable."""
+
+    name: str
+    output: bytes  # relative to the output folder
+    width: int
+    height: int
+    size: int  # bytes
+    adopted: bool = False  # it lay there already and proved to be current
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Every rendition that was missing is durable on disk."""
+
+    stamp: Stamp
+    made: tuple[Made, ...]
+    width: int  # of the photo, in pixels, before orientation
+    height: int
+    seconds: float  # in the worker
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """The photo looks as it did when its renditions were made, and none is missing."""
+
+    stamp: Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class Unready:
+    """The photo is not whole yet, or moved while it was read; nothing was published."""
+
+    stamp: Stamp | None
+    reason: str
+    settling: bool = False  # only too young: look again soon, it needs no change to become ready
+
+
+@dataclass(frozen=True, slots=True)
+class Heavy:
+    """The photo needs more memory than the job was granted; nothing was decoded."""
+
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Vanished:
+    """There is no such file any more, or nothing that may be read as a photo."""
+
+    reason: str = ""
+
+
+class Blame(StrEnum):
+    """Why a photo could not be made: this decides whether and how it is tried again."""
+
+    PHOTO = "photo"  # the photo itself: never tried again until it changes
+    PASSING = "passing"  # an I/O error, no memory, too many open files: tried again with backoff
+    DISK_FULL = "disk-full"  # no room at the output: everything pauses
+    CRASH = "crash"  # the worker died under it
+    TIMEOUT = "timeout"  # the worker was killed for taking too long
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """No rendition was published; the reason is a sentence for a person."""
+
+    reason: str
+    blame: Blame
+    stamp: Stamp | None = None
+
+
+Outcome = Done | Unchanged | Unready | Heavy | Vanished | Failed
+
+
+# ---- messages: all that reaches the daemon's loop ----
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An event: a file was created, closed by its writer, or renamed into place."""
+
+    inbox: bytes
+    path: bytes
+    complete: bool  # its writer is done: it was closed after writing, or renamed into place
+
+
+@dataclass(frozen=True, slots=True)
+class FolderSeen:
+    """An event: a folder was created or moved in; what lies in it may never be announced."""
+
+    inbox: bytes
+    folder: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """Files or folders (with all below) that are no longer in the inbox; the inbox itself is reachable."""
+
+    inbox: bytes
+    paths: tuple[bytes, ...] = ()
+    folders: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WatchLost:
+    """Events of an inbox can no longer be trusted; everything must be looked at again."""
+
+    inbox: bytes
+    reason: str
+    healed: bool  # the watch was set up anew (or never broke, as when only the kernel's queue overflowed)
+
+
+@dataclass(frozen=True, slots=True)
+class WatchBack:
+    """Events of an inbox can be trusted again; everything must be looked at once more."""
+
+    inbox: bytes
+
+
+class Entry(NamedTuple):
+    """One photo in a folder, as the scan saw it."""
+
+    name: bytes
+    size: int
+    mtime_ns: int
+    inode: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A part of one folder of an inbox: regular files that are photos by name. Answer each with `Scanner.ack()`."""
+
+    inbox: bytes
+    scan: int  # the number that the request was given
+    folder: bytes
+    entries: tuple[Entry, ...]
+    last: bool  # the folder is complete with this part
+
+
+@dataclass(frozen=True, slots=True)
+class ScanDone:
+    """A scan came to its end."""
+
+    inbox: bytes
+    scan: int
+    origin: Origin
+    folder: bytes  # what was asked for; empty: the whole inbox
+    photos: int
+    folders: int
+    seconds: float
+    complete: bool  # False: the inbox or a part of it could not be read: nothing may be concluded from absence
+    reason: str = ""  # what could not be read
+    root: tuple[int, int] | None = None  # (st_dev, st_ino) of the inbox; None: it is not reachable
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReport:
+    """Something happened in the pool; `Pool.take` knows what it means."""
+
+    number: int  # of the job
+    generation: int  # of the executor
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Somebody asks the daemon to stop; the second time, at once."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """Somebody asks the daemon to read its config again."""
+
+
+Message = Seen | FolderSeen | Gone | WatchLost | WatchBack | Listing | ScanDone | WorkerReport | Stop | Reload
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A job and what became of it; `outcome` None: the job was never run and goes back to the queue without blame."""
+
+    job: Job
+    outcome: Outcome | None
+    log: tuple[tuple[str, str], ...] = ()  # what the worker has to say: event name, text
