@@ -1,0 +1,133 @@
+"""Gather the events of one inbox into bursts, and tell when each photo of a burst may start.
+
+Rules and theory of operation:
+- Time is an argument: seconds on any clock that only goes forward.
+- Each path has two clocks, since it was first and since it was last seen (after syncthing's watchaggregator).
+- A burst ends when nothing was seen for `quiet_seconds`, when its oldest path has waited for `max_wait_seconds`,
+  or when it holds `max_files`. It is then released as one batch.
+- Not released with it are paths that are still moving: not known to be complete, seen less than `quiet_seconds` ago,
+  and not waiting for `max_wait_seconds` yet. They open the next burst and keep their clocks.
+- A path whose writer is done (`complete`) need not wait for the end of its burst: `take` hands it out as soon as
+  somebody is free to work on it. It counts as part of its burst's batch all the same.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class _Path:
+    """One path's two clocks."""
+
+    first: float
+    last: float
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A path that may start, and the burst that it came in."""
+
+    path: bytes
+    burst: int
+    complete: bool  # its writer is known to be done
+
+
+@dataclass(slots=True)
+class Debouncer:
+    """The bursts of one inbox. Holds at most the paths of the burst that is open."""
+
+    quiet_seconds: float
+    max_wait_seconds: float
+    max_files: int
+    burst: int = 1  # the number of the burst that is open
+    _paths: OrderedDict[bytes, _Path] = field(default_factory=OrderedDict)
+    _complete: OrderedDict[bytes, None] = field(default_factory=OrderedDict)  # those that `take` may hand out
+    _taken: int = 0  # from the open burst
+    _first: float = 0.0  # when the open burst began
+    _last: float = 0.0  # when something was last seen
+
+    def __len__(self) -> int:
+        """How many paths wait in the open burst."""
+        return len(self._paths)
+
+    def __contains__(self, path: bytes) -> bool:
+        """Tell whether `path` waits in the open burst."""
+        return path in self._paths
+
+    @property
+    def oldest(self) -> float | None:
+        """When the path that waits longest was first seen."""
+        return min((entry.first for entry in self._paths.values()), default=None)
+
+    def see(self, path: bytes, now: float, *, complete: bool = False) -> None:
+        """Note an event for `path`; `complete` says that its writer closed it or renamed it into place."""
+        if not self._open:
+            self._first = now
+        self._last = now
+        entry = self._paths.get(path)
+        if entry is None:
+            self._paths[path] = _Path(now, now, complete)
+        else:
+            entry.last = now
+            # A file that is created anew or opened again after it was closed is being written once more.
+            entry.complete = complete
+        if complete:
+            self._complete[path] = None
+        else:
+            self._complete.pop(path, None)
+
+    def forget(self, path: bytes) -> None:
+        """Drop `path`: it is gone, or somebody else takes care of it."""
+        if self._paths.pop(path, None) is not None:
+            self._complete.pop(path, None)
+
+    def take(self, limit: int) -> list[Ready]:
+        """Hand out at most `limit` complete paths ahead of their burst's end, the first seen first."""
+        taken: list[Ready] = []
+        while self._complete and len(taken) < limit:
+            path, _ = self._complete.popitem(last=False)
+            del self._paths[path]
+            taken.append(Ready(path, self.burst, complete=True))
+        self._taken += len(taken)
+        return taken
+
+    def due(self, now: float) -> tuple[list[Ready], int] | None:
+        """End the burst if its time has come: the paths that it releases, and its number; None: not yet."""
+        deadline = self.deadline()
+        full = len(self._paths) + self._taken >= self.max_files
+        if deadline is None or not (full or now >= deadline):
+            return None
+        released = [path for path, entry in self._paths.items() if self._may_go(entry, now)]
+        if full and not (released or self._taken) and now < deadline:
+            return None
+        return self._end(released, now)
+
+    def flush(self, now: float) -> tuple[list[Ready], int] | None:
+        """End the burst whatever its clocks say; None: none is open."""
+        return self._end(list(self._paths), now) if self._open else None
+
+    def deadline(self) -> float | None:
+        """When `due` must be asked next; None: no burst is open."""
+        if not self._open:
+            return None
+        return min(self._last + self.quiet_seconds, self._first + self.max_wait_seconds)
+
+    @property
+    def _open(self) -> bool:
+        return bool(self._paths) or self._taken > 0
+
+    def _may_go(self, entry: _Path, now: float) -> bool:
+        return entry.complete or now - entry.last >= self.quiet_seconds or now - entry.first >= self.max_wait_seconds
+
+    def _end(self, released: list[bytes], now: float) -> tuple[list[Ready], int]:
+        burst = self.burst
+        ready = [Ready(path, burst, self._paths.pop(path).complete) for path in released]
+        for path in released:
+            self._complete.pop(path, None)
+        self.burst += 1
+        self._taken = 0
+        self._first = min((entry.first for entry in self._paths.values()), default=now)
+        return ready, burst
