@@ -1,4 +1,4 @@
-"""Decide: what a photo still needs, what its outputs are called, and what follows from an outcome.
+"""Decide what a photo still needs, and what its outputs are called.
 
 Rules:
 - Pure: what is known, what was seen and the settings come in, a decision goes out. Acting is the daemon's.
@@ -9,38 +9,14 @@ Rules:
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple, assert_never
 
-from watcher.model import (
-    Blame,
-    Done,
-    Failed,
-    Format,
-    Heavy,
-    Job,
-    Origin,
-    Outcome,
-    PhotoId,
-    Recipe,
-    Rendering,
-    Stamp,
-    Unchanged,
-    Unready,
-    Vanished,
-)
+from watcher.model import Format, Recipe, Rendering, Stamp
 
 EXTENSIONS: Mapping[Format, bytes] = {"jpeg": b".jpg", "webp": b".webp", "avif": b".avif", "png": b".png"}
-
-GIVE_UP_INCOMPLETE_SECONDS = 600.0  # contract: failed after 10 minutes without a change
-LOOK_AGAIN_SECONDS = 0.5  # after the first Unready; doubles up to the next one
-LOOK_AGAIN_LONGEST = 10.0
-BACKOFF_LONGEST = 3600.0
-_LIVE, _BACKLOG = 0, 1  # lanes of the queue
-TIMEOUT_ATTEMPTS = 2  # in company, then alone: an endless decode is endless again, and costs a worker each time
 
 
 class Phase(IntEnum):
@@ -100,7 +76,7 @@ def needs_work(known: Known | None, seen: Stamp, wanted: Mapping[str, Recipe]) -
 
 
 def stem_of(name: bytes) -> bytes:
-    """What two photos must share for their outputs to be able to meet: the name without extension, case folded."""
+    """Give what two photos must share for their outputs to be able to meet: the name less extension, case folded."""
     stem = name.rpartition(b".")[0] or name
     try:
         return stem.decode().casefold().encode()
@@ -109,7 +85,7 @@ def stem_of(name: bytes) -> bytes:
 
 
 def natural_name(name: bytes, fmt: Format) -> bytes:
-    """The output's file name where nobody else claims it."""
+    """Give the output's file name where nobody else claims it."""
     return name if fmt == "jpeg" else (name.rpartition(b".")[0] or name) + EXTENSIONS[fmt]
 
 
@@ -169,181 +145,3 @@ def renderings(
             kept = output_name(name, rendition, recipe.format, others, folds_case=folds_case)
         result.append(Rendering(rendition, recipe, rendition.encode() + b"/" + folder + slash + kept))
     return tuple(result)
-
-
-# ---- the order of work ----
-
-
-@dataclass(frozen=True, slots=True)
-class Sighting:
-    """A photo that came to notice and is to be looked at."""
-
-    photo: PhotoId
-    origin: Origin
-    seen: float  # wall clock
-    burst: int = 0  # in its inbox; 0: none
-    expected: Stamp | None = None  # as a scan saw it
-    complete: bool = False  # its writer is known to be done
-    alone: bool = False
-
-
-class Queue:
-    """Photos that wait for a worker: live ones ahead of a backlog, and no inbox starves another."""
-
-    def __init__(self) -> None:
-        self._lanes: tuple[dict[bytes, OrderedDict[PhotoId, Sighting]], ...] = ({}, {})
-        self._count = 0
-
-    def __len__(self) -> int:
-        """How many photos wait."""
-        return self._count
-
-    def __contains__(self, photo: PhotoId) -> bool:
-        """Tell whether `photo` waits."""
-        return any(photo in lane.get(photo.inbox, ()) for lane in self._lanes)
-
-    def waiting(self, inbox: bytes) -> int:
-        """How many photos of `inbox` wait."""
-        return sum(len(lane.get(inbox, ())) for lane in self._lanes)
-
-    def oldest(self, inbox: bytes) -> float | None:
-        """When the photo of `inbox` that waits longest was seen."""
-        firsts = [next(iter(lane[inbox].values())).seen for lane in self._lanes if lane.get(inbox)]
-        return min(firsts, default=None)
-
-    def put(self, sighting: Sighting, *, live: bool, front: bool = False) -> None:
-        """Let a photo wait; one that waits already is replaced, and never falls back behind the backlog."""
-        photo = sighting.photo
-        live = self.remove(photo) is _LIVE or live
-        waiting = self._lanes[_LIVE if live else _BACKLOG].setdefault(photo.inbox, OrderedDict())
-        waiting[photo] = sighting
-        if front:
-            waiting.move_to_end(photo, last=False)
-        self._count += 1
-
-    def remove(self, photo: PhotoId) -> int | None:
-        """Take `photo` out; the lane it was in, or None."""
-        for number, lane in enumerate(self._lanes):
-            if lane.get(photo.inbox, {}).pop(photo, None) is not None:
-                self._count -= 1
-                return number
-        return None
-
-    def take(self, allowed: Callable[[bytes], bool]) -> Sighting | None:
-        """Hand out the next photo of an inbox that `allowed` lets work; inboxes take turns."""
-        for lane in self._lanes:
-            for inbox in list(lane):
-                waiting = lane[inbox]
-                if not waiting:
-                    del lane[inbox]
-                elif allowed(inbox):
-                    _, sighting = waiting.popitem(last=False)
-                    del lane[inbox]  # to the end of the line of inboxes
-                    if waiting:
-                        lane[inbox] = waiting
-                    self._count -= 1
-                    return sighting
-        return None
-
-    def drop(self, inbox: bytes) -> None:
-        """Forget all that waits in `inbox`."""
-        for lane in self._lanes:
-            self._count -= len(lane.pop(inbox, ()))
-
-
-# ---- what follows from an outcome ----
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """The photo is done: put its renditions on the books."""
-
-
-@dataclass(frozen=True, slots=True)
-class Forget:
-    """The photo is no longer there: take it off the books."""
-
-
-@dataclass(frozen=True, slots=True)
-class LookAgain:
-    """The photo is not whole: wait, and look at it again after `seconds` or at its next event."""
-
-    seconds: float
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class TryAgain:
-    """A fault that can pass: try again after `seconds`; `counts`: this try counts towards the limit."""
-
-    seconds: float
-    reason: str
-    alone: bool = False
-    counts: bool = True
-    memory_bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """The output has no room: stop work for it for a while, the photo goes back to the head of the line."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class GiveUp:
-    """The photo has failed, and is left alone until it changes or somebody asks for a retry."""
-
-    reason: str
-
-
-Verdict = Record | Forget | LookAgain | TryAgain | Pause | GiveUp
-
-
-def judge(
-    outcome: Outcome, job: Job, *, attempts: int, backoff: float, looks: int, still_seconds: float, jitter: float
-) -> Verdict:
-    """Say what follows from `outcome`.
-
-    `attempts` is how many tries a photo gets, `backoff` the seconds before the second one, `looks` how often it was
-    found incomplete since it last changed, `still_seconds` how long it has been as it is, `jitter` a number in [0, 1).
-    """
-    match outcome:
-        case Done() | Unchanged():
-            return Record()
-        case Vanished():
-            return Forget()
-        case Heavy(memory_bytes):
-            return TryAgain(0.0, "needs more memory than one worker's share", counts=False, memory_bytes=memory_bytes)
-        case Unready(settling=True, reason=reason):
-            return LookAgain(max(LOOK_AGAIN_SECONDS, min(job.settle_seconds, LOOK_AGAIN_LONGEST)), reason)
-        case Unready(reason=reason):
-            if still_seconds >= GIVE_UP_INCOMPLETE_SECONDS:
-                return GiveUp(f"{reason}; unchanged for {GIVE_UP_INCOMPLETE_SECONDS / 60:.0f} minutes")
-            return LookAgain(min(LOOK_AGAIN_SECONDS * 2.0**looks, LOOK_AGAIN_LONGEST), reason)
-        case Failed():
-            return _judge_failed(outcome, job, attempts=attempts, backoff=backoff, jitter=jitter)
-        case _ as unreachable:
-            assert_never(unreachable)
-
-
-def _judge_failed(outcome: Failed, job: Job, *, attempts: int, backoff: float, jitter: float) -> Verdict:
-    wait = min(backoff * 2.0 ** (job.attempt - 1), BACKOFF_LONGEST) * (1 + jitter / 4)
-    match outcome.blame:
-        case Blame.PHOTO:
-            return GiveUp(outcome.reason)
-        case Blame.DISK_FULL:
-            return Pause(outcome.reason)
-        case Blame.PASSING:
-            again = TryAgain(wait, outcome.reason)
-            limit = attempts
-        case Blame.CRASH:
-            # In company nobody knows for sure whose fault it was, so being tried alone is not put off.
-            again = TryAgain(wait if job.alone else 0.0, outcome.reason, alone=True)
-            limit = attempts
-        case Blame.TIMEOUT:
-            again = TryAgain(0.0, outcome.reason, alone=True)
-            limit = min(attempts, TIMEOUT_ATTEMPTS)
-        case _ as unreachable:
-            assert_never(unreachable)
-    return GiveUp(outcome.reason) if job.attempt >= limit else again

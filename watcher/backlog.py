@@ -1,0 +1,95 @@
+"""The order of work: photos that came just now go ahead of a backlog, and no inbox starves another.
+
+Rules:
+- Two lanes, live and backlog. The live one is emptied first.
+- Within a lane inboxes take turns; within an inbox the first come is the first served.
+- A photo waits once: seen again, it keeps its place in the better lane and takes on what was seen last.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from watcher.model import Origin, PhotoId, Stamp
+
+_LIVE, _BACKLOG = 0, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A photo that came to notice and is to be looked at."""
+
+    photo: PhotoId
+    origin: Origin
+    seen: float  # wall clock
+    burst: int = 0  # in its inbox; 0: none
+    expected: Stamp | None = None  # as a scan saw it
+    complete: bool = False  # its writer is known to be done
+    alone: bool = False
+
+
+class Queue:
+    """Photos that wait for a worker: live ones ahead of a backlog, and no inbox starves another."""
+
+    def __init__(self) -> None:
+        self._lanes: tuple[dict[bytes, OrderedDict[PhotoId, Sighting]], ...] = ({}, {})
+        self._count = 0
+
+    def __len__(self) -> int:
+        """How many photos wait."""
+        return self._count
+
+    def __contains__(self, photo: PhotoId) -> bool:
+        """Tell whether `photo` waits."""
+        return any(photo in lane.get(photo.inbox, ()) for lane in self._lanes)
+
+    def waiting(self, inbox: bytes) -> int:
+        """How many photos of `inbox` wait."""
+        return sum(len(lane.get(inbox, ())) for lane in self._lanes)
+
+    def oldest(self, inbox: bytes) -> float | None:
+        """When the photo of `inbox` that waits longest was seen."""
+        firsts = [next(iter(lane[inbox].values())).seen for lane in self._lanes if lane.get(inbox)]
+        return min(firsts, default=None)
+
+    def put(self, sighting: Sighting, *, live: bool, front: bool = False) -> None:
+        """Let a photo wait; one that waits already is replaced, and never falls back behind the backlog."""
+        photo = sighting.photo
+        live = self.remove(photo) is _LIVE or live
+        waiting = self._lanes[_LIVE if live else _BACKLOG].setdefault(photo.inbox, OrderedDict())
+        waiting[photo] = sighting
+        if front:
+            waiting.move_to_end(photo, last=False)
+        self._count += 1
+
+    def remove(self, photo: PhotoId) -> int | None:
+        """Take `photo` out; the lane it was in, or None."""
+        for number, lane in enumerate(self._lanes):
+            waiting = lane.get(photo.inbox)
+            if waiting is not None and waiting.pop(photo, None) is not None:
+                self._count -= 1
+                return number
+        return None
+
+    def take(self, allowed: Callable[[bytes], bool]) -> Sighting | None:
+        """Hand out the next photo of an inbox that `allowed` lets work; inboxes take turns."""
+        for lane in self._lanes:
+            for inbox in list(lane):
+                waiting = lane[inbox]
+                if not waiting:
+                    del lane[inbox]
+                elif allowed(inbox):
+                    _, sighting = waiting.popitem(last=False)
+                    del lane[inbox]  # to the end of the line of inboxes
+                    if waiting:
+                        lane[inbox] = waiting
+                    self._count -= 1
+                    return sighting
+        return None
+
+    def drop(self, inbox: bytes) -> None:
+        """Forget all that waits in `inbox`."""
+        for lane in self._lanes:
+            self._count -= len(lane.pop(inbox, ()))

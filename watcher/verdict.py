@@ -1,0 +1,115 @@
+"""Say what follows from an outcome: the decision is a value, the act is the daemon's.
+
+Rules:
+- A fault of the photo itself is final until the photo changes. A fault that can pass is tried again with backoff.
+- An incomplete photo is no fault: it is looked at again, and given up after ten minutes without a change.
+- Whoever was in a worker when it died is tried alone, where it can hurt nobody and where guilt is certain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from watcher.model import Blame, Done, Failed, Heavy, Job, Outcome, Unchanged, Unready, Vanished
+
+GIVE_UP_INCOMPLETE_SECONDS = 600.0  # contract: failed after 10 minutes without a change
+LOOK_AGAIN_SECONDS = 0.5  # after the first Unready; doubles up to the next one
+LOOK_AGAIN_LONGEST = 10.0
+BACKOFF_LONGEST = 3600.0
+TIMEOUT_ATTEMPTS = 2  # in company, then alone: an endless decode is endless again, and costs a worker each time
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The photo is done: put its renditions on the books."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """The photo is no longer there: take it off the books."""
+
+
+@dataclass(frozen=True, slots=True)
+class LookAgain:
+    """The photo is not whole: wait, and look at it again after `seconds` or at its next event."""
+
+    seconds: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TryAgain:
+    """A fault that can pass: try again after `seconds`; `counts`: this try counts towards the limit."""
+
+    seconds: float
+    reason: str
+    alone: bool = False
+    counts: bool = True
+    memory_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """The output has no room: stop work for it for a while, the photo goes back to the head of the line."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The photo has failed, and is left alone until it changes or somebody asks for a retry."""
+
+    reason: str
+
+
+Verdict = Record | Forget | LookAgain | TryAgain | Pause | GiveUp
+
+
+def judge(
+    outcome: Outcome, job: Job, *, attempts: int, backoff: float, looks: int, still_seconds: float, jitter: float
+) -> Verdict:
+    """Say what follows from `outcome`.
+
+    `attempts` is how many tries a photo gets, `backoff` the seconds before the second one, `looks` how often it was
+    found incomplete since it last changed, `still_seconds` how long it has been as it is, `jitter` a number in [0, 1).
+    """
+    match outcome:
+        case Done() | Unchanged():
+            return Record()
+        case Vanished():
+            return Forget()
+        case Heavy(memory_bytes):
+            return TryAgain(0.0, "needs more memory than one worker's share", counts=False, memory_bytes=memory_bytes)
+        case Unready(settling=True, reason=reason):
+            return LookAgain(max(LOOK_AGAIN_SECONDS, min(job.settle_seconds, LOOK_AGAIN_LONGEST)), reason)
+        case Unready(reason=reason):
+            if still_seconds >= GIVE_UP_INCOMPLETE_SECONDS:
+                return GiveUp(f"{reason}; unchanged for {GIVE_UP_INCOMPLETE_SECONDS / 60:.0f} minutes")
+            return LookAgain(min(LOOK_AGAIN_SECONDS * 2.0**looks, LOOK_AGAIN_LONGEST), reason)
+        case Failed():
+            return _judge_failed(outcome, job, attempts=attempts, backoff=backoff, jitter=jitter)
+        case _ as unreachable:
+            assert_never(unreachable)
+
+
+def _judge_failed(outcome: Failed, job: Job, *, attempts: int, backoff: float, jitter: float) -> Verdict:
+    wait = min(backoff * 2.0 ** (job.attempt - 1), BACKOFF_LONGEST) * (1 + jitter / 4)
+    match outcome.blame:
+        case Blame.PHOTO:
+            return GiveUp(outcome.reason)
+        case Blame.DISK_FULL:
+            return Pause(outcome.reason)
+        case Blame.PASSING:
+            again = TryAgain(wait, outcome.reason)
+            limit = attempts
+        case Blame.CRASH:
+            # In company nobody knows for sure whose fault it was, so being tried alone is not put off.
+            again = TryAgain(wait if job.alone else 0.0, outcome.reason, alone=True)
+            limit = attempts
+        case Blame.TIMEOUT:
+            again = TryAgain(0.0, outcome.reason, alone=True)
+            limit = min(attempts, TIMEOUT_ATTEMPTS)
+        case _ as unreachable:
+            assert_never(unreachable)
+    return GiveUp(outcome.reason) if job.attempt >= limit else again
