@@ -1,0 +1,239 @@
+"""Reading the state file: beside a running daemon, or without one."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
+from urllib.parse import quote
+
+from watcher.model import PhotoId, Stamp
+from watcher.plan import Known, MadeFact, Phase, stem_of
+from watcher.state.schema import BUSY_SECONDS, StateBusyError, refuse_newer, translated
+
+FIELDS = "size, mtime_ns, phase, recipes, made, at, attempts, leased, reason, first_seen, origin"
+_WHOLE_FOLDER = 4  # a listing is compared with its whole folder while that is at most this much larger
+
+
+class Brief(NamedTuple):
+    """The little that a scan compares."""
+
+    size: int
+    mtime_ns: int
+    phase: int
+    recipes: int  # see `State.recipes_of`
+    leased: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many photos of an inbox stand where."""
+
+    waiting: int = 0
+    done: int = 0
+    failed: int = 0
+
+
+class Reader:
+    """The open state file. A context manager; every method may raise StateBusyError or StateCorruptError."""
+
+    def __init__(self, path: str, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._db = connection
+        self._recipes: dict[int, Mapping[str, str]] = {}
+
+    @classmethod
+    def open_to_read(cls, path: str) -> Self | None:
+        """Open beside a daemon, or without one; None: there is no state file yet. Nothing is changed on disk."""
+        if not os.path.exists(path):
+            return None
+        uri = "file:" + quote(path) + "?mode=ro"
+        for query in ("", "&immutable=1"):  # immutable: a folder where no -shm file can be made, so nobody writes
+            connection = sqlite3.connect(uri + query, uri=True, isolation_level=None, timeout=BUSY_SECONDS)
+            try:
+                with translated(path):
+                    (version,) = connection.execute("PRAGMA user_version").fetchone()
+                refuse_newer(version, path)
+                if version == 0:
+                    connection.close()
+                    return None
+            except StateBusyError:
+                connection.close()
+                if query:
+                    raise
+            except BaseException:
+                connection.close()
+                raise
+            else:
+                return cls(path, connection)
+        raise AssertionError  # the second round returns or raises
+
+    def close(self) -> None:
+        """Close the file; whatever was committed is safe."""
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def known(self, photo: PhotoId) -> Known | None:
+        """Tell all that is known of one photo."""
+        with translated(self.path):
+            row = self._db.execute(
+                f"SELECT {FIELDS} FROM photo WHERE folder = (SELECT id FROM folder WHERE inbox = ? AND path = ?)"
+                " AND stem = ? AND name = ?",
+                (self._inbox_id(photo.inbox), photo.folder, stem_of(photo.name), photo.name),
+            ).fetchone()
+            return self._decode(row) if row else None
+
+    def rivals(self, photo: PhotoId) -> dict[bytes, Mapping[str, MadeFact]]:
+        """Give the photos whose outputs could meet this one's (see `plan.output_name`), itself left out."""
+        name = photo.name
+        stem = name.rpartition(b".")[0] or name
+        with translated(self.path):
+            rows = self._db.execute(
+                "SELECT name, made FROM photo WHERE folder = (SELECT id FROM folder WHERE inbox = ? AND path = ?)"
+                " AND name <> ? AND (stem = ? OR (stem = ? AND name = ?))",
+                (self._inbox_id(photo.inbox), photo.folder, name, stem_of(name), stem_of(stem), stem),
+            ).fetchall()
+        return {bytes(other): _decode_made(made) for other, made in rows}
+
+    def briefs(self, inbox: bytes, folder: bytes, names: Sequence[bytes]) -> tuple[dict[bytes, Brief], int]:
+        """Give what is known of `names` in one folder, and how many photos are known there in all."""
+        with translated(self.path):
+            found = self._db.execute(
+                "SELECT id, waiting + done + failed FROM folder WHERE inbox = ? AND path = ?",
+                (self._inbox_id(inbox), folder),
+            ).fetchone()
+            if found is None:
+                return {}, 0
+            number, total = found
+            columns = "name, size, mtime_ns, phase, recipes, leased"
+            if total <= _WHOLE_FOLDER * len(names) + 100:
+                rows = self._db.execute(f"SELECT {columns} FROM photo WHERE folder = ?", (number,)).fetchall()
+            else:
+                one = f"SELECT {columns} FROM photo WHERE folder = ? AND stem = ? AND name = ?"
+                rows = [
+                    row
+                    for name in names
+                    if (row := self._db.execute(one, (number, stem_of(name), name)).fetchone()) is not None
+                ]
+        return {row[0]: Brief._make(row[1:]) for row in rows}, total
+
+    def names(self, inbox: bytes, folder: bytes) -> Iterator[bytes]:
+        """List the photos known in one folder."""
+        with translated(self.path):
+            for (name,) in self._db.execute(
+                "SELECT name FROM photo WHERE folder = (SELECT id FROM folder WHERE inbox = ? AND path = ?)",
+                (self._inbox_id(inbox), folder),
+            ):
+                yield bytes(name)
+
+    def folders(self, inbox: bytes) -> list[bytes]:
+        """List the folders of an inbox in which photos are known."""
+        with translated(self.path):
+            return [
+                bytes(path)
+                for (path,) in self._db.execute(
+                    "SELECT path FROM folder WHERE inbox = ? AND waiting + done + failed > 0", (self._inbox_id(inbox),)
+                )
+            ]
+
+    def recipes_of(self, number: int) -> Mapping[str, str]:
+        """Give the recipes behind `Brief.recipes`: rendition → fingerprint."""
+        if number not in self._recipes:
+            with translated(self.path):
+                (made,) = self._db.execute("SELECT made FROM recipes WHERE id = ?", (number,)).fetchone()
+            self._recipes[number] = json.loads(made)
+        return self._recipes[number]
+
+    def counts(self, inbox: bytes) -> Counts:
+        """Count the photos of an inbox."""
+        with translated(self.path):
+            row = self._db.execute(
+                "SELECT sum(waiting), sum(done), sum(failed) FROM folder WHERE inbox = ?", (self._inbox_id(inbox),)
+            ).fetchone()
+        return Counts(*(number or 0 for number in row))
+
+    def photos(self, inbox: bytes, phase: Phase, limit: int = -1) -> Iterator[tuple[PhotoId, Known]]:
+        """List the photos of an inbox that wait or failed (not meant for those that are done)."""
+        yield from self._list(inbox, f"photo.phase = {int(phase)}", limit)
+
+    def leased(self, inbox: bytes) -> Iterator[tuple[PhotoId, Known]]:
+        """List the photos whose attempt was begun and never answered."""
+        yield from self._list(inbox, "photo.leased = 1", -1)
+
+    def _list(self, inbox: bytes, condition: str, limit: int) -> Iterator[tuple[PhotoId, Known]]:
+        fields = ", ".join("photo." + field for field in FIELDS.split(", "))
+        with translated(self.path):
+            for path, name, *row in self._db.execute(
+                f"SELECT folder.path, photo.name, {fields} FROM photo JOIN folder ON folder.id = photo.folder"
+                f" WHERE {condition} AND folder.inbox = ? LIMIT ?",
+                (self._inbox_id(inbox), limit),
+            ):
+                yield PhotoId(inbox, (path + b"/" if path else b"") + name), self._decode(tuple(row))
+
+    def superseded(self, inbox: bytes, wanted: Iterable[str]) -> dict[str, int]:
+        """Count, for each rendition that is on the books and no longer wanted, the photos that have it."""
+        wanted = set(wanted)
+        counts: dict[str, int] = {}
+        with translated(self.path):
+            for made, photos in self._db.execute(
+                "SELECT made, photos FROM recipes WHERE inbox = ? AND photos > 0", (self._inbox_id(inbox),)
+            ):
+                for name in json.loads(made):
+                    if name not in wanted:
+                        counts[name] = counts.get(name, 0) + photos
+        return counts
+
+    def inboxes(self) -> list[bytes]:
+        """List every inbox that the file has ever known."""
+        with translated(self.path):
+            return [bytes(path) for (path,) in self._db.execute("SELECT path FROM inbox ORDER BY id")]
+
+    def report(self, inbox: bytes) -> dict[str, object]:
+        """Give what the daemon last reported of an inbox."""
+        with translated(self.path):
+            row = self._db.execute("SELECT report FROM inbox WHERE path = ?", (inbox,)).fetchone()
+        return dict(json.loads(row[0])) if row else {}
+
+    def identity(self, inbox: bytes) -> tuple[int, int] | None:
+        """Give the identity (st_dev, st_ino) that the inbox had when it was last scanned whole."""
+        with translated(self.path):
+            row = self._db.execute("SELECT dev, ino FROM inbox WHERE path = ?", (inbox,)).fetchone()
+        return (row[0], row[1]) if row and row[0] is not None else None
+
+    def meta(self, key: str) -> object:
+        """Give a single value that is kept for the file as a whole; None: there is none."""
+        with translated(self.path):
+            row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return row[0] if row else None
+
+    def _inbox_id(self, inbox: bytes) -> int:
+        """Give the inbox's number; -1, which matches nothing: it is not known."""
+        row = self._db.execute("SELECT id FROM inbox WHERE path = ?", (inbox,)).fetchone()
+        return int(row[0]) if row else -1
+
+    def _decode(self, row: tuple[Any, ...]) -> Known:
+        size, mtime_ns, phase, recipes, made, at, attempts, leased, reason, first_seen, origin = row
+        return Known(
+            stamp=Stamp(size, mtime_ns),
+            phase=Phase(phase),
+            recipes=self.recipes_of(recipes),
+            made=_decode_made(made),
+            at=at,
+            attempts=attempts,
+            reason=reason,
+            leased=bool(leased),
+            first_seen=first_seen,
+            origin=origin,
+        )
+
+
+def _decode_made(text: str) -> dict[str, MadeFact]:
+    return {name: MadeFact(*fact[:3], *map(os.fsencode, fact[3:])) for name, fact in json.loads(text).items()}

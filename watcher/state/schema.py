@@ -1,0 +1,131 @@
+"""The state file's schema, its migrations, and what can be wrong with the file as a whole."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from watcher.errors import StateError
+
+BUSY_SECONDS = 5.0  # how long another program may hold the file before we say so
+
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE inbox (
+    id INTEGER PRIMARY KEY,
+    path BLOB NOT NULL UNIQUE,
+    dev INTEGER, ino INTEGER,          -- the folder's identity when it was last scanned
+    report TEXT NOT NULL DEFAULT '{}'  -- what only a running daemon knows, for `status`
+);
+CREATE TABLE recipes (
+    id INTEGER PRIMARY KEY,
+    inbox INTEGER NOT NULL REFERENCES inbox (id) ON DELETE CASCADE,
+    made TEXT NOT NULL,                -- rendition -> fingerprint
+    photos INTEGER NOT NULL DEFAULT 0, -- kept by triggers
+    UNIQUE (inbox, made)
+);
+CREATE TABLE folder (
+    id INTEGER PRIMARY KEY,
+    inbox INTEGER NOT NULL REFERENCES inbox (id) ON DELETE CASCADE,
+    path BLOB NOT NULL,
+    waiting INTEGER NOT NULL DEFAULT 0, done INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (inbox, path)
+);
+CREATE TABLE photo (
+    folder INTEGER NOT NULL REFERENCES folder (id) ON DELETE CASCADE,
+    stem BLOB NOT NULL, name BLOB NOT NULL,
+    size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+    phase INTEGER NOT NULL,            -- plan.Phase
+    recipes INTEGER NOT NULL REFERENCES recipes (id),
+    made TEXT NOT NULL,                -- rendition -> [width, height, bytes, name if not the natural one]
+    at REAL NOT NULL, attempts INTEGER NOT NULL, leased INTEGER NOT NULL, reason TEXT NOT NULL,
+    first_seen REAL NOT NULL, origin TEXT NOT NULL,
+    PRIMARY KEY (folder, stem, name)
+) WITHOUT ROWID;
+CREATE INDEX photo_open ON photo (phase, folder) WHERE phase <> 1;
+CREATE INDEX photo_leased ON photo (folder) WHERE leased = 1;
+CREATE TRIGGER photo_insert AFTER INSERT ON photo BEGIN
+    UPDATE folder SET waiting = waiting + (NEW.phase = 0), done = done + (NEW.phase = 1),
+        failed = failed + (NEW.phase = 2) WHERE id = NEW.folder;
+    UPDATE recipes SET photos = photos + 1 WHERE id = NEW.recipes;
+END;
+CREATE TRIGGER photo_delete AFTER DELETE ON photo BEGIN
+    UPDATE folder SET waiting = waiting - (OLD.phase = 0), done = done - (OLD.phase = 1),
+        failed = failed - (OLD.phase = 2) WHERE id = OLD.folder;
+    UPDATE recipes SET photos = photos - 1 WHERE id = OLD.recipes;
+END;
+CREATE TRIGGER photo_phase AFTER UPDATE OF phase ON photo WHEN NEW.phase <> OLD.phase BEGIN
+    UPDATE folder SET
+        waiting = waiting + (NEW.phase = 0) - (OLD.phase = 0), done = done + (NEW.phase = 1) - (OLD.phase = 1),
+        failed = failed + (NEW.phase = 2) - (OLD.phase = 2) WHERE id = NEW.folder;
+END;
+CREATE TRIGGER photo_recipes AFTER UPDATE OF recipes ON photo WHEN NEW.recipes <> OLD.recipes BEGIN
+    UPDATE recipes SET photos = photos - 1 WHERE id = OLD.recipes;
+    UPDATE recipes SET photos = photos + 1 WHERE id = NEW.recipes;
+END;
+"""
+MIGRATIONS: tuple[str, ...] = (_SCHEMA,)
+
+
+class StateBusyError(StateError):
+    """The state file can't be written just now (locked, no room, I/O error): keep what you have and try later."""
+
+
+class StateCorruptError(StateError):
+    """SQLite says that the file is no database or a damaged one."""
+
+
+@contextmanager
+def translated(path: str) -> Iterator[None]:
+    """Turn what SQLite raises into what the daemon can act on."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise StateBusyError(f"the state file {path} can't be used just now: {error}") from error
+    except sqlite3.DatabaseError as error:
+        raise StateCorruptError(f"the state file {path} is damaged: {error}") from error
+
+
+def check_sound(connection: sqlite3.Connection, path: str) -> None:
+    """Raise StateCorruptError where SQLite finds the file damaged."""
+    fault = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if fault != "ok":
+        raise StateCorruptError(f"the state file {path} is damaged: {fault}")
+
+
+def refuse_newer(version: int, path: str) -> None:
+    """Raise StateError where the file was written by a newer version of this program."""
+    if version > len(MIGRATIONS):
+        raise StateError(
+            f"the state file {path} was written by a newer version of watcher (its schema is {version}, this version "
+            f"knows up to {len(MIGRATIONS)}); upgrade watcher, or name another state file with --state"
+        )
+
+
+def migrate(connection: sqlite3.Connection, path: str) -> None:
+    """Bring the schema up to date, a copy of the older file (`PATH.vN`) kept first."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    refuse_newer(version, path)
+    if 0 < version < len(MIGRATIONS):
+        with sqlite3.connect(f"{path}.v{version}") as copy:
+            connection.backup(copy)
+        copy.close()
+    for number, script in enumerate(MIGRATIONS[version:], version + 1):
+        # executescript commits first, so the script itself carries the transaction
+        connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
+
+
+def put_aside(path: str) -> str:
+    """Rename a damaged file, and what belongs to it, out of the way; the new name."""
+    stem = f"{path}.damaged-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
+    target, number = stem, 1
+    while os.path.exists(target):
+        number += 1
+        target = f"{stem}.{number}"
+    for suffix in ("-wal", "-shm", ""):
+        if os.path.exists(path + suffix):
+            os.rename(path + suffix, target + suffix)
+    return target

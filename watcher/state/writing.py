@@ -1,0 +1,172 @@
+"""Writing the state file: one thread of one process, a transaction a time."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Self
+
+from watcher.errors import StateError
+from watcher.model import PhotoId
+from watcher.plan import Known, stem_of
+from watcher.state.reading import FIELDS, Reader
+from watcher.state.schema import BUSY_SECONDS, StateCorruptError, check_sound, migrate, put_aside, translated
+
+_UPSERT = f"""INSERT INTO photo (folder, stem, name, {FIELDS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns, phase = excluded.phase,
+    recipes = excluded.recipes, made = excluded.made, at = excluded.at, attempts = excluded.attempts,
+    leased = excluded.leased, reason = excluded.reason"""
+
+
+class State(Reader):
+    """The state file, open for writing."""
+
+    def __init__(self, path: str, connection: sqlite3.Connection) -> None:
+        super().__init__(path, connection)
+        self.set_aside: str | None = None  # where a damaged predecessor lies
+        self._inbox_ids: dict[bytes, int] = {}
+        self._recipes_ids: dict[tuple[int, str], int] = {}
+        self._durable = False
+
+    @classmethod
+    def open(cls, path: str) -> Self:
+        """Open for writing, made or migrated where needed; a damaged file is set aside and a new one begun."""
+        set_aside = None
+        try:
+            state = cls._open(path)
+        except StateCorruptError:
+            set_aside = put_aside(path)
+            state = cls._open(path)
+        state.set_aside = set_aside
+        return state
+
+    @classmethod
+    def _open(cls, path: str) -> Self:
+        try:
+            os.makedirs(os.path.dirname(path) or ".", mode=0o700, exist_ok=True)
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise StateError(
+                f"the state file {path} can't be opened for writing: {error.strerror}; "
+                "make its folder writable, or name another place with --state"
+            ) from error
+        connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
+        try:
+            with translated(path):
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = NORMAL")
+                connection.execute("PRAGMA foreign_keys = ON")
+                migrate(connection, path)
+                check_sound(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+        return cls(path, connection)
+
+    @contextmanager
+    def _transaction(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
+        with translated(self.path):
+            if durable != self._durable:
+                self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                self._durable = durable
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                self._inbox_ids.clear()
+                self._recipes_ids.clear()
+                raise
+
+    def write(self, rows: Iterable[tuple[PhotoId, Known | None]], *, durable: bool = False) -> None:
+        """Put photos on the books, or take them off (None), in one transaction."""
+        with self._transaction(durable=durable) as db:
+            folders: dict[tuple[bytes, bytes], int] = {}
+            for photo, known in rows:
+                key = (photo.inbox, photo.folder)
+                if key not in folders:
+                    folders[key] = self._folder_id(photo.inbox, photo.folder)
+                name = photo.name
+                if known is None:
+                    db.execute(
+                        "DELETE FROM photo WHERE folder = ? AND stem = ? AND name = ?",
+                        (folders[key], stem_of(name), name),
+                    )
+                else:
+                    db.execute(_UPSERT, (folders[key], stem_of(name), name, *self._encode(photo.inbox, known)))
+
+    def forget_folder(self, inbox: bytes, folder: bytes) -> None:
+        """Take a folder and all below it off the books; empty: the whole inbox."""
+        with self._transaction() as db:
+            below = (self._inbox_id(inbox), folder, folder + b"/", folder + b"0")  # "0" follows "/"
+            condition = "inbox = ? AND (path = ? OR (path >= ? AND path < ?))" if folder else "inbox = ?"
+            arguments = below if folder else below[:1]
+            db.execute(f"DELETE FROM photo WHERE folder IN (SELECT id FROM folder WHERE {condition})", arguments)
+            db.execute(f"DELETE FROM folder WHERE {condition}", arguments)
+
+    def set_report(self, reports: Mapping[bytes, Mapping[str, object]]) -> None:
+        """Say for each inbox what only the daemon knows, for `status`."""
+        with self._transaction() as db:
+            for inbox, report in reports.items():
+                self._inbox_id(inbox)
+                db.execute("UPDATE inbox SET report = ? WHERE path = ?", (json.dumps(report), inbox))
+
+    def set_identity(self, inbox: bytes, root: tuple[int, int]) -> None:
+        """Remember an inbox's identity (st_dev, st_ino)."""
+        with self._transaction() as db:
+            self._inbox_id(inbox)
+            db.execute("UPDATE inbox SET dev = ?, ino = ? WHERE path = ?", (*root, inbox))
+
+    def set_meta(self, values: Mapping[str, object]) -> None:
+        """Keep single values for the file as a whole."""
+        with self._transaction() as db:
+            db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(values.items()))
+
+    def _inbox_id(self, inbox: bytes) -> int:
+        number = self._inbox_ids.get(inbox) or super()._inbox_id(inbox)
+        if number < 0 and self._db.in_transaction:
+            (number,) = self._db.execute("INSERT INTO inbox (path) VALUES (?) RETURNING id", (inbox,)).fetchone()
+        if number > 0:
+            self._inbox_ids[inbox] = number
+        return number
+
+    def _folder_id(self, inbox: bytes, folder: bytes) -> int:
+        key = (self._inbox_id(inbox), folder)
+        row = self._db.execute("SELECT id FROM folder WHERE inbox = ? AND path = ?", key).fetchone()
+        if row is None:
+            row = self._db.execute("INSERT INTO folder (inbox, path) VALUES (?, ?) RETURNING id", key).fetchone()
+        return int(row[0])
+
+    def _recipes_id(self, inbox: bytes, recipes: Mapping[str, str]) -> int:
+        key = (self._inbox_id(inbox), json.dumps(recipes, sort_keys=True))
+        number = self._recipes_ids.get(key)
+        if number is None:
+            row = self._db.execute("SELECT id FROM recipes WHERE inbox = ? AND made = ?", key).fetchone()
+            if row is None:
+                row = self._db.execute("INSERT INTO recipes (inbox, made) VALUES (?, ?) RETURNING id", key).fetchone()
+            number = self._recipes_ids[key] = int(row[0])
+        return number
+
+    def _encode(self, inbox: bytes, known: Known) -> tuple[object, ...]:
+        made = {
+            name: [*fact[:3], *([os.fsdecode(fact.name)] if fact.name is not None else [])]
+            for name, fact in known.made.items()
+        }
+        return (
+            known.stamp.size,
+            known.stamp.mtime_ns,
+            int(known.phase),
+            self._recipes_id(inbox, known.recipes),
+            json.dumps(made, separators=(",", ":")),
+            known.at,
+            known.attempts,
+            int(known.leased),
+            known.reason,
+            known.first_seen,
+            known.origin,
+        )
