@@ -1,0 +1,219 @@
+"""Which files are photos: by name, by folder, by pattern, and never an error."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from watcher.select import Selection, shown
+
+JPEGS = ("*.jpg", "*.jpeg")
+PLAIN = Selection(JPEGS, (), recursive=True)
+EVERYTHING = Selection(("*",), (), recursive=True)
+
+PARTS = st.sampled_from(
+    [
+        b"a",
+        b"B.JPG",
+        b"x.jpg",
+        b"drafts",
+        b"keep",
+        b"@eaDir",
+        b".hid",
+        b"\xff\xfe.jpg",
+        b"n\nl.jpg",
+        b"c.download",
+        b"d.part",
+    ]
+)
+PATHS = st.lists(PARTS, min_size=1, max_size=4).map(b"/".join)
+NAMES = st.binary(min_size=1, max_size=40).map(lambda raw: raw.replace(b"\0", b"x"))
+PATTERNS = st.lists(
+    st.sampled_from(
+        ["drafts/", "!drafts/keep", "*.raw.jpg", "/a/*", "!/a/x.jpg", "keep/**/x.jpg", "# note", "**/B.JPG", "*", "!*/"]
+    ),
+    max_size=4,
+)
+
+
+@pytest.mark.parametrize(
+    "name", [b"a.jpg", b"A.JPG", b"b.JpEg", b"\xff.jpg", b"two\nlines.jpg", b"x" * 251 + b".jpg", b"a.tmp.jpg"]
+)
+def test_a_name_that_ends_like_an_include_glob_is_a_photo_in_either_case(name: bytes) -> None:
+    assert PLAIN.takes(name)
+    assert PLAIN.takes(b"2024/may/" + name)
+    assert PLAIN.verdict(name).photo
+
+
+@pytest.mark.parametrize("name", [b"a.png", b"jpg", b"a.jpg.txt", b"a.jpg\n", b""])
+def test_another_name_is_not_and_the_reason_lists_the_globs(name: bytes) -> None:
+    assert not PLAIN.takes(name)
+    assert PLAIN.verdict(name) == (False, "its name does not match include (*.jpg, *.jpeg)")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        b".hidden.jpg",
+        b"._a.jpg",
+        b".a.jpg.Xy12zQ",
+        b".syncthing.a.jpg.tmp",
+        b"~syncthing~a.jpg.tmp",
+        b".in.a.jpg.",
+        b".~a.jpg",
+        b".a.jpg.~1f2e3d",
+        b"~$a.jpg",
+        b".goutputstream-ABC123",
+        b"a.jpg.crdownload",
+        b"a.jpg.part",
+        b"a.jpg.download",
+        b"a.jpg.filepart",
+        b"a.jpg.tmp",
+        b"a.jpg.!Sync",
+        b"Thumbs.db",
+        b"thumbs.DB",
+        b"@eaDir/a.jpg",
+        b"sub/@eaDir/a.jpg/SYNOFILE_THUMB_M.jpg",
+        b"#recycle/a.jpg",
+        b".stfolder/a.jpg",
+        b".stversions/a.jpg",
+        b".Trash-1000/files/a.jpg",
+        b"__MACOSX/a.jpg",
+        b".dropbox.cache/a.jpg",
+        b"a.jpg.download/a.jpg",
+    ],
+)
+def test_junk_is_never_a_photo_even_where_everything_is_included(path: bytes) -> None:
+    assert not EVERYTHING.takes(path)
+    assert EVERYTHING.verdict(path).reason.startswith("junk: ")
+
+
+def test_a_folder_that_is_named_like_an_unfinished_file_is_entered() -> None:
+    assert PLAIN.takes(b"holiday.part/a.jpg")
+
+
+@pytest.mark.parametrize(
+    ("glob", "yes", "no"),
+    [
+        ("IMG_????.jpg", b"img_0001.JPG", b"img_001.jpg"),
+        ("[ab]*.jpg", b"Bear.jpg", b"cat.jpg"),
+        ("*.\u00e4\u00f6", "x.\u00c4\u00d6".encode(), b"x.ao"),
+        ("exact.jpg", b"EXACT.jpg", b"inexact.jpg"),
+    ],
+)
+def test_any_glob_works_in_include(glob: str, yes: bytes, no: bytes) -> None:
+    selection = Selection((glob,), (), recursive=True)
+    assert selection.takes(yes)
+    assert not selection.takes(no)
+
+
+def test_without_recursive_only_the_inbox_itself_counts() -> None:
+    flat = Selection(JPEGS, (), recursive=False)
+    assert flat.takes(b"a.jpg")
+    assert flat.enters(b"")
+    assert not flat.enters(b"sub")
+    assert not flat.takes(b"sub/a.jpg")
+    assert flat.verdict(b"sub/a.jpg") == (False, "in a sub-folder, and recursive is off")
+
+
+def test_an_excluded_folder_is_pruned_and_named() -> None:
+    selection = Selection(JPEGS, ("*.raw.jpg", "drafts/"), recursive=True)
+    assert not selection.enters(b"2024/drafts")
+    assert not selection.enters(b"2024/drafts/deep")
+    assert selection.verdict(b"2024/drafts/deep/a.jpg") == (False, "excluded by the pattern `drafts/`")
+    assert selection.verdict(b"x/a.raw.jpg").reason == "excluded by the pattern `*.raw.jpg`"
+    assert selection.takes(b"drafts") is False  # no photo by name
+    assert selection.takes(b"2024/a.jpg")
+
+
+def test_a_newline_in_a_name_hides_nothing_from_a_pattern() -> None:
+    selection = Selection(JPEGS, ("c.jpg", "drafts/"), recursive=True)
+    assert not selection.takes(b"a\nb/c.jpg")
+    assert not selection.takes(b"drafts/a\nb.jpg")
+    assert selection.takes(b"a\nb/d.jpg")
+
+
+@pytest.mark.parametrize("pattern", ["!", "\\"])
+def test_what_is_no_pattern_is_refused_by_name(pattern: str) -> None:
+    with pytest.raises(ValueError, match="is not a gitignore pattern"):
+        Selection(JPEGS, ("fine/", pattern), recursive=True)
+
+
+def test_pathspec_is_not_imported_where_nothing_is_excluded() -> None:
+    code = (
+        "import sys; from watcher.select import Selection\n"
+        "Selection(['*.jpg'], [], True).takes(b'a.jpg'); sys.exit('pathspec' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[2]).returncode == 0
+
+
+def ancestors(path: bytes) -> list[bytes]:
+    parts = path.split(b"/")[:-1]
+    return [b"/".join(parts[: n + 1]) for n in range(len(parts))]
+
+
+@given(PATHS, PATTERNS, st.booleans())
+def test_pruning_and_the_fast_path_agree_with_the_verdict(path: bytes, exclude: list[str], recursive: bool) -> None:
+    selection = Selection(JPEGS, exclude, recursive=recursive)
+    folder, _, name = path.rpartition(b"/")
+    entered = all(selection.enters(parent) for parent in ancestors(path))
+    verdict = selection.verdict(path)
+    assert selection.takes(path) == verdict.photo
+    assert (entered and selection.takes_in(folder)(name)) == verdict.photo
+    assert entered == selection.enters(folder)
+
+
+@given(NAMES, PATTERNS)
+def test_no_name_raises(name: bytes, exclude: list[str]) -> None:
+    for include in (JPEGS, ("*",), ("[!a]?*.\u00e4",)):
+        selection = Selection(include, exclude, recursive=True)
+        assert selection.takes(name) == selection.verdict(name).photo
+        selection.enters(name)
+        assert shown(name).isprintable()
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is the judge here")
+def test_excludes_mean_what_they_mean_to_git(tmp_path: Path) -> None:
+    patterns = [
+        "drafts/",
+        "!drafts/keep.jpg",
+        "*.raw.jpg",
+        "!best.raw.jpg",
+        "/top/*",
+        "!/top/yes/",
+        "a/**/z.jpg",
+        "only",
+    ]
+    paths = [
+        "drafts/keep.jpg",
+        "x/drafts/y/a.jpg",
+        "best.raw.jpg",
+        "x/bad.raw.jpg",
+        "top/no/a.jpg",
+        "top/yes/a.jpg",
+        "top/a.jpg",
+        "x/top/a.jpg",
+        "a/z.jpg",
+        "a/b/c/z.jpg",
+        "b/a/z.jpg",
+        "only/a.jpg",
+        "drafts.jpg",
+    ]
+    (tmp_path / ".gitignore").write_text("\n".join(patterns) + "\n")
+    environment = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    subprocess.run(["git", "init", "-q", tmp_path], check=True, env=environment)
+    for path in paths:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    answer = subprocess.run(
+        ["git", "check-ignore", *paths], cwd=tmp_path, check=False, capture_output=True, text=True, env=environment
+    )
+    selection = Selection(JPEGS, patterns, recursive=True)
+    assert [p for p in paths if not selection.takes(os.fsencode(p))] == answer.stdout.split()
