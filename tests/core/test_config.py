@@ -1,0 +1,472 @@
+"""The config: what is accepted, what it becomes, and what is said about everything else."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from watcher import config
+from watcher.config import DEFAULTS, Config, for_pair, overlaps, parse, starter
+from watcher.errors import EXIT_CONFIG, ConfigError, Fault
+
+EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
+INBOX = '[[inbox]]\npath = "/in"\noutput = "/out"\n'
+REQUIRED = {"inbox.path", "inbox.output"}
+
+
+def read(text: str, *, require_inbox: bool = True) -> Config:
+    data = tomllib.loads(text)
+    return parse(data, source="test.toml", base="/etc/w", home="/home/me", require_inbox=require_inbox)
+
+
+def faults(text: str) -> dict[str, Fault]:
+    with pytest.raises(ConfigError) as caught:
+        read(text)
+    assert caught.value.source == "test.toml"
+    assert caught.value.exit_code == EXIT_CONFIG
+    return {fault.key: fault for fault in caught.value.faults}
+
+
+def said(text: str, key: str) -> str:
+    found = faults(text)
+    assert list(found) == [key]
+    return str(found[key])
+
+
+# ---- what is accepted ----
+
+
+def test_an_inbox_alone_gets_every_default() -> None:
+    result = read(INBOX)
+    assert (result.state, result.workers, result.max_megapixels, result.memory_mb) == (None, 0, 200, 0)
+    assert (result.batch.quiet_seconds, result.batch.max_wait_seconds, result.batch.max_files) == (0.5, 5.0, 128)
+    assert (result.retry.attempts, result.retry.backoff_seconds, result.retry.timeout_seconds) == (3, 5.0, 120.0)
+    assert (result.log.format, result.log.level) == ("auto", "info")
+    assert (result.executor.kind, result.executor.address, result.executor.fallback) == ("processes", None, "none")
+    assert result.web.listen is None
+    assert result.metrics.listen is None
+    (inbox,) = result.inboxes
+    assert (inbox.path, inbox.output, inbox.renditions) == ("/in", "/out", ("web",))
+    assert (inbox.recursive, inbox.include, inbox.exclude) == (True, ("*.jpg", "*.jpeg"), ())
+    assert (inbox.watch, inbox.poll_seconds, inbox.rescan_seconds) == ("auto", 10.0, 300.0)
+    assert (inbox.after, inbox.originals) == ("keep", None)
+
+
+def test_without_a_rendition_there_is_one_called_web() -> None:
+    for text in (INBOX, f"{INBOX}[rendition]\n"):
+        recipes = read(text).recipes
+        assert list(recipes) == ["web"]
+        web = recipes["web"]
+        assert (web.width, web.height, web.fit) == (2048, 2048, "inside")
+        assert (web.format, web.quality, web.metadata) == ("jpeg", 85, "safe")
+
+
+def test_a_rendition_needs_only_one_side_and_has_defaults_for_the_rest() -> None:
+    recipes = read(f"{INBOX}[rendition.wide]\nwidth = 100\n[rendition.high]\nheight = 7\nfit = 'cover'").recipes
+    assert list(recipes) == ["wide", "high"]
+    assert (recipes["wide"].width, recipes["wide"].height, recipes["wide"].fit) == (100, None, "inside")
+    assert (recipes["high"].width, recipes["high"].height, recipes["high"].fit) == (None, 7, "cover")
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("~/a", "/home/me/a"),
+        ("~", "/home/me"),
+        ("~//a/", "/home/me/a"),
+        ("a/./b/../c", "/etc/w/a/c"),
+        ("./~x", "/etc/w/~x"),
+        ("//srv//a", "/srv/a"),
+        ("/Ünï/日本", "/Ünï/日本"),
+    ],
+)
+def test_paths_become_absolute_by_home_and_the_config_s_folder(written: str, meant: str) -> None:
+    result = read(f"state = '{written}'\n[[inbox]]\npath = '{written}'\noutput = '/out'\noriginals = '/o/{written}'")
+    assert result.inboxes[0].path == meant
+    assert result.state == meant
+    assert read(f"[[inbox]]\npath = '/p'\noutput = '{written}'").inboxes[0].output == meant
+
+
+def test_an_inbox_may_choose_its_renditions() -> None:
+    text = "[rendition.a]\nwidth = 1\n[rendition.b]\nwidth = 2\n"
+    assert read(text + INBOX).inboxes[0].renditions == ("a", "b")
+    assert read(text + INBOX + "renditions = ['b']").inboxes[0].renditions == ("b",)
+
+
+def test_a_whole_number_will_do_for_a_fraction() -> None:
+    value = read(f"batch.quiet_seconds = 2\n{INBOX}").batch.quiet_seconds
+    assert value == 2.0
+    assert isinstance(value, float)
+
+
+def test_a_config_cannot_be_changed_and_can_be_compared_and_sent() -> None:
+    result = read(INBOX)
+    with pytest.raises(ValidationError):
+        result.workers = 3  # that it is refused is the point
+    assert result == read(INBOX)
+    assert result != read(f"workers = 1\n{INBOX}")
+    assert pickle.loads(pickle.dumps(result)) == result  # noqa: S301 — made one line above
+
+
+def test_an_inbox_is_asked_for_only_where_one_is_needed() -> None:
+    assert read("", require_inbox=False).inboxes == ()
+    assert "[[inbox]]" in said("", "inbox")
+    assert "[[inbox]]" in said("inbox = []", "inbox")
+
+
+# ---- fingerprints ----
+
+
+def test_each_part_of_a_recipe_changes_its_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fingerprint(lines: str) -> str:
+        return read(f"{INBOX}[rendition.a]\nwidth = 10\n{lines}").recipes["a"].fingerprint
+
+    changes = ["", "height = 10", "fit = 'cover'", "format = 'webp'", "quality = 84", "metadata = 'all'"]
+    prints = [fingerprint(lines) for lines in changes]
+    assert len(set(prints)) == len(changes)
+    assert all(re.fullmatch("[0-9a-f]{16}", text) for text in prints)
+    assert fingerprint("fit = 'inside'\nquality = 85") == prints[0]
+    monkeypatch.setattr(config, "RECIPE_VERSION", config.RECIPE_VERSION + 1)
+    assert fingerprint("") not in prints
+
+
+def test_the_fingerprint_of_the_default_recipe_is_what_state_files_hold() -> None:
+    # Should this fail, every rendition of every user is made again: then raise RECIPE_VERSION and say so.
+    assert read(INBOX).recipes["web"].fingerprint == "78633b2b14d7a49d"
+
+
+def test_a_rendition_s_name_is_no_part_of_its_fingerprint() -> None:
+    recipes = read(f"{INBOX}[rendition.a]\nwidth = 1\n[rendition.b]\nwidth = 1").recipes
+    assert recipes["a"] == recipes["b"]
+
+
+# ---- faults ----
+
+
+def test_every_fault_is_told_at_once_with_key_found_and_hint() -> None:
+    found = faults(
+        """
+        wrokers = 2
+        [batch]
+        max_files = 0
+        [rendition.web]
+        qualty = 80
+        quality = 150
+        [[inbox]]
+        path = "/a"
+        output = "/a/b"
+        renditions = ["wbe"]
+        [[inbox]]
+        path = "/a/c"
+        include = []
+        """
+    )
+    assert found == {
+        fault.key: fault
+        for fault in [
+            Fault("wrokers", "unknown key `wrokers`", "did you mean `workers`?"),
+            Fault("batch.max_files", "found 0", "write a whole number from 1 to 100000"),
+            Fault("rendition.web.qualty", "unknown key `qualty`", "did you mean `quality`?"),
+            Fault("rendition.web.quality", "found 150", "write a whole number from 1 to 100"),
+            Fault("rendition.web", "found neither `width` nor `height`", "write at least one of both, in pixels"),
+            Fault("inbox[0].renditions[0]", "unknown rendition `wbe`", "did you mean `web`?"),
+            Fault("inbox[0].output", 'found a folder inside the inbox "/a"', "write a folder outside of every inbox"),
+            Fault("inbox[1].path", 'found a folder inside the inbox "/a"', "write each inbox once, none in another"),
+            Fault(
+                "inbox[1].output",
+                "found nothing",
+                "write the folder for the resized copies, such as ~/Pictures/Resized, in quotes",
+            ),
+            Fault(
+                "inbox[1].include",
+                "found an empty list",
+                'write a list of patterns for file names such as ["*.jpg"]',
+            ),
+        ]
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "sentence"),
+    [
+        ('workers = "5"', "workers", 'found "5"; write a whole number from 0 to 1024'),
+        ("workers = true", "workers", "found true; write a whole number"),
+        ("workers = 1.0", "workers", "found 1.0; write a whole number"),
+        ("workers = 1" + "0" * 4000, "workers", "found a huge number; write a whole number"),
+        ("workers = 1979-05-27", "workers", "found 1979-05-27; write a whole number"),
+        ("batch.quiet_seconds = nan", "batch.quiet_seconds", "found nan; write a number from 0 to 3600"),
+        ("batch.quiet_seconds = -inf", "batch.quiet_seconds", "found -inf; write a number"),
+        ("batch.quiet_seconds = false", "batch.quiet_seconds", "found false; write a number"),
+        ("batch.quiet_seconds = -0.1", "batch.quiet_seconds", "found -0.1; write a number"),
+        ("batch.quiet_seconds = {}", "batch.quiet_seconds", "found a table; write a number"),
+        ("batch = 3", "batch", "found 3; write its keys below a line `[batch]`"),
+        ("log.level = 'INFO'", "log.level", 'found "INFO"; write "debug" or "info" or "warning" or "error"'),
+        ("log.format = ['json']", "log.format", 'found a list; write "auto" or "console" or "json"'),
+        ("state = ''", "state", 'found "", which is empty; write'),
+        ("state = '~you/x'", "state", "in which `~` is followed by a name"),
+        ('state = "a\\u0000b"', "state", "with a NUL character in it"),
+        ("rendition = 3", "rendition", "found 3; write its keys below a line such as `[rendition.web]`"),
+        ("rendition.a = 3", "rendition.a", "found 3; write its keys below a line such as `[rendition.web]`"),
+        ("log.levle = 1", "log.levle", "unknown key `levle`; did you mean `level`?"),
+        ("log.workers = 1", "log.workers", "unknown key `workers`; `workers` belongs before the first table"),
+        ("quality = 1", "quality", "unknown key `quality`; `quality` belongs below `[rendition.NAME]`"),
+        ("log.zzz = 1", "log.zzz", "unknown key `zzz`; known here are `format`, `level`"),
+        ('"a\\nb" = 1', '"a\\nb"', "unknown key `a\\nb`; known here are `state`"),
+        ("[renditions.web]", "renditions", "did you mean `rendition`?"),
+        ("executor.kind = 'dsk'", "executor.kind", 'found "dsk"; write "processes" or "dask"'),
+        ("executor.address = 'nowhere'", "executor.address", 'found "nowhere", which is no HOST:PORT; write'),
+    ],
+)
+def test_a_fault_is_told_in_a_plain_sentence(text: str, key: str, sentence: str) -> None:
+    assert sentence in said(f"{text}\n{INBOX}", key)
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "sentence"),
+    [
+        ("include = ['a/*.jpg']", "include[0]", "which no file name can match"),
+        ("include = '*.jpg'", "include", 'found "*.jpg"; write a list'),
+        ("include = ['*.jpg', 3]", "include[1]", "found 3; write a list"),
+        ("exclude = ['!']", "exclude[0]", "which is no gitignore pattern"),
+        ("exclude = ['ok', '[z-a]']", "exclude[1]", "which is no gitignore pattern (bad character range"),
+        ("exclude = ['[[:alpha:]]']", "exclude[0]", "which is no gitignore pattern"),
+        ("exclude = ['# raw']", "exclude[0]", "excludes nothing"),
+        ("exclude = ['']", "exclude[0]", "excludes nothing"),
+        ("renditions = []", "renditions", "found an empty list; write a list of names"),
+        ("renditions = ['zzz']", "renditions[0]", "unknown rendition `zzz`; there are `web`"),
+        ("recursive = 1", "recursive", "found 1; write true or false"),
+        ("poll_seconds = 0", "poll_seconds", "found 0; write a number from 0.1 to 86400"),
+        ("rescan_seconds = 0", "rescan_seconds", "found 0; write a number from 0.5 to 604800"),
+        ("watch = 'inotify'", "watch", 'write "auto" or "native" or "poll"'),
+        ("originals = '/in/x'", "originals", 'found a folder inside the inbox "/in"'),
+        ("after = 'delete'", "after", "this version does not delete originals yet"),
+    ],
+)
+def test_a_fault_of_an_inbox_names_it_by_number(line: str, key: str, sentence: str) -> None:
+    other = '[[inbox]]\npath = "/first"\noutput = "/first.out"\n'
+    assert sentence in said(f"{other}{INBOX}{line}", f"inbox[1].{key}")
+
+
+@pytest.mark.parametrize("name", ["a/b", ".", "..", ".hidden", "", "a\\nb", "a\\u007f", "x" * 101, "日" * 34])
+def test_a_rendition_s_name_must_do_for_a_folder(name: str) -> None:
+    (fault,) = faults(f'{INBOX}[rendition."{name}"]\nwidth = 1').values()
+    assert "found the name" in fault.found
+    assert fault.key.isprintable()
+
+
+@pytest.mark.parametrize("name", ["web", "Größe 1", "x" * 100, "日" * 33, "a.b"])
+def test_other_names_of_renditions_are_fine(name: str) -> None:
+    assert list(read(f'{INBOX}[rendition."{name}"]\nwidth = 1').recipes) == [name]
+
+
+@pytest.mark.parametrize(("one", "other"), [("web", "Web"), ("straße", "STRASSE"), ("\u00e9", "e\u0301")])
+def test_two_renditions_that_one_folder_could_hold_are_a_fault(one: str, other: str) -> None:
+    (fault,) = faults(f'{INBOX}[rendition."{one}"]\nwidth = 1\n[rendition."{other}"]\nwidth = 1').values()
+    assert "found another name for" in fault.found
+
+
+def test_an_inbox_in_single_brackets_is_explained() -> None:
+    assert "`[[inbox]]`, in double brackets" in said("[inbox]\npath = '/a'\noutput = '/b'", "inbox")
+
+
+def test_a_long_value_is_cut_and_control_characters_are_escaped() -> None:
+    sentence = said(f'log.level = "\\u001b[31m{"x" * 500}"\n{INBOX}', "log.level")
+    assert sentence.isprintable()
+    assert len(sentence) < 200
+
+
+def test_a_type_of_error_without_a_sentence_keeps_pydantic_s_message() -> None:
+    error = {"type": "made_up", "loc": ("log", "level"), "msg": "Never seen before", "input": 1}
+    assert config._translated(error).found == "found 1 (Never seen before)"
+
+
+# ---- not in this version ----
+
+LATER = {
+    "executor.kind": "executor = {kind = 'dask', address = 'tcp://h:1'}\n" + INBOX,
+    "web.listen": "web.listen = '127.0.0.1:8424'\n" + INBOX,
+    "metrics.listen": "metrics.listen = '[::1]:9464'\n" + INBOX,
+    "inbox[0].after": INBOX + "after = 'move'\noriginals = '/o'",
+}
+
+
+@pytest.mark.parametrize("key", LATER)
+def test_what_this_version_cannot_do_is_refused_and_not_ignored(key: str) -> None:
+    assert "this version" in said(LATER[key], key)
+
+
+def test_emptying_the_table_of_what_is_not_there_yet_is_all_that_a_later_version_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert {key.replace("[0]", "") for key in LATER} == set(config.NOT_YET)
+    monkeypatch.setattr(config, "NOT_YET", {})
+    assert read(LATER["executor.kind"]).executor.kind == "dask"
+    assert read(LATER["web.listen"]).web.listen == "127.0.0.1:8424"
+    assert read(LATER["metrics.listen"]).metrics.listen == "[::1]:9464"
+    assert read(LATER["inbox[0].after"]).inboxes[0].originals == "/o"
+    assert "found nothing" in said(f"executor.kind = 'dask'\n{INBOX}", "executor.address")
+    assert "found nothing" in said(f"{INBOX}after = 'move'", "inbox[0].originals")
+    assert "above 65535" in said(f"web.listen = 'localhost:65536'\n{INBOX}", "web.listen")
+
+
+# ---- folders in each other's way ----
+
+
+@pytest.mark.parametrize(
+    ("trios", "keys"),
+    [
+        ([(b"/a", b"/b", None)], []),
+        ([(b"/a", b"/ab", b"/abc")], []),
+        ([(b"/a", b"/a", None)], ["inbox[0].output"]),
+        ([(b"/a", b"/a/b", None)], ["inbox[0].output"]),
+        ([(b"/", b"/out", None)], ["inbox[0].output"]),
+        ([(b"/a/in", b"/a", None)], []),
+        ([(b"/a", b"/b", b"/a/x")], ["inbox[0].originals"]),
+        ([(b"/a", b"/b", None), (b"/c", b"/d", b"/a")], ["inbox[1].originals"]),
+        ([(b"/a", b"/b", None), (b"/c", b"/a/x", None)], ["inbox[1].output"]),
+        ([(b"/a", b"/b", None), (b"/c", b"/b", None)], ["inbox[1].output"]),
+        ([(b"/a", b"/b", None), (b"/a", b"/c", None)], ["inbox[1].path"]),
+        ([(b"/a/x", b"/b", None), (b"/a", b"/c", None)], ["inbox[0].path"]),
+        ([(b"/a\xff", b"/a\xff/\xfe", None)], ["inbox[0].output"]),
+    ],
+)
+def test_folders_in_each_other_s_way_are_faults(
+    trios: list[tuple[bytes, bytes, bytes | None]], keys: list[str]
+) -> None:
+    assert [fault.key for fault in overlaps(trios)] == keys
+    assert all(str(fault).isprintable() for fault in overlaps(trios))
+
+
+@pytest.mark.parametrize(
+    ("trios", "keys"),
+    [
+        ([(b"/p/in", b"/p", None)], []),
+        ([(b"/p/web", b"/p", None)], ["inbox[0].output"]),
+        ([(b"/p/web/in", b"/p", None)], ["inbox[0].output"]),
+        ([(b"/a", b"/out", None), (b"/b", b"/out/phone", None)], []),
+        ([(b"/a", b"/out", None), (b"/b", b"/out/web", None)], ["inbox[1].output"]),
+        ([(b"/a", b"/out/web/x", None), (b"/b", b"/out", None)], ["inbox[1].output"]),
+    ],
+)
+def test_renditions_that_would_land_in_an_inbox_or_another_output_are_faults(
+    trios: list[tuple[bytes, bytes, bytes | None]], keys: list[str]
+) -> None:
+    assert [fault.key for fault in overlaps(trios, [[b"web"]] * len(trios))] == keys
+
+
+def test_overlaps_are_found_on_expanded_paths_beside_other_faults() -> None:
+    found = faults("workers = -1\n[[inbox]]\npath = '~/in'\noutput = '/home/me/in/../in/out'\n[[inbox]]\noutput = 3")
+    assert {"workers", "inbox[0].output", "inbox[1].path", "inbox[1].output"} == set(found)
+
+
+# ---- a pair of folders ----
+
+
+def test_a_pair_of_folders_runs_on_the_defaults() -> None:
+    assert for_pair("/in", "/out") == read(INBOX)
+
+
+def test_a_pair_of_folders_takes_the_settings_of_a_config_and_none_of_its_inboxes() -> None:
+    base = read(f"workers = 3\n{INBOX}watch = 'poll'\n[rendition.small]\nwidth = 9")
+    result = for_pair("/x", "/y", base)
+    assert (result.workers, dict(result.recipes)) == (3, dict(base.recipes))
+    (inbox,) = result.inboxes
+    assert (inbox.path, inbox.output, inbox.renditions, inbox.watch) == ("/x", "/y", ("small",), "auto")
+    assert len(base.inboxes) == 1
+    assert base.inboxes[0].path == "/in"
+
+
+def test_a_pair_of_folders_need_not_be_utf_8() -> None:
+    assert for_pair("/in\udcff", "/out\udcfe").inboxes[0].path == "/in\udcff"
+
+
+def test_a_pair_of_folders_in_each_other_s_way_is_refused() -> None:
+    for inbox, output in [("/a", "/a"), ("/a", "/a/b"), ("/a/web", "/a"), ("/a\0", "/b"), ("/a\ud800", "/b")]:
+        with pytest.raises(ConfigError):
+            for_pair(inbox, output)
+
+
+# ---- the files that a user reads ----
+
+
+def keys_of(data: Mapping[str, Any]) -> dict[str, object]:
+    keys: dict[str, object] = {}
+    for name, value in data.items():
+        if name == "rendition":
+            keys |= {f"rendition.{key}": found for table in value.values() for key, found in table.items()}
+        elif name == "inbox":
+            keys |= {f"inbox.{key}": found for table in value for key, found in table.items()}
+        elif isinstance(value, dict):
+            keys |= {f"{name}.{key}": found for key, found in value.items()}
+        else:
+            keys[name] = value
+    return keys
+
+
+def differences_from_defaults(text: str) -> set[str]:
+    web = {"rendition.width": 2048, "rendition.height": 2048}
+    defaults = {**DEFAULTS, **web}
+    written = keys_of(tomllib.loads(text))
+    assert set(written) <= set(DEFAULTS)
+    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in defaults.items()}
+    return {key for key, value in written.items() if value != plain[key]}
+
+
+def test_the_example_shows_every_key_with_its_default() -> None:
+    text = EXAMPLE.read_text(encoding="utf-8")
+    assert differences_from_defaults(text) == REQUIRED
+    shown = set(keys_of(tomllib.loads(text)))
+    with_default = {key for key, value in DEFAULTS.items() if value is not None}
+    sizes = {"rendition.width", "rendition.height"}
+    assert shown == with_default | REQUIRED | sizes
+
+
+def test_the_example_shows_the_keys_without_default_commented_out_and_they_are_known() -> None:
+    text = EXAMPLE.read_text(encoding="utf-8")
+    uncommented = re.sub(r"(?m)^# (\w+ = )", r"\1", text)
+    assert set(keys_of(tomllib.loads(uncommented))) == set(DEFAULTS)
+    found = faults(uncommented)
+    assert {fault.key for fault in found.values()} == {"web.listen", "metrics.listen"}
+    assert all("this version" in fault.hint for fault in found.values())
+
+
+def test_the_example_is_a_config_that_works_like_the_defaults() -> None:
+    result = read(EXAMPLE.read_text(encoding="utf-8"))
+    assert result == for_pair("/home/me/Pictures/Inbox", "/home/me/Pictures/Resized")
+
+
+def test_the_example_says_of_every_key_why_one_would_change_it() -> None:
+    lines = [line for line in EXAMPLE.read_text(encoding="utf-8").splitlines() if re.match(r"(# )?\w+ = ", line)]
+    assert len(lines) == len(DEFAULTS)
+    bare = [line for line in lines if not re.search(r"\S +# \S", line)]
+    assert [line.split()[0] for line in bare] == ["path", "output"]
+
+
+@pytest.mark.parametrize("folder", ["/p/In box", '/p/"quoted"\\', "/p/日本", "/p/\x7f\x01\n", "/p/{x}"])
+def test_the_starter_is_a_config_for_the_given_folders_that_works_like_the_defaults(folder: str) -> None:
+    text = starter(folder, "/out")
+    assert differences_from_defaults(text) == REQUIRED
+    assert read(text) == for_pair(folder, "/out")
+    keys = set(keys_of(tomllib.loads(re.sub(r"(?m)^# (\w+ = |\[)", r"\1", text))))
+    assert keys <= set(DEFAULTS)
+
+
+def test_the_starter_refuses_a_folder_that_no_toml_file_can_name() -> None:
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        starter("/in\udcff", "/out")
+
+
+def test_reading_the_config_imports_nothing_that_is_slow_beyond_pydantic() -> None:
+    heavy = "'pathspec', 'structlog', 'PIL', 'rich', 'watchdog', 'typer', 'asyncio', 'multiprocessing', 'sqlite3'"
+    code = f"import sys, watcher.config; print([name for name in ({heavy}) if name in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert result.stdout.strip() == "[]"
