@@ -280,7 +280,7 @@ def parse(data: Mapping[str, object], *, source: str, base: str, home: str, requ
                 "path": _expanded(inbox.path, base, home),
                 "output": _expanded(inbox.output, base, home),
                 "originals": inbox.originals and _expanded(inbox.originals, base, home),
-                "renditions": inbox.renditions or tuple(recipes),
+                "renditions": tuple(dict.fromkeys(inbox.renditions or recipes)),
             }
         )
         for inbox in file.inbox
@@ -426,14 +426,9 @@ def _across(raw: Mapping[str, object], base: str, home: str, *, require_inbox: b
         yield from _inbox_faults(f"inbox[{number}]", inbox, renditions)
         path, output, originals = (_raw_path(inbox.get(key), base, home) for key in ("path", "output", "originals"))
         trios.append((path, output, originals))
-        names = inbox.get("renditions")
-        chosen.append(
-            [
-                name.encode("utf-8", "surrogatepass")
-                for name in (names if isinstance(names, list) else renditions)
-                if name in [*renditions]
-            ]
-        )
+        names = inbox.get("renditions", [*renditions])
+        known = [name for name in renditions if isinstance(names, list) and name in names]
+        chosen.append([name.encode("utf-8", "surrogatepass") for name in known])
     yield from _overlaps(trios, chosen)
 
 

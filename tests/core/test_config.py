@@ -100,6 +100,7 @@ def test_an_inbox_may_choose_its_renditions() -> None:
     text = "[rendition.a]\nwidth = 1\n[rendition.b]\nwidth = 2\n"
     assert read(text + INBOX).inboxes[0].renditions == ("a", "b")
     assert read(text + INBOX + "renditions = ['b']").inboxes[0].renditions == ("b",)
+    assert read(text + INBOX + "renditions = ['b', 'a', 'b']").inboxes[0].renditions == ("b", "a")
 
 
 def test_a_whole_number_will_do_for_a_fraction() -> None:
