@@ -24,10 +24,12 @@ class Sighting:
     photo: PhotoId
     origin: Origin
     seen: float  # wall clock
-    burst: int = 0  # in its inbox; 0: none
+    batch: int  # the batch that it counts in
     expected: Stamp | None = None  # as a scan saw it
     complete: bool = False  # its writer is known to be done
-    alone: bool = False
+    incomplete: Stamp | None = None  # it was not whole when it looked like this
+    alone: bool = False  # to be tried where it can hurt nobody
+    looks: int = 0  # how often it was found incomplete since it last changed
 
 
 class Queue:
@@ -45,6 +47,11 @@ class Queue:
         """Tell whether `photo` waits."""
         return any(photo in lane.get(photo.inbox, ()) for lane in self._lanes)
 
+    @property
+    def live(self) -> int:
+        """How many photos wait in the live lane."""
+        return sum(map(len, self._lanes[_LIVE].values()))
+
     def waiting(self, inbox: bytes) -> int:
         """How many photos of `inbox` wait."""
         return sum(len(lane.get(inbox, ())) for lane in self._lanes)
@@ -54,28 +61,31 @@ class Queue:
         firsts = [next(iter(lane[inbox].values())).seen for lane in self._lanes if lane.get(inbox)]
         return min(firsts, default=None)
 
-    def put(self, sighting: Sighting, *, live: bool, front: bool = False) -> None:
-        """Let a photo wait; one that waits already is replaced, and never falls back behind the backlog."""
+    def put(self, sighting: Sighting, *, live: bool, front: bool = False) -> Sighting | None:
+        """Let a photo wait; one that waits already is replaced and handed back, its better lane kept."""
         photo = sighting.photo
-        live = self.remove(photo) is _LIVE or live
+        live = live or photo in self._lanes[_LIVE].get(photo.inbox, ())
+        replaced = self.remove(photo)
         waiting = self._lanes[_LIVE if live else _BACKLOG].setdefault(photo.inbox, OrderedDict())
         waiting[photo] = sighting
         if front:
             waiting.move_to_end(photo, last=False)
         self._count += 1
+        return replaced
 
-    def remove(self, photo: PhotoId) -> int | None:
-        """Take `photo` out; the lane it was in, or None."""
-        for number, lane in enumerate(self._lanes):
+    def remove(self, photo: PhotoId) -> Sighting | None:
+        """Take `photo` out; None: it did not wait."""
+        for lane in self._lanes:
             waiting = lane.get(photo.inbox)
-            if waiting is not None and waiting.pop(photo, None) is not None:
+            sighting = waiting.pop(photo, None) if waiting is not None else None
+            if sighting is not None:
                 self._count -= 1
-                return number
+                return sighting
         return None
 
-    def take(self, allowed: Callable[[bytes], bool]) -> Sighting | None:
-        """Hand out the next photo of an inbox that `allowed` lets work; inboxes take turns."""
-        for lane in self._lanes:
+    def take(self, allowed: Callable[[bytes], bool], *, live: bool = False) -> Sighting | None:
+        """Hand out the next photo (`live`: of the live lane only) of an inbox that `allowed` lets work."""
+        for lane in self._lanes[: 1 if live else 2]:
             for inbox in list(lane):
                 waiting = lane[inbox]
                 if not waiting:
@@ -89,7 +99,8 @@ class Queue:
                     return sighting
         return None
 
-    def drop(self, inbox: bytes) -> None:
-        """Forget all that waits in `inbox`."""
-        for lane in self._lanes:
-            self._count -= len(lane.pop(inbox, ()))
+    def drop(self, inbox: bytes) -> list[Sighting]:
+        """Take out all that waits in `inbox`."""
+        dropped = [sighting for lane in self._lanes for sighting in lane.pop(inbox, {}).values()]
+        self._count -= len(dropped)
+        return dropped

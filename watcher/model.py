@@ -3,6 +3,7 @@
 Rules:
 - A path inside an inbox or an output tree is `bytes`, relative, separated by `/`: file names need not be UTF-8.
 - A photo is named by its inbox and its path in it. An inbox is named by its resolved absolute path (`bytes`).
+- What reaches the daemon's loop from outside is one of the messages below.
 - What comes back from a worker is one of a closed union, `Outcome`; match it exhaustively (`assert_never`).
 """
 
@@ -227,6 +228,15 @@ class WatchBack:
     inbox: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class WatchReady:
+    """The watch of an inbox is set up, or it was found that none can be: from now on a scan misses nothing."""
+
+    inbox: bytes
+    native: bool
+    reason: str  # why it is not native; empty otherwise
+
+
 class Entry(NamedTuple):
     """One photo in a folder, as the scan saw it."""
 
@@ -281,9 +291,6 @@ class Stop:
 @dataclass(frozen=True, slots=True)
 class Reload:
     """Somebody asks the daemon to read its config again."""
-
-
-Message = Seen | FolderSeen | Gone | WatchLost | WatchBack | Listing | ScanDone | WorkerReport | Stop | Reload
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ class LookAgain:
 
     seconds: float
     reason: str
+    until_changed: bool  # decoding it again makes no sense while it looks as it does
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +83,11 @@ def judge(
         case Heavy(memory_bytes):
             return TryAgain(0.0, "needs more memory than one worker's share", counts=False, memory_bytes=memory_bytes)
         case Unready(settling=True, reason=reason):
-            return LookAgain(max(LOOK_AGAIN_SECONDS, min(job.settle_seconds, LOOK_AGAIN_LONGEST)), reason)
+            return LookAgain(max(LOOK_AGAIN_SECONDS, min(job.settle_seconds, LOOK_AGAIN_LONGEST)), reason, False)
         case Unready(reason=reason):
             if still_seconds >= GIVE_UP_INCOMPLETE_SECONDS:
                 return GiveUp(f"{reason}; unchanged for {GIVE_UP_INCOMPLETE_SECONDS / 60:.0f} minutes")
-            return LookAgain(min(LOOK_AGAIN_SECONDS * 2.0**looks, LOOK_AGAIN_LONGEST), reason)
+            return LookAgain(min(LOOK_AGAIN_SECONDS * 2.0 ** min(looks, 10), LOOK_AGAIN_LONGEST), reason, True)
         case Failed():
             return _judge_failed(outcome, job, attempts=attempts, backoff=backoff, jitter=jitter)
         case _ as unreachable:
@@ -94,7 +95,7 @@ def judge(
 
 
 def _judge_failed(outcome: Failed, job: Job, *, attempts: int, backoff: float, jitter: float) -> Verdict:
-    wait = min(backoff * 2.0 ** (job.attempt - 1), BACKOFF_LONGEST) * (1 + jitter / 4)
+    wait = min(backoff * 2.0 ** min(job.attempt - 1, 30), BACKOFF_LONGEST) * (1 + jitter / 4)
     match outcome.blame:
         case Blame.PHOTO:
             return GiveUp(outcome.reason)

@@ -1,0 +1,1 @@
+"""The loop, and what it keeps of each inbox, each photo on its way and each batch."""

@@ -1,0 +1,91 @@
+"""What the daemon keeps of one inbox while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from watcher.daemon.parts import InboxParts, InboxPlan
+from watcher.debounce import Debouncer
+from watcher.model import Origin
+from watcher.plan import is_current
+
+MISSED_GRACE_SECONDS = 2.0  # how late an event may come for a photo that a scan saw first
+WATCHFUL_SCANS = 10  # how many scans come sooner once events were missed
+WATCHFUL_SECONDS = 15.0  # and how soon
+ROOM_SECONDS = 5.0  # how often a full output is tried again
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """A scan that was asked for and has not ended."""
+
+    number: int
+    origin: Origin
+    counts_missed: bool  # what it finds new was missed by the events
+
+
+@dataclass(slots=True)
+class Desk:
+    """One inbox at work."""
+
+    plan: InboxPlan
+    parts: InboxParts
+    debouncer: Debouncer
+    native: bool = False
+    watch_reason: str = ""
+    trusted: bool = False  # events come and can be relied on, as far as anybody knows
+    reachable: bool = True
+    unreachable_reason: str = ""
+    ready: bool = False  # the watch is set, or will not be
+    scan: Scan | None = None  # of the whole inbox
+    again: Scan | None = None  # asked for while one was running
+    next_scan: float | None = None
+    watchful: int = 0  # scans that still come sooner because events were missed
+    missed: int = 0
+    suspects: dict[bytes, float] = field(default_factory=dict)  # seen by a scan first; when that counts as missed
+    batches: dict[int, int] = field(default_factory=dict)  # the debouncer's burst → batch
+    scan_batch: int | None = None  # the batch that a scan is filling
+    scan_batch_files: int = 0
+    listed: int = 0  # photos of the folder being listed that are on the books
+    short: set[bytes] = field(default_factory=set)  # folders that hold less than is known of them
+    held: int = 0  # listings that wait for their ack
+    collapsed: bool = False  # events were dropped: a scan must make up for it
+    full_until: float | None = None  # the output has no room: when it is tried again
+    full_said: bool = False
+    may_forget: bool = False  # it is the folder that the books are about: what is not there, is gone
+    current: dict[int, bool] = field(default_factory=dict)  # state's recipes number → are they what is wanted
+
+    @property
+    def inbox(self) -> bytes:
+        """The inbox's path."""
+        return self.plan.inbox
+
+    def scan_interval(self) -> float:
+        """How long after one scan the next one is due."""
+        config = self.plan.config
+        if not self.native or not self.trusted:
+            return config.poll_seconds
+        if self.watchful > 0:
+            return min(WATCHFUL_SECONDS, config.rescan_seconds)
+        return config.rescan_seconds
+
+    def use(self, plan: InboxPlan) -> bool:
+        """Take on new settings of the same inbox; whether its photos must be looked at again."""
+        changed = plan.wanted != self.plan.wanted
+        self.plan = plan
+        self.current.clear()
+        return changed
+
+    def same_watch(self, plan: InboxPlan) -> bool:
+        """Tell whether new settings of the same inbox can be taken on by the watch and the scanner that it has."""
+        mine, new = self.plan.config, plan.config
+        keys = ("recursive", "include", "exclude", "watch")
+        return all(getattr(mine, key) == getattr(new, key) for key in keys)
+
+    def is_current(self, recipes: int, recipes_of: Callable[[int], Mapping[str, str]]) -> bool:
+        """Tell whether photos with that number of `recipes` have all that is wanted; looked up once a number."""
+        found = self.current.get(recipes)
+        if found is None:
+            found = self.current[recipes] = is_current(recipes_of(recipes), self.plan.wanted)
+        return found

@@ -1,0 +1,313 @@
+"""From the line of waiting photos to the workers: who is next, what is to be done, and the attempt on record."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from watcher import plan
+from watcher.backlog import Queue, Sighting
+from watcher.daemon.desk import Desk
+from watcher.daemon.ledger import Ledger
+from watcher.daemon.parts import Log, Pool
+from watcher.daemon.tally import Tally
+from watcher.model import Job, Origin, PhotoId, Rendering, Stamp
+from watcher.plan import Known, MadeFact, Phase
+
+LEASE = 16  # attempts that are written at once: a durable commit costs about as much as a small photo
+UNKNOWN = Stamp(-1, 0)  # a photo that nobody has looked at yet
+
+
+@dataclass(slots=True)
+class Flight:
+    """One photo on its way through a worker."""
+
+    sighting: Sighting
+    job: Job
+    before: Known | None  # what was on the books before this attempt
+    again: bool = False  # it was seen once more meanwhile
+    again_complete: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the settings say about jobs."""
+
+    attempts: int
+    max_pixels: int
+    quiet_seconds: float
+    memory_bytes: int  # for all pictures that are decoded at the same time; 0: no limit
+    share_bytes: int  # of one worker
+    patient: bool  # there will be a later look: a file that is still being written can be left alone
+
+
+class Dispatcher:
+    """Keeps the pool fed and the attempts on record."""
+
+    def __init__(
+        self, pool: Pool, ledger: Ledger, desks: Mapping[bytes, Desk], tally: Tally, limits: Limits, log: Log
+    ) -> None:
+        self.limits = limits
+        self.queue = Queue()
+        self.flights: dict[PhotoId, Flight] = {}  # on record as begun: in the pool, or staged for it
+        self._refused: list[tuple[Sighting, Known | None, str]] = []
+        self._pool = pool
+        self._ledger = ledger
+        self._desks = desks
+        self._tally = tally
+        self._log = log
+        self._staged: deque[Flight] = deque()
+        self._alone: dict[PhotoId, Sighting] = {}  # to be tried where they can hurt nobody, in order
+        self._alone_now: PhotoId | None = None
+        self._heavy: dict[PhotoId, tuple[Sighting, int]] = {}  # need more than one worker's share of memory, in order
+        self._heavy_now: Flight | None = None
+        self._last_number = 0
+
+    def __contains__(self, photo: PhotoId) -> bool:
+        """Tell whether a photo waits for a worker or is in one."""
+        return photo in self.flights or photo in self.queue or photo in self._alone or photo in self._heavy
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits and nothing is on its way."""
+        return not (self.flights or len(self.queue) or self._alone or self._heavy)
+
+    def put(self, sighting: Sighting, *, live: bool, front: bool = False) -> Sighting | None:
+        """Let a photo wait for its turn; handed back is a sighting of it that this one makes needless, if any."""
+        photo = sighting.photo
+        if photo in self.flights:
+            self.flights[photo].again = True
+            self.flights[photo].again_complete = sighting.complete
+            return sighting
+        if photo in self._alone or photo in self._heavy:
+            return sighting
+        if sighting.alone:
+            self._alone[photo] = sighting
+            return self.queue.remove(photo)
+        return self.queue.put(sighting, live=live, front=front)
+
+    def put_heavy(self, sighting: Sighting, memory_bytes: int) -> None:
+        """Let a photo wait until there is that much memory for it."""
+        self._heavy[sighting.photo] = sighting, memory_bytes
+
+    def remove(self, photo: PhotoId) -> Sighting | None:
+        """Take a photo out of the line; None: it did not wait."""
+        heavy = self._heavy.pop(photo, None)
+        return heavy[0] if heavy else self._alone.pop(photo, None) or self.queue.remove(photo)
+
+    def drop(self, inbox: bytes) -> list[Sighting]:
+        """Take all that waits in an inbox out of the line."""
+        aside = [photo for photo in (*self._alone, *self._heavy) if photo.inbox == inbox]
+        return self.queue.drop(inbox) + [sighting for photo in aside if (sighting := self.remove(photo))]
+
+    def waiting(self, inbox: bytes) -> int:
+        """How many photos of an inbox wait for a worker or are in one."""
+        others = (*self.flights, *self._alone, *self._heavy)
+        return self.queue.waiting(inbox) + sum(photo.inbox == inbox for photo in others)
+
+    def oldest(self, inbox: bytes) -> float | None:
+        """When, by the wall clock, the photo was seen that waits longest for a worker or is in one."""
+        flying = [flight.sighting.seen for photo, flight in self.flights.items() if photo.inbox == inbox]
+        queued = self.queue.oldest(inbox)
+        return min([*flying, *([queued] if queued is not None else [])], default=None)
+
+    def land(self, photo: PhotoId) -> Flight:
+        """Take a photo that came back out of the air."""
+        flight = self.flights.pop(photo)
+        if self._alone_now == photo:
+            self._alone_now = None
+        if self._heavy_now is flight:
+            self._heavy_now = None
+        return flight
+
+    def unstage(self) -> list[Flight]:
+        """Take back what is on record as begun and has not begun."""
+        flights = list(self._staged)
+        self._staged.clear()
+        for flight in flights:
+            del self.flights[flight.job.photo]
+        return flights
+
+    def take_refused(self) -> list[tuple[Sighting, Known | None, str]]:
+        """Give photos that were not tried: what was known, and why they have failed (empty: nobody wants them)."""
+        refused, self._refused = self._refused, []
+        return refused
+
+    def adjust(self, *, attempts: int, max_pixels: int, quiet_seconds: float) -> None:
+        """Take on new settings."""
+        self.limits = replace(self.limits, attempts=attempts, max_pixels=max_pixels, quiet_seconds=quiet_seconds)
+
+    @property
+    def spare(self) -> int:
+        """How many photos could go to a worker now."""
+        return self._pool.free
+
+    # ---- feeding the pool ----
+
+    def dispatch(self, now: float, wall: float) -> None:
+        """Give the pool all that it takes."""
+        self._dispatch_alone(now, wall)
+        self._dispatch_heavy(now, wall)
+        while not self._ledger.blocked and self._room() > 0:
+            live = self._live(self._room(), now)
+            if live:
+                self._staged.extendleft(reversed(self._lease(live, now, wall)))
+            elif not self._staged:
+                backlog = self._backlog(now)
+                if not backlog:
+                    return
+                self._staged.extend(self._lease(backlog, now, wall))
+            while self._staged and self._room() > 0:
+                self._pool.submit(self._staged.popleft().job)
+
+    def _room(self) -> int:
+        """How many more ordinary jobs may go to the pool now."""
+        if not self._heavy and self._heavy_now is None:
+            return self._pool.free
+        # While a heavy photo waits or works, only so many others run beside it as the memory has room for.
+        need = self._heavy_now.job.memory_bytes if self._heavy_now else next(iter(self._heavy.values()))[1]
+        beside = max(0, self.limits.memory_bytes - need) // max(1, self.limits.share_bytes)
+        return min(self._pool.free, beside - self._ordinary())
+
+    def _ordinary(self) -> int:
+        heavy = 1 if self._heavy_now else 0
+        alone = 1 if self._alone_now else 0
+        return len(self.flights) - len(self._staged) - heavy - alone
+
+    def _dispatch_alone(self, now: float, wall: float) -> None:
+        while self._alone and self._alone_now is None and not self._ledger.blocked:
+            sighting = self._alone.pop(next(iter(self._alone)))
+            for flight in self._lease([sighting], now, wall):
+                self._alone_now = flight.job.photo
+                self._pool.submit(flight.job)
+
+    def _dispatch_heavy(self, now: float, wall: float) -> None:
+        if not self._heavy or self._heavy_now is not None or self._ledger.blocked or self._pool.free < 1:
+            return
+        photo, (sighting, need) = next(iter(self._heavy.items()))
+        if self._ordinary() * self.limits.share_bytes + need > self.limits.memory_bytes and self._ordinary() > 0:
+            return
+        del self._heavy[photo]
+        for flight in self._lease([sighting], now, wall):
+            flight.job = replace(flight.job, memory_bytes=need)
+            self._heavy_now = flight
+            self._pool.submit(flight.job)
+
+    def _live(self, limit: int, now: float) -> list[Sighting]:
+        """Take photos that came just now: closed ones out of their bursts, and those of bursts that have ended."""
+        taken: list[Sighting] = []
+        while len(taken) < limit and (sighting := self.queue.take(lambda inbox: self._allowed(inbox, now), live=True)):
+            taken.append(sighting)
+        return taken
+
+    def _backlog(self, now: float) -> list[Sighting]:
+        taken: list[Sighting] = []
+        while len(taken) < LEASE and (sighting := self.queue.take(lambda inbox: self._allowed(inbox, now))):
+            taken.append(sighting)
+        return taken
+
+    def _allowed(self, inbox: bytes, now: float) -> bool:
+        """Tell whether an inbox may work: where its output has no room, one photo at a time finds out."""
+        desk = self._desks.get(inbox)
+        if desk is None or desk.full_until is None:
+            return True
+        if now < desk.full_until:
+            return False
+        desk.full_until = now + 60.0  # until this photo has told, which sets it anew
+        return True
+
+    # ---- from a sighting to a job ----
+
+    def _lease(self, sightings: list[Sighting], now: float, wall: float) -> list[Flight]:
+        """Put attempts on record, durable before anybody works on them; empty where that can't be done."""
+        flights = []
+        for sighting in sightings:
+            flight = self._prepare(sighting, wall)
+            if flight is not None:
+                flights.append(flight)
+        if flights and not self._ledger.commit(now):
+            for flight in reversed(flights):
+                self._ledger.put(flight.job.photo, flight.before, now)
+                self.put(flight.sighting, live=True, front=True)
+            return []
+        self.flights.update((flight.job.photo, flight) for flight in flights)
+        return flights
+
+    def _prepare(self, sighting: Sighting, wall: float) -> Flight | None:
+        photo = sighting.photo
+        desk = self._desks.get(photo.inbox)
+        if desk is None:
+            self._refused.append((sighting, None, ""))
+            return None
+        before = self._ledger.known(photo)
+        attempt = before.attempts + 1 if before and (before.phase is Phase.WAITING or before.leased) else 1
+        if before and before.leased and attempt > self.limits.attempts:
+            self._refused.append(
+                (sighting, before, f"watcher itself ended {before.attempts} times while it worked on this photo")
+            )
+            return None
+        rivals = self._ledger.rivals(photo)
+        renderings = plan.renderings(photo.path, desk.plan.wanted, before, rivals, folds_case=desk.plan.folds_case)
+        self._last_number += 1
+        job = self._job(sighting, desk, before, renderings, attempt)
+        self._ledger.stage(photo, _begun(sighting, before, job, wall))
+        return Flight(sighting, job, before)
+
+    def _job(
+        self, sighting: Sighting, desk: Desk, before: Known | None, renderings: tuple[Rendering, ...], attempt: int
+    ) -> Job:
+        current: frozenset[str] = frozenset()
+        if before is not None:
+            if before.phase is Phase.FAILED:
+                current = frozenset(item.name for item in renderings)  # it failed as it was, and would again
+            else:
+                current = frozenset(
+                    item.name for item in renderings if before.recipes.get(item.name) == item.recipe.fingerprint
+                )
+        settled = sighting.complete or not self.limits.patient
+        return Job(
+            number=self._last_number,
+            photo=sighting.photo,
+            output_root=desk.plan.output,
+            renderings=renderings,
+            done=before.stamp if before and before.stamp != UNKNOWN else None,
+            current=current,
+            expected=sighting.expected,
+            incomplete=sighting.incomplete,
+            settle_seconds=0.0 if settled else self.limits.quiet_seconds,
+            adopt=before is None,
+            max_pixels=self.limits.max_pixels,
+            memory_bytes=self.limits.share_bytes,
+            attempt=attempt,
+            alone=sighting.alone,
+        )
+
+
+def claims(before: Known | None, job: Job) -> dict[str, MadeFact]:
+    """Give the renditions' books with the names that this job has chosen for its outputs."""
+    made = dict(before.made) if before else {}
+    for item in job.renderings:
+        name = item.output.rpartition(b"/")[2]
+        if name != plan.natural_name(job.photo.name, item.recipe.format):
+            old = made.get(item.name, MadeFact(0, 0, 0))
+            made[item.name] = old._replace(name=name)
+        elif item.name in made:
+            made[item.name] = made[item.name]._replace(name=None)
+    return made
+
+
+def _begun(sighting: Sighting, before: Known | None, job: Job, wall: float) -> Known:
+    if before is not None:
+        return replace(before, leased=True, attempts=job.attempt, made=claims(before, job))
+    return Known(
+        stamp=UNKNOWN,
+        phase=Phase.WAITING,
+        recipes={},
+        made=claims(None, job),
+        at=wall,
+        attempts=job.attempt,
+        leased=True,
+        first_seen=sighting.seen,
+        origin=str(Origin.EVENT if sighting.origin is Origin.RETRY else sighting.origin),
+    )

@@ -1,0 +1,99 @@
+"""Writing to the state file from the loop: results gathered, attempts at once, nothing lost while it is busy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from watcher.daemon.parts import Log, Store
+from watcher.errors import StateError
+from watcher.model import PhotoId
+from watcher.plan import Known, MadeFact, stem_of
+
+_GATHER = 64  # results: a commit costs about as much as ten rows
+_GATHER_SECONDS = 0.2  # how long `status` may lag behind
+_RETRY_SECONDS = 2.0  # while the state file can't be written
+
+
+class Ledger:
+    """What is to be written, in order, until it is written."""
+
+    def __init__(self, store: Store, log: Log) -> None:
+        self.store = store
+        self._log = log
+        self._rows: dict[PhotoId, Known | None] = {}
+        self._since: float | None = None  # when the oldest of `_rows` came
+        self._blocked_until: float | None = None
+
+    def known(self, photo: PhotoId) -> Known | None:
+        """Tell what is known of a photo, what is not written yet included."""
+        return self._rows[photo] if photo in self._rows else self.store.known(photo)
+
+    def __contains__(self, photo: PhotoId) -> bool:
+        """Tell whether something about `photo` is not written yet."""
+        return photo in self._rows
+
+    def put(self, photo: PhotoId, known: Known | None, now: float) -> None:
+        """Have a result written soon."""
+        self._rows[photo] = known
+        if self._since is None:
+            self._since = now
+
+    def rivals(self, photo: PhotoId) -> Mapping[bytes, Mapping[str, MadeFact]]:
+        """Give the photos whose outputs could meet this one's, those that are not written yet included."""
+        rivals = dict(self.store.rivals(photo))
+        stem = stem_of(photo.name)
+        for other, known in self._rows.items():
+            if other.inbox == photo.inbox and other.folder == photo.folder and other.name != photo.name:
+                if known is None:
+                    rivals.pop(other.name, None)
+                elif stem_of(other.name) == stem or other.name == photo.name.rpartition(b".")[0]:
+                    rivals[other.name] = known.made
+        return rivals
+
+    def stage(self, photo: PhotoId, known: Known) -> None:
+        """Put an attempt with what `commit` writes next."""
+        self._rows[photo] = known
+
+    def commit(self, now: float) -> bool:
+        """Write all that is there, durable before this returns; False: it can't be done just now."""
+        return self._write(now, durable=True)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the last write failed."""
+        return self._blocked_until is not None
+
+    def deadline(self) -> float | None:
+        """When `flush` is due; None: nothing is waiting to be written."""
+        if self._since is None and not self._rows:
+            return None
+        if self._blocked_until is not None:
+            return self._blocked_until
+        return (self._since or 0.0) + _GATHER_SECONDS
+
+    def flush(self, now: float, *, force: bool = False) -> None:
+        """Write what has waited long enough."""
+        deadline = self.deadline()
+        if deadline is not None and (force or now >= deadline or (len(self._rows) >= _GATHER and not self.blocked)):
+            self._write(now, durable=False)
+
+    def report(self, reports: Mapping[bytes, Mapping[str, object]]) -> None:
+        """Write what `status` shows of a running daemon; it is not missed where that can't be done just now."""
+        try:
+            self.store.set_report(reports)
+        except StateError as error:
+            self._log.debug("state.busy", reason=str(error))
+
+    def _write(self, now: float, *, durable: bool) -> bool:
+        try:
+            self.store.write(list(self._rows.items()), durable=durable)
+        except StateError as error:
+            if self._blocked_until is None:
+                self._log.error("state.busy", reason=str(error), unwritten=len(self._rows))
+            self._blocked_until = now + _RETRY_SECONDS
+            return False
+        if self._blocked_until is not None:
+            self._log.info("state.back", written=len(self._rows))
+        self._rows.clear()
+        self._since = self._blocked_until = None
+        return True

@@ -1,0 +1,274 @@
+"""The one loop: everything from outside is a message on one queue, one thread reads it, decides, and owns all state.
+
+Theory of operation:
+- Events and listings become sightings, sightings become jobs, results become rows of the state file. See the picture
+  in the README, "How it works".
+- Nothing here waits on a disk or a decoder, the state file excepted. `deadline` tells how long the loop may sleep.
+- Two ways to run: as a daemon, until it is asked to stop, and once, until nothing is left to do.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import assert_never
+
+from watcher.daemon.desk import Desk
+from watcher.daemon.desks import Desks
+from watcher.daemon.dispatch import Dispatcher, Limits
+from watcher.daemon.ledger import Ledger
+from watcher.daemon.parts import Clock, InboxParts, InboxPlan, Log, Message, Pool, Post, Reloaded, Settings, Store
+from watcher.daemon.settle import Retry, Settler
+from watcher.daemon.tally import Tally
+from watcher.errors import StateError, WatcherError
+from watcher.model import (
+    FolderSeen,
+    Gone,
+    Listing,
+    Origin,
+    Reload,
+    Result,
+    ScanDone,
+    Seen,
+    Stop,
+    WatchBack,
+    WatchLost,
+    WatchReady,
+    WorkerReport,
+)
+
+_DRAIN = 256  # messages between two looks at the clock
+_REPORT_SECONDS = 0.5  # how old what `status` shows may be
+_LONGEST_SLEEP = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is; `total` grows while a scan is still on."""
+
+    done: int
+    failed: int
+    total: int
+    pixels: int
+
+
+class Daemon:
+    """Watches, decides and remembers; the pool renders."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        store: Store,
+        pool: Pool,
+        limits: Limits,
+        messages: queue.SimpleQueue[Message],
+        open_inbox: Callable[[InboxPlan, Post], InboxParts],
+        reload: Callable[[], None],
+        clock: Clock,
+        log: Log,
+        once: bool = False,
+    ) -> None:
+        self._once = once
+        self._messages = messages
+        self._pool = pool
+        self._log = log
+        self._clock = clock
+        self._reload = reload
+        self._open_inbox = open_inbox
+        self.ledger = Ledger(store, log)
+        self.tally = Tally()
+        self._by_path: dict[bytes, Desk] = {}
+        self.dispatcher = Dispatcher(pool, self.ledger, self._by_path, self.tally, limits, log)
+        retry = settings.config.retry
+        self.settler = Settler(
+            self.dispatcher,
+            self.ledger,
+            self.tally,
+            log,
+            retry=Retry(retry.attempts, retry.backoff_seconds),
+            desk_of=self._by_path.get,
+        )
+        self.desks = Desks(self._by_path, self.dispatcher, self.settler, self.ledger, self.tally, log, once=once)
+        self._settings = settings
+        self._stops: list[str] = []
+        self._reported: dict[bytes, Mapping[str, object]] = {}
+        self._next_report: float | None = None
+        self.on_progress: Callable[[Progress], None] | None = None
+
+    # ---- running ----
+
+    def run(self) -> None:
+        """Work until asked to stop (or, once: until nothing is left to do), and leave everything in order."""
+        self.start()
+        while not self.finished():
+            self.turn(self._next_message())
+        self.finish()
+
+    def start(self) -> None:
+        """Open every inbox."""
+        now = self._clock.monotonic()
+        for plan in self._settings.inboxes:
+            self.desks.open(plan, self._open_inbox(plan, self._messages.put), self._settings.config.batch)
+        self._next_report = now
+
+    def _next_message(self) -> Message | None:
+        deadline = self.deadline()
+        timeout = _LONGEST_SLEEP if deadline is None else max(0.0, deadline - self._clock.monotonic())
+        try:
+            return self._messages.get(timeout=min(timeout, _LONGEST_SLEEP))
+        except queue.Empty:
+            return None
+
+    def turn(self, message: Message | None) -> None:
+        """Digest one message and those that came with it, then do all that is due."""
+        for _ in range(_DRAIN):
+            if message is None:
+                break
+            try:
+                self.handle(message)
+            except StateError as error:
+                self._log.error("state.busy", reason=str(error))
+                self.desks.scan_all(Origin.SCAN, counts_missed=False)
+            try:
+                message = self._messages.get_nowait()
+            except queue.Empty:
+                break
+        self.tick()
+
+    def finished(self) -> bool:
+        """Whether it is time to leave."""
+        if self._stops:
+            return len(self._stops) > 1 or not self.dispatcher.flights
+        if not self._once:
+            return False
+        waiting = self.settler.waiting
+        return self.dispatcher.idle and self.desks.scanned and not waiting.retries and not self.ledger.blocked
+
+    def finish(self) -> None:
+        """Close everything; what was begun and not done is taken off the record."""
+        now = self._clock.monotonic()
+        self.desks.close()
+        for job in self._pool.close(wait=False):
+            flight = self.dispatcher.flights.get(job.photo)
+            if flight is not None:
+                self.dispatcher.land(job.photo)
+                self.ledger.put(job.photo, flight.before, now)
+        for flight in self.dispatcher.unstage():
+            self.ledger.put(flight.job.photo, flight.before, now)
+        for batch in self.tally.close_all():
+            self.settler.finish(batch, now)
+        self.ledger.flush(now, force=True)
+        self._report(now)
+        if not self._once:
+            self._log.info("stopped", reason=self._stops[0] if self._stops else "")
+
+    # ---- messages ----
+
+    def handle(self, message: Message) -> None:  # noqa: C901  # a case a message, and nothing else
+        """Digest one message."""
+        now, wall = self._clock.monotonic(), self._clock.time()
+        match message:
+            case Seen() | FolderSeen() | Gone():
+                self.desks.event(message, now)
+            case Listing():
+                self.desks.listing(message, now, wall)
+            case ScanDone():
+                self.desks.scan_done(message, now)
+            case WorkerReport():
+                self._settle(self._pool.take(message), now, wall)
+            case WatchReady():
+                self.desks.watch_ready(message)
+            case WatchLost():
+                self.desks.watch_lost(message)
+            case WatchBack():
+                self.desks.watch_back(message)
+            case Stop(reason):
+                self._stop(reason, now)
+            case Reload():
+                self._reload()
+            case Reloaded(settings):
+                self._take_on(settings, now)
+            case _ as unreachable:
+                assert_never(unreachable)
+
+    def _settle(self, results: Iterable[Result], now: float, wall: float) -> None:
+        for result in results:
+            for event, text in result.log:
+                self._log.warning(event, text=text)
+            if result.job.photo in self.dispatcher.flights:
+                self.settler.settle(result, now, wall)
+
+    def _stop(self, reason: str, now: float) -> None:
+        self._stops.append(reason)
+        if len(self._stops) == 1:
+            for flight in self.dispatcher.unstage():
+                self.ledger.put(flight.job.photo, flight.before, now)
+            self._log.info("stopping", reason=reason, in_flight=len(self.dispatcher.flights))
+
+    def _take_on(self, settings: Settings | WatcherError, now: float) -> None:
+        """Work by new settings from here on; what is in the workers ends by the old ones."""
+        if isinstance(settings, WatcherError):
+            self._log.error("config.rejected", reason=str(settings))
+            return
+        old, new = self._settings.config, settings.config
+        fixed = [key for key in ("workers", "memory_mb", "state", "log") if getattr(old, key) != getattr(new, key)]
+        if old.retry.timeout_seconds != new.retry.timeout_seconds:
+            fixed.append("retry.timeout_seconds")
+        self._settings = settings
+        self.settler.retry = Retry(new.retry.attempts, new.retry.backoff_seconds)
+        self.dispatcher.adjust(
+            attempts=new.retry.attempts,
+            max_pixels=new.max_megapixels * 1_000_000,
+            quiet_seconds=new.batch.quiet_seconds,
+        )
+        self.desks.reload(settings, lambda plan: self._open_inbox(plan, self._messages.put), now)
+        self._log.info("config.reloaded", inboxes=len(settings.inboxes), takes_a_restart=fixed)
+
+    # ---- what is due ----
+
+    def deadline(self) -> float | None:
+        """When something is due next, on the monotonic clock."""
+        deadlines = [
+            self._pool.deadline(),
+            self.ledger.deadline(),
+            self._next_report,
+            None if self._stops else self.settler.waiting.deadline(),
+            None if self._stops else self.desks.deadline(),
+        ]
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def tick(self) -> None:
+        """Do all that is due."""
+        now, wall = self._clock.monotonic(), self._clock.time()
+        self._settle(self._pool.check(now), now, wall)
+        if not self._stops:
+            for sighting in self.settler.waiting.due(now):
+                self.desks.enqueue(sighting, now, live=True)
+            self.desks.tick(now, wall)
+            self.dispatcher.dispatch(now, wall)
+            for refused, before, reason in self.dispatcher.take_refused():
+                self.settler.refuse(refused, before, reason, now, wall)
+        self.ledger.flush(now)
+        if self._next_report is not None and now >= self._next_report:
+            self._report(now)
+        elif self._next_report is None and (self.desks.touched or not self.dispatcher.idle):
+            self._next_report = now + _REPORT_SECONDS
+        if self.on_progress is not None:
+            self.on_progress(self.progress())
+
+    def progress(self) -> Progress:
+        """Tell how far this run is."""
+        counts = self.settler.counts
+        ahead = sum(self.dispatcher.waiting(inbox) for inbox in self._by_path) + self.settler.waiting.retries
+        return Progress(counts.done, counts.failed, counts.done + counts.failed + ahead, counts.pixels)
+
+    def _report(self, now: float) -> None:
+        reports = {inbox: self.desks.report(desk) for inbox, desk in self._by_path.items()}
+        changed = {inbox: report for inbox, report in reports.items() if self._reported.get(inbox) != report}
+        if changed:
+            self.ledger.report(changed)
+            self._reported = reports
+        self.desks.touched = False
+        self._next_report = None if self.dispatcher.idle else now + _REPORT_SECONDS

@@ -1,0 +1,144 @@
+"""What the daemon needs of the world: the command line fills these protocols with real parts, tests with fakes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from watcher.config import Config, Inbox
+from watcher.errors import WatcherError
+from watcher.model import (
+    FolderSeen,
+    Gone,
+    Job,
+    Listing,
+    Origin,
+    PhotoId,
+    Recipe,
+    Reload,
+    Result,
+    ScanDone,
+    Seen,
+    Stop,
+    WatchBack,
+    WatchLost,
+    WatchReady,
+    WorkerReport,
+)
+from watcher.plan import Known, MadeFact
+
+
+@dataclass(frozen=True, slots=True)
+class InboxPlan:
+    """One inbox, its config turned into what exists on this machine."""
+
+    inbox: bytes  # resolved absolute path
+    output: bytes  # resolved absolute path
+    config: Inbox
+    wanted: Mapping[str, Recipe]
+    folds_case: bool = False  # the output's file system takes `A.jpg` and `a.jpg` for one name
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A whole config, turned into what exists on this machine."""
+
+    config: Config
+    inboxes: tuple[InboxPlan, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """The config was read again: the new settings, or what is wrong with them."""
+
+    settings: Settings | WatcherError
+
+
+Message = (
+    Seen
+    | FolderSeen
+    | Gone
+    | WatchReady
+    | WatchLost
+    | WatchBack
+    | Listing
+    | ScanDone
+    | WorkerReport
+    | Stop
+    | Reload
+    | Reloaded
+)
+Post = Callable[[Message], None]
+
+
+class Pool(Protocol):
+    """Workers that turn jobs into outcomes; see `watcher.pool`."""
+
+    @property
+    def free(self) -> int: ...
+    def submit(self, job: Job) -> None: ...
+    def take(self, report: WorkerReport) -> list[Result]: ...
+    def deadline(self) -> float | None: ...
+    def check(self, now: float) -> list[Result]: ...
+    def close(self, *, wait: bool) -> list[Job]: ...
+
+
+class InboxParts(Protocol):
+    """The watch and the scanner of one inbox, and what they promise: never to block the caller."""
+
+    def open(self) -> None:
+        """Set up the watch, then post WatchReady."""
+
+    def scan(self, number: int, origin: Origin, folder: bytes = b"") -> None: ...
+    def examine(self, paths: Sequence[bytes], folders: Sequence[bytes]) -> None: ...
+    def ack(self) -> None: ...
+    def digested(self, events: int) -> None: ...
+    def close(self) -> None: ...
+
+
+class Brief(Protocol):
+    """What a scan compares; see `watcher.state`."""
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def mtime_ns(self) -> int: ...
+    @property
+    def phase(self) -> int: ...
+    @property
+    def recipes(self) -> int: ...
+    @property
+    def leased(self) -> int: ...
+
+
+class Store(Protocol):
+    """The state file; see `watcher.state`. Writing raises StateError where it can't be done just now."""
+
+    def known(self, photo: PhotoId) -> Known | None: ...
+    def rivals(self, photo: PhotoId) -> Mapping[bytes, Mapping[str, MadeFact]]: ...
+    def briefs(self, inbox: bytes, folder: bytes, names: Sequence[bytes]) -> tuple[Mapping[bytes, Brief], int]: ...
+    def names(self, inbox: bytes, folder: bytes) -> Iterator[bytes]: ...
+    def folders(self, inbox: bytes) -> list[bytes]: ...
+    def recipes_of(self, number: int) -> Mapping[str, str]: ...
+    def identity(self, inbox: bytes) -> tuple[int, int] | None: ...
+    def write(self, rows: Iterable[tuple[PhotoId, Known | None]], *, durable: bool = False) -> None: ...
+    def forget_folder(self, inbox: bytes, folder: bytes) -> None: ...
+    def set_report(self, reports: Mapping[bytes, Mapping[str, object]]) -> None: ...
+    def set_identity(self, inbox: bytes, root: tuple[int, int]) -> None: ...
+
+
+class Log(Protocol):
+    """Where constant event names with fields go."""
+
+    def debug(self, event: str, **fields: object) -> object: ...
+    def info(self, event: str, **fields: object) -> object: ...
+    def warning(self, event: str, **fields: object) -> object: ...
+    def error(self, event: str, **fields: object) -> object: ...
+
+
+class Clock(Protocol):
+    """Two clocks: one that only goes forward, for waiting, and one that people and files know."""
+
+    def monotonic(self) -> float: ...
+    def time(self) -> float: ...

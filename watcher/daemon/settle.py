@@ -1,0 +1,324 @@
+"""From an outcome to what is remembered of it, and what happens next."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from watcher.backlog import Sighting
+from watcher.daemon.desk import ROOM_SECONDS, Desk
+from watcher.daemon.dispatch import UNKNOWN, Dispatcher, Flight, claims
+from watcher.daemon.ledger import Ledger
+from watcher.daemon.parts import Log
+from watcher.daemon.tally import Batch, Tally
+from watcher.model import Blame, Done, Failed, Origin, Outcome, PhotoId, Result, Stamp, Unchanged, Unready
+from watcher.plan import Known, MadeFact, Phase, natural_name
+from watcher.verdict import Forget, GiveUp, LookAgain, Pause, Record, TryAgain, judge
+
+MOST_WAITING = 100_000  # photos that are looked at again on a timer; those beyond are found by the next scan
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How faults that can pass are tried again."""
+
+    attempts: int
+    backoff_seconds: float
+
+
+class Waiting:
+    """Photos that are to be tried or looked at again at some time."""
+
+    def __init__(self) -> None:
+        self._photos: dict[PhotoId, tuple[float, Sighting, bool]] = {}
+        self._heap: list[tuple[float, PhotoId]] = []
+        self._retries = 0
+
+    def __contains__(self, photo: PhotoId) -> bool:
+        """Tell whether a photo waits for its time."""
+        return photo in self._photos
+
+    def __len__(self) -> int:
+        """How many photos wait for their time."""
+        return len(self._photos)
+
+    @property
+    def retries(self) -> int:
+        """How many of them wait to be tried again, not just to be looked at."""
+        return self._retries
+
+    def photos(self) -> list[Sighting]:
+        """List them."""
+        return [sighting for _, sighting, _ in self._photos.values()]
+
+    def get(self, photo: PhotoId) -> Sighting | None:
+        """Give what is remembered of a photo that waits."""
+        found = self._photos.get(photo)
+        return found[1] if found else None
+
+    def put(self, sighting: Sighting, due: float, *, retry: bool) -> None:
+        """Let a photo wait until `due`."""
+        self.pop(sighting.photo)
+        self._photos[sighting.photo] = due, sighting, retry
+        self._retries += retry
+        heapq.heappush(self._heap, (due, sighting.photo))
+
+    def pop(self, photo: PhotoId) -> Sighting | None:
+        """Let a photo wait no longer."""
+        found = self._photos.pop(photo, None)
+        if found is None:
+            return None
+        self._retries -= found[2]
+        return found[1]
+
+    def deadline(self) -> float | None:
+        """When the next one is due."""
+        while self._heap:
+            due, photo = self._heap[0]
+            if photo in self._photos and self._photos[photo][0] == due:
+                return due
+            heapq.heappop(self._heap)  # it was taken out or put off
+        return None
+
+    def due(self, now: float) -> list[Sighting]:
+        """Take out those whose time has come."""
+        taken = []
+        while (deadline := self.deadline()) is not None and deadline <= now:
+            sighting = self.pop(heapq.heappop(self._heap)[1])
+            if sighting is not None:
+                taken.append(sighting)
+        return taken
+
+
+@dataclass(slots=True)
+class Counted:
+    """What a run has come to so far."""
+
+    done: int = 0
+    failed: int = 0
+    renditions: int = 0
+    pixels: int = 0
+
+
+class Settler:
+    """Acts on verdicts: books, timers, batches, log."""
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        ledger: Ledger,
+        tally: Tally,
+        log: Log,
+        *,
+        retry: Retry,
+        desk_of: Callable[[bytes], Desk | None],
+    ) -> None:
+        self.waiting = Waiting()
+        self.counts = Counted()
+        self.retry = retry
+        self._dispatcher = dispatcher
+        self._ledger = ledger
+        self._tally = tally
+        self._log = log
+        self._desk_of = desk_of
+
+    def settle(self, result: Result, now: float, wall: float) -> None:
+        """Act on what became of one job."""
+        photo = result.job.photo
+        flight = self._dispatcher.land(photo)
+        if result.outcome is None:
+            self._ledger.put(photo, flight.before, now)
+            self._dispatcher.put(flight.sighting, live=True, front=True)
+            return
+        self._act(flight, result.outcome, now, wall)
+        desk = self._desk_of(photo.inbox)
+        if flight.again and desk is not None:
+            desk.debouncer.see(photo.path, now, complete=flight.again_complete)
+
+    def refuse(self, sighting: Sighting, before: Known | None, reason: str, now: float, wall: float) -> None:
+        """Give a photo up that is not to be tried at all; without a reason: forget that it was seen."""
+        if reason:
+            known = before or Known(UNKNOWN, Phase.FAILED, {}, {}, wall)
+            self._ledger.put(
+                sighting.photo, replace(known, phase=Phase.FAILED, at=wall, reason=reason, leased=False), now
+            )
+            self._failed(sighting.photo, reason, known.attempts)
+        self._leave(sighting, now, failed=bool(reason))
+
+    def _act(self, flight: Flight, outcome: Outcome, now: float, wall: float) -> None:
+        job, sighting, before = flight.job, flight.sighting, flight.before
+        photo = job.photo
+        stamp = outcome.stamp if isinstance(outcome, Unready | Failed | Done | Unchanged) else None
+        if before is not None and stamp is not None and not stamp.same_content(before.stamp):
+            flight.job = job = replace(job, attempt=1)  # it changed, and any change starts over
+        still = wall - before.at if before and before.phase is Phase.WAITING and before.stamp == _plain(stamp) else 0.0
+        verdict = judge(
+            outcome,
+            job,
+            attempts=self.retry.attempts,
+            backoff=self.retry.backoff_seconds,
+            looks=sighting.looks,
+            still_seconds=still,
+            jitter=random.random(),  # noqa: S311  # spreads retries, guards nothing
+        )
+        if isinstance(outcome, Failed) and outcome.blame in {Blame.CRASH, Blame.TIMEOUT}:
+            self._log.warning("worker.lost", path=photo.absolute, reason=outcome.reason, attempt=job.attempt)
+        match verdict:
+            case Record():
+                self._record(flight, outcome, now, wall)
+            case Forget():
+                self._ledger.put(photo, None, now)
+                self._log.debug("photo.vanished", path=photo.absolute, reason=getattr(outcome, "reason", ""))
+                self._leave(sighting, now)
+            case GiveUp(reason):
+                row = replace(_still_waiting(flight, stamp, wall), phase=Phase.FAILED, at=wall, reason=reason)
+                self._ledger.put(photo, replace(row, attempts=job.attempt), now)
+                self._failed(photo, reason, job.attempt)
+                self._leave(sighting, now, failed=True)
+            case LookAgain():
+                self._look_again(flight, stamp, verdict, now, wall)
+            case TryAgain():
+                self._try_again(flight, stamp, verdict, now, wall)
+            case Pause(reason):
+                self._pause(flight, reason, now, wall)
+            case _ as unreachable:
+                assert_never(unreachable)
+
+    def _record(self, flight: Flight, outcome: Outcome, now: float, wall: float) -> None:
+        job, before = flight.job, flight.before
+        if isinstance(outcome, Unchanged) and before is not None:
+            phase = before.phase if before.phase is Phase.FAILED else Phase.DONE
+            attempts = before.attempts if phase is Phase.FAILED else 0
+            self._ledger.put(job.photo, replace(before, phase=phase, attempts=attempts, leased=False), now)
+            self._leave(flight.sighting, now)
+        if not isinstance(outcome, Done):
+            return
+        same = before is not None and before.stamp.same_content(outcome.stamp)
+        made = claims(before, job)
+        for item in outcome.made:
+            name = item.output.rpartition(b"/")[2]
+            recipe = next(rendering.recipe for rendering in job.renderings if rendering.name == item.name)
+            natural = name == natural_name(job.photo.name, recipe.format)
+            made[item.name] = MadeFact(item.width, item.height, item.size, None if natural else name)
+        known = Known(
+            stamp=_plain(outcome.stamp) or UNKNOWN,
+            phase=Phase.DONE,
+            recipes={
+                **(before.recipes if before and same else {}),
+                **{item.name: item.recipe.fingerprint for item in job.renderings},
+            },
+            made=made,
+            at=wall,
+            first_seen=before.first_seen if before else flight.sighting.seen,
+            origin=before.origin if before else str(flight.sighting.origin),
+        )
+        self._ledger.put(job.photo, known, now)
+        self._log.debug(
+            "photo.done",
+            path=job.photo.absolute,
+            renditions=[item.name for item in outcome.made],
+            adopted=sum(item.adopted for item in outcome.made),
+            seconds=round(outcome.seconds, 3),
+            pid=outcome.pid,
+        )
+        desk = self._desk_of(job.photo.inbox)
+        if desk is not None and desk.full_until is not None:
+            desk.full_until, desk.full_said = None, False
+            self._log.info("disk.room", output=desk.plan.output)
+        self.counts.done += 1
+        self.counts.renditions += len(outcome.made)
+        self.counts.pixels += outcome.width * outcome.height
+        self._leave(flight.sighting, now, outcome)
+
+    def _look_again(self, flight: Flight, stamp: Stamp | None, verdict: LookAgain, now: float, wall: float) -> None:
+        before, sighting = flight.before, flight.sighting
+        row = _still_waiting(flight, stamp, wall)
+        self._ledger.put(flight.job.photo, replace(row, reason=verdict.reason, attempts=0), now)
+        same = before is not None and before.stamp == _plain(stamp)
+        if len(self.waiting) < MOST_WAITING:
+            again = replace(
+                sighting,
+                origin=Origin.RETRY,
+                expected=None,
+                complete=False,
+                incomplete=_plain(stamp) if verdict.until_changed else None,
+                looks=sighting.looks + 1 if same else 0,
+            )
+            self.waiting.put(again, now + verdict.seconds, retry=False)
+        self._log.debug("photo.waiting", path=flight.job.photo.absolute, reason=verdict.reason)
+        self._leave(sighting, now)
+
+    def _try_again(self, flight: Flight, stamp: Stamp | None, verdict: TryAgain, now: float, wall: float) -> None:
+        sighting = flight.sighting
+        attempts = flight.job.attempt if verdict.counts else flight.job.attempt - 1
+        row = _still_waiting(flight, stamp, wall)
+        self._ledger.put(flight.job.photo, replace(row, reason=verdict.reason, attempts=attempts), now)
+        if verdict.memory_bytes:
+            self._dispatcher.put_heavy(sighting, verdict.memory_bytes)
+            return
+        again = replace(sighting, origin=Origin.RETRY, expected=None, alone=verdict.alone or sighting.alone)
+        self._log.info(
+            "photo.retry", path=flight.job.photo.absolute, reason=verdict.reason, seconds=round(verdict.seconds, 1)
+        )
+        self.waiting.put(again, now + verdict.seconds, retry=True)
+        self._leave(sighting, now)
+
+    def _pause(self, flight: Flight, reason: str, now: float, wall: float) -> None:
+        row = _still_waiting(flight, None, wall)
+        self._ledger.put(flight.job.photo, replace(row, reason=reason, attempts=flight.job.attempt - 1), now)
+        self._dispatcher.put(flight.sighting, live=True, front=True)
+        desk = self._desk_of(flight.job.photo.inbox)
+        if desk is None:
+            return
+        desk.full_until = now + ROOM_SECONDS
+        if not desk.full_said:
+            desk.full_said = True
+            self._log.error("disk.full", output=desk.plan.output, reason=reason)
+
+    # ---- batches ----
+
+    def _failed(self, photo: PhotoId, reason: str, attempts: int) -> None:
+        self._log.warning("photo.failed", path=photo.absolute, reason=reason, attempts=attempts)
+        self.counts.failed += 1
+
+    def _leave(self, sighting: Sighting, now: float, done: Done | None = None, *, failed: bool = False) -> None:
+        self.finish(self._tally.leave(sighting.batch, done, failed=failed), now)
+
+    def finish(self, batch: Batch | None, now: float) -> None:
+        """Tell in one line what a batch came to."""
+        if batch is None or not batch.files:
+            return
+        seconds = max(now - batch.began, 1e-6)
+        self._log.info(
+            "batch.done",
+            inbox=batch.inbox,
+            files=batch.files,
+            renditions=batch.renditions,
+            failed=batch.failed,
+            seconds=round(seconds, 3),
+            megapixels_per_second=round(batch.pixels / 1e6 / seconds, 1),
+        )
+
+
+def _plain(stamp: Stamp | None) -> Stamp | None:
+    """Give a stamp as the state file keeps it."""
+    return stamp and stamp._replace(inode=0)
+
+
+def _still_waiting(flight: Flight, stamp: Stamp | None, wall: float) -> Known:
+    """Give the books of a photo that is not done; what was made of it counts for as long as it looks the same."""
+    before, job = flight.before, flight.job
+    seen = _plain(stamp) or (before.stamp if before else None) or _plain(job.expected) or UNKNOWN
+    same = before is not None and before.stamp == seen
+    return Known(
+        stamp=seen,
+        phase=Phase.WAITING,
+        recipes=before.recipes if before and same else {},
+        made=claims(before, job),
+        at=before.at if before and same and before.phase is Phase.WAITING else wall,
+        first_seen=before.first_seen if before else flight.sighting.seen,
+        origin=before.origin if before else str(flight.sighting.origin),
+    )
