@@ -1,0 +1,438 @@
+"""Signals, the lock and the service manager's protocol, with real processes, locks and sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import fcntl
+import os
+import queue
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from watcher import service
+from watcher.errors import EXIT_BUSY, EXIT_CONFIG, BusyError, StateError
+from watcher.model import Reload, Stop
+
+
+@contextlib.contextmanager
+def child(code: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Run code in another process; it is gone afterwards."""
+    command = [sys.executable, "-c", textwrap.dedent(code), *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+# ---- signals ----
+
+LOOP = """
+    import queue
+    from watcher.service import Signals
+
+    messages = queue.SimpleQueue()
+    with Signals(messages.put):
+        print("ready", flush=True)
+        while True:
+            message = messages.get(timeout=10)
+            print(message, flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (signal.SIGTERM, "Stop(reason='SIGTERM')"),
+        (signal.SIGINT, "Stop(reason='SIGINT')"),
+        (signal.SIGHUP, "Reload()"),
+    ],
+)
+def test_a_signal_wakes_the_loop_with_a_message_each_time(number: signal.Signals, message: str) -> None:
+    with child(LOOP) as process:
+        assert line(process) == "ready"
+        for _ in range(2):
+            process.send_signal(number)
+            assert line(process) == message
+
+
+def test_after_it_the_handlers_of_before_are_back() -> None:
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in numbers]
+    messages: queue.SimpleQueue[Stop | Reload] = queue.SimpleQueue()
+    with service.Signals(messages.put):
+        assert all(signal.getsignal(number) not in before for number in numbers)
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGHUP)
+    assert [signal.getsignal(number) for number in numbers] == before
+    assert [messages.get_nowait(), messages.get_nowait()] == [Stop("SIGTERM"), Reload()]
+    assert messages.empty()
+
+
+def test_a_program_that_left_it_dies_of_a_signal_again() -> None:
+    code = """
+        from watcher.service import Signals
+        with Signals(print):
+            pass
+        print("left", flush=True)
+        input()
+    """
+    with child(code) as process:
+        assert line(process) == "left"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == -signal.SIGTERM
+
+
+# ---- the lock ----
+
+HOLD = """
+    import sys
+    from watcher.service import Lock
+    with Lock(sys.argv[1]):
+        print("held", flush=True)
+        sys.stdin.read()
+"""
+
+
+def test_a_second_instance_is_told_who_holds_the_state_file_and_what_to_do(tmp_path: Path) -> None:
+    state = str(tmp_path / "state.db")
+    with child(HOLD, state) as process:
+        assert line(process) == "held"
+        with pytest.raises(BusyError) as caught:
+            service.Lock(state).acquire()
+        assert caught.value.exit_code == EXIT_BUSY
+        for part in (str(process.pid), state, "--state"):
+            assert part in str(caught.value)
+        assert service.holder(state) == process.pid
+
+
+def test_two_locks_of_one_process_exclude_each_other_and_a_query_from_within_changes_nothing(tmp_path: Path) -> None:
+    state = str(tmp_path / "state.db")
+    with service.Lock(state):
+        for _ in range(2):
+            assert service.holder(state) == os.getpid()
+            with pytest.raises(BusyError):
+                service.Lock(state).acquire()
+    assert service.holder(state) is None
+    with service.Lock(state):
+        pass
+
+
+def test_the_holder_tells_since_when(tmp_path: Path) -> None:
+    state = str(tmp_path / "state.db")
+    start = dt.datetime.now(dt.UTC).replace(microsecond=0)
+    assert service.holding(state) is None
+    with service.Lock(state):
+        found = service.holding(state)
+    assert found is not None
+    assert found.pid == os.getpid()
+    assert start <= dt.datetime.fromisoformat(found.since) <= dt.datetime.now(dt.UTC)
+
+
+def test_the_lock_ends_with_a_killed_process_but_its_pid_stays_to_be_read(tmp_path: Path) -> None:
+    state = tmp_path / "state.db"
+    with child(HOLD, str(state)) as process:
+        assert line(process) == "held"
+        process.kill()
+        process.wait()
+        assert Path(f"{state}.lock").read_text(encoding="utf-8").splitlines()[0] == str(process.pid)
+        assert service.holder(str(state)) is None
+        with service.Lock(str(state)):
+            assert service.holder(str(state)) == os.getpid()
+
+
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+def test_a_worker_that_outlives_a_killed_daemon_holds_no_lock(tmp_path: Path, method: str) -> None:
+    module = tmp_path / "program.py"
+    module.write_text(
+        textwrap.dedent("""
+            import multiprocessing, os, sys, time
+            from watcher.service import Lock
+
+            def work(fifo):
+                with open(fifo, "w") as file:
+                    print(os.getpid(), file=file, flush=True)
+                    time.sleep(60)
+
+            if __name__ == "__main__":
+                with Lock(sys.argv[1]):
+                    multiprocessing.get_context(sys.argv[3]).Process(target=work, args=(sys.argv[2],)).start()
+                    time.sleep(60)
+        """),
+        encoding="utf-8",
+    )
+    state, fifo = str(tmp_path / "state.db"), str(tmp_path / "fifo")
+    os.mkfifo(fifo)
+    with subprocess.Popen([sys.executable, str(module), state, fifo, method]) as daemon:
+        with open(fifo, encoding="utf-8") as file:
+            worker = int(file.readline())
+        try:
+            assert service.holder(state) == daemon.pid
+            daemon.kill()
+            daemon.wait()
+            os.kill(worker, 0)  # it lives
+            with service.Lock(state):
+                pass
+        finally:
+            os.kill(worker, signal.SIGKILL)
+
+
+def test_askers_never_make_a_starting_daemon_fail(tmp_path: Path) -> None:
+    state = str(tmp_path / "state.db")
+    with service.Lock(state):
+        pass
+    ask = """
+        import sys
+        from watcher.service import holder
+        print("asking", flush=True)
+        while True:
+            holder(sys.argv[1])
+    """
+    with child(ask, state) as one, child(ask, state) as other:
+        assert line(one) == line(other) == "asking"
+        for _ in range(100):
+            with service.Lock(state):
+                pass
+
+
+def test_a_daemon_waits_for_an_asker_that_is_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = tmp_path / "state.db.lock"
+    lock.touch()
+    code = """
+        import fcntl, sys
+        with open(sys.argv[1]) as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+            print("asking", flush=True)
+            sys.stdin.readline()
+        print("asked", flush=True)
+        sys.stdin.readline()
+    """
+    waited: list[float] = []
+    with child(code, str(lock)) as asker:
+        assert line(asker) == "asking"
+
+        def sleep(seconds: float) -> None:
+            waited.append(seconds)
+            print(file=stdin_of(asker), flush=True)
+            assert line(asker) == "asked"
+
+        monkeypatch.setattr(time, "sleep", sleep)
+        with service.Lock(str(tmp_path / "state.db")):
+            assert len(waited) == 1
+
+
+def test_of_many_that_start_at_once_one_gets_the_lock(tmp_path: Path) -> None:
+    code = """
+        import sys
+        from watcher.errors import BusyError
+        from watcher.service import Lock
+        lock = Lock(sys.argv[1])
+        print("ready", flush=True)
+        sys.stdin.readline()
+        try:
+            lock.acquire()
+        except BusyError:
+            print("busy", flush=True)
+        else:
+            print("held", flush=True)
+        sys.stdin.readline()
+    """
+    with contextlib.ExitStack() as stack:
+        processes = [stack.enter_context(child(code, str(tmp_path / "s.db"))) for _ in range(6)]
+        assert {line(process) for process in processes} == {"ready"}
+        for process in processes:
+            print(file=stdin_of(process), flush=True)
+        assert sorted(line(process) for process in processes) == ["busy"] * 5 + ["held"]
+
+
+def stdin_of(process: subprocess.Popen[str]) -> IO[str]:
+    assert process.stdin is not None
+    return process.stdin
+
+
+def test_a_lock_file_that_was_deleted_meanwhile_is_not_taken_for_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, lock = str(tmp_path / "state.db"), tmp_path / "state.db.lock"
+    real = fcntl.flock
+    deleted: list[Path] = []
+
+    def flock(fd: int, how: int) -> None:
+        if not deleted:  # between open and lock, somebody tidies up
+            lock.unlink()
+            deleted.append(lock)
+        real(fd, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with service.Lock(state):
+        assert deleted
+        assert service.holder(state) == os.getpid()
+        with pytest.raises(BusyError):
+            service.Lock(state).acquire()
+
+
+def test_the_pid_of_the_instance_before_is_not_told_while_the_next_one_writes_its_own(tmp_path: Path) -> None:
+    state, lock = str(tmp_path / "state.db"), tmp_path / "state.db.lock"
+    with child("pass") as dead:
+        dead.wait()
+    lock.write_text(f'{dead.pid}\n{{"pid": {dead.pid}, "since": "2026-01-01T00:00:00+00:00"}}\n', encoding="utf-8")
+    code = """
+        import fcntl, os, sys
+        with open(sys.argv[1], "r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            print("locked", flush=True)
+            sys.stdin.readline()
+            file.truncate(0)
+            print(os.getpid(), '{"since": ""}', sep="\\n", file=file, flush=True)
+            sys.stdin.readline()
+    """
+    with child(code, str(lock)) as writer, child(ASK_ONCE, state) as asker:
+        assert line(writer) == "locked"
+        assert line(asker) == "ready"
+        print(file=stdin_of(asker), flush=True)
+        print(file=stdin_of(writer), flush=True)
+        assert line(asker) == str(writer.pid)
+
+
+ASK_ONCE = """
+    import sys
+    from watcher.service import holder
+    print("ready", flush=True)
+    sys.stdin.readline()
+    print(holder(sys.argv[1]), flush=True)
+"""
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\n{}", b"12", b"-\n[]\n", b"9" * 5000 + b"\n{}\n"])
+def test_a_holder_whose_pid_cannot_be_read_is_told_as_unknown(tmp_path: Path, content: bytes) -> None:
+    state, lock = str(tmp_path / "state.db"), tmp_path / "state.db.lock"
+    lock.write_bytes(content)
+    with open(lock, "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert service.holder(state) == 0
+        with pytest.raises(BusyError, match="another process"):
+            service.Lock(state).acquire()
+
+
+def test_the_folder_and_the_lock_file_are_the_user_s_alone_and_another_name_is_the_same_lock(tmp_path: Path) -> None:
+    state = tmp_path / "new" / "state.db"
+    with service.Lock(str(state)):
+        assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
+        assert stat.S_IMODE((tmp_path / "new" / "state.db.lock").stat().st_mode) == 0o600
+        (tmp_path / "link.db").symlink_to(state)
+        with pytest.raises(BusyError):
+            service.Lock(str(tmp_path / "link.db")).acquire()
+
+
+def test_what_cannot_be_a_lock_file_is_said_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "a.lock").symlink_to(tmp_path / "victim")
+    os.mkfifo(tmp_path / "b.lock")
+    (tmp_path / "c.lock").mkdir()
+    (tmp_path / "file").touch()
+    for name, reason in [("a", "symbolic link"), ("b", "regular file"), ("c", "directory"), ("file/d", "exists")]:
+        with pytest.raises(StateError, match=reason) as caught:
+            service.Lock(str(tmp_path / name)).acquire()
+        assert caught.value.exit_code == EXIT_CONFIG
+        assert service.holder(str(tmp_path / name)) is None
+    assert not (tmp_path / "victim").exists()
+
+
+def test_a_released_lock_leaves_no_descriptor(tmp_path: Path) -> None:
+    state = str(tmp_path / "state.db")
+    with service.Lock(state) as lock:
+        low = os.dup(0)
+        with contextlib.suppress(BusyError):
+            service.Lock(state).acquire()
+        service.holder(state)
+        next_one = os.dup(0)
+        lock.release()
+        lock.release()
+    assert next_one == low + 1
+    os.close(low)
+    os.close(next_one)
+
+
+# ---- the service manager ----
+
+
+@pytest.fixture(params=["path", "abstract"])
+def manager(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    if request.param == "abstract" and sys.platform != "linux":
+        pytest.skip("abstract sockets are Linux's")
+    name = str(tmp_path / "n") if request.param == "path" else f"@watcher-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(name.replace("@", "\0"))
+        receiver.settimeout(10)
+        monkeypatch.setenv("NOTIFY_SOCKET", name)
+        yield receiver
+
+
+def test_the_service_manager_gets_each_message_in_a_datagram_of_its_own(manager: socket.socket) -> None:
+    for send, expected in [
+        (service.ready, b"READY=1"),
+        (service.stopping, b"STOPPING=1"),
+        (service.watchdog, b"WATCHDOG=1"),
+        (lambda: service.status("12 waiting"), b"STATUS=12 waiting"),
+        (lambda: service.status("a\nREADY=1\udcff"), b"STATUS=a READY=1\\udcff"),
+        (lambda: service.notify("A=1", "B=2"), b"A=1\nB=2"),
+    ]:
+        send()
+        assert manager.recv(4096) == expected
+
+
+def test_a_reload_is_announced_with_the_monotonic_clock_in_one_datagram(manager: socket.socket) -> None:
+    before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+    service.reloading()
+    first, second = manager.recv(4096).decode().split("\n")
+    assert first == "RELOADING=1"
+    name, _, value = second.partition("=")
+    assert name == "MONOTONIC_USEC"
+    assert before <= int(value) <= time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+
+
+@pytest.mark.parametrize("address", ["", "/nowhere/at/all", "@nobody-listens", "vsock:2:1", "/x" * 200, "@\udcff"])
+def test_without_a_service_manager_nothing_happens(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", address)
+    service.ready()
+    monkeypatch.delenv("NOTIFY_SOCKET")
+    service.ready()
+
+
+@pytest.mark.parametrize(
+    ("limit", "pid", "seconds"),
+    [
+        ("30000000", None, 15.0),
+        ("30000000", "", 15.0),
+        ("30000000", "own", 15.0),
+        ("30000000", "1", None),
+        ("30000000", "x", None),
+        (None, None, None),
+        ("0", None, None),
+        ("soon", None, None),
+    ],
+)
+def test_the_watchdog_is_fed_twice_in_its_time_limit(
+    limit: str | None, pid: str | None, seconds: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in [("WATCHDOG_USEC", limit), ("WATCHDOG_PID", str(os.getpid()) if pid == "own" else pid)]:
+        if value is None:
+            monkeypatch.delenv(name, raising=False)
+        else:
+            monkeypatch.setenv(name, value)
+    assert service.watchdog_interval() == seconds
