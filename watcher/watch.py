@@ -171,9 +171,11 @@ if sys.platform == "linux":
             if event.is_queue_overflow:
                 self.signs.lost(
                     "the kernel's queue of events overflowed (fs.inotify.max_queued_events, now "
-                    f"{_limit('fs/inotify/max_queued_events')}); everything is looked at again"
+                    f"{_limit('fs.inotify.max_queued_events')}); everything is looked at again"
                 )
             elif event.mask & InotifyConstants.IN_UNMOUNT:
+                # What is mounted next may well have the same device and inode numbers, and this watch is gone.
+                self.signs.failure = "a file system was unmounted there"
                 self.signs.wake()
 
         def release(self) -> None:
@@ -589,12 +591,12 @@ def _not_there(inbox: bytes) -> str:
     return f"the inbox is not there: {shown(inbox)}; it is waited for"
 
 
-def _limit(name: str) -> int:
+def _limit(name: str) -> int | None:
     try:
-        with open(f"/proc/sys/{name}", "rb") as file:
+        with open(f"/proc/sys/{name.replace('.', '/')}", "rb") as file:
             return int(file.read())
     except (OSError, ValueError):
-        return 0
+        return None
 
 
 def _refusal(folder: bytes, code: int, error: OSError | None) -> str:
@@ -602,9 +604,9 @@ def _refusal(folder: bytes, code: int, error: OSError | None) -> str:
     if code in {errno.ENOSPC, errno.EMFILE}:
         what = "watches" if code == errno.ENOSPC else "instances"
         # A user namespace has limits of its own beside those of the system; the smaller one binds.
-        names = (f"fs.inotify.max_user_{what}", f"user.max_inotify_{what}")
-        name = min(names, key=lambda name: _limit(name.replace(".", "/")) or sys.maxsize)
-        now = _limit(name.replace(".", "/"))
+        limits = {name: _limit(name) for name in (f"fs.inotify.max_user_{what}", f"user.max_inotify_{what}")}
+        known = [(limit, name) for name, limit in limits.items() if limit is not None]
+        now, name = min(known, default=(0, f"fs.inotify.max_user_{what}"))
         more = max(2 * now, 524_288 if code == errno.ENOSPC else 1024)
         return f"the kernel has no more inotify {what}: {name} is {now}; type: sudo sysctl -w {name}={more}" + (
             " (or this process has too many files open: ulimit -n)" if code == errno.EMFILE else ""
