@@ -50,6 +50,8 @@ class Desks:
         once: bool,
     ) -> None:
         self.touched = False  # something happened that `status` may show
+        self.abandoned = 0  # photos that a single run leaves because their output has no room
+        self.unreachable: dict[bytes, str] = {}  # inboxes that could not be read whole, and why
         self._desks = by_path
         self._dispatcher = dispatcher
         self._settler = settler
@@ -121,7 +123,9 @@ class Desks:
                 self._seen(desk, path, now, complete=complete)
             case FolderSeen(_, folder):
                 self._last_scan += 1
-                desk.parts.scan(self._last_scan, Origin.FOLDER, folder)
+                covered = not desk.parts.scan(self._last_scan, Origin.FOLDER, folder)
+                if covered and desk.scan is not None:
+                    desk.scan = replace(desk.scan, counts_missed=False)  # part of what it finds was announced
             case Gone(_, paths, folders):
                 self._gone(desk, paths, folders, now)
 
@@ -341,6 +345,10 @@ class Desks:
     def _judge_root(self, desk: Desk, done: ScanDone) -> None:
         """Find out whether the inbox is there, and whether it is the folder that the books are about."""
         was = desk.reachable
+        if not done.complete:
+            self.unreachable[desk.inbox] = done.reason
+        else:
+            self.unreachable.pop(desk.inbox, None)
         desk.reachable, desk.unreachable_reason = done.root is not None, done.reason
         if done.root is None:
             if was and not desk.native:
@@ -441,6 +449,7 @@ class Desks:
                     self.scan(desk, Origin.SCAN, counts_missed=False)
             if self._once and desk.full_said:
                 for sighting in self._dispatcher.drop(desk.inbox):
+                    self.abandoned += self._ledger.known(sighting.photo) is None  # the others are named one by one
                     self._leave(sighting, now)
 
     def _release(self, desk: Desk, now: float, wall: float) -> None:

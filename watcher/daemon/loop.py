@@ -91,8 +91,8 @@ class Daemon:
             desk_of=self._by_path.get,
         )
         self.desks = Desks(self._by_path, self.dispatcher, self.settler, self.ledger, self.tally, log, once=once)
-        self._settings = settings
-        self._stops: list[str] = []
+        self.settings = settings
+        self.stops: list[str] = []
         self._reported: dict[bytes, Mapping[str, object]] = {}
         self._next_report: float | None = None
         self.on_progress: Callable[[Progress], None] | None = None
@@ -109,8 +109,8 @@ class Daemon:
     def start(self) -> None:
         """Open every inbox."""
         now = self._clock.monotonic()
-        for plan in self._settings.inboxes:
-            self.desks.open(plan, self._open_inbox(plan, self._messages.put), self._settings.config.batch)
+        for plan in self.settings.inboxes:
+            self.desks.open(plan, self._open_inbox(plan, self._messages.put), self.settings.config.batch)
         self._next_report = now
 
     def _next_message(self) -> Message | None:
@@ -139,8 +139,8 @@ class Daemon:
 
     def finished(self) -> bool:
         """Whether it is time to leave."""
-        if self._stops:
-            return len(self._stops) > 1 or not self.dispatcher.flights
+        if self.stops:
+            return len(self.stops) > 1 or not self.dispatcher.flights
         if not self._once:
             return False
         waiting = self.settler.waiting
@@ -162,7 +162,7 @@ class Daemon:
         self.ledger.flush(now, force=True)
         self._report(now)
         if not self._once:
-            self._log.info("stopped", reason=self._stops[0] if self._stops else "")
+            self._log.info("stopped", reason=self.stops[0] if self.stops else "")
 
     # ---- messages ----
 
@@ -201,8 +201,8 @@ class Daemon:
                 self.settler.settle(result, now, wall)
 
     def _stop(self, reason: str, now: float) -> None:
-        self._stops.append(reason)
-        if len(self._stops) == 1:
+        self.stops.append(reason)
+        if len(self.stops) == 1:
             for flight in self.dispatcher.unstage():
                 self.ledger.put(flight.job.photo, flight.before, now)
             self._log.info("stopping", reason=reason, in_flight=len(self.dispatcher.flights))
@@ -212,11 +212,11 @@ class Daemon:
         if isinstance(settings, WatcherError):
             self._log.error("config.rejected", reason=str(settings))
             return
-        old, new = self._settings.config, settings.config
+        old, new = self.settings.config, settings.config
         fixed = [key for key in ("workers", "memory_mb", "state", "log") if getattr(old, key) != getattr(new, key)]
         if old.retry.timeout_seconds != new.retry.timeout_seconds:
             fixed.append("retry.timeout_seconds")
-        self._settings = settings
+        self.settings = settings
         self.settler.retry = Retry(new.retry.attempts, new.retry.backoff_seconds)
         self.dispatcher.adjust(
             attempts=new.retry.attempts,
@@ -234,8 +234,8 @@ class Daemon:
             self._pool.deadline(),
             self.ledger.deadline(),
             self._next_report,
-            None if self._stops else self.settler.waiting.deadline(),
-            None if self._stops else self.desks.deadline(),
+            None if self.stops else self.settler.waiting.deadline(),
+            None if self.stops else self.desks.deadline(),
         ]
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
@@ -243,7 +243,7 @@ class Daemon:
         """Do all that is due."""
         now, wall = self._clock.monotonic(), self._clock.time()
         self._settle(self._pool.check(now), now, wall)
-        if not self._stops:
+        if not self.stops:
             for sighting in self.settler.waiting.due(now):
                 self.desks.enqueue(sighting, now, live=True)
             self.desks.tick(now, wall)

@@ -160,6 +160,16 @@ class Reader:
             ).fetchone()
         return Counts(*(number or 0 for number in row))
 
+    def oldest_waiting(self, inbox: bytes) -> float | None:
+        """When, by the wall clock, the photo of an inbox was first seen that waits longest."""
+        with translated(self.path):
+            row = self._db.execute(
+                "SELECT min(photo.first_seen) FROM photo JOIN folder ON folder.id = photo.folder"
+                " WHERE photo.phase = 0 AND folder.inbox = ?",
+                (self._inbox_id(inbox),),
+            ).fetchone()
+        return None if row[0] is None else float(row[0])
+
     def photos(self, inbox: bytes, phase: Phase, limit: int = -1) -> Iterator[tuple[PhotoId, Known]]:
         """List the photos of an inbox that wait or failed (not meant for those that are done)."""
         yield from self._list(inbox, f"photo.phase = {int(phase)}", limit)

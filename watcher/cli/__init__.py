@@ -1,0 +1,47 @@
+"""The command line: where the parts meet, and where errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from watcher.errors import EXIT_BUG, WatcherError
+
+
+def main() -> None:
+    """Run the command line; the entry point of `watcher`."""
+    from watcher.cli.app import app  # noqa: PLC0415  # an import that fails is a fault of the program like any other
+
+    try:
+        app()
+    except WatcherError as error:
+        _complain(str(error))
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # Whoever read our output has enough; Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception:  # noqa: BLE001  # the one boundary where a fault of the program ends
+        import traceback  # noqa: PLC0415  # only for a fault of the program
+
+        traceback.print_exc()
+        sys.exit(EXIT_BUG)
+
+
+def _complain(text: str) -> None:
+    """Say on standard error what is wrong: in colour on a terminal, and never with control characters of others."""
+    from rich.console import Console  # noqa: PLC0415  # 20 ms that only an error needs
+    from rich.text import Text  # noqa: PLC0415  # the same
+
+    console = Console(stderr=True)
+    message = Text("watcher: ", style="bold red" if console.is_terminal else "")
+    message.append(printable(text), style="not bold")
+    console.print(message, soft_wrap=not console.is_terminal)
+
+
+def printable(text: str) -> str:
+    """Escape what a terminal could act on and what can't be encoded; line breaks stay."""
+    return "".join(
+        character if character.isprintable() or character == "\n" else character.encode("unicode_escape").decode()
+        for character in text
+    )

@@ -1,0 +1,133 @@
+"""The commands, their arguments and their help. What each needs is imported when it runs, so that `--help` is quick."""
+
+from __future__ import annotations
+
+from typing import Annotated, Optional
+
+import typer
+
+from watcher import __version__
+from watcher.errors import UsageError
+
+app = typer.Typer(
+    name="watcher",
+    help="Photos dropped into a folder become resized copies: whole, once each, on every core.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+# typer reads these at run time, and knows Optional on every Python that we do
+Inbox = Annotated[Optional[str], typer.Argument(metavar="INBOX", help="The folder to watch.", show_default=False)]  # noqa: UP045
+Output = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Argument(metavar="OUTPUT", help="The folder for the resized copies.", show_default=False),
+]
+ConfigFile = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--config", "-c", metavar="FILE", help="The config file.", show_default=False),
+]
+StateFile = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--state", metavar="FILE", help="The state file.", show_default=False),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"watcher {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _app(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Photos dropped into a folder become resized copies: whole, once each, on every core."""
+    del version  # the callback has dealt with it
+
+
+def _pair(inbox: str | None, output: str | None) -> tuple[str, str] | None:
+    if inbox is None:
+        return None
+    if output is None:
+        raise UsageError("INBOX and OUTPUT go together: name both folders, or none to use the config file")
+    return inbox, output
+
+
+@app.command()
+def run(inbox: Inbox = None, output: Output = None, config: ConfigFile = None, state: StateFile = None) -> None:
+    """Watch the inboxes and make renditions until asked to stop: the daemon, in the foreground.
+
+    Example: watcher run ~/Pictures/Inbox ~/Pictures/Resized
+    """
+    from watcher.cli import running  # noqa: PLC0415  # see the module's first line
+
+    raise typer.Exit(running.run(_pair(inbox, output), config, state))
+
+
+@app.command()
+def once(
+    inbox: Inbox = None,
+    output: Output = None,
+    config: ConfigFile = None,
+    state: StateFile = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be made, and change nothing.")] = False,
+) -> None:
+    """Catch up with what lies in the inboxes, then exit: 0 if all is made, 1 if some photos failed or are incomplete.
+
+    Example: watcher once ~/Pictures/Inbox ~/Pictures/Resized --dry-run
+    """
+    from watcher.cli import dryrun, running  # noqa: PLC0415  # see the module's first line
+
+    command = dryrun.dry_run if dry_run else running.once
+    raise typer.Exit(command(_pair(inbox, output), config, state))
+
+
+@app.command()
+def init(
+    file: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Argument(metavar="FILE", help="Where to write it; left out: the user's config file.", show_default=False),
+    ] = None,
+    config: ConfigFile = None,
+    state: StateFile = None,
+) -> None:
+    """Write a commented starter config; one that exists is never overwritten.
+
+    Example: watcher init
+    """
+    from watcher.cli import init as command  # noqa: PLC0415  # see the module's first line
+
+    raise typer.Exit(command.init(file or config, state))
+
+
+@app.command()
+def check(config: ConfigFile = None, state: StateFile = None) -> None:
+    """Find out whether a config is right and can work on this machine; exits with 78 if not.
+
+    Example: watcher check --config watcher.toml
+    """
+    from watcher.cli import check as command  # noqa: PLC0415  # see the module's first line
+
+    raise typer.Exit(command.check(config, state))
+
+
+@app.command()
+def status(
+    inbox: Inbox = None,
+    output: Output = None,
+    config: ConfigFile = None,
+    state: StateFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what is watched, waiting, done and failed; works while the daemon runs or not.
+
+    Example: watcher status --json
+    """
+    from watcher.cli import status as command  # noqa: PLC0415  # see the module's first line
+
+    raise typer.Exit(command.status(_pair(inbox, output), config, state, as_json=as_json))

@@ -1,0 +1,126 @@
+"""`check`: is this config right, and can it work on this machine? Each point with its remedy."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from watcher import mounts
+from watcher.cli import printable
+from watcher.cli.wiring import Source, settle
+from watcher.config import Config
+from watcher.daemon.parts import InboxPlan
+from watcher.errors import EXIT_CONFIG, EXIT_OK
+from watcher.pool import available_cpus, available_memory
+from watcher.render import describe
+from watcher.scan import walk
+from watcher.select import Selection
+from watcher.state import Reader
+
+_LITTLE_ROOM = 1_000_000_000  # bytes: about 3,000 renditions of 2048 pixels
+
+
+class Finding(NamedTuple):
+    """One point that was looked at."""
+
+    level: Literal["ok", "warning", "fault"]
+    what: str
+    found: str
+
+
+def check(config_file: str | None, state_file: str | None) -> int:
+    """Print what was looked at, and what to do where something is not as it must be."""
+    source = Source(None, config_file, state_file)
+    config, name = source.read()
+    settings = settle(config, name, make_outputs=False)
+    findings = [Finding("ok", "config", name), *_machine(config)]
+    findings.append(_state(source.state_path(config)))
+    for plan in settings.inboxes:
+        findings += _inbox(plan)
+    _show(findings)
+    return EXIT_CONFIG if any(finding.level == "fault" for finding in findings) else EXIT_OK
+
+
+def _machine(config: Config) -> Iterator[Finding]:
+    yield Finding("ok", "python", sys.version.split()[0])
+    for part, version in describe().items():
+        yield Finding("ok", part, version)
+    workers = config.workers or available_cpus()
+    memory = config.memory_mb * 1_000_000 or available_memory() // 2
+    yield Finding("ok", "workers", f"{workers}, with {memory / 1e6:.0f} MB for decoded pictures")
+
+
+def _state(path: str) -> Finding:
+    if mounts.watch_advice(os.fsencode(os.path.dirname(path)))[0] == "poll":
+        return Finding("fault", "state file", f"{path} lies on a network file system; name a local place with `state`")
+    reader = Reader.open_to_read(path)
+    if reader is not None:
+        reader.close()
+        if not os.access(path, os.W_OK):
+            return Finding("fault", "state file", f"{path} can't be written; let this user write it")
+        return Finding("ok", "state file", path)
+    folder = os.path.dirname(path)
+    while not os.path.exists(folder):
+        folder = os.path.dirname(folder)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return Finding("fault", "state file", f"{path} can't be made; let this user write in {folder}")
+    return Finding("ok", "state file", f"{path} (not there yet)")
+
+
+def _inbox(plan: InboxPlan) -> Iterator[Finding]:
+    what = f"inbox {os.fsdecode(plan.inbox)}"
+    if not os.path.isdir(plan.inbox):
+        yield Finding("fault", what, "there is no such folder; make it, or mend `path`")
+        return
+    if not os.access(plan.inbox, os.R_OK | os.X_OK):
+        yield Finding("fault", what, "it can't be read; `chmod +rx` it, or run as a user who can")
+        return
+    found = walk(plan.inbox, Selection(plan.config.include, plan.config.exclude, plan.config.recursive))
+    folders = photos = 0
+    for listing in found:
+        folders += listing.last
+        photos += len(listing.entries)
+    if found.reason:
+        yield Finding("warning", what, found.reason)
+    watch, why = mounts.watch_advice(plan.inbox)
+    if plan.config.watch == "auto" and watch == "poll":
+        yield Finding("warning", what, f"{photos} photos; looked through every {plan.config.poll_seconds:g} s: {why}")
+    else:
+        yield Finding("ok", what, f"{photos} photos in {folders} folders, on {mounts.file_system(plan.inbox)}")
+        yield from _limits(what, folders)
+    yield from _output(plan)
+
+
+def _limits(what: str, folders: int) -> Iterator[Finding]:
+    most = mounts.inotify_limits().get("max_user_watches", 0)
+    if most and folders > most * 0.8:
+        remedy = f"sudo sysctl fs.inotify.max_user_watches={max(folders * 2, 524288)}"
+        yield Finding("warning", what, f"{folders} folders, and this user may watch {most}: `{remedy}`")
+
+
+def _output(plan: InboxPlan) -> Iterator[Finding]:
+    what = f"output {os.fsdecode(plan.output)}"
+    folder = plan.output
+    while not os.path.exists(folder):
+        folder = os.path.dirname(folder)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        yield Finding("fault", what, f"this user can't write in {os.fsdecode(folder)}; let it, or mend `output`")
+        return
+    free = shutil.disk_usage(folder).free
+    level: Literal["ok", "warning"] = "warning" if free < _LITTLE_ROOM else "ok"
+    yield Finding(level, what, f"{free / 1e9:.1f} GB free on {mounts.file_system(folder)}")
+
+
+def _show(findings: list[Finding]) -> None:
+    from rich.console import Console  # noqa: PLC0415  # after everything that may fail
+    from rich.text import Text  # noqa: PLC0415  # the same
+
+    console = Console(highlight=False)
+    colours = {"ok": "green", "warning": "yellow", "fault": "bold red"}
+    for finding in findings:
+        line = Text(f"{finding.level:8}", style=colours[finding.level])
+        line.append(printable(f"{finding.what}: {finding.found}").replace("\n", "\\n"), style="default not bold")
+        console.print(line, soft_wrap=True)

@@ -1,0 +1,31 @@
+"""`init`: write a commented starter config, and say what to type next."""
+
+from __future__ import annotations
+
+import os
+
+from watcher import places
+from watcher.config import starter
+from watcher.errors import EXIT_OK, UsageError
+
+
+def init(file: str | None, state_file: str | None) -> int:
+    """Write the starter config to `file`, or to where this user's config is looked for; never over another file."""
+    del state_file  # every command takes it, and this one has no use for it
+    path = os.path.abspath(file) if file else places.candidates()[0]
+    pictures = places.user_pictures()
+    text = starter(os.path.join(pictures, "Inbox"), os.path.join(pictures, "Resized"))
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "x", encoding="utf-8") as target:
+            target.write(text)
+    except FileExistsError:
+        raise UsageError(f"{path} exists and is left as it is; name another file, or edit that one") from None
+    except OSError as error:
+        raise UsageError(f"{path} can't be written ({error.strerror}); name another file") from error
+    option = f" --config {path}" if file else ""
+    print(f"Wrote {path}. Next:")
+    print(f"  watcher check{option}            # is it right, and can it work here?")
+    print(f"  watcher once{option} --dry-run   # what would be made?")
+    print(f"  watcher run{option}              # watch, until you press Ctrl-C")
+    return EXIT_OK

@@ -1,0 +1,215 @@
+"""`run` and `once`: build the real parts, hand them to the daemon, and tell how it ended."""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+
+from watcher import __version__, logs, service
+from watcher.cli import printable
+from watcher.cli.wiring import Hub, Source, settle
+from watcher.config import Config
+from watcher.daemon.dispatch import Limits
+from watcher.daemon.loop import Daemon, Progress
+from watcher.daemon.parts import InboxPlan, Log, Message, Reloaded, Settings
+from watcher.errors import EXIT_OK, EXIT_SOME_FAILED, ConfigError, Fault, WatcherError
+from watcher.model import PhotoId
+from watcher.plan import Known, Phase
+from watcher.pool import Pool, available_cpus, available_memory
+from watcher.render import render, sweep, warm
+from watcher.state import State, StateCorruptError
+
+_SLACK_BYTES = 512 << 20  # address space that a worker has beside its pictures: libraries, stacks, arenas
+
+
+def run(pair: tuple[str, str] | None, config_file: str | None, state_file: str | None) -> int:
+    """Run the daemon until it is asked to stop."""
+    source = Source(pair, config_file, state_file)
+    config, _ = source.read()
+    logs.setup(config.log.format, config.log.level)
+    log = logs.log
+    while True:
+        try:
+            with _daemon(source, config, log, once=False) as (daemon, _):
+                daemon.run()
+        except StateCorruptError as error:
+            log.error("state.damaged", reason=str(error))  # noqa: TRY400  # no fault of ours: opened anew, it is set aside
+        else:
+            return EXIT_OK
+
+
+def once(pair: tuple[str, str] | None, config_file: str | None, state_file: str | None) -> int:
+    """Catch up with what lies in the inboxes, and name what could not be made."""
+    source = Source(pair, config_file, state_file)
+    config, name = source.read()
+    if pair is not None and not os.path.isdir(config.inboxes[0].path):
+        fault = Fault("inbox[0].path", f"found no folder {config.inboxes[0].path!r}", "name a folder that exists")
+        raise ConfigError(name, [fault])
+    logs.setup(config.log.format, "warning" if sys.stderr.isatty() else config.log.level)
+    log = logs.log
+    began = time.monotonic()
+    with _daemon(source, config, log, once=True) as (daemon, store), _progress_bar(daemon):
+        daemon.run()
+        return _tell(daemon, store, time.monotonic() - began)
+
+
+@contextmanager
+def _daemon(source: Source, config: Config, log: Log, *, once: bool) -> Iterator[tuple[Daemon, State]]:
+    """Build a daemon of real parts, and take it all down again."""
+    settings = settle(config, "the config")
+    path = source.state_path(config)
+    messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
+    with ExitStack() as stack:
+        stack.enter_context(service.Lock(path))
+        store = stack.enter_context(State.open(path))
+        if store.set_aside:
+            log.error(
+                "state.damaged",
+                state=path,
+                set_aside=store.set_aside,
+                text="what was known is found out again from the outputs; photos whose outputs prove to be current"
+                " are not rendered again",
+            )
+        stack.enter_context(service.Signals(messages.put))
+        workers = config.workers or available_cpus()
+        limits = _limits(config, workers, once=once)
+        pool = Pool(
+            render,
+            warm,
+            workers=workers,
+            post=messages.put,
+            timeout_seconds=config.retry.timeout_seconds,
+            memory_limit_bytes=limits.memory_bytes + _SLACK_BYTES,
+            log_settings=partial(logs.worker_setup, config.log.format, config.log.level),
+        )
+        stack.callback(pool.close, wait=False)
+        pool.start()
+        for output in {plan.output for plan in settings.inboxes}:
+            swept = sweep(output)
+            if swept:
+                log.info("outputs.swept", output=output, temporary_files=swept)
+        store.set_meta({"pid": os.getpid(), "since": time.time(), "workers": workers, "version": __version__})
+        hub = Hub(watching=not once)
+        stack.callback(hub.close)
+        daemon = Daemon(
+            settings,
+            store=store,
+            pool=pool,
+            limits=limits,
+            messages=messages,
+            open_inbox=hub.open,
+            reload=lambda: _reload(source, messages),
+            clock=time,
+            log=log,
+            once=once,
+        )
+        stack.callback(daemon.desks.close)
+        yield daemon, store
+
+
+def _limits(config: Config, workers: int, *, once: bool) -> Limits:
+    memory = config.memory_mb * 1_000_000 or available_memory() // 2
+    return Limits(
+        attempts=config.retry.attempts,
+        max_pixels=config.max_megapixels * 1_000_000,
+        quiet_seconds=config.batch.quiet_seconds,
+        memory_bytes=memory,
+        share_bytes=memory // workers,
+        patient=not once,
+    )
+
+
+def _reload(source: Source, messages: queue.SimpleQueue[Message]) -> None:
+    """Read the config again on a thread of its own: its disk may be slow, and the loop may not wait."""
+
+    def read() -> None:
+        outcome: Settings | WatcherError
+        try:
+            config, name = source.read()
+            outcome = settle(config, name)
+        except WatcherError as error:
+            outcome = error
+        messages.put(Reloaded(outcome))
+
+    threading.Thread(target=read, name="read config", daemon=True).start()
+
+
+# ---- once ----
+
+
+@contextmanager
+def _progress_bar(daemon: Daemon) -> Iterator[None]:
+    """Show how far a run is, where somebody looks; elsewhere the log tells."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console  # noqa: PLC0415  # 40 ms that only a terminal needs
+    from rich.progress import (  # noqa: PLC0415  # the same
+        BarColumn,
+        MofNCompleteColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.progress import Progress as Bar  # noqa: PLC0415  # the same
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=Console(stderr=True), refresh_per_second=5) as bar:
+        task = bar.add_task("photos", total=None, rate="")
+        began = time.monotonic()
+
+        def show(progress: Progress) -> None:
+            made = progress.done + progress.failed
+            rate = made / max(time.monotonic() - began, 0.1)
+            bar.update(task, completed=made, total=progress.total or None, rate=f"{rate:.1f} photos/s")
+
+        daemon.on_progress = show
+        yield
+
+
+def _tell(daemon: Daemon, store: State, seconds: float) -> int:
+    """Name every photo that is not made, say what was done, and give the exit code."""
+    counts = daemon.settler.counts
+    unfinished = 0
+    for plan in daemon.settings.inboxes:
+        for phase, word in ((Phase.FAILED, "failed"), (Phase.WAITING, "waiting")):
+            for photo, known in store.photos(plan.inbox, phase):
+                unfinished += 1
+                print(f"{word}: {_named(photo)}: {_why(known)}")
+        unfinished += _unreachable(daemon, plan)
+    unfinished += daemon.desks.abandoned
+    seen = f"{counts.done} photos made, {counts.renditions} renditions, {seconds:.1f} s"
+    print(f"{seen}; {unfinished} not made" if unfinished else seen)
+    if len(daemon.stops):
+        print(f"stopped by {daemon.stops[0]} before the end")
+    return EXIT_SOME_FAILED if unfinished or daemon.stops else EXIT_OK
+
+
+def _unreachable(daemon: Daemon, plan: InboxPlan) -> int:
+    reason = daemon.desks.unreachable.get(plan.inbox)
+    if reason is None:
+        return 0
+    print(f"not read: {printable(os.fsdecode(plan.inbox))}: {printable(reason)}")
+    return 1
+
+
+def _named(photo: PhotoId) -> str:
+    return printable(os.fsdecode(photo.absolute)).replace("\n", "\\n")
+
+
+def _why(known: Known) -> str:
+    return printable(known.reason).replace("\n", "\\n") or "not looked at yet"

@@ -1,0 +1,204 @@
+"""From the command line and the config file to settings, and from settings to the real parts."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from watcher import places
+from watcher.config import Config, for_pair, overlaps, parse
+from watcher.daemon.parts import InboxParts, InboxPlan, Post, Settings
+from watcher.errors import ConfigError, Fault, WatcherError
+from watcher.model import Origin, WatchReady
+
+if TYPE_CHECKING:
+    from watcher.watch import Watch  # watchdog costs 60 ms, and `status` needs none of it
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the settings come from, so that they can be read again."""
+
+    pair: tuple[str, str] | None
+    config: str | None  # of --config
+    state: str | None  # of --state
+
+    def read(self, *, require_inbox: bool = True) -> tuple[Config, str]:
+        """Read the config; it, and a name for where it came from. Raises ConfigError."""
+        if self.pair is not None:
+            base = None
+            if self.config or os.environ.get("WATCHER_CONFIG"):
+                base, _ = self._read_file(require_inbox=False)
+            inbox, output = map(os.path.abspath, self.pair)
+            return for_pair(inbox, output, base), "the command line"
+        return self._read_file(require_inbox=require_inbox)
+
+    def _read_file(self, *, require_inbox: bool) -> tuple[Config, str]:
+        path = places.find_config(self.config, os.environ)
+        folder, home = os.path.dirname(path), os.path.expanduser("~")
+        return parse(places.read_toml(path), source=path, base=folder, home=home, require_inbox=require_inbox), path
+
+    def state_path(self, config: Config) -> str:
+        """Tell where the state file lies."""
+        if self.pair is not None and not self.state and not config.state:
+            inbox, output = map(os.fsencode, self.pair)
+            return places.pair_state_path(inbox, output, os.environ)
+        return places.state_path(self.state, config.state, os.environ)
+
+
+def settle(config: Config, source: str, *, make_outputs: bool = True) -> Settings:
+    """Turn a config into what exists on this machine: paths resolved, outputs made. Raises ConfigError."""
+    trios: list[tuple[bytes, bytes, bytes | None]] = []
+    for inbox in config.inboxes:
+        resolved = [os.path.realpath(os.fsencode(path)) for path in (inbox.path, inbox.output)]
+        originals = os.path.realpath(os.fsencode(inbox.originals)) if inbox.originals else None
+        trios.append((resolved[0], resolved[1], originals))
+    faults = list(overlaps(trios, [[os.fsencode(name) for name in inbox.renditions] for inbox in config.inboxes]))
+    for number, (path, output, _) in enumerate(trios):
+        faults += _folder_faults(f"inbox[{number}]", path, output, make=make_outputs and not faults)
+    if faults:
+        raise ConfigError(source, faults)
+    plans = tuple(
+        InboxPlan(
+            inbox=path,
+            output=output,
+            config=inbox,
+            wanted={name: config.recipes[name] for name in inbox.renditions},
+            folds_case=make_outputs and folds_case(output),
+        )
+        for inbox, (path, output, _) in zip(config.inboxes, trios, strict=True)
+    )
+    return Settings(config, plans)
+
+
+def _folder_faults(key: str, path: bytes, output: bytes, *, make: bool) -> list[Fault]:
+    faults = []
+    if os.path.exists(path) and not os.path.isdir(path):
+        faults.append(Fault(f"{key}.path", f"found {os.fsdecode(path)!r}, which is no folder", "name a folder"))
+    if os.path.exists(output) and not os.path.isdir(output):
+        faults.append(Fault(f"{key}.output", f"found {os.fsdecode(output)!r}, which is no folder", "name a folder"))
+        return faults
+    if not make:
+        return faults
+    try:
+        os.makedirs(output, exist_ok=True)
+        writable = os.access(output, os.W_OK | os.X_OK)
+        why = "which can't be written"
+    except OSError as error:
+        writable, why = False, f"which can't be made ({error.strerror})"
+    if not writable:
+        hint = "let the user write there that watcher runs as, or name another folder"
+        faults.append(Fault(f"{key}.output", f"found {os.fsdecode(output)!r}, {why}", hint))
+    return faults
+
+
+def folds_case(folder: bytes) -> bool:
+    """Tell whether a folder's file system takes two names that differ only in case for one; tried, not guessed."""
+    name = b".watcher-case-%d.tmp" % os.getpid()
+    path = folder + b"/" + name
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+    except OSError:
+        return False
+    try:
+        return os.path.exists(folder + b"/" + name.upper())
+    finally:
+        os.unlink(path)
+
+
+class RealInbox:
+    """The watch and the scanner of one inbox; see `watcher.daemon.parts.InboxParts`."""
+
+    def __init__(self, plan: InboxPlan, post: Post, hub: Hub) -> None:
+        from watcher.scan import Scanner  # noqa: PLC0415  # `status` needs none of this
+        from watcher.select import Selection  # noqa: PLC0415  # the same
+
+        config = plan.config
+        self._plan = plan
+        self._post = post
+        self._hub = hub
+        self._selection = Selection(config.include, config.exclude, config.recursive)
+        self._scanner = Scanner(plan.inbox, self._selection, post)
+        self._watch = None if hub.supervisor is None or config.watch == "poll" else self._make_watch()
+        self._closed = False
+
+    def _make_watch(self) -> Watch | None:
+        from watcher.mounts import watch_advice  # noqa: PLC0415  # `once` needs none of this
+        from watcher.watch import Watch  # noqa: PLC0415  # the same
+
+        self._advice = watch_advice(self._plan.inbox)
+        if self._plan.config.watch == "auto" and self._advice[0] == "poll":
+            return None
+        return Watch(
+            self._plan.inbox,
+            recursive=self._plan.config.recursive,
+            takes=self._selection.takes,
+            enters=self._selection.enters,
+            post=self._post,
+        )
+
+    def open(self) -> None:
+        """Set up the watch on a thread of its own, since a large tree takes a while and a dead mount for ever."""
+        threading.Thread(target=self._open, name="open watch", daemon=True).start()
+
+    def _open(self) -> None:
+        native, reason = True, ""
+        if self._hub.supervisor is None:
+            native, reason = False, "this run looks once"
+        elif self._watch is None:
+            native = False
+            reason = "the config says so" if self._plan.config.watch == "poll" else self._advice[1]
+        else:
+            try:
+                self._watch.start()
+            except WatcherError as error:
+                native, reason = False, str(error)
+            if not self._closed:
+                self._hub.supervisor.add(self._watch)
+        self._post(WatchReady(self._plan.inbox, native, reason))
+
+    def scan(self, number: int, origin: Origin, folder: bytes = b"") -> bool:
+        """Have the inbox, or a folder of it, looked through."""
+        return self._scanner.request(number, origin, folder)
+
+    def examine(self, paths: Sequence[bytes], folders: Sequence[bytes]) -> None:
+        """Have known photos and folders looked after."""
+        self._scanner.examine(paths, folders)
+
+    def ack(self) -> None:
+        """Let the scanner go on."""
+        self._scanner.ack()
+
+    def digested(self, events: int) -> None:
+        """Let the watch post more events."""
+        if self._watch is not None:
+            self._watch.digested(events)
+
+    def close(self) -> None:
+        """End both."""
+        self._closed = True
+        self._scanner.close()
+        if self._watch is not None and self._hub.supervisor is not None:
+            self._hub.supervisor.remove(self._watch)
+            self._watch.close()
+
+
+class Hub:
+    """What the inboxes of one daemon share."""
+
+    def __init__(self, *, watching: bool) -> None:
+        from watcher.watch import Supervisor  # noqa: PLC0415  # `once` needs none
+
+        self.supervisor = Supervisor() if watching else None
+
+    def open(self, plan: InboxPlan, post: Post) -> InboxParts:
+        """Make the parts of one inbox."""
+        return RealInbox(plan, post, self)
+
+    def close(self) -> None:
+        """End what they share."""
+        if self.supervisor is not None:
+            self.supervisor.close()
