@@ -1,0 +1,308 @@
+"""Log lines, as they arrive in files, pipes, a pseudo-terminal and a journal's socket."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import json
+import logging
+import os
+import pickle
+import pty
+import subprocess
+import sys
+import textwrap
+import warnings
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from watcher import logs
+
+
+@pytest.fixture(autouse=True)
+def untouched() -> Iterator[None]:
+    """Leave the process's logging as it was."""
+    handlers, level = [*logging.root.handlers], logging.root.level
+    yield
+    logging.captureWarnings(False)
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def run(code: str, **options: Any) -> subprocess.CompletedProcess[bytes]:  # noqa: ANN401 — subprocess's own options
+    program = f"from watcher import logs\n{textwrap.dedent(code)}"
+    return subprocess.run([sys.executable, "-c", program], check=False, timeout=30, **options)
+
+
+def fail(message: str) -> None:
+    raise RuntimeError(message)
+
+
+NASTY = "a\n<0>b\r\x1b[2J\x7f\x85\u2028\udcff\"\\='"
+
+
+# ---- JSON ----
+
+
+def test_a_json_line_has_event_level_and_utc_time_first_and_then_the_fields() -> None:
+    stream = io.StringIO()
+    logs.setup("json", "debug", stream)
+    before = dt.datetime.now(dt.UTC)
+    logs.log.info("batch.done", inbox="/in", files=3, seconds=0.25, ok=True, nothing=None, timestamp="mine")
+    logs.get("pool").debug("photo.done")
+    first, second = lines(stream)
+    assert list(first) == ["event", "level", "timestamp", "inbox", "files", "seconds", "ok", "nothing"]
+    assert (first["event"], first["level"]) == ("batch.done", "info")
+    assert (first["files"], first["seconds"], first["ok"], first["nothing"]) == (3, 0.25, True, None)
+    time = dt.datetime.fromisoformat(first["timestamp"])
+    assert time.utcoffset() == dt.timedelta(0)
+    assert before <= time <= dt.datetime.now(dt.UTC)
+    assert (second["level"], second["part"]) == ("debug", "pool")
+
+
+def test_no_name_can_break_a_json_line_and_none_is_lost() -> None:
+    stream = io.StringIO()
+    logs.setup("json", "info", stream)
+    logs.log.info("x", path=NASTY, raw=os.fsencode(NASTY), file=Path("/ü"), many=[b"\xff"], some={b"b", b"a"})
+    assert stream.getvalue().isascii()
+    (line,) = lines(stream)
+    assert line["path"] == line["raw"] == NASTY
+    assert line["file"] == "/ü"
+    assert line["many"] == ["\udcff"]
+
+
+def test_a_value_that_json_lacks_is_shown_and_leaves_the_others_alone() -> None:
+    stream = io.StringIO()
+    logs.setup("json", "info", stream)
+    circle: list[object] = []
+    circle.append(circle)
+    logs.log.info("x", nan=float("nan"), circle=circle, keys={b"a": 1}, what=object, seconds=1.5)
+    (line,) = lines(stream)
+    assert (line["nan"], line["circle"], line["keys"], line["seconds"]) == ("nan", "[[...]]", "{b'a': 1}", 1.5)
+
+
+def test_an_exception_becomes_a_field_of_the_one_line() -> None:
+    stream = io.StringIO()
+    logs.setup("json", "info", stream)
+    try:
+        fail(NASTY)
+    except RuntimeError as error:
+        logs.log.exception("bug")
+        logs.log.error("bug", exc_info=error)
+    for line in lines(stream):
+        assert line["level"] == "error"
+        assert line["exception"].startswith("Traceback (most recent call last)")
+        assert "RuntimeError" in line["exception"]
+
+
+def test_lines_below_the_level_are_dropped_and_a_second_setup_reaches_loggers_that_exist() -> None:
+    first, second = io.StringIO(), io.StringIO()
+    logs.setup("json", "warning", first)
+    logger = logs.get("x")
+    logger.info("no")
+    logger.warning("yes")
+    logs.setup("json", "info", second)
+    logger.info("now")
+    assert [line["event"] for line in lines(first)] == ["yes"]
+    assert [line["event"] for line in lines(second)] == ["now"]
+
+
+# ---- console ----
+
+
+def test_a_console_line_is_one_line_with_everything_escaped() -> None:
+    stream = io.StringIO()
+    logs.setup("console", "info", stream)
+    logs.log.warning("photo.failed", path=NASTY, raw=os.fsencode(NASTY), seconds=0.123456789, empty="", count=2)
+    (line,) = stream.getvalue().split("\n")[:-1]
+    assert line.isprintable()
+    shown = r'''"a\n<0>b\r\x1b[2J\x7f\x85\u2028\udcff"\='"'''
+    assert line[20:] == f' warning photo.failed path={shown} raw={shown} seconds=0.123457 empty="" count=2'
+    dt.datetime.fromisoformat(line[:20])
+
+
+def test_a_traceback_stands_below_its_console_line_and_steers_no_terminal() -> None:
+    stream = io.StringIO()
+    logs.setup("console", "info", stream)
+    try:
+        fail("\x1b[2J\udcff")
+    except RuntimeError:
+        logs.log.exception("bug")
+    head, first, *_, last = stream.getvalue().rstrip("\n").split("\n")
+    assert head.endswith(" error   bug")
+    assert first == "Traceback (most recent call last):"
+    assert last == r"RuntimeError: \x1b[2J\udcff"
+
+
+PRINT = """
+    logs.setup("{format}")
+    logs.log.info("scan.done", inbox="/in")
+"""
+
+
+def on_a_terminal(code: str, **environ: str) -> str:
+    parent, terminal = pty.openpty()
+    try:
+        clean = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "JOURNAL_STREAM")}
+        assert run(code, stderr=terminal, env={**clean, **environ}).returncode == 0
+        return os.read(parent, 10_000).decode()
+    finally:
+        os.close(parent)
+        os.close(terminal)
+
+
+def test_auto_is_console_in_colour_on_a_terminal_and_plain_with_no_color() -> None:
+    code = PRINT.format(format="auto")
+    colour = on_a_terminal(code)
+    assert "\x1b[1mscan.done\x1b[0m" in colour
+    plain = on_a_terminal(code, NO_COLOR="1")
+    assert plain[20:] == " info    scan.done inbox=/in\r\n"
+
+
+def test_auto_is_json_off_a_terminal_and_a_console_there_is_plain() -> None:
+    piped = run(PRINT.format(format="auto"), capture_output=True)
+    assert json.loads(piped.stderr)["event"] == "scan.done"
+    assert piped.stdout == b""
+    assert b"\x1b" not in run(PRINT.format(format="console"), capture_output=True).stderr
+
+
+# ---- the journal ----
+
+JOURNAL = """
+    import os, sys
+    found = os.fstat(2)
+    os.environ["JOURNAL_STREAM"] = f"{{found.st_dev}}:{{found.st_ino + {off}}}"
+    logs.setup("{format}", "debug")
+    logs.log.debug("d")
+    logs.log.info("i", path="a\\n<0>b")
+    logs.log.warning("w")
+    try:
+        1 / 0
+    except ZeroDivisionError:
+        logs.log.exception("e")
+    logs.log.critical("c")
+"""
+
+
+def test_in_the_journal_each_line_has_its_priority_and_no_second_time_stamp() -> None:
+    text = run(JOURNAL.format(format="console", off=0), capture_output=True).stderr.decode()
+    first, second, third, *trace, last = text.splitlines()
+    assert [first, second] == ["<7>debug   d", r"<6>info    i path=a\n<0>b"]
+    assert (third, last) == ("<4>warning w", "<2>critical c")
+    assert trace[0] == "<3>error   e"
+    assert len(trace) > 2
+    assert all(line.startswith("<3>") for line in trace)
+
+
+def test_in_the_journal_json_lines_have_their_priority_too() -> None:
+    text = run(JOURNAL.format(format="auto", off=0), capture_output=True).stderr.decode()
+    assert [line[:3] for line in text.splitlines()] == ["<7>", "<6>", "<4>", "<3>", "<2>"]
+    assert {json.loads(line[3:])["timestamp"][-1] for line in text.splitlines()} == {"Z"}
+
+
+def test_a_journal_that_is_another_stream_is_none() -> None:
+    text = run(JOURNAL.format(format="json", off=1), capture_output=True).stderr.decode()
+    assert all(json.loads(line) for line in text.splitlines())
+
+
+# ---- a log that can't be written ----
+
+GO_ON = """
+    import os, sys
+    {break_it}
+    logs.setup("{format}")
+    for _ in range(3):
+        logs.log.info("x" * 100_000)
+    {break_it}
+    logs.log.info("x")
+    print("lives")
+"""
+
+
+@pytest.mark.parametrize("format_", ["auto", "console", "json"])
+@pytest.mark.parametrize(
+    "break_it",
+    [
+        "sys.stderr.close()",
+        "os.closerange(2, 3)",
+        "sys.stderr = None",
+        "r, w = os.pipe(); os.close(r); os.dup2(w, 2)",
+        pytest.param(
+            "os.dup2(os.open('/dev/full', os.O_WRONLY), 2)",
+            marks=pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has a full device"),
+        ),
+    ],
+    ids=["closed stream", "closed descriptor", "none", "broken pipe", "full disk"],
+)
+def test_a_log_that_cannot_be_written_costs_its_lines_and_nothing_else(break_it: str, format_: str) -> None:
+    result = run(GO_ON.format(break_it=break_it, format=format_), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert (result.stdout, result.returncode) == (b"lives\n", 0)
+
+
+def test_a_stream_of_another_kind_that_fails_is_survived() -> None:
+    class Broken(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError(text)
+
+    logs.setup("json", "info", Broken())
+    logs.log.info("x")
+
+
+# ---- other libraries ----
+
+
+def test_records_of_other_libraries_come_as_lines_from_warning_up() -> None:
+    logging.root.handlers.clear()  # pytest's own stumbles over the broken record
+    stream = io.StringIO()
+    logs.setup("json", "debug", stream)
+    logger = logging.getLogger("watchdog.observers")
+    logger.info("not this")
+    logger.warning("lost %s", NASTY)
+    logger.error("%d", "no number")
+    logger.log(35, "y" * 10_000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(True)
+        warnings.warn("old", DeprecationWarning, stacklevel=1)
+    first, second, third, fourth = lines(stream)
+    assert (first["event"], first["level"], first["logger"]) == ("library", "warning", "watchdog.observers")
+    assert first["message"] == f"lost {NASTY}"
+    assert (second["level"], "%d" in second["message"]) == ("error", True)
+    assert (third["level"], len(third["message"])) == ("warning", 2000)
+    assert (fourth["logger"], "old" in fourth["message"]) == ("py.warnings", True)
+
+
+def test_a_second_setup_does_not_double_the_lines_of_other_libraries() -> None:
+    stream = io.StringIO()
+    logs.setup("json", "info", stream)
+    logs.setup("json", "error", stream)
+    logging.getLogger("x").error("once")
+    logging.getLogger("x").warning("below")
+    assert len(lines(stream)) == 1
+
+
+# ---- workers ----
+
+
+def test_a_worker_is_set_up_by_a_callable_that_can_be_sent_and_its_lines_carry_its_pid() -> None:
+    sent = pickle.dumps(partial(logs.worker_setup, "json", "info"))
+    code = f"""
+        import os, pickle
+        pickle.loads({sent!r})()
+        logs.log.info("resizer.fallback", reason="x")
+        print(os.getpid())
+    """
+    result = run(code, capture_output=True)
+    line = json.loads(result.stderr)
+    assert list(line) == ["event", "level", "timestamp", "pid", "reason"]
+    assert line["pid"] == int(result.stdout)
