@@ -249,6 +249,38 @@ def test_a_log_that_cannot_be_written_costs_its_lines_and_nothing_else(break_it:
     assert (result.stdout, result.returncode) == (b"lives\n", 0)
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has a full device")
+def test_a_log_that_fails_all_the_time_keeps_nothing_in_memory() -> None:
+    code = """
+        import os, tracemalloc
+        os.dup2(os.open("/dev/full", os.O_WRONLY), 2)
+        logs.setup("json")
+        logs.log.info("x")
+        tracemalloc.start()
+        for _ in range(200):
+            logs.log.info("x" * 10_000)
+        print(tracemalloc.get_traced_memory()[0])
+    """
+    assert int(run(code, stdout=subprocess.PIPE).stdout) < 200_000
+
+
+def test_each_line_is_one_write_so_that_lines_of_processes_do_not_mix() -> None:
+    code = """
+        import sys
+        logs.setup("json")
+        for _ in range(50):
+            logs.log.info("x" * 3_000)
+    """
+    program = f"from watcher import logs\n{textwrap.dedent(code)}"
+    reading, writing = os.pipe()
+    processes = [subprocess.Popen([sys.executable, "-c", program], stderr=writing) for _ in range(2)]
+    os.close(writing)
+    with open(reading, encoding="utf-8") as stream:
+        found = [json.loads(line)["event"] for line in stream]
+    assert [process.wait(30) for process in processes] == [0, 0]
+    assert found == ["x" * 3_000] * 100
+
+
 def test_a_stream_of_another_kind_that_fails_is_survived() -> None:
     class Broken(io.StringIO):
         def write(self, text: str) -> int:

@@ -287,8 +287,10 @@ def test_a_lock_file_that_was_deleted_meanwhile_is_not_taken_for_the_lock(
             service.Lock(state).acquire()
 
 
-def test_the_pid_of_the_instance_before_is_not_told_while_the_next_one_writes_its_own(tmp_path: Path) -> None:
-    state, lock = str(tmp_path / "state.db"), tmp_path / "state.db.lock"
+def test_the_pid_of_the_instance_before_is_not_told_while_the_next_one_writes_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = tmp_path / "state.db.lock"
     with child("pass") as dead:
         dead.wait()
     lock.write_text(f'{dead.pid}\n{{"pid": {dead.pid}, "since": "2026-01-01T00:00:00+00:00"}}\n', encoding="utf-8")
@@ -300,23 +302,37 @@ def test_the_pid_of_the_instance_before_is_not_told_while_the_next_one_writes_it
             sys.stdin.readline()
             file.truncate(0)
             print(os.getpid(), '{"since": ""}', sep="\\n", file=file, flush=True)
+            print("written", flush=True)
             sys.stdin.readline()
     """
-    with child(code, str(lock)) as writer, child(ASK_ONCE, state) as asker:
+    waited: list[float] = []
+    with child(code, str(lock)) as writer:
         assert line(writer) == "locked"
-        assert line(asker) == "ready"
-        print(file=stdin_of(asker), flush=True)
-        print(file=stdin_of(writer), flush=True)
-        assert line(asker) == str(writer.pid)
+
+        def sleep(seconds: float) -> None:
+            waited.append(seconds)
+            print(file=stdin_of(writer), flush=True)
+            assert line(writer) == "written"
+
+        monkeypatch.setattr(time, "sleep", sleep)
+        assert service.holder(str(tmp_path / "state.db")) == writer.pid
+        assert len(waited) == 1
 
 
-ASK_ONCE = """
-    import sys
-    from watcher.service import holder
-    print("ready", flush=True)
-    sys.stdin.readline()
-    print(holder(sys.argv[1]), flush=True)
-"""
+def test_a_lock_file_that_is_deleted_again_and_again_does_not_hold_a_start_up_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = tmp_path / "state.db.lock"
+    real = fcntl.flock
+
+    def flock(fd: int, how: int) -> None:
+        lock.unlink(missing_ok=True)
+        real(fd, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    monkeypatch.setattr(service, "_PATIENCE", 0.05)
+    with pytest.raises(BusyError):
+        service.Lock(str(tmp_path / "state.db")).acquire()
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\n{}", b"12", b"-\n[]\n", b"9" * 5000 + b"\n{}\n"])

@@ -1,0 +1,284 @@
+"""Right pixels, right sizes, right colour, right metadata, from every kind of photo."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageCms, IptcImagePlugin
+
+from tests import photos
+from watcher.model import Done, Fit, Format, Job, Metadata, PhotoId, Recipe, Rendering
+from watcher.render import describe, render, warm
+from watcher.render import resize as seam
+
+
+def recipe(
+    width: int | None = 300,
+    height: int | None = 300,
+    fit: Fit = "inside",
+    form: Format = "jpeg",
+    *,
+    quality: int = 90,
+    metadata: Metadata = "safe",
+) -> Recipe:
+    return Recipe(
+        width, height, fit, form, quality, metadata, f"{abs(hash((width, height, fit, form, quality))):016x}"[:16]
+    )
+
+
+def job(folder: Path, data: bytes, *recipes: Recipe) -> Job:
+    (folder / "in").mkdir(exist_ok=True)
+    (folder / "in" / "a.jpg").write_bytes(data)
+    os.utime(folder / "in" / "a.jpg", ns=(1_700_000_000_123_456_789,) * 2)
+    renderings = tuple(Rendering(f"r{i}", r, b"r%d/a.%b" % (i, r.format.encode())) for i, r in enumerate(recipes))
+    return Job(1, PhotoId(os.fsencode(folder / "in"), b"a.jpg"), os.fsencode(folder / "out"), renderings)
+
+
+def made(folder: Path, data: bytes, *recipes: Recipe) -> list[Image.Image]:
+    outcome = render(job(folder, data, *recipes))
+    assert isinstance(outcome, Done), outcome
+    images = [Image.open(folder / "out" / os.fsdecode(m.output)) for m in outcome.made]
+    for image, one in zip(images, outcome.made, strict=True):
+        image.load()
+        assert image.size == (one.width, one.height)
+    return images
+
+
+def corners(image: Image.Image) -> list[tuple[int, ...]]:
+    """Give each corner's colour, rounded to whether a channel is on."""
+    w, h = image.size
+    rgb = image.convert("RGB")
+    spots = ((w // 10, h // 10), (w * 9 // 10, h // 10), (w // 10, h * 9 // 10), (w * 9 // 10, h * 9 // 10))
+    return [tuple(round(c / 255) for c in rgb.getpixel(at)) for at in spots]  # type: ignore[union-attr]  # RGB gives tuples
+
+
+UPRIGHT = [(1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 1)]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_exif_orientation_is_applied_and_the_tag_reset(tmp_path: Path, orientation: int) -> None:
+    (inside, thumb) = made(tmp_path, photos.oriented(orientation), recipe(), recipe(100, 100, "cover", metadata="all"))
+    assert inside.size == (300, 200)
+    assert corners(inside) == UPRIGHT
+    assert thumb.size == (100, 100)
+    assert inside.getexif().get(0x0112, 1) == 1
+    assert thumb.getexif().get(0x0112, 1) == 1
+
+
+@pytest.mark.parametrize(
+    "kind", ["plain", "progressive", "cmyk", "ycck", "mpo", "with_trailer", "broken_exif", "looping_exif"]
+)
+def test_a_whole_photo_of_any_kind_becomes_an_rgb_rendition_with_the_srgb_profile(tmp_path: Path, kind: str) -> None:
+    (image,) = made(tmp_path, getattr(photos, kind)(), recipe())
+    assert (image.mode, image.size, image.format) == ("RGB", (300, 200), "JPEG")
+    assert corners(image) == UPRIGHT
+    profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
+    assert "sRGB" in ImageCms.getProfileDescription(profile)
+
+
+def test_greyscale_stays_greyscale_with_a_grey_profile(tmp_path: Path) -> None:
+    jpeg, png = made(tmp_path, photos.grey(), recipe(), recipe(form="png"))
+    assert (jpeg.mode, png.mode) == ("L", "L")
+    assert jpeg.info["icc_profile"][16:20] == png.info["icc_profile"][16:20] == b"GRAY"
+
+
+def test_a_grey_profile_is_honoured(tmp_path: Path) -> None:
+    flat = Image.new("L", (64, 64), 128)
+    (image,) = made(tmp_path, photos.jpeg(flat, icc_profile=photos.icc("grey")), recipe())
+    # 128 at gamma 1.8 is a luminance of 0.289, which sRGB writes as 147
+    assert image.mode == "L"
+    assert abs(image.getpixel((9, 9)) - 147) <= 2  # type: ignore[operator]  # L gives a number
+
+
+@pytest.mark.parametrize(("profile", "expected"), [("adobe", (255, 129, 57)), ("p3", (214, 124, 57))])
+def test_wide_gamut_is_converted_to_srgb_as_littlecms_does_at_full_size(
+    tmp_path: Path, profile: str, expected: tuple[int, int, int]
+) -> None:
+    del expected  # the reference is worked out below, by the profile's own transform
+    colour = (200, 125, 60)
+    flat = Image.new("RGB", (64, 64), colour)
+    data = photos.jpeg(flat, quality=100, subsampling=0, icc_profile=photos.icc(profile))
+    (image,) = made(tmp_path, data, recipe(quality=100))
+    reference = ImageCms.profileToProfile(
+        flat,
+        ImageCms.ImageCmsProfile(io.BytesIO(photos.icc(profile))),
+        ImageCms.createProfile("sRGB"),
+        renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+    )
+    assert reference is not None
+    got, wanted = image.getpixel((20, 20)), reference.getpixel((20, 20))
+    assert all(abs(a - b) <= 2 for a, b in zip(got, wanted, strict=True))  # type: ignore[arg-type]  # RGB gives tuples
+    assert got != colour
+
+
+def test_adobe_rgb_without_a_profile_is_known_by_its_interoperability_index(tmp_path: Path) -> None:
+    (plain,) = made(tmp_path, photos.plain(), recipe(metadata="none"))
+    (by_index,) = made(tmp_path, photos.dcf_adobe_rgb(), recipe(metadata="none"))
+    (by_profile,) = made(tmp_path, photos.with_profile("adobe"), recipe(metadata="none"))
+    assert seam.psnr(by_index, by_profile) > 45
+    assert seam.psnr(by_index, plain) < 40
+
+
+@pytest.mark.parametrize("profile", ["srgb", "broken"])
+def test_an_srgb_or_broken_profile_leaves_every_pixel_as_it_is(tmp_path: Path, profile: str) -> None:
+    (plain,) = made(tmp_path, photos.plain(), recipe())
+    (image,) = made(tmp_path, photos.with_profile(profile), recipe())
+    assert image.tobytes() == plain.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("photo", "wanted", "size"),
+    [
+        ((6000, 4000), recipe(1024, 1024), (1024, 683)),
+        ((6000, 4000), recipe(2048, 2048), (2048, 1365)),
+        ((600, 400), recipe(None, 100), (150, 100)),
+        ((600, 400), recipe(2000, 2000), (600, 400)),
+        ((600, 400), recipe(320, 320, "cover"), (320, 320)),
+        ((600, 400), recipe(500, 500, "cover"), (400, 400)),
+        ((600, 400), recipe(1000, 500, "cover"), (600, 300)),
+        ((600, 400), recipe(200, None, "cover"), (200, 133)),
+        ((601, 3), recipe(10, 10), (10, 1)),
+    ],
+)
+def test_sizes_come_from_the_originals_exact_ratio_and_never_enlarge(
+    tmp_path: Path, photo: tuple[int, int], wanted: Recipe, size: tuple[int, int]
+) -> None:
+    (image,) = made(tmp_path, photos.jpeg(Image.new("RGB", photo)), wanted)
+    assert image.size == size
+
+
+def test_smaller_renditions_are_as_good_as_if_made_from_a_full_decode(tmp_path: Path) -> None:
+    data = photos.jpeg(photos.scene(3001, 2003), quality=95)
+    images = made(
+        tmp_path, data, *(recipe(s, s, quality=100) for s in (1001, 500, 160)), recipe(150, 150, "cover", quality=100)
+    )
+    full = Image.open(io.BytesIO(data))
+    for image in images[:3]:
+        assert seam.psnr(image, full.resize(image.size, Image.Resampling.LANCZOS)) > 38
+    square = full.resize((150, 150), Image.Resampling.LANCZOS, box=(499, 0, 2502, 2003))
+    assert seam.psnr(images[3], square) > 38
+
+
+@pytest.mark.parametrize("form", ["jpeg", "webp", "avif", "png"])
+def test_every_format_is_written_with_profile_metadata_and_the_same_bytes_each_time(
+    tmp_path: Path, form: Format
+) -> None:
+    wanted = job(tmp_path, photos.talkative(6), recipe(form=form), recipe(form=form, metadata="all"))
+    files = [tmp_path / "out" / f"r{i}" / f"a.{form}" for i in (0, 1)]
+    assert isinstance(render(wanted), Done)
+    first = [f.read_bytes() for f in files]
+    assert isinstance(render(wanted), Done)
+    assert [f.read_bytes() for f in files] == first
+    for file in files:
+        with Image.open(file) as image:
+            assert image.format == form.upper()
+            assert image.size == (300, 200)
+            assert corners(image) == UPRIGHT
+            assert image.info["icc_profile"]
+            assert image.getexif()[0x8298] == "(c) Ann Artist"
+            assert image.getexif().get(0x0112, 1) == 1
+
+
+@pytest.mark.parametrize("form", ["jpeg", "webp", "avif", "png"])
+def test_safe_metadata_holds_no_place_number_owner_thumbnail_or_maker_note(tmp_path: Path, form: Format) -> None:
+    made(tmp_path, photos.talkative(), recipe(form=form))
+    data = (tmp_path / "out" / "r0" / f"a.{form}").read_bytes()
+    for secret in (*photos.SECRETS, b"Berlin", b"xmpmeta"):
+        assert secret not in data
+    assert data.count(b"\xff\xd8\xff") == (1 if form == "jpeg" else 0)
+    with Image.open(io.BytesIO(data)) as image:
+        exif = image.getexif()
+        assert not exif.get_ifd(0x8825)
+        assert exif[0x013B] == "Ann Artist"
+        assert exif.get_ifd(0x8769)[0xA434] == "Acme 50mm"
+        assert exif.get_ifd(0x8769)[0xA002] == 300
+        assert not exif.get_ifd(1)
+
+
+def test_safe_moves_author_and_copyright_from_iptc_and_xmp_into_exif(tmp_path: Path) -> None:
+    (image,) = made(tmp_path, photos.talkative(exif=False), recipe())
+    assert image.getexif()[0x8298] == "(c) IPTC"
+    # EXIF texts are UTF-8 here; Pillow reads them as latin-1
+    assert image.getexif()[0x013B].encode("latin-1").decode() == "Åsa Author"
+    only_xmp = photos.spliced(
+        photos.plain(), photos.segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + photos.xmp_packet())
+    )
+    (image,) = made(tmp_path, only_xmp, recipe())
+    assert image.getexif()[0x8298] == "(c) Xenia & Co"
+
+
+def test_all_metadata_keeps_exif_iptc_and_xmp_and_sets_right_what_no_longer_holds(tmp_path: Path) -> None:
+    (image,) = made(tmp_path, photos.talkative(6), recipe(metadata="all"))
+    exif = image.getexif()
+    assert exif[0x0112] == 1
+    assert exif.get_ifd(0x8825)[1] == "N"
+    detail = exif.get_ifd(0x8769)
+    assert (detail[0xA002], detail[0xA003]) == (300, 200)
+    assert detail[0xA431] == "SERIAL-4711"
+    assert detail[0x927C].startswith(b"MAKERNOTE")
+    assert not exif.get_ifd(1)  # the thumbnail would lie on its side
+    assert b'tiff:Orientation="1"' in image.info["xmp"]
+    iptc = IptcImagePlugin.getiptcinfo(image)
+    assert iptc is not None
+    assert iptc[(2, 90)] == b"Berlin"
+
+
+def test_all_metadata_keeps_the_thumbnail_of_an_upright_photo(tmp_path: Path) -> None:
+    (image,) = made(tmp_path, photos.talkative(1), recipe(metadata="all"))
+    assert image.getexif().get_ifd(1)[0x0202] > 100
+
+
+def test_no_metadata_means_the_profile_alone(tmp_path: Path) -> None:
+    made(tmp_path, photos.talkative(), recipe(metadata="none"))
+    data = (tmp_path / "out" / "r0" / "a.jpeg").read_bytes()
+    assert b"Exif" not in data
+    assert b"Artist" not in data
+    assert b"ICC_PROFILE" in data
+
+
+@pytest.mark.parametrize("policy", ["safe", "all"])
+def test_exif_over_64_kb_is_cut_to_what_fits(tmp_path: Path, policy: Metadata) -> None:
+    (image,) = made(tmp_path, photos.long_exif(), recipe(metadata=policy))
+    assert corners(image) == UPRIGHT
+    assert image.getexif()[0x8298] == "(c) Ann Artist"
+    assert image.getexif()[0x0112] == 1
+
+
+def test_a_metadata_bomb_costs_neither_the_photo_nor_time(tmp_path: Path) -> None:
+    wanted = job(tmp_path, photos.metadata_bomb(), recipe(metadata="all"))
+    outcome = render(wanted)
+    assert isinstance(outcome, Done)
+    assert outcome.seconds < 2
+    assert outcome.made[0].size < 100_000
+
+
+def test_the_resizer_in_use_passed_its_self_test_or_the_log_says_why_not() -> None:
+    log = warm()
+    assert [event for event, _ in log] == ([] if seam.resizer()[0].startswith("cykooz") else ["resizer.fallback"])
+    assert re.match(r"cykooz-resizer [\d.]+ \(\w+\)|Pillow", describe()["resizer"])
+    assert {"pillow", "libjpeg", "webp", "avif"} <= describe().keys()
+
+
+def test_a_resizer_that_errs_or_raises_is_replaced_by_pillow() -> None:
+    def shifted(image: Image.Image, size: tuple[int, int], box: seam.Box) -> Image.Image:
+        return seam.pillow(image, size, (0, 0, box[2], box[3]))
+
+    def raising(image: Image.Image, size: tuple[int, int], box: seam.Box) -> Image.Image:
+        raise ValueError(image, size, box)
+
+    assert seam.judge(seam.pillow, "same") == (seam.pillow, "same", "")
+    for wrong in (shifted, raising):
+        chosen, name, why = seam.judge(wrong, "wrong")
+        assert (chosen, name) == (seam.pillow, "Pillow")
+        assert "wrong" in why
+
+
+def test_a_rendition_too_long_for_its_format_says_so(tmp_path: Path) -> None:
+    data = photos.jpeg(Image.new("L", (17_000, 8)))
+    outcome = render(job(tmp_path, data, replace(recipe(form="webp"), width=20_000, height=None)))
+    assert "webp holds at most 16383" in str(outcome)

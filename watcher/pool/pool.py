@@ -1,0 +1,169 @@
+"""The pool: two lanes, the main one, and the quarantine for jobs that are to run alone."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+
+from watcher.model import Job, Result, WorkerReport
+from watcher.pool.lane import Lane
+from watcher.pool.teams import Foreign, Processes, Team
+from watcher.pool.worker import Setup, Work
+
+ExecutorFactory = Callable[[int], Executor]  # is given the number of workers
+
+PER_WORKER = 2  # jobs: one runs, and the next lies ready so that the worker needn't wait for the loop
+
+
+class Pool:
+    """Workers that turn jobs into outcomes; every job comes back, whatever becomes of its worker.
+
+    All methods belong to one thread. `post` is called from others, once per event, and must do no more than enqueue. A
+    job that takes longer than `timeout_seconds` is ended with its worker; so are workers of whom nothing is heard
+    for `start_seconds` longer than any photo could explain. They are replaced after `recycle_after` jobs each, against
+    slow leaks. `memory_limit_bytes` is what a worker may take beyond what it has when it starts; 0: no limit.
+
+    With a `factory`, jobs run in executors that it makes. Their workers are unknown and can't be ended: a timeout
+    counts from submission, and `warm`, `preload`, `log_settings` and `memory_limit_bytes` have no effect. Without one,
+    `clock` must tell the time of `time.monotonic`, as workers do.
+    """
+
+    def __init__(
+        self,
+        work: Work,
+        warm: Callable[[], list[tuple[str, str]]],
+        *,
+        workers: int,
+        post: Callable[[WorkerReport], None],
+        timeout_seconds: float,
+        memory_limit_bytes: int = 0,
+        preload: Sequence[str] = ("watcher.render.work",),
+        clock: Callable[[], float] = time.monotonic,
+        factory: ExecutorFactory | None = None,
+        log_settings: Callable[[], None] | None = None,
+        start_seconds: float = 30.0,
+        recycle_after: int = 20_000,
+    ) -> None:
+        setup = Setup(work, warm, log_settings, memory_limit_bytes)
+        generations = itertools.count(1)
+
+        def lane(workers: int, slots: int) -> Lane:
+            def make() -> Team:
+                if factory:
+                    return Foreign(work, factory(workers))
+                return Processes(setup, workers=workers, slots=slots, preload=preload)
+
+            return Lane(
+                make=make,
+                slots=slots,
+                post=post,
+                clock=clock,
+                timeout=timeout_seconds,
+                patience=start_seconds,
+                generations=generations,
+                recycle_after=recycle_after * workers,
+            )
+
+        self._workers = workers
+        self._clock = clock
+        self._main = lane(workers, PER_WORKER * workers)
+        self._quarantine = lane(1, 1)
+        self._lanes = (self._main, self._quarantine)
+        self._waiting: deque[Job] = deque()  # for the quarantine
+
+    @property
+    def free(self) -> int:
+        """How many more jobs may be submitted now; those that are to run alone don't count."""
+        return self._main.room
+
+    @property
+    def idle_workers(self) -> int:
+        """Workers with nothing to do."""
+        return max(0, min(self.free, self._workers - self._main.busy))
+
+    @property
+    def in_flight(self) -> int:
+        """Jobs that were handed in and not yet handed back."""
+        return len(self._waiting) + sum(lane.busy + len(lane.ready) for lane in self._lanes)
+
+    @property
+    def losses(self) -> int:
+        """Workers that died or had to be ended, so far."""
+        return sum(lane.losses for lane in self._lanes)
+
+    def start(self) -> None:
+        """Start all workers, so that the first photo finds them warm; does not wait until they are."""
+        self._main.start()
+
+    def submit(self, job: Job) -> None:
+        """Hand in a job; one that is to run alone waits for its turn, for any other there must be room (`free`)."""
+        if self._main.closing:
+            raise RuntimeError("the pool is closed")
+        if job.alone:
+            self._waiting.append(job)
+            self._tend_quarantine()
+        elif self.free > 0:
+            self._main.submit(job)
+        else:
+            raise RuntimeError("the pool has no room: see `free`")
+
+    def take(self, report: WorkerReport) -> list[Result]:
+        """Tell what has come back; to be called for every report that was posted.
+
+        Raises RuntimeError when workers have ended again and again before they had done anything.
+        """
+        for lane in self._lanes:
+            lane.take(report)
+        return self._collect()
+
+    def deadline(self) -> float | None:
+        """Tell when `check` must be called next, if nothing is reported before."""
+        deadlines = (lane.deadline() for lane in self._lanes)
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def check(self, now: float) -> list[Result]:
+        """End what is late, and tell what comes back by that; raises as `take` does."""
+        for lane in self._lanes:
+            lane.check(now)
+        return self._collect()
+
+    def close(self, *, wait: bool) -> list[Job]:
+        """End the pool, and give back the jobs that were not done.
+
+        With `wait`, what is in the workers is finished first. Results of which a report was posted, but not yet taken,
+        can still be taken. Nothing can be submitted any more.
+        """
+        left = list(self._waiting)
+        self._waiting.clear()
+        for lane in self._lanes:
+            lane.closing = True
+        while wait and (undone := [future for lane in self._lanes for future in lane.undone()]):
+            due = self.deadline()
+            pause = None if due is None else max(0.0, due - self._clock())
+            concurrent.futures.wait(undone, pause, concurrent.futures.FIRST_COMPLETED)
+            for lane in self._lanes:
+                lane.check(self._clock())
+        for lane in self._lanes:
+            lane.close()
+            left += [result.job for result in lane.ready if result.outcome is None]
+            lane.ready = [result for result in lane.ready if result.outcome is not None]
+        return left
+
+    def _collect(self) -> list[Result]:
+        self._tend_quarantine()
+        results = [result for lane in self._lanes for result in lane.ready]
+        for lane in self._lanes:
+            lane.ready.clear()
+        return results
+
+    def _tend_quarantine(self) -> None:
+        """Give the quarantine its next job, or end it when nothing is left for it."""
+        lane = self._quarantine
+        if self._waiting and lane.room:
+            lane.submit(self._waiting.popleft())
+        if not self._waiting and not lane.busy:
+            lane.retire()

@@ -1,0 +1,240 @@
+"""Teams: an executor, and what the pool must know of it and be able to do to it.
+
+`Processes` is a `ProcessPoolExecutor` with what that lacks: when each job began, who died how, and an end at once.
+`Foreign` is any other executor, of which nothing is known but its futures.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import types
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager, suppress
+from multiprocessing import connection, forkserver, resource_tracker
+from typing import Protocol
+
+from watcher.model import Job
+from watcher.pool import worker
+from watcher.pool.worker import BEGAN, BORN, ENDED, GROUP_SIGNALS, PID, ROW, Reply, Setup, Work
+
+METHOD = "spawn" if sys.platform == "darwin" else "forkserver"
+KILLED_SECONDS = 2.0  # how long a killed process may take to leave; one that hangs in the kernel leaves much later
+Toll = dict[int, str]  # slot → how the worker ended that had this job
+
+
+class Team(Protocol):
+    """An executor with its workers."""
+
+    killable: bool  # jobs can be ended while they run, but only all of them together
+
+    def start(self, lost: Callable[[], None]) -> None:
+        """Start all workers; `lost` is called, in another thread, if that fails."""
+
+    def submit(self, slot: int, job: Job) -> Future[Reply]:
+        """Hand in a job; raises BrokenExecutor, or OSError if a worker can't be started."""
+
+    def born(self) -> bool:
+        """Tell whether any worker was ever ready."""
+
+    def times(self, slot: int) -> tuple[float, float] | None:
+        """Tell when the job in `slot` began and ended, 0: not yet; None: nobody can know."""
+
+    def kill(self) -> Toll | None:
+        """End everything at once. Tells how workers had ended by themselves before; None: nobody can know."""
+
+    def close(self) -> None:
+        """Begin to end an idle team."""
+
+    def gone(self, timeout: float) -> bool:
+        """Tell whether everything has ended after `close` or `kill`, waiting at most `timeout` seconds."""
+
+
+class Foreign:
+    """Somebody else's executor: nothing is known of its workers."""
+
+    killable = False
+
+    def __init__(self, work: Work, executor: Executor) -> None:
+        self._work = work
+        self._executor = executor
+
+    def start(self, lost: Callable[[], None]) -> None:
+        """Do nothing: such an executor starts its workers as it likes."""
+
+    def submit(self, slot: int, job: Job) -> Future[Reply]:  # noqa: ARG002 - Team's signature
+        """Hand in a job."""
+        return self._executor.submit(worker.attempt, self._work, job)
+
+    def born(self) -> bool:
+        """Say yes: nobody can know."""
+        return True
+
+    def times(self, slot: int) -> None:
+        """Say that nobody can know."""
+
+    def kill(self) -> None:
+        """Drop what has not begun; what runs can't be ended, but nobody waits for it."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def close(self) -> None:
+        """Begin to end it."""
+        self._executor.shutdown(wait=False)
+
+    def gone(self, timeout: float) -> bool:  # noqa: ARG002 - Team's signature
+        """Say yes: whoever made the executor decides how long its threads may live."""
+        return True
+
+
+class Processes:
+    """A ProcessPoolExecutor whose workers can be looked at and ended."""
+
+    killable = True
+
+    def __init__(self, setup: Setup, *, workers: int, slots: int, preload: Sequence[str]) -> None:
+        context = multiprocessing.get_context(METHOD)
+        self._size = workers
+        self._table: ctypes.Array[ctypes.c_double] = context.RawArray(ctypes.c_double, worker.row(slots))
+        if METHOD == "forkserver":
+            context.set_forkserver_preload([worker.__name__, __name__, *preload])
+            # the tracker first and apart: starting it unblocks the signals that it blocked
+            for ensure_running in (resource_tracker.ensure_running, forkserver.ensure_running):
+                with _launching():
+                    ensure_running()
+        # never max_tasks_per_child: it deadlocks (cpython #115634)
+        self._executor = ProcessPoolExecutor(
+            workers, mp_context=context, initializer=worker.initialize, initargs=(setup, self._table)
+        )
+        # private, but what a shutdown forgets is needed to end the processes and to ask how they ended
+        self._processes = self._executor._processes  # noqa: SLF001
+        self._results = self._executor._result_queue  # noqa: SLF001
+        self._closer = threading.Thread(target=self._executor.shutdown, name="pool-closer", daemon=True)
+
+    def start(self, lost: Callable[[], None]) -> None:
+        """Start all workers, so that no photo waits for one; `lost` is called, in another thread, if that fails."""
+
+        def look(future: Future[None]) -> None:
+            if not future.cancelled() and future.exception() is not None:
+                lost()
+
+        with _launching():
+            # each call starts one, but for those that find a worker idle already; hence a few more tries than workers
+            for _ in range(4 * self._size):
+                self._executor.submit(worker.nothing).add_done_callback(look)
+                if len(self._processes) >= self._size:
+                    break
+
+    def submit(self, slot: int, job: Job) -> Future[Reply]:
+        """Hand in a job."""
+        place = worker.row(slot)
+        self._table[place : place + ROW] = [0.0] * ROW
+        if len(self._processes) >= self._size:
+            return self._executor.submit(worker.run, slot, job)
+        with _launching():
+            return self._executor.submit(worker.run, slot, job)
+
+    def born(self) -> bool:
+        """Tell whether any worker was ever ready."""
+        return bool(self._table[BORN])
+
+    def times(self, slot: int) -> tuple[float, float]:
+        """Tell when the job in `slot` began and ended; 0: not yet."""
+        place = worker.row(slot)
+        return self._table[place + BEGAN], self._table[place + ENDED]
+
+    def kill(self) -> Toll | None:
+        """End every worker at once, and tell how those had ended that had ended by themselves.
+
+        As workers ignore the SIGTERM with which a broken executor ends the others, whoever is dead now died by itself.
+        """
+        processes = dict(self._processes)
+        ready = connection.wait([process.sentinel for process in processes.values()], 0)
+        ended = {pid for pid, process in processes.items() if process.sentinel in ready}
+        # a sentinel is also ready when the forkserver is gone, but then the worker is still there
+        dead = {pid for pid in ended if METHOD != "forkserver" or not _exists(pid)}
+        # A worker that dies while it sends a result leaves the executor's thread waiting for the rest of it,
+        # as that thread's own process holds the pipe open; nobody else will need it any more.
+        self._results._writer.close()  # type: ignore[attr-defined] # noqa: SLF001 - typeshed lists no private ones
+        for pid in processes.keys() - dead:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.close()
+        # Only the executor's thread may ask for exit codes while it lives: each can be read once.
+        known = self.gone(KILLED_SECONDS)
+        how = {pid: _ending(processes[pid].exitcode if known else None) for pid in dead}
+        begun = {slot: int(self._table[worker.row(slot) + PID]) for slot in range(self._slots) if self.times(slot)[0]}
+        return {slot: how[pid] for slot, pid in begun.items() if pid in how} if ended else None
+
+    def close(self) -> None:
+        """Begin to end the workers, as soon as they have done what they have."""
+        if self._closer.ident is None:
+            self._closer.start()
+
+    def gone(self, timeout: float) -> bool:
+        """Tell whether all workers and the executor's threads have ended, waiting at most `timeout` seconds."""
+        self._closer.join(timeout)
+        return not self._closer.is_alive()
+
+    @property
+    def _slots(self) -> int:
+        return (len(self._table) - worker.HEAD) // ROW
+
+
+@contextmanager
+def _launching() -> Iterator[None]:
+    """Start processes that nothing disturbs that is meant for their parent, and that take from it only what they need.
+
+    - A blocked signal stays blocked in what is started: so the forkserver, and a worker that is not ready yet, outlive
+      what is sent to the whole process group. The parent's other threads and its handlers miss nothing.
+    - multiprocessing would run the parent's main script once more in each worker: the whole command line, in vain.
+    - `python -c`, by which it starts processes, looks for modules in the current folder first: that may be an inbox.
+    - It hands over the current folder, and fails if that is gone.
+    """
+    main = sys.modules["__main__"]
+    safe = os.environ.get("PYTHONSAFEPATH")
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, GROUP_SIGNALS)
+    try:
+        try:
+            os.getcwd()
+        except FileNotFoundError:
+            os.chdir("/")
+        os.environ["PYTHONSAFEPATH"] = "1"
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        yield
+    finally:
+        sys.modules["__main__"] = main
+        if safe is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = safe
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _ending(exitcode: int | None) -> str:
+    """Say how a worker ended, as the rest of a sentence that begins with "the worker"."""
+    if exitcode is None:
+        return "died"
+    if exitcode == -signal.SIGKILL:
+        return "was killed (SIGKILL, as the system does when memory runs out)"
+    if exitcode >= 0:
+        return f"ended (exit code {exitcode})"
+    try:
+        name = signal.Signals(-exitcode).name
+    except ValueError:
+        name = f"signal {-exitcode}"
+    return f"died ({name})"

@@ -1,0 +1,40 @@
+"""One photo becomes all its renditions, inside a worker: the only room that knows Pillow.
+
+Theory of operation:
+- The photo is read once, by openat steps that follow no link. Its own marker walk (`jpeg`) finds sizes, tables and
+  metadata; the decoder gets a stream without metadata, so that no bad metadata can fail a photo or slow it down.
+- It is decoded once, at the smallest scale that costs no quality (`geometry`); every rendition is computed from the
+  original's geometry, the smaller ones from the larger ones, and colour is converted after shrinking.
+- Everything is written to temporary files and fsynced, the photo is looked at again, then all is renamed (`publish`).
+
+This module is light: the daemon imports it in its own process, where Pillow has no business. What is heavy is imported
+by the first call.
+"""
+
+from __future__ import annotations
+
+from watcher.model import Job, Outcome
+from watcher.render.sweep import sweep
+
+__all__ = ["describe", "render", "sweep", "warm"]
+
+
+def render(job: Job) -> Outcome:
+    """Make what `job` asks for and say what became of it; runs inside a worker and never raises an `Exception`."""
+    from watcher.render.work import render as work  # noqa: PLC0415 - keeps Pillow out of the daemon's process
+
+    return work(job)
+
+
+def warm() -> list[tuple[str, str]]:
+    """Get a worker ready for its first photo; gives what is worth a log line as (event, text)."""
+    from watcher.render.about import warm as work  # noqa: PLC0415 - keeps Pillow out of the daemon's process
+
+    return work()
+
+
+def describe() -> dict[str, str]:
+    """Tell what renders here: library versions and the resizer in use, for `check`."""
+    from watcher.render.about import describe as work  # noqa: PLC0415 - keeps Pillow out of the daemon's process
+
+    return work()

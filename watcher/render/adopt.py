@@ -1,0 +1,89 @@
+"""Outputs that lie there already and prove to be current: after a lost state file they need not be made again."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from PIL import Image
+
+from watcher.model import Made, Recipe, Rendering
+from watcher.render.encode import signature
+from watcher.render.folders import open_below, open_root
+from watcher.render.jpeg import EOI, EndsEarlyError, NotJpegError, parse
+from watcher.render.publish import ATTRIBUTE
+
+_HEAD = 1 << 18  # a rendition's header: EXIF and XMP at most fill two segments of 64 KB
+
+
+def adopt(
+    output_root: bytes, rendering: Rendering, mtime_ns: int, size: tuple[int, int], components: int
+) -> Made | None:
+    """Give the rendition if the file in its place is current, None if that is not proven.
+
+    Proof: a regular file with the photo's modification time that opens as the recipe's format with the right size
+    (`size` in pixels, as people see it), and either carries the recipe's fingerprint or, where the file system keeps
+    none, is a JPEG with the tables that our encoder writes at this quality for a photo of `components` channels.
+    """
+    folder_path, _, name = rendering.output.rpartition(b"/")
+    try:
+        root = open_root(output_root, create=False)
+    except OSError:
+        return None
+    try:
+        folder = open_below(root, folder_path, create=False)
+    except OSError:
+        return None
+    finally:
+        os.close(root)
+    try:
+        if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            return None
+        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    except OSError:
+        return None
+    finally:
+        os.close(folder)
+    try:
+        status = os.fstat(file)
+        if (
+            status.st_mtime_ns != mtime_ns
+            or not status.st_size
+            or not _proves(file, rendering.recipe, size, components)
+        ):
+            return None
+    except Exception:  # noqa: BLE001 - whatever is wrong with a file that lies there, it is no proof
+        return None
+    finally:
+        os.close(file)
+    return Made(rendering.name, rendering.output, size[0], size[1], status.st_size, adopted=True)
+
+
+def _proves(file: int, recipe: Recipe, size: tuple[int, int], components: int) -> bool:
+    label = _label(file)
+    if label and label != recipe.fingerprint.encode():
+        return False
+    if recipe.format == "jpeg":
+        return _jpeg_proves(file, recipe, size, components, labelled=bool(label))
+    if not label:
+        return False
+    with os.fdopen(os.dup(file), "rb") as opened, Image.open(opened, formats=(recipe.format.upper(),)) as image:
+        return image.size == size
+
+
+def _jpeg_proves(file: int, recipe: Recipe, size: tuple[int, int], components: int, *, labelled: bool) -> bool:
+    try:
+        header = parse(os.pread(file, _HEAD, 0))
+    except (EndsEarlyError, NotJpegError):
+        return False
+    if (header.width, header.height) != size or os.pread(file, 2, max(0, os.fstat(file).st_size - 2)) != EOI:
+        return False
+    ours = signature(recipe.quality, components)
+    return labelled or (header.quantisation == ours.quantisation and header.sampling == ours.sampling)
+
+
+def _label(file: int) -> bytes:
+    try:
+        return os.getxattr(file, ATTRIBUTE)
+    except (OSError, AttributeError):  # not labelled; a platform or file system without labels
+        return b""

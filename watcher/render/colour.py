@@ -1,0 +1,87 @@
+"""Colour to sRGB, after shrinking, and only where it changes anything.
+
+Per profile (by its hash) one transform is built and kept; a profile that turns out to be sRGB, whoever wrote it, is
+recognised by what it does to a grid of colours and costs nothing from then on. A profile that can't be used counts as
+sRGB: a photo never fails for it. Rendering intent: relative colorimetric with black point compensation, the default of
+photo editors.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import OrderedDict
+from hashlib import blake2b
+from typing import cast
+
+from PIL import Image, ImageChops, ImageCms
+
+from watcher.render import icc
+
+_SPACES = {b"RGB ": "RGB", b"CMYK": "CMYK", b"GRAY": "L"}
+_MOST_BYTES = 4 << 20  # press profiles reach 3 MB; beyond that it is no profile but a bomb
+_KEPT = 16  # transforms per worker: a CMYK one holds a few hundred KB
+_transforms: OrderedDict[tuple[bytes, str], ImageCms.ImageCmsTransform | None] = OrderedDict()
+
+
+def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    """Give `image` (L, RGB or CMYK) in sRGB: RGB, or L for greyscale; may change it in place.
+
+    `profile` is the photo's ICC profile, empty if it has none. CMYK comes from the decoder with Adobe's inversion
+    already undone; without a profile it is converted arithmetically, as Pillow does.
+    """
+    transform = _transform(profile, image.mode) if profile else None
+    if transform is None:
+        return image if image.mode in {"L", "RGB"} else image.convert("RGB")
+    if image.mode == "RGB":
+        ImageCms.applyTransform(image, transform, inPlace=True)
+        return image
+    out = ImageCms.applyTransform(image, transform)
+    if out is None:  # says the signature; happens only in place
+        return image.convert("RGB")
+    return out.getchannel(1) if image.mode == "L" else out
+
+
+def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """Give the transform from `profile`, None where nothing is to be done."""
+    key = (blake2b(profile, digest_size=16).digest(), mode)
+    if key in _transforms:
+        _transforms.move_to_end(key)
+        return _transforms[key]
+    transform = _build(profile, mode)
+    _transforms[key] = transform
+    if len(_transforms) > _KEPT:
+        _transforms.popitem(last=False)
+    return transform
+
+
+def _build(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    if len(profile) > _MOST_BYTES or profile[36:40] != b"acsp" or _SPACES.get(profile[16:20]) != mode:
+        return None
+    try:
+        transform = ImageCms.buildTransform(
+            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+            ImageCms.ImageCmsProfile(io.BytesIO(icc.SRGB)),
+            mode,
+            "RGB",
+            ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+        return None if mode != "CMYK" and _does_nothing(transform, mode) else transform
+    except Exception:  # noqa: BLE001 - anything can be wrong with a profile, and none of it may fail the photo
+        return None
+
+
+def _does_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
+    """Tell whether no colour of a grid changes by more than one step of 255."""
+    steps = range(0, 256, 17)
+    if mode == "L":
+        grid = Image.frombytes("L", (16, 1), bytes(steps))
+    else:
+        grid = Image.frombytes(
+            "RGB", (256, 16), bytes(c for r in steps for g in steps for b in steps for c in (r, g, b))
+        )
+    after = ImageCms.applyTransform(grid, transform)
+    if after is None:  # says the signature; happens only in place
+        return False
+    difference = ImageChops.difference(grid.convert("RGB"), after)
+    return max(high for _, high in cast("tuple[tuple[int, int], ...]", difference.getextrema())) <= 1

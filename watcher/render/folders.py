@@ -1,0 +1,67 @@
+"""Folders of an output tree, opened step by step so that no link inside the tree leads out of it."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+def open_root(root: bytes, *, create: bool) -> int:
+    """Open the output folder (it may be a link); with `create`, make it and its parents durable first."""
+    try:
+        return os.open(root, _FOLDER)
+    except FileNotFoundError:
+        if not create:
+            raise
+    _make(root)
+    return os.open(root, _FOLDER)
+
+
+def _make(path: bytes) -> None:
+    parent = os.path.dirname(path.rstrip(b"/"))
+    if parent and not os.path.isdir(parent):
+        _make(parent)
+    try:
+        os.mkdir(path)
+    except FileExistsError:
+        return
+    above = os.open(parent or b".", _FOLDER)
+    try:
+        os.fsync(above)
+    finally:
+        os.close(above)
+
+
+def open_below(root: int, folder: bytes, *, create: bool) -> int:
+    """Open `folder` below the open folder `root`; with `create`, missing parts are made and their parents fsynced.
+
+    Raises OSError: ENOTDIR or ELOOP where a part is a link or a file, EINVAL where the path would climb out.
+    """
+    at = os.dup(root)
+    try:
+        for part in filter(None, folder.split(b"/")):
+            if part in {b".", b".."}:
+                raise OSError(errno.EINVAL, "not a path inside the output folder")  # noqa: TRY301 - the way out closes `at`
+            deeper = _step(at, part, create=create)
+            os.close(at)
+            at = deeper
+    except BaseException:
+        os.close(at)
+        raise
+    return at
+
+
+def _step(at: int, part: bytes, *, create: bool) -> int:
+    try:
+        return os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=at)
+    except FileNotFoundError:
+        if not create:
+            raise
+    try:
+        os.mkdir(part, dir_fd=at)
+        os.fsync(at)
+    except FileExistsError:
+        pass  # another worker was quicker
+    return os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=at)

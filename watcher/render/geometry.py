@@ -1,0 +1,82 @@
+"""Where each rendition's pixels come from: sizes, crops and the decoder's scale, computed from the original.
+
+All is reckoned in the photo's own pixels before orientation ("stored" space); only what the recipe asks for is in the
+oriented space that people see. Sizes come from exact ratios of the original, so that a rendition never drifts by a
+pixel because it was made from a larger one (6000 by 4000 at 1024 is 683 high, not 682).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from watcher.model import Recipe
+
+SCALES = (8, 4, 2)  # what libjpeg can divide by while decoding, besides 1
+MARGIN = 1.4  # decoded over target. Medians on 12 untouched photos lose 0.04 dB at 1.4, 0.10 at 1.1 (after JPEG 85)
+TURNED = frozenset({5, 6, 7, 8})  # EXIF orientations that swap width and height
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A rectangle of the photo in stored pixels; edges may lie between pixels."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+    def holds(self, other: Region) -> bool:
+        """Tell whether `other` lies within, but for rounding."""
+        slack = 1e-6
+        return (
+            self.left <= other.left + slack
+            and self.top <= other.top + slack
+            and self.left + self.width >= other.left + other.width - slack
+            and self.top + self.height >= other.top + other.height - slack
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One rendition: which part of the photo, and how many pixels it becomes (both in stored space)."""
+
+    region: Region
+    width: int
+    height: int
+
+    @property
+    def factor(self) -> float:
+        """Tell how many of the photo's pixels make one of the rendition's, on the tighter axis; at least 1."""
+        return min(self.region.width / self.width, self.region.height / self.height)
+
+
+def target(recipe: Recipe, width: int, height: int, orientation: int) -> Target:
+    """Work out what `recipe` makes of a photo of `width` by `height` stored pixels.
+
+    `cover` crops around the centre. Where the photo is smaller than the box on any side it is cropped to the box's
+    shape and keeps its pixels as they are: it is never enlarged.
+    """
+    box_width, box_height = recipe.width, recipe.height
+    if orientation in TURNED:
+        box_width, box_height = box_height, box_width
+    if recipe.fit == "cover" and box_width is not None and box_height is not None:
+        return _cover(box_width, box_height, width, height)
+    ratio = min(Fraction(1), *(Fraction(b, s) for b, s in ((box_width, width), (box_height, height)) if b is not None))
+    return Target(Region(0, 0, width, height), max(1, round(width * ratio)), max(1, round(height * ratio)))
+
+
+def _cover(box_width: int, box_height: int, width: int, height: int) -> Target:
+    crop_width = min(Fraction(width), Fraction(height * box_width, box_height))
+    crop_height = min(Fraction(height), Fraction(width * box_height, box_width))
+    if crop_width < box_width:
+        w, h = max(1, round(crop_width)), max(1, round(crop_height))
+        return Target(Region((width - w) // 2, (height - h) // 2, w, h), w, h)
+    left, top = (width - crop_width) / 2, (height - crop_height) / 2
+    return Target(Region(float(left), float(top), float(crop_width), float(crop_height)), box_width, box_height)
+
+
+def scale(targets: list[Target]) -> int:
+    """Choose what libjpeg divides by: the largest step that leaves `MARGIN` over every target."""
+    tightest = min(t.factor for t in targets)
+    return next((s for s in SCALES if tightest / s >= MARGIN), 1)

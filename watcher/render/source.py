@@ -1,0 +1,121 @@
+"""The photo on disk: opened without following a link, read once, and looked at again before anything is published."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from watcher.model import PhotoId, Stamp, Unready, Vanished
+from watcher.render.verdict import Verdict, bad_photo, shown, unreadable
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}  # a link met with O_NOFOLLOW says ELOOP or ENOTDIR
+_KINDS = {
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
+
+
+@dataclass(slots=True)
+class Source:
+    """An open photo; close it by leaving its `with` block."""
+
+    photo: PhotoId
+    folder: int  # file descriptors
+    file: int
+    stamp: Stamp
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self.file)
+        os.close(self.folder)
+
+    def head(self, size: int) -> bytes:
+        """Give up to `size` bytes from the beginning."""
+        return os.pread(self.file, size, 0)
+
+    def read(self) -> bytes:
+        """Give the whole content in one read; Unready if the file ends before its size."""
+        try:
+            data = os.read(self.file, self.stamp.size)
+            while len(data) < self.stamp.size:  # a network share, or beyond the 2 GB of one read
+                more = os.read(self.file, self.stamp.size - len(data))
+                if not more:
+                    raise Verdict(Unready(self.stamp, "it became shorter while it was read", settling=True))
+                data += more
+        except OSError as error:
+            raise unreadable(error, shown(self.photo.path)) from error
+        return data
+
+    def recheck(self) -> None:
+        """Raise the verdict if the photo is no longer what was opened: by its path, and by what is open."""
+        try:
+            by_path = os.stat(self.photo.name, dir_fd=self.folder, follow_symlinks=False)
+            by_file = os.fstat(self.file)
+        except OSError as error:
+            if error.errno in _GONE:
+                raise Verdict(Vanished("it was removed while it was read")) from error
+            raise unreadable(error, shown(self.photo.path)) from error
+        now = _stamp(by_path)
+        if now != self.stamp or _stamp(by_file) != self.stamp:
+            raise Verdict(Unready(now, "it changed while it was read", settling=True))
+
+
+def open_photo(photo: PhotoId) -> Source:
+    """Open `photo` by openat steps from its inbox; a link on the way or in its place is never followed.
+
+    Raises the verdict: Vanished for what is not there or behind a link, Failed for what can't or may not be read.
+    Special files (FIFO, device, socket) are recognised before they would be opened.
+    """
+    what = shown(photo.path)
+    parts = photo.path.split(b"/")
+    if any(part in {b"", b".", b".."} for part in parts):
+        raise bad_photo(f"{what} is no path inside an inbox")
+    folder = -1
+    try:
+        folder = os.open(photo.inbox, _FOLDER)  # the inbox itself may be a link
+        for part in parts[:-1]:
+            deeper = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
+            os.close(folder)
+            folder = deeper
+        _refuse_special(os.stat(parts[-1], dir_fd=folder, follow_symlinks=False), what)
+        # NONBLOCK: should it have become a FIFO since, opening it must not hang
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+        file = os.open(parts[-1], flags, dir_fd=folder)
+    except BaseException as error:
+        if folder >= 0:
+            os.close(folder)
+        if not isinstance(error, OSError):
+            raise
+        if error.errno in _GONE:
+            raise Verdict(Vanished("there is no such file, or a symbolic link leads to it")) from error
+        raise unreadable(error, what) from error
+    status = os.fstat(file)
+    source = Source(photo, folder, file, _stamp(status))
+    if not stat.S_ISREG(status.st_mode):
+        with source:
+            _refuse_special(status, what)
+    return source
+
+
+def _refuse_special(status: os.stat_result, what: str) -> None:
+    kind = stat.S_IFMT(status.st_mode)
+    if kind == stat.S_IFREG:
+        return
+    if kind in {stat.S_IFLNK, stat.S_IFDIR}:
+        raise Verdict(Vanished("it is a symbolic link" if kind == stat.S_IFLNK else "it is a folder"))
+    raise bad_photo(f"{what} is {_KINDS.get(kind, 'a special file')}, not a photo")
+
+
+def _stamp(status: os.stat_result) -> Stamp:
+    return Stamp(status.st_size, status.st_mtime_ns, status.st_ino)

@@ -1,0 +1,95 @@
+"""Temporary files: their names, and the removal of those that a dead worker left behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import time
+from functools import lru_cache
+
+from watcher.render.folders import open_root
+
+_NAME = re.compile(rb"\.watcher-(?P<host>[A-Za-z0-9._-]{1,64})-(?P<pid>\d{1,10})-\d{1,20}-\d{1,6}\.tmp")
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+@lru_cache(maxsize=1)
+def _host() -> bytes:
+    """Give this machine's name as it stands in temporary names."""
+    return re.sub(rb"[^A-Za-z0-9._-]", b"_", os.fsencode(socket.gethostname()))[:64] or b"_"
+
+
+def temporary_name(job: int, number: int) -> bytes:
+    """Give a name for the `number`-th temporary file of a job: hidden, short whatever the photo is called, and ours."""
+    return b".watcher-%b-%d-%d-%d.tmp" % (_host(), os.getpid(), job, number)
+
+
+def sweep(
+    output_root: bytes,
+    *,
+    own_seconds: float = 3600.0,
+    other_seconds: float = 86400.0,
+    now: float | None = None,
+) -> int:
+    """Remove stale temporary files below `output_root`; give how many.
+
+    Stale is what a process of this machine left that no longer runs (or, its number having been given away again, what
+    is older than `own_seconds`), and what another machine on a share left more than `other_seconds` ago. Links are not
+    followed, other names not touched; folders that can't be read are passed over. Reads directories only.
+
+    The age is by the file's change time: its modification time is the photo's.
+    """
+    try:
+        root = open_root(output_root, create=False)
+    except OSError:
+        return 0
+    at = time.time() if now is None else now
+    removed, folders = 0, [root]
+    while folders:
+        folder = folders.pop()
+        try:
+            removed += _sweep_folder(folder, folders, at, own_seconds, other_seconds)
+        except OSError:
+            pass  # gone or unreadable: nothing of ours to be had there
+        finally:
+            os.close(folder)
+    return removed
+
+
+def _sweep_folder(folder: int, folders: list[int], now: float, own_seconds: float, other_seconds: float) -> int:
+    """Sweep one open folder and push its sub-folders."""
+    removed, below = 0, []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                below.append(entry.name)
+            elif entry.name.startswith(".watcher-") and (match := _NAME.fullmatch(os.fsencode(entry.name))):
+                patience = own_seconds if match["host"] == _host() else other_seconds
+                dead = match["host"] == _host() and not _alive(int(match["pid"]))
+                if dead or now - entry.stat(follow_symlinks=False).st_ctime > patience:
+                    removed += _remove(entry.name, folder)
+    for name in below:
+        try:
+            folders.append(os.open(name, _FOLDER, dir_fd=folder))
+        except OSError:
+            continue
+    return removed
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
+def _remove(name: str, folder: int) -> int:
+    try:
+        os.unlink(name, dir_fd=folder)
+    except OSError:
+        return 0
+    return 1

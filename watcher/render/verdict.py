@@ -1,0 +1,69 @@
+"""How a render ends early: an outcome that travels as an exception, and the sorting of system errors into blame."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from watcher.model import Blame, Failed, Outcome, Stamp
+
+
+class Verdict(Exception):  # noqa: N818 - an outcome on its way up, not an error
+    """The outcome of a job, known before its end."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome)
+        self.outcome = outcome
+
+
+def shown(path: bytes) -> str:
+    """Give a file name as text for a person and a log: printable characters as they are, all others escaped."""
+    return "".join(_shown(c) for c in os.fsdecode(path))
+
+
+def _shown(c: str) -> str:
+    if c.isprintable():
+        return c
+    if "\udc80" <= c <= "\udcff":  # a byte that is no UTF-8, as `os.fsdecode` carries it
+        return f"\\x{ord(c) - 0xDC00:02x}"
+    return c.encode("unicode_escape").decode("ascii")
+
+
+def bad_photo(reason: str, stamp: Stamp | None = None) -> Verdict:
+    """Blame the photo itself: it is not tried again until it changes."""
+    return Verdict(Failed(reason, Blame.PHOTO, stamp))
+
+
+def passing(reason: str, stamp: Stamp | None = None) -> Verdict:
+    """Blame the circumstances: the photo is tried again."""
+    return Verdict(Failed(reason, Blame.PASSING, stamp))
+
+
+def unreadable(error: OSError, what: str) -> Verdict:
+    """Sort an error met while reading the photo `what` (already escaped)."""
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return passing(
+            f"{what} may not be read: give the user of watcher the right to (chmod u+r, or +rx on its folders)"
+        )
+    return passing(f"{what} could not be read: {_text(error)}")
+
+
+def unwritable(error: OSError, what: str) -> Verdict:
+    """Sort an error met while writing the output `what` (already escaped)."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return Verdict(Failed(f"no room to write {what}: {_text(error)}", Blame.DISK_FULL))
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return passing(f"{what} may not be written: give the user of watcher the right to (chmod u+rwx on its folder)")
+    if error.errno == errno.EROFS:
+        return passing(f"{what} can't be written: the file system is read-only")
+    if error.errno in {errno.ELOOP, errno.ENOTDIR}:
+        return passing(f"{what} can't be written: a part of its path is a symbolic link or a file, not a folder")
+    if error.errno == errno.EISDIR:
+        return passing(f"{what} can't be written: a folder lies in its place")
+    if error.errno == errno.ENAMETOOLONG:
+        return passing(f"{what} can't be written: its name is too long for the file system")
+    return passing(f"{what} could not be written: {_text(error)}")
+
+
+def _text(error: OSError) -> str:
+    return f"{error.strerror or type(error).__name__} ({errno.errorcode.get(error.errno or 0, 'no code')})"

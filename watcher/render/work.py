@@ -1,0 +1,214 @@
+"""The course of one job: look, read, judge, decode, make, publish. Every early end is a `Verdict`."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+
+from watcher.model import Blame, Done, Failed, Heavy, Job, Made, Outcome, Rendering, Stamp, Unchanged, Unready
+from watcher.render import whole
+from watcher.render.adopt import adopt
+from watcher.render.encode import LIMITS, encode
+from watcher.render.geometry import TURNED, Target, scale, target
+from watcher.render.jpeg import MAX_SCANS, EndsEarlyError, Header, NotJpegError, parse, size_text
+from watcher.render.metadata import Found
+from watcher.render.picture import Cascade, Picture, decode, decode_endless, upright
+from watcher.render.publish import Publication
+from watcher.render.source import Source, open_photo
+from watcher.render.verdict import Verdict, bad_photo
+from watcher.render.whole import Look
+
+_MAX_FILE = 1 << 30  # bytes; 200 MP at quality 100 take about 300 MB
+_ADOPT_HEAD = 1 << 17  # enough for the header of nearly every photo
+
+
+def render(job: Job) -> Outcome:
+    """Make what `job` asks for; never raises an `Exception`."""
+    started = time.perf_counter()
+    try:
+        with open_photo(job.photo) as source:
+            try:
+                return _render(job, source, started)
+            except Verdict as verdict:
+                return _stamped(verdict.outcome, source.stamp)
+            except MemoryError:
+                return Failed("out of memory while it was made", Blame.PASSING, source.stamp)
+            except OSError as error:
+                return _system(error, source.stamp)
+            except Exception as error:  # noqa: BLE001 - one bad photo never costs another
+                return Failed(f"it can't be made: {type(error).__name__}: {_short(error)}", Blame.PHOTO, source.stamp)
+    except Verdict as verdict:
+        return verdict.outcome
+    except MemoryError:
+        return Failed("out of memory while it was opened", Blame.PASSING)
+    except Exception as error:  # noqa: BLE001 - the promise of this function
+        return Failed(f"it can't be opened: {type(error).__name__}: {_short(error)}", Blame.PASSING)
+
+
+def _stamped(outcome: Outcome, stamp: Stamp) -> Outcome:
+    if isinstance(outcome, Failed) and outcome.stamp is None:
+        return Failed(outcome.reason, outcome.blame, stamp)
+    return outcome
+
+
+def _system(error: OSError, stamp: Stamp) -> Outcome:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return Failed(f"no room: {error.strerror}", Blame.DISK_FULL, stamp)
+    if error.errno is not None:
+        return Failed(f"it could not be made: {error.strerror}", Blame.PASSING, stamp)
+    return Failed(f"it can't be made: {_short(error)}", Blame.PHOTO, stamp)  # Pillow's own, about the data
+
+
+def _short(error: BaseException) -> str:
+    return ascii(str(error))[1:-1][:200]
+
+
+def _render(job: Job, source: Source, started: float) -> Outcome:
+    stamp = source.stamp
+    wanted = [r for r in job.renderings if not (stamp.same_content(job.done) and r.name in job.current)]
+    if not wanted:
+        return Unchanged(stamp)
+    age = time.time() - stamp.mtime_ns / 1e9
+    _hold_back(job, stamp, age)
+    adopted: list[Made] = []
+    if job.adopt:
+        adopted, wanted, header = _adopt(job, source, wanted)
+        if header and not wanted:
+            return Done(stamp, tuple(adopted), header.width, header.height, time.perf_counter() - started, os.getpid())
+    if stamp.size > _MAX_FILE:
+        raise bad_photo(f"too large a file: {stamp.size >> 20} MB, at most {_MAX_FILE >> 20} MB are read")
+    if 0 < job.memory_bytes < stamp.size:
+        raise Verdict(Heavy(stamp.size))
+    data = source.read()
+    young = 0 <= age < job.doubt_seconds
+    header = _parse(data, stamp, young=young)
+    looks = _judge(job, data, header, stamp, young=young)
+    found = Found(data, header)
+    orientation = found.exif.orientation
+    targets = [target(r.recipe, header.width, header.height, orientation) for r in wanted]
+    _limit(wanted, targets)
+    step = scale(targets)
+    needed = _memory(len(data), header, targets, step)
+    if 0 < job.memory_bytes < needed:
+        raise Verdict(Heavy(needed))
+    picture = _decode(data, header, step, stamp, looks)
+    del data
+    made = _publish(job, source, found, wanted, targets, Cascade(picture, targets, found.profile), orientation)
+    return Done(stamp, (*adopted, *made), header.width, header.height, time.perf_counter() - started, os.getpid())
+
+
+def _hold_back(job: Job, stamp: Stamp, age: float) -> None:
+    """Raise the verdict on a photo that is not to be read yet."""
+    if stamp.same_content(job.incomplete):
+        raise Verdict(Unready(stamp, "it is unchanged since it was found incomplete"))
+    if job.expected is not None and not stamp.same_content(job.expected):
+        raise Verdict(Unready(stamp, "still changing", settling=True))
+    if job.settle_seconds > 0 and 0 <= age < job.settle_seconds:
+        raise Verdict(Unready(stamp, "it was written a moment ago", settling=True))
+    if not stamp.size:
+        raise Verdict(Unready(stamp, "empty"))
+
+
+def _adopt(job: Job, source: Source, wanted: list[Rendering]) -> tuple[list[Made], list[Rendering], Header | None]:
+    """Part `wanted` into what proves to be current and what must be made."""
+    head = source.head(_ADOPT_HEAD)
+    try:
+        header = parse(head)
+    except (NotJpegError, EndsEarlyError):
+        return [], wanted, None  # the ordinary way finds out what is wrong
+    found = Found(head, header)
+    orientation = found.exif.orientation
+    adopted, left = [], []
+    for rendering in wanted:
+        goal = target(rendering.recipe, header.width, header.height, orientation)
+        size = (goal.height, goal.width) if orientation in TURNED else (goal.width, goal.height)
+        made = adopt(job.output_root, rendering, source.stamp.mtime_ns, size, header.components)
+        if made:
+            adopted.append(made)
+        else:
+            left.append(rendering)
+    return adopted, left, header
+
+
+def _parse(data: bytes, stamp: Stamp, *, young: bool) -> Header:
+    try:
+        return parse(data)
+    except EndsEarlyError:
+        raise Verdict(Unready(stamp, "truncated: it ends inside its header")) from None
+    except NotJpegError as error:
+        if young and (not data[0] or whole.has_hole(data)):
+            raise Verdict(Unready(stamp, "zeros where data is missing: still being copied", settling=True)) from None
+        raise bad_photo(str(error)) from None
+
+
+def _judge(job: Job, data: bytes, header: Header, stamp: Stamp, *, young: bool) -> Look:
+    """Raise the verdict on what is too large, a bomb, or not whole; give what the bytes look like."""
+    pixels = header.width * header.height
+    if pixels > job.max_pixels:
+        size = f"{size_text(header)} is {pixels / 1e6:.0f} megapixels"
+        raise bad_photo(f"too large: {size}, max_megapixels allows {job.max_pixels / 1e6:g}")
+    if (count := whole.scans(data, header)) > MAX_SCANS:
+        raise bad_photo(f"{count} scans: no camera writes that, and it would take very long to decode")
+    looks = whole.look(data, header)
+    if looks is not Look.WHOLE and young:
+        raise Verdict(Unready(stamp, looks.value, settling=True))
+    if looks is Look.ZERO_TAIL:
+        raise Verdict(Unready(stamp, looks.value))
+    return looks
+
+
+def _limit(wanted: list[Rendering], targets: list[Target]) -> None:
+    for rendering, goal in zip(wanted, targets, strict=True):
+        most = LIMITS[rendering.recipe.format]
+        if max(goal.width, goal.height) > most:
+            text = f"rendition {rendering.name} would be {max(goal.width, goal.height)} pixels long"
+            raise bad_photo(f"{text}, {rendering.recipe.format} holds at most {most}")
+
+
+def _memory(size: int, header: Header, targets: list[Target], step: int) -> int:
+    """Estimate what the job takes beyond the worker itself, in bytes; measured: 0.8 to 1.0 of it is used."""
+    depth = 1 if header.components == 1 else 4
+    decoded = -(-header.width // step) * -(-header.height // step) * depth
+    largest = max(targets, key=lambda t: t.width * t.height)
+    # made from the decoded picture: half-way (narrowed, not yet lowered), done, turned upright
+    half_way = largest.width * -(-header.height // step) * depth
+    return size + header.coefficient_bytes + decoded + max(half_way, 3 * largest.width * largest.height * depth)
+
+
+def _decode(data: bytes, header: Header, step: int, stamp: Stamp, looks: Look) -> Picture:
+    try:
+        picture = decode(data, header, step) if looks is not Look.NO_END else decode_endless(data, header, step)
+    except OSError as error:
+        if "truncated" in str(error) or looks is not Look.WHOLE:
+            raise Verdict(Unready(stamp, f"truncated: {_short(error)}")) from error
+        bytes(header.coefficient_bytes)  # libjpeg can't say that memory was short: this raises MemoryError if it is
+        raise bad_photo(f"it can't be decoded: {_short(error)}") from error
+    if picture is None:
+        raise Verdict(Unready(stamp, "truncated: its last rows are missing"))
+    return picture
+
+
+def _publish(
+    job: Job,
+    source: Source,
+    found: Found,
+    wanted: list[Rendering],
+    targets: list[Target],
+    cascade: Cascade,
+    orientation: int,
+) -> list[Made]:
+    """Make, encode and write every rendition, then show them all at once."""
+    made = {}
+    with Publication(job.output_root, job.number) as publication:
+        for _ in set(targets):
+            goal, pixels = cascade.next()
+            image = upright(pixels, orientation)
+            for rendering in (r for r, t in zip(wanted, targets, strict=True) if t == goal):
+                kept = found.keep(rendering.recipe.metadata, image.width, image.height)
+                data = encode(image, rendering.recipe, kept)
+                publication.add(rendering.output, data, source.stamp.mtime_ns, rendering.recipe.fingerprint)
+                made[rendering.name] = Made(rendering.name, rendering.output, image.width, image.height, len(data))
+        source.recheck()
+        publication.commit()
+    return [made[r.name] for r in wanted]
