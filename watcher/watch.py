@@ -428,7 +428,7 @@ class Watch:
         signs = self._new_signs()
         handler = Handler(self.inbox, self._takes, self._enters, self._emit, signs)
         try:
-            os.scandir(self.inbox).close()
+            os.scandir(self.inbox).close()  # FSEvents watches what nobody may read, and says nothing
             native = _Native(self.inbox, handler, signs, self._wanted, recursive=self._recursive)
         except OSError as error:
             raise WatchError(_refusal(self.inbox, error.errno or 0, error)) from error

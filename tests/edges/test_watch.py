@@ -287,14 +287,14 @@ def kill_the_reader(inbox: Path, outside: Path) -> None:
     """
     number = time.monotonic_ns()
     names = [f"a{number}", f"b{number}"]
-    for step in (
-        lambda name: (inbox / name).mkdir(),
-        lambda name: (inbox / name).rename(outside / name),
-        lambda name: (inbox / name).mkdir(),
-        lambda name: (inbox / name).rmdir(),
-    ):
+    for step in ("make", "move out", "make", "remove"):
         for name in names:
-            step(name)
+            if step == "make":
+                (inbox / name).mkdir()
+            elif step == "move out":
+                (inbox / name).rename(outside / name)
+            else:
+                (inbox / name).rmdir()
         time.sleep(0.1)  # watchdog's pairing of moves is a matter of time
     (outside / names[0]).rmdir()
 
