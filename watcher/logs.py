@@ -3,7 +3,7 @@
 Rules:
 - An event's name is constant, what varies is a field. Names of files are anybody's choice: whatever could end a line,
   steer a terminal or fail to encode is escaped.
-- A line is one `write` where the stream allows it, so that lines of several processes don't mix.
+- A line is one `write`, so that lines of several processes don't mix.
 - A log that can't be written (a closed terminal, a full disk) costs its lines and nothing else.
 - Other libraries' records from WARNING up take the same way, as event `library`.
 
@@ -13,7 +13,6 @@ Import this only where something is logged: structlog takes about 70 ms.
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import logging
 import os
@@ -111,19 +110,11 @@ class _Target:
         stream = self.stream
         # OSError: broken pipe, full disk; ValueError: closed; nothing can be said about it, and nothing need be done
         with contextlib.suppress(OSError, ValueError):
-            if isinstance(stream, io.TextIOWrapper):
-                # past its buffer: what can't be written would stay there and fail again when the program ends
-                _write(stream.fileno(), text.encode("utf-8", "backslashreplace"))
-            elif stream is not None:
+            if stream is not None:
                 stream.write(text)
                 stream.flush()
 
     debug = info = warning = error = critical = fatal = msg
-
-
-def _write(fd: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(fd, data) :]
 
 
 class _Line:

@@ -169,8 +169,10 @@ def _locked(path: str) -> int | None:
                 if _is_still(fd, path):
                     kept, fd = fd, -1
                     return kept
-            elif not _try(fd, fcntl.LOCK_SH) or time.monotonic() > deadline:
+            elif not _try(fd, fcntl.LOCK_SH):
                 return None
+            if time.monotonic() > deadline:
+                return None  # there is no end of askers, or somebody deletes the file again and again
         finally:
             if fd >= 0:
                 os.close(fd)
