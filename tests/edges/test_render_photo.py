@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from PIL import Image, ImageCms, IptcImagePlugin
+from PIL import ExifTags, Image, ImageCms, ImageFile, IptcImagePlugin
 
 from tests import photos
 from watcher.model import Done, Fit, Format, Job, Metadata, PhotoId, Recipe, Rendering
@@ -39,7 +39,7 @@ def job(folder: Path, data: bytes, *recipes: Recipe) -> Job:
     return Job(1, PhotoId(os.fsencode(folder / "in"), b"a.jpg"), os.fsencode(folder / "out"), renderings)
 
 
-def made(folder: Path, data: bytes, *recipes: Recipe) -> list[Image.Image]:
+def made(folder: Path, data: bytes, *recipes: Recipe) -> list[ImageFile.ImageFile]:
     outcome = render(job(folder, data, *recipes))
     assert isinstance(outcome, Done), outcome
     images = [Image.open(folder / "out" / os.fsdecode(m.output)) for m in outcome.made]
@@ -95,11 +95,8 @@ def test_a_grey_profile_is_honoured(tmp_path: Path) -> None:
     assert abs(image.getpixel((9, 9)) - 147) <= 2  # type: ignore[operator]  # L gives a number
 
 
-@pytest.mark.parametrize(("profile", "expected"), [("adobe", (255, 129, 57)), ("p3", (214, 124, 57))])
-def test_wide_gamut_is_converted_to_srgb_as_littlecms_does_at_full_size(
-    tmp_path: Path, profile: str, expected: tuple[int, int, int]
-) -> None:
-    del expected  # the reference is worked out below, by the profile's own transform
+@pytest.mark.parametrize("profile", ["adobe", "p3"])
+def test_wide_gamut_is_converted_to_srgb_as_littlecms_does_at_full_size(tmp_path: Path, profile: str) -> None:
     colour = (200, 125, 60)
     flat = Image.new("RGB", (64, 64), colour)
     data = photos.jpeg(flat, quality=100, subsampling=0, icc_profile=photos.icc(profile))
@@ -197,7 +194,7 @@ def test_safe_metadata_holds_no_place_number_owner_thumbnail_or_maker_note(tmp_p
         assert exif[0x013B] == "Ann Artist"
         assert exif.get_ifd(0x8769)[0xA434] == "Acme 50mm"
         assert exif.get_ifd(0x8769)[0xA002] == 300
-        assert not exif.get_ifd(1)
+        assert not exif.get_ifd(ExifTags.IFD.IFD1)
 
 
 def test_safe_moves_author_and_copyright_from_iptc_and_xmp_into_exif(tmp_path: Path) -> None:
@@ -221,7 +218,7 @@ def test_all_metadata_keeps_exif_iptc_and_xmp_and_sets_right_what_no_longer_hold
     assert (detail[0xA002], detail[0xA003]) == (300, 200)
     assert detail[0xA431] == "SERIAL-4711"
     assert detail[0x927C].startswith(b"MAKERNOTE")
-    assert not exif.get_ifd(1)  # the thumbnail would lie on its side
+    assert not exif.get_ifd(ExifTags.IFD.IFD1)  # the thumbnail would lie on its side
     assert b'tiff:Orientation="1"' in image.info["xmp"]
     iptc = IptcImagePlugin.getiptcinfo(image)
     assert iptc is not None
@@ -230,7 +227,7 @@ def test_all_metadata_keeps_exif_iptc_and_xmp_and_sets_right_what_no_longer_hold
 
 def test_all_metadata_keeps_the_thumbnail_of_an_upright_photo(tmp_path: Path) -> None:
     (image,) = made(tmp_path, photos.talkative(1), recipe(metadata="all"))
-    assert image.getexif().get_ifd(1)[0x0202] > 100
+    assert image.getexif().get_ifd(ExifTags.IFD.IFD1)[0x0202] > 100
 
 
 def test_no_metadata_means_the_profile_alone(tmp_path: Path) -> None:

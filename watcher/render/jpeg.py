@@ -81,6 +81,8 @@ def parse(data: bytes) -> Header:
 
     Raises `NotJpegError` for what is no decodable JPEG, and `EndsEarlyError` where `data` ends before the scan begins.
     """
+    if len(data) < len(SOI) and SOI.startswith(data):
+        raise EndsEarlyError
     if not data.startswith(SOI):
         raise NotJpegError(f"not a JPEG: {_beginning(data)}")
     header, at, tables = Header(), 2, 0
@@ -90,12 +92,7 @@ def parse(data: bytes) -> Header:
             continue
         if marker == EOI[1]:
             raise NotJpegError("a JPEG without a picture: it ends before its first scan")
-        length = int.from_bytes(data[at : at + 2], "big")
-        end = at + length
-        if at + 2 > len(data) or end > len(data):
-            raise EndsEarlyError
-        if length < 2:  # noqa: PLR2004 - the length counts its own two bytes
-            raise NotJpegError("a broken JPEG: a segment of its header has no length")
+        end = _end(data, at)
         if marker in _FRAMES or marker in _TABLES or marker == SOS[1]:
             tables += 1
             if tables > _MAX_TABLES:
@@ -106,6 +103,16 @@ def parse(data: bytes) -> Header:
             header.scan = at
             _check(header)
             return header
+
+
+def _end(data: bytes, at: int) -> int:
+    """Give the end of the segment whose length stands at `at`."""
+    length = int.from_bytes(data[at : at + 2], "big")
+    if at + max(2, length) > len(data):
+        raise EndsEarlyError
+    if length < 2:  # noqa: PLR2004 - the length counts its own two bytes
+        raise NotJpegError("a broken JPEG: a segment of its header has no length")
+    return at + length
 
 
 def _next_marker(data: bytes, at: int) -> tuple[int, int]:

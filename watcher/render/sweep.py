@@ -15,14 +15,14 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 @lru_cache(maxsize=1)
-def _host() -> bytes:
+def host() -> bytes:
     """Give this machine's name as it stands in temporary names."""
     return re.sub(rb"[^A-Za-z0-9._-]", b"_", os.fsencode(socket.gethostname()))[:64] or b"_"
 
 
 def temporary_name(job: int, number: int) -> bytes:
     """Give a name for the `number`-th temporary file of a job: hidden, short whatever the photo is called, and ours."""
-    return b".watcher-%b-%d-%d-%d.tmp" % (_host(), os.getpid(), job, number)
+    return b".watcher-%b-%d-%d-%d.tmp" % (host(), os.getpid(), job, number)
 
 
 def sweep(
@@ -65,8 +65,8 @@ def _sweep_folder(folder: int, folders: list[int], now: float, own_seconds: floa
             if entry.is_dir(follow_symlinks=False):
                 below.append(entry.name)
             elif entry.name.startswith(".watcher-") and (match := _NAME.fullmatch(os.fsencode(entry.name))):
-                patience = own_seconds if match["host"] == _host() else other_seconds
-                dead = match["host"] == _host() and not _alive(int(match["pid"]))
+                patience = own_seconds if match["host"] == host() else other_seconds
+                dead = match["host"] == host() and not _alive(int(match["pid"]))
                 if dead or now - entry.stat(follow_symlinks=False).st_ctime > patience:
                     removed += _remove(entry.name, folder)
     for name in below:
