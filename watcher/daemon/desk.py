@@ -49,6 +49,8 @@ class Desk:
     scan_batch_files: int = 0
     listed: int = 0  # photos of the folder being listed that are on the books
     short: set[bytes] = field(default_factory=set)  # folders that hold less than is known of them
+    seen_folders: set[bytes] = field(default_factory=set)  # that the scan of the whole inbox came by
+    doubted: bool = False  # a single run has looked once more for what seemed to be gone
     held: int = 0  # listings that wait for their ack
     collapsed: bool = False  # events were dropped: a scan must make up for it
     full_until: float | None = None  # the output has no room: when it is tried again

@@ -197,6 +197,8 @@ class Desks:
             desk.listed = 0
             if live:
                 self._examine_short(desk)
+            else:
+                desk.seen_folders.add(listing.folder)
         if len(self._dispatcher.queue) < MOST_PENDING:
             desk.parts.ack()
         else:
@@ -253,12 +255,14 @@ class Desks:
         self._ledger.put(photo, replace(known, stamp=Stamp(entry.size, entry.mtime_ns)), now)
         return True
 
-    def _examine_short(self, desk: Desk) -> None:
+    def _examine_short(self, desk: Desk) -> bool:
         """Have folders looked after that hold less than is known of them, if it is sure that they are the same."""
-        if desk.may_forget:
-            for folder in desk.short:
-                self._examine(desk, folder)
-            desk.short.clear()
+        if not desk.may_forget or not desk.short:
+            return False
+        for folder in desk.short:
+            self._examine(desk, folder)
+        desk.short.clear()
+        return True
 
     def _examine(self, desk: Desk, folder: bytes) -> None:
         """Have known photos looked after that a listing of their folder did not show."""
@@ -302,6 +306,7 @@ class Desks:
             desk.again = scan
             return
         desk.scan, desk.next_scan, desk.listed = scan, None, 0
+        desk.seen_folders.clear()
         desk.parts.scan(scan.number, origin)
 
     def scan_all(self, origin: Origin, *, counts_missed: bool) -> None:
@@ -331,8 +336,11 @@ class Desks:
             **({"reason": done.reason} if done.reason else {}),
         )
         if done.complete:
-            self._examine_short(desk)
-            self._examine_folders(desk)
+            doubtful = self._examine_short(desk)
+            doubtful |= self._examine_folders(desk)
+            if doubtful and self._once and not desk.doubted:
+                desk.doubted = True
+                self.scan(desk, Origin.SCAN, counts_missed=False)  # its end comes after what the examination found
         if desk.watchful > 0:
             desk.watchful -= 1
         desk.scan = None
@@ -371,11 +379,15 @@ class Desks:
     def _knows_photos(self, desk: Desk) -> bool:
         return bool(self._ledger.store.folders(desk.inbox))
 
-    def _examine_folders(self, desk: Desk) -> None:
-        """Have folders looked after that are on the books: a scan does not show one that is gone."""
-        folders = [folder for folder in self._ledger.store.folders(desk.inbox) if folder and desk.may_forget]
+    def _examine_folders(self, desk: Desk) -> bool:
+        """Have folders looked after that are on the books and that the scan did not come by."""
+        if not desk.may_forget:
+            return False
+        known = self._ledger.store.folders(desk.inbox)
+        folders = [folder for folder in known if folder and folder not in desk.seen_folders]
         for start in range(0, len(folders), _EXAMINE):
             desk.parts.examine([], folders[start : start + _EXAMINE])
+        return bool(folders)
 
     # ---- the watch ----
 
