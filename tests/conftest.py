@@ -19,7 +19,7 @@ _OTHERS = ("WATCHER_CONFIG", "STATE_DIRECTORY", "JOURNAL_STREAM", "NOTIFY_SOCKET
 
 def _real_places() -> list[Path]:
     """List where a watcher that escaped its test would write."""
-    home = Path(os.path.expanduser("~"))  # noqa: PTH111  # as the program finds it
+    home = Path(os.path.expanduser("~"))  # as the program finds it
     config = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
     state = Path(os.environ.get("XDG_STATE_HOME") or home / ".local" / "state")
     support = home / "Library" / "Application Support"
