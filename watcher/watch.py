@@ -388,6 +388,7 @@ class Watch:
                 self._reason = str(error)
                 raise
             self._judge()
+        self._close_if_ended()
 
     def check(self) -> None:
         """Find out whether events still come, and heal the watch if not. May block as long as the mount does."""
@@ -403,8 +404,7 @@ class Watch:
             if self._native is None and not self._heal(identity):
                 return
             self._judge()
-        if self._closed.is_set():  # meanwhile, without waiting for us
-            self.close()
+        self._close_if_ended()
 
     def hangs(self) -> None:
         """Say that the inbox does not answer; `check` says when it does again."""
@@ -418,6 +418,11 @@ class Watch:
                 self._tear_down()
             finally:
                 self._lock.release()
+
+    def _close_if_ended(self) -> None:
+        """Clean up after a `close` that did not wait for us."""
+        if self._closed.is_set():
+            self.close()
 
     # ---- setting up and judging, under the lock ----
 

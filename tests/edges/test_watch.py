@@ -612,3 +612,30 @@ def test_a_check_that_hangs_is_reported_and_holds_up_neither_other_inboxes_nor_t
     finally:
         released.set()
         supervisor.close()
+
+
+def test_a_watch_that_is_ended_while_it_is_being_set_up_leaves_nothing(
+    inbox: Path, listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watcher.watch._JOIN_SECONDS", 0.1)
+    (inbox / "slow").mkdir()
+    begun, gate = threading.Event(), threading.Event()
+
+    def enters(folder: bytes) -> bool:
+        del folder
+        begun.set()
+        return gate.wait(60)  # stands for a large tree, or a mount that is slow to answer
+
+    before = kernel_watches()
+    ear = listen(enters=enters, start=False)
+    starting = threading.Thread(target=ear.watch.start, daemon=True)
+    starting.start()
+    assert begun.wait(PATIENCE)
+    ear.watch.close()
+    gate.set()
+    starting.join(PATIENCE)
+    assert not starting.is_alive()
+    deadline = time.monotonic() + PATIENCE
+    while kernel_watches() != before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert kernel_watches() == before
