@@ -14,9 +14,11 @@ from watcher.cli import printable
 from watcher.cli.wiring import Source
 from watcher.config import Inbox
 from watcher.errors import EXIT_OK
-from watcher.plan import Phase
+from watcher.model import PhotoId
+from watcher.plan import Known, Phase
 from watcher.state import Counts, Reader
 
+_MOST_WAITING = 1000  # waiting photos that `--json` names; all of them are counted
 _REASONS = 8  # failed photos that the table for people names
 
 
@@ -43,20 +45,14 @@ def status(pair: tuple[str, str] | None, config_file: str | None, state_file: st
 
 def _collect(reader: Reader | None, inboxes: tuple[Inbox, ...], *, running: bool) -> dict[str, Any]:
     since = reader.meta("since") if reader and running else None
-    failed = []
+    failed, waiting = [], []
     rows = []
     for inbox in inboxes:
         path = os.path.realpath(os.fsencode(inbox.path))
         rows.append(_inbox(reader, inbox, path, running=running))
-        for photo, known in reader.photos(path, Phase.FAILED) if reader else ():
-            failed.append(
-                {
-                    "path": os.fsdecode(photo.absolute),
-                    "reason": known.reason,
-                    "attempts": known.attempts,
-                    "since": _iso(known.at),
-                }
-            )
+        if reader is not None:
+            failed += [_entry(*item) for item in reader.photos(path, Phase.FAILED)]
+            waiting += [_entry(*item) for item in reader.photos(path, Phase.WAITING, _MOST_WAITING) if item[1].reason]
     return {
         "version": __version__,
         "running": running,
@@ -65,6 +61,16 @@ def _collect(reader: Reader | None, inboxes: tuple[Inbox, ...], *, running: bool
         "workers": reader.meta("workers") if reader and running else None,
         "inboxes": rows,
         "failed": failed,
+        "waiting": waiting,
+    }
+
+
+def _entry(photo: PhotoId, known: Known) -> dict[str, Any]:
+    return {
+        "path": os.fsdecode(photo.absolute),
+        "reason": known.reason,
+        "attempts": known.attempts,
+        "since": _iso(known.at),
     }
 
 
@@ -137,6 +143,8 @@ def _show(found: Mapping[str, Any], superseded: Mapping[str, Mapping[str, int]],
                 _safe(f"{path}: rendition {name!r} is no longer in the config; its {photos} files are left on disk"),
                 soft_wrap=True,
             )
+    for item in found["waiting"][:_REASONS]:
+        console.print(_safe(f"waiting: {item['path']}: {item['reason']}"), soft_wrap=True)
     for item in found["failed"][:_REASONS]:
         console.print(_safe(f"failed: {item['path']}: {item['reason']}"), soft_wrap=True)
     if len(found["failed"]) > _REASONS:

@@ -154,6 +154,8 @@ class Settler:
         stamp = outcome.stamp if isinstance(outcome, Unready | Failed | Done | Unchanged) else None
         if before is not None and stamp is not None and not stamp.same_content(before.stamp):
             flight.job = job = replace(job, attempt=1)  # it changed, and any change starts over
+        if isinstance(outcome, Unready) and before is not None and sighting.incomplete == _plain(stamp):
+            outcome = replace(outcome, reason=before.reason or outcome.reason)  # nobody looked closer this time
         still = wall - before.at if before and before.phase is Phase.WAITING and before.stamp == _plain(stamp) else 0.0
         verdict = judge(
             outcome,
