@@ -1,0 +1,258 @@
+"""`watcher once`: what lies there is made, once, and again only where something changed."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageCms
+
+from tests import photos
+from tests.e2e.harness import BOTH, THUMB, WEB, Place, fill, fingerprint, shows, temporary, tree
+
+
+def _pixel(path: Path, across: float, down: float) -> tuple[int, ...]:
+    with Image.open(path) as image:
+        found = image.convert("RGB").getpixel((int(image.width * across), int(image.height * down)))
+    assert isinstance(found, tuple)
+    return tuple(map(int, found))
+
+
+def test_two_folders_and_no_config_are_enough(place: Place) -> None:
+    (place.inbox / "trip").mkdir()
+    (place.inbox / "trip" / "a.JPG").write_bytes(photos.plain(3000, 2000))
+    done = place.watcher("once", place.inbox, place.output)
+    assert done.code == 0, done
+    assert "1 photos made, 1 renditions" in done.out
+    with Image.open(place.output / "web" / "trip" / "a.JPG") as image:
+        assert image.size == (2048, 1365)
+    assert list(tree(place.root / "home" / "state")), "the state lies in the user's state folder"
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_output_is_upright_srgb_dated_and_of_its_size(place: Place, orientation: int) -> None:
+    photo = place.inbox / "a.jpg"
+    photo.write_bytes(photos.oriented(orientation))
+    os.utime(photo, ns=(1_600_000_000_123_456_789, 1_600_000_000_123_456_789))
+    assert place.once().code == 0
+    for path, size in zip(place.outputs("a.jpg"), ((300, 200), (90, 90)), strict=True):
+        assert path.stat().st_mtime_ns == photo.stat().st_mtime_ns
+        with Image.open(path) as image:
+            assert image.size == size
+            assert image.getexif().get(0x0112, 1) == 1
+            profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
+            assert "sRGB" in ImageCms.getProfileDescription(profile)
+    web = place.outputs("a.jpg")[0]
+    corners = [_pixel(web, *at) for at in ((0.05, 0.05), (0.95, 0.05), (0.05, 0.95))]
+    assert [max(range(3), key=corner.__getitem__) for corner in corners] == [0, 1, 2], "red, green, blue"
+
+
+def test_a_second_run_decodes_nothing(place: Place) -> None:
+    fill(place.inbox, 4)
+    assert place.once().code == 0
+    before = fingerprint(place.output)
+    again = place.once()
+    assert again.code == 0
+    assert not again.events("photo.done")
+    assert fingerprint(place.output) == before
+
+
+def test_after_touch_of_one_photo_exactly_that_one_is_made_again(place: Place) -> None:
+    paths = fill(place.inbox, 4)
+    place.once()
+    before = fingerprint(place.output)
+    os.utime(paths[2])
+    again = place.once()
+    assert [line["path"] for line in again.events("photo.done")] == [str(paths[2])]
+    after = fingerprint(place.output)
+    changed = {name for name, found in after.items() if before[name][:2] != found[:2]}
+    assert changed == {"web/p002.jpg", "thumb/p002.jpg"}
+
+
+def test_another_quality_of_one_rendition_changes_exactly_its_files(place: Place) -> None:
+    fill(place.inbox, 4)
+    place.once()
+    before = fingerprint(place.output)
+    place.configure({"web": WEB, "thumb": {**THUMB, "quality": 60}})
+    assert place.once().code == 0
+    after = fingerprint(place.output)
+    assert {name for name, found in after.items() if before[name] != found} == {f"thumb/p00{n}.jpg" for n in range(4)}
+
+
+def test_a_new_rendition_makes_only_itself(place: Place) -> None:
+    fill(place.inbox, 3)
+    place.once()
+    before = fingerprint(place.output)
+    place.configure({**BOTH, "small": {"width": 150, "format": "webp"}})
+    again = place.once()
+    assert again.code == 0
+    assert all(line["renditions"] == ["small"] for line in again.events("photo.done"))
+    after = fingerprint(place.output)
+    assert after.keys() - before.keys() == {f"small/p00{n}.webp" for n in range(3)}
+    assert {name: after[name] for name in before} == before
+
+
+def test_a_removed_rendition_stays_on_disk_and_status_says_so(place: Place) -> None:
+    fill(place.inbox, 3)
+    place.once()
+    before = fingerprint(place.output)
+    place.configure({"web": WEB})
+    again = place.once()
+    assert again.code == 0
+    assert not again.events("photo.done")
+    assert fingerprint(place.output) == before
+    told = place.watcher("status", "--config", place.config).out
+    assert "rendition 'thumb' is no longer in the config; its 3 files are left on disk" in told
+
+
+def test_a_deleted_rendition_on_disk_is_made_again_when_its_photo_changes_only(place: Place) -> None:
+    """Outputs are looked after by `verify`, not by every run."""
+    paths = fill(place.inbox, 2)
+    place.once()
+    place.outputs("p000.jpg")[0].unlink()
+    os.utime(paths[0])
+    place.once()
+    assert all(path.exists() for path in place.outputs("p000.jpg"))
+
+
+def test_a_photo_deleted_from_the_inbox_keeps_its_outputs_and_is_forgotten(place: Place) -> None:
+    paths = [*fill(place.inbox, 3), *fill(place.inbox / "trip", 2, 3)]
+    place.once()
+    paths[0].unlink()
+    shutil.rmtree(place.inbox / "trip")
+    place.once()
+    assert all(path.exists() for path in place.outputs("p000.jpg", "trip/p003.jpg", "trip/p004.jpg"))
+    assert place.status()["inboxes"][0]["done"] == 2
+
+
+def test_a_dry_run_says_what_would_be_made_and_changes_nothing(place: Place) -> None:
+    fill(place.inbox, 3)
+    told = place.once("--dry-run")
+    assert told.code == 0
+    assert "web: 3 new, 0 again" in told.out
+    assert not place.output.exists()
+    assert not place.state.exists()
+    place.once()
+    before, state = fingerprint(place.output), place.state.read_bytes()
+    place.configure({"web": WEB, "thumb": {**THUMB, "quality": 60}})
+    told = place.once("--dry-run")
+    assert "web: 0 new, 0 again" in told.out
+    assert "thumb: 0 new, 3 again" in told.out
+    assert fingerprint(place.output) == before
+    assert place.state.read_bytes() == state
+
+
+def test_a_damaged_state_file_is_set_aside_and_nothing_is_made_again(place: Place) -> None:
+    fill(place.inbox, 4)
+    place.once()
+    before = fingerprint(place.output)
+    place.state.write_bytes(b"this is no database" * 300)
+    for beside in ("-wal", "-shm"):
+        Path(f"{place.state}{beside}").unlink(missing_ok=True)
+    again = place.once()
+    assert again.code == 0
+    (said,) = again.events("state.damaged")
+    assert Path(said["set_aside"]).read_bytes().startswith(b"this is no database")
+    assert fingerprint(place.output) == before
+    assert place.status()["inboxes"][0]["done"] == 4
+    assert not place.once().events("photo.done")
+
+
+def test_a_lost_state_file_renders_only_outputs_that_are_not_current(place: Place) -> None:
+    paths = fill(place.inbox, 3)
+    place.once()
+    before = fingerprint(place.output)
+    place.state.unlink()
+    paths[1].write_bytes(paths[2].read_bytes())
+    assert place.once().code == 0
+    after = fingerprint(place.output)
+    assert {name for name in after if after[name] != before[name]} == {"web/p001.jpg", "thumb/p001.jpg"}
+    assert shows(place.outputs("p001.jpg")[0], 2)
+
+
+def test_photos_that_would_share_an_output_both_get_one(place: Place) -> None:
+    place.configure({"web": {**WEB, "format": "webp"}})
+    for number, name in enumerate(("a.jpg", "a.jpeg")):
+        (place.inbox / name).write_bytes(fill(place.root / "x", 1, number)[0].read_bytes())
+    assert place.once().code == 0
+    found = tree(place.output)
+    assert len(found) == 2
+    assert "web/a.webp" in found
+    place.once()
+    assert tree(place.output).keys() == found.keys()
+
+
+def test_names_of_every_kind_keep_their_name(place: Place) -> None:
+    names = [
+        b"line\nbreak.jpg",
+        b"\xff\xfe not utf-8.jpg",
+        b"n" * 251 + b".jpg",
+        "Größe 👋.jpg".encode(),
+        b"a'\"$(x).jpg",
+    ]
+    for number, name in enumerate(names):
+        path = os.fsencode(place.inbox) + b"/" + name
+        with open(path, "wb") as file:
+            file.write(fill(place.root / "x", 1, number)[0].read_bytes())
+    done = place.once()
+    assert done.code == 0, done
+    for number, name in enumerate(names):
+        for rendition in (b"web", b"thumb"):
+            output = os.fsencode(place.output) + b"/" + rendition + b"/" + name
+            assert os.path.isfile(output), name
+        assert shows(Path(os.fsdecode(os.fsencode(place.output) + b"/web/" + name)), number)
+    assert not place.once().events("photo.done")
+    assert place.status()["inboxes"][0]["done"] == len(names)
+    assert place.watcher("status", "--config", place.config).code == 0
+
+
+def test_links_are_not_followed_out_of_the_inbox(place: Place) -> None:
+    outside = fill(place.root / "outside", 1)[0]
+    (place.inbox / "file.jpg").symlink_to(outside)
+    (place.inbox / "folder").symlink_to(outside.parent, target_is_directory=True)
+    (place.inbox / "loop").symlink_to(place.inbox, target_is_directory=True)
+    (place.inbox / "dangling.jpg").symlink_to("nowhere.jpg")
+    os.mkfifo(place.inbox / "pipe.jpg")
+    fill(place.inbox, 1)
+    done = place.once()
+    assert done.code == 0, done
+    assert tree(place.output).keys() == {"web/p000.jpg", "thumb/p000.jpg"}
+
+
+def test_junk_and_excluded_folders_are_left_alone(place: Place) -> None:
+    place.configure(inbox={"exclude": ["private/", "*draft*"]})
+    for folder in ("ok", "private/deep", "@eaDir", ".hidden"):
+        fill(place.inbox / folder, 1)
+    for name in ("ok/._p000.jpg", "ok/draft1.jpg", "ok/.p.jpg.a1B2c3", "ok/notes.txt"):
+        (place.inbox / name).write_bytes((place.inbox / "ok/p000.jpg").read_bytes())
+    assert place.once().code == 0
+    assert tree(place.output).keys() == {"web/ok/p000.jpg", "thumb/ok/p000.jpg"}
+
+
+def test_temporary_files_of_a_dead_run_are_swept(place: Place) -> None:
+    fill(place.inbox, 1)
+    place.once()
+    stale = place.output / "web" / f".watcher-{socket.gethostname()}-999999999-1-0.tmp"
+    stale.write_bytes(b"half")
+    place.once()
+    assert not temporary(place.output)
+
+
+def test_status_and_once_speak_json_and_text_on_standard_output_alone(place: Place) -> None:
+    fill(place.inbox, 2)
+    done = place.once()
+    assert done.out.startswith("2 photos made, 4 renditions")
+    assert all(json.loads(line) for line in done.err.splitlines())
+    status = place.watcher("status", "--config", place.config, "--json")
+    assert status.err == ""
+    found = json.loads(status.out)
+    assert found.keys() == {"version", "running", "pid", "since", "workers", "inboxes", "failed"}
+    assert found["inboxes"][0].keys() == {
+        "path", "output", "watch", "watch_reason", "reachable", "done", "failed", "waiting", "missed_events",
+        "oldest_waiting_seconds",
+    }  # fmt: skip
