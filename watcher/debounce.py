@@ -4,7 +4,7 @@ Rules and theory of operation:
 - Time is an argument: seconds on any clock that only goes forward.
 - Each path has two clocks, since it was first and since it was last seen (after syncthing's watchaggregator).
 - A burst ends when nothing was seen for `quiet_seconds`, when its oldest path has waited for `max_wait_seconds`,
-  or when it holds `max_files`. It is then released as one batch.
+  or when it holds `max_files`. It is then released as one batch; what is beyond `max_files` is the next burst.
 - Not released with it are paths that are still moving: not known to be complete, seen less than `quiet_seconds` ago,
   and not waiting for `max_wait_seconds` yet. They open the next burst and keep their clocks.
 - A path whose writer is done (`complete`) need not wait for the end of its burst: `take` hands it out as soon as
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from itertools import islice
 
 
 @dataclass(slots=True)
@@ -57,11 +58,6 @@ class Debouncer:
         """Tell whether `path` waits in the open burst."""
         return path in self._paths
 
-    @property
-    def oldest(self) -> float | None:
-        """When the path that waits longest was first seen."""
-        return min((entry.first for entry in self._paths.values()), default=None)
-
     def see(self, path: bytes, now: float, *, complete: bool = False) -> None:
         """Note an event for `path`; `complete` says that its writer closed it or renamed it into place."""
         if not self._open:
@@ -87,6 +83,7 @@ class Debouncer:
     def take(self, limit: int) -> list[Ready]:
         """Hand out at most `limit` complete paths ahead of their burst's end, the first seen first."""
         taken: list[Ready] = []
+        limit = min(limit, self.max_files - self._taken)  # a full burst ends first, see `due`
         while self._complete and len(taken) < limit:
             path, _ = self._complete.popitem(last=False)
             del self._paths[path]
@@ -100,14 +97,11 @@ class Debouncer:
         full = len(self._paths) + self._taken >= self.max_files
         if deadline is None or not (full or now >= deadline):
             return None
-        released = [path for path, entry in self._paths.items() if self._may_go(entry, now)]
+        may_go = (path for path, entry in self._paths.items() if self._may_go(entry, now))
+        released = list(islice(may_go, max(0, self.max_files - self._taken)))
         if full and not (released or self._taken) and now < deadline:
             return None
         return self._end(released, now)
-
-    def flush(self, now: float) -> tuple[list[Ready], int] | None:
-        """End the burst whatever its clocks say; None: none is open."""
-        return self._end(list(self._paths), now) if self._open else None
 
     def deadline(self) -> float | None:
         """When `due` must be asked next; None: no burst is open."""
@@ -120,7 +114,9 @@ class Debouncer:
         return bool(self._paths) or self._taken > 0
 
     def _may_go(self, entry: _Path, now: float) -> bool:
-        return entry.complete or now - entry.last >= self.quiet_seconds or now - entry.first >= self.max_wait_seconds
+        # The same sums as in `deadline`: differences round otherwise, and a burst that is due would release nobody.
+        quiet, waited = entry.last + self.quiet_seconds, entry.first + self.max_wait_seconds
+        return entry.complete or now >= quiet or now >= waited
 
     def _end(self, released: list[bytes], now: float) -> tuple[list[Ready], int]:
         burst = self.burst
@@ -129,5 +125,5 @@ class Debouncer:
             self._complete.pop(path, None)
         self.burst += 1
         self._taken = 0
-        self._first = min((entry.first for entry in self._paths.values()), default=now)
+        self._first = next((entry.first for entry in self._paths.values()), now)  # they lie in order of `first`
         return ready, burst
