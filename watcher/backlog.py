@@ -65,8 +65,12 @@ class Queue:
         """Let a photo wait; one that waits already is replaced and handed back, its better lane kept."""
         photo = sighting.photo
         live = live or photo in self._lanes[_LIVE].get(photo.inbox, ())
-        replaced = self.remove(photo)
         waiting = self._lanes[_LIVE if live else _BACKLOG].setdefault(photo.inbox, OrderedDict())
+        replaced = waiting.get(photo)
+        if replaced is None:
+            replaced = self.remove(photo)
+        else:
+            self._count -= 1
         waiting[photo] = sighting
         if front:
             waiting.move_to_end(photo, last=False)
