@@ -76,12 +76,27 @@ def needs_work(known: Known | None, seen: Stamp, wanted: Mapping[str, Recipe]) -
 
 
 def stem_of(name: bytes) -> bytes:
-    """Give what two photos must share for their outputs to be able to meet: the name less extension, case folded."""
+    """Give the name less its extension, case folded. Whatever an output is called, that and a dot is how it begins."""
     stem = name.rpartition(b".")[0] or name
     try:
         return stem.decode().casefold().encode()
     except UnicodeDecodeError:
         return stem.lower()
+
+
+def could_meet(name: bytes, other: bytes) -> bool:
+    """Tell whether outputs of two photos of one folder could meet: one's stem begins, up to a dot, with the other's.
+
+    `a.jpeg` may become `a.jpeg.webp` where `a.jpg` is `a.webp`, and that is what `a.jpeg.jpg` is called.
+    """
+    mine, theirs = stem_of(name) + b".", stem_of(other) + b"."
+    return mine.startswith(theirs) or theirs.startswith(mine)
+
+
+def stems_above(stem: bytes) -> list[bytes]:
+    """List the stems that `stem` begins with, up to a dot, itself included."""
+    parts = stem.split(b".")
+    return [b".".join(parts[:count]) for count in range(len(parts), 0, -1)]
 
 
 def natural_name(name: bytes, fmt: Format) -> bytes:
@@ -103,8 +118,8 @@ def output_name(
 ) -> bytes:
     """Choose the file name of photo `name`'s output in `rendition`, beside those of `others` in the same folder.
 
-    `others` are the photos of that folder that are in the books and whose outputs could meet this one's, with what is
-    known of their renditions: all that share its stem (see `stem_of`), and the one whose whole name is its stem.
+    `others` are the photos of that folder that are in the books and whose outputs could meet this one's (see
+    `could_meet`), with what is known of their renditions.
     Longer than 255 bytes it may become: an output that can't be written is reported like any other.
     """
     taken = set()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from watcher.daemon.parts import Log, Store
 from watcher.errors import StateError
 from watcher.model import PhotoId
-from watcher.plan import Known, MadeFact, stem_of
+from watcher.plan import Known, MadeFact, could_meet
 
 _GATHER = 64  # results: a commit costs about as much as ten rows
 _GATHER_SECONDS = 0.2  # how long `status` may lag behind
@@ -41,12 +41,11 @@ class Ledger:
     def rivals(self, photo: PhotoId) -> Mapping[bytes, Mapping[str, MadeFact]]:
         """Give the photos whose outputs could meet this one's, those that are not written yet included."""
         rivals = dict(self.store.rivals(photo))
-        stem = stem_of(photo.name)
         for other, known in self._rows.items():
             if other.inbox == photo.inbox and other.folder == photo.folder and other.name != photo.name:
                 if known is None:
                     rivals.pop(other.name, None)
-                elif stem_of(other.name) == stem or other.name == photo.name.rpartition(b".")[0]:
+                elif could_meet(other.name, photo.name):
                     rivals[other.name] = known.made
         return rivals
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Self
 from urllib.parse import quote
 
 from watcher.model import PhotoId, Stamp
-from watcher.plan import Known, MadeFact, Phase, stem_of
+from watcher.plan import Known, MadeFact, Phase, stem_of, stems_above
 from watcher.state.schema import BUSY_SECONDS, StateBusyError, refuse_newer, translated
 
 FIELDS = "size, mtime_ns, phase, recipes, made, at, attempts, leased, reason, first_seen, origin"
@@ -50,7 +50,7 @@ class Reader:
         """Open beside a daemon, or without one; None: there is no state file yet. Nothing is changed on disk."""
         if not os.path.exists(path):
             return None
-        uri = "file:" + quote(path) + "?mode=ro"
+        uri = "file:" + quote(os.fsencode(path)) + "?mode=ro"
         for query in ("", "&immutable=1"):  # immutable: a folder where no -shm file can be made, so nobody writes
             connection = sqlite3.connect(uri + query, uri=True, isolation_level=None, timeout=BUSY_SECONDS)
             try:
@@ -92,14 +92,20 @@ class Reader:
             return self._decode(row) if row else None
 
     def rivals(self, photo: PhotoId) -> dict[bytes, Mapping[str, MadeFact]]:
-        """Give the photos whose outputs could meet this one's (see `plan.output_name`), itself left out."""
-        name = photo.name
-        stem = name.rpartition(b".")[0] or name
+        """Give the photos whose outputs could meet this one's (see `plan.could_meet`), itself left out."""
+        name, stem = photo.name, stem_of(photo.name)
+        above = stems_above(stem)
+        marks = ", ".join("?" * len(above))
         with translated(self.path):
+            folder = self._db.execute(
+                "SELECT id FROM folder WHERE inbox = ? AND path = ?", (self._inbox_id(photo.inbox), photo.folder)
+            ).fetchone()
+            if folder is None:
+                return {}
             rows = self._db.execute(
-                "SELECT name, made FROM photo WHERE folder = (SELECT id FROM folder WHERE inbox = ? AND path = ?)"
-                " AND name <> ? AND (stem = ? OR (stem = ? AND name = ?))",
-                (self._inbox_id(photo.inbox), photo.folder, name, stem_of(name), stem_of(stem), stem),
+                f"SELECT name, made FROM photo WHERE folder = ? AND stem IN ({marks}) AND name <> ? UNION ALL"
+                " SELECT name, made FROM photo WHERE folder = ? AND stem >= ? AND stem < ?",  # "/" follows "."
+                (*folder, *above, name, *folder, stem + b".", stem + b"/"),
             ).fetchall()
         return {bytes(other): _decode_made(made) for other, made in rows}
 
@@ -123,7 +129,7 @@ class Reader:
                     for name in names
                     if (row := self._db.execute(one, (number, stem_of(name), name)).fetchone()) is not None
                 ]
-        return {row[0]: Brief._make(row[1:]) for row in rows}, total
+        return {name: Brief(size, int(mtime_ns), *rest) for name, size, mtime_ns, *rest in rows}, total
 
     def names(self, inbox: bytes, folder: bytes) -> Iterator[bytes]:
         """List the photos known in one folder."""
@@ -232,7 +238,7 @@ class Reader:
     def _decode(self, row: tuple[Any, ...]) -> Known:
         size, mtime_ns, phase, recipes, made, at, attempts, leased, reason, first_seen, origin = row
         return Known(
-            stamp=Stamp(size, mtime_ns),
+            stamp=Stamp(size, int(mtime_ns)),
             phase=Phase(phase),
             recipes=self.recipes_of(recipes),
             made=_decode_made(made),

@@ -6,9 +6,9 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
-from watcher.errors import StateError
+from watcher.errors import EXIT_CONFIG, StateError, WatcherError
 
 BUSY_SECONDS = 5.0  # how long another program may hold the file before we say so
 
@@ -37,7 +37,8 @@ CREATE TABLE folder (
 CREATE TABLE photo (
     folder INTEGER NOT NULL REFERENCES folder (id) ON DELETE CASCADE,
     stem BLOB NOT NULL, name BLOB NOT NULL,
-    size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,         -- digits as a BLOB where it takes more than 64 bits: after the year 2262
     phase INTEGER NOT NULL,            -- plan.Phase
     recipes INTEGER NOT NULL REFERENCES recipes (id),
     made TEXT NOT NULL,                -- rendition -> [width, height, bytes, name if not the natural one]
@@ -74,8 +75,10 @@ class StateBusyError(StateError):
     """The state file can't be written just now (locked, no room, I/O error): keep what you have and try later."""
 
 
-class StateCorruptError(StateError):
-    """SQLite says that the file is no database or a damaged one."""
+class StateCorruptError(WatcherError):
+    """SQLite says that the file is no database or a damaged one. No StateError: waiting does not help."""
+
+    exit_code = EXIT_CONFIG
 
 
 @contextmanager
@@ -110,9 +113,10 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     refuse_newer(version, path)
     if 0 < version < len(MIGRATIONS):
-        with sqlite3.connect(f"{path}.v{version}") as copy:
+        kept = f"{path}.v{version}"
+        os.close(os.open(kept, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        with closing(sqlite3.connect(kept)) as copy:
             connection.backup(copy)
-        copy.close()
     for number, script in enumerate(MIGRATIONS[version:], version + 1):
         # executescript commits first, so the script itself carries the transaction
         connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")

@@ -20,6 +20,10 @@ _UPSERT = f"""INSERT INTO photo (folder, stem, name, {FIELDS}) VALUES (?, ?, ?, 
     recipes = excluded.recipes, made = excluded.made, at = excluded.at, attempts = excluded.attempts,
     leased = excluded.leased, reason = excluded.reason"""
 
+_DELETE = """DELETE FROM photo WHERE folder = (SELECT id FROM folder WHERE inbox = ? AND path = ?)
+    AND stem = ? AND name = ?"""
+_INT64 = 2**63
+
 
 class State(Reader):
     """The state file, open for writing."""
@@ -88,17 +92,13 @@ class State(Reader):
         with self._transaction(durable=durable) as db:
             folders: dict[tuple[bytes, bytes], int] = {}
             for photo, known in rows:
-                key = (photo.inbox, photo.folder)
+                key, name = (photo.inbox, photo.folder), photo.name
+                if known is None:
+                    db.execute(_DELETE, (self._inbox_id(photo.inbox), photo.folder, stem_of(name), name))
+                    continue
                 if key not in folders:
                     folders[key] = self._folder_id(photo.inbox, photo.folder)
-                name = photo.name
-                if known is None:
-                    db.execute(
-                        "DELETE FROM photo WHERE folder = ? AND stem = ? AND name = ?",
-                        (folders[key], stem_of(name), name),
-                    )
-                else:
-                    db.execute(_UPSERT, (folders[key], stem_of(name), name, *self._encode(photo.inbox, known)))
+                db.execute(_UPSERT, (folders[key], stem_of(name), name, *self._encode(photo.inbox, known)))
 
     def forget_folder(self, inbox: bytes, folder: bytes) -> None:
         """Take a folder and all below it off the books; empty: the whole inbox."""
@@ -153,20 +153,21 @@ class State(Reader):
         return number
 
     def _encode(self, inbox: bytes, known: Known) -> tuple[object, ...]:
+        mtime_ns = known.stamp.mtime_ns
         made = {
             name: [*fact[:3], *([os.fsdecode(fact.name)] if fact.name is not None else [])]
             for name, fact in known.made.items()
         }
         return (
             known.stamp.size,
-            known.stamp.mtime_ns,
+            mtime_ns if -_INT64 <= mtime_ns < _INT64 else b"%d" % mtime_ns,
             int(known.phase),
             self._recipes_id(inbox, known.recipes),
             json.dumps(made, separators=(",", ":")),
             known.at,
             known.attempts,
             int(known.leased),
-            known.reason,
+            known.reason.encode("utf-8", "backslashreplace").decode(),  # it may quote a name that is not UTF-8
             known.first_seen,
             known.origin,
         )

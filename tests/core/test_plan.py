@@ -1,0 +1,94 @@
+"""What a photo still needs, and what its outputs are called."""
+
+from __future__ import annotations
+
+import pytest
+
+from watcher.model import Format, Recipe, Stamp
+from watcher.plan import Known, MadeFact, Phase, could_meet, natural_name, needs_work, output_name, renderings, stem_of
+
+SEEN = Stamp(100, 5, 7)
+
+
+def recipe(fingerprint: str = "f1", fmt: Format = "jpeg") -> Recipe:
+    return Recipe(100, 100, "inside", fmt, 85, "safe", fingerprint)
+
+
+def known(phase: Phase, *, stamp: Stamp = SEEN, recipes: dict[str, str] | None = None) -> Known:
+    return Known(stamp._replace(inode=0), phase, recipes or {}, {}, at=0.0)
+
+
+def test_an_unknown_photo_needs_work() -> None:
+    assert needs_work(None, SEEN, {"web": recipe()})
+
+
+def test_a_photo_is_done_once_while_it_and_its_recipes_stay() -> None:
+    done = known(Phase.DONE, recipes={"web": "f1", "old": "f0"})
+    assert not needs_work(done, SEEN, {"web": recipe()})
+    assert not needs_work(done, SEEN._replace(inode=8), {"web": recipe()})  # a copy that kept size and time
+    assert needs_work(done, SEEN, {"web": recipe("f2")})
+    assert needs_work(done, SEEN, {"web": recipe(), "thumb": recipe()})
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+def test_any_change_starts_over(phase: Phase) -> None:
+    books = known(phase, recipes={"web": "f1"})
+    assert needs_work(books, SEEN._replace(size=101), {"web": recipe()})
+    assert needs_work(books, SEEN._replace(mtime_ns=4), {"web": recipe()})
+
+
+def test_a_failed_photo_is_left_alone_even_under_another_recipe() -> None:
+    assert not needs_work(known(Phase.FAILED), SEEN, {"web": recipe("f2")})
+
+
+def test_a_waiting_photo_needs_work() -> None:
+    assert needs_work(known(Phase.WAITING), SEEN, {"web": recipe()})
+
+
+# ---- names ----
+
+
+def test_a_jpeg_keeps_its_name_and_another_format_swaps_the_extension() -> None:
+    assert natural_name(b"A.b.JPEG", "jpeg") == b"A.b.JPEG"
+    assert natural_name(b"A.b.JPEG", "webp") == b"A.b.webp"
+    assert natural_name(b"\xff.jpg", "avif") == b"\xff.avif"
+    assert natural_name(b".jpg", "png") == b".jpg.png"
+    assert natural_name(b"photo", "png") == b"photo.png"
+
+
+def test_the_later_of_two_photos_that_would_meet_gets_its_whole_name_and_the_extension() -> None:
+    assert output_name(b"a.jpeg", "web", "webp", {b"a.jpg": {}}, folds_case=False) == b"a.jpeg.webp"
+    assert output_name(b"A.JPG", "web", "jpeg", {b"a.jpg": {}}, folds_case=True) == b"A.JPG.jpg"
+    assert output_name(b"A.JPG", "web", "jpeg", {b"a.jpg": {}}, folds_case=False) == b"A.JPG"
+
+
+def test_a_third_one_gets_a_number() -> None:
+    others: dict[bytes, dict[str, MadeFact]] = {b"a.jpg": {}, b"a.jpeg.jpg": {}}
+    assert output_name(b"a.jpeg", "web", "webp", others, folds_case=False) == b"a.jpeg.2.webp"
+
+
+def test_a_name_once_given_is_kept_after_its_rival_is_gone() -> None:
+    books = Known(SEEN, Phase.DONE, {}, {"web": MadeFact(1, 1, 1, b"a.jpeg.webp")}, at=0.0)
+    (made,) = renderings(b"x/a.jpeg", {"web": recipe(fmt="webp")}, books, {}, folds_case=False)
+    assert made.output == b"web/x/a.jpeg.webp"
+
+
+def test_a_name_that_was_given_for_another_format_is_given_anew() -> None:
+    books = Known(SEEN, Phase.DONE, {}, {"web": MadeFact(1, 1, 1, b"a.jpeg.webp")}, at=0.0)
+    (made,) = renderings(b"a.jpeg", {"web": recipe(fmt="avif")}, books, {}, folds_case=False)
+    assert made.output == b"web/a.avif"
+
+
+def test_who_could_meet_whom() -> None:
+    assert could_meet(b"a.jpg", b"A.jpeg")
+    assert could_meet(b"a.jpeg", b"a.jpeg.jpg")  # the first may become a.jpeg.webp, the second is
+    assert could_meet(b"a.jpeg.jpg", b"a.jpeg")
+    assert could_meet(b"a.jpeg", b"a.jpeg.2.jpg")
+    assert not could_meet(b"a.jpg", b"ab.jpg")
+    assert not could_meet(b"a.jpg", b"a-b.jpg")
+
+
+def test_stems_fold_what_a_file_system_could_fold() -> None:
+    assert stem_of(b"IMG.JPG") == stem_of(b"img.jpeg")
+    assert stem_of(b"STRASSE.jpg") == stem_of("straße.jpg".encode())
+    assert stem_of(b"\xffA.jpg") == b"\xffa"

@@ -1,0 +1,515 @@
+"""The state file: real SQLite, damaged in every way that we know."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from watcher.errors import EXIT_CONFIG, StateError
+from watcher.model import PhotoId, Stamp
+from watcher.plan import Known, MadeFact, Phase, could_meet
+from watcher.state import Counts, Reader, State, StateBusyError, StateCorruptError
+from watcher.state import schema as schema_module
+from watcher.state import writing as writing_module
+
+IN, OTHER = b"/in", b"/other"
+
+
+def known(phase: Phase = Phase.DONE, *, at: float = 10.0, recipes: dict[str, str] | None = None) -> Known:
+    return Known(
+        Stamp(100, 5),
+        phase,
+        {"web": "f1"} if recipes is None else recipes,
+        {"web": MadeFact(10, 20, 300)},
+        at=at,
+        first_seen=1.0,
+        origin="event",
+    )
+
+
+def photo(path: bytes | str, inbox: bytes = IN) -> PhotoId:
+    return PhotoId(inbox, path.encode() if isinstance(path, str) else path)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "state" / "s.db")
+
+
+@pytest.fixture
+def state(path: str) -> Iterator[State]:
+    with State.open(path) as opened:
+        yield opened
+
+
+# ---- what is written is read ----
+
+
+def test_all_that_is_known_comes_back_as_it_was(state: State) -> None:
+    full = Known(
+        Stamp(2**40, -5),
+        Phase.FAILED,
+        {"web": "f1", "thumb": "f2"},
+        {"web": MadeFact(1, 2, 3), "thumb": MadeFact(4, 5, 6, b"a.jpeg\xff.webp")},
+        at=12.5,
+        attempts=2,
+        reason='it is "odd"',
+        leased=True,
+        first_seen=3.25,
+        origin="scan",
+    )
+    state.write([(photo("x/a.jpg"), full)])
+    assert state.known(photo("x/a.jpg")) == full
+    assert state.known(photo("x/b.jpg")) is None
+    assert state.known(photo("a.jpg")) is None
+    assert state.known(photo("x/a.jpg", OTHER)) is None
+
+
+def test_it_is_there_after_closing_and_opening(path: str) -> None:
+    with State.open(path) as state:
+        state.write([(photo("a.jpg"), known())])
+        state.set_meta({"pid": 5})
+    with State.open(path) as state:
+        assert state.known(photo("a.jpg")) == known()
+        assert state.meta("pid") == 5
+        assert state.set_aside is None
+
+
+def test_the_first_sighting_stays_whatever_is_written_later(state: State) -> None:
+    state.write([(photo("a.jpg"), known())])
+    state.write([(photo("a.jpg"), replace(known(), first_seen=99.0, origin="scan", at=50.0))])
+    found = state.known(photo("a.jpg"))
+    assert found is not None
+    assert (found.first_seen, found.origin, found.at) == (1.0, "event", 50.0)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"\xff\xfe.jpg",
+        b"n\nl.jpg",
+        b"'; DROP TABLE photo; --.jpg",
+        b"x" * 251 + b".jpg",
+        b"\xff" * 255,
+        b"%",
+        b"0",
+        b".",
+    ],
+)
+def test_a_name_is_bytes_and_need_not_be_utf_8(state: State, name: bytes) -> None:  # invariant 9
+    for path in (name, b"\xff\xfe/" + name):
+        state.write([(photo(path), known())])
+        assert state.known(photo(path)) == known()
+        assert [found for found, _ in state.photos(IN, Phase.DONE)].count(photo(path)) == 1
+        folder = path.rpartition(b"/")[0]
+        briefs, total = state.briefs(IN, folder, [name])
+        assert list(briefs) == [name]
+        assert total == 1
+        state.write([(photo(path), None)])
+        assert state.known(photo(path)) is None
+
+
+def test_an_inbox_whose_name_is_not_utf_8_is_kept_as_it_is(state: State) -> None:
+    inbox = b"/mnt/\xff"
+    state.write([(photo("a.jpg", inbox), known())])
+    state.set_report({inbox: {"output": os.fsdecode(b"/out/\xff")}})
+    assert state.inboxes() == [inbox]
+    assert state.report(inbox) == {"output": os.fsdecode(b"/out/\xff")}
+
+
+def test_a_reason_that_quotes_a_name_which_is_not_utf_8_is_no_bug(state: State) -> None:  # invariant 8
+    reason = "can't write " + os.fsdecode(b"caf\xe9.jpg")
+    state.write([(photo("a.jpg"), replace(known(Phase.FAILED), reason=reason))])
+    found = state.known(photo("a.jpg"))
+    assert found is not None
+    assert found.reason.startswith("can't write caf")
+    found.reason.encode()
+
+
+@pytest.mark.parametrize("mtime_ns", [-(2**62), 2**63 - 1, 2**63, 13_569_465_600 * 10**9])
+def test_a_photo_of_the_year_2400_is_kept_and_recognised(state: State, mtime_ns: int) -> None:
+    state.write([(photo("a.jpg"), replace(known(), stamp=Stamp(1, mtime_ns)))])
+    found = state.known(photo("a.jpg"))
+    assert found is not None
+    assert found.stamp == Stamp(1, mtime_ns)
+    briefs, _ = state.briefs(IN, b"", [b"a.jpg"])
+    assert briefs[b"a.jpg"].mtime_ns == mtime_ns
+
+
+def test_a_listing_is_compared_with_few_or_with_many_of_a_large_folder(state: State) -> None:
+    names = [b"%d.jpg" % number for number in range(600)]
+    state.write([(photo(b"x/" + name), known()) for name in names])
+    briefs, total = state.briefs(IN, b"x", [b"5.jpg", b"no.jpg"])
+    assert (list(briefs), total) == ([b"5.jpg"], 600)
+    briefs, total = state.briefs(IN, b"x", names[:300])
+    assert set(names[:300]) <= set(briefs)
+    assert state.recipes_of(briefs[b"5.jpg"].recipes) == {"web": "f1"}
+    assert state.briefs(IN, b"y", [b"5.jpg"]) == ({}, 0)
+
+
+def test_rivals_are_those_whose_outputs_could_meet(state: State) -> None:
+    names = [
+        b"a.jpg",
+        b"a.jpeg",
+        b"A.JPG",
+        b"a.jpeg.jpg",
+        b"a.jpeg.2.jpg",
+        b"ab.jpg",
+        b"a-b.jpg",
+        b"b.jpg",
+        b"a",
+        b"\xff.jpg",
+    ]
+    state.write([(photo(b"x/" + name), known()) for name in names])
+    state.write([(photo(b"y/a.jpg"), known()), (photo(b"x/a.jpg", OTHER), known())])
+    for name in [*names, b"a.png", b"a.jpeg.2.3.jpg", b"b"]:
+        expected = {other for other in names if other != name and could_meet(name, other)}
+        assert set(state.rivals(photo(b"x/" + name))) == expected
+    assert state.rivals(photo(b"z/a.jpg")) == {}
+
+
+# ---- forgetting ----
+
+
+def test_a_folder_is_forgotten_with_all_below_and_with_nothing_beside(state: State) -> None:
+    below = [b"a/1.jpg", b"a/b/1.jpg", b"a/\xff/1.jpg", b"a/0/1.jpg"]
+    beside = [b"1.jpg", b"a.jpg", b"a0/1.jpg", b"a./1.jpg", b"a-/1.jpg", b"ab/1.jpg", b"A/1.jpg", b"b/a/1.jpg"]
+    state.write([(photo(path), known()) for path in below + beside])
+    state.write([(photo(b"a/1.jpg", OTHER), known())])
+    state.forget_folder(IN, b"a")
+    assert {found.path for found, _ in state.photos(IN, Phase.DONE)} == set(beside)
+    assert state.counts(IN) == Counts(done=len(beside))
+    assert state.counts(OTHER) == Counts(done=1)
+    state.forget_folder(IN, b"")
+    assert state.counts(IN) == Counts()
+    assert state.folders(IN) == []
+    assert state.counts(OTHER) == Counts(done=1)
+
+
+def test_folders_that_come_and_go_leave_nothing_behind(state: State) -> None:  # invariant 10
+    for day in range(5):
+        state.write([(photo(f"{day}/a.jpg"), known())])
+        state.forget_folder(IN, b"%d" % day)
+        state.write([(photo(f"{day}/a.jpg"), None)])  # a worker found it gone, later
+    assert state._db.execute("SELECT count(*) FROM folder").fetchone() == (0,)
+
+
+# ---- counting and listing ----
+
+
+def test_waiting_failed_and_leased_photos_are_listed_each_with_its_inbox(state: State) -> None:
+    state.write(
+        [
+            (photo("a.jpg"), replace(known(Phase.WAITING), first_seen=7.0)),
+            (photo("x/b.jpg"), replace(known(Phase.FAILED), leased=True)),
+            (photo("c.jpg"), known()),
+            (photo("a.jpg", OTHER), replace(known(Phase.WAITING), first_seen=2.0)),
+        ]
+    )
+    assert [found for found, _ in state.photos(IN, Phase.WAITING)] == [photo("a.jpg")]
+    assert [found for found, _ in state.photos(IN, Phase.FAILED)] == [photo("x/b.jpg")]
+    assert [found for found, _ in state.leased(IN)] == [photo("x/b.jpg")]
+    assert state.counts(IN) == Counts(1, 1, 1)
+    assert state.oldest_waiting(IN) == 7.0
+    assert state.oldest_waiting(b"/nowhere") is None
+    assert sorted(state.names(IN, b"")) == [b"a.jpg", b"c.jpg"]
+
+
+def test_renditions_that_are_no_longer_wanted_are_counted(state: State) -> None:
+    state.write(
+        [
+            (photo("a.jpg"), known(recipes={"web": "f1", "old": "f0"})),
+            (photo("b.jpg"), known(recipes={"web": "f2", "old": "f0"})),
+            (photo("c.jpg"), known(recipes={"web": "f2"})),
+        ]
+    )
+    assert state.superseded(IN, ["web"]) == {"old": 2}
+    state.write([(photo("b.jpg"), known(recipes={"web": "f2"}))])
+    assert state.superseded(IN, ["web"]) == {"old": 1}
+
+
+def test_an_inbox_has_an_identity_once_it_was_scanned(state: State) -> None:
+    state.write([(photo("a.jpg"), known())])
+    assert state.identity(IN) is None
+    state.set_identity(IN, (5, 6))
+    assert state.identity(IN) == (5, 6)
+
+
+# ---- who else uses the file ----
+
+
+def test_reading_goes_on_beside_a_writer_in_the_midst_of_a_transaction(state: State, path: str) -> None:
+    state.write([(photo("a.jpg"), known())])
+    reader = Reader.open_to_read(path)
+    assert reader is not None
+    with reader:
+        state._db.execute("BEGIN IMMEDIATE")
+        state._db.execute("DELETE FROM photo")
+        assert reader.known(photo("a.jpg")) == known()
+        state._db.execute("ROLLBACK")
+        state.write([(photo("b.jpg"), known())])
+        assert reader.counts(IN) == Counts(done=2)
+
+
+def test_without_a_state_file_there_is_nothing_to_read_and_none_is_made(path: str) -> None:
+    assert Reader.open_to_read(path) is None
+    assert not os.path.exists(path)
+
+
+@contextmanager
+def sealed(folder: str) -> Iterator[None]:
+    """Take the right to write in `folder` away, from root too."""
+    os.chmod(folder, 0o555)  # noqa: S103  # everybody may read it
+    user = os.geteuid()
+    try:
+        if user == 0:
+            os.seteuid(65534)
+        yield
+    finally:
+        os.seteuid(user)
+        os.chmod(folder, 0o755)  # noqa: S103  # as it was
+
+
+@pytest.fixture
+def open_folder() -> Iterator[str]:
+    """Make a folder that everybody can reach; pytest's own are their owner's."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)  # noqa: S103  # see above
+        yield folder
+
+
+def test_reading_from_a_folder_that_cannot_be_written(open_folder: str) -> None:
+    path = os.path.join(open_folder, "s.db")
+    with State.open(path) as state:
+        state.write([(photo("a.jpg"), known())])
+    os.chmod(path, 0o444)
+    with sealed(open_folder):
+        reader = Reader.open_to_read(path)
+        assert reader is not None
+        with reader:
+            assert reader.known(photo("a.jpg")) == known()
+    assert os.listdir(open_folder) == ["s.db"]
+
+
+def test_while_another_program_locks_the_file_writing_says_so_and_nothing_is_lost(
+    state: State, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing_module, "BUSY_SECONDS", 0.0)
+    state.write([(photo("a.jpg"), known())])
+    state._db.execute("PRAGMA busy_timeout = 0")
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StateBusyError, match="locked"):
+        state.write([(photo("b.jpg"), known())])
+    with pytest.raises(StateBusyError):
+        state.write([(photo("b.jpg"), known())], durable=True)
+    assert state.known(photo("a.jpg")) == known()
+    other.execute("ROLLBACK")
+    other.close()
+    state.write([(photo("b.jpg"), known())])
+    assert state.counts(IN) == Counts(done=2)
+
+
+def test_a_file_that_is_locked_for_good_cannot_be_opened(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    State.open(path).close()
+    monkeypatch.setattr(writing_module, "BUSY_SECONDS", 0.0)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("PRAGMA locking_mode = EXCLUSIVE")
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StateBusyError, match="can't be used just now") as raised:
+        State.open(path)
+    assert raised.value.exit_code == EXIT_CONFIG
+    other.close()
+
+
+def test_a_transaction_that_fails_half_way_leaves_no_trace(state: State) -> None:
+    state.write([(photo("new/a.jpg"), known(recipes={"first": "f"}))])
+
+    def rows() -> Iterator[tuple[PhotoId, Known | None]]:
+        yield photo("fresh/a.jpg", OTHER), known(recipes={"second": "f"})
+        raise InterruptedError("half way")
+
+    with pytest.raises(InterruptedError, match="half way"):
+        state.write(rows())
+    assert state.inboxes() == [IN]
+    state.write([(photo("fresh/a.jpg", OTHER), known(recipes={"third": "f"}))])
+    found = state.known(photo("fresh/a.jpg", OTHER))
+    assert found is not None
+    assert found.recipes == {"third": "f"}
+
+
+# ---- the file as a whole ----
+
+
+def mode(path: str) -> int:
+    return stat.S_IMODE(os.stat(path).st_mode)
+
+
+def test_only_its_owner_may_read_it(path: str) -> None:
+    mask = os.umask(0o022)
+    try:
+        with State.open(path) as state:
+            state.write([(photo("a.jpg"), known())], durable=True)
+            assert {mode(path + suffix) for suffix in ("", "-wal", "-shm")} == {0o600}
+            assert mode(os.path.dirname(path)) == 0o700
+    finally:
+        os.umask(mask)
+
+
+@pytest.mark.parametrize("version", [2, 99])
+def test_a_newer_schema_is_refused_and_left_alone(path: str, version: int) -> None:
+    State.open(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute(f"PRAGMA user_version = {version}")
+    db.close()
+    before = Path(path).read_bytes()
+    for opening in (State.open, Reader.open_to_read):
+        with pytest.raises(StateError, match=r"newer version of watcher.*upgrade") as raised:
+            opening(path)
+        assert raised.value.exit_code == EXIT_CONFIG
+        assert not isinstance(raised.value, StateCorruptError | StateBusyError)
+    assert Path(path).read_bytes() == before
+
+
+def test_an_older_schema_is_brought_up_to_date_and_a_copy_kept(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with State.open(path) as state:
+        state.write([(photo("a.jpg"), known())])
+    monkeypatch.setattr(
+        schema_module, "MIGRATIONS", (*schema_module.MIGRATIONS, "ALTER TABLE inbox ADD COLUMN fresh INTEGER;")
+    )
+    with State.open(path) as state:
+        assert state.known(photo("a.jpg")) == known()
+        assert state._db.execute("PRAGMA user_version").fetchone() == (2,)
+        state._db.execute("SELECT fresh FROM inbox")
+    monkeypatch.undo()
+    assert mode(path + ".v1") == 0o600
+    with State.open(path + ".v1") as copy:
+        assert copy.known(photo("a.jpg")) == known()
+
+
+def test_a_migration_that_fails_changes_nothing(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with State.open(path) as state:
+        state.write([(photo("a.jpg"), known())])
+    monkeypatch.setattr(
+        schema_module, "MIGRATIONS", (*schema_module.MIGRATIONS, "CREATE TABLE fresh (x); CREATE TABLE fresh (x);")
+    )
+    with pytest.raises(StateError):
+        State.open(path)
+    monkeypatch.undo()
+    with State.open(path) as state:
+        assert state.known(photo("a.jpg")) == known()
+        assert state.set_aside is None
+
+
+def fill(path: str, photos: int = 400) -> None:
+    with State.open(path) as state:
+        state.write([(photo(f"{number}.jpg"), known()) for number in range(photos)])
+
+
+Damage = Callable[[str], None]
+
+
+def garbage(path: str) -> None:
+    Path(path).write_bytes(b"this is no database, whatever its name says" * 100)
+
+
+def truncated(path: str) -> None:
+    fill(path)
+    os.truncate(path, os.path.getsize(path) // 2 // 4096 * 4096)
+
+
+def truncated_within_a_page(path: str) -> None:
+    fill(path)
+    os.truncate(path, 5000)
+
+
+def overwritten(path: str) -> None:
+    fill(path)
+    with open(path, "r+b") as file:
+        file.seek(4096)
+        file.write(os.urandom(8 * 4096))
+
+
+@pytest.mark.parametrize("damage", [garbage, truncated, truncated_within_a_page, overwritten])
+def test_a_damaged_file_is_set_aside_and_a_new_one_begun(path: str, damage: Damage) -> None:
+    os.makedirs(os.path.dirname(path))
+    damage(path)
+    before = Path(path).read_bytes()
+    with State.open(path) as state:
+        assert state.set_aside is not None
+        assert state.set_aside.startswith(path + ".damaged-")
+        assert Path(state.set_aside).read_bytes() == before
+        state.write([(photo("a.jpg"), known())])
+        assert state.counts(IN) == Counts(done=1)
+    with State.open(path) as state:
+        assert state.set_aside is None
+
+
+def test_a_second_damaged_file_takes_no_name_from_the_first(path: str) -> None:
+    os.makedirs(os.path.dirname(path))
+    names = set()
+    for _ in range(3):
+        garbage(path)
+        with State.open(path) as state:
+            names.add(state.set_aside)
+    assert len(names) == 3
+    assert all(name is not None and os.path.exists(name) for name in names)
+
+
+def test_reading_a_damaged_file_says_so_and_changes_nothing(path: str) -> None:
+    os.makedirs(os.path.dirname(path))
+    garbage(path)
+    with pytest.raises(StateCorruptError, match="damaged") as raised:
+        Reader.open_to_read(path)
+    assert raised.value.exit_code == EXIT_CONFIG
+    assert os.listdir(os.path.dirname(path)) == ["s.db"]
+
+
+def test_damage_that_comes_to_light_later_is_told_from_a_file_that_is_busy(state: State, path: str) -> None:
+    state.write([(photo(f"{number}.jpg"), known()) for number in range(400)])
+    state._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    state._db.execute("PRAGMA cache_size = 0")
+    with open(path, "r+b") as file:
+        file.seek(4096)
+        file.write(b"\xaa" * (os.path.getsize(path) - 4096))
+    with pytest.raises(StateCorruptError) as raised:
+        state.write([(photo("new.jpg"), known())])
+    assert not isinstance(raised.value, StateError)  # the loop bears with a StateError and goes on
+
+
+def test_an_empty_file_is_a_new_state_file(path: str) -> None:
+    os.makedirs(os.path.dirname(path))
+    Path(path).touch()
+    assert Reader.open_to_read(path) is None
+    with State.open(path) as state:
+        assert state.set_aside is None
+        assert state.counts(IN) == Counts()
+
+
+def test_a_place_where_no_file_can_be_made_is_named_with_what_to_do(open_folder: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with sealed(open_folder):
+        for bad in (os.path.join(open_folder, "s.db"), str(tmp_path / "file" / "s.db"), str(tmp_path)):
+            with pytest.raises(StateError, match=r"can't be opened for writing: .*--state") as raised:
+                State.open(bad)
+            assert raised.value.exit_code == EXIT_CONFIG
+
+
+@pytest.mark.parametrize("name", ["a?b#c%20.db", os.fsdecode(b"\xff.db"), "with space.db"])
+def test_the_file_may_be_called_anything(tmp_path: Path, name: str) -> None:
+    path = str(tmp_path / name)
+    with State.open(path) as state:
+        state.write([(photo("a.jpg"), known())])
+        reader = Reader.open_to_read(path)
+        assert reader is not None
+        with reader:
+            assert reader.known(photo("a.jpg")) == known()
+    assert os.listdir(tmp_path) == [name]

@@ -1,0 +1,38 @@
+"""No two photos of a folder ever share an output, in whatever order they come, and however formats change."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from watcher.model import Format, Recipe, Stamp
+from watcher.plan import Known, MadeFact, Phase, could_meet, natural_name, renderings
+
+PARTS = st.sampled_from(["a", "A", "jpg", "JPG", "jpeg", "webp", "2", "ß", "ss", ""])
+NAMES = st.lists(PARTS, min_size=1, max_size=4).map(".".join).map(str.encode) | st.sampled_from([b"\xff.jpg", b"\xff"])
+FORMATS: st.SearchStrategy[Format] = st.sampled_from(["jpeg", "webp", "avif"])
+
+
+@given(st.lists(st.tuples(NAMES, FORMATS, st.booleans()), max_size=14), st.booleans())
+def test_no_two_photos_share_an_output(steps: list[tuple[bytes, Format, bool]], folds_case: bool) -> None:
+    books: dict[bytes, Known] = {}
+    outputs: dict[bytes, bytes] = {}  # photo → its output, as the file system tells them apart
+    for name, fmt, leaves in steps:
+        if leaves:
+            books.pop(name, None)
+            outputs.pop(name, None)
+            continue
+        others = {other: known.made for other, known in books.items() if other != name and could_meet(name, other)}
+        wanted = {"web": Recipe(9, 9, "inside", fmt, 85, "safe", fmt)}
+        (made,) = renderings(name, wanted, books.get(name), others, folds_case=folds_case)
+        output = made.output.rpartition(b"/")[2]
+        kept = None if output == natural_name(name, fmt) else output
+        books[name] = Known(Stamp(1, 1), Phase.DONE, {"web": fmt}, {"web": MadeFact(1, 1, 1, kept)}, at=0.0)
+        outputs.pop(name, None)
+        assert (output.decode("utf-8", "replace").casefold().encode() if folds_case else output) not in outputs.values()
+        outputs[name] = output.decode("utf-8", "replace").casefold().encode() if folds_case else output
+
+
+@given(NAMES, NAMES)
+def test_meeting_is_mutual(one: bytes, other: bytes) -> None:
+    assert could_meet(one, other) == could_meet(other, one)
