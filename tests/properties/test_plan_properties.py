@@ -9,11 +9,26 @@ from watcher.model import Format, Recipe, Stamp
 from watcher.plan import Known, MadeFact, Phase, could_meet, natural_name, renderings
 
 PARTS = st.sampled_from(["a", "A", "jpg", "JPG", "jpeg", "2", "ß", "ss", ""])
-NAMES = st.lists(PARTS, min_size=1, max_size=4).map(".".join).map(str.encode) | st.sampled_from([b"\xff.jpg", b"\xff"])
+NEAR = [
+    b"a.jpg",
+    b"a.jpeg",
+    b"A.jpg",
+    b"a.JPG",
+    b"a.jpeg.jpg",
+    b"a.jpeg.2.jpg",
+    b"a.jpg.jpg",
+    b"a",
+    b"\xff.jpg",
+    b"\xff",
+]
+NAMES = st.sampled_from(NEAR) | st.lists(PARTS, min_size=1, max_size=4).map(".".join).map(str.encode)
 FORMATS: st.SearchStrategy[Format] = st.sampled_from(["jpeg", "webp", "avif"])
 
 
-@given(st.lists(st.tuples(NAMES, FORMATS, st.booleans()), max_size=14), st.booleans())
+LEAVES = st.integers(0, 4).map(lambda number: number == 4)
+
+
+@given(st.lists(st.tuples(NAMES, FORMATS, LEAVES), max_size=14), st.booleans())
 def test_no_two_photos_share_an_output(steps: list[tuple[bytes, Format, bool]], folds_case: bool) -> None:
     books: dict[bytes, Known] = {}
     outputs: dict[bytes, bytes] = {}  # photo → its output, as the file system tells them apart
