@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from watcher import config
-from watcher.config import DEFAULTS, Config, for_pair, overlaps, parse, starter
+from watcher.config import DEFAULTS, Config, across, for_pair, overlaps, parse, reading, starter
+from watcher.config.sentences import translated
 from watcher.errors import EXIT_CONFIG, ConfigError, Fault
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
@@ -136,7 +136,7 @@ def test_each_part_of_a_recipe_changes_its_fingerprint(monkeypatch: pytest.Monke
     assert len(set(prints)) == len(changes)
     assert all(re.fullmatch("[0-9a-f]{16}", text) for text in prints)
     assert fingerprint("fit = 'inside'\nquality = 85") == prints[0]
-    monkeypatch.setattr(config, "RECIPE_VERSION", config.RECIPE_VERSION + 1)
+    monkeypatch.setattr(reading, "RECIPE_VERSION", reading.RECIPE_VERSION + 1)
     assert fingerprint("") not in prints
 
 
@@ -287,7 +287,7 @@ def test_a_long_value_is_cut_and_control_characters_are_escaped() -> None:
 
 def test_a_type_of_error_without_a_sentence_keeps_pydantic_s_message() -> None:
     error = {"type": "made_up", "loc": ("log", "level"), "msg": "Never seen before", "input": 1}
-    assert config._translated(error).found == "found 1 (Never seen before)"
+    assert translated(error).found == "found 1 (Never seen before)"
 
 
 # ---- not in this version ----
@@ -308,8 +308,8 @@ def test_what_this_version_cannot_do_is_refused_and_not_ignored(key: str) -> Non
 def test_emptying_the_table_of_what_is_not_there_yet_is_all_that_a_later_version_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert {key.replace("[0]", "") for key in LATER} == set(config.NOT_YET)
-    monkeypatch.setattr(config, "NOT_YET", {})
+    assert {key.replace("[0]", "") for key in LATER} == set(across.NOT_YET)
+    monkeypatch.setattr(across, "NOT_YET", {})
     assert read(LATER["executor.kind"]).executor.kind == "dask"
     assert read(LATER["web.listen"]).web.listen == "127.0.0.1:8424"
     assert read(LATER["metrics.listen"]).metrics.listen == "[::1]:9464"

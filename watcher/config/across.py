@@ -1,0 +1,147 @@
+"""What concerns more than one key, checked on the raw mapping, so that one wrong number hides no other fault."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from watcher.config.sentences import dotted, nearest, plain, shown
+from watcher.config.tables import WEB
+from watcher.config.values import expanded, path_text
+from watcher.errors import Fault
+
+# What the contract promises and this version can't do yet: key → value (None: any) → what to write instead.
+NOT_YET: dict[str, dict[str | None, str]] = {
+    "executor.kind": {"dask": 'this version has no Dask executor yet: write "processes"'},
+    "web.listen": {None: "this version has no web page yet: leave `listen` out"},
+    "metrics.listen": {None: "this version has no metrics yet: leave `listen` out"},
+    "inbox.after": {
+        "move": 'this version does not move originals yet: write "keep"',
+        "delete": 'this version does not delete originals yet: write "keep"',
+    },
+}
+
+
+def across(raw: Mapping[str, object], base: str, home: str, *, require_inbox: bool) -> Iterator[Fault]:
+    """Find every fault that no single key shows: unfinished features, names, folders in each other's way."""
+    for title in ("executor", "web", "metrics"):
+        yield from _not_yet(title, title, _table(raw.get(title)))
+    executor = _table(raw.get("executor"))
+    if executor.get("kind") == "dask" and "address" not in executor:
+        yield Fault("executor.address", "found nothing", "write the scheduler's address, or another `kind`")
+    renditions = _table(raw.get("rendition")) or WEB
+    if renditions is not WEB:
+        yield from _rendition_faults(renditions)
+    listed = raw.get("inbox")
+    if require_inbox and listed in (None, []):
+        yield Fault("inbox", "found nothing", "write a table `[[inbox]]` with `path` and `output`")
+    inboxes = [_table(item) for item in listed] if isinstance(listed, list) else []
+    trios, chosen = [], []
+    for number, inbox in enumerate(inboxes):
+        yield from _inbox_faults(f"inbox[{number}]", inbox, renditions)
+        path, output, originals = (_raw_path(inbox.get(key), base, home) for key in ("path", "output", "originals"))
+        trios.append((path, output, originals))
+        names = inbox.get("renditions", [*renditions])
+        known = [name for name in renditions if isinstance(names, list) and name in names]
+        chosen.append([name.encode("utf-8", "surrogatepass") for name in known])
+    yield from _overlaps(trios, chosen)
+
+
+def _table(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def _not_yet(title: str, place: str, table: Mapping[str, object]) -> Iterator[Fault]:
+    for name, value in table.items():
+        later = NOT_YET.get(f"{title}.{name}", {})
+        if isinstance(value, str) and (value in later or None in later):
+            yield Fault(f"{place}.{name}", f"found {shown(value)}", later.get(value) or later[None])
+
+
+def _rendition_faults(renditions: Mapping[str, object]) -> Iterator[Fault]:
+    import unicodedata  # noqa: PLC0415 — most configs have no table of their own
+
+    folded: dict[str, str] = {}
+    for name, rendition in renditions.items():
+        place = dotted(["rendition", name])
+        if not _is_folder_name(name):
+            hint = "write a folder's name: printable, no `/`, no dot in front, at most 100 bytes"
+            yield Fault(place, f"found the name {shown(name)}", hint)
+        same = folded.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+        if same != name:
+            hint = "write names that differ in more than capitals: each is a folder"
+            yield Fault(place, f"found another name for `{plain(same)}`", hint)
+        if isinstance(rendition, dict) and not {"width", "height"} & set(rendition):
+            yield Fault(place, "found neither `width` nor `height`", "write at least one of both, in pixels")
+
+
+def _is_folder_name(name: str) -> bool:
+    try:
+        short = 0 < len(os.fsencode(name)) <= 100  # noqa: PLR2004 — leaves room below PATH_MAX for the photo's path
+    except UnicodeEncodeError:
+        return False
+    return short and name.isprintable() and "/" not in name and not name.startswith(".")
+
+
+def _inbox_faults(place: str, inbox: Mapping[str, object], renditions: Mapping[str, object]) -> Iterator[Fault]:
+    yield from _not_yet("inbox", place, inbox)
+    if inbox.get("after") == "move" and "originals" not in inbox:
+        yield Fault(f"{place}.originals", "found nothing", "write the folder that originals move to")
+    names = inbox.get("renditions")
+    for number, name in enumerate(names if isinstance(names, list) else []):
+        if isinstance(name, str) and name not in renditions:
+            hint = nearest(name, [*renditions]) or "there are " + ", ".join(f"`{plain(key)}`" for key in renditions)
+            yield Fault(f"{place}.renditions[{number}]", f"unknown rendition `{plain(name)}`", hint)
+
+
+def _raw_path(value: object, base: str, home: str) -> bytes | None:
+    try:
+        return os.fsencode(expanded(path_text(value), base, home)) if isinstance(value, str) else None
+    except ValueError:
+        return None  # it is a fault of its own already
+
+
+def overlaps(
+    inboxes: Sequence[tuple[bytes, bytes, bytes | None]], renditions: Sequence[Collection[bytes]] = ()
+) -> list[Fault]:
+    """Tell which folders get in each other's way; of each inbox: its path, its output, where its originals go.
+
+    Paths are absolute and compared as they are: give them resolved to see through symbolic links. `renditions`,
+    the names that each inbox gets, finds the rarer cases too: an inbox below one of the folders
+    `OUTPUT/<rendition>`, and two outputs of which one lies in a rendition of the other.
+    """
+    return list(_overlaps(inboxes, renditions or [()] * len(inboxes)))
+
+
+def _overlaps(
+    trios: Sequence[tuple[bytes | None, bytes | None, bytes | None]], names: Sequence[Collection[bytes]]
+) -> Iterator[Fault]:
+    trees = [
+        [os.path.join(trio[1], name) for name in own] if trio[1] else [] for trio, own in zip(trios, names, strict=True)
+    ]
+    for i, (path, output, originals) in enumerate(trios):
+        for j, (other, other_output, _) in enumerate(trios):
+            inbox = f"the inbox {shown(os.fsdecode(other))}" if other else ""
+            hint = "write a folder outside of every inbox"
+            if _within(output, other):
+                yield Fault(f"inbox[{i}].output", f"found a folder inside {inbox}", hint)
+            elif any(_within(tree, other) or _within(other, tree) for tree in trees[i]):
+                found = f"found a folder whose renditions meet {inbox}"
+                yield Fault(f"inbox[{i}].output", found, "write another folder, or name the renditions otherwise")
+            if _within(originals, other):
+                yield Fault(f"inbox[{i}].originals", f"found a folder inside {inbox}", hint)
+            if i != j and _within(path, other) and (path != other or i > j):
+                yield Fault(
+                    f"inbox[{i}].path", f"found a folder inside {inbox}", "write each inbox once, none in another"
+                )
+            if i > j and output and output == other_output:
+                yield Fault(f"inbox[{i}].output", f"found the output of inbox[{j}]", "write a folder of its own")
+            elif i > j and any(_within(a, b) or _within(b, a) for a in trees[i] for b in trees[j]):
+                found = f"found a folder whose renditions meet those of inbox[{j}]"
+                yield Fault(f"inbox[{i}].output", found, "write a folder apart from it")
+
+
+def _within(path: bytes | None, folder: bytes | None) -> bool:
+    if not path or not folder:
+        return False
+    return path == folder or path.startswith(folder.rstrip(b"/") + b"/")

@@ -1,0 +1,169 @@
+"""The tables of a config file: their keys, types, bounds and defaults, and the text that completes "write …"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict
+
+from watcher.config.values import (
+    address_text,
+    choice,
+    ignore_pattern,
+    listen_text,
+    name_pattern,
+    number,
+    path_text,
+    text_field,
+    whole,
+)
+from watcher.model import Fit, Format, Metadata, Recipe
+
+_Path = Annotated[str, AfterValidator(path_text)]
+_Kind = Literal["processes", "dask"]
+_Fallback = Literal["none", "processes"]
+_LogFormat = Literal["auto", "console", "json"]
+_Level = Literal["debug", "info", "warning", "error"]
+_Watch = Literal["auto", "native", "poll"]
+_After = Literal["keep", "move", "delete"]
+_SIDE = 65500  # pixels: libjpeg writes no more
+_DAY = 86400.0
+
+
+class Table(BaseModel):
+    """What all tables share: strict types, no unknown key, never changed."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Batch(Table):
+    """When a burst of photos is over."""
+
+    quiet_seconds: float = number(0.5, 0, 3600)
+    max_wait_seconds: float = number(5.0, 0, _DAY)
+    max_files: int = whole(128, 1, 100_000)
+
+
+class Retry(Table):
+    """What is tried again, and for how long."""
+
+    attempts: int = whole(3, 1, 100)
+    backoff_seconds: float = number(5.0, 0, _DAY)
+    timeout_seconds: float = number(120.0, 0.5, _DAY)
+
+
+class Executor(Table):
+    """Where photos are decoded."""
+
+    kind: _Kind = choice("processes", _Kind)
+    address: Annotated[str, AfterValidator(address_text)] | None = text_field(
+        "the scheduler's address, such as tcp://host:8786,"
+    )
+    fallback: _Fallback = choice("none", _Fallback)
+
+
+class Listen(Table):
+    """A page that is served, where `listen` is set."""
+
+    listen: Annotated[str, AfterValidator(listen_text)] | None = text_field("HOST:PORT, such as 127.0.0.1:8424,")
+
+
+class Log(Table):
+    """How the program tells what it does."""
+
+    format: _LogFormat = choice("auto", _LogFormat)
+    level: _Level = choice("info", _Level)
+
+
+class Inbox(Table):
+    """A watched folder. In a Config its paths are absolute, and `renditions` names every rendition that it gets."""
+
+    path: _Path = text_field("the folder to watch, such as ~/Pictures/Inbox,", ...)
+    output: _Path = text_field("the folder for the resized copies, such as ~/Pictures/Resized,", ...)
+    renditions: Annotated[tuple[str, ...], Strict(False)] = Field(
+        default=(), min_length=1, description='a list of names such as ["web"], or leave it out for all of them'
+    )
+    recursive: bool = Field(default=True, description="true or false")
+    include: Annotated[tuple[Annotated[str, AfterValidator(name_pattern)], ...], Strict(False)] = Field(
+        default=("*.jpg", "*.jpeg"), min_length=1, description='a list of patterns for file names such as ["*.jpg"]'
+    )
+    exclude: Annotated[tuple[Annotated[str, AfterValidator(ignore_pattern)], ...], Strict(False)] = Field(
+        default=(), description='a list of gitignore patterns such as ["raw/", "*-draft.jpg"]'
+    )
+    watch: _Watch = choice("auto", _Watch)
+    poll_seconds: float = number(10.0, 0.1, _DAY)
+    rescan_seconds: float = number(300.0, 0.5, 7 * _DAY)
+    after: _After = choice("keep", _After)
+    originals: _Path | None = text_field("the folder that originals move to, such as ~/Pictures/Originals,")
+
+
+class Rendition(Table):
+    """One resized copy of every photo; of `width` and `height` at least one is given."""
+
+    width: int | None = whole(None, 1, _SIDE)
+    height: int | None = whole(None, 1, _SIDE)
+    fit: Fit = choice("inside", Fit)
+    format: Format = choice("jpeg", Format)
+    quality: int = whole(85, 1, 100)
+    metadata: Metadata = choice("safe", Metadata)
+
+
+class Settings(Table):
+    """The keys that stand for themselves, before and beside renditions and inboxes."""
+
+    state: _Path | None = text_field("the state file's path")
+    workers: int = whole(0, 0, 1024)
+    max_megapixels: int = whole(200, 1, 4300)  # the JPEG format ends at 65,535 pixels a side
+    memory_mb: int = whole(0, 0, 2**24)
+    batch: Batch = Field(default=Batch(), description="its keys below a line `[batch]`")
+    retry: Retry = Field(default=Retry(), description="its keys below a line `[retry]`")
+    executor: Executor = Field(default=Executor(), description="its keys below a line `[executor]`")
+    web: Listen = Field(default=Listen(), description="its keys below a line `[web]`")
+    metrics: Listen = Field(default=Listen(), description="its keys below a line `[metrics]`")
+    log: Log = Field(default=Log(), description="its keys below a line `[log]`")
+
+
+class File(Settings):
+    """A whole config file as it is written."""
+
+    rendition: dict[str, Rendition] = Field(default={}, description="its keys below a line such as `[rendition.web]`")
+    inbox: Annotated[tuple[Inbox, ...], Strict(False)] = Field(
+        default=(), description="its keys below a line `[[inbox]]`, in double brackets"
+    )
+
+
+class Config(Settings):
+    """Everything that a user can set, complete and consistent. Attributes are named as the keys of the file."""
+
+    recipes: Mapping[str, Recipe]
+    inboxes: tuple[Inbox, ...]
+
+
+TABLES: dict[str, type[Table]] = {
+    "": File,
+    "batch": Batch,
+    "retry": Retry,
+    "executor": Executor,
+    "web": Listen,
+    "metrics": Listen,
+    "log": Log,
+    "rendition": Rendition,
+    "inbox": Inbox,
+}
+MANY = ("rendition", "inbox")  # tables of which there may be several: a name or a number follows
+WEB = {"web": Rendition(width=2048, height=2048)}  # what there is without any [rendition.*]
+
+
+def _default(table: type[Table], name: str) -> object:
+    field = table.model_fields[name]
+    return None if field.is_required() or (table, name) == (Inbox, "renditions") else field.default
+
+
+# Every key, `batch.max_files` or `inbox.path`, with its default; None: it has none (for `inbox.renditions`: all).
+DEFAULTS: Mapping[str, object] = {
+    f"{title}.{name}".lstrip("."): _default(table, name)
+    for title, table in TABLES.items()
+    for name in table.model_fields
+    if title or name not in TABLES
+}

@@ -1,0 +1,94 @@
+"""What one key may hold: each check raises a ValueError that says what is wrong with what was found."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any, get_args
+
+from pydantic import Field
+
+
+def path_text(text: str) -> str:
+    """Check a path: it can be one on this system, and `~` stands for the home folder or not at all."""
+    if not text:
+        raise ValueError("which is empty")
+    if text.startswith("~") and text != "~" and not text.startswith("~/"):
+        raise ValueError("in which `~` is followed by a name (for a name that begins so: `./~…`)")
+    try:
+        encoded = os.fsencode(text)
+    except UnicodeEncodeError:
+        raise ValueError("which can't be a file name on this system") from None
+    if b"\0" in encoded:
+        raise ValueError("with a NUL character in it")
+    return text
+
+
+def name_pattern(text: str) -> str:
+    """Check a pattern that is held against file names."""
+    if not text or "/" in text or "\0" in text:
+        raise ValueError("which no file name can match")
+    return text
+
+
+def ignore_pattern(text: str) -> str:
+    """Check a gitignore pattern: it compiles, and excludes something."""
+    import warnings  # noqa: PLC0415 — both are only needed where somebody excludes something
+
+    from pathspec import GitIgnoreSpec  # noqa: PLC0415 — 20 ms at start
+
+    try:
+        with warnings.catch_warnings():
+            # re warns where `[[:alpha:]]` and the like compile to something else than git means by it
+            warnings.simplefilter("error", FutureWarning)
+            patterns = GitIgnoreSpec.from_lines([text]).patterns
+    except Exception as error:  # noqa: BLE001 — see below
+        # pathspec lets its own, re's and other errors through, depending on the pattern
+        raise ValueError(f"which is no gitignore pattern ({error})") from None
+    if not any(pattern.include is not None for pattern in patterns):
+        raise ValueError("which is empty or a comment and excludes nothing")
+    return text
+
+
+def listen_text(text: str) -> str:
+    """Check HOST:PORT."""
+    host, _, port = text.rpartition(":")
+    if not re.fullmatch(r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+", host) or not re.fullmatch(r"[0-9]{1,5}", port):
+        raise ValueError("which is no HOST:PORT")
+    if int(port) > 65535:  # noqa: PLR2004 — the largest port there is
+        raise ValueError("whose port is above 65535")
+    return text
+
+
+def address_text(text: str) -> str:
+    """Check HOST:PORT, with or without a scheme such as `tcp://` in front."""
+    listen_text(re.sub(r"^[a-z]+://", "", text))
+    return text
+
+
+def whole(default: int | None, low: int, high: int) -> Any:  # noqa: ANN401 — so does pydantic's Field
+    """Give a field for a whole number, and the text that completes "write …"."""
+    return Field(default=default, ge=low, le=high, description=f"a whole number from {low} to {high}")
+
+
+def number(default: float, low: float, high: float) -> Any:  # noqa: ANN401 — so does pydantic's Field
+    """Give a field for a number, and the text that completes "write …"."""
+    return Field(default=default, ge=low, le=high, description=f"a number from {low:g} to {high:.16g}")
+
+
+def choice(default: str, kind: object) -> Any:  # noqa: ANN401 — so does pydantic's Field
+    """Give a field for one of the texts of the Literal `kind`."""
+    return Field(default=default, description=" or ".join(f'"{choice}"' for choice in get_args(kind)))
+
+
+def text_field(example: str, default: Any = None) -> Any:  # noqa: ANN401 — so does pydantic's Field
+    """Give a field for a text of which `example` says what it is; `...` as default: it must be given."""
+    return Field(default=default, description=f"{example} in quotes")
+
+
+def expanded(path: str, base: str, home: str) -> str:
+    """Give an absolute, normal path: relative ones begin at `base`, `~` is `home`."""
+    if path == "~" or path.startswith("~/"):
+        path = os.path.join(home, path[1:].lstrip("/"))
+    path = os.path.normpath(os.path.join(base, path))
+    return path[1:] if path.startswith("//") else path  # POSIX lets normpath keep two leading slashes
