@@ -277,16 +277,22 @@ class Desks:
             desk.parts.examine(paths, [])
 
     def enqueue(self, sighting: Sighting, now: float, *, live: bool) -> None:
-        """Let a photo wait for a worker; it counts in its batch, a retry in one of its own."""
-        alone_in_batch = sighting.origin is Origin.RETRY
-        if alone_in_batch:
-            sighting = replace(sighting, batch=self._tally.begin(sighting.photo.inbox, now))
+        """Let a photo wait for a worker; it counts in its batch."""
         self._tally.join(sighting.batch)
-        if alone_in_batch:
-            self._tally.close(sighting.batch)
         replaced = self._dispatcher.put(sighting, live=live)
         if replaced is not None:
             self._leave(replaced, now)
+
+    def look_again(self, sightings: Iterable[Sighting], now: float) -> None:
+        """Let photos whose time has come again wait for a worker: a batch for each inbox."""
+        batches: dict[bytes, int] = {}
+        for sighting in sightings:
+            inbox = sighting.photo.inbox
+            if inbox not in batches:
+                batches[inbox] = self._tally.begin(inbox, now)
+            self.enqueue(replace(sighting, batch=batches[inbox]), now, live=True)
+        for number in batches.values():
+            self._settler.finish(self._tally.close(number), now)
 
     def _leave(self, sighting: Sighting, now: float) -> None:
         self._settler.finish(self._tally.leave(sighting.batch), now)

@@ -244,8 +244,7 @@ class Daemon:
         now, wall = self._clock.monotonic(), self._clock.time()
         self._settle(self._pool.check(now), now, wall)
         if not self.stops:
-            for sighting in self.settler.waiting.due(now):
-                self.desks.enqueue(sighting, now, live=True)
+            self.desks.look_again(self.settler.waiting.due(now), now)
             self.desks.tick(now, wall)
             self.dispatcher.dispatch(now, wall)
             for refused, before, reason in self.dispatcher.take_refused():

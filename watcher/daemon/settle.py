@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from watcher.plan import Known, MadeFact, Phase, natural_name
 from watcher.verdict import Forget, GiveUp, LookAgain, Pause, Record, TryAgain, judge
 
 MOST_WAITING = 100_000  # photos that are looked at again on a timer; those beyond are found by the next scan
+_TOGETHER_SECONDS = 0.25  # those that come due within this are looked at together
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,9 @@ class Waiting:
         return found[1] if found else None
 
     def put(self, sighting: Sighting, due: float, *, retry: bool) -> None:
-        """Let a photo wait until `due`."""
+        """Let a photo wait until `due`, or a moment longer: those that are due together make one batch."""
         self.pop(sighting.photo)
+        due = math.ceil(due / _TOGETHER_SECONDS) * _TOGETHER_SECONDS
         self._photos[sighting.photo] = due, sighting, retry
         self._retries += retry
         heapq.heappush(self._heap, (due, sighting.photo))
