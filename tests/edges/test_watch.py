@@ -582,7 +582,7 @@ ear.watch.close()
 def test_a_check_that_hangs_is_reported_and_holds_up_neither_other_inboxes_nor_the_end(
     outside: Path, listen: Listen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import watcher.watch as room  # noqa: PLC0415 - to let one system call of it hang
+    from watcher.watch import inbox as room  # noqa: PLC0415 - to let one system call of it hang
 
     hung, fine = listen(), listen(outside)
     released = threading.Event()
@@ -617,7 +617,7 @@ def test_a_check_that_hangs_is_reported_and_holds_up_neither_other_inboxes_nor_t
 def test_a_watch_that_is_ended_while_it_is_being_set_up_leaves_nothing(
     inbox: Path, listen: Listen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("watcher.watch._JOIN_SECONDS", 0.1)
+    monkeypatch.setattr("watcher.watch.inbox.JOIN_SECONDS", 0.1)
     (inbox / "slow").mkdir()
     begun, gate = threading.Event(), threading.Event()
 

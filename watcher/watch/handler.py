@@ -1,0 +1,92 @@
+"""From watchdog's events to messages."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from watchdog.events import (
+    DirCreatedEvent,
+    DirDeletedEvent,
+    DirMovedEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
+
+from watcher.model import FolderSeen, Gone, Seen
+from watcher.watch.signs import Signs
+
+Event = Seen | FolderSeen | Gone
+
+
+# Opening and modifying stay out of the kernel's queue: each write of a copy would be an event.
+WANTED: list[type[FileSystemEvent]] = [
+    FileClosedEvent,
+    FileMovedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    DirCreatedEvent,
+    DirMovedEvent,
+    DirDeletedEvent,
+]
+
+
+class Handler(FileSystemEventHandler):
+    """Turns watchdog's events into messages, for photos and folders only."""
+
+    def __init__(
+        self,
+        inbox: bytes,
+        takes: Callable[[bytes], bool],
+        enters: Callable[[bytes], bool],
+        emit: Callable[[Event], None],
+        signs: Signs,
+    ) -> None:
+        self._inbox = inbox
+        self._prefix = inbox.rstrip(b"/") + b"/"
+        self._takes = takes
+        self._enters = enters
+        self._emit = emit
+        self._signs = signs
+
+    def dispatch(self, event: FileSystemEvent) -> None:
+        """Tell of one event."""
+        try:
+            if event.is_synthetic:
+                return
+            source, target = self._inside(event.src_path), self._inside(event.dest_path)
+            if event.is_directory:
+                self._tell_folder(event, source, target)
+            else:
+                self._tell_file(event, source, target)
+        except Exception as error:  # noqa: BLE001 - an exception here would end watchdog's thread
+            self._signs.lost(f"an event could not be dealt with ({error!r}); everything is looked at again")
+
+    def _inside(self, path: bytes | str) -> bytes | None:
+        raw = os.fsencode(path)
+        return raw[len(self._prefix) :] if raw.startswith(self._prefix) else None
+
+    def _tell_file(self, event: FileSystemEvent, source: bytes | None, target: bytes | None) -> None:
+        if target is not None and self._takes(target):
+            self._emit(Seen(self._inbox, target, complete=True))
+        if source is None or not self._takes(source):
+            return
+        if isinstance(event, FileMovedEvent | FileDeletedEvent):
+            self._emit(Gone(self._inbox, paths=(source,)))
+        else:
+            self._emit(Seen(self._inbox, source, complete=isinstance(event, FileClosedEvent)))
+
+    def _tell_folder(self, event: FileSystemEvent, source: bytes | None, target: bytes | None) -> None:
+        if target is not None and self._enters(target):
+            self._emit(FolderSeen(self._inbox, target))
+        if source is None:
+            self._signs.wake()  # the inbox itself, or a folder that came in from outside
+        elif self._enters(source):
+            if isinstance(event, DirCreatedEvent):
+                self._emit(FolderSeen(self._inbox, source))
+            else:
+                self._emit(Gone(self._inbox, folders=(source,)))

@@ -1,0 +1,162 @@
+"""One observer: watchdog, with threads that report what befalls them."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable
+
+from watchdog.events import FileSystemEvent
+from watchdog.observers import Observer
+from watchdog.observers.api import BaseObserver, EventQueue, ObservedWatch
+from watchdog.utils import BaseThread
+
+from watcher.watch.handler import WANTED, Handler
+from watcher.watch.refusals import limit_of
+from watcher.watch.signs import JOIN_SECONDS, Signs, Supervised
+
+# watchdog holds everything behind a file moved out for this long; its own 0.5 s delays arrivals
+_PAIRING_SECONDS = 0.02
+
+logging.getLogger("watchdog").addHandler(logging.NullHandler())  # all that it says reaches the loop as messages
+logging.getLogger("watchdog").propagate = False
+
+if sys.platform == "linux":
+    from watchdog.observers.inotify import InotifyFullEmitter, InotifyWatchGroup
+    from watchdog.observers.inotify_c import (
+        CallbackId,
+        InotifyConstants,
+        InotifyEvent,
+        InotifyFD,
+        Mask,
+        WatchCallback,
+        WatchDescriptor,
+    )
+    from watchdog.observers.inotify_move_event_grouper import InotifyMoveEventGrouper
+
+    class _Quiet:
+        """Hands on to a callback whose repr is its whole watch table: watchdog formats that per folder added twice."""
+
+        def __init__(self, callback: WatchCallback) -> None:
+            self.callback = callback
+            self.on_event = callback.on_event
+            self.on_watch_deleted = callback.on_watch_deleted
+            self.on_queue_overflow = callback.on_queue_overflow
+
+    class _Reader(Supervised, InotifyFD):
+        """Reads the kernel's queue, and tells which folders could not be watched and when the queue overflowed."""
+
+        def __init__(self, signs: Signs, wanted: Callable[[bytes], bool]) -> None:
+            self.signs = signs
+            self._wanted = wanted
+            self._quiet: _Quiet | None = None
+            super().__init__()
+
+        def add_callback(self, path: bytes, mask: Mask, callback: WatchCallback, id_: CallbackId) -> WatchDescriptor:
+            if not self._wanted(path):
+                raise FileNotFoundError(errno.ENOENT, "excluded", path)  # the caller goes on with the next folder
+            if self._quiet is None:
+                self._quiet = _Quiet(callback)
+            try:
+                watch = super().add_callback(path, mask, self._quiet, id_)
+            except OSError as error:
+                self.signs.note(path, error.errno or 0)
+                raise
+            if watch == -1:  # watchdog takes "permission denied" for success
+                self.remove_callbacks([(watch, id_)])
+                self.signs.note(path, errno.EACCES)
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+            self.signs.unwatched.pop(path, None)
+            return watch
+
+        def handle_event(self, event: InotifyEvent) -> None:
+            super().handle_event(event)  # first, since it sets up its watches anew after an overflow
+            if event.is_queue_overflow:
+                self.signs.lost(
+                    "the kernel's queue of events overflowed (fs.inotify.max_queued_events, now "
+                    f"{limit_of('fs.inotify.max_queued_events')}); everything is looked at again"
+                )
+            elif event.mask & InotifyConstants.IN_UNMOUNT:
+                # What is mounted next may well have the same device and inode numbers, and this watch is gone.
+                self.signs.failure = "a file system was unmounted there"
+                self.signs.wake()
+
+        def release(self) -> None:
+            """Let go of all watches; watchdog stumbles over each that it lost track of, and goes on from there."""
+            group = self._quiet.callback if self._quiet is not None else None
+            while isinstance(group, InotifyWatchGroup):
+                try:
+                    group.deactivate()
+                except KeyError:
+                    continue  # one entry fewer: it ends
+                return
+
+    class _Emitter(Supervised, InotifyFullEmitter):
+        """Tells a file moved in from one created, which watchdog's usual emitter does not."""
+
+        def __init__(
+            self,
+            event_queue: EventQueue,
+            watch: ObservedWatch,
+            *,
+            timeout: float,
+            event_filter: list[type[FileSystemEvent]] | None,
+            inotify_fd: InotifyFD,
+            signs: Signs,
+        ) -> None:
+            self.signs = signs
+            super().__init__(event_queue, watch, timeout=timeout, event_filter=event_filter, inotify_fd=inotify_fd)
+
+    class _Dispatcher(Supervised, BaseObserver):
+        """Calls the handler."""
+
+        def __init__(self, signs: Signs, reader: _Reader) -> None:
+            self.signs = signs
+            super().__init__(_Emitter, inotify_fd=reader, signs=signs)
+
+
+class Native:
+    """One observer with its threads; never mended, only replaced."""
+
+    def __init__(
+        self, inbox: bytes, handler: Handler, signs: Signs, wanted: Callable[[bytes], bool], *, recursive: bool
+    ) -> None:
+        # Said for each folder that is added twice, which is usual; the level of the stack is theirs or ours.
+        warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"watch(dog\.|er\.watch)")
+        self._threads: list[BaseThread] = []
+        self._release: Callable[[], None] = lambda: None
+        if sys.platform == "linux":
+            InotifyMoveEventGrouper.delay = _PAIRING_SECONDS
+            reader = _Reader(signs, wanted)
+            self._release = reader.release
+            self._threads.append(reader)
+            reader.start()
+            observer: BaseObserver = _Dispatcher(signs, reader)
+        else:
+            observer = Observer()
+        self._observer = observer
+        try:
+            observer.schedule(handler, os.fsdecode(inbox), recursive=recursive, event_filter=WANTED)
+            self._threads += observer.emitters
+            observer.start()
+            self._threads.append(observer)
+        except BaseException:
+            self.close()
+            raise
+
+    def is_alive(self) -> bool:
+        """Tell whether every thread that events pass through is there."""
+        return all(thread.is_alive() for thread in self._threads)
+
+    def close(self) -> None:
+        """Stop the threads and give their descriptors back."""
+        self._release()
+        self._observer.stop()
+        for thread in self._threads:
+            thread.stop()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(JOIN_SECONDS)

@@ -1,0 +1,62 @@
+"""The thread that has every watch checked."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from watcher.select import shown
+from watcher.watch.inbox import Watch
+from watcher.watch.signs import JOIN_SECONDS
+
+
+class Supervisor:
+    """The thread that has every watch checked, every `interval` seconds and whenever one reports trouble.
+
+    Each check runs on a thread of its own, so that a mount that hangs keeps no other inbox unwatched; a check that
+    takes longer than `patience` seconds is reported as an inbox that does not answer.
+    """
+
+    def __init__(self, interval: float = 5.0, patience: float = 30.0) -> None:
+        self._interval = interval
+        self._patience = patience
+        self._checks: dict[Watch, tuple[threading.Thread | None, float]] = {}
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="supervise watches", daemon=True)
+        self._thread.start()
+
+    def add(self, watch: Watch) -> None:
+        """Supervise this watch from now on."""
+        self._checks[watch] = (None, 0.0)
+        watch.on_trouble = self._wake.set
+
+    def remove(self, watch: Watch) -> None:
+        """Leave this watch alone from now on."""
+        watch.on_trouble = lambda: None
+        self._checks.pop(watch, None)
+
+    def close(self) -> None:
+        """Stop; a check that hangs is left behind on its daemon thread."""
+        self._closing.set()
+        self._wake.set()
+        self._thread.join(JOIN_SECONDS)
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            self._wake.wait(self._interval)
+            self._wake.clear()
+            for watch, (running, since) in list(self._checks.items()):
+                if self._closing.is_set():
+                    return
+                self._have_checked(watch, running, since)
+
+    def _have_checked(self, watch: Watch, running: threading.Thread | None, since: float) -> None:
+        if running is not None and running.is_alive():
+            if time.monotonic() - since > self._patience:
+                watch.hangs()
+            return
+        thread = threading.Thread(target=watch.check, name=f"check {shown(watch.inbox)}", daemon=True)
+        if watch in self._checks:
+            self._checks[watch] = (thread, time.monotonic())
+            thread.start()
