@@ -123,7 +123,7 @@ class Daemon:
 
     def turn(self, message: Message | None) -> None:
         """Digest one message and those that came with it, then do all that is due."""
-        for _ in range(_DRAIN):
+        for left in range(_DRAIN, 0, -1):
             if message is None:
                 break
             try:
@@ -131,11 +131,14 @@ class Daemon:
             except StateError as error:
                 self._log.error("state.busy", reason=str(error))
                 self.desks.scan_all(Origin.SCAN, counts_missed=False)
-            try:
-                message = self._messages.get_nowait()
-            except queue.Empty:
-                break
+            message = self._next_now() if left > 1 else None
         self.tick()
+
+    def _next_now(self) -> Message | None:
+        try:
+            return self._messages.get_nowait()
+        except queue.Empty:
+            return None
 
     def finished(self) -> bool:
         """Whether it is time to leave."""
