@@ -1,0 +1,126 @@
+"""A crash at every call that changes a file, and an I/O error at each: the next run makes it good."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.harness import Place, camera, temporary
+from tests.faults.books import Row, contents, rows
+from tests.faults.tracing import Traced, needs_strace, trace
+
+pytestmark = needs_strace
+
+# calls of the worker, then of the daemon; a crash at each is tried, an error where the call can have one
+IN_WORKER = ("fsync", "renameat", "mkdirat")
+IN_DAEMON = ("fdatasync", "pwrite64", "unlink", "ftruncate")
+AT_ONCE = 2  # runs side by side
+
+Expected = tuple[dict[str, tuple[str, int]], list[Row]]
+
+
+class Trial:
+    """Places that all look alike, run after run."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._numbers = itertools.count()
+        place = self.place()
+        assert place.once().code == 0
+        self.expected = contents(place.output), rows(place.state)
+
+    def place(self) -> Place:
+        """Lay out four photos in two folders; a second run over changed photos is another way to begin."""
+        root = self._root / str(next(self._numbers))
+        root.mkdir()
+        place = Place(root)
+        place.configure(workers=1, retry={"backoff_seconds": 0.05})
+        (place.inbox / "sub").mkdir()
+        for number, path in enumerate(("p0.jpg", "p1.jpg", "sub/p2.jpg", "sub/p3.jpg")):
+            photo = place.inbox / path
+            photo.write_bytes(camera(number, 60, 40))
+            os.utime(photo, (1_700_000_000, 1_700_000_000 + number))
+        return place
+
+    def crash(self, call: str, number: int) -> bool:
+        """Kill everything at the `number`-th such call; whether there was one. The next run must make it good."""
+        place = self.place()
+        traced = trace(place, "-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}", crash=True)
+        if traced.hit:
+            self.check_next(place, traced, f"killed at {call} {number}")
+        shutil.rmtree(place.root)
+        return traced.hit
+
+    def fail(self, call: str, number: int) -> bool:
+        """Give the `number`-th such call an I/O error; whether there was one. That is no reason to give a photo up."""
+        place = self.place()
+        traced = trace(place, "-e", f"trace={call}", "-e", f"inject={call}:error=EIO:when={number}")
+        what = f"EIO at {call} {number}: {traced.finished}"
+        if traced.hit:
+            assert "Traceback" not in traced.finished.err, what
+            assert not traced.finished.events("photo.failed"), what
+            if call in IN_WORKER:
+                assert traced.finished.code == 0, what
+                assert (contents(place.output), rows(place.state)) == self.expected, what
+            self.check_next(place, traced, what)
+        shutil.rmtree(place.root)
+        return traced.hit
+
+    def check_next(self, place: Place, traced: Traced, what: str) -> None:
+        """Run once more, undisturbed: the same outputs and the same books, and nothing left over."""
+        finished = place.once()
+        assert finished.code == 0, (what, finished, traced.lines[-5:])
+        outputs, books = self.expected
+        assert contents(place.output) == outputs, (what, traced.lines[-5:])
+        assert rows(place.state) == books, (what, traced.lines[-5:])
+        assert not temporary(place.output), what
+        assert not list(place.root.glob("state.db?damaged*")), what
+
+    def through(self, trial: str, call: str, numbers: Iterable[int]) -> int:
+        """Try one number after the other until the program gets through; how many were tried."""
+        one = self.crash if trial == "crash" else self.fail
+        tried = 0
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            waiting = iter(numbers)
+            while some := list(itertools.islice(waiting, AT_ONCE)):
+                hits = list(pool.map(lambda number: one(call, number), some))
+                tried += sum(hits)
+                if not all(hits):
+                    break
+        return tried
+
+
+@pytest.fixture(scope="module")
+def trial(tmp_path_factory: pytest.TempPathFactory) -> Trial:
+    return Trial(tmp_path_factory.mktemp("trial"))
+
+
+@pytest.mark.parametrize(
+    ("call", "numbers"),
+    [("fsync", (1, 5)), ("renameat", (2, 4)), ("fdatasync", (5, 8)), ("pwrite64", (45, 60))],
+)
+def test_a_crash_at_some_calls_is_made_good_by_the_next_run(trial: Trial, call: str, numbers: tuple[int, ...]) -> None:
+    assert trial.through("crash", call, numbers) == len(numbers)
+
+
+@pytest.mark.parametrize(("call", "numbers"), [("fsync", (2, 4)), ("renameat", (1, 2)), ("fdatasync", (2, 6))])
+def test_an_io_error_at_some_calls_costs_no_photo(trial: Trial, call: str, numbers: tuple[int, ...]) -> None:
+    assert trial.through("fail", call, numbers) == len(numbers)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("call", [*IN_WORKER, *IN_DAEMON])
+def test_a_crash_at_every_call_is_made_good_by_the_next_run(trial: Trial, call: str) -> None:
+    assert trial.through("crash", call, itertools.count(1)) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("call", ["fsync", "renameat", "mkdirat", "fdatasync"])
+def test_an_io_error_at_every_call_costs_no_photo(trial: Trial, call: str) -> None:
+    assert trial.through("fail", call, itertools.count(1)) > 0
