@@ -14,6 +14,7 @@ MISSED_GRACE_SECONDS = 2.0  # how late an event may come for a photo that a scan
 WATCHFUL_SCANS = 10  # how many scans come sooner once events were missed
 WATCHFUL_SECONDS = 15.0  # and how soon
 ROOM_SECONDS = 5.0  # how often a full output is tried again
+AFRESH_SECONDS = 2.0  # how soon a scan makes up for messages that could not be digested
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Desk:
     scan: Scan | None = None  # of the whole inbox
     again: Scan | None = None  # asked for while one was running
     next_scan: float | None = None
+    afresh: bool = False  # messages could not be digested: a scan must make up for them
     watchful: int = 0  # scans that still come sooner because events were missed
     missed: int = 0
     suspects: dict[bytes, float] = field(default_factory=dict)  # seen by a scan first; when that counts as missed
@@ -66,6 +68,8 @@ class Desk:
     def scan_interval(self) -> float:
         """How long after one scan the next one is due."""
         config = self.plan.config
+        if self.afresh:
+            return AFRESH_SECONDS
         if not self.native or not self.trusted:
             return config.poll_seconds
         if self.watchful > 0:

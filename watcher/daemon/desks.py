@@ -29,7 +29,7 @@ from watcher.model import (
     WatchLost,
     WatchReady,
 )
-from watcher.plan import Phase
+from watcher.plan import Phase, needs_work
 
 MOST_PENDING = 50_000  # photos that wait: events beyond are dropped for a scan, listings are not asked for
 _EXAMINE = 1000  # known photos that are looked after at a time
@@ -60,6 +60,7 @@ class Desks:
         self._log = log
         self._once = once
         self._last_scan = 0
+        self._ticked = 0.0
 
     # ---- opening and closing ----
 
@@ -100,14 +101,18 @@ class Desks:
             kept.debouncer.quiet_seconds = batch.quiet_seconds
             kept.debouncer.max_wait_seconds = batch.max_wait_seconds
             kept.debouncer.max_files = batch.max_files
-            kept.next_scan = now + kept.scan_interval()
+            if kept.ready and kept.scan is None:
+                kept.next_scan = now + kept.scan_interval()
             if kept.use(plan):
                 self.scan(kept, Origin.SCAN, counts_missed=False)
 
     @property
     def scanned(self) -> bool:
         """Whether every inbox was scanned, and all that was found was digested."""
-        return all(desk.ready and desk.scan is None and desk.again is None for desk in self._desks.values())
+        return all(
+            desk.ready and not (desk.scan or desk.again or desk.afresh or len(desk.debouncer))
+            for desk in self._desks.values()
+        )
 
     # ---- events ----
 
@@ -155,11 +160,19 @@ class Desks:
             sighting = self._dispatcher.remove(photo)
             if sighting is not None:
                 self._leave(sighting, now)
-            if photo not in self._dispatcher.flights:  # one in a worker will be told by it
+            flight = self._dispatcher.flights.get(photo)
+            if flight is None:
                 self._ledger.put(photo, None, now)
+            else:
+                # Its worker may have read it before it went: whatever comes back, it is looked at once more.
+                flight.again, flight.again_complete = True, True
+        if desk.debouncer.deadline() is None:  # so the next event begins a batch of its own
+            self._close_batch(desk.batches.pop(desk.debouncer.burst, None), now)
         for folder in folders:
-            self._ledger.flush(now, force=True)
-            self._ledger.store.forget_folder(desk.inbox, folder)
+            self._ledger.forget_folder(desk.inbox, folder, now)
+            for photo, flight in self._dispatcher.flights.items():
+                if photo.inbox == desk.inbox and photo.path.startswith(folder + b"/"):
+                    flight.again, flight.again_complete = True, True
 
     # ---- listings ----
 
@@ -168,6 +181,15 @@ class Desks:
         desk = self._desks.get(listing.inbox)
         if desk is None:
             return
+        try:
+            self._compare(desk, listing, now, wall)
+        finally:
+            if len(self._dispatcher.queue) < MOST_PENDING:
+                desk.parts.ack()
+            else:
+                desk.held += 1
+
+    def _compare(self, desk: Desk, listing: Listing, now: float, wall: float) -> None:
         live = desk.scan is None or desk.scan.number != listing.scan  # a folder that was announced
         origin = Origin.FOLDER if live or desk.scan is None else desk.scan.origin
         missed = not live and desk.scan is not None and desk.scan.counts_missed
@@ -199,10 +221,6 @@ class Desks:
                 self._examine_short(desk)
             else:
                 desk.seen_folders.add(listing.folder)
-        if len(self._dispatcher.queue) < MOST_PENDING:
-            desk.parts.ack()
-        else:
-            desk.held += 1
 
     def _current(self, desk: Desk, recipes: int) -> bool:
         return desk.is_current(recipes, self._ledger.store.recipes_of)
@@ -231,7 +249,9 @@ class Desks:
         waited = self._settler.waiting.get(photo)
         if waited is not None and (waited.incomplete is None or waited.incomplete.same_content(stamp)):
             return
-        if photo in self._ledger or photo in self._dispatcher or photo.path in desk.debouncer:
+        if photo in self._dispatcher or photo.path in desk.debouncer:
+            return
+        if photo in self._ledger and not needs_work(self._ledger.known(photo), stamp, desk.plan.wanted):
             return
         if self._is_known_crash(photo, entry, now):
             return
@@ -299,7 +319,11 @@ class Desks:
 
     def _close_scan_batch(self, desk: Desk, now: float) -> None:
         if desk.scan_batch is not None:
-            number, desk.scan_batch, desk.scan_batch_files = desk.scan_batch, None, 0
+            self._close_batch(desk.scan_batch, now)
+            desk.scan_batch, desk.scan_batch_files = None, 0
+
+    def _close_batch(self, number: int | None, now: float) -> None:
+        if number is not None:
             self._settler.finish(self._tally.close(number), now)
 
     # ---- scans ----
@@ -308,18 +332,20 @@ class Desks:
         """Have the whole inbox looked through, now or right after the scan that is on."""
         self._last_scan += 1
         scan = Scan(self._last_scan, origin, counts_missed)
+        desk.next_scan = None
         if desk.scan is not None:
             desk.again = scan
             return
-        desk.scan, desk.next_scan, desk.listed = scan, None, 0
+        desk.scan, desk.listed, desk.afresh = scan, 0, False
         desk.seen_folders.clear()
         desk.parts.scan(scan.number, origin)
 
-    def scan_all(self, origin: Origin, *, counts_missed: bool) -> None:
-        """Have every inbox looked through."""
+    def scan_afresh(self, now: float) -> None:
+        """Have every inbox looked through soon: a message could not be digested."""
         for desk in self._desks.values():
-            if desk.ready:
-                self.scan(desk, origin, counts_missed=counts_missed)
+            desk.afresh = True
+            if desk.ready and desk.scan is None:
+                desk.next_scan = now + desk.scan_interval()
 
     def scan_done(self, done: ScanDone, now: float) -> None:
         """Draw the conclusions from a scan."""
@@ -329,6 +355,18 @@ class Desks:
         self._close_scan_batch(desk, now)
         if desk.scan is None or desk.scan.number != done.scan:
             return
+        try:
+            self._conclude(desk, done)
+        finally:
+            desk.watchful = max(0, desk.watchful - 1)
+            desk.scan = None
+            desk.next_scan = now + desk.scan_interval()
+            self.touched = True
+            if desk.again is not None:
+                again, desk.again = desk.again, None
+                self.scan(desk, again.origin, counts_missed=again.counts_missed)
+
+    def _conclude(self, desk: Desk, done: ScanDone) -> None:
         self._judge_root(desk, done)
         self._log.info(
             "scan.done",
@@ -347,14 +385,6 @@ class Desks:
             if doubtful and self._once and not desk.doubted:
                 desk.doubted = True
                 self.scan(desk, Origin.SCAN, counts_missed=False)  # its end comes after what the examination found
-        if desk.watchful > 0:
-            desk.watchful -= 1
-        desk.scan = None
-        desk.next_scan = now + desk.scan_interval()
-        self.touched = True
-        if desk.again is not None:
-            again, desk.again = desk.again, None
-            self.scan(desk, again.origin, counts_missed=again.counts_missed)
 
     def _judge_root(self, desk: Desk, done: ScanDone) -> None:
         """Find out whether the inbox is there, and whether it is the folder that the books are about."""
@@ -443,21 +473,23 @@ class Desks:
             burst = desk.debouncer.deadline()
             if burst is not None:
                 deadlines.append(burst)
-            if desk.next_scan is not None and not self._once:
+            if desk.next_scan is not None and (desk.afresh or not self._once):
                 deadlines.append(desk.next_scan)
             if desk.suspects:
                 deadlines.append(min(desk.suspects.values()))
-            if desk.full_until is not None and self._dispatcher.queue.waiting(desk.inbox):
+            # One that has come already waits for a worker, which tells by a message that it is free.
+            if desk.full_until is not None and desk.full_until > self._ticked and self._dispatcher.waiting(desk.inbox):
                 deadlines.append(desk.full_until)
         return min(deadlines, default=None)
 
     def tick(self, now: float, wall: float) -> None:
         """Release bursts, count missed events, begin scans, and let listings flow that were held back."""
+        self._ticked = now
         for desk in self._desks.values():
             self._release(desk, now, wall)
             self._count_missed(desk, now)
-            if desk.next_scan is not None and now >= desk.next_scan and not self._once:
-                self.scan(desk, Origin.SCAN, counts_missed=desk.trusted)
+            if desk.next_scan is not None and now >= desk.next_scan and (desk.afresh or not self._once):
+                self.scan(desk, Origin.SCAN, counts_missed=desk.trusted and not desk.afresh)
             if len(self._dispatcher.queue) < MOST_PENDING // 2:
                 for _ in range(desk.held):
                     desk.parts.ack()
@@ -472,17 +504,17 @@ class Desks:
 
     def _release(self, desk: Desk, now: float, wall: float) -> None:
         """Hand over the photos of bursts that have ended, and closed ones as far as workers are free for them."""
-        while (released := desk.debouncer.due(now)) is not None:
-            ready, burst = released
-            self._hand_over(desk, ready, now, wall)
-            number = desk.batches.pop(burst, None)
-            if number is not None:
-                self._settler.finish(self._tally.close(number), now)
-            if len(desk.debouncer) and desk.debouncer.burst not in desk.batches:
-                desk.batches[desk.debouncer.burst] = self._tally.begin(desk.inbox, now)
-        room = self._dispatcher.spare - self._dispatcher.queue.live
-        if room > 0:
-            self._hand_over(desk, desk.debouncer.take(room), now, wall)
+        early: list[Ready] | None = None
+        while early is None or early:
+            while (released := desk.debouncer.due(now)) is not None:
+                ready, burst = released
+                self._hand_over(desk, ready, now, wall)
+                self._close_batch(desk.batches.pop(burst, None), now)
+                if len(desk.debouncer) and desk.debouncer.burst not in desk.batches:
+                    desk.batches[desk.debouncer.burst] = self._tally.begin(desk.inbox, now)
+            room = self._dispatcher.spare - self._dispatcher.queue.live
+            early = desk.debouncer.take(room) if room > 0 else []
+            self._hand_over(desk, early, now, wall)
 
     def _hand_over(self, desk: Desk, ready: Iterable[Ready], now: float, wall: float) -> None:
         for item in ready:
@@ -490,7 +522,10 @@ class Desks:
             if number is None:
                 number = desk.batches[item.burst] = self._tally.begin(desk.inbox, now)
             photo = PhotoId(desk.inbox, item.path)
-            self.enqueue(Sighting(photo, Origin.EVENT, wall, number, complete=item.complete), now, live=True)
+            waited = self._settler.waiting.pop(photo)
+            alone = waited is not None and waited.alone  # it changed; it is still to be tried where it hurts nobody
+            sighting = Sighting(photo, Origin.EVENT, wall, number, complete=item.complete, alone=alone)
+            self.enqueue(sighting, now, live=True)
 
     def _count_missed(self, desk: Desk, now: float) -> None:
         late = [path for path, due in desk.suspects.items() if due <= now]

@@ -12,6 +12,7 @@ from watcher.daemon.desk import Desk
 from watcher.daemon.ledger import Ledger
 from watcher.daemon.parts import Log, Pool
 from watcher.daemon.tally import Tally
+from watcher.errors import StateError
 from watcher.model import Job, Origin, PhotoId, Rendering, Stamp
 from watcher.plan import Known, MadeFact, Phase
 
@@ -176,9 +177,11 @@ class Dispatcher:
         return len(self.flights) - len(self._staged) - heavy - alone
 
     def _dispatch_alone(self, now: float, wall: float) -> None:
-        while self._alone and self._alone_now is None and not self._ledger.blocked:
-            sighting = self._alone.pop(next(iter(self._alone)))
-            for flight in self._lease([sighting], now, wall):
+        while self._alone_now is None and not self._ledger.blocked:
+            photo = next((photo for photo in self._alone if self._allowed(photo.inbox, now)), None)
+            if photo is None:
+                return
+            for flight in self._lease([self._alone.pop(photo)], now, wall):
                 self._alone_now = flight.job.photo
                 self._pool.submit(flight.job)
 
@@ -187,6 +190,11 @@ class Dispatcher:
             return
         photo, (sighting, need) = next(iter(self._heavy.items()))
         if self._ordinary() * self.limits.share_bytes + need > self.limits.memory_bytes and self._ordinary() > 0:
+            return
+        if not self._allowed(photo.inbox, now):
+            # Others may have room: it waits with the rest of its inbox, and is found to be heavy once more.
+            del self._heavy[photo]
+            self.put(sighting, live=True, front=True)
             return
         del self._heavy[photo]
         for flight in self._lease([sighting], now, wall):
@@ -221,15 +229,20 @@ class Dispatcher:
 
     def _lease(self, sightings: list[Sighting], now: float, wall: float) -> list[Flight]:
         """Put attempts on record, durable before anybody works on them; empty where that can't be done."""
-        flights = []
-        for sighting in sightings:
-            flight = self._prepare(sighting, wall)
-            if flight is not None:
-                flights.append(flight)
-        if flights and not self._ledger.commit(now):
-            for flight in reversed(flights):
+        flights, left = [], deque(sightings)
+        try:
+            while left:
+                flight = self._prepare(left[0], wall)
+                left.popleft()
+                if flight is not None:
+                    flights.append(flight)
+        except StateError as error:
+            self._ledger.block(error, now)
+        if left or (flights and not self._ledger.commit(now)):
+            for flight in flights:
                 self._ledger.put(flight.job.photo, flight.before, now)
-                self.put(flight.sighting, live=True, front=True)
+            for sighting in reversed([*(flight.sighting for flight in flights), *left]):
+                self.put(sighting, live=True, front=True)
             return []
         self.flights.update((flight.job.photo, flight) for flight in flights)
         return flights
@@ -242,6 +255,8 @@ class Dispatcher:
             return None
         before = self._ledger.known(photo)
         attempt = before.attempts + 1 if before and (before.phase is Phase.WAITING or before.leased) else 1
+        if before and _changed_since_tried(before, sighting.expected):
+            attempt = 1  # any change starts over
         if before and before.leased and attempt > self.limits.attempts:
             self._refused.append(
                 (sighting, before, f"watcher itself ended {before.attempts} times while it worked on this photo")
@@ -297,17 +312,31 @@ def claims(before: Known | None, job: Job) -> dict[str, MadeFact]:
     return made
 
 
+def plain(stamp: Stamp | None) -> Stamp | None:
+    """Give a stamp as the state file keeps it."""
+    return stamp and stamp._replace(inode=0)
+
+
+def _changed_since_tried(before: Known, expected: Stamp | None) -> bool:
+    if before.phase is not Phase.WAITING or before.stamp == UNKNOWN or expected is None:
+        return False
+    return not expected.same_content(before.stamp)
+
+
 def _begun(sighting: Sighting, before: Known | None, job: Job, wall: float) -> Known:
-    if before is not None:
+    """Give the books of a photo as they are until its attempt is answered: with the looks that it is tried by."""
+    seen = plain(job.expected)
+    if before is not None and seen in {None, before.stamp}:
         return replace(before, leased=True, attempts=job.attempt, made=claims(before, job))
+    origin = Origin.EVENT if sighting.origin is Origin.RETRY else sighting.origin
     return Known(
-        stamp=UNKNOWN,
+        stamp=seen or UNKNOWN,
         phase=Phase.WAITING,
         recipes={},
-        made=claims(None, job),
+        made=claims(before, job),
         at=wall,
         attempts=job.attempt,
         leased=True,
-        first_seen=sighting.seen,
-        origin=str(Origin.EVENT if sighting.origin is Origin.RETRY else sighting.origin),
+        first_seen=before.first_seen if before else sighting.seen,
+        origin=before.origin if before else str(origin),
     )

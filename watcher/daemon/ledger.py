@@ -59,15 +59,15 @@ class Ledger:
 
     @property
     def blocked(self) -> bool:
-        """Whether the last write failed."""
+        """Whether the state file is left alone for a while, since it could not be used."""
         return self._blocked_until is not None
 
     def deadline(self) -> float | None:
         """When `flush` is due; None: nothing is waiting to be written."""
-        if self._since is None and not self._rows:
-            return None
         if self._blocked_until is not None:
             return self._blocked_until
+        if self._since is None and not self._rows:
+            return None
         return (self._since or 0.0) + _GATHER_SECONDS
 
     def flush(self, now: float, *, force: bool = False) -> None:
@@ -76,20 +76,38 @@ class Ledger:
         if deadline is not None and (force or now >= deadline or (len(self._rows) >= _GATHER and not self.blocked)):
             self._write(now, durable=False)
 
-    def report(self, reports: Mapping[bytes, Mapping[str, object]]) -> None:
-        """Write what `status` shows of a running daemon; it is not missed where that can't be done just now."""
+    def forget_folder(self, inbox: bytes, folder: bytes, now: float) -> None:
+        """Take a folder off the books; where that can't be done just now, the next scan finds that it is gone."""
+        if not self.blocked:
+            self.flush(now, force=True)
+        if not self.blocked:
+            try:
+                self.store.forget_folder(inbox, folder)
+            except StateError as error:
+                self.block(error, now)
+
+    def report(self, reports: Mapping[bytes, Mapping[str, object]], now: float) -> bool:
+        """Write what `status` shows of a running daemon; False: it can't be done just now."""
+        if self.blocked:
+            return False
         try:
             self.store.set_report(reports)
         except StateError as error:
-            self._log.debug("state.busy", reason=str(error))
+            self.block(error, now)
+            return False
+        return True
+
+    def block(self, error: StateError, now: float) -> None:
+        """Leave the state file alone for a while."""
+        if self._blocked_until is None:
+            self._log.error("state.busy", reason=str(error), unwritten=len(self._rows))
+        self._blocked_until = now + _RETRY_SECONDS
 
     def _write(self, now: float, *, durable: bool) -> bool:
         try:
             self.store.write(list(self._rows.items()), durable=durable)
         except StateError as error:
-            if self._blocked_until is None:
-                self._log.error("state.busy", reason=str(error), unwritten=len(self._rows))
-            self._blocked_until = now + _RETRY_SECONDS
+            self.block(error, now)
             return False
         if self._blocked_until is not None:
             self._log.info("state.back", written=len(self._rows))

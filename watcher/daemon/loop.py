@@ -26,7 +26,6 @@ from watcher.model import (
     FolderSeen,
     Gone,
     Listing,
-    Origin,
     Reload,
     Result,
     ScanDone,
@@ -130,7 +129,7 @@ class Daemon:
                 self.handle(message)
             except StateError as error:
                 self._log.error("state.busy", reason=str(error))
-                self.desks.scan_all(Origin.SCAN, counts_missed=False)
+                self.desks.scan_afresh(self._clock.monotonic())
             message = self._next_now() if left > 1 else None
         self.tick()
 
@@ -153,13 +152,9 @@ class Daemon:
         """Close everything; what was begun and not done is taken off the record."""
         now = self._clock.monotonic()
         self.desks.close()
-        for job in self._pool.close(wait=False):
-            flight = self.dispatcher.flights.get(job.photo)
-            if flight is not None:
-                self.dispatcher.land(job.photo)
-                self.ledger.put(job.photo, flight.before, now)
-        for flight in self.dispatcher.unstage():
-            self.ledger.put(flight.job.photo, flight.before, now)
+        self._pool.close(wait=False)
+        for photo in list(self.dispatcher.flights):
+            self.ledger.put(photo, self.dispatcher.land(photo).before, now)
         for batch in self.tally.close_all():
             self.settler.finish(batch, now)
         self.ledger.flush(now, force=True)
@@ -200,7 +195,8 @@ class Daemon:
         for result in results:
             for event, text in result.log:
                 self._log.warning(event, text=text)
-            if result.job.photo in self.dispatcher.flights:
+            flight = self.dispatcher.flights.get(result.job.photo)
+            if flight is not None and flight.job.number == result.job.number:
                 self.settler.settle(result, now, wall)
 
     def _stop(self, reason: str, now: float) -> None:
@@ -249,6 +245,8 @@ class Daemon:
         if not self.stops:
             self.desks.look_again(self.settler.waiting.due(now), now)
             self.desks.tick(now, wall)
+            if self.ledger.blocked:
+                self.ledger.flush(now)  # so that what was held up goes on in this turn
             self.dispatcher.dispatch(now, wall)
             for refused, before, reason in self.dispatcher.take_refused():
                 self.settler.refuse(refused, before, reason, now, wall)
@@ -269,8 +267,8 @@ class Daemon:
     def _report(self, now: float) -> None:
         reports = {inbox: self.desks.report(desk) for inbox, desk in self._by_path.items()}
         changed = {inbox: report for inbox, report in reports.items() if self._reported.get(inbox) != report}
-        if changed:
-            self.ledger.report(changed)
+        told = not changed or self.ledger.report(changed, now)
+        if told:
             self._reported = reports
-        self.desks.touched = False
-        self._next_report = None if self.dispatcher.idle else now + _REPORT_SECONDS
+        self.desks.touched = not told
+        self._next_report = None if told and self.dispatcher.idle else now + _REPORT_SECONDS

@@ -11,7 +11,7 @@ from typing import assert_never
 
 from watcher.backlog import Sighting
 from watcher.daemon.desk import ROOM_SECONDS, Desk
-from watcher.daemon.dispatch import UNKNOWN, Dispatcher, Flight, claims
+from watcher.daemon.dispatch import UNKNOWN, Dispatcher, Flight, claims, plain
 from watcher.daemon.ledger import Ledger
 from watcher.daemon.parts import Log
 from watcher.daemon.tally import Batch, Tally
@@ -138,16 +138,25 @@ class Settler:
             return
         self._act(flight, result.outcome, now, wall)
         desk = self._desk_of(photo.inbox)
-        if flight.again and desk is not None:
+        if desk is None:
+            return
+        full = isinstance(result.outcome, Failed) and result.outcome.blame is Blame.DISK_FULL
+        if desk.full_until is not None and not full:
+            desk.full_until = now  # this one could not tell whether there is room: the next one may try
+        if flight.again:
+            waited = self.waiting.get(photo)
+            if waited is not None and not waited.alone:
+                self.waiting.pop(photo)  # a change starts over
             desk.debouncer.see(photo.path, now, complete=flight.again_complete)
 
     def refuse(self, sighting: Sighting, before: Known | None, reason: str, now: float, wall: float) -> None:
         """Give a photo up that is not to be tried at all; without a reason: forget that it was seen."""
         if reason:
             known = before or Known(UNKNOWN, Phase.FAILED, {}, {}, wall)
-            self._ledger.put(
-                sighting.photo, replace(known, phase=Phase.FAILED, at=wall, reason=reason, leased=False), now
-            )
+            stamp = plain(sighting.expected) or known.stamp
+            recipes = known.recipes if stamp == known.stamp else {}
+            failed = replace(known, stamp=stamp, recipes=recipes, phase=Phase.FAILED, at=wall, leased=False)
+            self._ledger.put(sighting.photo, replace(failed, reason=reason), now)
             self._failed(sighting.photo, reason, known.attempts)
         self._leave(sighting, now, failed=bool(reason))
 
@@ -155,11 +164,11 @@ class Settler:
         job, sighting, before = flight.job, flight.sighting, flight.before
         photo = job.photo
         stamp = outcome.stamp if isinstance(outcome, Unready | Failed | Done | Unchanged) else None
-        if before is not None and stamp is not None and not stamp.same_content(before.stamp):
+        if before is not None and stamp is not None and before.stamp not in {UNKNOWN, plain(stamp)}:
             flight.job = job = replace(job, attempt=1)  # it changed, and any change starts over
-        if isinstance(outcome, Unready) and before is not None and sighting.incomplete == _plain(stamp):
+        if isinstance(outcome, Unready) and before is not None and sighting.incomplete == plain(stamp):
             outcome = replace(outcome, reason=before.reason or outcome.reason)  # nobody looked closer this time
-        still = wall - before.at if before and before.phase is Phase.WAITING and before.stamp == _plain(stamp) else 0.0
+        still = wall - before.at if before and before.phase is Phase.WAITING and before.stamp == plain(stamp) else 0.0
         verdict = judge(
             outcome,
             job,
@@ -188,7 +197,7 @@ class Settler:
             case TryAgain():
                 self._try_again(flight, stamp, verdict, now, wall)
             case Pause(reason):
-                self._pause(flight, reason, now, wall)
+                self._pause(flight, stamp, reason, now, wall)
             case _ as unreachable:
                 assert_never(unreachable)
 
@@ -196,10 +205,11 @@ class Settler:
         job, before = flight.job, flight.before
         if isinstance(outcome, Unchanged) and before is not None:
             phase = before.phase if before.phase is Phase.FAILED else Phase.DONE
-            attempts = before.attempts if phase is Phase.FAILED else 0
-            self._ledger.put(job.photo, replace(before, phase=phase, attempts=attempts, leased=False), now)
-            self._leave(flight.sighting, now)
+            attempts, reason = (before.attempts, before.reason) if phase is Phase.FAILED else (0, "")
+            row = replace(before, phase=phase, attempts=attempts, reason=reason, leased=False)
+            self._ledger.put(job.photo, row, now)
         if not isinstance(outcome, Done):
+            self._leave(flight.sighting, now)
             return
         same = before is not None and before.stamp.same_content(outcome.stamp)
         made = claims(before, job)
@@ -209,7 +219,7 @@ class Settler:
             natural = name == natural_name(job.photo.name, recipe.format)
             made[item.name] = MadeFact(item.width, item.height, item.size, None if natural else name)
         known = Known(
-            stamp=_plain(outcome.stamp) or UNKNOWN,
+            stamp=plain(outcome.stamp) or UNKNOWN,
             phase=Phase.DONE,
             recipes={
                 **(before.recipes if before and same else {}),
@@ -242,14 +252,14 @@ class Settler:
         before, sighting = flight.before, flight.sighting
         row = _still_waiting(flight, stamp, wall)
         self._ledger.put(flight.job.photo, replace(row, reason=verdict.reason, attempts=0), now)
-        same = before is not None and before.stamp == _plain(stamp)
+        same = before is not None and before.stamp == plain(stamp)
         if len(self.waiting) < MOST_WAITING:
             again = replace(
                 sighting,
                 origin=Origin.RETRY,
                 expected=None,
                 complete=False,
-                incomplete=_plain(stamp) if verdict.until_changed else None,
+                incomplete=plain(stamp) if verdict.until_changed else None,
                 looks=sighting.looks + 1 if same else 0,
             )
             self.waiting.put(again, now + verdict.seconds, retry=False)
@@ -264,15 +274,17 @@ class Settler:
         if verdict.memory_bytes:
             self._dispatcher.put_heavy(sighting, verdict.memory_bytes)
             return
-        again = replace(sighting, origin=Origin.RETRY, expected=None, alone=verdict.alone or sighting.alone)
+        alone = verdict.alone or sighting.alone
+        again = replace(sighting, origin=Origin.RETRY, expected=None, incomplete=None, alone=alone)
         self._log.info(
             "photo.retry", path=flight.job.photo.absolute, reason=verdict.reason, seconds=round(verdict.seconds, 1)
         )
-        self.waiting.put(again, now + verdict.seconds, retry=True)
+        if len(self.waiting) < MOST_WAITING:
+            self.waiting.put(again, now + verdict.seconds, retry=True)
         self._leave(sighting, now)
 
-    def _pause(self, flight: Flight, reason: str, now: float, wall: float) -> None:
-        row = _still_waiting(flight, None, wall)
+    def _pause(self, flight: Flight, stamp: Stamp | None, reason: str, now: float, wall: float) -> None:
+        row = _still_waiting(flight, stamp, wall)
         self._ledger.put(flight.job.photo, replace(row, reason=reason, attempts=flight.job.attempt - 1), now)
         self._dispatcher.put(flight.sighting, live=True, front=True)
         desk = self._desk_of(flight.job.photo.inbox)
@@ -308,15 +320,12 @@ class Settler:
         )
 
 
-def _plain(stamp: Stamp | None) -> Stamp | None:
-    """Give a stamp as the state file keeps it."""
-    return stamp and stamp._replace(inode=0)
-
-
 def _still_waiting(flight: Flight, stamp: Stamp | None, wall: float) -> Known:
     """Give the books of a photo that is not done; what was made of it counts for as long as it looks the same."""
     before, job = flight.before, flight.job
-    seen = _plain(stamp) or (before.stamp if before else None) or _plain(job.expected) or UNKNOWN
+    # An event says that it changed, and not into what: only a photo that waited has looks that still count.
+    tried = before.stamp if before and before.phase is Phase.WAITING else None
+    seen = plain(stamp) or plain(job.expected) or tried or UNKNOWN
     same = before is not None and before.stamp == seen
     return Known(
         stamp=seen,

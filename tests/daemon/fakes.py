@@ -1,0 +1,518 @@
+"""A world for the loop to live in: a clock that stands still, folders and workers that tests move by hand.
+
+The state file is a real one, since it is quick; the rest keeps the promises of `watcher.daemon.parts`, of the pool
+and of the scanner. Nothing sleeps: `World.wait` moves the clock from deadline to deadline, and fails where the loop
+would not sleep although nothing is left for it to do.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from watcher.config import parse
+from watcher.daemon.dispatch import Limits
+from watcher.daemon.loop import Daemon
+from watcher.daemon.parts import InboxParts, InboxPlan, Message, Post, Reloaded, Settings
+from watcher.model import (
+    Blame,
+    Done,
+    Entry,
+    Failed,
+    FolderSeen,
+    Gone,
+    Job,
+    Listing,
+    Made,
+    Origin,
+    Outcome,
+    PhotoId,
+    Reload,
+    Result,
+    ScanDone,
+    Seen,
+    Stamp,
+    Stop,
+    Unchanged,
+    Unready,
+    Vanished,
+    WatchReady,
+    WorkerReport,
+)
+from watcher.plan import Known
+from watcher.state import State
+
+IN, OUT = b"/in", b"/out"
+SPINS = 200  # turns at one moment: more is a loop that does not sleep
+
+
+class Clock:
+    """Both clocks, moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.wall = 1_700_000_000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
+        return self.wall
+
+    def move_to(self, now: float) -> None:
+        self.wall += now - self.now
+        self.now = now
+
+
+class ListLog:
+    """Keeps every line."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, dict[str, Any]]] = []
+
+    def __call__(self, event: str, **fields: object) -> None:
+        self.lines.append((event, fields))
+
+    debug = info = warning = error = __call__
+
+    def of(self, event: str) -> list[dict[str, Any]]:
+        return [fields for name, fields in self.lines if name == event]
+
+
+class FakePool:
+    """Takes jobs, and hands them back when the test says what became of them; twice as many as workers at a time."""
+
+    def __init__(self, post: Callable[[WorkerReport], None], workers: int = 2) -> None:
+        self.slots = 2 * workers
+        self.jobs: dict[int, Job] = {}  # in flight, in the order of submission
+        self.submitted: list[Job] = []
+        self.closed = False
+        self._post = post
+        self._ready: list[Result] = []
+
+    @property
+    def free(self) -> int:
+        return self.slots - sum(not job.alone for job in self.jobs.values())
+
+    def submit(self, job: Job) -> None:
+        assert not self.closed
+        assert job.alone or self.free > 0, "more jobs than the pool takes"
+        assert job.photo not in {other.photo for other in self.jobs.values()}, "a photo in two workers"
+        self.jobs[job.number] = job
+        self.submitted.append(job)
+
+    def finish(self, job: Job, outcome: Outcome | None) -> None:
+        del self.jobs[job.number]
+        self._ready.append(Result(job, outcome))
+        self._post(WorkerReport(job.number, 1))
+
+    def take(self, report: WorkerReport) -> list[Result]:
+        assert report.generation == 1
+        ready = [result for result in self._ready if result.job.number == report.number]
+        self._ready = [result for result in self._ready if result.job.number != report.number]
+        return ready
+
+    def deadline(self) -> float | None:
+        return None
+
+    def check(self, now: float) -> list[Result]:
+        assert now > 0
+        return []
+
+    def close(self, *, wait: bool) -> list[Job]:
+        assert not wait
+        self.closed = True
+        return list(self.jobs.values())
+
+
+@dataclass(frozen=True)
+class File:
+    """A file in an inbox; `kind` decides what a worker finds: good, truncated, bad, crash, passing or heavy."""
+
+    stamp: Stamp
+    kind: str = "good"
+
+
+class FakeInbox:
+    """The watch and the scanner of one inbox: requests are answered when the test says so."""
+
+    def __init__(self, world: World, plan: InboxPlan) -> None:
+        self.world = world
+        self.inbox = plan.inbox
+        self.opened = False
+        self.closed = False
+        self.requests: deque[tuple[int, Origin, bytes]] = deque()
+        self.doubtful: list[tuple[bytes, bool]] = []
+        self.scans: list[tuple[int, Origin, bytes]] = []  # all that were ever asked for
+        self.posted = 0  # listings
+        self.acks = 0
+        self.events = 0  # that were posted
+        self.digests = 0
+
+    def open(self) -> None:
+        self.opened = True
+
+    def scan(self, number: int, origin: Origin, folder: bytes = b"") -> bool:
+        assert not self.closed
+        self.scans.append((number, origin, folder))
+        if any(covering in {b"", folder} for _, _, covering in self.requests):
+            return False
+        if not folder:
+            self.requests.clear()
+        self.requests.append((number, origin, folder))
+        return True
+
+    def examine(self, paths: Sequence[bytes], folders: Sequence[bytes]) -> None:
+        self.doubtful += [(path, False) for path in paths]
+        self.doubtful += [(folder, True) for folder in folders]
+
+    def ack(self) -> None:
+        self.acks += 1
+
+    def digested(self, events: int) -> None:
+        self.digests += events
+
+    def close(self) -> None:
+        self.closed = True
+
+    def answer(self) -> Iterator[Message]:
+        """Do what was asked for, as far as messages tell."""
+        here = {photo.path: file for photo, file in self.world.files.items() if photo.inbox == self.inbox}
+        doubtful, self.doubtful = self.doubtful, []
+        if self.world.reachable:
+            paths = tuple(path for path, is_folder in doubtful if not is_folder and path not in here)
+            gone = [
+                folder
+                for folder, is_folder in doubtful
+                if is_folder and not any(path.startswith(folder + b"/") for path in here)
+            ]
+            if paths or gone:
+                yield Gone(self.inbox, paths, tuple(gone))
+        if not self.requests:
+            return
+        number, origin, folder = self.requests.popleft()
+        if not self.world.reachable:
+            yield ScanDone(self.inbox, number, origin, folder, 0, 0, 0.1, complete=False, reason="not there")
+            return
+        folders: dict[bytes, list[Entry]] = {folder: []}
+        for path, file in here.items():
+            if not folder or path.startswith(folder + b"/"):
+                entry = Entry(path.rpartition(b"/")[2], *file.stamp)
+                folders.setdefault(path.rpartition(b"/")[0], []).append(entry)
+        for name, entries in folders.items():
+            self.posted += 1
+            yield Listing(self.inbox, number, name, tuple(entries), last=True)
+        photos = sum(map(len, folders.values()))
+        yield ScanDone(
+            self.inbox, number, origin, folder, photos, len(folders), 0.1, complete=True, root=self.world.root
+        )
+
+
+class World:
+    """One daemon, its inboxes and its workers, over any number of restarts."""
+
+    def __init__(self, state_path: str, *, once: bool = False, memory: int = 0, workers: int = 2) -> None:
+        self.clock = Clock()
+        self.log = ListLog()
+        self.files: dict[PhotoId, File] = {}
+        self.outputs: dict[bytes, tuple[Stamp, str]] = {}  # path in the output tree → of which photo, which recipe
+        self.worked: list[tuple[PhotoId, Stamp]] = []  # every time that a worker decoded something
+        self.full = False  # the outputs have no room
+        self.reachable = True
+        self.root = (1, 1)
+        self.raw: dict[str, Any] = {"rendition": {"web": {"width": 100}}, "inbox": [{"path": "/in", "output": "/out"}]}
+        self.once = once
+        self.memory = memory
+        self.workers = workers
+        self.reloads = 0
+        self._state_path = state_path
+        self._inode = 0
+        self.store = State.open(state_path)
+        self._build()
+
+    def _build(self) -> None:
+        self.messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self.pool = FakePool(self.messages.put, self.workers)
+        self.inboxes: dict[bytes, FakeInbox] = {}
+        self.store._db.execute("PRAGMA busy_timeout = 0")
+        settings = self.settings()
+        config = settings.config
+        self.daemon = Daemon(
+            settings,
+            store=self.store,
+            pool=self.pool,
+            limits=Limits(
+                attempts=config.retry.attempts,
+                max_pixels=10**9,
+                quiet_seconds=config.batch.quiet_seconds,
+                memory_bytes=self.memory,
+                share_bytes=self.memory // self.workers,
+                patient=not self.once,
+            ),
+            messages=self.messages,
+            open_inbox=self._open_inbox,
+            reload=self._reload,
+            clock=self.clock,
+            log=self.log,
+            once=self.once,
+        )
+
+    def settings(self) -> Settings:
+        config = parse(self.raw, source="test", base="/", home="/home")
+        plans = tuple(
+            InboxPlan(
+                inbox=inbox.path.encode(),
+                output=inbox.output.encode(),
+                config=inbox,
+                wanted={name: config.recipes[name] for name in inbox.renditions},
+            )
+            for inbox in config.inboxes
+        )
+        return Settings(config, plans)
+
+    def _open_inbox(self, plan: InboxPlan, post: Post) -> InboxParts:
+        assert post == self.messages.put
+        self.inboxes[plan.inbox] = FakeInbox(self, plan)
+        return self.inboxes[plan.inbox]
+
+    def _reload(self) -> None:
+        self.reloads += 1
+
+    # ---- what happens to the daemon ----
+
+    def start(self, *, native: bool = True) -> World:
+        """Start, and answer the watch and the first scan."""
+        self.daemon.start()
+        for inbox in list(self.inboxes):
+            self.tell(WatchReady(inbox, native, "" if native else "because"))
+        self.scan()
+        return self
+
+    def tell(self, *messages: Message) -> None:
+        """Let the loop digest messages, all in one turn."""
+        for message in messages[1:]:
+            self.messages.put(message)
+        self.daemon.turn(messages[0])
+        self.rest()
+
+    def rest(self) -> None:
+        """Do what is due now."""
+        for _ in range(SPINS):
+            deadline = self.daemon.deadline()
+            if self.messages.empty() and (deadline is None or deadline > self.clock.now):
+                return
+            try:
+                message: Message | None = self.messages.get_nowait()
+            except queue.Empty:
+                message = None
+            self.daemon.turn(message)
+        raise AssertionError(f"the loop does not sleep: deadline {deadline}, now {self.clock.now}")
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, and the loop do what is due at each moment."""
+        until = self.clock.now + seconds
+        self.rest()
+        while (deadline := self.daemon.deadline()) is not None and deadline <= until:
+            self.clock.move_to(deadline)
+            self.rest()
+        self.clock.move_to(until)
+
+    def scan(self) -> None:
+        """Let every scanner answer all that it was asked."""
+        for _ in range(SPINS):
+            asked = [inbox for inbox in self.inboxes.values() if not inbox.closed]
+            messages = [message for inbox in asked for message in inbox.answer()]
+            if not messages:
+                return
+            for message in messages:
+                self.tell(message)
+        raise AssertionError("scans follow each other without end")
+
+    def stop(self) -> None:
+        """Stop in good order, what is in the workers finished."""
+        self.tell(Stop("SIGTERM"))
+        while self.pool.jobs:
+            self.work()
+        assert self.daemon.finished()
+        self.daemon.finish()
+        self.store.close()
+
+    def restart(self, *, kill: bool = False) -> None:
+        """End the daemon, by SIGKILL or in good order, and start it again over the same state file."""
+        if kill:
+            self.store.close()
+        else:
+            self.stop()
+        self.clock.move_to(self.clock.now + 1.0)
+        self.store = State.open(self._state_path)
+        self._build()
+
+    def reload(self) -> None:
+        """Have the config read again."""
+        self.tell(Reload())
+        self.tell(Reloaded(self.settings()))
+        for inbox, parts in list(self.inboxes.items()):
+            if not parts.closed:
+                self.tell(WatchReady(inbox, native=True, reason=""))
+
+    # ---- what happens in the inbox ----
+
+    def put(self, path: str | bytes, kind: str = "good", *, inbox: bytes = IN, size: int = 100) -> PhotoId:
+        """Write a file, of which no event tells."""
+        photo = PhotoId(inbox, path.encode() if isinstance(path, str) else path)
+        self._inode += 1
+        # Some time ago, so that it counts as settled; a different time for each, so that each is a change.
+        mtime_ns = int(self.clock.wall) * 10**9 - 20 * 10**9 + self._inode
+        self.files[photo] = File(Stamp(size, mtime_ns, self._inode), kind)
+        return photo
+
+    def drop(self, path: str | bytes, kind: str = "good", *, complete: bool = True, inbox: bytes = IN) -> PhotoId:
+        """Write a file, and let the kernel tell."""
+        photo = self.put(path, kind, inbox=inbox)
+        self.event(Seen(inbox, photo.path, complete))
+        return photo
+
+    def event(self, event: Seen | FolderSeen | Gone) -> None:
+        self.inboxes[event.inbox].events += 1
+        self.tell(event)
+
+    # ---- what happens in the workers ----
+
+    def job(self, path: str | bytes = "", *, inbox: bytes = IN) -> Job:
+        """Give the job that is in flight for a photo; without a path: the only one."""
+        if not path:
+            (job,) = self.pool.jobs.values()
+            return job
+        photo = PhotoId(inbox, path.encode() if isinstance(path, str) else path)
+        (job,) = (job for job in self.pool.jobs.values() if job.photo == photo)
+        return job
+
+    def flying(self) -> list[str]:
+        return [job.photo.path.decode() for job in self.pool.jobs.values()]
+
+    def end(self, outcome: Outcome | None, path: str | bytes = "") -> None:
+        """Say what became of a job."""
+        self.pool.finish(self.job(path), outcome)
+        self.rest()
+
+    def work(self, path: str | bytes = "") -> None:
+        """Let a worker do what it would: on one photo, or on all that are in flight now."""
+        jobs = [self.job(path)] if path else list(self.pool.jobs.values())
+        for job in jobs:
+            self.pool.finish(job, self.outcome(job))
+        self.rest()
+
+    def work_all(self) -> None:
+        """Work until nothing is in flight any more."""
+        for _ in range(5 * SPINS):
+            if not self.pool.jobs:
+                return
+            self.work()
+        raise AssertionError(f"work without end: {self.flying()}")
+
+    def outcome(self, job: Job) -> Outcome:
+        """Give what `render` would answer, see there."""
+        file = self.files.get(job.photo)
+        if file is None:
+            return Vanished("gone")
+        stamp, kind = file.stamp, file.kind
+        wanted = [r for r in job.renderings if not (stamp.same_content(job.done) and r.name in job.current)]
+        if not wanted:
+            return Unchanged(stamp)
+        if stamp.same_content(job.incomplete):
+            return Unready(stamp, "as it was")
+        if job.expected is not None and not stamp.same_content(job.expected):
+            return Unready(stamp, "still changing", settling=True)
+        if job.adopt:
+            wanted = [r for r in wanted if self.outputs.get(r.output) != (stamp, r.recipe.fingerprint)]
+        if wanted:
+            self.worked.append((job.photo, stamp))
+            faults: dict[str, Outcome] = {
+                "truncated": Unready(stamp, "truncated"),
+                "bad": Failed("no JPEG", Blame.PHOTO, stamp),
+                "crash": Failed("the worker died", Blame.CRASH),
+                "passing": Failed("I/O error", Blame.PASSING, stamp),
+            }
+            if kind in faults:
+                return faults[kind]
+            if self.full:
+                return Failed("no room", Blame.DISK_FULL, stamp)
+        for rendering in job.renderings:
+            self.outputs[rendering.output] = (stamp, rendering.recipe.fingerprint)
+        made = tuple(Made(r.name, r.output, 10, 10, 100, adopted=r not in wanted) for r in job.renderings)
+        return Done(stamp, made, 1000, 1000, 0.1, 1)
+
+    def done(self, path: str | bytes = "") -> Done:
+        """Give the outcome of a photo that was made."""
+        return done_of(self.job(path), self.files[self.job(path).photo].stamp)
+
+    # ---- what is on the books ----
+
+    def known(self, path: str | bytes, inbox: bytes = IN) -> Known | None:
+        photo = PhotoId(inbox, path.encode() if isinstance(path, str) else path)
+        return self.daemon.ledger.known(photo)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Lock the state file, as another program could."""
+        import sqlite3  # noqa: PLC0415  # for this alone
+
+        other = sqlite3.connect(self._state_path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        finally:
+            other.execute("ROLLBACK")
+            other.close()
+
+    def check(self) -> None:
+        """Hold what must be true at every moment between two turns."""
+        dispatcher, waiting = self.daemon.dispatcher, self.daemon.settler.waiting
+        places = [
+            *dispatcher.flights,
+            *dispatcher._alone,
+            *dispatcher._heavy,
+            *(photo for lane in dispatcher.queue._lanes for photos in lane.values() for photo in photos),
+        ]
+        assert len(places) == len(set(places)), "a photo in two places"
+        assert not {sighting.photo for sighting in waiting.photos()} & set(places), "it waits for its time and works"
+        for batch in self.daemon.tally._batches.values():
+            assert batch.outstanding >= 0
+            assert batch.open or batch.outstanding, "a batch that ended and was never told"
+        assert sum(batch.outstanding for batch in self.daemon.tally._batches.values()) == len(places)
+        if not self.daemon.stops:
+            staged = {flight.job.number for flight in dispatcher._staged}
+            flying = {flight.job.number for flight in dispatcher.flights.values()}
+            assert set(self.pool.jobs) == flying - staged
+
+    def check_settled(self) -> None:
+        """Hold what must be true once nothing is left to do."""
+        self.wait(1.0)
+        self.check()
+        assert self.daemon.dispatcher.idle
+        for inbox in self.inboxes.values():
+            if not inbox.closed:
+                assert inbox.acks == inbox.posted, "a scanner waits for ever"
+                assert inbox.digests >= inbox.events, "a watch holds its events back for ever"
+        assert not [photo for path in self.store.inboxes() for photo, _ in self.store.leased(path)]
+        assert sum(batch.outstanding for batch in self.daemon.tally._batches.values()) == 0
+        told = sum(batch["files"] for batch in self.log.of("batch.done"))
+        assert told == len(self.log.of("photo.done")) + len(self.log.of("photo.failed"))
+        assert sum(batch["failed"] for batch in self.log.of("batch.done")) == len(self.log.of("photo.failed"))
+
+
+def done_of(job: Job, stamp: Stamp) -> Done:
+    made = tuple(Made(r.name, r.output, 10, 10, 100) for r in job.renderings)
+    return Done(stamp, made, 1000, 1000, 0.1, 1)
+
+
+def failed(blame: Blame, reason: str = "because", stamp: Stamp | None = None) -> Failed:
+    return Failed(reason, blame, stamp)
+
+
+def changed(file: File) -> File:
+    return replace(file, stamp=file.stamp._replace(size=file.stamp.size + 1))
