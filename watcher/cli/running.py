@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import signal
 import sys
 import threading
 import time
@@ -76,6 +77,8 @@ def _daemon(source: Source, config: Config, log: Log, *, once: bool) -> Iterator
                 text="what was known is found out again from the outputs; photos whose outputs prove to be current"
                 " are not rendered again",
             )
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # once the daemon has ended, one more request to end changes nothing
         stack.enter_context(service.Signals(messages.put))
         workers = config.workers or available_cpus()
         limits = _limits(config, workers, once=once)
