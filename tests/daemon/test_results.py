@@ -1,0 +1,574 @@
+"""From what became of a job to the books, the timers and the log."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.daemon.conftest import MakeWorld
+from tests.daemon.fakes import IN, World, changed, failed
+from watcher.daemon import settle
+from watcher.daemon.dispatch import UNKNOWN
+from watcher.model import Blame, Gone, Heavy, PhotoId, Seen, Stamp, Unready, Vanished
+from watcher.plan import Known, Phase
+
+A = PhotoId(IN, b"a.jpg")
+
+
+def books(world: World, path: str = "a.jpg") -> Known:
+    known = world.known(path)
+    assert known is not None
+    return known
+
+
+# ---- on record before it starts, done after it is durable: invariant 4 ----
+
+
+def test_an_attempt_is_on_record_before_a_worker_has_the_photo(world: World) -> None:  # invariant 4
+    on_record = []
+    submit = world.pool.submit
+
+    def spy(job: object) -> None:
+        on_record.extend(world.store.leased(IN))
+        submit(job)  # type: ignore[arg-type]  # what it is given
+
+    world.pool.submit = spy  # type: ignore[method-assign]  # to look at the state file at that moment
+    world.drop("a.jpg")
+    ((photo, known),) = on_record
+    assert photo == A
+    assert (known.leased, known.attempts) == (True, 1)
+
+
+def test_a_photo_is_done_only_after_its_worker_said_so(world: World) -> None:  # invariant 4
+    world.drop("a.jpg")
+    assert books(world).phase is Phase.WAITING
+    world.work()
+    assert books(world).phase is Phase.DONE
+    assert books(world).stamp.same_content(world.files[A].stamp)
+    assert not books(world).leased
+    assert books(world).attempts == 0
+
+
+def test_results_are_told_apart_by_their_job_whatever_their_order(world: World) -> None:  # invariant 5
+    for name in "abcd":
+        world.drop(f"{name}.jpg")
+    kinds = {"d": "bad", "a": "good", "c": "bad", "b": "good"}
+    for name, kind in kinds.items():
+        outcome = world.done(f"{name}.jpg") if kind == "good" else failed(Blame.PHOTO)
+        world.end(outcome, f"{name}.jpg")
+    for name, kind in kinds.items():
+        assert books(world, f"{name}.jpg").phase is (Phase.DONE if kind == "good" else Phase.FAILED)
+    world.check_settled()
+
+
+# ---- photos with faults: invariant 8 ----
+
+
+def test_a_bad_photo_fails_alone_and_is_left_alone_until_it_changes(world: World) -> None:  # invariant 8
+    world.drop("a.jpg", "bad")
+    world.drop("b.jpg")
+    world.work_all()
+    assert books(world).phase is Phase.FAILED
+    assert books(world).reason == "no JPEG"
+    for _ in range(3):
+        world.wait(300)
+        world.scan()
+    world.event(Seen(IN, b"a.jpg", complete=True))  # touched, not changed
+    world.work_all()
+    assert len([photo for photo, _ in world.worked if photo == A]) == 1
+    assert books(world).phase is Phase.FAILED
+    world.drop("a.jpg", "good")
+    world.work_all()
+    assert books(world).phase is Phase.DONE
+    assert books(world).reason == ""
+    assert [line["path"] for line in world.log.of("photo.failed")] == [b"/in/a.jpg"]
+    world.check_settled()
+
+
+def test_a_passing_fault_is_tried_again_with_backoff_and_then_given_up(world: World) -> None:
+    world.drop("a.jpg", "passing")
+    begun = [world.clock.now]
+    for _ in range(2):
+        world.work()
+        assert books(world).phase is Phase.WAITING
+        while not world.pool.jobs:
+            world.wait(0.25)
+        begun.append(world.clock.now)
+    world.work()
+    assert books(world).phase is Phase.FAILED
+    assert books(world).attempts == 3
+    assert 5 <= begun[1] - begun[0] <= 7
+    assert 10 <= begun[2] - begun[1] <= 13
+    world.check_settled()
+
+
+def test_a_photo_that_changes_between_two_tries_starts_over(world: World) -> None:
+    world.drop("a.jpg", "passing")
+    for _ in range(2):
+        world.work()
+        world.drop("a.jpg", "passing")
+        assert world.flying() == ["a.jpg"]  # at once: an event does not wait for the backoff
+    world.work()
+    assert books(world).phase is Phase.WAITING
+    assert books(world).attempts == 1
+
+
+def test_a_photo_found_by_a_scan_to_have_changed_while_its_retry_waits_is_left_to_the_retry(world: World) -> None:
+    world.drop("a.jpg", "passing")
+    world.work()
+    world.files[A] = changed(world.files[A])
+    world.daemon.desks.scan_afresh(world.clock.now)
+    world.wait(2)
+    world.scan()
+    assert not world.pool.jobs
+    world.wait(10)
+    assert len(world.pool.jobs) == 1
+    world.check()
+
+
+def test_a_photo_that_kills_its_worker_is_tried_alone_at_most_three_times_in_all(world: World) -> None:
+    world.drop("a.jpg", "crash")
+    world.drop("b.jpg")
+    world.work()
+    alone = []
+    for _ in range(10):
+        world.wait(10)
+        alone += [job.alone for job in world.pool.jobs.values()]
+        world.work()
+    assert alone == [True, True]
+    assert books(world).phase is Phase.FAILED
+    for _ in range(5):  # its looks were never seen: the first scan takes note of them, and that is all
+        world.wait(300)
+        world.scan()
+        world.work_all()
+    assert len([photo for photo, _ in world.worked if photo == A]) == 3
+    assert books(world).stamp.same_content(world.files[A].stamp)
+    assert len(world.log.of("worker.lost")) == 3
+    world.check_settled()
+
+
+def test_a_good_photo_replaced_by_one_that_kills_its_worker_is_tried_three_times_as_well(world: World) -> None:
+    world.drop("a.jpg")
+    world.work()
+    world.drop("a.jpg", "crash")
+    for _ in range(60):
+        world.work_all()
+        world.wait(30)
+        world.scan()
+    assert len(world.worked) == 1 + 3
+    assert books(world).phase is Phase.FAILED
+    world.check_settled()
+
+
+def test_a_suspect_that_is_seen_again_is_still_tried_alone(world: World) -> None:
+    world.drop("a.jpg", "crash")
+    world.work()
+    assert [job.alone for job in world.pool.jobs.values()] == [True]
+    world.work()
+    assert not world.pool.jobs
+    world.event(Seen(IN, b"a.jpg", complete=False))  # while it waits for its third try
+    world.wait(1)
+    assert [job.alone for job in world.pool.jobs.values()] == [True]
+    world.work()
+    world.wait(60)
+    assert books(world).phase is Phase.FAILED
+    world.check_settled()
+
+
+def test_only_one_suspect_is_tried_at_a_time(world: World) -> None:
+    for name in "abc":
+        world.drop(f"{name}.jpg")
+    for job in list(world.pool.jobs.values()):
+        world.pool.finish(job, failed(Blame.CRASH))
+    world.rest()
+    world.wait(1)
+    for expected in "abc":
+        assert world.flying() == [f"{expected}.jpg"]
+        assert world.job().alone
+        world.work()
+    assert world.store.counts(IN).failed == 0
+    world.check_settled()
+
+
+def test_an_endless_decode_costs_two_workers(world: World) -> None:
+    world.drop("a.jpg")
+    world.end(failed(Blame.TIMEOUT, "too long"))
+    world.wait(1)
+    assert world.job().alone
+    world.end(failed(Blame.TIMEOUT, "too long"))
+    assert books(world).phase is Phase.FAILED
+    assert books(world).reason == "too long"
+    world.check_settled()
+
+
+def test_a_job_that_never_ran_goes_back_to_the_head_of_the_line_without_blame(world: World) -> None:
+    for name in "abcdefgh":
+        world.drop(f"{name}.jpg")
+    world.end(None, "b.jpg")
+    world.check()
+    assert world.flying() == ["a.jpg", "c.jpg", "d.jpg", "b.jpg"]
+    assert world.job("b.jpg").attempt == 1
+    world.work_all()
+    world.wait(1)
+    world.work_all()
+    world.check_settled()
+
+
+# ---- not whole yet ----
+
+
+def test_a_truncated_photo_is_looked_at_again_without_decoding_it_and_made_when_it_is_whole(world: World) -> None:
+    world.drop("a.jpg", "truncated")
+    world.work()
+    for _ in range(20):
+        world.wait(3)
+        world.work_all()
+    assert len(world.worked) == 1
+    assert books(world).phase is Phase.WAITING
+    assert books(world).reason == "truncated"
+    world.put("a.jpg")  # and nothing announces it
+    world.wait(11)
+    world.work_all()
+    assert books(world).phase is Phase.DONE
+    world.check_settled()
+
+
+def test_a_truncated_photo_fails_after_ten_minutes_without_a_change(world: World) -> None:
+    world.drop("a.jpg", "truncated")
+    for _ in range(61):
+        world.work_all()
+        world.wait(10)
+        if world.clock.now - 1000 < 599:
+            assert books(world).phase is Phase.WAITING
+    world.work_all()
+    assert books(world).phase is Phase.FAILED
+    assert "10 minutes" in books(world).reason
+    world.check_settled()
+
+
+def test_a_photo_that_keeps_growing_is_never_given_up(world: World) -> None:
+    world.drop("a.jpg", "truncated")
+    for _ in range(200):
+        world.work_all()
+        world.wait(10)
+        world.files[A] = changed(world.files[A])
+    assert books(world).phase is Phase.WAITING
+    assert books(world).at > 1_700_000_000 + 1900
+
+
+def test_how_long_a_photo_has_been_still_counts_across_restarts(world: World) -> None:
+    world.drop("a.jpg", "truncated")
+    world.work()
+    for _ in range(7):
+        world.wait(100)
+        world.work_all()
+        if books(world).phase is Phase.FAILED:
+            break
+        world.restart()
+        world.start()
+        world.work_all()
+    assert books(world).phase is Phase.FAILED
+
+
+def test_a_photo_too_young_is_looked_at_soon_and_needs_no_change(world: World) -> None:
+    world.drop("a.jpg")
+    world.end(Unready(world.files[A].stamp, "it was written a moment ago", settling=True))
+    world.wait(1)
+    assert world.job().incomplete is None
+    world.work()
+    assert books(world).phase is Phase.DONE
+    world.check_settled()
+
+
+def test_a_photo_that_waits_for_a_change_starts_at_once_when_an_event_tells_of_one(world: World) -> None:
+    world.drop("a.jpg", "truncated")
+    world.work()
+    world.drop("a.jpg")
+    assert world.job().incomplete is None
+    world.work()
+    assert books(world).phase is Phase.DONE
+    world.wait(20)
+    assert not world.pool.jobs
+    world.check_settled()
+
+
+def test_a_photo_that_an_event_announced_while_it_was_found_incomplete_waits_in_one_place(world: World) -> None:
+    world.drop("a.jpg", "truncated")
+    outcome = world.outcome(world.job())
+    world.drop("a.jpg")
+    world.end(outcome)
+    assert A not in world.daemon.settler.waiting
+    assert world.flying() == ["a.jpg"]  # its writer was done
+    world.work()
+    world.wait(20)
+    assert len(world.pool.submitted) == 2
+    world.check_settled()
+
+
+def test_a_photo_that_vanished_leaves_the_books(world: World) -> None:
+    world.drop("a.jpg")
+    world.work()
+    world.event(Seen(IN, b"a.jpg", complete=True))
+    world.end(Vanished("a symbolic link"))
+    assert world.known("a.jpg") is None
+    world.check_settled()
+
+
+def test_photos_that_wait_for_their_time_are_bounded(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:  # invariant 10
+    monkeypatch.setattr(settle, "MOST_WAITING", 3)
+    world = make_world().start()
+    for number in range(10):
+        world.drop(f"t{number}.jpg", "truncated")
+        world.drop(f"p{number}.jpg", "passing")
+        world.work_all()
+        assert len(world.daemon.settler.waiting) <= 3
+    assert world.daemon.dispatcher.idle
+    for photo, file in list(world.files.items()):
+        world.files[photo] = changed(file)
+        world.files[photo] = type(file)(world.files[photo].stamp, "good")
+    for _ in range(3):
+        world.wait(300)
+        world.scan()
+        world.work_all()
+    assert world.store.counts(IN).done == 20
+    world.check_settled()
+
+
+# ---- the disk is full ----
+
+
+def test_a_full_disk_pauses_work_says_so_once_and_goes_on_by_itself(world: World) -> None:
+    world.full = True
+    photos = [world.drop(f"{number}.jpg") for number in range(8)]
+    world.work()
+    assert len(world.log.of("disk.full")) == 1
+    tried = len(world.worked)
+    for _ in range(12):
+        world.wait(5)
+        world.work()
+    assert len(world.worked) - tried <= 13  # one at a time finds out
+    assert len(world.log.of("disk.full")) == 1
+    assert world.store.counts(IN).failed == 0
+    world.full = False
+    world.wait(5)
+    world.work()
+    assert len(world.log.of("disk.room")) == 1
+    world.work_all()
+    world.wait(1)
+    assert world.store.counts(IN).done == len(photos)
+    assert world.log.of("photo.failed") == []
+    world.check_settled()
+
+
+def test_on_a_full_disk_a_photo_that_tells_nothing_about_room_does_not_prolong_the_pause(world: World) -> None:
+    world.full = True
+    for number in range(6):
+        world.drop(f"{number}.jpg")
+    world.work()
+    world.full = False
+    (first, *_) = [flight for flight in world.daemon.dispatcher.queue._lanes[0][IN]]
+    del world.files[first]
+    world.wait(5)
+    world.work()
+    world.wait(5)
+    world.work_all()
+    assert world.store.counts(IN).done + len(world.daemon.ledger._rows) >= 5
+    world.check_settled()
+
+
+def test_on_a_full_disk_a_suspect_waits_too(world: World) -> None:
+    world.drop("a.jpg")
+    world.end(failed(Blame.CRASH))
+    world.full = True
+    world.wait(1)
+    world.work()
+    for _ in range(10):
+        world.wait(1)
+        world.work()
+    assert len(world.pool.submitted) <= 5
+    world.full = False
+    world.wait(6)
+    world.work_all()
+    assert books(world).phase is Phase.DONE
+    world.check_settled()
+
+
+def test_a_full_output_holds_up_no_other_inbox(make_world: MakeWorld) -> None:
+    world = make_world()
+    world.raw["inbox"].append({"path": "/in2", "output": "/out2"})
+    world._build()
+    world.start()
+    world.drop("a.jpg")
+    world.end(failed(Blame.DISK_FULL))
+    world.drop("b.jpg", inbox=b"/in2")
+    assert world.flying() == ["b.jpg"]
+
+
+def test_while_no_worker_is_free_a_full_output_does_not_keep_the_loop_awake(make_world: MakeWorld) -> None:
+    world = make_world(workers=1)
+    world.raw["inbox"].append({"path": "/in2", "output": "/out2"})
+    world._build()
+    world.start()
+    world.drop("a.jpg")
+    world.end(failed(Blame.DISK_FULL))
+    for name in ("b.jpg", "c.jpg"):
+        world.drop(name, inbox=b"/in2")
+    world.wait(1)
+    assert world.pool.free == 0
+    world.wait(60)  # fails where the loop spins
+    world.work_all()
+    world.wait(1)
+    world.work_all()
+    world.check_settled()
+
+
+# ---- memory ----
+
+GB = 10**9
+
+
+def test_a_heavy_photo_waits_until_there_is_room_and_then_runs_with_what_it_needs(make_world: MakeWorld) -> None:
+    world = make_world(memory=4 * GB, workers=4).start()
+    for name in "abc":
+        world.drop(f"{name}.jpg")
+    assert {job.memory_bytes for job in world.pool.jobs.values()} == {GB}
+    world.end(Heavy(3 * GB), "a.jpg")
+    assert world.flying() == ["b.jpg", "c.jpg"]
+    world.work("b.jpg")
+    assert world.flying() == ["c.jpg", "a.jpg"]
+    assert world.job("a.jpg").memory_bytes == 3 * GB
+    assert world.job("a.jpg").attempt == 1
+    world.drop("d.jpg")
+    assert world.flying() == ["c.jpg", "a.jpg"]  # no room beside it
+    world.work("a.jpg")
+    assert world.flying() == ["c.jpg", "d.jpg"]
+    world.work_all()
+    world.check_settled()
+
+
+def test_a_photo_that_needs_more_than_there_is_runs_with_nobody_beside_it(make_world: MakeWorld) -> None:
+    world = make_world(memory=2 * GB, workers=2).start()
+    for name in "abcdef":
+        world.drop(f"{name}.jpg")
+    world.end(Heavy(50 * GB), "a.jpg")
+    for _ in range(10):
+        if "a.jpg" in world.flying():
+            break
+        world.work(world.flying()[0])
+    assert world.flying() == ["a.jpg"]
+    world.work()
+    world.work_all()
+    world.wait(1)
+    world.work_all()
+    assert world.store.counts(IN).done == 6
+    world.check_settled()
+
+
+def test_many_heavy_photos_run_one_after_the_other(make_world: MakeWorld) -> None:
+    world = make_world(memory=2 * GB, workers=2).start()
+    for name in "abcd":
+        world.drop(f"{name}.jpg")
+    for name in "abcd":
+        world.end(Heavy(2 * GB), f"{name}.jpg")
+    for name in "abcd":
+        assert world.flying() == [f"{name}.jpg"]
+        world.check()
+        world.work()
+    world.check_settled()
+
+
+def test_a_heavy_photo_that_goes_away_or_changes_is_not_in_the_way(make_world: MakeWorld) -> None:
+    world = make_world(memory=2 * GB, workers=2).start()
+    for name in "ab":
+        world.drop(f"{name}.jpg")
+    world.end(Heavy(2 * GB), "a.jpg")
+    world.event(Seen(IN, b"a.jpg", complete=True))
+    world.wait(1)
+    del world.files[A]
+    world.event(Gone(IN, (b"a.jpg",)))
+    world.work_all()
+    world.wait(1)
+    world.work_all()
+    assert world.known("a.jpg") is None
+    world.check_settled()
+
+
+# ---- what is written down ----
+
+
+def test_names_of_outputs_that_would_meet_are_told_apart_even_before_they_are_written(make_world: MakeWorld) -> None:
+    world = make_world()
+    world.raw["rendition"] = {"web": {"width": 100, "format": "webp"}}
+    world._build()
+    for name in ("a.jpg", "a.jpeg", "a.jpeg.jpg", "A.jpg"):
+        world.put(name)
+    world.start()
+    assert len({rendering.output for job in world.pool.jobs.values() for rendering in job.renderings}) == 4
+    before = {job.photo: job.renderings for job in world.pool.jobs.values()}
+    world.work_all()
+    world.restart()
+    world.raw["rendition"]["web"]["quality"] = 50
+    world._build()
+    world.start()
+    for job in world.pool.jobs.values():
+        assert [item.output for item in job.renderings] == [item.output for item in before[job.photo]]
+
+
+def test_a_known_photo_that_only_got_a_new_rendition_keeps_what_it_has(world: World) -> None:
+    world.drop("a.jpg")
+    world.work()
+    world.raw["rendition"]["thumb"] = {"width": 10}
+    world.reload()
+    world.scan()
+    assert world.job().current == {"web"}
+    world.end(failed(Blame.DISK_FULL, "no room", world.files[A].stamp))
+    world.wait(6)
+    assert world.job().current == {"web"}  # a pause forgets nothing
+    world.work()
+    assert books(world).recipes.keys() == {"web", "thumb"}
+    world.check_settled()
+
+
+def test_a_photo_of_which_nothing_is_known_is_adopted(world: World) -> None:
+    world.drop("a.jpg")
+    assert world.job().adopt
+    world.work()
+    world.drop("a.jpg")
+    assert not world.job().adopt
+
+
+def test_the_log_tells_a_batch_in_one_line_with_its_sums(world: World) -> None:
+    world.drop("a.jpg")
+    world.drop("b.jpg", "bad")
+    world.drop("c.jpg")
+    world.wait(1)
+    world.work_all()
+    (batch,) = world.log.of("batch.done")
+    assert {key: batch[key] for key in ("inbox", "files", "renditions", "failed")} == {
+        "inbox": IN,
+        "files": 3,
+        "renditions": 2,
+        "failed": 1,
+    }
+    world.check_settled()
+
+
+def test_photos_that_turn_out_to_need_nothing_are_no_batch(world: World) -> None:
+    world.drop("a.jpg")
+    world.work()
+    world.wait(1)
+    world.event(Seen(IN, b"a.jpg", complete=True))
+    world.work()
+    world.wait(1)
+    assert len(world.log.of("batch.done")) == 1
+    world.check_settled()
+
+
+def test_an_attempt_of_which_only_an_event_told_leaves_the_looks_open(world: World) -> None:
+    world.drop("a.jpg")
+    assert books(world).stamp == UNKNOWN
+    world.put("b.jpg")
+    world.wait(300)
+    world.scan()
+    assert books(world, "b.jpg").stamp == Stamp(*world.files[PhotoId(IN, b"b.jpg")].stamp[:2])
