@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from watcher.config import parse
+from watcher.daemon.desk import Desk
 from watcher.daemon.dispatch import Limits
 from watcher.daemon.loop import Daemon
 from watcher.daemon.parts import InboxParts, InboxPlan, Message, Post, Reloaded, Settings
@@ -449,6 +450,9 @@ class World:
     def done(self, path: str | bytes = "") -> Done:
         """Give the outcome of a photo that was made."""
         return done_of(self.job(path), self.files[self.job(path).photo].stamp)
+
+    def desk(self, inbox: bytes = IN) -> Desk:
+        return self.daemon._by_path[inbox]
 
     # ---- what is on the books ----
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from tests.daemon.conftest import MakeWorld
-from tests.daemon.fakes import IN, OUT, World
-from watcher.daemon import desks
+from tests.daemon.fakes import IN, World
 from watcher.model import (
     Entry,
     FolderSeen,
@@ -54,7 +55,7 @@ def test_what_no_event_announced_is_found_by_the_next_scan_and_counted(world: Wo
     assert world.flying() == ["a.jpg"]
     world.work()
     world.wait(3)
-    assert world.daemon._by_path[IN].missed == 1
+    assert world.desk().missed == 1
     assert len(world.log.of("events.missed")) == 1
     world.check_settled()
 
@@ -67,7 +68,7 @@ def test_an_event_that_comes_just_after_the_scan_that_saw_the_photo_was_not_miss
     world.event(Seen(IN, photo.path, complete=True))
     world.work_all()
     world.wait(5)
-    assert world.daemon._by_path[IN].missed == 0
+    assert world.desk().missed == 0
 
 
 def test_after_missed_events_scans_come_sooner_for_a_while(world: World) -> None:
@@ -109,7 +110,7 @@ def test_an_inbox_without_a_watch_is_scanned_every_few_seconds_and_counts_nothin
     world.work()
     world.wait(5)
     assert world.known("a.jpg") is not None
-    assert world.daemon._by_path[IN].missed == 0
+    assert world.desk().missed == 0
     assert world.log.of("events.missed") == []
 
 
@@ -252,7 +253,7 @@ def test_a_folder_that_was_moved_in_is_looked_through_and_its_photos_go_ahead(wo
     assert world.flying() == ["trip/day/a.jpg"]
     world.work()
     world.wait(10)
-    assert world.daemon._by_path[IN].missed == 0
+    assert world.desk().missed == 0
     known = world.known("trip/day/a.jpg")
     assert known is not None
     assert known.origin == "folder"
@@ -266,7 +267,7 @@ def test_a_folder_that_a_waiting_scan_covers_counts_as_announced(world: World) -
     world.scan()
     world.work()
     world.wait(10)
-    assert world.daemon._by_path[IN].missed == 0
+    assert world.desk().missed == 0
     world.check_settled()
 
 
@@ -368,7 +369,7 @@ def test_an_inbox_that_vanishes_loses_nothing_and_is_scanned_when_it_is_back(wor
         world.wait(10)
         world.scan()
     assert world.known("a.jpg") is not None
-    assert not world.daemon._by_path[IN].reachable
+    assert not world.desk().reachable
     assert IN in world.daemon.desks.unreachable
     world.reachable = True
     world.put("b.jpg")
@@ -376,8 +377,8 @@ def test_an_inbox_that_vanishes_loses_nothing_and_is_scanned_when_it_is_back(wor
     world.scan()
     world.work_all()
     assert world.known("b.jpg") is not None
-    assert world.daemon._by_path[IN].reachable
-    assert world.daemon._by_path[IN].missed == 0
+    assert world.desk().reachable
+    assert world.desk().missed == 0
     assert len(world.worked) == 2
     assert [event for event, _ in world.log.lines if event in {"watch.lost", "watch.back"}] == [
         "watch.lost",
@@ -397,27 +398,33 @@ def test_an_empty_folder_that_is_another_one_than_before_deletes_nothing(world: 
         world.wait(300)
         world.scan()
     assert world.store.counts(IN).done == 2
-    assert not world.daemon._by_path[IN].reachable
+    assert not world.desk().reachable
     world.files, world.root = files, (1, 1)
     world.wait(300)
     world.scan()
-    assert world.daemon._by_path[IN].reachable
+    assert world.desk().reachable
     assert len(world.worked) == 2
 
 
 # ---- bounds: invariant 10 ----
 
 
+def let_wait_at_most(photos: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, module in list(sys.modules.items()):
+        if name.startswith("watcher.daemon.") and hasattr(module, "MOST_PENDING"):
+            monkeypatch.setattr(module, "MOST_PENDING", photos)
+
+
 def test_past_the_most_photos_that_may_wait_events_become_a_scan(
     make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # invariant 10
-    monkeypatch.setattr(desks, "MOST_PENDING", 20)
+    let_wait_at_most(20, monkeypatch)
     world = make_world().start()
     photos = [world.put(f"{number}.jpg") for number in range(100)]
     world.inboxes[IN].events += 100
     for photo in photos:
         world.tell(Seen(IN, photo.path, complete=True))
-        desk = world.daemon._by_path[IN]
+        desk = world.desk()
         assert len(desk.debouncer) + len(world.daemon.dispatcher.queue) <= 20
     for _ in range(40):
         world.wait(1)
@@ -425,14 +432,14 @@ def test_past_the_most_photos_that_may_wait_events_become_a_scan(
         world.scan()
     assert {photo for photo, _ in world.store.photos(IN, Phase.DONE)} == set(photos)
     assert len(world.worked) == 100
-    assert world.daemon._by_path[IN].missed == 0
+    assert world.desk().missed == 0
     world.check_settled()
 
 
 def test_past_the_most_photos_that_may_wait_the_scanner_waits_for_its_ack(
     make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # invariant 10
-    monkeypatch.setattr(desks, "MOST_PENDING", 20)
+    let_wait_at_most(20, monkeypatch)
     world = make_world()
     world.daemon.start()
     world.tell(WatchReady(IN, native=True, reason=""))
@@ -466,4 +473,3 @@ def test_a_message_for_an_inbox_that_is_not_there_is_ignored(world: World) -> No
         WatchBack(nowhere),
     )
     world.check_settled()
-    assert OUT

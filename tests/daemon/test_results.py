@@ -8,7 +8,7 @@ from tests.daemon.conftest import MakeWorld
 from tests.daemon.fakes import IN, World, changed, failed
 from watcher.daemon import settle
 from watcher.daemon.dispatch import UNKNOWN
-from watcher.model import Blame, Gone, Heavy, PhotoId, Seen, Stamp, Unready, Vanished
+from watcher.model import Blame, Gone, Heavy, PhotoId, Seen, Stamp, Unready, Vanished, WatchLost
 from watcher.plan import Known, Phase
 
 A = PhotoId(IN, b"a.jpg")
@@ -24,7 +24,7 @@ def books(world: World, path: str = "a.jpg") -> Known:
 
 
 def test_an_attempt_is_on_record_before_a_worker_has_the_photo(world: World) -> None:  # invariant 4
-    on_record = []
+    on_record: list[tuple[PhotoId, Known]] = []
     submit = world.pool.submit
 
     def spy(job: object) -> None:
@@ -116,8 +116,7 @@ def test_a_photo_found_by_a_scan_to_have_changed_while_its_retry_waits_is_left_t
     world.drop("a.jpg", "passing")
     world.work()
     world.files[A] = changed(world.files[A])
-    world.daemon.desks.scan_afresh(world.clock.now)
-    world.wait(2)
+    world.tell(WatchLost(IN, "overflow", healed=True))
     world.scan()
     assert not world.pool.jobs
     world.wait(10)
@@ -367,7 +366,7 @@ def test_on_a_full_disk_a_photo_that_tells_nothing_about_room_does_not_prolong_t
         world.drop(f"{number}.jpg")
     world.work()
     world.full = False
-    (first, *_) = [flight for flight in world.daemon.dispatcher.queue._lanes[0][IN]]
+    (first, *_) = world.daemon.dispatcher.queue._lanes[0][IN]
     del world.files[first]
     world.wait(5)
     world.work()

@@ -1,0 +1,382 @@
+"""Stopping, being killed, starting again, new settings, and runs that look once."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.daemon.conftest import MakeWorld
+from tests.daemon.fakes import IN, World, failed
+from watcher.daemon.parts import Reloaded
+from watcher.errors import ConfigError, Fault
+from watcher.model import Blame, FolderSeen, Gone, PhotoId, Reload, Seen, Stop, WatchReady
+from watcher.plan import Phase
+
+# ---- stopping ----
+
+
+def test_stop_finishes_what_is_in_the_workers_and_begins_nothing(world: World) -> None:
+    for number in range(12):
+        world.drop(f"{number}.jpg")
+    flying = world.flying()
+    world.tell(Stop("SIGTERM"))
+    assert not world.daemon.finished()
+    world.work(flying[0])
+    world.drop("late.jpg")
+    world.wait(10)
+    assert world.flying() == flying[1:]
+    for name in flying[1:]:
+        world.work(name)
+    assert world.daemon.finished()
+    world.daemon.finish()
+    assert world.store.counts(IN).done == 4
+    assert not list(world.store.leased(IN))
+    assert [event for event, _ in world.log.lines][-1] == "stopped"
+    assert sum(batch["files"] for batch in world.log.of("batch.done")) == 4
+
+
+def test_a_second_stop_waits_for_nobody(world: World) -> None:
+    world.drop("a.jpg")
+    world.drop("b.jpg")
+    world.tell(Stop("SIGTERM"), Stop("SIGTERM"))
+    assert world.daemon.finished()
+    world.daemon.finish()
+    assert world.pool.closed
+    assert not list(world.store.leased(IN))
+    assert world.store.counts(IN) == type(world.store.counts(IN))()
+
+
+def test_a_photo_that_was_done_while_nobody_waited_any_more_carries_no_blame(world: World) -> None:
+    world.drop("a.jpg")
+    world.tell(Stop("SIGTERM"))
+    world.pool.finish(world.job(), world.done())  # its report is not read any more
+    world.daemon.stops.append("SIGTERM")
+    world.daemon.finish()
+    assert not list(world.store.leased(IN))
+
+
+def test_attempts_that_were_on_record_and_had_not_begun_are_taken_back(make_world: MakeWorld) -> None:
+    world = make_world()
+    for number in range(30):
+        world.put(f"{number}.jpg")
+    world.start()
+    assert len(list(world.store.leased(IN))) > len(world.pool.jobs)
+    world.restart()
+    world.start()
+    world.work_all()
+    assert all(job.attempt == 1 and not job.alone for job in world.pool.submitted)
+    assert len(world.worked) == 30
+    world.check_settled()
+
+
+def test_a_loop_that_runs_ends_at_stop(world: World) -> None:
+    world.messages.put(Stop("SIGTERM"))
+    world.daemon.run()
+    assert world.log.of("stopped") == [{"reason": "SIGTERM"}]
+
+
+# ---- starting again ----
+
+
+def test_a_restart_over_known_photos_does_nothing(world: World) -> None:
+    for number in range(10):
+        world.drop(f"{number}.jpg", "good" if number % 3 else "bad")
+        world.work_all()
+    for kill in (False, True):
+        world.wait(1)
+        world.restart(kill=kill)
+        world.start()
+        assert world.pool.submitted == []
+    assert len(world.worked) == 10
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_photo_that_kills_the_daemon_does_so_three_times_at_most(
+    make_world: MakeWorld, known: bool
+) -> None:  # invariant 4
+    world = make_world().start()
+    if known:  # it was a good photo, once
+        world.drop("a.jpg")
+        world.work()
+        world.wait(1)
+    world.put("a.jpg")
+    world.restart(kill=True)
+    deaths = 0
+    for _ in range(8):
+        world.start()
+        world.wait(1000)
+        world.scan()
+        if not world.pool.jobs:
+            break
+        deaths += 1
+        assert world.job().alone == (deaths > 1)
+        assert world.job().attempt == deaths
+        world.restart(kill=True)
+    assert deaths == 3
+    found = world.known("a.jpg")
+    assert found is not None
+    assert found.phase is Phase.FAILED
+    assert "3 times" in found.reason
+    world.check_settled()
+    world.put("a.jpg")  # any change starts over
+    world.wait(301)
+    world.scan()
+    assert (world.job().attempt, world.job().alone) == (1, False)
+    world.work()
+    world.check_settled()
+
+
+def test_a_photo_that_was_mended_between_two_deaths_starts_over(make_world: MakeWorld) -> None:
+    world = make_world().start()
+    world.put("a.jpg")
+    for _ in range(3):
+        world.restart(kill=True)
+        world.start()
+    assert world.job().attempt == 3
+    world.put("a.jpg")
+    world.restart(kill=True)
+    world.start()
+    assert world.job().attempt == 1
+    world.work()
+    world.check_settled()
+
+
+def test_deaths_of_the_daemon_and_of_workers_count_together(make_world: MakeWorld) -> None:
+    world = make_world()
+    world.put("a.jpg", "crash")
+    world.start()
+    world.restart(kill=True)
+    world.start()
+    world.work()
+    world.wait(1)
+    world.restart()
+    world.start()
+    assert world.job().attempt == 3
+    world.work()
+    found = world.known("a.jpg")
+    assert found is not None
+    assert found.phase is Phase.FAILED
+
+
+def test_photos_that_waited_for_their_time_are_looked_at_after_a_restart(world: World) -> None:
+    world.drop("t.jpg", "truncated")
+    world.drop("p.jpg", "passing")
+    world.work_all()
+    world.restart()
+    world.start()
+    assert sorted(world.flying()) == ["p.jpg", "t.jpg"]
+    assert world.job("p.jpg").attempt == 2
+
+
+# ---- new settings ----
+
+
+def test_a_wrong_config_is_rejected_and_work_goes_on_by_the_old_one(world: World) -> None:  # invariant 8
+    world.tell(Reload())
+    assert world.reloads == 1
+    world.tell(Reloaded(ConfigError("file", [Fault("workers", "found x", "write a number")])))
+    assert "found x" in world.log.of("config.rejected")[0]["reason"]
+    world.drop("a.jpg")
+    world.work()
+    world.check_settled()
+
+
+def test_a_changed_recipe_makes_all_again_those_in_the_workers_and_in_the_line_too(world: World) -> None:
+    for number in range(8):
+        world.drop(f"{number}.jpg")
+    world.work("0.jpg")
+    world.raw["rendition"]["web"]["quality"] = 50
+    world.reload()
+    world.scan()
+    world.work_all()
+    world.wait(1)
+    world.work_all()
+    fingerprint = world.settings().config.recipes["web"].fingerprint
+    assert {made for _, made in world.outputs.values()} == {fingerprint}
+    assert all(known.recipes == {"web": fingerprint} for _, known in world.store.photos(IN, Phase.DONE))
+    assert world.store.counts(IN).done == 8
+    assert world.desk().missed == 0
+    world.check_settled()
+
+
+def test_a_photo_done_by_the_old_recipe_just_before_the_scan_is_made_again_at_once(world: World) -> None:
+    world.drop("a.jpg")
+    world.raw["rendition"]["web"]["quality"] = 50
+    world.reload()
+    world.work()  # by the old recipe; the result is not written yet when the scan comes by
+    world.scan()
+    world.wait(1)
+    world.work_all()
+    found = world.known("a.jpg")
+    assert found is not None
+    assert found.recipes == {"web": world.settings().config.recipes["web"].fingerprint}
+    world.check_settled()
+
+
+def test_an_inbox_that_is_removed_is_let_go_and_nothing_of_it_begins(world: World) -> None:
+    world.raw["inbox"].append({"path": "/in2", "output": "/out2"})
+    world.reload()
+    world.scan()
+    for number in range(3):
+        world.drop(f"{number}.jpg")
+        world.drop(f"{number}.jpg", inbox=b"/in2")
+    world.drop("late.jpg", complete=False)
+    removed = world.inboxes[IN]
+    del world.raw["inbox"][0]
+    world.reload()
+    assert removed.closed
+    world.tell(Seen(IN, b"x.jpg", complete=True), FolderSeen(IN, b"x"), Gone(IN, (b"0.jpg",)))
+    world.work_all()
+    world.wait(1)
+    world.work_all()
+    assert world.store.counts(b"/in2").done == 3
+    assert {job.photo for job in world.pool.submitted if job.photo.inbox == IN} <= {
+        PhotoId(IN, b"0.jpg"),
+        PhotoId(IN, b"1.jpg"),
+    }
+    world.check_settled()
+
+
+@pytest.mark.parametrize("blame", [Blame.DISK_FULL, Blame.PASSING, Blame.CRASH, Blame.PHOTO])
+def test_a_photo_in_a_worker_ends_in_good_order_after_its_inbox_was_removed(world: World, blame: Blame) -> None:
+    world.raw["inbox"].append({"path": "/in2", "output": "/out2"})
+    world.reload()
+    world.scan()
+    world.drop("a.jpg")
+    world.event(Seen(IN, b"a.jpg", complete=True))
+    del world.raw["inbox"][0]
+    world.reload()
+    world.end(failed(blame))
+    world.wait(60)
+    assert not world.pool.jobs
+    world.check_settled()
+
+
+def test_an_inbox_that_comes_back_with_other_patterns_takes_over_what_is_in_the_workers(world: World) -> None:
+    for number in range(6):
+        world.drop(f"{number}.jpg")
+    old = world.inboxes[IN]
+    world.raw["inbox"][0]["exclude"] = ["raw/"]
+    world.reload()
+    assert old.closed
+    assert world.inboxes[IN] is not old
+    world.scan()
+    world.work_all()
+    world.wait(1)
+    world.work_all()
+    assert world.store.counts(IN).done == 6
+    assert len(world.worked) == 6
+    world.check_settled()
+
+
+def test_a_reload_while_a_scan_hangs_or_the_watch_is_not_ready_starts_no_other(make_world: MakeWorld) -> None:
+    world = make_world()
+    world.daemon.start()
+    world.raw["batch"] = {"quiet_seconds": 1.0}
+    world.tell(Reloaded(world.settings()))
+    world.wait(1000)
+    assert world.inboxes[IN].scans == []
+    world.tell(WatchReady(IN, native=True, reason=""))
+    world.tell(Reloaded(world.settings()))
+    world.wait(1000)
+    assert len(world.inboxes[IN].scans) == 1
+    world.scan()
+    world.drop("a.jpg", complete=False)
+    world.wait(0.9)
+    assert not world.pool.jobs
+    world.wait(0.2)
+    world.work()
+    world.check_settled()
+
+
+# ---- once ----
+
+
+def test_a_single_run_ends_when_all_is_made(make_world: MakeWorld) -> None:
+    world = make_world(once=True)
+    for number in range(20):
+        world.put(f"{number}.jpg", "bad" if number == 3 else "good")
+    world.daemon.start()
+    assert not world.daemon.finished()
+    world.tell(WatchReady(IN, native=False, reason=""))
+    assert not world.daemon.finished()
+    world.scan()
+    while world.pool.jobs:
+        assert not world.daemon.finished()
+        world.work()
+    assert world.daemon.finished()
+    world.daemon.finish()
+    assert (world.daemon.settler.counts.done, world.daemon.settler.counts.failed) == (19, 1)
+    assert world.daemon.progress().total == 20
+
+
+def test_a_single_run_over_an_empty_or_unreachable_inbox_ends(make_world: MakeWorld) -> None:
+    for reachable in (True, False):
+        world = make_world(once=True)
+        world.reachable = reachable
+        world.start(native=False)
+        assert world.daemon.finished()
+        assert (IN in world.daemon.desks.unreachable) is not reachable
+
+
+def test_a_single_run_waits_for_no_truncated_photo_but_for_a_second_try(make_world: MakeWorld) -> None:
+    world = make_world(once=True)
+    world.put("t.jpg", "truncated")
+    world.put("p.jpg", "passing")
+    world.start(native=False)
+    world.work()
+    for _ in range(2):
+        assert not world.daemon.finished()
+        world.wait(15)
+        world.work_all()
+    assert world.daemon.finished()
+    world.daemon.finish()
+    assert (world.store.counts(IN).failed, world.store.counts(IN).waiting) == (1, 1)
+
+
+def test_a_single_run_leaves_the_rest_when_the_disk_is_full(make_world: MakeWorld) -> None:
+    world = make_world(once=True)
+    world.full = True
+    for number in range(30):
+        world.put(f"{number}.jpg", "crash" if number == 0 else "good")
+    world.start(native=False)
+    world.work_all()
+    world.wait(60)
+    world.work_all()
+    world.wait(60)
+    assert world.daemon.finished()
+    world.daemon.finish()
+    counts = world.store.counts(IN)
+    assert counts.done == 0
+    assert counts.waiting + counts.failed + world.daemon.desks.abandoned == 30
+
+
+def test_a_single_run_forgets_what_is_gone_before_it_ends(make_world: MakeWorld) -> None:
+    world = make_world(once=True)
+    world.put("a.jpg")
+    world.put("x/b.jpg")
+    world.put("x/y/c.jpg")
+    world.start(native=False)
+    world.work_all()
+    world.wait(1)
+    for _ in range(2):  # the first run after a change of identity may not forget
+        world.restart()
+        world.start(native=False)
+    del world.files[PhotoId(IN, b"a.jpg")]
+    del world.files[PhotoId(IN, b"x/y/c.jpg")]
+    world.restart()
+    world.start(native=False)
+    assert world.daemon.finished()
+    world.daemon.finish()
+    assert [photo.path for photo, _ in world.store.photos(IN, Phase.DONE)] == [b"x/b.jpg"]
+
+
+def test_a_single_run_that_is_stopped_ends_when_its_workers_are_done(make_world: MakeWorld) -> None:
+    world = make_world(once=True)
+    for number in range(20):
+        world.put(f"{number}.jpg")
+    world.start(native=False)
+    world.tell(Stop("SIGINT"))
+    world.work()
+    assert world.daemon.finished()
+    world.daemon.finish()
+    assert world.store.counts(IN).done == 4
