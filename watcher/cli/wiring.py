@@ -97,7 +97,9 @@ def _folder_faults(key: str, path: bytes, output: bytes, *, make: bool) -> list[
 
 def folds_case(folder: bytes) -> bool:
     """Tell whether a folder's file system takes two names that differ only in case for one; tried, not guessed."""
-    name = b".watcher-case-%d.tmp" % os.getpid()
+    from watcher.render.sweep import temporary_name  # noqa: PLC0415  # `status` needs none of it
+
+    name = temporary_name(0, 0)  # one that is swept, should this be its last moment
     path = folder + b"/" + name
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))

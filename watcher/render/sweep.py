@@ -84,7 +84,12 @@ def _alive(pid: int) -> bool:
         return False
     except (PermissionError, OverflowError):
         return True
-    return True
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            # the name in parentheses may hold anything; Z: it has ended, and its parent has not asked for its exit code
+            return file.read().rpartition(b")")[2].split()[0] not in {b"Z", b"X"}
+    except (OSError, IndexError):  # a platform without /proc
+        return True
 
 
 def _remove(name: str, folder: int) -> int:

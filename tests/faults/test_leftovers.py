@@ -1,0 +1,39 @@
+"""What a dead run leaves in the output tree is removed by the next one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.harness import until
+from watcher.cli.wiring import folds_case
+from watcher.render import sweep
+from watcher.render.sweep import host
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="told by /proc")
+def test_a_dead_worker_that_nobody_has_reaped_yet_is_dead(tmp_path: Path) -> None:
+    with subprocess.Popen(["true"]) as process:
+        left = tmp_path / f".watcher-{host().decode()}-{process.pid}-1-0.tmp"
+        left.touch()
+        state = Path(f"/proc/{process.pid}/stat")
+        until(lambda: state.read_text().rpartition(")")[2].split()[0] == "Z", "a zombie")
+        assert sweep(os.fsencode(tmp_path)) == 1
+    assert not left.exists()
+
+
+def test_the_file_that_tries_how_names_are_compared_is_swept_if_its_writer_died(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with subprocess.Popen(["true"]) as process:
+        pass
+    monkeypatch.setattr(os, "unlink", lambda _path: None)  # as if it had died just before
+    monkeypatch.setattr(os, "getpid", lambda: process.pid)
+    assert not folds_case(os.fsencode(tmp_path))
+    monkeypatch.undo()
+    assert len(list(tmp_path.iterdir())) == 1
+    assert sweep(os.fsencode(tmp_path)) == 1
