@@ -1,0 +1,67 @@
+"""File systems of their own for tests: small ones, read-only ones. Only root may mount."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+
+def _can_mount() -> bool:
+    """Tell whether this process may mount; tried in a mount namespace of its own, so that nothing is left."""
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        return False
+    tried = ["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+    return subprocess.run(tried, capture_output=True, check=False).returncode == 0
+
+
+needs_mounts = pytest.mark.skipif(not _can_mount(), reason="only root may mount a small file system")
+
+
+@contextmanager
+def mounted(folder: Path, *options: str) -> Iterator[None]:
+    """Mount a tmpfs (unless told otherwise by `options`) on a folder for as long as this is entered."""
+    folder.mkdir(exist_ok=True)
+    subprocess.run(["mount", *(options or ("-t", "tmpfs")), "tmpfs", folder], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Let nobody write below a folder for as long as this is entered."""
+    if os.geteuid() != 0:
+        mode = folder.stat().st_mode
+        folder.chmod(0o500)
+        try:
+            yield
+        finally:
+            folder.chmod(mode)
+        return
+    subprocess.run(["mount", "--bind", folder, folder], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", folder], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+class Filler:
+    """A file that takes up whatever room a file system has left."""
+
+    def __init__(self, folder: Path, spare: int = 0) -> None:
+        self._path = folder / "filler"
+        room = os.statvfs(folder)
+        size = max(0, room.f_bavail * room.f_frsize - spare)
+        with self._path.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+
+    def remove(self) -> None:
+        self._path.unlink()

@@ -1,0 +1,168 @@
+"""Whatever happens to the state file: no traceback, nothing lost, and nothing made again that proves to be current."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.harness import Finished, Place, fill, fingerprint, until
+from tests.faults.books import rows
+from tests.faults.mounting import Filler, mounted, needs_mounts, read_only
+from tests.photos import TEXT
+
+PHOTOS = 5
+
+
+@pytest.fixture
+def done(place: Place) -> Place:
+    """A place where all is made but one photo, which never can be."""
+    fill(place.inbox, PHOTOS)
+    (place.inbox / "notes.jpg").write_bytes(TEXT)
+    os.utime(place.inbox / "notes.jpg", (1, 1))
+    assert place.once().code == 1
+    return place
+
+
+def check_nothing_lost(place: Place, before: dict[str, tuple[int, int, str]], finished: Finished) -> None:
+    """Tell that a run went on as if nothing had happened: the same files, the same failure, no rendering."""
+    assert finished.code == 1, finished
+    assert "Traceback" not in finished.err, finished
+    assert fingerprint(place.output) == before
+    assert sum(line["adopted"] < len(line["renditions"]) for line in finished.events("photo.done")) == 0
+    found = place.status()
+    assert (found["inboxes"][0]["done"], found["inboxes"][0]["failed"]) == (PHOTOS, 1)
+    assert [Path(item["path"]).name for item in found["failed"]] == ["notes.jpg"]
+
+
+def _truncate(part: float) -> Callable[[Path], None]:
+    return lambda path: os.truncate(path, int(path.stat().st_size * part))
+
+
+def _overwrite(at: float, length: int, byte: int) -> Callable[[Path], None]:
+    def damage(path: Path) -> None:
+        with path.open("r+b") as file:
+            file.seek(int(path.stat().st_size * at))
+            file.write(bytes((byte,)) * length)
+
+    return damage
+
+
+DAMAGES = {
+    "a header": lambda path: os.truncate(path, 100),
+    "half a page": lambda path: os.truncate(path, 2048),
+    "half": _truncate(0.5),
+    "nearly all": _truncate(0.9),
+    "garbage": lambda path: path.write_bytes(b"\xa5" * 40_000),
+    "zeros": lambda path: path.write_bytes(bytes(40_000)),
+    "a page of garbage": _overwrite(0.4, 4096, 0xA5),
+    "another version of SQLite's format": _overwrite(0, 19, 0xFF),
+}
+
+
+def test_a_damaged_state_file_is_set_aside_and_found_out_again_from_the_outputs(done: Place) -> None:
+    before, books = fingerprint(done.output), rows(done.state)
+    for number, damage in enumerate(DAMAGES.values(), 1):
+        damage(done.state)
+        finished = done.once()
+        check_nothing_lost(done, before, finished)
+        assert len(finished.events("state.damaged")) == 1
+        assert len(list(done.root.glob("state.db.damaged-*"))) == number
+        assert [row[:2] for row in rows(done.state)] == [row[:2] for row in books]
+
+
+def test_an_empty_or_missing_state_file_costs_no_rendering(done: Place) -> None:
+    before = fingerprint(done.output)
+    for size in (0, 1):  # SQLite takes both for a new file
+        os.truncate(done.state, size)
+        check_nothing_lost(done, before, done.once())
+    done.state.unlink()
+    check_nothing_lost(done, before, done.once())
+
+
+def test_a_state_file_left_by_a_kill_and_damaged_in_its_log_costs_no_rendering(place: Place) -> None:
+    fill(place.inbox, PHOTOS)
+    (place.inbox / "notes.jpg").write_bytes(TEXT)
+    os.utime(place.inbox / "notes.jpg", (1, 1))
+    with place.run() as daemon:
+        daemon.settle(PHOTOS)
+        daemon.process.kill()
+        daemon.process.wait()
+    before = fingerprint(place.output)
+    wal = place.root / "state.db-wal"
+    assert wal.stat().st_size
+    _overwrite(0.3, 5000, 0xA5)(wal)
+    check_nothing_lost(place, before, place.once())
+
+
+def test_a_state_file_of_a_newer_version_is_refused_and_left_alone(done: Place) -> None:
+    with closing(sqlite3.connect(done.state)) as db:
+        db.execute("PRAGMA user_version = 99")
+    before = done.state.read_bytes()
+    for args in (("once",), ("run",), ("status",)):
+        finished = done.watcher(*args, "--config", done.config)
+        assert finished.code == 78, finished
+        assert "newer version" in finished.err
+        assert "Traceback" not in finished.err
+    assert done.state.read_bytes() == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and shutil.which("mount") is None, reason="root may write everywhere")
+def test_in_a_folder_that_cannot_be_written_work_is_refused_and_status_still_told(done: Place) -> None:
+    folder = done.root / "books"
+    folder.mkdir()
+    shutil.copy(done.state, folder)
+    done.state = folder / "state.db"
+    done.configure()
+    with read_only(folder):
+        for command in ("once", "run"):
+            finished = done.watcher(command, "--config", done.config)
+            assert finished.code == 78, finished
+            assert "state" in finished.err
+            assert "Traceback" not in finished.err
+        assert done.status()["inboxes"][0]["done"] == PHOTOS
+
+
+def test_while_another_program_locks_the_state_file_work_waits_and_goes_on_by_itself(place: Place) -> None:
+    place.configure(inbox={"rescan_seconds": 600})
+    with place.run() as daemon:
+        with closing(sqlite3.connect(place.state, isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            fill(place.inbox, PHOTOS)
+            daemon.wait_for("state.busy", seconds=20)
+            assert not daemon.made(), "nothing is begun that could not be put on record"
+            other.execute("ROLLBACK")
+        daemon.settle(PHOTOS)
+        assert daemon.made() == {f"p{number:03}.jpg": 1 for number in range(PHOTOS)}
+        assert place.status()["inboxes"][0]["failed"] == 0
+        assert daemon.stop() == 0
+    assert not any("Traceback" in line for line in daemon.lines)
+
+
+@needs_mounts
+def test_when_the_disk_of_the_state_file_is_full_work_waits_and_goes_on_by_itself(place: Place) -> None:
+    folder = place.root / "books"
+    place.state = folder / "state.db"
+    place.configure()
+    with mounted(folder, "-t", "tmpfs", "-o", "size=2m"), place.run() as daemon:
+        fill(place.inbox, 2)
+        daemon.settle(2)
+        filler = Filler(folder)
+        fill(place.inbox, 40, 2)
+        daemon.wait_for("state.busy")
+        time.sleep(1.0)  # it has to stay that way for a while
+        assert daemon.process.poll() is None
+        filler.remove()
+        daemon.wait_for("state.back")
+        daemon.settle(42)
+        found = place.status()["inboxes"][0]
+        assert (found["done"], found["failed"]) == (42, 0)
+        until(lambda: len(rows(place.state)) == 43, "all is on the books")
+        assert daemon.stop() == 0
+        assert not any("Traceback" in line for line in daemon.lines)
