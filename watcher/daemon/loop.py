@@ -18,7 +18,9 @@ from watcher.daemon.desk import Desk
 from watcher.daemon.desks import Desks
 from watcher.daemon.dispatch import Dispatcher, Limits
 from watcher.daemon.ledger import Ledger
+from watcher.daemon.line import Line
 from watcher.daemon.parts import Clock, InboxParts, InboxPlan, Log, Message, Pool, Post, Reloaded, Settings, Store
+from watcher.daemon.scans import Scans
 from watcher.daemon.settle import Retry, Settler
 from watcher.daemon.tally import Tally
 from watcher.errors import StateError, WatcherError
@@ -89,7 +91,11 @@ class Daemon:
             retry=Retry(retry.attempts, retry.backoff_seconds),
             desk_of=self._by_path.get,
         )
-        self.desks = Desks(self._by_path, self.dispatcher, self.settler, self.ledger, self.tally, log, once=once)
+        self.line = Line(self.dispatcher, self.settler, self.tally)
+        self.scans = Scans(self._by_path, self.dispatcher, self.settler.waiting, self.ledger, self.line, log, once=once)
+        self.desks = Desks(
+            self._by_path, self.dispatcher, self.settler, self.ledger, self.scans, self.line, log, once=once
+        )
         self.settings = settings
         self.stops: list[str] = []
         self._reported: dict[bytes, Mapping[str, object]] = {}
@@ -129,7 +135,7 @@ class Daemon:
                 self.handle(message)
             except StateError as error:
                 self._log.error("state.busy", reason=str(error))
-                self.desks.scan_afresh(self._clock.monotonic())
+                self.scans.scan_afresh(self._clock.monotonic())
             message = self._next_now() if left > 1 else None
         self.tick()
 
@@ -171,9 +177,9 @@ class Daemon:
             case Seen() | FolderSeen() | Gone():
                 self.desks.event(message, now)
             case Listing():
-                self.desks.listing(message, now, wall)
+                self.scans.listing(message, now, wall)
             case ScanDone():
-                self.desks.scan_done(message, now)
+                self.scans.done(message, now)
             case WorkerReport():
                 self._settle(self._pool.take(message), now, wall)
             case WatchReady():
@@ -243,7 +249,7 @@ class Daemon:
         now, wall = self._clock.monotonic(), self._clock.time()
         self._settle(self._pool.check(now), now, wall)
         if not self.stops:
-            self.desks.look_again(self.settler.waiting.due(now), now)
+            self.line.look_again(self.settler.waiting.due(now), now)
             self.desks.tick(now, wall)
             if self.ledger.blocked:
                 self.ledger.flush(now)  # so that what was held up goes on in this turn
@@ -265,10 +271,11 @@ class Daemon:
         return Progress(counts.done, counts.failed, counts.done + counts.failed + ahead, counts.pixels)
 
     def _report(self, now: float) -> None:
-        reports = {inbox: self.desks.report(desk) for inbox, desk in self._by_path.items()}
+        reports = self.desks.reports()
         changed = {inbox: report for inbox, report in reports.items() if self._reported.get(inbox) != report}
         told = not changed or self.ledger.report(changed, now)
         if told:
             self._reported = reports
-        self.desks.touched = not told
+        else:
+            self.desks.touch()
         self._next_report = None if told and self.dispatcher.idle else now + _REPORT_SECONDS
