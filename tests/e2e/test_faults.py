@@ -45,7 +45,11 @@ def test_of_a_bad_folder_the_good_photos_are_made_and_each_bad_one_is_named_with
     status = place.status()
     failed = {Path(item["path"]).name: item for item in status["failed"]}
     assert failed.keys() == BAD.keys() - incomplete
-    assert all(item["reason"] and item["since"] for item in failed.values())
+    waiting = {Path(item["path"]).name: item for item in status["waiting"]}
+    assert waiting.keys() == incomplete
+    for name, item in (failed | waiting).items():
+        assert any(word in item["reason"] for word in BAD[name][1]), item
+        assert item["since"]
     assert status["inboxes"][0]["done"] == len(GOOD)
     assert status["inboxes"][0]["waiting"] == len(incomplete)
     assert "Traceback" not in done.err

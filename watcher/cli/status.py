@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from watcher import __version__, service
 from watcher.cli import printable
@@ -17,6 +17,9 @@ from watcher.errors import EXIT_OK
 from watcher.model import PhotoId
 from watcher.plan import Known, Phase
 from watcher.state import Counts, Reader
+
+if TYPE_CHECKING:
+    from rich.table import Table  # 20 ms that `--json` need not pay
 
 _MOST_WAITING = 1000  # waiting photos that `--json` names; all of them are counted
 _REASONS = 8  # failed photos that the table for people names
@@ -114,42 +117,39 @@ def _iso(seconds: float) -> str:
 
 def _show(found: Mapping[str, Any], superseded: Mapping[str, Mapping[str, int]], state: str) -> None:
     from rich.console import Console  # noqa: PLC0415  # `--json` needs none of it
-    from rich.table import Table  # noqa: PLC0415  # the same
 
     console = Console(highlight=False)
-    if found["running"]:
-        console.print(
-            f"running since {found['since']} as process {found['pid']}, {found['workers']} workers", soft_wrap=True
-        )
-    else:
-        console.print("not running", soft_wrap=True)
+    running = f"running since {found['since']} as process {found['pid']}, {found['workers']} workers"
+    console.print(running if found["running"] else "not running", soft_wrap=True)
+    console.print(_table(found["inboxes"]))
+    for path, renditions in superseded.items():
+        for name, photos in renditions.items():
+            left = f"{path}: rendition {name!r} is no longer in the config; its {photos} files are left on disk"
+            console.print(_safe(left), soft_wrap=True)
+    for word in ("waiting", "failed"):
+        for item in found[word][:_REASONS]:
+            console.print(_safe(f"{word}: {item['path']}: {item['reason']}"), soft_wrap=True)
+    if len(found["failed"]) > _REASONS:
+        console.print(f"and {len(found['failed']) - _REASONS} more failed: see `watcher status --json`")
+    console.print(_safe(f"state file: {state}"), style="dim", soft_wrap=True)
+
+
+def _table(inboxes: Sequence[Mapping[str, Any]]) -> Table:
+    from rich.table import Table  # noqa: PLC0415  # see `_show`
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("inbox", "watch", "done", "waiting", "failed", "missed events"):
         table.add_column(title, justify="left" if title in {"inbox", "watch"} else "right", overflow="fold")
-    for row in found["inboxes"]:
+    for row in inboxes:
         waiting = f"{row['waiting']}"
         if row["oldest_waiting_seconds"] is not None:
             waiting += f" (oldest {_duration(row['oldest_waiting_seconds'])})"
         watch = row["watch"] + (f": {row['watch_reason']}" if row["watch_reason"] else "")
         if not row["reachable"]:
             watch = "not reachable"
-        table.add_row(
-            _safe(row["path"]), _safe(watch), str(row["done"]), waiting, str(row["failed"]), str(row["missed_events"])
-        )
-    console.print(table)
-    for path, renditions in superseded.items():
-        for name, photos in renditions.items():
-            console.print(
-                _safe(f"{path}: rendition {name!r} is no longer in the config; its {photos} files are left on disk"),
-                soft_wrap=True,
-            )
-    for item in found["waiting"][:_REASONS]:
-        console.print(_safe(f"waiting: {item['path']}: {item['reason']}"), soft_wrap=True)
-    for item in found["failed"][:_REASONS]:
-        console.print(_safe(f"failed: {item['path']}: {item['reason']}"), soft_wrap=True)
-    if len(found["failed"]) > _REASONS:
-        console.print(f"and {len(found['failed']) - _REASONS} more failed: see `watcher status --json`")
-    console.print(_safe(f"state file: {state}"), style="dim", soft_wrap=True)
+        counts = str(row["done"]), waiting, str(row["failed"]), str(row["missed_events"])
+        table.add_row(_safe(row["path"]), _safe(watch), *counts)
+    return table
 
 
 def _safe(text: str) -> str:

@@ -1,0 +1,242 @@
+"""What the commands say, what they refuse, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.harness import BOTH, COMMAND, THUMB, WEB, Finished, Place, fill, fingerprint, tree, until
+
+COMMANDS = ("run", "once", "init", "check", "status")
+
+
+def _refused(done: Finished, code: int) -> str:
+    """Check that a command was refused as people can bear it; what it said."""
+    assert done.code == code, done
+    assert "Traceback" not in done.err
+    assert done.out == ""
+    return done.err
+
+
+# ---- usage ----
+
+
+@pytest.mark.parametrize(
+    "args",
+    [["nonsense"], ["once", "only-one-folder"], ["run", "--nope"], ["once", "a", "b", "c"], ["status", "--json=3"]],
+)
+def test_a_wrong_command_line_exits_with_2(place: Place, args: list[str]) -> None:
+    assert _refused(place.watcher(*args), 2)
+
+
+def test_every_command_has_help_with_an_example(place: Place) -> None:
+    assert place.watcher("--version").out.startswith("watcher 0.")
+    overview = place.watcher("--help")
+    for command in COMMANDS:
+        assert command in overview.out
+        told = place.watcher(command, "--help")
+        assert told.code == 0
+        assert f"Example: watcher {command}" in told.out
+        assert "--config" in told.out
+        assert "--state" in told.out
+
+
+# ---- config ----
+
+FAULTY = """
+workers = -1
+colour = "blue"
+
+[retry]
+attemps = 3
+
+[rendition.web]
+width = "wide"
+fit = "insde"
+
+[rendition.nothing]
+quality = 101
+
+[[inbox]]
+path = "in"
+rendition = ["web"]
+"""
+
+
+@pytest.mark.parametrize("command", ["run", "once", "check", "status"])
+def test_all_faults_of_a_config_are_told_at_once_with_their_place_and_exit_code_78(place: Place, command: str) -> None:
+    place.config.write_text(FAULTY)
+    said = _refused(place.watcher(command, "--config", place.config), 78)
+    for key in (
+        "workers", "colour", "retry.attemps", "rendition.web.width", "rendition.web.fit", "rendition.nothing",
+        "inbox[0].output", "inbox[0].rendition",
+    ):  # fmt: skip
+        assert key in said, key
+    assert "attempts" in said, "the nearest known key"
+    assert "renditions" in said, "the nearest known key"
+    assert not place.state.exists()
+
+
+def test_a_config_that_is_no_toml_or_not_there_is_refused_with_its_place(place: Place) -> None:
+    place.config.write_text("workers = \n")
+    assert "line 1" in _refused(place.watcher("once", "--config", place.config), 78)
+    assert "nowhere.toml" in _refused(place.watcher("once", "--config", "nowhere.toml"), 78)
+    said = _refused(place.watcher("run"), 78)
+    assert "WATCHER_CONFIG" in said
+    assert "watcher init" in said
+
+
+@pytest.mark.parametrize(
+    ("inbox", "output"),
+    [("inbox", "inbox/out"), ("inbox", "inbox"), ("inbox/web", "inbox"), ("a-file", "output"), ("inbox", "a-file")],
+)
+def test_folders_that_cannot_work_together_are_refused_before_anything_is_made(
+    place: Place, inbox: str, output: str
+) -> None:
+    (place.root / "a-file").write_bytes(b"x")
+    (place.inbox / "web").mkdir()
+    before = set(tree(place.root))
+    done = place.watcher("once", place.root / inbox, place.root / output)
+    _refused(done, 78)
+    assert set(tree(place.root)) == before
+
+
+def test_the_same_output_for_two_inboxes_is_refused(place: Place) -> None:
+    other = place.root / "other"
+    other.mkdir()
+    place.configure(more_inboxes=[{"path": str(other), "output": str(place.output)}])
+    assert "inbox[1]" in _refused(place.once(), 78)
+
+
+def test_an_inbox_that_is_not_there_is_refused_where_it_was_named_on_the_command_line(place: Place) -> None:
+    assert "nowhere" in _refused(place.watcher("once", "nowhere", "output"), 78)
+
+
+def test_init_writes_a_config_that_works_and_never_overwrites_one(place: Place) -> None:
+    target = place.root / "new" / "my.toml"
+    done = place.watcher("init", target)
+    assert done.code == 0
+    text = target.read_text()
+    tomllib.loads(text)
+    for line in done.out.splitlines():
+        if line.strip().startswith("watcher "):
+            assert shlex.split(line, comments=True)[1] in COMMANDS
+    assert _refused(place.watcher("init", target), 2)
+    assert target.read_text() == text
+    done = place.watcher("init")
+    assert done.code == 0
+    config = place.root / "home" / "config" / "watcher" / "config.toml"
+    assert config.is_file(), done
+    inbox = Path(tomllib.loads(config.read_text())["inbox"][0]["path"].replace("~", str(place.root / "home")))
+    inbox.mkdir(parents=True)
+    fill(inbox, 1)
+    done = place.watcher("once")
+    assert done.code == 0, done
+    assert "1 photos made" in done.out
+
+
+def test_check_tells_what_is_right_and_what_is_not(place: Place) -> None:
+    fill(place.inbox / "a", 2)
+    done = place.watcher("check", "--config", place.config)
+    assert done.code == 0, done
+    assert "2 photos in 2 folders" in done.out
+    assert "fault" not in done.out
+    assert not place.output.exists()
+    assert not place.state.exists()
+    place.configure(inbox={"path": str(place.root / "nowhere")})
+    done = place.watcher("check", "--config", place.config)
+    assert done.code == 78
+    assert "no such folder" in done.out
+
+
+# ---- one instance, and its reload ----
+
+
+def test_a_second_instance_exits_with_75_and_names_the_first(place: Place) -> None:
+    fill(place.inbox, 1)
+    with place.run() as daemon:
+        daemon.settle(1)
+        for command in ("run", "once"):
+            assert str(daemon.process.pid) in _refused(place.watcher(command, "--config", place.config), 75)
+        found = place.status()
+        assert (found["running"], found["pid"], found["inboxes"][0]["watch"]) == (True, daemon.process.pid, "native")
+    found = place.status()
+    assert (found["running"], found["pid"], found["since"]) == (False, None, None)
+
+
+def test_two_pairs_of_folders_never_meet(place: Place) -> None:
+    other = place.root / "other"
+    fill(place.inbox, 1)
+    fill(other, 2)
+    assert place.watcher("once", place.inbox, place.output).code == 0
+    assert place.watcher("once", other, place.root / "out2").code == 0
+    for inbox, output, done in ((place.inbox, place.output, 1), (other, place.root / "out2", 2)):
+        told = place.watcher("status", inbox, output, "--json")
+        assert json.loads(told.out)["inboxes"][0]["done"] == done
+
+
+def test_sighup_takes_on_a_changed_config_without_losing_an_event(place: Place) -> None:
+    other = place.root / "other"
+    fill(place.inbox, 3)
+    fill(other, 2)
+    with place.run() as daemon:
+        daemon.settle(3)
+        before = fingerprint(place.output)
+        place.configure(
+            {**BOTH, "small": {"width": 100}}, more_inboxes=[{"path": str(other), "output": str(place.root / "out2")}]
+        )
+        daemon.send(signal.SIGHUP)
+        fill(place.inbox, 2, 3)
+        daemon.wait_for("config.reloaded")
+        until(lambda: len(tree(place.root / "out2")) == 6, "the new inbox is made")
+        until(lambda: len(tree(place.output)) == 15, "the new rendition, and the photos that came meanwhile")
+        after = fingerprint(place.output)
+        assert {name: after[name] for name in before} == before, "what was there is not made again"
+        place.configure()
+        daemon.send(signal.SIGHUP)
+        daemon.wait_for("config.reloaded", 2)
+        assert [row["path"] for row in place.status()["inboxes"]] == [str(place.inbox)]
+        done = len(daemon.events("photo.done"))
+        fill(other, 1, 9)
+        fill(place.inbox, 1, 9)
+        daemon.wait_for("photo.done", done + 1)
+    assert not (place.root / "out2" / "web" / "p009.jpg").exists(), "an inbox that was taken out is left alone"
+
+
+def test_sighup_with_a_wrong_config_keeps_the_old_one_and_says_what_is_wrong(place: Place) -> None:
+    with place.run() as daemon:
+        place.config.write_text(FAULTY)
+        daemon.send(signal.SIGHUP)
+        daemon.wait_for("config.rejected")
+        assert "rendition.web.fit" in daemon.events("config.rejected")[0]["reason"]
+        fill(place.inbox, 1)
+        daemon.wait_for("photo.done")
+        place.configure({"web": WEB, "thumb": THUMB})
+        daemon.send(signal.SIGHUP)
+        daemon.wait_for("config.reloaded")
+        assert daemon.stop() == 0
+    assert all(path.exists() for path in place.outputs("p000.jpg"))
+
+
+def test_no_user_error_shows_a_traceback_and_a_closed_pipe_is_no_error(place: Place) -> None:
+    fill(place.inbox, 1)
+    place.state.mkdir()
+    assert "Traceback" not in _refused(place.once(), 78)
+    place.state.rmdir()
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        done = subprocess.run(
+            [COMMAND, "status", "--config", str(place.config)],
+            env=place.env, stdout=write, stderr=subprocess.PIPE, check=False, timeout=30,
+        )  # fmt: skip
+    finally:
+        os.close(write)
+    assert b"Traceback" not in done.stderr
