@@ -500,7 +500,7 @@ class World:
         assert self.daemon.dispatcher.idle
         for inbox in self.inboxes.values():
             if not inbox.closed:
-                assert inbox.acks == inbox.posted, "a scanner waits for ever"
+                assert inbox.acks >= inbox.posted, "a scanner waits for ever"
                 assert inbox.digests >= inbox.events, "a watch holds its events back for ever"
         assert not [photo for path in self.store.inboxes() for photo, _ in self.store.leased(path)]
         assert sum(batch.outstanding for batch in self.daemon.tally._batches.values()) == 0
