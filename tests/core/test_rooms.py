@@ -1,0 +1,80 @@
+"""The house: which room may use which outside thing. That imports point down only is import-linter's to see."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import watcher
+
+ROOT = Path(watcher.__file__).parent
+CORE = {"backlog", "config", "debounce", "errors", "model", "plan", "select", "verdict"}
+
+# outside thing -> the only rooms that import it
+OWNERS = {
+    "PIL": {"render"},
+    "cykooz": {"render"},
+    "cykooz_resizer": {"render"},
+    "watchdog": {"watch"},
+    "sqlite3": {"state"},
+    "structlog": {"logs"},
+    "logging": {"logs", "watch"},  # watchdog says on a logger that it lost events
+    "multiprocessing": {"pool"},
+    "concurrent": {"pool"},
+    "subprocess": set[str](),
+    "platformdirs": {"places"},
+    "tomllib": {"places"},
+    "pydantic": {"config"},
+    "pydantic_core": {"config"},
+    "pathspec": {"select", "config"},  # using patterns; and telling which are none
+    "typer": {"cli"},
+    "rich": {"cli"},
+    "fcntl": {"service", "pool"},  # the lock; and the pipe that tells a worker of its parent's end
+}
+# what a decision must not depend on
+IMPURE = {"asyncio", "datetime", "logging", "queue", "random", "shutil", "signal", "socket", "threading", "time"}
+
+
+def _room(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (name.name.partition(".")[0] for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield (node.module or "").partition(".")[0]
+
+
+MOST_LINES = 350  # beyond 300 a room wants a second look at what it is for
+MODULES = sorted(ROOT.rglob("*.py"))
+
+
+def test_each_outside_thing_has_one_owner() -> None:
+    strangers = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in MODULES
+        for name in set(_imports(path))
+        if name in OWNERS and _room(path) not in OWNERS[name]
+    ]
+    assert not strangers
+
+
+def test_the_core_has_no_clock_no_threads_and_no_files() -> None:
+    core = [path for path in MODULES if _room(path) in CORE]
+    assert len(core) > len(CORE) // 2
+    impure = [f"{path.relative_to(ROOT)} imports {name}" for path in core for name in set(_imports(path)) & IMPURE]
+    opened = [
+        f"{path.relative_to(ROOT)} opens a file"
+        for path in core
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "open"
+    ]
+    assert not impure + opened
+
+
+def test_no_module_outgrows_its_room() -> None:
+    lines = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in MODULES}
+    assert not {name: count for name, count in lines.items() if count > MOST_LINES}
