@@ -1,0 +1,63 @@
+"""The daemon's processes from outside: who works on what, and what they have used."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Self
+
+from tests.e2e.harness import Place
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def cpu_seconds(pid: int) -> float:
+    """Tell how much CPU time a process has used, all its threads counted."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def peak_megabytes(pid: int) -> float:
+    """Tell how much memory a process has had resident at most."""
+    (line,) = (line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
+
+
+def workers_at(place: Place, photo: Path) -> list[int]:
+    """Give the pids of the workers that have a photo open."""
+    found = []
+    for pid in place.left():
+        with contextlib.suppress(OSError):
+            if any(os.readlink(entry) == str(photo) for entry in Path(f"/proc/{pid}/fd").iterdir()):
+                found.append(pid)
+    return found
+
+
+class Killer:
+    """Somebody who kills every worker that opens one of some photos, as the system does when memory runs out."""
+
+    def __init__(self, place: Place, *photos: Path) -> None:
+        self.killed: list[Path] = []
+        self._place = place
+        self._photos = photos
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def _watch(self) -> None:
+        while not self._end.wait(0.01):
+            for photo in self._photos:
+                for pid in workers_at(self._place, photo):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                        self.killed.append(photo)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._end.set()
+        self._thread.join()
