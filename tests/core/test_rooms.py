@@ -9,7 +9,6 @@ from pathlib import Path
 import watcher
 
 ROOT = Path(watcher.__file__).parent
-CORE = {"backlog", "config", "debounce", "errors", "model", "plan", "select", "verdict"}
 
 # outside thing -> the only rooms that import it
 OWNERS = {
@@ -32,8 +31,6 @@ OWNERS = {
     "rich": {"cli"},
     "fcntl": {"service", "pool"},  # the lock; and the pipe that tells a worker of its parent's end
 }
-# what a decision must not depend on
-IMPURE = {"asyncio", "datetime", "logging", "queue", "random", "shutil", "signal", "socket", "threading", "time"}
 
 
 def _room(path: Path) -> str:
@@ -60,19 +57,6 @@ def test_each_outside_thing_has_one_owner() -> None:
         if name in OWNERS and _room(path) not in OWNERS[name]
     ]
     assert not strangers
-
-
-def test_the_core_has_no_clock_no_threads_and_no_files() -> None:
-    core = [path for path in MODULES if _room(path) in CORE]
-    assert len(core) > len(CORE) // 2
-    impure = [f"{path.relative_to(ROOT)} imports {name}" for path in core for name in set(_imports(path)) & IMPURE]
-    opened = [
-        f"{path.relative_to(ROOT)} opens a file"
-        for path in core
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "open"
-    ]
-    assert not impure + opened
 
 
 def test_no_module_outgrows_its_room() -> None:
