@@ -202,6 +202,7 @@ def test_a_photo_known_as_incomplete_changing_or_too_young_is_not_read(inbox: Pa
         (photos.bomb(), "60000 \u00d7 60000 is 3600 megapixels, max_megapixels allows 200"),
         (photos.bomb(0, 10), "size of 0"),
         (photos.scan_bomb(), "scans"),
+        (photos.spliced(photos.plain(), photos.segment(0xDD, bytes(2)) * 2000), "more than 1000 tables"),
         (b"\xff\xd8\xff\xd9", "without a picture"),
         (bytes(5000), "nothing but zeros"),
     ],

@@ -15,6 +15,7 @@ from tests import photos
 from watcher.model import Done, Fit, Format, Job, Metadata, PhotoId, Recipe, Rendering
 from watcher.render import describe, render, warm
 from watcher.render import resize as seam
+from watcher.render.encode import quality_of
 
 
 def recipe(
@@ -111,6 +112,14 @@ def test_wide_gamut_is_converted_to_srgb_as_littlecms_does_at_full_size(tmp_path
     got, wanted = image.getpixel((20, 20)), reference.getpixel((20, 20))
     assert all(abs(a - b) <= 2 for a, b in zip(got, wanted, strict=True))  # type: ignore[arg-type]  # RGB gives tuples
     assert got != colour
+
+
+def test_colour_is_converted_once_where_one_rendition_keeps_the_decoded_pixels(tmp_path: Path) -> None:
+    data = photos.with_profile("adobe")
+    (alone,) = made(tmp_path, data, recipe(450, 450, quality=100))
+    whole, beside = made(tmp_path, data, recipe(600, 600, quality=100), recipe(450, 450, quality=100))
+    assert whole.size == (600, 400)
+    assert seam.psnr(beside, alone) > 40
 
 
 def test_adobe_rgb_without_a_profile_is_known_by_its_interoperability_index(tmp_path: Path) -> None:
@@ -273,6 +282,15 @@ def test_a_resizer_that_errs_or_raises_is_replaced_by_pillow() -> None:
         chosen, name, why = seam.judge(wrong, "wrong")
         assert (chosen, name) == (seam.pillow, "Pillow")
         assert "wrong" in why
+
+
+def test_jpegs_quality_scale_is_mapped_without_a_step_back() -> None:
+    forms: tuple[Format, ...] = ("webp", "avif")
+    for form in forms:
+        mapped = [quality_of(form, q) for q in range(1, 101)]
+        assert mapped == sorted(mapped)
+        assert (mapped[0], mapped[-1]) == (1, 100)
+    assert quality_of("jpeg", 85) == 85
 
 
 def test_a_rendition_too_long_for_its_format_says_so(tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ from PIL import Image, ImageChops, ImageCms
 from watcher.render import icc
 
 _SPACES = {b"RGB ": "RGB", b"CMYK": "CMYK", b"GRAY": "L"}
-_MOST_BYTES = 4 << 20  # press profiles reach 3 MB; beyond that it is no profile but a bomb
 _KEPT = 16  # transforms per worker: a CMYK one holds a few hundred KB
 _transforms: OrderedDict[tuple[bytes, str], ImageCms.ImageCmsTransform | None] = OrderedDict()
 
@@ -55,7 +54,7 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
 
 
 def _build(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    if len(profile) > _MOST_BYTES or profile[36:40] != b"acsp" or _SPACES.get(profile[16:20]) != mode:
+    if profile[36:40] != b"acsp" or _SPACES.get(profile[16:20]) != mode:
         return None
     try:
         transform = ImageCms.buildTransform(

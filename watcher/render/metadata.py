@@ -18,7 +18,7 @@ from watcher.render.jpeg import Header
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 _ICC, _IPTC = b"ICC_PROFILE\0", b"Photoshop 3.0\0"
 _KINDS = ((0xE1, _EXIF), (0xE1, _XMP), (0xE2, _ICC), (0xED, _IPTC))
-_MOST_BYTES = 4 << 20  # of one kind; what lies beyond is not looked at
+_MOST_BYTES = 4 << 20  # of one kind; press profiles reach 3 MB. What lies beyond is not looked at
 _MOST_SEGMENT = 65_533
 _UTF8 = b"\x1b%G"  # IPTC's way to say it
 

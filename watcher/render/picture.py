@@ -12,7 +12,7 @@ from watcher.render.jpeg import EOI, Header, Stream, size_text
 from watcher.render.resize import resize
 
 # A picture may stand in for the original where it has at least this many pixels for each of the target's, on both
-# axes: at 2.0 the detour costs at most 0.07 dB after JPEG 85 (12 untouched photos), at 1.5 up to 0.24.
+# axes: at 2.0 the detour costs a median of 0.02 dB after JPEG 85, at most 0.14; at 1.5 up to 0.32 (47 pictures).
 _CASCADE = 2.0
 Image.MAX_IMAGE_PIXELS = None  # the job's own limit is held before Pillow is asked at all
 

@@ -167,13 +167,21 @@ def _limit(wanted: list[Rendering], targets: list[Target]) -> None:
 
 
 def _memory(size: int, header: Header, targets: list[Target], step: int) -> int:
-    """Estimate what the job takes beyond the worker itself, in bytes; measured: 0.8 to 1.0 of it is used."""
+    """Estimate what the job takes at its peak beyond the worker itself, in bytes.
+
+    The peak is at the end of decoding, or amid the largest resize (narrowed, not yet lowered), or when the largest
+    rendition is converted or turned while all are kept for the cascade. Measured on 24 MP photos of five kinds at four
+    sizes: 0.35 to 1.00 of it is used (least where nothing is turned, converted or shrunk), never more.
+    """
     depth = 1 if header.components == 1 else 4
-    decoded = -(-header.width // step) * -(-header.height // step) * depth
+    rows = -(-header.height // step)
+    decoded = -(-header.width // step) * rows * depth
+    kept = sum(t.width * t.height * depth for t in set(targets))
     largest = max(targets, key=lambda t: t.width * t.height)
-    # made from the decoded picture: half-way (narrowed, not yet lowered), done, turned upright
-    half_way = largest.width * -(-header.height // step) * depth
-    return size + header.coefficient_bytes + decoded + max(half_way, 3 * largest.width * largest.height * depth)
+    one = largest.width * largest.height * depth
+    copies = 2 if header.components == 4 else 1  # noqa: PLR2004 - CMYK becomes RGB in a copy
+    making = max(largest.width * rows * depth, copies * one) + kept if largest.factor > 1 else copies * one + kept
+    return size + decoded + max(header.coefficient_bytes, making) + one // 4  # and the encoded file
 
 
 def _decode(data: bytes, header: Header, step: int, stamp: Stamp, looks: Look) -> Picture:
