@@ -301,6 +301,7 @@ def test_a_photo_that_went_away_just_after_its_worker_had_read_it_is_forgotten(w
     world.end(done)
     world.wait(1)
     world.work_all()
+    world.scan()
     assert world.known("a.jpg") is None
     world.check_settled()
 
@@ -317,6 +318,7 @@ def test_a_folder_that_went_away_takes_its_photos_off_the_books_those_in_a_worke
     world.end(done, "x/b.jpg")
     world.wait(1)
     world.work_all()
+    world.scan()
     world.wait(1)
     assert [photo.path for photo, _ in world.store.photos(IN, Phase.DONE)] == [b"xy/c.jpg"]
     world.check_settled()

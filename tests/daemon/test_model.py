@@ -10,7 +10,14 @@ from contextlib import ExitStack
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from tests.daemon.fakes import IN, World, failed
 from watcher.daemon.parts import Message
@@ -35,6 +42,7 @@ class Loop(RuleBasedStateMachine):
         self.stack.callback(lambda: self.world.store.close())
         self.scanned: deque[Message] = deque()  # what the scanner saw, and has not told yet
         self.unlucky: Counter[PhotoId] = Counter()  # attempts of which nobody knows whose fault they were
+        self.pardoned: Counter[PhotoId] = Counter()  # such attempts before the last one, which answered
 
     # ---- the inbox ----
 
@@ -94,7 +102,7 @@ class Loop(RuleBasedStateMachine):
         outcome = self.world.outcome(job)
         known = not isinstance(outcome, Unready) or outcome.reason == "truncated"
         if known and not (isinstance(outcome, Vanished) or getattr(outcome, "blame", None) is Blame.CRASH):
-            self.unlucky[job.photo] = 0
+            self.pardoned[job.photo] = self.unlucky.pop(job.photo, 0)
         elif getattr(outcome, "blame", None) is Blame.CRASH:
             self.unlucky[job.photo] += 1
         self.world.pool.finish(job, outcome)
@@ -156,8 +164,8 @@ class Loop(RuleBasedStateMachine):
             self.unlucky[job.photo] += 1
             if published:
                 self.world.outcome(job)
-        for photo in self.world.daemon.ledger._rows:
-            self.unlucky[photo] += 1
+        for photo in self.world.daemon.ledger._rows:  # what came of the attempt is lost, that it began is not
+            self.unlucky[photo] += self.pardoned[photo] + 1
         self.begin_again(kill=True)
 
     def begin_again(self, *, kill: bool) -> None:

@@ -303,11 +303,27 @@ def test_a_photo_that_an_event_announced_while_it_was_found_incomplete_waits_in_
     world.check_settled()
 
 
-def test_a_photo_that_vanished_leaves_the_books(world: World) -> None:
+def test_a_new_photo_that_vanished_leaves_the_books(world: World) -> None:
+    world.drop("a.jpg")
+    world.end(Vanished("a symbolic link"))
+    assert world.known("a.jpg") is None
+    world.check_settled()
+
+
+def test_a_done_photo_that_a_worker_does_not_find_is_forgotten_only_when_its_inbox_is_there(world: World) -> None:
     world.drop("a.jpg")
     world.work()
     world.event(Seen(IN, b"a.jpg", complete=True))
-    world.end(Vanished("a symbolic link"))
+    world.end(Vanished("there is no such file"))  # as after an unmount
+    assert books(world).phase is Phase.DONE
+    world.reachable = False
+    del world.files[A]
+    world.scan()
+    assert books(world).phase is Phase.DONE
+    world.event(Seen(IN, b"a.jpg", complete=True))
+    world.end(Vanished("there is no such file"))
+    world.reachable = True
+    world.scan()
     assert world.known("a.jpg") is None
     world.check_settled()
 

@@ -32,12 +32,12 @@ _SLACK_BYTES = 512 << 20  # address space that a worker has beside its pictures:
 def run(pair: tuple[str, str] | None, config_file: str | None, state_file: str | None) -> int:
     """Run the daemon until it is asked to stop."""
     source = Source(pair, config_file, state_file)
-    config, _ = source.read()
+    config, name = source.read()
     logs.setup(config.log.format, config.log.level)
     log = logs.log
     while True:
         try:
-            with _daemon(source, config, log, once=False) as (daemon, _):
+            with _daemon(source, config, name, log, once=False) as (daemon, _):
                 daemon.run()
         except StateCorruptError as error:
             log.error("state.damaged", reason=str(error))  # noqa: TRY400  # no fault of ours: opened anew, it is set aside
@@ -55,15 +55,16 @@ def once(pair: tuple[str, str] | None, config_file: str | None, state_file: str 
     logs.setup(config.log.format, "warning" if sys.stderr.isatty() else config.log.level)
     log = logs.log
     began = time.monotonic()
-    with _daemon(source, config, log, once=True) as (daemon, store), _progress_bar(daemon):
-        daemon.run()
+    with _daemon(source, config, name, log, once=True) as (daemon, store):
+        with _progress_bar(daemon):
+            daemon.run()
         return _tell(daemon, store, time.monotonic() - began)
 
 
 @contextmanager
-def _daemon(source: Source, config: Config, log: Log, *, once: bool) -> Iterator[tuple[Daemon, State]]:
+def _daemon(source: Source, config: Config, name: str, log: Log, *, once: bool) -> Iterator[tuple[Daemon, State]]:
     """Build a daemon of real parts, and take it all down again."""
-    settings = settle(config, "the config")
+    settings = settle(config, name)
     path = source.state_path(config)
     messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
     with ExitStack() as stack:
@@ -182,6 +183,7 @@ def _progress_bar(daemon: Daemon) -> Iterator[None]:
 
         daemon.on_progress = show
         yield
+        bar.update(task, visible=daemon.progress().total > 0)
 
 
 def _tell(daemon: Daemon, store: State, seconds: float) -> int:

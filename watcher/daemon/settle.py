@@ -184,9 +184,7 @@ class Settler:
             case Record():
                 self._record(flight, outcome, now, wall)
             case Forget():
-                self._ledger.put(photo, None, now)
-                self._log.debug("photo.vanished", path=photo.absolute, reason=getattr(outcome, "reason", ""))
-                self._leave(sighting, now)
+                self._vanished(flight, getattr(outcome, "reason", ""), now)
             case GiveUp(reason):
                 row = replace(_still_waiting(flight, stamp, wall), phase=Phase.FAILED, at=wall, reason=reason)
                 self._ledger.put(photo, replace(row, attempts=job.attempt), now)
@@ -200,6 +198,17 @@ class Settler:
                 self._pause(flight, stamp, reason, now, wall)
             case _ as unreachable:
                 assert_never(unreachable)
+
+    def _vanished(self, flight: Flight, reason: str, now: float) -> None:
+        """Forget a photo that is not there; what is done stays on the books until it is sure that its inbox is."""
+        photo, before = flight.job.photo, flight.before
+        desk = self._desk_of(photo.inbox)
+        done = before is not None and before.phase is Phase.DONE
+        self._ledger.put(photo, before if done else None, now)
+        if done and desk is not None:
+            desk.parts.examine([photo.path], [])
+        self._log.debug("photo.vanished", path=photo.absolute, reason=reason)
+        self._leave(flight.sighting, now)
 
     def _record(self, flight: Flight, outcome: Outcome, now: float, wall: float) -> None:
         job, before = flight.job, flight.before
