@@ -82,6 +82,11 @@ class Bench:
         ticket = self.pool._main._tickets[number]
         return int(self._team()._table[worker.row(ticket.slot) + worker.PID])
 
+    def server(self) -> int:
+        """Give the process that started the workers."""
+        status = Path(f"/proc/{self.pids()[0]}/status").read_text()
+        return int(next(line for line in status.splitlines() if line.startswith("PPid")).split()[1])
+
     def _team(self) -> teams.Processes:
         team = self.pool._main._team
         assert isinstance(team, teams.Processes)
@@ -103,10 +108,11 @@ def gone(pid: int) -> bool:
     """Tell whether a process has ended; whoever inherited it may take its time to ask how."""
     try:
         os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except ProcessLookupError:
         return True
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return sys.platform == "linux"  # elsewhere there is no /proc to ask
 
 
 def began(signs: Path, *numbers: int) -> Callable[[], bool]:
@@ -243,10 +249,24 @@ def test_a_dying_worker_takes_no_other_photo_with_it(bench: MakeBench, tmp_path:
     b.submit(make_job(2, death), make_job(3), make_job(4))
     results = b.results(4)
     assert results[2].outcome == Failed(reason, Blame.CRASH)
-    assert [results[n].outcome for n in (1, 3, 4)] == [None, None, None]
+    assert results[1].outcome is None
+    assert {outcome_kinds(results)[n] for n in (3, 4)} <= {NOT_RUN, Done}  # done, if handed in when the death was known
     assert b.pool.losses == 1
     b.submit(*(make_job(n) for n in (5, 6, 7, 8)))
     assert outcome_kinds(b.results(4)) == dict.fromkeys((5, 6, 7, 8), Done)
+
+
+def test_handing_in_a_job_never_waits_for_the_jobs_of_a_broken_executor(bench: MakeBench, tmp_path: Path) -> None:
+    b = bench()
+    b.submit(make_job(1, LONG, tmp_path))
+    wait_until(began(tmp_path, 1))
+    b.submit(make_job(2, "exit:1"))
+    executor = b._team()._executor
+    wait_until(lambda: executor._broken)
+    start = time.monotonic()
+    b.submit(make_job(3))
+    assert time.monotonic() - start < 2.0
+    assert outcome_kinds(b.results(3)) == {1: NOT_RUN, 2: Blame.CRASH, 3: Done}
 
 
 def test_a_worker_killed_from_outside_is_found_by_its_pid(bench: MakeBench, tmp_path: Path) -> None:
@@ -277,9 +297,11 @@ def test_two_dead_workers_are_both_found(bench: MakeBench, tmp_path: Path) -> No
     b.submit(*(make_job(n, LONG, tmp_path) for n in (1, 2, 3)))
     wait_until(began(tmp_path, 1, 2, 3))
     first, third = b.pid_of(1), b.pid_of(3)
-    os.kill(first, signal.SIGKILL)
+    os.kill(b.server(), signal.SIGSTOP)  # it is the one who tells of a death
+    os.kill(first, signal.SIGABRT)
     os.kill(third, signal.SIGSEGV)
     wait_until(lambda: gone(first) and gone(third))
+    os.kill(b.server(), signal.SIGCONT)
     results = b.results(3)
     assert outcome_kinds(results) == {1: Blame.CRASH, 2: NOT_RUN, 3: Blame.CRASH}
     assert "SIGSEGV" in str(results[3].outcome)
@@ -322,8 +344,7 @@ def test_without_the_forkserver_nobody_is_to_blame_and_work_goes_on(bench: MakeB
     b.submit(make_job(1, LONG, tmp_path), make_job(2, LONG, tmp_path))
     wait_until(began(tmp_path, 1, 2))
     pids = b.pids()
-    server = int(next(x for x in Path(f"/proc/{pids[0]}/status").read_text().splitlines() if "PPid" in x).split()[1])
-    os.kill(server, signal.SIGKILL)
+    os.kill(b.server(), signal.SIGKILL)
     assert outcome_kinds(b.results(2)) == {1: NOT_RUN, 2: NOT_RUN}
     wait_until(lambda: all(map(gone, pids)))
     wait_until(lambda: b.pool.check(time.monotonic()) == [] and b.pool.free)
@@ -497,6 +518,26 @@ def test_close_without_wait_is_prompt_and_gives_back_what_was_not_done(bench: Ma
     assert sorted(job.number for job in left) == [1, 2, 3, 4, 5]
     assert all(map(gone, pids))
     assert outcome_kinds(b.results(1)) == {9: Done}  # it had come back before
+
+
+@pytest.mark.parametrize("busy", [True, False])
+def test_close_is_prompt_when_nobody_has_noticed_a_dead_worker(bench: MakeBench, tmp_path: Path, *, busy: bool) -> None:
+    b = bench()
+    b.pool.start()
+    if busy:
+        b.submit(make_job(1, "exit:1"), make_job(2, LONG, tmp_path), make_job(3, LONG))
+    else:
+        b.submit(make_job(1))
+        b.results(1)
+        os.kill(b.pids()[0], signal.SIGKILL)
+    executor = b._team()._executor
+    wait_until(lambda: executor._broken)
+    start = time.monotonic()
+    left = b.pool.close(wait=False)
+    assert time.monotonic() - start < 1.0
+    assert [job.number for job in left] == ([2, 3] if busy else [])
+    if busy:
+        assert outcome_kinds(b.results(1)) == {1: Blame.CRASH}
 
 
 def test_the_end_leaves_no_thread_no_process_and_no_semaphore(tmp_path: Path) -> None:

@@ -148,8 +148,9 @@ class Lane:
 
     def close(self) -> None:
         """End the team, busy or not, and wait until everybody is gone."""
-        if self.undone():
-            self._lose(broken=False)
+        broken = any(ticket.broken() for ticket in self._tickets.values())
+        if broken or self.undone():
+            self._lose(broken=broken)
         self.retire()
         for team in self._leaving:
             if not team.gone(LEAVE_SECONDS):
@@ -229,7 +230,7 @@ class Lane:
             blamed += outcome is not None
             self.ready.append(Result(ticket.job, outcome))
         if not self.closing:
-            self.losses += max(1, len(toll or ()) + len(late))
+            self.losses += 1 if broken and toll is None else max(1, blamed)
             # whoever ends an idle worker from outside does not make its team barren
             fruitful = blamed or self._finished or (not tickets and team and team.born())
             self._back_off(0 if fruitful else self._barren + 1, cause)

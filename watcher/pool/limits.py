@@ -14,7 +14,10 @@ from collections.abc import Iterator
 
 def available_cpus(root: str = "/") -> int:
     """Tell how many CPUs this process may keep busy: by affinity and by cgroup quota, rounded up; at least 1."""
-    allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    if sys.platform == "darwin":
+        allowed = os.cpu_count() or 1
+    else:
+        allowed = len(os.sched_getaffinity(0))
     quotas = (math.ceil(quota) for quota in _cpu_quotas(root))
     return max(1, min((allowed, *quotas)))
 

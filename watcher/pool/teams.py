@@ -7,17 +7,17 @@
 from __future__ import annotations
 
 import ctypes
-import multiprocessing
 import os
 import signal
 import sys
 import threading
 import types
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager, suppress
-from multiprocessing import connection, forkserver, resource_tracker
-from typing import Protocol
+from multiprocessing import connection, context, forkserver, resource_tracker
+from multiprocessing.process import BaseProcess
+from typing import Protocol, cast
 
 from watcher.model import Job
 from watcher.pool import worker
@@ -25,6 +25,7 @@ from watcher.pool.worker import BEGAN, BORN, ENDED, GROUP_SIGNALS, PID, ROW, Rep
 
 METHOD = "spawn" if sys.platform == "darwin" else "forkserver"
 KILLED_SECONDS = 2.0  # how long a killed process may take to leave; one that hangs in the kernel leaves much later
+_UNKNOWN = 255  # the exit code that multiprocessing gives when the forkserver could not tell it any more
 Toll = dict[int, str]  # slot → how the worker ended that had this job
 
 
@@ -91,27 +92,73 @@ class Foreign:
         return True
 
 
+class _Managed(BaseProcess):
+    """A worker's process, as its parent sees it."""
+
+    ended_here = False  # by its parent: it had not died before
+
+    def start(self) -> None:
+        """Start it, undisturbed by what disturbs its parent."""
+        with _launching():
+            super().start()
+
+    def terminate(self) -> None:
+        """End it at once. A broken executor waits, with its lock held, for workers that it asked like this to end."""
+        if self.pid is not None and self._lives(self.pid):
+            self.ended_here = True
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
+    def _lives(self, pid: int) -> bool:
+        if (
+            METHOD == "forkserver"
+        ):  # it buries the dead before it tells; and when it is gone, all seem dead to `sentinel`
+            return _exists(pid)
+        return not connection.wait([self.sentinel], 0)
+
+
+if sys.platform == "darwin":
+
+    class _Worker(_Managed, context.SpawnProcess):
+        """A worker that is started anew: forking is not safe there."""
+
+    class _Context(context.SpawnContext):
+        """Makes such workers."""
+
+        Process = _Worker
+
+else:
+
+    class _Worker(_Managed, context.ForkServerProcess):
+        """A worker that is forked from a server, which has loaded what it needs."""
+
+    class _Context(context.ForkServerContext):
+        """Makes such workers."""
+
+        Process = _Worker
+
+
 class Processes:
     """A ProcessPoolExecutor whose workers can be looked at and ended."""
 
     killable = True
 
     def __init__(self, setup: Setup, *, workers: int, slots: int, preload: Sequence[str]) -> None:
-        context = multiprocessing.get_context(METHOD)
+        making = _Context()
         self._size = workers
-        self._table: ctypes.Array[ctypes.c_double] = context.RawArray(ctypes.c_double, worker.row(slots))
+        self._table: ctypes.Array[ctypes.c_double] = making.RawArray(ctypes.c_double, worker.row(slots))
         if METHOD == "forkserver":
-            context.set_forkserver_preload([worker.__name__, __name__, *preload])
+            making.set_forkserver_preload([worker.__name__, __name__, *preload])
             # the tracker first and apart: starting it unblocks the signals that it blocked
             for ensure_running in (resource_tracker.ensure_running, forkserver.ensure_running):
                 with _launching():
                     ensure_running()
         # never max_tasks_per_child: it deadlocks (cpython #115634)
         self._executor = ProcessPoolExecutor(
-            workers, mp_context=context, initializer=worker.initialize, initargs=(setup, self._table)
+            workers, mp_context=making, initializer=worker.initialize, initargs=(setup, self._table)
         )
         # private, but what a shutdown forgets is needed to end the processes and to ask how they ended
-        self._processes = self._executor._processes  # noqa: SLF001
+        self._processes = cast("dict[int, _Worker]", self._executor._processes)  # noqa: SLF001
         self._results = self._executor._result_queue  # noqa: SLF001
         self._closer = threading.Thread(target=self._executor.shutdown, name="pool-closer", daemon=True)
 
@@ -122,21 +169,19 @@ class Processes:
             if not future.cancelled() and future.exception() is not None:
                 lost()
 
-        with _launching():
-            # each call starts one, but for those that find a worker idle already; hence a few more tries than workers
-            for _ in range(4 * self._size):
-                self._executor.submit(worker.nothing).add_done_callback(look)
-                if len(self._processes) >= self._size:
-                    break
+        # each call starts one, but for those that find a worker idle already; hence a few more tries than workers
+        for _ in range(4 * self._size):
+            self._executor.submit(worker.nothing).add_done_callback(look)
+            if len(self._processes) >= self._size:
+                break
 
     def submit(self, slot: int, job: Job) -> Future[Reply]:
         """Hand in a job."""
+        if self._executor._broken:  # noqa: SLF001 - its own look at this waits until all its workers have ended
+            raise BrokenExecutor
         place = worker.row(slot)
         self._table[place : place + ROW] = [0.0] * ROW
-        if len(self._processes) >= self._size:
-            return self._executor.submit(worker.run, slot, job)
-        with _launching():
-            return self._executor.submit(worker.run, slot, job)
+        return self._executor.submit(worker.run, slot, job)
 
     def born(self) -> bool:
         """Tell whether any worker was ever ready."""
@@ -148,30 +193,27 @@ class Processes:
         return self._table[place + BEGAN], self._table[place + ENDED]
 
     def kill(self) -> Toll | None:
-        """End every worker at once, and tell how those had ended that had ended by themselves.
-
-        As workers ignore the SIGTERM with which a broken executor ends the others, whoever is dead now died by itself.
-        """
+        """End every worker at once, and tell how those had ended that had ended by themselves."""
         processes = dict(self._processes)
-        ready = connection.wait([process.sentinel for process in processes.values()], 0)
-        ended = {pid for pid, process in processes.items() if process.sentinel in ready}
-        # a sentinel is also ready when the forkserver is gone, but then the worker is still there
-        dead = {pid for pid in ended if METHOD != "forkserver" or not _exists(pid)}
         # A worker that dies while it sends a result leaves the executor's thread waiting for the rest of it,
         # as that thread's own process holds the pipe open; nobody else will need it any more.
         self._results._writer.close()  # type: ignore[attr-defined] # noqa: SLF001 - typeshed lists no private ones
-        for pid in processes.keys() - dead:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        for process in processes.values():
+            process.terminate()
         self.close()
         # Only the executor's thread may ask for exit codes while it lives: each can be read once.
         known = self.gone(KILLED_SECONDS)
-        how = {pid: _ending(processes[pid].exitcode if known else None) for pid in dead}
+        codes = {pid: process.exitcode if known else None for pid, process in processes.items()}
+        # who died in the very moment in which it was ended did not die of our SIGKILL
+        unlike = (None, _UNKNOWN, -signal.SIGKILL)
+        dead = {pid for pid, process in processes.items() if not process.ended_here or codes[pid] not in unlike}
+        if not dead and _UNKNOWN not in codes.values():
+            return None
         begun = {slot: int(self._table[worker.row(slot) + PID]) for slot in range(self._slots) if self.times(slot)[0]}
-        return {slot: how[pid] for slot, pid in begun.items() if pid in how} if ended else None
+        return {slot: _ending(codes[pid]) for slot, pid in begun.items() if pid in dead}
 
     def close(self) -> None:
-        """Begin to end the workers, as soon as they have done what they have."""
+        """Begin to end idle workers."""
         if self._closer.ident is None:
             self._closer.start()
 

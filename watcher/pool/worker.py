@@ -73,7 +73,7 @@ def initialize(setup: Setup, table: Table) -> None:
     if setup.log_settings:
         setup.log_settings()
     _desk.news = setup.warm()
-    if setup.memory_limit_bytes:
+    if setup.memory_limit_bytes and sys.platform == "linux":  # macOS takes RLIMIT_AS and ignores it
         _limit_memory(setup.memory_limit_bytes)
     _desk.setup, _desk.table = setup, table
     table[BORN] = 1
@@ -128,8 +128,6 @@ def _leave_with_parent() -> None:
 
 
 def _limit_memory(headroom: int) -> None:
-    if sys.platform != "linux":  # macOS takes RLIMIT_AS and ignores it
-        return
     with open("/proc/self/statm", encoding="ascii") as file:
         used = int(file.read().split()[0]) * resource.getpagesize()
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
