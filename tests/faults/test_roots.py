@@ -1,0 +1,142 @@
+"""An inbox that goes away and comes back: nothing is deleted, nothing forgotten, and what comes after is made."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.harness import Place, Running, fill, fingerprint, tree, until
+from tests.faults.mounting import mounted, needs_mounts
+
+Away = Callable[[Path], AbstractContextManager[None]]
+
+
+@contextmanager
+def _renamed_away(inbox: Path) -> Iterator[None]:
+    away = inbox.with_name("away")
+    inbox.rename(away)
+    yield
+    away.rename(inbox)
+
+
+@contextmanager
+def _renamed_away_and_replaced(inbox: Path) -> Iterator[None]:
+    """As an unplugged disk leaves its mount point behind, empty."""
+    away = inbox.with_name("away")
+    inbox.rename(away)
+    inbox.mkdir()
+    yield
+    inbox.rmdir()
+    away.rename(inbox)
+
+
+@contextmanager
+def _removed_and_restored(inbox: Path) -> Iterator[None]:
+    """As a restored backup: another folder, the same photos."""
+    copy = inbox.with_name("backup")
+    shutil.copytree(inbox, copy)
+    shutil.rmtree(inbox)
+    yield
+    copy.rename(inbox)
+
+
+@contextmanager
+def _mounted_over(inbox: Path) -> Iterator[None]:
+    with mounted(inbox):
+        yield
+
+
+slow = pytest.mark.slow  # a native watch is looked after every five seconds
+WAYS = [
+    pytest.param("native", _renamed_away, marks=slow),
+    pytest.param("native", _renamed_away_and_replaced),
+    pytest.param("native", _mounted_over, marks=[needs_mounts, slow]),
+    pytest.param("poll", _renamed_away, marks=slow),
+    pytest.param("poll", _renamed_away_and_replaced, marks=slow),
+    pytest.param("poll", _removed_and_restored),
+    pytest.param("poll", _mounted_over, marks=needs_mounts),
+]
+
+
+def counted(place: Place) -> tuple[bool, int, int]:
+    found = place.status()["inboxes"][0]
+    return found["reachable"], found["done"], found["failed"]
+
+
+@pytest.mark.parametrize(("watch", "away"), WAYS)
+def test_an_inbox_that_was_away_is_as_it_was_and_goes_on(place: Place, watch: str, away: Away) -> None:
+    place.configure(inbox={"watch": watch, "poll_seconds": 1})
+    with place.run() as daemon:
+        fill(place.inbox, 2)
+        fill(place.inbox / "trip", 2, 2)
+        daemon.settle(4)
+        until(lambda: counted(place) == (True, 4, 0), "all is on the books")
+        before = fingerprint(place.output)
+        with away(place.inbox):
+            until(lambda: not counted(place)[0], "status says that it is away")
+            assert counted(place) == (False, 4, 0), "nothing is forgotten"
+        until(lambda: counted(place) == (True, 4, 0), "it is back, with all that was known of it")
+        fill(place.inbox, 1, 4)
+        fill(place.inbox / "new", 1, 5)
+        daemon.settle(6)
+        until(lambda: counted(place) == (True, 6, 0), "what came after is made")
+        after = fingerprint(place.output)
+        assert {name: after[name] for name in before} == before, "nothing is made again"
+        told = ("watch.lost", "watch.back")
+        until(lambda: [line["event"] for line in daemon.log if line["event"] in told][-1] == "watch.back", "it is told")
+        assert daemon.events("watch.lost")
+        assert daemon.stop() == 0
+
+
+def test_photos_that_were_deleted_and_put_back_are_known_again_and_not_made_again(place: Place) -> None:
+    with place.run() as daemon:
+        fill(place.inbox / "trip", 4)
+        daemon.settle(4)
+        before = fingerprint(place.output)
+        with _removed_and_restored(place.inbox):
+            until(lambda: counted(place)[1] == 0, "one by one they were deleted, and are forgotten")
+            assert fingerprint(place.output) == before, "their outputs stay"
+        until(lambda: counted(place) == (True, 4, 0), "they are known again")
+        assert fingerprint(place.output) == before
+        assert daemon.stop() == 0
+
+
+def _check_kept(place: Place, daemon: Running) -> None:
+    until(lambda: counted(place)[1] == 2, "the new photos are known")
+    assert len(tree(place.output)) == 12, "outputs stay, whatever became of their photos"
+    assert not daemon.events("photo.failed")
+    assert daemon.stop() == 0
+
+
+def test_an_inbox_that_is_emptied_and_filled_with_others_while_it_is_watched(place: Place) -> None:
+    with place.run() as daemon:
+        fill(place.inbox, 4)
+        daemon.settle(4)
+        shutil.rmtree(place.inbox)
+        place.inbox.mkdir()
+        fill(place.inbox, 2, 4)
+        daemon.settle(6)
+        _check_kept(place, daemon)
+
+
+def test_an_inbox_that_is_away_at_the_start_is_waited_for_and_nothing_is_forgotten(place: Place) -> None:
+    fill(place.inbox, 3)
+    assert place.once().code == 0
+    place.configure(inbox={"poll_seconds": 1})
+    away = place.root / "away"
+    place.inbox.rename(away)
+    place.inbox.mkdir()  # the mount point
+    with place.run() as daemon:
+        until(lambda: not counted(place)[0], "an empty folder is not taken for the inbox")
+        assert counted(place) == (False, 3, 0)
+        place.inbox.rmdir()
+        away.rename(place.inbox)
+        until(lambda: counted(place) == (True, 3, 0), "it is back")
+        fill(place.inbox, 1, 3)
+        daemon.settle(1)
+        assert daemon.made() == {"p003.jpg": 1}
+        assert daemon.stop() == 0
