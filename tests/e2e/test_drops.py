@@ -100,7 +100,7 @@ def _write_slowly(path: Path, data: bytes, parts: int, pause: float, *, reopen: 
 @pytest.mark.parametrize("reopen", [False, True], ids=["one writer", "closed in between"])
 def test_a_photo_written_slowly_is_made_once_when_it_is_whole(place: Place, reopen: bool) -> None:
     with place.run() as daemon, Looker(place.output) as looker:
-        _write_slowly(place.inbox / "p007.jpg", camera(7, 1500, 1000), 8, 0.4, reopen=reopen)
+        _write_slowly(place.inbox / "p007.jpg", camera(7, 1500, 1000), 7, 0.35, reopen=reopen)
         daemon.settle(1)
         assert daemon.made() == {"p007.jpg": 1}
     assert not looker.broken
@@ -122,8 +122,8 @@ def test_a_photo_that_fills_reserved_room_is_made_once_when_it_is_whole(place: P
     with place.run() as daemon, Looker(place.output) as looker:
         with open(place.inbox / "p003.jpg", "wb", buffering=0) as file:
             file.truncate(len(data))
-            for at in range(0, len(data), len(data) // 6):
-                file.write(data[at : at + len(data) // 6])
+            for at in range(0, len(data), len(data) // 5):
+                file.write(data[at : at + len(data) // 5])
                 time.sleep(0.4)  # this is the outside world: a slow line
         daemon.settle(1)
         assert daemon.made() == {"p003.jpg": 1}

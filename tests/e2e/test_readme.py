@@ -1,0 +1,102 @@
+"""The README is true: its commands run, its config works, its tables name what there is."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import tomllib
+from pathlib import Path
+
+from PIL import Image
+
+from tests.e2e.harness import Place, fill, tree
+from watcher import errors
+from watcher.config import parse
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def _commands() -> list[list[str]]:
+    """Split every command of the README into words, the last one of a line that has several."""
+    lines = [line for block in _blocks("sh") for line in block.splitlines()]
+    return [shlex.split(line.rpartition("&& ")[2], comments=True) for line in lines if line.strip()]
+
+
+def test_the_config_has_ten_lines_and_is_right() -> None:
+    (text,) = _blocks("toml")
+    assert len(text.splitlines()) == 10
+    config = parse(tomllib.loads(text), source="README.md", base="/nowhere", home="/home/somebody")
+    assert set(config.recipes) == {"web", "thumb"}
+
+
+def test_every_command_runs_with_that_config(place: Place) -> None:
+    (text,) = _blocks("toml")
+    (place.root / "photos.toml").write_text(text)
+    fill(place.root / "home" / "Pictures" / "Inbox", 1)
+    ran = []
+    for words in _commands():
+        if Path(words[0]).name != "watcher" or "run" in words or "examples/photos" in words:
+            continue
+        done = place.watcher(*words[1:])
+        assert done.code == 0, done
+        ran.append(words[1])
+    assert {"check", "once", "status"} <= set(ran)
+
+
+def test_the_first_command_makes_copies_of_the_photos_that_come_with_it(place: Place) -> None:
+    first = _commands()[0]
+    assert first[:3] == [".venv/bin/watcher", "once", "examples/photos"]
+    shutil.copytree(ROOT / "examples" / "photos", place.root / "examples" / "photos")
+    done = place.watcher(*first[1:])
+    assert done.code == 0, done
+    made = tree(place.root / first[3] / "web")
+    assert made.keys() == {path.name for path in (ROOT / "examples" / "photos").glob("*.jpg")}
+    for name, path in made.items():
+        with Image.open(ROOT / "examples" / "photos" / name) as photo, Image.open(path) as copy:
+            assert max(copy.size) == 2048
+            turned = photo.getexif().get(0x0112) == 6
+            assert (copy.height > copy.width) == (turned != (photo.height > photo.width))
+            assert not copy.getexif().get_ifd(0x8825)
+            assert b"0000-EXAMPLE" not in path.read_bytes()
+
+
+def test_the_test_command_is_what_ci_runs() -> None:
+    assert [".ci/test"] in _commands()
+    assert re.search(r"^ .*\.ci/test ", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+    assert all(os.access(ROOT / ".ci" / name, os.X_OK) for name in ("run", "test"))
+
+
+def test_every_exit_code_is_explained() -> None:
+    codes = {value for name, value in vars(errors).items() if name.startswith("EXIT_")}
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)} == codes
+
+
+def test_every_room_and_no_other_is_listed() -> None:
+    rooms = {
+        path.stem for path in (ROOT / "watcher").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    assert set(re.findall(r"^\| `(\w+)/?` \|", README, re.MULTILINE)) == rooms - {"__init__"}
+
+
+def test_every_dependency_and_no_other_is_explained() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = {re.split(r"[^\w-]", text)[0] for text in project["dependencies"]}
+    assert set(re.findall(r"pypi\.org/project/([\w-]+)", README)) == wanted
+
+
+def test_what_is_linked_and_named_exists() -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+    for folder in re.findall(r"tests/\w+", README):
+        assert (ROOT / folder).is_dir(), folder
+    example = (ROOT / "config.example.toml").read_text()
+    for section, key in re.findall(r"`(retry|batch|log|executor)\.(\w+)`", README):
+        assert f"[{section}]" in example
+        assert f"{key} = " in example
