@@ -38,6 +38,9 @@ def test_a_second_stop_waits_for_nobody(world: World) -> None:
     world.drop("a.jpg")
     world.drop("b.jpg")
     world.tell(Stop("SIGTERM"), Stop("SIGTERM"))
+    assert not world.daemon.finished()  # `timeout` sends both at once, and means one
+    world.clock.move_to(world.clock.now + 0.1)
+    world.tell(Stop("SIGTERM"))
     assert world.daemon.finished()
     world.daemon.finish()
     assert world.pool.closed

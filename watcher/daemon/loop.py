@@ -41,6 +41,7 @@ from watcher.model import (
 
 _DRAIN = 256  # messages between two looks at the clock
 _REPORT_SECONDS = 0.5  # how old what `status` shows may be
+_SAME_STOP_SECONDS = 0.05  # `timeout` signals its child and then the group it is in: that is one request, not two
 _LONGEST_SLEEP = 3600.0
 
 
@@ -98,6 +99,7 @@ class Daemon:
         )
         self.settings = settings
         self.stops: list[str] = []
+        self._stopped_at: float | None = None
         self._reported: dict[bytes, Mapping[str, object]] = {}
         self._next_report: float | None = None
         self.on_progress: Callable[[Progress], None] | None = None
@@ -206,6 +208,9 @@ class Daemon:
                 self.settler.settle(result, now, wall)
 
     def _stop(self, reason: str, now: float) -> None:
+        if self._stopped_at is not None and now - self._stopped_at < _SAME_STOP_SECONDS:
+            return
+        self._stopped_at = now
         self.stops.append(reason)
         if len(self.stops) == 1:
             for flight in self.dispatcher.unstage():
