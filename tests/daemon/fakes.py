@@ -352,6 +352,10 @@ class World:
         self.store = State.open(self._state_path)
         self._build()
 
+    def close(self) -> None:
+        """Let go of the state file."""
+        self.store.close()
+
     def reload(self) -> None:
         """Have the config read again."""
         self.tell(Reload())

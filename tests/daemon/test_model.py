@@ -1,4 +1,4 @@
-"""The loop against a model: whatever happens and in whatever order, once things settle each photo is where it belongs."""
+"""The loop against a model: whatever happens, once things settle each photo is where it belongs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Loop(RuleBasedStateMachine):
         self.lock = ExitStack()
         folder = self.stack.enter_context(tempfile.TemporaryDirectory(dir=MEMORY))
         self.world = World(os.path.join(folder, "s.db")).start()
-        self.stack.callback(lambda: self.world.store.close())
+        self.stack.callback(self.world.close)
         self.scanned: deque[Message] = deque()  # what the scanner saw, and has not told yet
         self.unlucky: Counter[PhotoId] = Counter()  # attempts of which nobody knows whose fault they were
         self.pardoned: Counter[PhotoId] = Counter()  # such attempts before the last one, which answered
@@ -235,7 +235,7 @@ SUPPRESSED = (HealthCheck.too_slow, HealthCheck.filter_too_much)
 
 
 def test_whatever_happens_each_photo_ends_where_it_belongs() -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]  # hypothesis leaves it untyped
+    run_state_machine_as_test(
         Loop,
         settings=settings(max_examples=20, stateful_step_count=30, deadline=None, suppress_health_check=SUPPRESSED),
     )
@@ -243,7 +243,7 @@ def test_whatever_happens_each_photo_ends_where_it_belongs() -> None:
 
 @pytest.mark.slow
 def test_whatever_happens_for_long_each_photo_ends_where_it_belongs() -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]  # the same
+    run_state_machine_as_test(
         Loop,
         settings=settings(max_examples=400, stateful_step_count=60, deadline=None, suppress_health_check=SUPPRESSED),
     )
