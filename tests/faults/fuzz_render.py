@@ -1,0 +1,138 @@
+"""Render mutated photos in this process: `python -m tests.faults.fuzz_render SEED PHOTOS SECONDS FOLDER`.
+
+Ends after that many photos or seconds, whichever comes first. Prints what came of them as JSON. Each photo lies in
+`FOLDER/inbox/x.jpg` while it is tried, so that it is still there when it takes this process down.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import random
+import resource
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+from tests import photos
+from watcher.model import Done, Failed, Format, Heavy, Job, Metadata, PhotoId, Recipe, Rendering, Unready
+from watcher.render import render, warm
+
+LONGEST = 20.0  # seconds that one photo may take on a machine that is busy with other things
+MEMORY = 2 << 30  # bytes of address space, as a worker's is limited too
+POLICIES: tuple[Metadata, ...] = ("none", "safe", "all")
+FORMATS: tuple[Format, ...] = ("jpeg", "jpeg", "webp", "png", "avif")
+MARKERS = (0xC0, 0xC1, 0xC2, 0xC4, 0xD0, 0xD8, 0xD9, 0xDA, 0xDB, 0xDD, 0xE0, 0xE1, 0xE2, 0xED, 0xEE, 0xFE, 0x00, 0xFF)
+ODD = (b"\0", b"\xff", b"\x7f\xff", b"\x80\0", b"\xff\xff", b"\0\0\0\0", b"\xff\xff\xff\xff", b"\xff\xd9", b"\xff\xda")
+
+
+def seeds() -> list[bytes]:
+    """Give small photos of every kind."""
+    return [
+        photos.plain(96, 64),
+        photos.talkative(6),
+        photos.progressive(),
+        photos.cmyk(),
+        photos.ycck(),
+        photos.grey(),
+        photos.mpo(),
+        photos.with_profile("adobe"),
+        photos.with_profile("grey"),
+        photos.dcf_adobe_rgb(),
+        photos.looping_exif(),
+        photos.broken_exif(),
+        photos.with_trailer(),
+        photos.jpeg(photos.scene(64, 64), restart_marker_blocks=1),
+        photos.jpeg(photos.scene(120, 80), subsampling=0, optimize=True),
+    ]
+
+
+def mutate(data: bytes, other: bytes, chance: random.Random) -> bytes:
+    """Change a photo in up to a few ways; most often in its header, where parsers are."""
+    out = bytearray(data)
+    for _ in range(chance.choice((1, 1, 2, 3, 8, 30))):
+        at = chance.randrange(len(out)) if chance.random() < 0.3 else chance.randrange(min(len(out), 1500))
+        match chance.randrange(9):
+            case 0 | 1:
+                out[at] = chance.randrange(256)
+            case 2:
+                out[at] ^= 1 << chance.randrange(8)
+            case 3:
+                odd = chance.choice(ODD)
+                out[at : at + len(odd)] = odd
+            case 4:
+                del out[at : at + chance.choice((1, 2, 16, 500))]
+            case 5:
+                out[at:at] = out[at : at + chance.choice((1, 4, 64, 2000))]
+            case 6:
+                out[at:at] = bytes((0xFF, chance.choice(MARKERS)))
+            case 7:
+                start = chance.randrange(len(other))
+                out[at:at] = other[start : start + chance.choice((4, 64, 2000))]
+            case _:
+                _mutate_length(out, chance)
+        if len(out) < 4:
+            return bytes(out) + b"\0"
+    return bytes(out)
+
+
+def _mutate_length(out: bytearray, chance: random.Random) -> None:
+    """Change the length of some segment, or the size of the picture."""
+    markers = [at for at in range(min(len(out) - 4, 4000)) if out[at] == 0xFF and out[at + 1] in MARKERS[:-2]]
+    if markers:
+        at = chance.choice(markers) + chance.choice((2, 2, 5, 7))
+        out[at : at + 2] = chance.choice((0, 1, 2, 3, 17, 255, 4000, 65_535)).to_bytes(2, "big")
+
+
+def job(folder: Path, number: int, chance: random.Random) -> Job:
+    renderings = []
+    for name, (width, height), fit in (("a", (90, 60), "inside"), ("b", (40, 40), "cover")):
+        shape = FORMATS[0] if number % 10 else chance.choice(FORMATS)
+        recipe = Recipe(width, height, fit, shape, 85, chance.choice(POLICIES), "0123456789abcdef")  # type: ignore[arg-type]  # a literal
+        renderings.append(Rendering(name, recipe, f"{name}/x.{shape}".encode()))
+    photo = PhotoId(os.fsencode(folder / "inbox"), b"x.jpg")
+    output = os.fsencode(folder / "output")
+    return Job(number, photo, output, tuple(renderings), max_pixels=20_000_000, adopt=chance.random() < 0.2)
+
+
+def main(seed: int, count: int, seconds: float, folder: Path) -> None:
+    """Try photos until there were enough of them, or the time is over."""
+    faulthandler.enable()
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    warm()
+    chance = random.Random(seed)
+    kinds = seeds()
+    (folder / "inbox").mkdir(parents=True)
+    found: Counter[str] = Counter()
+    unexpected: dict[str, int] = {}
+    slowest = 0.0
+    deadline = time.monotonic() + seconds
+    number = 0
+    while number < count and time.monotonic() < deadline:
+        number += 1
+        photo = folder / "inbox" / "x.jpg"
+        photo.write_bytes(mutate(chance.choice(kinds), chance.choice(kinds), chance))
+        os.utime(photo, (1, 1))
+        faulthandler.dump_traceback_later(LONGEST, exit=True)
+        began = time.monotonic()
+        outcome = render(job(folder, number, chance))
+        slowest = max(slowest, time.monotonic() - began)
+        faulthandler.cancel_dump_traceback_later()
+        assert isinstance(outcome, Done | Failed | Unready | Heavy), outcome
+        found[type(outcome).__name__] += 1
+        if isinstance(outcome, Failed):
+            assert outcome.reason.isprintable(), outcome
+            if outcome.reason.startswith(("it can't be made", "it can't be opened")):
+                unexpected.setdefault(outcome.reason, number)
+        if isinstance(outcome, Done):
+            assert all((folder / "output" / os.fsdecode(item.output)).stat().st_size for item in outcome.made)
+    left = [str(path) for path in (folder / "output").rglob(".*")]
+    open_files = len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0
+    told = {"tried": number, "found": found, "unexpected": unexpected, "slowest": slowest}
+    print(json.dumps({**told, "left": left, "open_files": open_files}))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), Path(sys.argv[4]))
