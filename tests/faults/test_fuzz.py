@@ -19,7 +19,7 @@ def fuzz(folder: Path, seed: int, count: int, seconds: float) -> dict[str, Any]:
     """Run the harness in a process of its own, which may be taken down."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.faults.fuzz_render", str(seed), str(count), str(seconds), str(folder)],
-        cwd=ROOT,
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([os.environ.get("PYTHONPATH", ""), str(ROOT)]).strip(":")},
         capture_output=True,
         text=True,
