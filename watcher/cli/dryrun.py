@@ -62,6 +62,8 @@ def dry_run(pair: tuple[str, str] | None, config_file: str | None, state_file: s
 def _count(plan: InboxPlan, reader: Reader | None) -> tuple[dict[str, _Count], str]:
     counts = {rendition: _Count() for rendition in plan.wanted}
     config = plan.config
+    if reader is not None and reader.report(plan.inbox).get("output") != os.fsdecode(plan.output):
+        reader = None  # what is known was made in another output folder
     found = walk(plan.inbox, Selection(config.include, config.exclude, config.recursive))
     for listing in found:
         prefix = listing.folder + b"/" if listing.folder else b""

@@ -39,6 +39,7 @@ class Desk:
     reachable: bool = True
     unreachable_reason: str = ""
     ready: bool = False  # the watch is set, or will not be
+    moved: bool = False  # its books are about another output folder
     touched: bool = False  # something happened that `status` may show
     scan: Scan | None = None  # of the whole inbox
     again: Scan | None = None  # asked for while one was running

@@ -1,7 +1,8 @@
-"""All inboxes at work: events in, sightings out; what became of a watch; what is due."""
+"""All inboxes at work: events in, sightings out; what is due."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 
 from watcher.backlog import Sighting
@@ -21,9 +22,6 @@ from watcher.model import (
     Origin,
     PhotoId,
     Seen,
-    WatchBack,
-    WatchLost,
-    WatchReady,
 )
 
 
@@ -58,7 +56,9 @@ class Desks:
     def open(self, plan: InboxPlan, parts: InboxParts, batch: Batch) -> None:
         """Take an inbox on. The watch is set first, and the first scan begins when that has been answered."""
         debouncer = Debouncer(batch.quiet_seconds, batch.max_wait_seconds, batch.max_files)
-        self._desks[plan.inbox] = Desk(plan, parts, debouncer)
+        was = self._ledger.store.report(plan.inbox).get("output")
+        moved = was not in {None, os.fsdecode(plan.output)}
+        self._desks[plan.inbox] = Desk(plan, parts, debouncer, moved=moved)
         parts.open()
 
     def close(self, inbox: bytes | None = None, now: float = 0.0) -> None:
@@ -94,6 +94,7 @@ class Desks:
             kept.debouncer.max_files = batch.max_files
             if kept.ready and kept.scan is None:
                 kept.next_scan = now + kept.scan_interval()
+            kept.moved = kept.moved or kept.plan.output != plan.output
             if kept.use(plan):
                 self._scans.scan(kept, Origin.SCAN, counts_missed=False)
 
@@ -162,45 +163,6 @@ class Desks:
                 if photo.inbox == desk.inbox and photo.path.startswith(folder + b"/"):
                     flight.again, flight.again_complete = True, True
 
-    # ---- the watch ----
-
-    def watch_ready(self, ready: WatchReady) -> None:
-        """Begin the first scan of an inbox: its watch is set."""
-        desk = self._desks.get(ready.inbox)
-        if desk is None or desk.ready:
-            return
-        desk.ready, desk.native, desk.watch_reason = True, ready.native, ready.reason
-        desk.trusted = ready.native
-        if not self._once:
-            self._log.info("watch.started", inbox=desk.inbox, watch="native" if ready.native else "poll")
-            if not ready.native and desk.plan.config.watch != "poll":
-                self._log.warning("watch.degraded", inbox=desk.inbox, reason=ready.reason)
-        self._scans.scan(desk, Origin.START, counts_missed=False)
-
-    def watch_lost(self, lost: WatchLost) -> None:
-        """Look through an inbox whose events can't be trusted, and go on by scans until they can."""
-        desk = self._desks.get(lost.inbox)
-        if desk is None:
-            return
-        self._log.warning("watch.lost", inbox=lost.inbox, reason=lost.reason)
-        desk.touched = True
-        if lost.healed:
-            self._log.info("watch.back", inbox=lost.inbox)
-        else:
-            desk.trusted, desk.watch_reason = False, lost.reason
-        self._scans.scan(desk, Origin.SCAN, counts_missed=False)
-
-    def watch_back(self, back: WatchBack) -> None:
-        """Trust the events of an inbox again; a scan finds what they missed meanwhile."""
-        desk = self._desks.get(back.inbox)
-        if desk is None:
-            return
-        self._log.info("watch.back", inbox=back.inbox)
-        desk.native = desk.trusted = True
-        desk.watch_reason = ""
-        desk.touched = True
-        self._scans.scan(desk, Origin.SCAN, counts_missed=False)
-
     # ---- what is due ----
 
     def deadline(self) -> float | None:
@@ -212,6 +174,8 @@ class Desks:
                 deadlines.append(burst)
             if desk.next_scan is not None and (desk.afresh or not self._once):
                 deadlines.append(desk.next_scan)
+            if desk.moved and not self._ledger.blocked:
+                deadlines.append(self._ticked)
             if desk.suspects:
                 deadlines.append(min(desk.suspects.values()))
             # One that has come already waits for a worker, which tells by a message that it is free.
@@ -221,6 +185,9 @@ class Desks:
 
     def tick(self, now: float, wall: float) -> None:
         """Release bursts, count missed events, begin scans, and let listings flow that were held back."""
+        for desk in self._desks.values():
+            if desk.moved:
+                self._start_over(desk, now)
         self._ticked = now
         for desk in self._desks.values():
             self._release(desk, now, wall)
@@ -238,6 +205,16 @@ class Desks:
                 for sighting in self._dispatcher.drop(desk.inbox):
                     self.abandoned += self._ledger.known(sighting.photo) is None  # the others are named one by one
                     self._line.leave(sighting, now)
+
+    def _start_over(self, desk: Desk, now: float) -> None:
+        """Forget what was made in another output folder; what proves to be current in the new one is taken over."""
+        if not self._ledger.forget_folder(desk.inbox, b"", now):
+            return
+        desk.moved = False
+        desk.full_until, desk.full_said = None, False
+        self._log.info("output.changed", inbox=desk.inbox, output=desk.plan.output)
+        if desk.ready:
+            self._scans.scan(desk, Origin.SCAN, counts_missed=False)
 
     def _release(self, desk: Desk, now: float, wall: float) -> None:
         """Hand over the photos of bursts that have ended, and closed ones as far as workers are free for them."""
@@ -296,4 +273,8 @@ class Desks:
         """Say of every inbox what only the running daemon knows."""
         for desk in self._desks.values():
             desk.touched = False
-        return {inbox: report(desk, self._dispatcher, self._settler.waiting) for inbox, desk in self._desks.items()}
+        return {
+            inbox: report(desk, self._dispatcher, self._settler.waiting)
+            for inbox, desk in self._desks.items()
+            if not desk.moved  # the report is what the next start knows the output folder by
+        }

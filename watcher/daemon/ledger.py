@@ -76,15 +76,18 @@ class Ledger:
         if deadline is not None and (force or now >= deadline or (len(self._rows) >= _GATHER and not self.blocked)):
             self._write(now, durable=False)
 
-    def forget_folder(self, inbox: bytes, folder: bytes, now: float) -> None:
-        """Take a folder off the books; where that can't be done just now, the next scan finds that it is gone."""
+    def forget_folder(self, inbox: bytes, folder: bytes, now: float) -> bool:
+        """Take a folder off the books; False: it can't be done just now, and the next scan finds that it is gone."""
         if not self.blocked:
             self.flush(now, force=True)
-        if not self.blocked:
-            try:
-                self.store.forget_folder(inbox, folder)
-            except StateError as error:
-                self.block(error, now)
+        if self.blocked:
+            return False
+        try:
+            self.store.forget_folder(inbox, folder)
+        except StateError as error:
+            self.block(error, now)
+            return False
+        return True
 
     def report(self, reports: Mapping[bytes, Mapping[str, object]], now: float) -> bool:
         """Write what `status` shows of a running daemon; False: it can't be done just now."""

@@ -23,6 +23,7 @@ from watcher.daemon.parts import Clock, InboxParts, InboxPlan, Log, Message, Poo
 from watcher.daemon.scans import Scans
 from watcher.daemon.settle import Retry, Settler
 from watcher.daemon.tally import Tally
+from watcher.daemon.watching import Watching
 from watcher.errors import StateError, WatcherError
 from watcher.model import (
     FolderSeen,
@@ -97,6 +98,7 @@ class Daemon:
         self.desks = Desks(
             self._by_path, self.dispatcher, self.settler, self.ledger, self.scans, self.line, log, once=once
         )
+        self.watching = Watching(self._by_path, self.scans, log, once=once)
         self.settings = settings
         self.stops: list[str] = []
         self._stopped_at: float | None = None
@@ -185,11 +187,11 @@ class Daemon:
             case WorkerReport():
                 self._settle(self._pool.take(message), now, wall)
             case WatchReady():
-                self.desks.watch_ready(message)
+                self.watching.ready(message)
             case WatchLost():
-                self.desks.watch_lost(message)
+                self.watching.lost(message)
             case WatchBack():
-                self.desks.watch_back(message)
+                self.watching.back(message)
             case Stop(reason):
                 self._stop(reason, now)
             case Reload():

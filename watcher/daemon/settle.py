@@ -132,12 +132,13 @@ class Settler:
         """Act on what became of one job."""
         photo = result.job.photo
         flight = self._dispatcher.land(photo)
-        if result.outcome is None:
-            self._ledger.put(photo, flight.before, now)
+        desk = self._desk_of(photo.inbox)
+        elsewhere = desk is not None and desk.plan.output != result.job.output_root
+        if result.outcome is None or elsewhere:
+            self._ledger.put(photo, None if elsewhere else flight.before, now)
             self._dispatcher.put(flight.sighting, live=True, front=True)
             return
         self._act(flight, result.outcome, now, wall)
-        desk = self._desk_of(photo.inbox)
         if desk is None:
             return
         full = isinstance(result.outcome, Failed) and result.outcome.blame is Blame.DISK_FULL

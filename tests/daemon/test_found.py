@@ -1,0 +1,65 @@
+"""Faults that were found by using the program, each with the order of messages that shows it."""
+
+from __future__ import annotations
+
+from tests.daemon.conftest import MakeWorld
+from tests.daemon.fakes import IN, World
+
+ELSEWHERE = [{"path": "/in", "output": "/elsewhere"}]
+
+
+def test_photos_are_made_again_where_the_output_folder_is_another_after_a_reload(world: World) -> None:
+    world.drop("a.jpg")
+    world.work()
+    world.wait(1)
+    world.raw["inbox"] = ELSEWHERE
+    world.reload()
+    world.scan()
+    assert world.job("a.jpg").output_root == b"/elsewhere"
+    world.work()
+    world.wait(1)
+    assert world.store.counts(IN).done == 1
+    assert world.log.of("output.changed")
+
+
+def test_a_photo_that_was_in_a_worker_when_the_output_folder_changed_is_made_in_the_new_one(world: World) -> None:
+    world.drop("a.jpg")
+    assert world.job("a.jpg").output_root == b"/out"
+    world.raw["inbox"] = ELSEWHERE
+    world.reload()
+    world.scan()
+    world.work()
+    assert world.job("a.jpg").output_root == b"/elsewhere"
+    assert world.store.counts(IN).done == 0
+    world.work()
+    world.wait(1)
+    assert world.store.counts(IN).done == 1
+
+
+def test_photos_are_made_again_where_the_output_folder_is_another_after_a_restart(world: World) -> None:
+    world.drop("a.jpg")
+    world.work()
+    world.wait(1)
+    world.raw["inbox"] = ELSEWHERE
+    world.restart()
+    world.start()
+    assert world.job("a.jpg").output_root == b"/elsewhere"
+    world.work()
+    world.restart()
+    world.start()
+    assert not world.flying()
+
+
+def test_a_state_file_that_is_busy_when_the_output_folder_changes_puts_that_off(make_world: MakeWorld) -> None:
+    world = make_world().start()
+    world.drop("a.jpg")
+    world.work()
+    world.wait(1)
+    world.raw["inbox"] = ELSEWHERE
+    with world.locked():
+        world.reload()
+        world.wait(5)
+        assert not world.log.of("output.changed")
+    world.wait(5)
+    world.scan()
+    assert world.job("a.jpg").output_root == b"/elsewhere"
