@@ -137,8 +137,7 @@ class Scans:
         """Take up a photo that a scan found in need of work, unless it is on its way already."""
         flight = self._dispatcher.flights.get(photo)
         if flight is not None:
-            wanted = desk.plan.wanted
-            if any(wanted.get(item.name) != item.recipe for item in flight.job.renderings):
+            if {item.name: item.recipe for item in flight.job.renderings} != dict(desk.plan.wanted):
                 flight.again, flight.again_complete = True, True
             return
         stamp = Stamp(entry.size, entry.mtime_ns, entry.inode)
