@@ -122,9 +122,9 @@ def _memory(pid: int, file: str, key: str) -> float:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Give the CPU time that a process has used so far."""
-    fields = Path("/proc", str(pid), "stat").read_text(errors="replace").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """Give the CPU time that a process's threads have used so far, to the microsecond (`stat` knows but 10 ms)."""
+    threads = Path("/proc", str(pid), "task").glob("*/schedstat")
+    return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 
 
 # ---- a place to run in ----

@@ -40,7 +40,7 @@ def seconds_of(command: list[str]) -> str:
     values = []
     for _ in range(TIMES + 1):
         began = time.perf_counter()
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         values.append(time.perf_counter() - began)
     return f"{statistics.median(values[1:]):.3f} s"
 
