@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import queue
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -230,6 +230,7 @@ class World:
         self.memory = memory
         self.workers = workers
         self.reloads = 0
+        self.sweeps: list[list[bytes]] = []
         self._state_path = state_path
         self._inode = 0
         self.store = State.open(state_path)
@@ -257,6 +258,7 @@ class World:
             messages=self.messages,
             open_inbox=self._open_inbox,
             reload=self._reload,
+            sweep=self._sweep,
             clock=self.clock,
             log=self.log,
             once=self.once,
@@ -282,6 +284,10 @@ class World:
 
     def _reload(self) -> None:
         self.reloads += 1
+
+    def _sweep(self, outputs: Iterable[bytes]) -> bool:
+        self.sweeps.append(sorted(outputs))
+        return True
 
     # ---- what happens to the daemon ----
 

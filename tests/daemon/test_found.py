@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tests.daemon.conftest import MakeWorld
-from tests.daemon.fakes import IN, World
+from tests.daemon.fakes import IN, World, failed
+from watcher.model import Blame
 
 ELSEWHERE = [{"path": "/in", "output": "/elsewhere"}]
 
@@ -63,3 +64,24 @@ def test_a_state_file_that_is_busy_when_the_output_folder_changes_puts_that_off(
     world.wait(5)
     world.scan()
     assert world.job("a.jpg").output_root == b"/elsewhere"
+
+
+def test_what_a_killed_worker_left_in_the_outputs_is_swept_while_the_daemon_runs(world: World) -> None:
+    world.drop("a.jpg")
+    world.work()
+    world.wait(60)
+    assert not world.sweeps
+    world.drop("b.jpg")
+    world.drop("c.jpg")
+    world.end(failed(Blame.CRASH), "b.jpg")
+    world.end(failed(Blame.CRASH), "c.jpg")
+    assert not world.sweeps  # those that went with the worker may not be dead yet
+    world.wait(60)
+    assert world.sweeps == [[b"/out"]]
+
+
+def test_what_a_killed_worker_left_is_swept_at_the_end_where_that_comes_first(world: World) -> None:
+    world.drop("b.jpg")
+    world.end(failed(Blame.TIMEOUT))
+    world.stop()
+    assert world.sweeps == [[b"/out"]]

@@ -14,16 +14,18 @@ from functools import partial
 
 from watcher import __version__, logs, service
 from watcher.cli import printable
+from watcher.cli.sweeping import Sweeper
 from watcher.cli.wiring import Hub, Source, settle
 from watcher.config import Config
 from watcher.daemon.dispatch import Limits
-from watcher.daemon.loop import Daemon, Progress
+from watcher.daemon.loop import Daemon
 from watcher.daemon.parts import InboxPlan, Log, Message, Reloaded, Settings
+from watcher.daemon.tally import Progress
 from watcher.errors import EXIT_OK, EXIT_SOME_FAILED, ConfigError, Fault, WatcherError
 from watcher.model import PhotoId
 from watcher.plan import Known, Phase
 from watcher.pool import Pool, available_cpus, available_memory
-from watcher.render import render, sweep, warm
+from watcher.render import render, warm
 from watcher.state import State, StateCorruptError
 
 _SLACK_BYTES = 512 << 20  # address space that a worker has beside its pictures: libraries, stacks, arenas
@@ -94,10 +96,9 @@ def _daemon(source: Source, config: Config, name: str, log: Log, *, once: bool) 
         )
         stack.callback(pool.close, wait=False)
         pool.start()
-        for output in {plan.output for plan in settings.inboxes}:
-            swept = sweep(output)
-            if swept:
-                log.info("outputs.swept", output=output, temporary_files=swept)
+        sweeper = Sweeper(log)
+        stack.callback(sweeper.close)
+        sweeper.begin(plan.output for plan in settings.inboxes)
         store.set_meta({"pid": os.getpid(), "since": time.time(), "workers": workers, "version": __version__})
         hub = Hub(watching=not once)
         stack.callback(hub.close)
@@ -109,6 +110,7 @@ def _daemon(source: Source, config: Config, name: str, log: Log, *, once: bool) 
             messages=messages,
             open_inbox=hub.open,
             reload=lambda: _reload(source, messages),
+            sweep=sweeper.begin,
             clock=time,
             log=log,
             once=once,

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import assert_never
 
 from watcher.daemon.desk import Desk
@@ -22,10 +21,12 @@ from watcher.daemon.line import Line
 from watcher.daemon.parts import Clock, InboxParts, InboxPlan, Log, Message, Pool, Post, Reloaded, Settings, Store
 from watcher.daemon.scans import Scans
 from watcher.daemon.settle import Retry, Settler
-from watcher.daemon.tally import Tally
+from watcher.daemon.tally import Progress, Tally
 from watcher.daemon.watching import Watching
 from watcher.errors import StateError, WatcherError
 from watcher.model import (
+    Blame,
+    Failed,
     FolderSeen,
     Gone,
     Listing,
@@ -43,17 +44,8 @@ from watcher.model import (
 _DRAIN = 256  # messages between two looks at the clock
 _REPORT_SECONDS = 0.5  # how old what `status` shows may be
 _SAME_STOP_SECONDS = 0.05  # `timeout` signals its child and then the group it is in: that is one request, not two
+_SWEEP_SECONDS = 5.0  # between the loss of a worker and the sweep after it: all that went with it are dead by then
 _LONGEST_SLEEP = 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a run is; `total` grows while a scan is still on."""
-
-    done: int
-    failed: int
-    total: int
-    pixels: int
 
 
 class Daemon:
@@ -69,6 +61,7 @@ class Daemon:
         messages: queue.SimpleQueue[Message],
         open_inbox: Callable[[InboxPlan, Post], InboxParts],
         reload: Callable[[], None],
+        sweep: Callable[[Iterable[bytes]], bool],
         clock: Clock,
         log: Log,
         once: bool = False,
@@ -79,6 +72,8 @@ class Daemon:
         self._log = log
         self._clock = clock
         self._reload = reload
+        self._sweep = sweep
+        self._next_sweep: float | None = None
         self._open_inbox = open_inbox
         self.ledger = Ledger(store, log)
         self.tally = Tally()
@@ -168,6 +163,8 @@ class Daemon:
         for batch in self.tally.close_all():
             self.settler.finish(batch, now)
         self.ledger.flush(now, force=True)
+        if self._next_sweep is not None:
+            self._have_swept(now)
         self._report(now)
         if not self._once:
             self._log.info("stopped", reason=self.stops[0] if self.stops else "")
@@ -208,6 +205,8 @@ class Daemon:
             flight = self.dispatcher.flights.get(result.job.photo)
             if flight is not None and flight.job.number == result.job.number:
                 self.settler.settle(result, now, wall)
+            if isinstance(result.outcome, Failed) and result.outcome.blame in {Blame.CRASH, Blame.TIMEOUT}:
+                self._next_sweep = self._next_sweep or now + _SWEEP_SECONDS
 
     def _stop(self, reason: str, now: float) -> None:
         if self._stopped_at is not None and now - self._stopped_at < _SAME_STOP_SECONDS:
@@ -246,6 +245,7 @@ class Daemon:
             self._pool.deadline(),
             self.ledger.deadline(),
             self._next_report,
+            self._next_sweep,
             None if self.stops else self.settler.waiting.deadline(),
             None if self.stops else self.desks.deadline(),
         ]
@@ -264,12 +264,19 @@ class Daemon:
             for refused, before, reason in self.dispatcher.take_refused():
                 self.settler.refuse(refused, before, reason, now, wall)
         self.ledger.flush(now)
+        if self._next_sweep is not None and now >= self._next_sweep:
+            self._have_swept(now)
         if self._next_report is not None and now >= self._next_report:
             self._report(now)
         elif self._next_report is None and (self.desks.touched or not self.dispatcher.idle):
             self._next_report = now + _REPORT_SECONDS
         if self.on_progress is not None:
             self.on_progress(self.progress())
+
+    def _have_swept(self, now: float) -> None:
+        """Have removed from the outputs what a worker that was killed, and those that went with it, left there."""
+        begun = self._sweep(plan.output for plan in self.settings.inboxes)
+        self._next_sweep = None if begun else now + _SWEEP_SECONDS
 
     def progress(self) -> Progress:
         """Tell how far this run is."""

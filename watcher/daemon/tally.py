@@ -1,4 +1,4 @@
-"""Count what becomes of each batch, so that its end can be told in one line."""
+"""Count what becomes of each batch, so that its end can be told in one line, and of a whole run."""
 
 from __future__ import annotations
 
@@ -67,3 +67,13 @@ class Tally:
         if batch.open or batch.outstanding:
             return None
         return self._batches.pop(number)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is; `total` grows while a scan is still on."""
+
+    done: int
+    failed: int
+    total: int
+    pixels: int

@@ -1,0 +1,40 @@
+"""Faults that were found by using the program, each as its user would meet it."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from tests import photos
+from tests.e2e.harness import Place, fill, temporary, tree, until
+
+SLOW = {
+    "format": "avif",
+    "width": 1800,
+    "quality": 100,
+}  # so that the first rendition lies there unfinished for a while
+
+
+def test_what_a_killed_worker_left_is_removed_while_the_daemon_runs(place: Place) -> None:
+    place.configure({"large": {"width": 2000}, "slow": SLOW})
+    with place.run() as daemon:
+        (place.inbox / "a.jpg").write_bytes(photos.jpeg(photos.scene(2400, 1600)))
+        until(lambda: temporary(place.output), "a rendition is on its way")
+        (path, *_) = temporary(place.output)
+        os.kill(int(path.name.split("-")[-3]), signal.SIGKILL)
+        daemon.wait_for("worker.lost")
+        daemon.settle(1)
+        until(lambda: not temporary(place.output), "nothing is left")
+        assert daemon.made() == {"a.jpg": 1}
+
+
+def test_another_output_folder_in_the_config_gets_its_renditions(place: Place) -> None:
+    fill(place.inbox, 3)
+    assert place.once().code == 0
+    made = tree(place.output).keys()
+    elsewhere = place.root / "elsewhere"
+    place.configure(inbox={"output": str(elsewhere)})
+    assert "web: 3 new, 0 again" in place.once("--dry-run").out
+    assert place.once().out.startswith("3 photos made, 6 renditions")
+    assert tree(elsewhere).keys() == made
+    assert place.once().out.startswith("0 photos made")
