@@ -7,12 +7,14 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 
-def _can_mount() -> bool:
+@cache
+def can_mount() -> bool:
     """Tell whether this process may mount; tried in a mount namespace of its own, so that nothing is left."""
     if os.geteuid() != 0 or shutil.which("unshare") is None:
         return False
@@ -20,7 +22,7 @@ def _can_mount() -> bool:
     return subprocess.run(tried, capture_output=True, check=False).returncode == 0
 
 
-needs_mounts = pytest.mark.skipif(not _can_mount(), reason="only root may mount a small file system")
+needs_mounts = pytest.mark.skipif(not can_mount(), reason="only root may mount a small file system")
 
 
 @contextmanager

@@ -1,0 +1,329 @@
+"""Anything that can happen to an inbox and to the daemon, in any order: then the outputs are those of the photos there.
+
+Nothing is modelled step by step. Once things have settled, the inbox is looked at, and what lies there says what the
+outputs and the books must be. Names are few, so that they are met again and again.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from PIL import Image
+
+from tests.e2e.harness import Place, Rendition, Running, camera, is_whole, shows, temporary, until
+from tests.faults.books import rows
+from tests.faults.mounting import Filler, can_mount, mounted
+
+NUMBERS = (1, 2, 3, 4, 5, 6)
+PHOTOS = {camera(number): number for number in NUMBERS}
+BYTES = {number: data for data, number in PHOTOS.items()}
+FOLDERS = ("", "a", "a/b", "c")
+CONFIGS: tuple[dict[str, Rendition], ...] = (
+    {"web": {"width": 300, "height": 300}, "thumb": {"width": 90, "height": 90, "fit": "cover"}},
+    {"web": {"width": 200, "height": 200}, "thumb": {"width": 90, "height": 90, "fit": "cover"}},
+    {"web": {"width": 300, "height": 300}, "tiny": {"width": 48, "height": 48}},
+)
+SIZES = (
+    {"web": (300, 200), "thumb": (90, 90)},
+    {"web": (200, 133), "thumb": (90, 90)},
+    {"web": (300, 200), "tiny": (48, 32)},
+)
+SETTLED = 60.0  # seconds; far more than a scan interval and all backoffs together
+
+folders = st.sampled_from(FOLDERS)
+names = st.sampled_from([f"{letter}.jpg" for letter in "pqr"])
+numbers = st.sampled_from(NUMBERS)
+any_one = st.integers(0, 1000)  # picks from whatever there is
+
+
+def _tracks_resources(pid: int) -> bool:
+    """Tell whether it is multiprocessing's own helper, which complains on standard error about its own death."""
+    with suppress(OSError):
+        return b"resource_tracker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return True  # it is gone
+
+
+class Inbox(RuleBasedStateMachine):
+    """An inbox at the mercy of the world, and a daemon over it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stack = ExitStack()
+        root = Path(self.stack.enter_context(tempfile.TemporaryDirectory(prefix="watcher-model-")))
+        self.place = Place(root)
+        self.outside = root / "outside"
+        self.outside.mkdir()
+        self.away = root / "away"
+        self.counter = 0
+        self.config = 0
+        self.filler: Filler | None = None
+        if can_mount():
+            self.stack.enter_context(mounted(self.place.output, "-t", "tmpfs", "-o", "size=8m"))
+        self._configure()
+        self.daemon = self._start()
+
+    def _configure(self) -> None:
+        self.place.configure(
+            CONFIGS[self.config],
+            inbox={"rescan_seconds": 5, "poll_seconds": 1},
+            retry={"attempts": 50, "backoff_seconds": 0.05},  # killed at random, a photo may be in a worker each time
+            workers=2,
+        )
+
+    def _start(self) -> Running:
+        daemon = Running(self.place, "run", "--config", str(self.place.config), ready=False)
+        until(lambda: daemon.events("watch.started") or daemon.process.poll() is not None, "it begins")
+        return daemon
+
+    def _close(self) -> None:
+        """See the daemon out: nobody may be left."""
+        self.daemon.__exit__(None, None, None)
+
+    @initialize(number=numbers)
+    def begin(self, number: int) -> None:
+        (self.place.inbox / "p.jpg").write_bytes(BYTES[number])
+
+    # ---- what there is ----
+
+    def new(self) -> Path:
+        self.counter += 1
+        return self.outside / f"{self.counter}"
+
+    def there(self) -> list[Path]:
+        return sorted(path for path in self.place.inbox.rglob("*.jpg") if path.is_file() and not path.is_symlink())
+
+    def at(self, folder: str, name: str) -> Path:
+        path = self.place.inbox / folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def here(self) -> bool:
+        return self.place.inbox.exists()
+
+    # ---- what users do ----
+
+    @precondition(here)
+    @rule(folder=folders, name=names, number=numbers)
+    def write(self, folder: str, name: str, number: int) -> None:
+        path = self.at(folder, name)
+        if path.is_symlink():
+            path.unlink()
+        path.write_bytes(BYTES[number])
+
+    @precondition(here)
+    @rule(folder=folders, name=names, number=numbers, pause=st.sampled_from((0.02, 0.3)))
+    def write_slowly(self, folder: str, name: str, number: int, pause: float) -> None:
+        path = self.at(folder, name)
+        path.unlink(missing_ok=True)
+        with path.open("wb", buffering=0) as file:
+            for part in range(3):
+                file.write(BYTES[number][len(BYTES[number]) * part // 3 : len(BYTES[number]) * (part + 1) // 3])
+                time.sleep(pause)  # a slow writer
+
+    @precondition(here)
+    @rule(folder=folders, name=names, number=numbers)
+    def write_a_part(self, folder: str, name: str, number: int) -> None:
+        path = self.at(folder, name)
+        path.unlink(missing_ok=True)
+        path.write_bytes(BYTES[number][: len(BYTES[number]) // 2])
+
+    @precondition(here)
+    @rule(folder=folders, name=names, number=numbers)
+    def move_in(self, folder: str, name: str, number: int) -> None:
+        new = self.new()
+        new.write_bytes(BYTES[number])
+        new.rename(self.at(folder, name))
+
+    @precondition(here)
+    @rule(folder=st.sampled_from(FOLDERS[1:]), number=numbers)
+    def move_a_tree_in(self, folder: str, number: int) -> None:
+        target = self.place.inbox / folder
+        if not target.exists() and target.parent.exists():
+            new = self.new()
+            (new / "b").mkdir(parents=True)
+            (new / "p.jpg").write_bytes(BYTES[number])
+            (new / "b" / "q.jpg").write_bytes(BYTES[NUMBERS[number % len(NUMBERS)]])
+            new.rename(target)
+
+    @precondition(here)
+    @rule(which=any_one, folder=folders, name=names)
+    def rename(self, which: int, folder: str, name: str) -> None:
+        there = self.there()
+        if there:
+            there[which % len(there)].rename(self.at(folder, name))
+
+    @precondition(here)
+    @rule(which=any_one, folder=folders, name=names)
+    def link(self, which: int, folder: str, name: str) -> None:
+        there, path = self.there(), self.at(folder, name)
+        if there and not path.exists() and not path.is_symlink():
+            os.link(there[which % len(there)], path)
+
+    @precondition(here)
+    @rule(folder=folders, name=names)
+    def put_a_symbolic_link(self, folder: str, name: str) -> None:
+        secret = self.new()
+        secret.write_bytes(BYTES[1])
+        path = self.at(folder, name)
+        path.unlink(missing_ok=True)
+        path.symlink_to(secret)
+
+    @precondition(here)
+    @rule(which=any_one)
+    def move_out(self, which: int) -> None:
+        there = self.there()
+        if there:
+            there[which % len(there)].rename(self.new())
+
+    @precondition(here)
+    @rule(folder=st.sampled_from(FOLDERS[1:]))
+    def remove_a_tree(self, folder: str) -> None:
+        shutil.rmtree(self.place.inbox / folder, ignore_errors=True)
+
+    @precondition(here)
+    @rule(old=st.sampled_from(("a", "a/b", "c")), new=st.sampled_from(("c", "a")))
+    def rename_a_tree(self, old: str, new: str) -> None:
+        source, target = self.place.inbox / old, self.place.inbox / new
+        if source.is_dir() and not target.exists():
+            source.rename(target)
+
+    # ---- what happens to them ----
+
+    @rule()
+    def take_the_inbox_away_or_bring_it_back(self) -> None:
+        if self.here():
+            self.place.inbox.rename(self.away)
+        else:
+            self.away.rename(self.place.inbox)
+
+    @precondition(lambda self: can_mount() and self.filler is None)
+    @rule()
+    def fill_the_disk(self) -> None:
+        self.filler = Filler(self.place.output, spare=20_000)
+
+    @precondition(lambda self: self.filler is not None)
+    @rule()
+    def make_room(self) -> None:
+        assert self.filler is not None
+        self.filler.remove()
+        self.filler = None
+
+    @rule(which=any_one)
+    def kill_a_process_of_the_pool(self, which: int) -> None:
+        others = [pid for pid in self.place.left() if pid != self.daemon.process.pid and not _tracks_resources(pid)]
+        if others:
+            with suppress(ProcessLookupError):
+                os.kill(others[which % len(others)], signal.SIGKILL)
+
+    @rule()
+    def kill_the_daemon(self) -> None:
+        self.daemon.process.kill()
+        self._close()
+        self.daemon = self._start()
+
+    @rule()
+    def stop_and_start(self) -> None:
+        assert self.daemon.stop() == 0, "".join(self.daemon.lines[-30:])
+        self._close()
+        self.daemon = self._start()
+
+    @rule(config=st.integers(0, len(CONFIGS) - 1))
+    def change_the_config(self, config: int) -> None:
+        self.config = config
+        self._configure()
+        self.daemon.send(signal.SIGHUP)
+
+    @rule(seconds=st.sampled_from((0.0, 0.1, 0.7)))
+    def wait(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    @rule()
+    def settle(self) -> None:
+        """Let the world be in order, and look."""
+        if not self.here():
+            self.away.rename(self.place.inbox)
+        if self.filler is not None:
+            self.make_room()
+        deadline = time.monotonic() + SETTLED
+        while (wrong := next(self._wrong(), None)) is not None:
+            log = "".join(self.daemon.lines[-60:])
+            assert self.daemon.process.poll() is None, log
+            assert time.monotonic() < deadline, f"{wrong}\n{log}"
+            time.sleep(0.1)
+
+    # ---- what must hold in the end ----
+
+    def _wrong(self) -> Iterator[str]:
+        """Tell what is not yet as it must be."""
+        whole = 0
+        there = self.there()
+        for photo in there:
+            number = PHOTOS.get(photo.read_bytes())
+            whole += number is not None
+            if number is not None:
+                yield from self._wrong_outputs(photo.relative_to(self.place.inbox), number)
+        found = self.place.status()["inboxes"][0]
+        told = (found["done"], found["failed"], found["waiting"], found["reachable"])
+        if told != (whole, 0, len(there) - whole, True):
+            yield f"status tells {told} of {whole} whole photos in {len(there)}"
+
+    def _wrong_outputs(self, photo: Path, number: int) -> Iterator[str]:
+        for rendition, size in SIZES[self.config].items():
+            path = self.place.output / rendition / photo
+            if not path.is_file() or not is_whole(path):
+                yield f"{path} is not there"
+                continue
+            with Image.open(path) as image:
+                right = image.size == size
+            if not right or not shows(path, number):
+                yield f"{path} is of another photo or recipe"
+
+    def teardown(self) -> None:
+        try:
+            self.settle()
+            assert self.daemon.stop() == 0, "".join(self.daemon.lines[-30:])
+            assert not any("Traceback" in line for line in self.daemon.lines), "".join(self.daemon.lines)
+            self._close()
+            assert not temporary(self.place.output)
+            assert all(is_whole(path) for path in self.place.output.rglob("*.jpg") if path.is_file())
+            rows(self.place.state)
+            finished = self.place.once()
+            again = [line for line in finished.events("photo.done") if line["renditions"]]
+            assert not again, "nothing was left to do"
+        finally:
+            self.daemon.process.kill()
+            self._close()
+            self.stack.close()
+
+
+def _profile(examples: int, steps: int) -> settings:
+    return settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],  # the world is not repeatable enough for shrinking
+        suppress_health_check=list(HealthCheck),
+        print_blob=True,
+    )
+
+
+def test_whatever_happens_the_outputs_are_those_of_the_photos_there() -> None:
+    run_state_machine_as_test(Inbox, settings=_profile(2, 25))
+
+
+@pytest.mark.slow
+def test_whatever_happens_for_long_the_outputs_are_those_of_the_photos_there() -> None:
+    examples = int(os.environ.get("WATCHER_MODEL_EXAMPLES", "8"))
+    run_state_machine_as_test(Inbox, settings=_profile(examples, 50))
