@@ -95,7 +95,8 @@ class Lock:
             os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
             fd = _locked(path)
         except OSError as error:
-            raise StateError(f"The lock file {_shown(path)} can't be used: {_why(error)}.") from error
+            remedy = "let this user write in its folder, or name another state file with --state"
+            raise StateError(f"The lock file {_shown(path)} can't be used: {_why(error)}; {remedy}.") from error
         if fd is None:
             pid = holder(self._state_path)
             who = f"process {pid}" if pid else "another process"

@@ -471,3 +471,10 @@ def test_reading_the_config_imports_nothing_that_is_slow_beyond_pydantic() -> No
     code = f"import sys, watcher.config; print([name for name in ({heavy}) if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_a_fault_is_told_once_however_many_tables_show_it() -> None:
+    inboxes = [{"path": "/a", "output": "/1"}, {"path": "/a/b", "output": "/2"}, {"path": "/a", "output": "/3"}]
+    with pytest.raises(ConfigError) as raised:
+        parse({"inbox": inboxes}, source="test", base="/", home="/home")
+    assert [fault.key for fault in raised.value.faults] == ["inbox[1].path", "inbox[2].path"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 
 from tests import photos
@@ -38,3 +39,28 @@ def test_another_output_folder_in_the_config_gets_its_renditions(place: Place) -
     assert place.once().out.startswith("3 photos made, 6 renditions")
     assert tree(elsewhere).keys() == made
     assert place.once().out.startswith("0 photos made")
+
+
+def test_an_empty_name_for_a_folder_is_refused_and_not_taken_for_the_one_we_are_in(place: Place) -> None:
+    for pair in (("", "out"), ("inbox", "")):
+        refused = place.watcher("once", *pair)
+        assert refused.code == 2
+        assert "empty name" in refused.err
+    assert not (place.root / "out").exists()
+
+
+def test_what_cannot_be_used_is_said_with_what_to_do(place: Place) -> None:
+    place.state.write_text("no database")
+    damaged = place.watcher("status", "--config", place.config)
+    assert damaged.code == 78
+    assert "is damaged" in damaged.err
+    assert "set it aside" in damaged.err
+    refused = place.once("--state", "/proc/state.db")
+    assert refused.code == 78
+    assert "--state" in refused.err
+
+
+def test_what_init_says_to_type_next_can_be_typed(place: Place) -> None:
+    done = place.watcher("init", "my config.toml")
+    typed = done.out.splitlines()[1].partition("#")[0]
+    assert shlex.split(typed) == ["watcher", "check", "--config", str(place.root / "my config.toml")]

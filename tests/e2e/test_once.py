@@ -28,7 +28,7 @@ def test_two_folders_and_no_config_are_enough(place: Place) -> None:
     (place.inbox / "trip" / "a.JPG").write_bytes(photos.plain(3000, 2000))
     done = place.watcher("once", place.inbox, place.output)
     assert done.code == 0, done
-    assert "1 photos made, 1 renditions" in done.out
+    assert "1 photo made, 1 rendition," in done.out
     with Image.open(place.output / "web" / "trip" / "a.JPG") as image:
         assert image.size == (2048, 1365)
     assert list(tree(place.root / "home" / "state")), "the state lies in the user's state folder"

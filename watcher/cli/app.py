@@ -55,6 +55,8 @@ def _pair(inbox: str | None, output: str | None) -> tuple[str, str] | None:
         return None
     if output is None:
         raise UsageError("INBOX and OUTPUT go together: name both folders, or none to use the config file")
+    if not inbox or not output:
+        raise UsageError("found an empty name for a folder: name both folders (is a variable of the shell not set?)")
     return inbox, output
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 
 from watcher import places
 from watcher.config import starter
@@ -23,7 +24,7 @@ def init(file: str | None, state_file: str | None) -> int:
         raise UsageError(f"{path} exists and is left as it is; name another file, or edit that one") from None
     except OSError as error:
         raise UsageError(f"{path} can't be written ({error.strerror}); name another file") from error
-    option = f" --config {path}" if file else ""
+    option = f" --config {shlex.quote(path)}" if file else ""
     print(f"Wrote {path}. Next:")
     print(f"  watcher check{option}            # is it right, and can it work here?")
     print(f"  watcher once{option} --dry-run   # what would be made?")

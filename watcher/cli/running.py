@@ -199,11 +199,15 @@ def _tell(daemon: Daemon, store: State, seconds: float) -> int:
                 print(f"{word}: {_named(photo)}: {_why(known)}")
         unfinished += _unreachable(daemon, plan)
     unfinished += daemon.desks.abandoned
-    seen = f"{counts.done} photos made, {counts.renditions} renditions, {seconds:.1f} s"
+    seen = f"{_count(counts.done, 'photo')} made, {_count(counts.renditions, 'rendition')}, {seconds:.1f} s"
     print(f"{seen}; {unfinished} not made" if unfinished else seen)
     if len(daemon.stops):
         print(f"stopped by {daemon.stops[0]} before the end")
     return EXIT_SOME_FAILED if unfinished or daemon.stops else EXIT_OK
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _unreachable(daemon: Daemon, plan: InboxPlan) -> int:

@@ -38,7 +38,7 @@ def parse(data: Mapping[str, object], *, source: str, base: str, home: str, requ
         faults += [translated(item) for item in items]
     faults += across(raw, base, home, require_inbox=require_inbox)
     if faults:
-        raise ConfigError(source, faults)
+        raise ConfigError(source, list(dict.fromkeys(faults)))  # of two inboxes that both are in the way, each tells
     recipes = {name: _recipe(rendition) for name, rendition in (file.rendition or WEB).items()}
     inboxes = tuple(
         inbox.model_copy(

@@ -89,14 +89,20 @@ def translated(path: str) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         raise StateBusyError(f"the state file {path} can't be used just now: {error}") from error
     except sqlite3.DatabaseError as error:
-        raise StateCorruptError(f"the state file {path} is damaged: {error}") from error
+        raise StateCorruptError(_damaged(path, str(error))) from error
+
+
+def _damaged(path: str, fault: str) -> str:
+    return (
+        f"the state file {path} is damaged: {fault}; `watcher run` and `watcher once` set it aside and begin a new one"
+    )
 
 
 def check_sound(connection: sqlite3.Connection, path: str) -> None:
     """Raise StateCorruptError where SQLite finds the file damaged."""
     fault = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if fault != "ok":
-        raise StateCorruptError(f"the state file {path} is damaged: {fault}")
+        raise StateCorruptError(_damaged(path, fault))
 
 
 def refuse_newer(version: int, path: str) -> None:
