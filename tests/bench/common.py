@@ -139,7 +139,8 @@ class Place:
         self.output = root / "output"
         self.state = root / "state.db"
         self.config = root / "watcher.toml"
-        self.inbox.mkdir(parents=True, exist_ok=True)
+        for folder in (self.root, self.inbox):
+            folder.mkdir(parents=True, exist_ok=True)
 
     def configure(self, sizes: Sequence[int], *, workers: int = 2, level: str = "info", **inbox: object) -> None:
         """Write a config with a rendition per size."""
