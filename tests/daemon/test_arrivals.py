@@ -306,6 +306,21 @@ def test_a_photo_that_went_away_just_after_its_worker_had_read_it_is_forgotten(w
     world.check_settled()
 
 
+def test_a_done_photo_that_goes_away_while_it_is_tried_once_more_is_forgotten(world: World) -> None:
+    world.drop("x/a.jpg")
+    world.work()
+    world.event(Seen(IN, b"x/a.jpg", complete=True))
+    del world.files[PhotoId(IN, b"x/a.jpg")]
+    world.event(Gone(IN, folders=(b"x",)))
+    for _ in range(3):
+        world.work_all()
+        world.scan()
+        world.wait(1)
+    assert world.known("x/a.jpg") is None
+    assert len(world.pool.submitted) <= 3
+    world.check_settled()
+
+
 def test_a_folder_that_went_away_takes_its_photos_off_the_books_those_in_a_worker_too(world: World) -> None:
     world.drop("x/a.jpg")
     world.work()

@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 
 from tests.daemon.fakes import IN, World, failed
 from watcher.daemon.parts import Message
-from watcher.model import Blame, FolderSeen, Gone, Job, PhotoId, Seen, Unready, Vanished
+from watcher.model import Blame, Done, Failed, FolderSeen, Gone, Job, PhotoId, Seen, Unready
 from watcher.plan import Phase
 
 PATHS = st.sampled_from(["a.jpg", "b.jpg", "c.jpg", "x/d.jpg", "x/e.jpg"])
@@ -100,10 +100,9 @@ class Loop(RuleBasedStateMachine):
     def work(self, which: int) -> None:
         job = self.job(which)
         outcome = self.world.outcome(job)
-        known = not isinstance(outcome, Unready) or outcome.reason == "truncated"
-        if known and not (isinstance(outcome, Vanished) or getattr(outcome, "blame", None) is Blame.CRASH):
+        if isinstance(outcome, Done | Unready) or (isinstance(outcome, Failed) and outcome.blame is Blame.PHOTO):
             self.pardoned[job.photo] = self.unlucky.pop(job.photo, 0)
-        elif getattr(outcome, "blame", None) is Blame.CRASH:
+        elif isinstance(outcome, Failed) and outcome.blame is Blame.CRASH:
             self.unlucky[job.photo] += 1
         self.world.pool.finish(job, outcome)
         self.world.rest()
@@ -216,7 +215,7 @@ class Loop(RuleBasedStateMachine):
         world.check_settled()
         fingerprint = world.settings().config.recipes["web"].fingerprint
         on_the_books = {photo for phase in Phase for photo, _ in world.store.photos(IN, phase)}
-        assert on_the_books == set(world.files)
+        assert on_the_books == set(world.files), on_the_books ^ set(world.files)
         for photo, file in world.files.items():
             known = world.store.known(photo)
             assert known is not None

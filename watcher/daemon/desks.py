@@ -154,14 +154,14 @@ class Desks:
                 self._ledger.put(photo, None, now)
             else:
                 # Its worker may have read it before it went: whatever comes back, it is looked at once more.
-                flight.again, flight.again_complete = True, True
+                flight.gone = flight.again = flight.again_complete = True
         if desk.debouncer.deadline() is None:  # so the next event begins a batch of its own
             self._line.close(desk.batches.pop(desk.debouncer.burst, None), now)
         for folder in folders:
             self._ledger.forget_folder(desk.inbox, folder, now)
             for photo, flight in self._dispatcher.flights.items():
                 if photo.inbox == desk.inbox and photo.path.startswith(folder + b"/"):
-                    flight.again, flight.again_complete = True, True
+                    flight.gone = flight.again = flight.again_complete = True
 
     # ---- what is due ----
 

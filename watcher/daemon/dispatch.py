@@ -29,6 +29,7 @@ class Flight:
     before: Known | None  # what was on the books before this attempt
     again: bool = False  # it was seen once more meanwhile
     again_complete: bool = False
+    gone: bool = False  # its inbox, which is there, was found to hold it no longer
 
 
 @dataclass(frozen=True, slots=True)

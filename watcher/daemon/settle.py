@@ -204,7 +204,7 @@ class Settler:
         """Forget a photo that is not there; what is done stays on the books until it is sure that its inbox is."""
         photo, before = flight.job.photo, flight.before
         desk = self._desk_of(photo.inbox)
-        done = before is not None and before.phase is Phase.DONE
+        done = before is not None and before.phase is Phase.DONE and not flight.gone
         self._ledger.put(photo, before if done else None, now)
         if done and desk is not None:
             desk.parts.examine([photo.path], [])
