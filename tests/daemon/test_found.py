@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.daemon.conftest import MakeWorld
 from tests.daemon.fakes import IN, World, failed
-from watcher.model import Blame
+from watcher.model import Blame, PhotoId
 
 ELSEWHERE = [{"path": "/in", "output": "/elsewhere"}]
 
@@ -85,3 +87,35 @@ def test_what_a_killed_worker_left_is_swept_at_the_end_where_that_comes_first(wo
     world.end(failed(Blame.TIMEOUT))
     world.stop()
     assert world.sweeps == [[b"/out"]]
+
+
+def test_a_photo_that_failed_is_tried_again_once_the_settings_that_it_failed_for_are_others(world: World) -> None:
+    world.drop("a.jpg", "bad")
+    world.drop("b.jpg")
+    world.work()
+    world.wait(1)
+    assert world.store.counts(IN).failed == 1
+    world.files[PhotoId(IN, b"a.jpg")] = replace(world.files[PhotoId(IN, b"a.jpg")], kind="good")
+    world.reload()
+    world.scan()
+    assert not world.flying()
+    world.raw["max_megapixels"] = 1000
+    world.reload()
+    world.scan()
+    assert world.flying() == ["a.jpg"]
+    world.work()
+    world.wait(1)
+    counts = world.store.counts(IN)
+    assert (counts.done, counts.failed, counts.waiting) == (2, 0, 0)
+
+
+def test_a_photo_that_failed_is_tried_again_after_a_restart_with_other_settings_and_only_then(world: World) -> None:
+    world.drop("a.jpg", "bad")
+    world.work()
+    for flying in ([], ["a.jpg"], []):
+        if flying:
+            world.raw["rendition"]["web"]["width"] = 90
+        world.restart()
+        world.start()
+        assert world.flying() == flying
+        world.work()

@@ -64,3 +64,15 @@ def test_what_init_says_to_type_next_can_be_typed(place: Place) -> None:
     done = place.watcher("init", "my config.toml")
     typed = done.out.splitlines()[1].partition("#")[0]
     assert shlex.split(typed) == ["watcher", "check", "--config", str(place.root / "my config.toml")]
+
+
+def test_a_photo_that_was_too_large_is_made_once_the_config_allows_it(place: Place) -> None:
+    (place.inbox / "large.jpg").write_bytes(photos.jpeg(photos.scene(1500, 1000)))
+    place.configure(max_megapixels=1)
+    assert "max_megapixels" in place.once().out
+    assert place.once().out.startswith("failed: ")
+    assert "web: 0 new" in place.once("--dry-run").out
+    place.configure(max_megapixels=2)
+    assert "web: 1 new" in place.once("--dry-run").out
+    assert place.once().code == 0
+    assert len(tree(place.output)) == 2

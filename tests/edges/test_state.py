@@ -53,6 +53,17 @@ def state(path: str) -> Iterator[State]:
 # ---- what is written is read ----
 
 
+def test_photos_that_failed_wait_again_once_they_are_reopened_and_others_stay_as_they_are(state: State) -> None:
+    failed = replace(known(Phase.FAILED), attempts=3, reason="because")
+    state.write([(photo("a.jpg"), failed), (photo("x/b.jpg"), failed), (photo("c.jpg"), known())])
+    state.write([(photo("a.jpg", OTHER), failed)])
+    assert state.reopen_failed(IN) == 2
+    assert state.known(photo("x/b.jpg")) == replace(failed, phase=Phase.WAITING, attempts=0)
+    assert state.counts(IN) == Counts(waiting=2, done=1, failed=0)
+    assert state.counts(OTHER).failed == 1
+    assert state.reopen_failed(IN) == 0
+
+
 def test_all_that_is_known_comes_back_as_it_was(state: State) -> None:
     full = Known(
         Stamp(2**40, -5),

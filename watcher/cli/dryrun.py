@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from watcher.cli import printable
 from watcher.cli.wiring import Source, settle
+from watcher.config import Config
+from watcher.daemon.desk import terms_of
 from watcher.daemon.parts import InboxPlan
 from watcher.errors import EXIT_OK
 from watcher.model import PhotoId, Recipe, Stamp
-from watcher.plan import Known, needs_work
+from watcher.plan import Known, Phase, needs_work
 from watcher.scan import walk
 from watcher.select import Selection
 from watcher.state import Reader
@@ -45,7 +47,7 @@ def dry_run(pair: tuple[str, str] | None, config_file: str | None, state_file: s
     reader = Reader.open_to_read(source.state_path(config))
     try:
         for plan in settings.inboxes:
-            counts, reason = _count(plan, reader)
+            counts, reason = _count(plan, config, reader)
             print(printable(f"{os.fsdecode(plan.inbox)} → {os.fsdecode(plan.output)}"))
             for rendition, recipe in plan.wanted.items():
                 count = counts[rendition]
@@ -59,17 +61,21 @@ def dry_run(pair: tuple[str, str] | None, config_file: str | None, state_file: s
     return EXIT_OK
 
 
-def _count(plan: InboxPlan, reader: Reader | None) -> tuple[dict[str, _Count], str]:
+def _count(plan: InboxPlan, settings: Config, reader: Reader | None) -> tuple[dict[str, _Count], str]:
     counts = {rendition: _Count() for rendition in plan.wanted}
     config = plan.config
-    if reader is not None and reader.report(plan.inbox).get("output") != os.fsdecode(plan.output):
+    report = reader.report(plan.inbox) if reader is not None else {}
+    if report.get("output") not in {None, os.fsdecode(plan.output)}:
         reader = None  # what is known was made in another output folder
+    cured = report.get("terms") not in {None, terms_of(plan, settings, settings)}
     found = walk(plan.inbox, Selection(config.include, config.exclude, config.recursive))
     for listing in found:
         prefix = listing.folder + b"/" if listing.folder else b""
         for entry in listing.entries:
             photo = PhotoId(plan.inbox, prefix + entry.name)
             known = reader.known(photo) if reader is not None else None
+            if cured and known is not None and known.phase is Phase.FAILED:
+                known = replace(known, phase=Phase.WAITING)
             _add(counts, plan, known, Stamp(entry.size, entry.mtime_ns))
     return counts, found.reason
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from watcher.config import Config
 from watcher.daemon.parts import InboxParts, InboxPlan
 from watcher.debounce import Debouncer
 from watcher.model import Origin
@@ -26,6 +27,12 @@ class Scan:
     counts_missed: bool  # what it finds new was missed by the events
 
 
+def terms_of(plan: InboxPlan, config: Config, started: Config) -> str:
+    """Name the settings that a photo may have failed for; `started` has those that take a restart."""
+    recipes = " ".join(f"{name}={recipe.fingerprint}" for name, recipe in sorted(plan.wanted.items()))
+    return f"{config.max_megapixels} {started.memory_mb} {started.retry.timeout_seconds:g} {recipes}"
+
+
 @dataclass(slots=True)
 class Desk:
     """One inbox at work."""
@@ -39,7 +46,9 @@ class Desk:
     reachable: bool = True
     unreachable_reason: str = ""
     ready: bool = False  # the watch is set, or will not be
+    terms: str = ""  # on what a photo is called failed; see `terms_of`
     moved: bool = False  # its books are about another output folder
+    cured: bool = False  # photos failed on other terms: they are tried again
     touched: bool = False  # something happened that `status` may show
     scan: Scan | None = None  # of the whole inbox
     again: Scan | None = None  # asked for while one was running

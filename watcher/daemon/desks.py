@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 
 from watcher.backlog import Sighting
-from watcher.config import Batch
-from watcher.daemon.desk import WATCHFUL_SCANS, Desk
+from watcher.config import Config
+from watcher.daemon.desk import WATCHFUL_SCANS, Desk, terms_of
 from watcher.daemon.dispatch import Dispatcher
 from watcher.daemon.ledger import Ledger
 from watcher.daemon.line import MOST_PENDING, Line
@@ -48,18 +48,26 @@ class Desks:
         self._scans = scans
         self._line = line
         self._log = log
+        self._started: Config | None = None  # of the first inbox that was opened: some keys take a restart
         self._once = once
         self._ticked = 0.0
 
     # ---- opening and closing ----
 
-    def open(self, plan: InboxPlan, parts: InboxParts, batch: Batch) -> None:
+    def open(self, plan: InboxPlan, parts: InboxParts, config: Config) -> None:
         """Take an inbox on. The watch is set first, and the first scan begins when that has been answered."""
+        batch = config.batch
         debouncer = Debouncer(batch.quiet_seconds, batch.max_wait_seconds, batch.max_files)
-        was = self._ledger.store.report(plan.inbox).get("output")
-        moved = was not in {None, os.fsdecode(plan.output)}
-        self._desks[plan.inbox] = Desk(plan, parts, debouncer, moved=moved)
+        desk = Desk(plan, parts, debouncer, terms=self._terms(plan, config))
+        was = self._ledger.store.report(plan.inbox)
+        desk.moved = was.get("output") not in {None, os.fsdecode(plan.output)}
+        desk.cured = was.get("terms") not in {None, desk.terms}
+        self._desks[plan.inbox] = desk
         parts.open()
+
+    def _terms(self, plan: InboxPlan, config: Config) -> str:
+        self._started = self._started or config
+        return terms_of(plan, config, self._started)
 
     def close(self, inbox: bytes | None = None, now: float = 0.0) -> None:
         """Let go of an inbox, or of all of them."""
@@ -87,14 +95,17 @@ class Desks:
         for path, plan in plans.items():
             kept = self._desks.get(path)
             if kept is None:
-                self.open(plan, parts_of(plan), batch)
+                self.open(plan, parts_of(plan), settings.config)
                 continue
             kept.debouncer.quiet_seconds = batch.quiet_seconds
             kept.debouncer.max_wait_seconds = batch.max_wait_seconds
             kept.debouncer.max_files = batch.max_files
             if kept.ready and kept.scan is None:
                 kept.next_scan = now + kept.scan_interval()
+            terms = self._terms(plan, settings.config)
             kept.moved = kept.moved or kept.plan.output != plan.output
+            kept.cured = kept.cured or kept.terms != terms
+            kept.terms = terms
             if kept.use(plan):
                 self._scans.scan(kept, Origin.SCAN, counts_missed=False)
 
@@ -174,7 +185,7 @@ class Desks:
                 deadlines.append(burst)
             if desk.next_scan is not None and (desk.afresh or not self._once):
                 deadlines.append(desk.next_scan)
-            if desk.moved and not self._ledger.blocked:
+            if (desk.moved or desk.cured) and not self._ledger.blocked:
                 deadlines.append(self._ticked)
             if desk.suspects:
                 deadlines.append(min(desk.suspects.values()))
@@ -185,11 +196,9 @@ class Desks:
 
     def tick(self, now: float, wall: float) -> None:
         """Release bursts, count missed events, begin scans, and let listings flow that were held back."""
-        for desk in self._desks.values():
-            if desk.moved:
-                self._start_over(desk, now)
         self._ticked = now
         for desk in self._desks.values():
+            self._mend_books(desk, now)
             self._release(desk, now, wall)
             self._count_missed(desk, now)
             if desk.next_scan is not None and now >= desk.next_scan and (desk.afresh or not self._once):
@@ -206,14 +215,20 @@ class Desks:
                     self.abandoned += self._ledger.known(sighting.photo) is None  # the others are named one by one
                     self._line.leave(sighting, now)
 
-    def _start_over(self, desk: Desk, now: float) -> None:
-        """Forget what was made in another output folder; what proves to be current in the new one is taken over."""
-        if not self._ledger.forget_folder(desk.inbox, b"", now):
-            return
-        desk.moved = False
-        desk.full_until, desk.full_said = None, False
-        self._log.info("output.changed", inbox=desk.inbox, output=desk.plan.output)
-        if desk.ready:
+    def _mend_books(self, desk: Desk, now: float) -> None:
+        """Forget what was made in another output folder, and have tried again what failed on other terms."""
+        scan = False
+        if desk.moved and self._ledger.forget_folder(desk.inbox, b"", now):
+            desk.moved = desk.cured = False  # what proves to be current in the new folder is taken over
+            desk.full_until, desk.full_said = None, False
+            self._log.info("output.changed", inbox=desk.inbox, output=desk.plan.output)
+            scan = True
+        if desk.cured and (reopened := self._ledger.reopen_failed(desk.inbox, now)) is not None:
+            desk.cured = False
+            if reopened:
+                self._log.info("failed.reopened", inbox=desk.inbox, photos=reopened)
+                scan = True
+        if scan and desk.ready:
             self._scans.scan(desk, Origin.SCAN, counts_missed=False)
 
     def _release(self, desk: Desk, now: float, wall: float) -> None:
@@ -276,5 +291,5 @@ class Desks:
         return {
             inbox: report(desk, self._dispatcher, self._settler.waiting)
             for inbox, desk in self._desks.items()
-            if not desk.moved  # the report is what the next start knows the output folder by
+            if not (desk.moved or desk.cured)  # by the report the next start knows that
         }

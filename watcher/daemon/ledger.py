@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from watcher.daemon.parts import Log, Store
 from watcher.errors import StateError
@@ -78,12 +78,22 @@ class Ledger:
 
     def forget_folder(self, inbox: bytes, folder: bytes, now: float) -> bool:
         """Take a folder off the books; False: it can't be done just now, and the next scan finds that it is gone."""
+        return self._change(lambda: self.store.forget_folder(inbox, folder), now)
+
+    def reopen_failed(self, inbox: bytes, now: float) -> int | None:
+        """Let the photos of an inbox that failed wait to be tried again; how many. None: it can't be done just now."""
+        reopened: list[int] = []
+        self._change(lambda: reopened.append(self.store.reopen_failed(inbox)), now)
+        return next(iter(reopened), None)
+
+    def _change(self, change: Callable[[], None], now: float) -> bool:
+        """Change many rows at once, after all that is to be written before."""
         if not self.blocked:
             self.flush(now, force=True)
         if self.blocked:
             return False
         try:
-            self.store.forget_folder(inbox, folder)
+            change()
         except StateError as error:
             self.block(error, now)
             return False

@@ -114,7 +114,7 @@ class Daemon:
         """Open every inbox."""
         now = self._clock.monotonic()
         for plan in self.settings.inboxes:
-            self.desks.open(plan, self._open_inbox(plan, self._messages.put), self.settings.config.batch)
+            self.desks.open(plan, self._open_inbox(plan, self._messages.put), self.settings.config)
         self._next_report = now
 
     def _next_message(self) -> Message | None:

@@ -18,6 +18,7 @@ def report(desk: Desk, dispatcher: Dispatcher, waiting: Waiting) -> Mapping[str,
     oldest = min([*looked_at, *([queued] if queued is not None else [])], default=None)
     return {
         "output": os.fsdecode(desk.plan.output),
+        "terms": desk.terms,
         "watch": "native" if desk.native and desk.trusted else "poll",
         "watch_reason": desk.watch_reason,
         "reachable": desk.reachable,

@@ -11,7 +11,7 @@ from typing import Self
 
 from watcher.errors import StateError
 from watcher.model import PhotoId
-from watcher.plan import Known, stem_of
+from watcher.plan import Known, Phase, stem_of
 from watcher.state.reading import FIELDS, Reader
 from watcher.state.schema import BUSY_SECONDS, StateCorruptError, check_sound, migrate, put_aside, translated
 
@@ -108,6 +108,13 @@ class State(Reader):
             arguments = below if folder else below[:1]
             db.execute(f"DELETE FROM photo WHERE folder IN (SELECT id FROM folder WHERE {condition})", arguments)
             db.execute(f"DELETE FROM folder WHERE {condition}", arguments)
+
+    def reopen_failed(self, inbox: bytes) -> int:
+        """Let all photos of an inbox that failed wait to be tried again, as if for the first time; how many."""
+        with self._transaction() as db:
+            where = "folder IN (SELECT id FROM folder WHERE inbox = ?)"
+            values = Phase.WAITING, Phase.FAILED, self._inbox_id(inbox)
+            return db.execute(f"UPDATE photo SET phase = ?, attempts = 0 WHERE phase = ? AND {where}", values).rowcount
 
     def set_report(self, reports: Mapping[bytes, Mapping[str, object]]) -> None:
         """Say for each inbox what only the daemon knows, for `status`."""
