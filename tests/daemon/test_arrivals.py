@@ -312,8 +312,8 @@ def test_a_done_photo_that_goes_away_while_it_is_tried_once_more_is_forgotten(wo
     world.event(Seen(IN, b"x/a.jpg", complete=True))
     del world.files[PhotoId(IN, b"x/a.jpg")]
     world.event(Gone(IN, folders=(b"x",)))
-    for _ in range(3):
-        world.work_all()
+    for _ in range(5):
+        world.work()
         world.scan()
         world.wait(1)
     assert world.known("x/a.jpg") is None

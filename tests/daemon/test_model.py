@@ -49,7 +49,7 @@ class Loop(RuleBasedStateMachine):
     @rule(path=PATHS, kind=KINDS, told=st.sampled_from(["closed", "created", "closed", "not"]))
     def write(self, path: str, kind: str, told: str) -> None:
         photo = self.world.put(path, kind)
-        known = self.world.known(path)
+        known = self.world.store.known(photo)  # what is not written yet may be lost
         if known is not None and known.phase is Phase.FAILED:
             self.unlucky[photo] = 0
         if told != "not":

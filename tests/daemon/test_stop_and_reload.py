@@ -173,6 +173,39 @@ def test_photos_that_waited_for_their_time_are_looked_at_after_a_restart(world: 
 # ---- new settings ----
 
 
+@pytest.mark.parametrize("end", ["killed", "stopped twice", "failed half-way"])
+def test_outputs_that_a_lost_attempt_may_have_replaced_are_made_again(make_world: MakeWorld, end: str) -> None:
+    world = make_world().start()
+    world.drop("a.jpg")
+    world.work()
+    for quality in (50, 85):  # to another recipe, and back while nobody knows what the attempt came to
+        world.raw["rendition"]["web"]["quality"] = quality
+        world.reload()
+        world.scan()
+        if quality == 50:
+            world.outcome(world.job())  # it has shown its outputs
+            if end == "killed":
+                world.restart(kill=True)
+            elif end == "stopped twice":
+                world.tell(Stop("SIGTERM"))
+                world.wait(1)
+                world.tell(Stop("SIGTERM"))
+                world.daemon.finish()
+                world.restart(kill=True)
+            else:
+                world.end(failed(Blame.PASSING, stamp=world.files[PhotoId(IN, b"a.jpg")].stamp))
+            if end != "failed half-way":
+                world.daemon.start()
+    world.work_all()
+    world.wait(10)
+    world.work_all()
+    fingerprint = world.settings().config.recipes["web"].fingerprint
+    assert world.outputs[b"web/a.jpg"][1] == fingerprint
+    found = world.known("a.jpg")
+    assert found is not None
+    assert found.recipes == {"web": fingerprint}
+
+
 def test_a_wrong_config_is_rejected_and_work_goes_on_by_the_old_one(world: World) -> None:  # invariant 8
     world.tell(Reload())
     assert world.reloads == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from watcher import plan
@@ -122,6 +122,17 @@ class Dispatcher:
         if self._heavy_now is flight:
             self._heavy_now = None
         return flight
+
+    def give_up(self) -> Iterator[tuple[PhotoId, Known | None]]:
+        """Take all out of the air whose answer nobody waits for; the books of each, without blame."""
+        begun = set(self.flights) - {flight.job.photo for flight in self._staged}
+        for photo in list(self.flights):
+            flight = self.land(photo)
+            before = flight.before
+            if before is not None and photo in begun:
+                before = replace(before, recipes=untouched(before, flight.job))
+            yield photo, before
+        self._staged.clear()
 
     def unstage(self) -> list[Flight]:
         """Take back what is on record as begun and has not begun."""
@@ -313,6 +324,12 @@ def claims(before: Known | None, job: Job) -> dict[str, MadeFact]:
     return made
 
 
+def untouched(before: Known, job: Job) -> dict[str, str]:
+    """Give the recipes of those renditions that this job leaves as they are; of others it may have shown new ones."""
+    made_anew = {item.name for item in job.renderings} - job.current
+    return {name: recipe for name, recipe in before.recipes.items() if name not in made_anew}
+
+
 def plain(stamp: Stamp | None) -> Stamp | None:
     """Give a stamp as the state file keeps it."""
     return stamp and stamp._replace(inode=0)
@@ -328,7 +345,8 @@ def _begun(sighting: Sighting, before: Known | None, job: Job, wall: float) -> K
     """Give the books of a photo as they are until its attempt is answered: with the looks that it is tried by."""
     seen = plain(job.expected)
     if before is not None and seen in {None, before.stamp}:
-        return replace(before, leased=True, attempts=job.attempt, made=claims(before, job))
+        recipes = untouched(before, job)
+        return replace(before, leased=True, attempts=job.attempt, recipes=recipes, made=claims(before, job))
     origin = Origin.EVENT if sighting.origin is Origin.RETRY else sighting.origin
     return Known(
         stamp=seen or UNKNOWN,

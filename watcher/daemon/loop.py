@@ -158,8 +158,8 @@ class Daemon:
         now = self._clock.monotonic()
         self.desks.close()
         self._pool.close(wait=False)
-        for photo in list(self.dispatcher.flights):
-            self.ledger.put(photo, self.dispatcher.land(photo).before, now)
+        for photo, before in self.dispatcher.give_up():
+            self.ledger.put(photo, before, now)
         for batch in self.tally.close_all():
             self.settler.finish(batch, now)
         self.ledger.flush(now, force=True)

@@ -11,7 +11,7 @@ from typing import assert_never
 
 from watcher.backlog import Sighting
 from watcher.daemon.desk import ROOM_SECONDS, Desk
-from watcher.daemon.dispatch import UNKNOWN, Dispatcher, Flight, claims, plain
+from watcher.daemon.dispatch import UNKNOWN, Dispatcher, Flight, claims, plain, untouched
 from watcher.daemon.ledger import Ledger
 from watcher.daemon.parts import Log
 from watcher.daemon.tally import Batch, Tally
@@ -340,7 +340,7 @@ def _still_waiting(flight: Flight, stamp: Stamp | None, wall: float) -> Known:
     return Known(
         stamp=seen,
         phase=Phase.WAITING,
-        recipes=before.recipes if before and same else {},
+        recipes=untouched(before, job) if before and same else {},
         made=claims(before, job),
         at=before.at if before and same and before.phase is Phase.WAITING else wall,
         first_seen=before.first_seen if before else flight.sighting.seen,
