@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from watcher.config import parse
+from watcher.daemon.attempt import Limits
 from watcher.daemon.desk import Desk
-from watcher.daemon.dispatch import Limits
 from watcher.daemon.loop import Daemon
 from watcher.daemon.parts import InboxParts, InboxPlan, Message, Post, Reloaded, Settings
 from watcher.model import (

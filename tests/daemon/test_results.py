@@ -7,7 +7,7 @@ import pytest
 from tests.daemon.conftest import MakeWorld
 from tests.daemon.fakes import IN, World, changed, failed
 from watcher.daemon import settle
-from watcher.daemon.dispatch import UNKNOWN
+from watcher.daemon.attempt import UNKNOWN
 from watcher.model import Blame, Gone, Heavy, PhotoId, Seen, Stamp, Unready, Vanished, WatchLost
 from watcher.plan import Known, Phase
 

@@ -17,7 +17,7 @@ from watcher.cli import printable
 from watcher.cli.sweeping import Sweeper
 from watcher.cli.wiring import Hub, Source, settle
 from watcher.config import Config
-from watcher.daemon.dispatch import Limits
+from watcher.daemon.attempt import Limits
 from watcher.daemon.loop import Daemon
 from watcher.daemon.parts import InboxPlan, Log, Message, Reloaded, Settings
 from watcher.daemon.tally import Progress

@@ -13,9 +13,10 @@ import queue
 from collections.abc import Callable, Iterable, Mapping
 from typing import assert_never
 
+from watcher.daemon.attempt import Limits
 from watcher.daemon.desk import Desk
 from watcher.daemon.desks import Desks
-from watcher.daemon.dispatch import Dispatcher, Limits
+from watcher.daemon.dispatch import Dispatcher
 from watcher.daemon.ledger import Ledger
 from watcher.daemon.line import Line
 from watcher.daemon.parts import Clock, InboxParts, InboxPlan, Log, Message, Pool, Post, Reloaded, Settings, Store

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from watcher.backlog import Sighting
+from watcher.daemon.attempt import UNKNOWN
 from watcher.daemon.desk import MISSED_GRACE_SECONDS, Desk, Scan
-from watcher.daemon.dispatch import UNKNOWN, Dispatcher
+from watcher.daemon.dispatch import Dispatcher
 from watcher.daemon.ledger import Ledger
 from watcher.daemon.line import MOST_PENDING, Line
 from watcher.daemon.parts import Log

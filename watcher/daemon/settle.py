@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from watcher.backlog import Sighting
+from watcher.daemon.attempt import UNKNOWN, claims, plain, untouched
 from watcher.daemon.desk import ROOM_SECONDS, Desk
-from watcher.daemon.dispatch import UNKNOWN, Dispatcher, Flight, claims, plain, untouched
+from watcher.daemon.dispatch import Dispatcher, Flight
 from watcher.daemon.ledger import Ledger
 from watcher.daemon.parts import Log
 from watcher.daemon.tally import Batch, Tally

@@ -1,0 +1,114 @@
+"""One attempt at a photo: the job that a worker gets, and the books while nobody has answered it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from watcher import plan
+from watcher.backlog import Sighting
+from watcher.daemon.desk import Desk
+from watcher.model import Job, Origin, Rendering, Stamp
+from watcher.plan import Known, MadeFact, Phase
+
+UNKNOWN = Stamp(-1, 0)  # a photo that nobody has looked at yet
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the settings say about jobs."""
+
+    attempts: int
+    max_pixels: int
+    quiet_seconds: float
+    memory_bytes: int  # for all pictures that are decoded at the same time; 0: no limit
+    share_bytes: int  # of one worker
+    patient: bool  # there will be a later look: a file that is still being written can be left alone
+
+
+def job_for(
+    sighting: Sighting,
+    desk: Desk,
+    before: Known | None,
+    renderings: tuple[Rendering, ...],
+    limits: Limits,
+    *,
+    number: int,
+    attempt: int,
+) -> Job:
+    """Say to a worker what is to be done about a photo."""
+    current: frozenset[str] = frozenset()
+    if before is not None:
+        if before.phase is Phase.FAILED:
+            current = frozenset(item.name for item in renderings)  # it failed as it was, and would again
+        else:
+            current = frozenset(
+                item.name for item in renderings if before.recipes.get(item.name) == item.recipe.fingerprint
+            )
+    settled = sighting.complete or not limits.patient
+    return Job(
+        number=number,
+        photo=sighting.photo,
+        output_root=desk.plan.output,
+        renderings=renderings,
+        done=before.stamp if before and before.stamp != UNKNOWN else None,
+        current=current,
+        expected=sighting.expected,
+        incomplete=sighting.incomplete,
+        settle_seconds=0.0 if settled else limits.quiet_seconds,
+        adopt=before is None,
+        max_pixels=limits.max_pixels,
+        memory_bytes=limits.share_bytes,
+        attempt=attempt,
+        alone=sighting.alone,
+    )
+
+
+def claims(before: Known | None, job: Job) -> dict[str, MadeFact]:
+    """Give the renditions' books with the names that this job has chosen for its outputs."""
+    made = dict(before.made) if before else {}
+    for item in job.renderings:
+        name = item.output.rpartition(b"/")[2]
+        if name != plan.natural_name(job.photo.name, item.recipe.format):
+            old = made.get(item.name, MadeFact(0, 0, 0))
+            made[item.name] = old._replace(name=name)
+        elif item.name in made:
+            made[item.name] = made[item.name]._replace(name=None)
+    return made
+
+
+def untouched(before: Known, job: Job) -> dict[str, str]:
+    """Give the recipes of those renditions that this job leaves as they are; of others it may have shown new ones."""
+    made_anew = {item.name for item in job.renderings} - job.current
+    return {name: recipe for name, recipe in before.recipes.items() if name not in made_anew}
+
+
+def plain(stamp: Stamp | None) -> Stamp | None:
+    """Give a stamp as the state file keeps it."""
+    return stamp and stamp._replace(inode=0)
+
+
+def changed_since_tried(before: Known, expected: Stamp | None) -> bool:
+    """Tell whether a photo that waits looks otherwise now than when it was tried last."""
+    if before.phase is not Phase.WAITING or before.stamp == UNKNOWN or expected is None:
+        return False
+    return not expected.same_content(before.stamp)
+
+
+def unanswered(sighting: Sighting, before: Known | None, job: Job, wall: float) -> Known:
+    """Give the books of a photo as they are until its attempt is answered: with the looks that it is tried by."""
+    seen = plain(job.expected)
+    if before is not None and seen in {None, before.stamp}:
+        recipes = untouched(before, job)
+        return replace(before, leased=True, attempts=job.attempt, recipes=recipes, made=claims(before, job))
+    origin = Origin.EVENT if sighting.origin is Origin.RETRY else sighting.origin
+    return Known(
+        stamp=seen or UNKNOWN,
+        phase=Phase.WAITING,
+        recipes={},
+        made=claims(before, job),
+        at=wall,
+        attempts=job.attempt,
+        leased=True,
+        first_seen=before.first_seen if before else sighting.seen,
+        origin=before.origin if before else str(origin),
+    )
