@@ -52,6 +52,8 @@ class Loop(RuleBasedStateMachine):
         known = self.world.store.known(photo)  # what is not written yet may be lost
         if known is not None and known.phase is Phase.FAILED:
             self.unlucky[photo] = 0
+            # Nobody saw what killed the workers. Replaced unheard by an older file, it would be taken for that one.
+            told = "closed" if known.stamp.size < 0 else told
         if told != "not":
             self.world.event(Seen(IN, photo.path, complete=told == "closed"))
 
