@@ -67,6 +67,7 @@ class Desk:
     held: int = 0  # listings that wait for their ack
     collapsed: bool = False  # events were dropped: a scan must make up for it
     full_until: float | None = None  # the output has no room: when it is tried again
+    full_since: int = 0  # the number of the last job that was begun before: what it finds says nothing of room now
     full_said: bool = False
     may_forget: bool = False  # it is the folder that the books are about: what is not there, is gone
     current: dict[int, bool] = field(default_factory=dict)  # state's recipes number → are they what is wanted

@@ -52,7 +52,7 @@ class Dispatcher:
         self._alone_now: PhotoId | None = None
         self._heavy: dict[PhotoId, tuple[Sighting, int]] = {}  # need more than one worker's share of memory, in order
         self._heavy_now: Flight | None = None
-        self._last_number = 0
+        self.last_number = 0  # of a job
 
     def __contains__(self, photo: PhotoId) -> bool:
         """Tell whether a photo waits for a worker or is in one."""
@@ -264,7 +264,7 @@ class Dispatcher:
             return None
         rivals = self._ledger.rivals(photo)
         renderings = plan.renderings(photo.path, desk.plan.wanted, before, rivals, folds_case=desk.plan.folds_case)
-        self._last_number += 1
-        job = job_for(sighting, desk, before, renderings, self.limits, number=self._last_number, attempt=attempt)
+        self.last_number += 1
+        job = job_for(sighting, desk, before, renderings, self.limits, number=self.last_number, attempt=attempt)
         self._ledger.stage(photo, unanswered(sighting, before, job, wall))
         return Flight(sighting, job, before)

@@ -251,7 +251,7 @@ class Settler:
             pid=outcome.pid,
         )
         desk = self._desk_of(job.photo.inbox)
-        if desk is not None and desk.full_until is not None:
+        if desk is not None and desk.full_until is not None and job.number > desk.full_since:
             desk.full_until, desk.full_said = None, False
             self._log.info("disk.room", output=desk.plan.output)
         self.counts.done += 1
@@ -301,7 +301,7 @@ class Settler:
         desk = self._desk_of(flight.job.photo.inbox)
         if desk is None:
             return
-        desk.full_until = now + ROOM_SECONDS
+        desk.full_until, desk.full_since = now + ROOM_SECONDS, self._dispatcher.last_number
         if not desk.full_said:
             desk.full_said = True
             self._log.error("disk.full", output=desk.plan.output, reason=reason)
