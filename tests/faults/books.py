@@ -1,13 +1,19 @@
-"""What the state file and the output tree say, less what differs from run to run."""
+"""What the state file and the output tree say, less what differs from run to run.
+
+What is waited for is read from here: to ask `watcher status` over and over would take the CPU from what is tested.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
-from tests.e2e.harness import tree
+from tests.e2e.harness import Place, tree
 
 Row = tuple[object, ...]
 
@@ -31,3 +37,38 @@ def contents(output: Path) -> dict[str, tuple[str, int]]:
         name: (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns)
         for name, path in tree(output).items()
     }
+
+
+class Standing(NamedTuple):
+    """How an inbox stands."""
+
+    reachable: bool
+    done: int
+    failed: int
+    waiting: int
+
+
+def standing(place: Place) -> Standing:
+    """Read how the inbox stands while a daemon runs; what waits is what it has told last."""
+    inbox = os.fsencode(place.inbox)
+    with closing(sqlite3.connect(f"file:{place.state}?mode=ro", uri=True)) as db:
+        (report,) = db.execute("SELECT report FROM inbox WHERE path = ?", (inbox,)).fetchone() or ("{}",)
+        done, failed = db.execute(
+            "SELECT total(done), total(failed) FROM folder WHERE inbox = (SELECT id FROM inbox WHERE path = ?)",
+            (inbox,),
+        ).fetchone()
+    told = json.loads(report)
+    return Standing(told.get("reachable", False), int(done), int(failed), told.get("waiting", -1))
+
+
+def told(place: Place) -> Standing:
+    """Ask `watcher status` for the same."""
+    found = place.status()["inboxes"][0]
+    return Standing(found["reachable"], found["done"], found["failed"], found["waiting"])
+
+
+def failures(place: Place) -> dict[str, tuple[str, int]]:
+    """Give reason and attempts of every photo that has failed, by its file name."""
+    with closing(sqlite3.connect(f"file:{place.state}?mode=ro", uri=True)) as db:
+        found = db.execute("SELECT name, reason, attempts FROM photo WHERE phase = 2").fetchall()
+    return {name.decode(): (reason, attempts) for name, reason, attempts in found}

@@ -40,7 +40,7 @@ class Killer:
     """Somebody who kills every worker that opens one of some photos, as the system does when memory runs out."""
 
     def __init__(self, place: Place, *photos: Path) -> None:
-        self.killed: list[Path] = []
+        self.killed: set[int] = set()  # pids
         self._place = place
         self._photos = photos
         self._end = threading.Event()
@@ -52,7 +52,7 @@ class Killer:
                 for pid in workers_at(self._place, photo):
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
-                        self.killed.append(photo)
+                        self.killed.add(pid)
 
     def __enter__(self) -> Self:
         self._thread.start()

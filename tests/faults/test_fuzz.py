@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SECONDS = float(os.environ.get("WATCHER_FUZZ_SECONDS", "60"))  # 600 before a release
+SECONDS = float(os.environ.get("WATCHER_FUZZ_SECONDS", "30"))  # 600 before a release
 
 
 def fuzz(folder: Path, seed: int, count: int, seconds: float) -> dict[str, Any]:

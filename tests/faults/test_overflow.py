@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness import Place, camera, fill, until
+from tests.faults.books import standing
 from tests.faults.processes import peak_megabytes
 
 QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")
@@ -30,9 +31,9 @@ def _many(root: Path, folder: Path, count: int) -> None:
 
 
 def _made(place: Place) -> int:
-    found = place.status()["inboxes"][0]
-    assert found["failed"] == 0
-    return int(found["done"])
+    found = standing(place)
+    assert found.failed == 0
+    return found.done
 
 
 def test_photos_whose_events_the_kernel_dropped_are_made_long_before_the_next_rescan(place: Place) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness import Place, Running, fill, fingerprint, tree, until
+from tests.faults.books import standing, told
 from tests.faults.mounting import mounted, needs_mounts
 
 Away = Callable[[Path], AbstractContextManager[None]]
@@ -50,21 +51,17 @@ def _mounted_over(inbox: Path) -> Iterator[None]:
         yield
 
 
+LOG = ("watch.lost", "watch.back")
 slow = pytest.mark.slow  # a native watch is looked after every five seconds
 WAYS = [
     pytest.param("native", _renamed_away, marks=slow),
-    pytest.param("native", _renamed_away_and_replaced),
+    pytest.param("native", _renamed_away_and_replaced, marks=slow),
     pytest.param("native", _mounted_over, marks=[needs_mounts, slow]),
     pytest.param("poll", _renamed_away, marks=slow),
     pytest.param("poll", _renamed_away_and_replaced, marks=slow),
-    pytest.param("poll", _removed_and_restored),
+    pytest.param("poll", _removed_and_restored, marks=slow),
     pytest.param("poll", _mounted_over, marks=needs_mounts),
 ]
-
-
-def counted(place: Place) -> tuple[bool, int, int]:
-    found = place.status()["inboxes"][0]
-    return found["reachable"], found["done"], found["failed"]
 
 
 @pytest.mark.parametrize(("watch", "away"), WAYS)
@@ -74,20 +71,22 @@ def test_an_inbox_that_was_away_is_as_it_was_and_goes_on(place: Place, watch: st
         fill(place.inbox, 2)
         fill(place.inbox / "trip", 2, 2)
         daemon.settle(4)
-        until(lambda: counted(place) == (True, 4, 0), "all is on the books")
+        until(lambda: standing(place) == (True, 4, 0, 0), "all is on the books")
         before = fingerprint(place.output)
         with away(place.inbox):
-            until(lambda: not counted(place)[0], "status says that it is away")
-            assert counted(place) == (False, 4, 0), "nothing is forgotten"
-        until(lambda: counted(place) == (True, 4, 0), "it is back, with all that was known of it")
+            until(lambda: not standing(place).reachable, "status says that it is away")
+            assert told(place) == (False, 4, 0, 0), "nothing is forgotten"
+        until(lambda: standing(place) == (True, 4, 0, 0), "it is back, with all that was known of it")
         fill(place.inbox, 1, 4)
         fill(place.inbox / "new", 1, 5)
         daemon.settle(6)
-        until(lambda: counted(place) == (True, 6, 0), "what came after is made")
+        until(lambda: standing(place) == (True, 6, 0, 0), "what came after is made")
         after = fingerprint(place.output)
+        assert told(place) == (True, 6, 0, 0)
         assert {name: after[name] for name in before} == before, "nothing is made again"
-        told = ("watch.lost", "watch.back")
-        until(lambda: [line["event"] for line in daemon.log if line["event"] in told][-1] == "watch.back", "it is told")
+        until(
+            lambda: [line["event"] for line in daemon.log if line["event"] in LOG][-1] == "watch.back", "it is logged"
+        )
         assert daemon.events("watch.lost")
         assert daemon.stop() == 0
 
@@ -98,15 +97,16 @@ def test_photos_that_were_deleted_and_put_back_are_known_again_and_not_made_agai
         daemon.settle(4)
         before = fingerprint(place.output)
         with _removed_and_restored(place.inbox):
-            until(lambda: counted(place)[1] == 0, "one by one they were deleted, and are forgotten")
+            # one by one they were deleted, and are forgotten as far as that was seen before the inbox itself was gone
+            until(lambda: not standing(place).reachable, "status says that it is away")
             assert fingerprint(place.output) == before, "their outputs stay"
-        until(lambda: counted(place) == (True, 4, 0), "they are known again")
+        until(lambda: standing(place) == (True, 4, 0, 0), "they are known again")
         assert fingerprint(place.output) == before
         assert daemon.stop() == 0
 
 
 def _check_kept(place: Place, daemon: Running) -> None:
-    until(lambda: counted(place)[1] == 2, "the new photos are known")
+    until(lambda: standing(place).done == 2, "the new photos are known")
     assert len(tree(place.output)) == 12, "outputs stay, whatever became of their photos"
     assert not daemon.events("photo.failed")
     assert daemon.stop() == 0
@@ -131,11 +131,11 @@ def test_an_inbox_that_is_away_at_the_start_is_waited_for_and_nothing_is_forgott
     place.inbox.rename(away)
     place.inbox.mkdir()  # the mount point
     with place.run() as daemon:
-        until(lambda: not counted(place)[0], "an empty folder is not taken for the inbox")
-        assert counted(place) == (False, 3, 0)
+        until(lambda: not standing(place).reachable, "an empty folder is not taken for the inbox")
+        assert told(place) == (False, 3, 0, 0)
         place.inbox.rmdir()
         away.rename(place.inbox)
-        until(lambda: counted(place) == (True, 3, 0), "it is back")
+        until(lambda: standing(place) == (True, 3, 0, 0), "it is back")
         fill(place.inbox, 1, 3)
         daemon.settle(1)
         assert daemon.made() == {"p003.jpg": 1}

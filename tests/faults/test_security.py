@@ -19,6 +19,7 @@ import pytest
 
 from tests import photos
 from tests.e2e.harness import BOTH, Place, camera, fill, shows, tree, until
+from tests.faults.books import standing
 from tests.faults.processes import peak_megabytes
 from tests.faults.tracing import needs_strace, trace
 from watcher.model import Done, Job, PhotoId, Recipe, Rendering, Vanished
@@ -163,7 +164,7 @@ def test_a_link_put_into_a_photos_path_at_any_moment_is_not_followed(swapped: Pa
     made, number = 0, 0
     deadline = time.monotonic() + 20
     with flipping(swapped / flip, swapped / target):
-        while made < 30 or number < 200:
+        while made < 20 or number < 100:
             number += 1
             if isinstance(render(job(swapped, b"trip/p.jpg", number)), Done):
                 made += 1
@@ -204,7 +205,7 @@ def test_a_link_put_into_the_output_tree_at_any_moment_is_not_followed(swapped: 
     made, number = 0, 0
     deadline = time.monotonic() + 20
     with flipping(swapped / "output" / "web", swapped / "outside"):
-        while made < 30 or number < 200:
+        while made < 20 or number < 100:
             number += 1
             made += isinstance(render(job(swapped, b"trip/p.jpg", number)), Done)
             assert [(path.name, path.stat().st_mtime_ns) for path in (swapped / "outside").iterdir()] == before
@@ -343,6 +344,6 @@ def test_a_link_that_takes_a_photos_place_later_is_not_followed(place: Place) ->
         link = place.root / "link"
         link.symlink_to(outside)
         link.rename(photo)
-        until(lambda: place.status()["inboxes"][0]["done"] == 0, "the photo is gone")
+        until(lambda: standing(place).done == 0, "the photo is gone")
         assert daemon.stop() == 0
     assert all(shows(path, GREEN) for path in place.outputs("p001.jpg"))
