@@ -22,8 +22,22 @@ def cpu_seconds(pid: int) -> float:
 
 def peak_megabytes(pid: int) -> float:
     """Tell how much memory a process has had resident at most."""
-    (line,) = (line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return _megabytes(pid, "VmHWM")
+
+
+def resident_megabytes(pid: int) -> float:
+    """Tell how much memory a process has resident."""
+    return _megabytes(pid, "VmRSS")
+
+
+def _megabytes(pid: int, what: str) -> float:
+    (line,) = (line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith(what))
     return int(line.split()[1]) / 1024
+
+
+def open_files(pid: int) -> int:
+    """Count a process's file descriptors."""
+    return len(os.listdir(f"/proc/{pid}/fd"))
 
 
 def workers_at(place: Place, photo: Path) -> list[int]:
