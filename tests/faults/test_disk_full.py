@@ -24,7 +24,9 @@ def test_work_pauses_while_the_output_is_full_and_goes_on_by_itself(place: Place
         made = len(daemon.events("photo.done"))
         assert made < 22
         time.sleep(seconds)
-        assert place.status()["inboxes"][0]["waiting"] == 22 - made
+        until(
+            lambda: place.status()["inboxes"][0]["waiting"] == 22 - made, "status says so, at most half a second late"
+        )
         filler.remove()
         daemon.settle(22)
         assert len(daemon.events("disk.full")) == 1, "said once, however often it was tried"
