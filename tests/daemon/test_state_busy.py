@@ -190,8 +190,8 @@ def test_damage_that_is_found_in_writing_is_not_borne_with(world: World, monkeyp
             raise sqlite3.DatabaseError("database disk image is malformed")
 
     world.drop("a.jpg")
-    world.work()
+    done = world.done()
     with monkeypatch.context() as patch:
         patch.setattr(world.store, "_db", Damaged())
         with pytest.raises(StateCorruptError):
-            world.wait(1)
+            world.end(done)

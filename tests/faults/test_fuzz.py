@@ -45,7 +45,7 @@ def test_a_few_hundred_broken_photos_give_only_outcomes_of_our_own(tmp_path: Pat
     check(fuzz(tmp_path, seed, 300, 30))
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_minutes_of_broken_photos_give_only_outcomes_of_our_own(tmp_path: Path) -> None:
     seed = int.from_bytes(os.urandom(4), "big")
     check(fuzz(tmp_path, seed, 10_000_000, SECONDS))

@@ -10,7 +10,7 @@ from watcher.model import PhotoId
 from watcher.plan import Known, MadeFact, could_meet
 
 _GATHER = 64  # results: a commit costs about as much as ten rows
-_GATHER_SECONDS = 0.2  # how long `status` may lag behind
+_GATHER_SECONDS = 0.0  # a round of the loop gathers by itself; what is not written is made twice after a kill
 _RETRY_SECONDS = 2.0  # while the state file can't be written
 
 
