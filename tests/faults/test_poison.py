@@ -57,7 +57,7 @@ def drop(poison: Path, inbox: Path, count: int) -> list[Path]:
     return paths
 
 
-@pytest.mark.parametrize(("long", "large", "good"), [(2, 4, 30), pytest.param(10, 90, 1000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(("long", "large", "good"), [(1, 4, 30), pytest.param(10, 90, 1000, marks=pytest.mark.soak)])
 def test_poison_photos_fail_alone_and_hold_up_nobody(
     place: Place, endless: Path, hungry: Path, long: int, large: int, good: int
 ) -> None:

@@ -91,6 +91,7 @@ def test_an_inbox_that_was_away_is_as_it_was_and_goes_on(place: Place, watch: st
         assert daemon.stop() == 0
 
 
+@pytest.mark.slow
 def test_photos_that_were_deleted_and_put_back_are_known_again_and_not_made_again(place: Place) -> None:
     with place.run() as daemon:
         fill(place.inbox / "trip", 4)
