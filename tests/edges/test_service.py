@@ -51,8 +51,10 @@ LOOP = """
     with Signals(messages.put):
         print("ready", flush=True)
         while True:
-            message = messages.get(timeout=10)
-            print(message, flush=True)
+            try:  # a signal in the instant before the wait does not end it, so the loop never waits for long
+                print(messages.get(timeout=0.5), flush=True)
+            except queue.Empty:
+                pass
 """
 
 
