@@ -40,9 +40,8 @@ def check(told: dict[str, Any]) -> None:
     assert told["found"]["Done"] > told["tried"] / 20, "many photos still decode: the mutations are not too coarse"
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_a_few_hundred_broken_photos_give_only_outcomes_of_our_own(tmp_path: Path, seed: int) -> None:
-    check(fuzz(tmp_path, seed, 300, 30))
+def test_a_few_hundred_broken_photos_give_only_outcomes_of_our_own(tmp_path: Path) -> None:
+    check(fuzz(tmp_path, 1, 500, 30))
 
 
 @pytest.mark.soak

@@ -113,6 +113,7 @@ def _check_kept(place: Place, daemon: Running) -> None:
     assert daemon.stop() == 0
 
 
+@pytest.mark.slow
 def test_an_inbox_that_is_emptied_and_filled_with_others_while_it_is_watched(place: Place) -> None:
     with place.run() as daemon:
         fill(place.inbox, 4)

@@ -161,7 +161,7 @@ def test_when_the_disk_of_the_state_file_is_full_work_waits_and_goes_on_by_itsel
         filler = Filler(folder)
         fill(place.inbox, 40, 2)
         daemon.wait_for("state.busy")
-        time.sleep(1.0)  # it has to stay that way for a while
+        time.sleep(0.3)  # it has to stay that way for a while
         assert daemon.process.poll() is None
         filler.remove()
         daemon.wait_for("state.back")
