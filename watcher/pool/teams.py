@@ -15,7 +15,7 @@ import types
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager, suppress
-from multiprocessing import connection, context, forkserver, resource_tracker
+from multiprocessing import connection, context, forkserver, resource_tracker, util
 from multiprocessing.process import BaseProcess
 from typing import Protocol, cast
 
@@ -96,23 +96,32 @@ class _Managed(BaseProcess):
     """A worker's process, as its parent sees it."""
 
     ended_here = False  # by its parent: it had not died before
+    _handle = -1  # a descriptor of this very process: its number may be somebody else's once it is dead; -1: none
 
     def start(self) -> None:
         """Start it, undisturbed by what disturbs its parent."""
         with _launching():
             super().start()
+        if sys.platform == "linux" and self.pid is not None:
+            with suppress(OSError):  # a kernel that can't, or a sandbox that won't
+                self._handle = os.pidfd_open(self.pid)
+                util.Finalize(self, os.close, (self._handle,))
 
     def terminate(self) -> None:
         """End it at once. A broken executor waits, with its lock held, for workers that it asked like this to end."""
         if self.pid is not None and self._lives(self.pid):
             self.ended_here = True
             with suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
+                if sys.platform == "linux" and self._handle >= 0:
+                    signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+                else:
+                    os.kill(self.pid, signal.SIGKILL)
 
     def _lives(self, pid: int) -> bool:
-        if (
-            METHOD == "forkserver"
-        ):  # it buries the dead before it tells; and when it is gone, all seem dead to `sentinel`
+        if self._handle >= 0:
+            return not connection.wait([self._handle], 0)
+        if METHOD == "forkserver":
+            # it buries the dead before it tells; and when it is gone, all seem dead to `sentinel`
             return _exists(pid)
         return not connection.wait([self.sentinel], 0)
 
