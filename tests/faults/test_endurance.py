@@ -47,7 +47,9 @@ def test_nothing_grows_over_many_photos(place: Place) -> None:
             if number > 0:
                 shutil.rmtree(place.output / "tiny" / f"{number:04}")
         early, late = crowds // 10, -1
-        assert files[late] == files[early], f"file descriptors are flat: {files[:: max(1, early)]}"
+        # Workers are replaced after their share of photos; those of before are let go of when the next ones come.
+        most = max(map(sum, files[: crowds // 3]))
+        assert sum(files[late]) <= most, f"file descriptors are flat: {files[:: max(1, early)]}"
         pairs = zip(memory[early], memory[late], strict=True)
         assert all(after < before * 1.1 + 2 for before, after in pairs), f"megabytes: {memory[:: max(1, early)]}"
         assert len(daemon.lines) < crowds * (CROWD / 128 + 4) + 20, "a line a batch"
