@@ -22,6 +22,7 @@ from typing import Any, Self
 
 WATCHER = str(Path(sys.executable).with_name("watcher"))
 THREE = (2048, 1024, 320)  # pixels
+QUIET = 0.1  # CPUs that others may keep busy where time is measured
 PATIENCE = 600.0  # seconds; a bench that takes longer is stuck
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of prctl(2)
 _LIBC = ctypes.CDLL(None)
@@ -37,6 +38,7 @@ class Cost:
     seconds: float  # until the command itself had ended
     cpu: float  # seconds of CPU, of all processes that it left behind too
     code: int
+    others: float  # CPUs that everybody else on this machine kept busy meanwhile, on average
 
 
 def adopt_orphans() -> None:
@@ -48,7 +50,7 @@ def adopt_orphans() -> None:
 def timed(command: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> Cost:
     """Run a command to its end, and wait for all that it started. Call `adopt_orphans` once before."""
     with log.open("wb") as output:
-        began = time.perf_counter()
+        busy, began = busy_seconds(), time.perf_counter()
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env={**os.environ, **(env or {})}
         )
@@ -61,7 +63,25 @@ def timed(command: Sequence[str], log: Path, env: Mapping[str, str] | None = Non
                 if pid == process.pid:
                     seconds = time.perf_counter() - began
                     code = process.returncode = os.waitstatus_to_exitcode(status)
-    return Cost(seconds, cpu, code)
+    return Cost(seconds, cpu, code, max(0.0, busy_seconds() - busy - cpu) / (time.perf_counter() - began))
+
+
+def busy_seconds() -> float:
+    """Give the CPU time that everybody on this machine has used so far; 0 where nobody tells."""
+    with contextlib.suppress(OSError):
+        user, nice, system, _, _, irq, softirq, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
+        return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+    return 0.0
+
+
+def pause_in_quiet(seconds: float) -> None:
+    """Sleep, and go on sleeping for as long as somebody else keeps this machine busy."""
+    give_up = time.monotonic() + PATIENCE
+    while time.monotonic() < give_up:
+        before = busy_seconds()
+        time.sleep(seconds)
+        if busy_seconds() - before <= QUIET * seconds + 0.02:  # two ticks, that are nobody's
+            return
 
 
 @contextlib.contextmanager

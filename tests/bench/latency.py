@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from tests.bench import photos
-from tests.bench.common import THREE, Daemon, Place, machine, percentile, place, table, wait_until_there
+from tests.bench.common import THREE, Daemon, Place, machine, pause_in_quiet, percentile, place, table, wait_until_there
 from watcher.model import Done, Job, PhotoId, Recipe, Rendering
 from watcher.render import render, warm
 
@@ -70,12 +70,12 @@ class Bench:
         photo = self.staging / f"{number:04}_{source.name}"
         shutil.copy(source, photo)
         outputs = [self.where.output / f"w{size}" / photo.name for size in THREE]
-        time.sleep(PAUSE)
+        pause_in_quiet(PAUSE)
         target = self.where.inbox / photo.name
         began = time.perf_counter()
         photo.rename(target)
         seen = wait_until_there(outputs) - began
-        time.sleep(PAUSE)
+        pause_in_quiet(PAUSE)
         self.pipe.send(job(number, target, self.bare_output))
         made = float(self.pipe.recv())
         for path in (target, *outputs):

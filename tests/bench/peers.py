@@ -35,6 +35,7 @@ def installed() -> list[Peer]:
     peers = []
     if shutil.which("node") and os.path.isdir(os.path.join(SHARP, "node_modules/sharp")):
         peers += [Peer(SHARP_EQUAL, _sharp()), Peer("sharp, default", _sharp("default"))]
+        peers.append(Peer("sharp, off, three at a time", _sharp(), env=(("SHARP_IN_FLIGHT", "3"),)))
     if importlib.util.find_spec("pyvips"):
         peers.append(Peer("pyvips", _python("pyvips"), env=(("VIPS_CONCURRENCY", "1"),)))
     peers += [Peer(FLOOR, _python("floor")), Peer("article, pool of 2", _python("pool"), 8.0)]

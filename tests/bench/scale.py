@@ -24,6 +24,7 @@ from tests.bench.common import (
     Place,
     cpu_seconds,
     machine,
+    pause_in_quiet,
     peak_rss,
     place,
     rss,
@@ -96,7 +97,7 @@ def drop(where: Place, number: int) -> float:
     staged = where.root / f"new{number}.jpg"
     shutil.copy(where.root / "seeds" / "0.jpg", staged)
     outputs = [where.output / f"w{size}" / "000" / "00" / staged.name for size in SIZES]
-    time.sleep(0.3)
+    pause_in_quiet(0.3)
     began = time.perf_counter()
     staged.rename(where.inbox / "000" / "00" / staged.name)
     return wait_until_there(outputs) - began
@@ -105,6 +106,7 @@ def drop(where: Place, number: int) -> float:
 def status_seconds(where: Place) -> float:
     values = []
     for _ in range(5):
+        pause_in_quiet(0.1)
         began = time.perf_counter()
         where.call("status", "--json")
         values.append(time.perf_counter() - began)
@@ -119,6 +121,7 @@ def measure(count: int, *, really: bool, scratch: Path | None) -> list[object]:
         filled = fill(where, really=really)
         with Daemon(where) as daemon:  # once for the caches: "warm" is what is asked for
             daemon.wait_for("scan.done")
+        pause_in_quiet(1.0)
         with Daemon(where) as daemon:
             ready = daemon.wait_for("scan.done")
             spent = cpu_seconds(daemon.pid)

@@ -1,5 +1,6 @@
 // sharp: node sharp.mjs SHARP_HOME LIST OUTPUT SIZES [default]     (SHARP_HOME: the folder with node_modules/sharp)
-// Two photos at a time, one thread each: the fastest of the fair settings that were tried (README of the benches).
+// Two photos at a time, one thread each, as everybody has two workers; on two CPUs, three at a time make up to 10 % more,
+// two threads each make less, and so does `optimiseCoding`, which sharp does unless told otherwise.
 // All sizes from one decode: the largest from the file, the smaller ones from its raw pixels.
 // Without `default`: fastShrinkOnLoad off, which is the quality that `watcher` has.
 import { createRequire } from 'node:module';

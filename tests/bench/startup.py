@@ -23,6 +23,7 @@ from tests.bench.common import (
     cpu_seconds,
     descendants,
     machine,
+    pause_in_quiet,
     peak_rss,
     place,
     pss,
@@ -39,6 +40,7 @@ def seconds_of(command: list[str]) -> str:
     """Time a command, the median of several runs after one for the caches."""
     values = []
     for _ in range(TIMES + 1):
+        pause_in_quiet(0.1)
         began = time.perf_counter()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         values.append(time.perf_counter() - began)
