@@ -7,7 +7,8 @@ once` with a fresh state file, outputs fsynced and recorded; no peer does either
 
 Photos are copies, each with a comment of its own, so that nobody can profit from equal content. Slow programs get
 fewer of them. Before each run the disk's queue is emptied; the photos are in the page cache. A run in which others kept
-more than a fifth of a CPU busy is repeated.
+more than a fifth of a CPU busy is repeated. Nothing is removed before the end (see `_empty`): for the same reason, don't
+start this within five minutes of removing many files.
 """
 
 from __future__ import annotations
@@ -185,7 +186,11 @@ def _near(one: tuple[int, int], other: tuple[int, int]) -> bool:
 
 
 def _empty(folder: Path) -> None:
-    """Give room back without removing a file: ext4 searches for long around names that were removed a minute ago."""
+    """Give room back without removing a file.
+
+    ext4 does not use an inode again that was freed in the last one to five minutes, and searches around all of these
+    for every file that is made: thousands of removed outputs would cost whoever runs next up to a fifth of his time.
+    """
     for path in folder.rglob("*"):
         if path.is_file():
             os.truncate(path, 0)
@@ -226,22 +231,21 @@ def report(case: str, results: dict[str, Result]) -> str:
     return table(head, rows)
 
 
-def measure(case: str, arguments: argparse.Namespace, chosen: Sequence[Peer]) -> dict[str, Result]:
+def measure(case: str, scratch: Path, arguments: argparse.Namespace, chosen: Sequence[Peer]) -> dict[str, Result]:
     """Run one case."""
     letter, sizes, count = CASES[case]
     count = max(SAMPLE, int(count * arguments.scale))
-    with tempfile.TemporaryDirectory(prefix="watcher-bench-", dir=arguments.scratch) as folder:
-        scratch = Path(folder)
-        files = copies(arguments.photos / f"set{letter}", scratch / "inbox", count)
-        bench = Bench(scratch, sizes, files, arguments.workers)
-        for number in range(arguments.rounds):
-            bench.round(chosen, number)
-            print(
-                f"{case}, round {number + 1}: {bench.results[OURS].rate[-1]:.1f} photos/s, {bench.disturbed} repeated",
-                file=sys.stderr,
-            )
-        bench.look(chosen)
-        return dict(bench.results)
+    scratch.mkdir()
+    files = copies(arguments.photos / f"set{letter}", scratch / "inbox", count)
+    bench = Bench(scratch, sizes, files, arguments.workers)
+    for number in range(arguments.rounds):
+        bench.round(chosen, number)
+        rate = bench.results[OURS].rate[-1]
+        print(f"{case}, round {number + 1}: {rate:.1f} photos/s, {bench.disturbed} repeated", file=sys.stderr)
+    bench.look(chosen)
+    for path in files:
+        os.truncate(path, 0)
+    return dict(bench.results)
 
 
 def main() -> None:
@@ -260,10 +264,11 @@ def main() -> None:
     chosen = [p for p in peers.installed() if not arguments.peer or any(part in p.name for part in arguments.peer)]
     print(f"{machine()}; {peers.versions()}; {arguments.rounds} rounds, {arguments.workers} workers\n", flush=True)
     figures = {}
-    for case in arguments.case or CASES:
-        results = measure(case, arguments, chosen)
-        print(report(case, results), end="\n\n", flush=True)
-        figures[case] = {name: asdict(result) for name, result in results.items()}
+    with tempfile.TemporaryDirectory(prefix="watcher-bench-", dir=arguments.scratch) as folder:
+        for number, case in enumerate(arguments.case or CASES):
+            results = measure(case, Path(folder) / f"case{number}", arguments, chosen)
+            print(report(case, results), end="\n\n", flush=True)
+            figures[case] = {name: asdict(result) for name, result in results.items()}
     if arguments.json:
         arguments.json.write_text(
             json.dumps({"machine": machine(), "peers": peers.versions(), "cases": figures}, indent=1)
