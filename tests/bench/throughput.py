@@ -6,9 +6,9 @@ taken within the round; the table gives median, least and most over the rounds. 
 once` with a fresh state file, outputs fsynced and recorded; no peer does either.
 
 Photos are copies, each with a comment of its own, so that nobody can profit from equal content. Slow programs get
-fewer of them. Before each run the disk's queue is emptied; the photos are in the page cache. A run in which others kept
-more than a fifth of a CPU busy is repeated. Nothing is removed before the end (see `_empty`): for the same reason, don't
-start this within five minutes of removing many files.
+fewer of them. Before each run the disk's queue is emptied; the photos are in the page cache. A run in which others
+kept more than a fifth of a CPU busy is repeated. Nothing is removed before the end (see `_empty`): for the same reason,
+don't start this within five minutes of removing many files.
 """
 
 from __future__ import annotations
