@@ -23,6 +23,7 @@ import os
 import signal
 import socket
 import stat
+import threading
 import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
@@ -37,17 +38,25 @@ from watcher.model import Reload, Stop
 class Signals:
     """While entered, SIGTERM and SIGINT post `Stop`, SIGHUP posts `Reload`; the handlers of before come back after.
 
-    `post` is called within a signal handler, in the main thread at any point of its code: it must be reentrant, as
-    `queue.SimpleQueue.put` is and `queue.Queue.put` is not.
+    `post` is called on a thread of its own. A handler in Python would do most of the time, but not always: it runs
+    between two bytecodes of the main thread, and a signal that comes after the last of them and before that thread
+    falls asleep in `get(timeout=…)` neither ends the sleep nor runs the handler before its end (seen on CPython
+    3.11). What CPython's own handler writes to the wake-up descriptor gets through at once.
     """
 
     def __init__(self, post: Callable[[Stop | Reload], object]) -> None:
         self._post = post
         self._before: dict[signal.Signals, Callable[[int, FrameType | None], object] | int | None] = {}
+        self._reads = self._writes = self._wakeup_before = -1  # descriptors
+        self._thread = threading.Thread(target=self._listen, name="signals", daemon=True)
 
     def __enter__(self) -> Self:
+        self._reads, self._writes = os.pipe()
+        os.set_blocking(self._writes, False)  # CPython asks for it
+        self._wakeup_before = signal.set_wakeup_fd(self._writes, warn_on_full_buffer=False)
+        self._thread.start()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            self._before[number] = signal.signal(number, self._handle)
+            self._before[number] = signal.signal(number, _nothing)
         return self
 
     def __exit__(
@@ -57,10 +66,22 @@ class Signals:
             # None: it was not set from Python, and Python can't give it back
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         self._before.clear()
+        signal.set_wakeup_fd(self._wakeup_before)
+        os.close(self._writes)  # which ends the thread, after all that was written
+        self._thread.join()
+        os.close(self._reads)
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        del frame
-        self._post(Reload() if number == signal.SIGHUP else Stop(signal.Signals(number).name))
+    def _listen(self) -> None:
+        while numbers := os.read(self._reads, 64):
+            for number in numbers:  # a byte each
+                if number == signal.SIGHUP:
+                    self._post(Reload())
+                elif number in {signal.SIGTERM, signal.SIGINT}:
+                    self._post(Stop(signal.Signals(number).name))
+
+
+def _nothing(number: int, frame: FrameType | None) -> None:
+    """Be there: without a handler in Python nothing is written to the wake-up descriptor."""
 
 
 # ---- the single-instance lock ----

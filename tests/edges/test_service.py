@@ -51,10 +51,8 @@ LOOP = """
     with Signals(messages.put):
         print("ready", flush=True)
         while True:
-            try:  # a signal in the instant before the wait does not end it, so the loop never waits for long
-                print(messages.get(timeout=0.5), flush=True)
-            except queue.Empty:
-                pass
+            message = messages.get(timeout=10)
+            print(message, flush=True)
 """
 
 
@@ -72,6 +70,31 @@ def test_a_signal_wakes_the_loop_with_a_message_each_time(number: signal.Signals
         for _ in range(2):
             process.send_signal(number)
             assert line(process) == message
+
+
+def test_a_signal_is_told_while_the_main_thread_runs_no_bytecode() -> None:
+    # So it is in the instant before the loop falls asleep: a handler in Python would not run before the sleep ends.
+    code = """
+    import hashlib, os, queue, signal, threading, time
+    from watcher.service import Signals
+
+    messages = queue.SimpleQueue()
+    ended = threading.Event()
+
+    def ask():
+        time.sleep(0.2)  # the main thread is in the hash by then
+        os.kill(os.getpid(), signal.SIGTERM)
+        print(messages.get(timeout=30), "late" if ended.is_set() else "at once", flush=True)
+
+    with Signals(messages.put):
+        asking = threading.Thread(target=ask)
+        asking.start()
+        hashlib.pbkdf2_hmac("sha256", b"x", b"y", 3_000_000)  # about two seconds in C, without the interpreter's lock
+        ended.set()
+        asking.join()
+    """
+    with child(code) as process:
+        assert line(process) == "Stop(reason='SIGTERM') at once"
 
 
 def test_after_it_the_handlers_of_before_are_back() -> None:

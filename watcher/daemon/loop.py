@@ -46,7 +46,7 @@ _DRAIN = 256  # messages between two looks at the clock
 _REPORT_SECONDS = 0.5  # how old what `status` shows may be
 _SAME_STOP_SECONDS = 0.05  # `timeout` signals its child and then the group it is in: that is one request, not two
 _SWEEP_SECONDS = 5.0  # between the loss of a worker and the sweep after it: all that went with it are dead by then
-_LONGEST_SLEEP = 1.0  # a signal that comes in the instant before the sleep does not end it, and must not wait for ever
+_LONGEST_SLEEP = 3600.0
 
 
 class Daemon:
