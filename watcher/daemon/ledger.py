@@ -1,4 +1,7 @@
-"""Writing to the state file from the loop: results gathered, attempts at once, nothing lost while it is busy."""
+"""Writing to the state file from the loop: results once a round, attempts at once, nothing lost while it is busy.
+
+A round of the loop gathers by itself what came together; to wait for more would have it made twice after a kill.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,6 @@ from watcher.errors import StateError
 from watcher.model import PhotoId
 from watcher.plan import Known, MadeFact, could_meet
 
-_GATHER = 64  # results: a commit costs about as much as ten rows
-_GATHER_SECONDS = 0.0  # a round of the loop gathers by itself; what is not written is made twice after a kill
 _RETRY_SECONDS = 2.0  # while the state file can't be written
 
 
@@ -33,7 +34,7 @@ class Ledger:
         return photo in self._rows
 
     def put(self, photo: PhotoId, known: Known | None, now: float) -> None:
-        """Have a result written soon."""
+        """Have a result written at the end of this round."""
         self._rows[photo] = known
         if self._since is None:
             self._since = now
@@ -66,14 +67,12 @@ class Ledger:
         """When `flush` is due; None: nothing is waiting to be written."""
         if self._blocked_until is not None:
             return self._blocked_until
-        if self._since is None and not self._rows:
-            return None
-        return (self._since or 0.0) + _GATHER_SECONDS
+        return self._since
 
     def flush(self, now: float, *, force: bool = False) -> None:
-        """Write what has waited long enough."""
+        """Write what there is; while the state file is left alone, only with `force`."""
         deadline = self.deadline()
-        if deadline is not None and (force or now >= deadline or (len(self._rows) >= _GATHER and not self.blocked)):
+        if deadline is not None and (force or now >= deadline):
             self._write(now, durable=False)
 
     def forget_folder(self, inbox: bytes, folder: bytes, now: float) -> bool:
