@@ -524,3 +524,14 @@ def test_the_file_may_be_called_anything(tmp_path: Path, name: str) -> None:
         with reader:
             assert reader.known(photo("a.jpg")) == known()
     assert os.listdir(tmp_path) == [name]
+
+
+def test_a_file_found_damaged_in_use_is_set_aside_though_it_opens_without_complaint(tmp_path: Path) -> None:
+    path = str(tmp_path / "state.db")
+    State.open(path).close()
+    with State.open(path, damaged=True) as state:
+        assert state.set_aside is not None
+        assert os.path.exists(state.set_aside)
+        assert not state.inboxes()
+    with State.open(str(tmp_path / "new.db"), damaged=True) as state:
+        assert state.set_aside is None

@@ -37,12 +37,14 @@ def run(pair: tuple[str, str] | None, config_file: str | None, state_file: str |
     config, name = source.read()
     logs.setup(config.log.format, config.log.level)
     log = logs.log
+    damaged = False
     while True:
         try:
-            with _daemon(source, config, name, log, once=False) as (daemon, _):
+            with _daemon(source, config, name, log, once=False, damaged=damaged) as (daemon, _):
                 daemon.run()
         except StateCorruptError as error:
-            log.error("state.damaged", reason=str(error))  # noqa: TRY400  # no fault of ours: opened anew, it is set aside
+            damaged = True  # and set aside when it is opened next: found in use, the damage may not show at opening
+            log.error("state.damaged", reason=str(error))  # noqa: TRY400  # no fault of ours
         else:
             return EXIT_OK
 
@@ -64,36 +66,22 @@ def once(pair: tuple[str, str] | None, config_file: str | None, state_file: str 
 
 
 @contextmanager
-def _daemon(source: Source, config: Config, name: str, log: Log, *, once: bool) -> Iterator[tuple[Daemon, State]]:
+def _daemon(
+    source: Source, config: Config, name: str, log: Log, *, once: bool, damaged: bool = False
+) -> Iterator[tuple[Daemon, State]]:
     """Build a daemon of real parts, and take it all down again."""
     settings = settle(config, name)
     path = source.state_path(config)
     messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
     with ExitStack() as stack:
         stack.enter_context(service.Lock(path))
-        store = stack.enter_context(State.open(path))
-        if store.set_aside:
-            log.error(
-                "state.damaged",
-                state=path,
-                set_aside=store.set_aside,
-                text="what was known is found out again from the outputs; photos whose outputs prove to be current"
-                " are not rendered again",
-            )
+        store = stack.enter_context(_open_state(path, log, damaged=damaged))
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # once the daemon has ended, one more request to end changes nothing
         stack.enter_context(service.Signals(messages.put))
         workers = config.workers or available_cpus()
         limits = _limits(config, workers, once=once)
-        pool = Pool(
-            render,
-            warm,
-            workers=workers,
-            post=messages.put,
-            timeout_seconds=config.retry.timeout_seconds,
-            memory_limit_bytes=limits.memory_bytes + _SLACK_BYTES,
-            log_settings=partial(logs.worker_setup, config.log.format, config.log.level),
-        )
+        pool = _pool(config, workers, limits, messages)
         stack.callback(pool.close, wait=False)
         pool.start()
         sweeper = Sweeper(log)
@@ -117,6 +105,31 @@ def _daemon(source: Source, config: Config, name: str, log: Log, *, once: bool) 
         )
         stack.callback(daemon.desks.close)
         yield daemon, store
+
+
+def _open_state(path: str, log: Log, *, damaged: bool) -> State:
+    store = State.open(path, damaged=damaged)
+    if store.set_aside:
+        log.error(
+            "state.damaged",
+            state=path,
+            set_aside=store.set_aside,
+            text="what was known is found out again from the outputs; photos whose outputs prove to be current"
+            " are not rendered again",
+        )
+    return store
+
+
+def _pool(config: Config, workers: int, limits: Limits, messages: queue.SimpleQueue[Message]) -> Pool:
+    return Pool(
+        render,
+        warm,
+        workers=workers,
+        post=messages.put,
+        timeout_seconds=config.retry.timeout_seconds,
+        memory_limit_bytes=limits.memory_bytes + _SLACK_BYTES,
+        log_settings=partial(logs.worker_setup, config.log.format, config.log.level),
+    )
 
 
 def _limits(config: Config, workers: int, *, once: bool) -> Limits:

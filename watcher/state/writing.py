@@ -36,9 +36,12 @@ class State(Reader):
         self._durable = False
 
     @classmethod
-    def open(cls, path: str) -> Self:
-        """Open for writing, made or migrated where needed; a damaged file is set aside and a new one begun."""
-        set_aside = None
+    def open(cls, path: str, *, damaged: bool = False) -> Self:
+        """Open for writing, made or migrated where needed; a damaged file is set aside and a new one begun.
+
+        `damaged` says that the file was found to be so in use, whatever it looks like now.
+        """
+        set_aside = put_aside(path) if damaged and os.path.exists(path) else None
         try:
             state = cls._open(path)
         except StateCorruptError:
