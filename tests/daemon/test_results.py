@@ -6,7 +6,7 @@ import pytest
 
 from tests.daemon.conftest import MakeWorld
 from tests.daemon.fakes import IN, World, changed, failed
-from watcher.daemon import settle
+from watcher.daemon import waiting
 from watcher.daemon.attempt import UNKNOWN
 from watcher.model import Blame, Gone, Heavy, PhotoId, Seen, Stamp, Unready, Vanished, WatchLost
 from watcher.plan import Known, Phase
@@ -331,7 +331,7 @@ def test_a_done_photo_that_a_worker_does_not_find_is_forgotten_only_when_its_inb
 def test_photos_that_wait_for_their_time_are_bounded(
     make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # invariant 10
-    monkeypatch.setattr(settle, "MOST_WAITING", 3)
+    monkeypatch.setattr(waiting, "MOST_WAITING", 3)
     world = make_world().start()
     for number in range(10):
         world.drop(f"t{number}.jpg", "truncated")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from watcher.daemon.desk import Desk
 from watcher.daemon.dispatch import Dispatcher
-from watcher.daemon.settle import Waiting
+from watcher.daemon.waiting import Waiting
 
 
 def report(desk: Desk, dispatcher: Dispatcher, waiting: Waiting) -> Mapping[str, object]:

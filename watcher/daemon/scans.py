@@ -12,7 +12,7 @@ from watcher.daemon.dispatch import Dispatcher
 from watcher.daemon.ledger import Ledger
 from watcher.daemon.line import MOST_PENDING, Line
 from watcher.daemon.parts import Log
-from watcher.daemon.settle import Waiting
+from watcher.daemon.waiting import Waiting
 from watcher.model import Entry, Listing, Origin, PhotoId, ScanDone, Stamp
 from watcher.plan import Phase, needs_work
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
-import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,12 +14,10 @@ from watcher.daemon.dispatch import Dispatcher, Flight
 from watcher.daemon.ledger import Ledger
 from watcher.daemon.parts import Log
 from watcher.daemon.tally import Batch, Tally
+from watcher.daemon.waiting import Waiting
 from watcher.model import Blame, Done, Failed, Origin, Outcome, PhotoId, Result, Stamp, Unchanged, Unready
 from watcher.plan import Known, MadeFact, Phase, natural_name
 from watcher.verdict import Forget, GiveUp, LookAgain, Pause, Record, TryAgain, judge
-
-MOST_WAITING = 100_000  # photos that are looked at again on a timer; those beyond are found by the next scan
-_TOGETHER_SECONDS = 0.25  # those that come due within this are looked at together
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,71 +26,6 @@ class Retry:
 
     attempts: int
     backoff_seconds: float
-
-
-class Waiting:
-    """Photos that are to be tried or looked at again at some time."""
-
-    def __init__(self) -> None:
-        self._photos: dict[PhotoId, tuple[float, Sighting, bool]] = {}
-        self._heap: list[tuple[float, PhotoId]] = []
-        self._retries = 0
-
-    def __contains__(self, photo: PhotoId) -> bool:
-        """Tell whether a photo waits for its time."""
-        return photo in self._photos
-
-    def __len__(self) -> int:
-        """How many photos wait for their time."""
-        return len(self._photos)
-
-    @property
-    def retries(self) -> int:
-        """How many of them wait to be tried again, not just to be looked at."""
-        return self._retries
-
-    def photos(self) -> list[Sighting]:
-        """List them."""
-        return [sighting for _, sighting, _ in self._photos.values()]
-
-    def get(self, photo: PhotoId) -> Sighting | None:
-        """Give what is remembered of a photo that waits."""
-        found = self._photos.get(photo)
-        return found[1] if found else None
-
-    def put(self, sighting: Sighting, due: float, *, retry: bool) -> None:
-        """Let a photo wait until `due`, or a moment longer: those that are due together make one batch."""
-        self.pop(sighting.photo)
-        due = math.ceil(due / _TOGETHER_SECONDS) * _TOGETHER_SECONDS
-        self._photos[sighting.photo] = due, sighting, retry
-        self._retries += retry
-        heapq.heappush(self._heap, (due, sighting.photo))
-
-    def pop(self, photo: PhotoId) -> Sighting | None:
-        """Let a photo wait no longer."""
-        found = self._photos.pop(photo, None)
-        if found is None:
-            return None
-        self._retries -= found[2]
-        return found[1]
-
-    def deadline(self) -> float | None:
-        """When the next one is due."""
-        while self._heap:
-            due, photo = self._heap[0]
-            if photo in self._photos and self._photos[photo][0] == due:
-                return due
-            heapq.heappop(self._heap)  # it was taken out or put off
-        return None
-
-    def due(self, now: float) -> list[Sighting]:
-        """Take out those whose time has come."""
-        taken = []
-        while (deadline := self.deadline()) is not None and deadline <= now:
-            sighting = self.pop(heapq.heappop(self._heap)[1])
-            if sighting is not None:
-                taken.append(sighting)
-        return taken
 
 
 @dataclass(slots=True)
@@ -264,7 +195,7 @@ class Settler:
         row = _still_waiting(flight, stamp, wall)
         self._ledger.put(flight.job.photo, replace(row, reason=verdict.reason, attempts=0), now)
         same = before is not None and before.stamp == plain(stamp)
-        if len(self.waiting) < MOST_WAITING:
+        if not self.waiting.full:
             again = replace(
                 sighting,
                 origin=Origin.RETRY,
@@ -290,7 +221,7 @@ class Settler:
         self._log.info(
             "photo.retry", path=flight.job.photo.absolute, reason=verdict.reason, seconds=round(verdict.seconds, 1)
         )
-        if len(self.waiting) < MOST_WAITING:
+        if not self.waiting.full:
             self.waiting.put(again, now + verdict.seconds, retry=True)
         self._leave(sighting, now)
 
