@@ -125,11 +125,12 @@ def status(
     config: ConfigFile = None,
     state: StateFile = None,
     as_json: AsJson = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on showing it, until Ctrl-C.")] = False,
 ) -> None:
     """Show what is watched, waiting, done and failed; works while the daemon runs or not.
 
-    Example: watcher status --json
+    Example: watcher status --follow
     """
     from watcher.cli import status as command  # noqa: PLC0415  # see the module's first line
 
-    raise typer.Exit(command.status(_pair(inbox, output), config, state, as_json=as_json))
+    raise typer.Exit(command.status(_pair(inbox, output), config, state, as_json=as_json, follow=follow))

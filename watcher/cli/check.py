@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import sys
 from collections.abc import Iterator
@@ -10,14 +11,13 @@ from typing import Literal, NamedTuple
 
 from watcher import mounts
 from watcher.cli import printable
+from watcher.cli.forecast import Forecast, forecast, readable
 from watcher.cli.wiring import Source, settle
 from watcher.config import Config
 from watcher.daemon.parts import InboxPlan
 from watcher.errors import EXIT_CONFIG, EXIT_OK
 from watcher.pool import available_cpus, available_memory
 from watcher.render import describe
-from watcher.scan import walk
-from watcher.select import Selection
 from watcher.state import Reader
 
 _LITTLE_ROOM = 1_000_000_000  # bytes: about 3,000 renditions of 2048 pixels
@@ -37,20 +37,35 @@ def check(config_file: str | None, state_file: str | None) -> int:
     config, name = source.read()
     settings = settle(config, name, make_outputs=False)
     findings = [Finding("ok", "config", name), *_machine(config)]
-    findings.append(_state(source.state_path(config)))
-    for plan in settings.inboxes:
-        findings += _inbox(plan)
+    path = source.state_path(config)
+    findings.append(_state(path))
+    reader = Reader.open_to_read(path)
+    try:
+        for plan in settings.inboxes:
+            findings += _inbox(plan, config, reader)
+    finally:
+        if reader is not None:
+            reader.close()
     _show(findings)
     return EXIT_CONFIG if any(finding.level == "fault" for finding in findings) else EXIT_OK
 
 
 def _machine(config: Config) -> Iterator[Finding]:
+    yield Finding("ok", "user", f"{_user()}: rights are looked at for this one")
     yield Finding("ok", "python", sys.version.split()[0])
     for part, version in describe().items():
         yield Finding("ok", part, version)
     workers = config.workers or available_cpus()
     memory = config.memory_mb * 1_000_000 or available_memory() // 2
     yield Finding("ok", "workers", f"{workers}, with {memory / 1e6:.0f} MB for decoded pictures")
+
+
+def _user() -> str:
+    number = os.geteuid()
+    try:
+        return f"{pwd.getpwuid(number).pw_name} ({number})"
+    except KeyError:
+        return str(number)  # a container's number without a name
 
 
 def _state(path: str) -> Finding:
@@ -70,7 +85,7 @@ def _state(path: str) -> Finding:
     return Finding("ok", "state file", f"{path} (not there yet)")
 
 
-def _inbox(plan: InboxPlan) -> Iterator[Finding]:
+def _inbox(plan: InboxPlan, config: Config, reader: Reader | None) -> Iterator[Finding]:
     what = f"inbox {os.fsdecode(plan.inbox)}"
     if not os.path.isdir(plan.inbox):
         yield Finding("fault", what, "there is no such folder; make it, or mend `path`")
@@ -78,20 +93,22 @@ def _inbox(plan: InboxPlan) -> Iterator[Finding]:
     if not os.access(plan.inbox, os.R_OK | os.X_OK):
         yield Finding("fault", what, "it can't be read; `chmod +rx` it, or run as a user who can")
         return
-    found = walk(plan.inbox, Selection(plan.config.include, plan.config.exclude, plan.config.recursive))
-    folders = photos = 0
-    for listing in found:
-        folders += listing.last
-        photos += len(listing.entries)
+    found = forecast(plan, config, reader)
     if found.reason:
         yield Finding("warning", what, found.reason)
     watch, why = mounts.watch_advice(plan.inbox)
     if plan.config.watch == "auto" and watch == "poll":
-        yield Finding("warning", what, f"{photos} photos; looked through every {plan.config.poll_seconds:g} s: {why}")
+        seconds = plan.config.poll_seconds
+        yield Finding("warning", what, f"{_count(found.photos, 'photo')}; looked through every {seconds:g} s: {why}")
     else:
-        yield Finding("ok", what, f"{photos} photos in {folders} folders, on {mounts.file_system(plan.inbox)}")
-        yield from _limits(what, folders)
-    yield from _output(plan)
+        place = mounts.file_system(plan.inbox)
+        yield Finding("ok", what, f"{_count(found.photos, 'photo')} in {_count(found.folders, 'folder')}, on {place}")
+        yield from _limits(what, found.folders)
+    yield from _output(plan, found)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def _limits(what: str, folders: int) -> Iterator[Finding]:
@@ -101,7 +118,7 @@ def _limits(what: str, folders: int) -> Iterator[Finding]:
         yield Finding("warning", what, f"{folders} folders, and this user may watch {most}: `{remedy}`")
 
 
-def _output(plan: InboxPlan) -> Iterator[Finding]:
+def _output(plan: InboxPlan, found: Forecast) -> Iterator[Finding]:
     what = f"output {os.fsdecode(plan.output)}"
     folder = plan.output
     while not os.path.exists(folder):
@@ -110,8 +127,14 @@ def _output(plan: InboxPlan) -> Iterator[Finding]:
         yield Finding("fault", what, f"this user can't write in {os.fsdecode(folder)}; let it, or mend `output`")
         return
     free = shutil.disk_usage(folder).free
-    level: Literal["ok", "warning"] = "warning" if free < _LITTLE_ROOM else "ok"
-    yield Finding(level, what, f"{free / 1e9:.1f} GB free on {mounts.file_system(folder)}")
+    room = f"{readable(free)} free on {mounts.file_system(folder)}"
+    wanted = found.bytes
+    if wanted:
+        room += f", and about {readable(wanted)} are still to be made"
+    if wanted > free:
+        yield Finding("warning", what, f"{room}: make room, or name another `output`")
+    else:
+        yield Finding("warning" if free - wanted < _LITTLE_ROOM else "ok", what, room)
 
 
 def _show(findings: list[Finding]) -> None:

@@ -5,45 +5,81 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from watcher import __version__, service
-from watcher.cli import printable
 from watcher.cli.wiring import Source
-from watcher.config import Inbox
+from watcher.config import Config, Inbox
 from watcher.errors import EXIT_OK
 from watcher.model import PhotoId
 from watcher.plan import Known, Phase
 from watcher.state import Counts, Reader
 
-if TYPE_CHECKING:
-    from rich.table import Table  # 20 ms that `--json` need not pay
-
 _MOST_WAITING = 1000  # waiting photos that `--json` names; all of them are counted
-_REASONS = 8  # failed photos that the table for people names
+_FOLLOW_SECONDS = 1.0  # between two looks
 
 
-def status(pair: tuple[str, str] | None, config_file: str | None, state_file: str | None, *, as_json: bool) -> int:
-    """Print what is known of every inbox of the config."""
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What people are told beyond what programs are."""
+
+    state: str  # path of the state file
+    reports: Mapping[str, Mapping[str, Any]]  # inbox → what its daemon said last
+    superseded: Mapping[str, Mapping[str, int]]  # inbox → rendition that is no longer wanted → photos
+
+
+def status(
+    pair: tuple[str, str] | None, config_file: str | None, state_file: str | None, *, as_json: bool, follow: bool
+) -> int:
+    """Print what is known of every inbox of the config; `follow`: again and again, until it is interrupted."""
     source = Source(pair, config_file, state_file)
     config, _ = source.read()
     path = source.state_path(config)
+    if follow:
+        _follow(config, path, as_json=as_json)
+        return EXIT_OK
+    found, story = _look(config, path)
+    if as_json:
+        print(json.dumps(found, indent=2))
+    else:
+        from watcher.cli import statusview  # noqa: PLC0415  # 40 ms that `--json` need not pay
+
+        statusview.show(found, story)
+    return EXIT_OK
+
+
+def _follow(config: Config, path: str, *, as_json: bool) -> None:
+    from watcher.cli import statusview  # noqa: PLC0415  # see `status`
+
+    last = None
+    with statusview.screen(live=not as_json) as show:
+        try:
+            while True:
+                found, story = _look(config, path)
+                if as_json and found != last:
+                    print(json.dumps(found), flush=True)
+                elif not as_json:
+                    show(found, story)
+                last = found
+                time.sleep(_FOLLOW_SECONDS)
+        except KeyboardInterrupt:
+            pass  # how a person ends it
+
+
+def _look(config: Config, path: str) -> tuple[dict[str, Any], Story]:
     holder = service.holding(path)
     reader = Reader.open_to_read(path)
     try:
         found = _collect(reader, config.inboxes, running=holder is not None)
         found["pid"] = holder.pid if holder else None
-        superseded = _superseded(reader, config.inboxes)
+        reports = {row["path"]: reader.report(os.fsencode(row["path"])) if reader else {} for row in found["inboxes"]}
+        return found, Story(path, reports, _superseded(reader, config.inboxes))
     finally:
         if reader is not None:
             reader.close()
-    if as_json:
-        print(json.dumps(found, indent=2))
-    else:
-        _show(found, superseded, path)
-    return EXIT_OK
 
 
 def _collect(reader: Reader | None, inboxes: tuple[Inbox, ...], *, running: bool) -> dict[str, Any]:
@@ -110,56 +146,3 @@ def _superseded(reader: Reader | None, inboxes: tuple[Inbox, ...]) -> dict[str, 
 
 def _iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
-
-
-# ---- for people ----
-
-
-def _show(found: Mapping[str, Any], superseded: Mapping[str, Mapping[str, int]], state: str) -> None:
-    from rich.console import Console  # noqa: PLC0415  # `--json` needs none of it
-
-    console = Console(highlight=False)
-    running = f"running since {found['since']} as process {found['pid']}, {found['workers']} workers"
-    console.print(running if found["running"] else "not running", soft_wrap=True)
-    console.print(_table(found["inboxes"]))
-    for path, renditions in superseded.items():
-        for name, photos in renditions.items():
-            left = f"{path}: rendition {name!r} is no longer in the config; its {photos} files are left on disk"
-            console.print(_safe(left), soft_wrap=True)
-    for word in ("waiting", "failed"):
-        for item in found[word][:_REASONS]:
-            console.print(_safe(f"{word}: {item['path']}: {item['reason']}"), soft_wrap=True)
-    if len(found["failed"]) > _REASONS:
-        console.print(f"and {len(found['failed']) - _REASONS} more failed: see `watcher status --json`")
-    console.print(_safe(f"state file: {state}"), style="dim", soft_wrap=True)
-
-
-def _table(inboxes: Sequence[Mapping[str, Any]]) -> Table:
-    from rich.table import Table  # noqa: PLC0415  # see `_show`
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("inbox", "watch", "done", "waiting", "failed", "missed events"):
-        table.add_column(title, justify="left" if title in {"inbox", "watch"} else "right", overflow="fold")
-    for row in inboxes:
-        waiting = f"{row['waiting']}"
-        if row["oldest_waiting_seconds"] is not None:
-            waiting += f" (oldest {_duration(row['oldest_waiting_seconds'])})"
-        watch = row["watch"] + (f": {row['watch_reason']}" if row["watch_reason"] else "")
-        if not row["reachable"]:
-            watch = "not reachable"
-        counts = str(row["done"]), waiting, str(row["failed"]), str(row["missed_events"])
-        table.add_row(_safe(row["path"]), _safe(watch), *counts)
-    return table
-
-
-def _safe(text: str) -> str:
-    from rich.markup import escape  # noqa: PLC0415  # see `_show`
-
-    return escape(printable(text).replace("\n", "\\n"))
-
-
-def _duration(seconds: float) -> str:
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from watcher.config import Config
+from watcher.daemon.pace import Pace
 from watcher.daemon.parts import InboxParts, InboxPlan
 from watcher.debounce import Debouncer
 from watcher.model import Origin
@@ -70,6 +71,7 @@ class Desk:
     full_since: int = 0  # the number of the last job that was begun before: what it finds says nothing of room now
     full_said: bool = False
     may_forget: bool = False  # it is the folder that the books are about: what is not there, is gone
+    pace: Pace = field(default_factory=Pace)
     current: dict[int, bool] = field(default_factory=dict)  # state's recipes number → are they what is wanted
 
     @property

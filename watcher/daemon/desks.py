@@ -284,12 +284,12 @@ class Desks:
         for desk in self._desks.values():
             desk.touched = True
 
-    def reports(self) -> dict[bytes, Mapping[str, object]]:
+    def reports(self, now: float, wall: float) -> dict[bytes, Mapping[str, object]]:
         """Say of every inbox what only the running daemon knows."""
         for desk in self._desks.values():
             desk.touched = False
         return {
-            inbox: report(desk, self._dispatcher, self._settler.waiting)
+            inbox: report(desk, self._dispatcher, self._settler.waiting, now=now, wall=wall)
             for inbox, desk in self._desks.items()
             if not (desk.moved or desk.cured)  # by the report the next start knows that
         }

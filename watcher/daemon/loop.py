@@ -286,7 +286,7 @@ class Daemon:
         return Progress(counts.done, counts.failed, counts.done + counts.failed + ahead, counts.pixels)
 
     def _report(self, now: float) -> None:
-        reports = self.desks.reports()
+        reports = self.desks.reports(now, self._clock.time())
         changed = {inbox: report for inbox, report in reports.items() if self._reported.get(inbox) != report}
         told = not changed or self.ledger.report(changed, now)
         if told:

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 
 from watcher.daemon.desk import Desk
 from watcher.daemon.dispatch import Dispatcher
+from watcher.daemon.pace import LastBatch
 from watcher.daemon.waiting import Waiting
 
 
-def report(desk: Desk, dispatcher: Dispatcher, waiting: Waiting) -> Mapping[str, object]:
+def report(desk: Desk, dispatcher: Dispatcher, waiting: Waiting, *, now: float, wall: float) -> Mapping[str, object]:
     """Say of an inbox what only the running daemon knows."""
     inbox = desk.inbox
     looked_at = [item.seen for item in waiting.photos() if item.photo.inbox == inbox]
@@ -26,4 +27,17 @@ def report(desk: Desk, dispatcher: Dispatcher, waiting: Waiting) -> Mapping[str,
         "missed_events": desk.missed,
         "waiting": dispatcher.waiting(inbox) + len(looked_at) + len(desk.debouncer),
         "oldest_waiting": oldest,
+        "minutes": desk.pace.minutes(),
+        "last_batch": _last_batch(desk.pace.last_batch, wall - now),
+    }
+
+
+def _last_batch(batch: LastBatch | None, since_epoch: float) -> Mapping[str, object] | None:
+    if batch is None:
+        return None
+    return {
+        "at": round(batch.ended + since_epoch),  # whole seconds: the clocks' jitter alone must make no new report
+        "files": batch.files,
+        "failed": batch.failed,
+        "seconds": batch.seconds,
     }

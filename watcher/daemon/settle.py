@@ -12,6 +12,7 @@ from watcher.daemon.attempt import UNKNOWN, claims, plain, untouched
 from watcher.daemon.desk import ROOM_SECONDS, Desk
 from watcher.daemon.dispatch import Dispatcher, Flight
 from watcher.daemon.ledger import Ledger
+from watcher.daemon.pace import LastBatch
 from watcher.daemon.parts import Log
 from watcher.daemon.tally import Batch, Tally
 from watcher.daemon.waiting import Waiting
@@ -185,6 +186,8 @@ class Settler:
         if desk is not None and desk.full_until is not None and job.number > desk.full_since:
             desk.full_until, desk.full_said = None, False
             self._log.info("disk.room", output=desk.plan.output)
+        if desk is not None:
+            desk.pace.count(wall)
         self.counts.done += 1
         self.counts.renditions += len(outcome.made)
         self.counts.pixels += outcome.width * outcome.height
@@ -251,6 +254,9 @@ class Settler:
         if batch is None or not batch.files:
             return
         seconds = max(now - batch.began, 1e-6)
+        if (desk := self._desk_of(batch.inbox)) is not None:
+            desk.pace.last_batch = LastBatch(now, batch.files, batch.failed, round(seconds, 3))
+            desk.touched = True
         self._log.info(
             "batch.done",
             inbox=batch.inbox,
