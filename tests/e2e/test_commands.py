@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -223,6 +224,26 @@ def test_sighup_with_a_wrong_config_keeps_the_old_one_and_says_what_is_wrong(pla
         daemon.wait_for("config.reloaded")
         assert daemon.stop() == 0
     assert all(path.exists() for path in place.outputs("p000.jpg"))
+
+
+def test_of_two_reloads_the_later_config_counts_however_slow_the_disk_was_for_the_first(place: Place) -> None:
+    old = place.config.read_bytes()
+    with place.run() as daemon:
+        place.config.unlink()
+        os.mkfifo(place.config)  # stands for a disk that is slow to answer
+        daemon.send(signal.SIGHUP)
+        with place.config.open("wb") as slow:  # returns when the daemon has begun to read
+            place.config.unlink()
+            place.configure({"small": {"width": 100}})
+            daemon.send(signal.SIGHUP)
+            with suppress(AssertionError):  # one that reads at the same time would be through by then
+                until(lambda: daemon.events("config.reloaded"), "it is read", 0.5)
+            slow.write(old)
+        daemon.wait_for("config.reloaded", 2)
+        fill(place.inbox, 1)
+        daemon.wait_for("photo.done")
+        assert daemon.stop() == 0
+    assert tree(place.output).keys() == {"small/p000.jpg"}
 
 
 def test_no_user_error_shows_a_traceback_and_a_closed_pipe_is_no_error(place: Place) -> None:

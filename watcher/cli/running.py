@@ -6,7 +6,6 @@ import os
 import queue
 import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,14 +13,15 @@ from functools import partial
 
 from watcher import __version__, logs, service
 from watcher.cli import printable
+from watcher.cli.reloading import Reloader
 from watcher.cli.sweeping import Sweeper
 from watcher.cli.wiring import Hub, Source, settle
 from watcher.config import Config
 from watcher.daemon.attempt import Limits
 from watcher.daemon.loop import Daemon
-from watcher.daemon.parts import InboxPlan, Log, Message, Reloaded, Settings
+from watcher.daemon.parts import InboxPlan, Log, Message
 from watcher.daemon.tally import Progress
-from watcher.errors import EXIT_OK, EXIT_SOME_FAILED, ConfigError, Fault, WatcherError
+from watcher.errors import EXIT_OK, EXIT_SOME_FAILED, ConfigError, Fault
 from watcher.model import PhotoId
 from watcher.plan import Known, Phase
 from watcher.pool import Pool, available_cpus, available_memory
@@ -97,7 +97,7 @@ def _daemon(
             limits=limits,
             messages=messages,
             open_inbox=hub.open,
-            reload=lambda: _reload(source, messages),
+            reload=Reloader(source, messages.put).ask,
             sweep=sweeper.begin,
             clock=time,
             log=log,
@@ -142,21 +142,6 @@ def _limits(config: Config, workers: int, *, once: bool) -> Limits:
         share_bytes=memory // workers,
         patient=not once,
     )
-
-
-def _reload(source: Source, messages: queue.SimpleQueue[Message]) -> None:
-    """Read the config again on a thread of its own: its disk may be slow, and the loop may not wait."""
-
-    def read() -> None:
-        outcome: Settings | WatcherError
-        try:
-            config, name = source.read()
-            outcome = settle(config, name)
-        except WatcherError as error:
-            outcome = error
-        messages.put(Reloaded(outcome))
-
-    threading.Thread(target=read, name="read config", daemon=True).start()
 
 
 # ---- once ----

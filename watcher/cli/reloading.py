@@ -1,0 +1,48 @@
+"""The config, read again on a thread of its own: its disk may be slow, and the loop may not wait."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from watcher.cli.wiring import Source, settle
+from watcher.daemon.parts import Reloaded
+from watcher.errors import WatcherError
+
+
+class Reloader:
+    """Reads the config whenever somebody asks, one reading after the other.
+
+    Two at once could end in the other order, and the older config would be the last one told. Who asks during a
+    reading is answered by one more after it.
+    """
+
+    def __init__(self, source: Source, post: Callable[[Reloaded], object]) -> None:
+        self._source = source
+        self._post = post
+        self._lock = threading.Lock()  # guards the two below
+        self._asked = False
+        self._reading = False
+
+    def ask(self) -> None:
+        """Have the config read from now on, and what it says posted."""
+        with self._lock:
+            self._asked = True
+            if self._reading:
+                return
+            self._reading = True
+        threading.Thread(target=self._run, name="read config", daemon=True).start()
+
+    def _run(self) -> None:
+        while self._wanted():
+            try:
+                config, name = self._source.read()
+                outcome = Reloaded(settle(config, name))
+            except WatcherError as error:
+                outcome = Reloaded(error)
+            self._post(outcome)
+
+    def _wanted(self) -> bool:
+        with self._lock:
+            self._reading, self._asked = self._asked, False
+            return self._reading
