@@ -29,6 +29,8 @@ class Sighting:
     complete: bool = False  # its writer is known to be done
     incomplete: Stamp | None = None  # it was not whole when it looked like this
     alone: bool = False  # to be tried where it can hurt nobody
+    hint: Stamp | None = None  # how it looks, as far as anybody knows: only good for finding what could be the same
+    held: bool = False  # it has waited for one that could be the same
     looks: int = 0  # how often it was found incomplete since it last changed
 
 

@@ -84,6 +84,25 @@ class Rendering:
     output: bytes  # relative to the output folder: `web/2024/a.jpg`
 
 
+class Lent(NamedTuple):
+    """A rendition that lies on disk, and that another photo of the same content may have a copy of."""
+
+    fingerprint: str  # of its recipe
+    output: bytes  # relative to its output folder
+    size: int  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """A photo that may have the same content: its digest tells."""
+
+    photo: PhotoId
+    digest: bytes
+    mtime_ns: int  # of the photo, and so of its renditions
+    output_root: bytes  # absolute
+    lent: tuple[Lent, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """What a worker needs to know to turn one photo into its renditions."""
@@ -100,6 +119,7 @@ class Job:
     doubt_seconds: float = (
         10.0  # the same, for a file that decodes but looks unfinished (no end marker, a tail of zeros)
     )
+    twins: tuple[Twin, ...] = ()  # whose renditions will do if the content is the same
     adopt: bool = False  # nothing is known of the photo: take over outputs that prove to be current
     max_pixels: int = 200_000_000
     memory_bytes: int = 0  # how much the decoded picture may take; 0: no limit. More is answered by Heavy
@@ -117,6 +137,7 @@ class Made:
     height: int
     size: int  # bytes
     adopted: bool = False  # it lay there already and proved to be current
+    copied: bool = False  # it is a copy of what was made of the same content
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +150,8 @@ class Done:
     height: int
     seconds: float  # in the worker
     pid: int
+    digest: bytes = b""  # of the content; empty: it was not read whole
+    twin: Twin | None = None  # whose renditions some of these are copies of
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +216,7 @@ class Seen:
     inbox: bytes
     path: bytes
     complete: bool  # its writer is done: it was closed after writing, or renamed into place
+    stamp: Stamp | None = None  # as it looked then, if anybody looked
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple, assert_never
 
-from watcher.model import Format, Recipe, Rendering, Stamp
+from watcher.model import Format, PhotoId, Recipe, Rendering, Stamp
 
 EXTENSIONS: Mapping[Format, bytes] = {"jpeg": b".jpg", "webp": b".webp", "avif": b".avif", "png": b".png"}
 
@@ -50,6 +50,20 @@ class Known:
     leased: bool = False  # an attempt was begun, and nothing was heard of it
     first_seen: float = 0.0
     origin: str = ""
+    digest: bytes = b""  # of the content that the renditions were made from; empty: nobody has read it whole
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Renditions that lie on disk, and the content that they were made from."""
+
+    photo: PhotoId  # whose they are
+    stamp: Stamp  # inode 0
+    digest: bytes
+    recipes: Mapping[str, str]  # rendition → fingerprint of the recipe that made it
+    made: Mapping[str, MadeFact]
+    gone: bool = False  # the photo is no longer in its inbox, the renditions have stayed
+    lately: bool = False  # it went within the last hour
 
 
 def is_current(made_by: Mapping[str, str], wanted: Mapping[str, Recipe]) -> bool:

@@ -22,6 +22,7 @@ OWNERS = {
     "multiprocessing": {"pool"},
     "concurrent": {"pool"},
     "subprocess": set[str](),
+    "blake3": {"render"},
     "platformdirs": {"places"},
     "tomllib": {"places"},
     "pydantic": {"config"},
@@ -29,7 +30,7 @@ OWNERS = {
     "pathspec": {"select", "config"},  # using patterns; and telling which are none
     "typer": {"cli"},
     "rich": {"cli"},
-    "fcntl": {"service", "pool"},  # the lock; and the pipe that tells a worker of its parent's end
+    "fcntl": {"service", "pool", "render"},  # the lock; the pipe that tells a worker of its parent's end; reflinks
 }
 
 

@@ -375,7 +375,7 @@ def test_only_its_owner_may_read_it(path: str) -> None:
         os.umask(mask)
 
 
-@pytest.mark.parametrize("version", [2, 99])
+@pytest.mark.parametrize("version", [len(schema_module.MIGRATIONS) + 1, 99])
 def test_a_newer_schema_is_refused_and_left_alone(path: str, version: int) -> None:
     State.open(path).close()
     with sqlite3.connect(path) as db:
@@ -398,12 +398,38 @@ def test_an_older_schema_is_brought_up_to_date_and_a_copy_kept(path: str, monkey
     )
     with State.open(path) as state:
         assert state.known(photo("a.jpg")) == known()
-        assert state._db.execute("PRAGMA user_version").fetchone() == (2,)
+        assert state._db.execute("PRAGMA user_version").fetchone() == (len(schema_module.MIGRATIONS),)
         state._db.execute("SELECT fresh FROM inbox")
     monkeypatch.undo()
-    assert mode(path + ".v1") == 0o600
-    with State.open(path + ".v1") as copy:
+    kept = f"{path}.v{len(schema_module.MIGRATIONS)}"
+    assert mode(kept) == 0o600
+    with State.open(kept) as copy:
         assert copy.known(photo("a.jpg")) == known()
+
+
+def test_an_older_schema_is_read_as_if_it_were_brought_up_to_date_and_left_as_it_is(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrations = schema_module.MIGRATIONS
+    monkeypatch.setattr(schema_module, "MIGRATIONS", migrations[:1])
+    Path(path).parent.mkdir()
+    with sqlite3.connect(path) as db:
+        schema_module.migrate(db, path)
+        db.execute("INSERT INTO inbox (id, path) VALUES (1, ?)", (IN,))
+        db.execute("INSERT INTO folder (id, inbox, path) VALUES (1, 1, x'')")
+        db.execute("INSERT INTO recipes (id, inbox, made) VALUES (1, 1, '{}')")
+        db.execute(
+            "INSERT INTO photo VALUES (1, x'61', x'612e6a7067', 7, 5, 0, 1, '{}', 1.0, 0, 0, 'why', 1.0, 'scan')"
+        )
+    db.close()
+    monkeypatch.undo()
+    before = Path(path).read_bytes()
+    reader = Reader.open_to_read(path)
+    assert reader is not None
+    with reader:
+        ((_, waiting),) = reader.photos(IN, Phase.WAITING)
+        assert (waiting.reason, waiting.digest) == ("why", b"")
+    assert Path(path).read_bytes() == before
 
 
 def test_a_migration_that_fails_changes_nothing(path: str, monkeypatch: pytest.MonkeyPatch) -> None:

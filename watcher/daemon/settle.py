@@ -172,6 +172,7 @@ class Settler:
             at=wall,
             first_seen=before.first_seen if before else flight.sighting.seen,
             origin=before.origin if before else str(flight.sighting.origin),
+            digest=outcome.digest or (before.digest if before and same else b""),
         )
         self._ledger.put(job.photo, known, now)
         self._log.debug(

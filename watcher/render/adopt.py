@@ -19,7 +19,20 @@ _HEAD = 1 << 18  # a rendition's header: EXIF and XMP at most fill two segments 
 def adopt(
     output_root: bytes, rendering: Rendering, mtime_ns: int, size: tuple[int, int], components: int
 ) -> Made | None:
-    """Give the rendition if the file in its place is current, None if that is not proven.
+    """Give the rendition if the file in its place is current, None if that is not proven (see `open_current`)."""
+    file = open_current(output_root, rendering, mtime_ns, size, components)
+    if file is None:
+        return None
+    try:
+        return Made(rendering.name, rendering.output, size[0], size[1], os.fstat(file).st_size, adopted=True)
+    finally:
+        os.close(file)
+
+
+def open_current(
+    output_root: bytes, rendering: Rendering, mtime_ns: int, size: tuple[int, int], components: int
+) -> int | None:
+    """Open the file in a rendition's place if it is current, None if that is not proven.
 
     Proof: a regular file with the photo's modification time that opens as the recipe's format with the right size
     (`size` in pixels, as people see it), and either carries the recipe's fingerprint or, where the file system keeps
@@ -46,17 +59,15 @@ def adopt(
         os.close(folder)
     try:
         status = os.fstat(file)
-        if (
-            status.st_mtime_ns != mtime_ns
-            or not status.st_size
-            or not _proves(file, rendering.recipe, size, components)
-        ):
-            return None
+        current = (
+            status.st_mtime_ns == mtime_ns and status.st_size > 0 and _proves(file, rendering.recipe, size, components)
+        )
     except Exception:  # noqa: BLE001 - whatever is wrong with a file that lies there, it is no proof
-        return None
-    finally:
+        current = False
+    if not current:
         os.close(file)
-    return Made(rendering.name, rendering.output, size[0], size[1], status.st_size, adopted=True)
+        return None
+    return file
 
 
 def _proves(file: int, recipe: Recipe, size: tuple[int, int], components: int) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import sys
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -11,6 +14,8 @@ from watcher.render.folders import open_below, open_root
 from watcher.render.sweep import temporary_name
 from watcher.render.verdict import shown, unwritable
 
+_FICLONE = 0x40049409  # linux/fs.h
+_STEP = 1 << 20  # bytes
 ATTRIBUTE = "user.watcher.recipe"  # the fingerprint of the recipe that made the file
 
 
@@ -20,6 +25,7 @@ class Publication:
     def __init__(self, output_root: bytes, job: int) -> None:
         self._root_path, self._job = output_root, job
         self._root = -1
+        self._count = 0  # of temporary files
         self._folders: dict[bytes, int] = {}
         self._waiting: list[tuple[int, bytes, bytes]] = []  # open folder, temporary name, output
 
@@ -38,13 +44,20 @@ class Publication:
 
     def add(self, output: bytes, data: bytes, mtime_ns: int, fingerprint: str) -> None:
         """Write `data` beside its place `output`, durable, with the photo's modification time; raises the verdict."""
+        self._add(output, lambda file: _write(file, data), mtime_ns, fingerprint)
+
+    def copy(self, output: bytes, source: int, size: int, mtime_ns: int, fingerprint: str) -> None:
+        """Do the same with the `size` bytes of an open file, without their being read where the file system can."""
+        self._add(output, lambda file: _copy(file, source, size), mtime_ns, fingerprint)
+
+    def _add(self, output: bytes, fill: Callable[[int], None], mtime_ns: int, fingerprint: str) -> None:
         try:
-            folder = self._folder(output.rpartition(b"/")[0])
-            temporary = temporary_name(self._job, len(self._waiting))
-            file = _create(temporary, folder)
+            temporary = temporary_name(self._job, self._count)
+            self._count += 1
+            folder, file = self._open(output.rpartition(b"/")[0], temporary)
             self._waiting.append((folder, temporary, output))
             try:
-                _write(file, data)
+                fill(file)
                 _label(file, fingerprint)
                 os.utime(file, ns=(mtime_ns, mtime_ns))
                 os.fsync(file)
@@ -65,6 +78,15 @@ class Publication:
                 os.fsync(folder)
         except OSError as error:
             raise unwritable(error, shown(output)) from error
+
+    def _open(self, path: bytes, temporary: bytes) -> tuple[int, int]:
+        folder = self._folder(path)
+        try:
+            return folder, _create(temporary, folder)
+        except FileNotFoundError:  # the folder was removed, empty, between its being opened and now
+            os.close(self._folders.pop(path))
+            folder = self._folder(path)
+            return folder, _create(temporary, folder)
 
     def _folder(self, path: bytes) -> int:
         if self._root < 0:
@@ -87,6 +109,38 @@ def _write(file: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(file, view) :]
+
+
+def _copy(file: int, source: int, size: int) -> None:
+    """Fill `file` with `size` bytes of `source`: as a reflink, or in the kernel, or by hand."""
+    if _reflinked(file, source):
+        return
+    at = 0
+    while at < size:
+        part = _copied(file, source, at, size - at)
+        if not part:
+            raise OSError(errno.EIO, "it became shorter while it was copied")
+        at += part
+
+
+def _reflinked(file: int, source: int) -> bool:
+    if sys.platform != "linux":
+        return False
+    import fcntl  # noqa: PLC0415 - for copies alone
+
+    try:
+        fcntl.ioctl(file, _FICLONE, source)
+    except OSError:  # another file system, or one that can't
+        return False
+    return True
+
+
+def _copied(file: int, source: int, at: int, size: int) -> int:
+    """Copy up to `size` bytes; how many."""
+    if sys.platform == "linux":
+        with suppress(OSError):  # two file systems, or one that can't
+            return os.copy_file_range(source, file, size, offset_src=at)
+    return os.write(file, os.pread(source, min(size, _STEP), at))
 
 
 def _label(file: int, fingerprint: str) -> None:

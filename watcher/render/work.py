@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import time
+from contextlib import ExitStack
 
 from watcher.model import Blame, Done, Failed, Heavy, Job, Made, Outcome, Rendering, Stamp, Unchanged, Unready
 from watcher.render import whole
 from watcher.render.adopt import adopt
+from watcher.render.borrow import Borrowed, digest_of
 from watcher.render.encode import LIMITS, encode
 from watcher.render.geometry import TURNED, Target, scale, target
 from watcher.render.jpeg import MAX_SCANS, EndsEarlyError, Header, NotJpegError, parse, size_text
@@ -83,19 +85,61 @@ def _render(job: Job, source: Source, started: float) -> Outcome:
     data = source.read()
     young = 0 <= age < job.doubt_seconds
     header = _parse(data, stamp, young=young)
-    looks = _judge(job, data, header, stamp, young=young)
-    found = Found(data, header)
+    digest, found = digest_of(data), Found(data, header)
     orientation = found.exif.orientation
-    targets = [target(r.recipe, header.width, header.height, orientation) for r in wanted]
+    with ExitStack() as stack:
+        borrowed = Borrowed(job, stamp, stack)
+        _borrow(job, borrowed, digest, wanted, header, orientation)
+        wanted = [rendering for rendering in wanted if rendering not in borrowed]
+        targets = [target(r.recipe, header.width, header.height, orientation) for r in wanted]
+        picture = _picture(job, data, header, stamp, wanted, targets, young=young) if wanted else None
+        del data
+        publication = stack.enter_context(Publication(job.output_root, job.number))
+        made = borrowed.publish(publication)
+        if picture is not None:
+            cascade = Cascade(picture, targets, found.profile)
+            made += _make(publication, stamp.mtime_ns, found, wanted, targets, cascade, orientation)
+        source.recheck()
+        publication.commit()
+    adopted += made
+    seconds = time.perf_counter() - started
+    return Done(stamp, tuple(adopted), header.width, header.height, seconds, os.getpid(), digest, borrowed.twin)
+
+
+def _picture(
+    job: Job,
+    data: bytes,
+    header: Header,
+    stamp: Stamp,
+    wanted: list[Rendering],
+    targets: list[Target],
+    *,
+    young: bool,
+) -> Picture:
+    """Decode the photo, if it is one to be decoded."""
+    looks = _judge(job, data, header, stamp, young=young)
     _limit(wanted, targets)
     step = scale(targets)
     needed = _memory(len(data), header, targets, step)
     if 0 < job.memory_bytes < needed:
         raise Verdict(Heavy(needed))
-    picture = _decode(data, header, step, stamp, looks)
-    del data
-    made = _publish(job, source, found, wanted, targets, Cascade(picture, targets, found.profile), orientation)
-    return Done(stamp, (*adopted, *made), header.width, header.height, time.perf_counter() - started, os.getpid())
+    return _decode(data, header, step, stamp, looks)
+
+
+def _borrow(
+    job: Job, borrowed: Borrowed, digest: bytes, wanted: list[Rendering], header: Header, orientation: int
+) -> None:
+    """Take from photos of the same content what was made of it."""
+    for twin in (twin for twin in job.twins if twin.digest == digest):
+        for rendering in wanted:
+            size = _seen_size(rendering, header, orientation)
+            borrowed.look(twin, rendering, size, header.components)
+
+
+def _seen_size(rendering: Rendering, header: Header, orientation: int) -> tuple[int, int]:
+    """Give the size in pixels of a rendition, as people see it."""
+    goal = target(rendering.recipe, header.width, header.height, orientation)
+    return (goal.height, goal.width) if orientation in TURNED else (goal.width, goal.height)
 
 
 def _hold_back(job: Job, stamp: Stamp, age: float) -> None:
@@ -121,8 +165,7 @@ def _adopt(job: Job, source: Source, wanted: list[Rendering]) -> tuple[list[Made
     orientation = found.exif.orientation
     adopted, left = [], []
     for rendering in wanted:
-        goal = target(rendering.recipe, header.width, header.height, orientation)
-        size = (goal.height, goal.width) if orientation in TURNED else (goal.width, goal.height)
+        size = _seen_size(rendering, header, orientation)
         made = adopt(job.output_root, rendering, source.stamp.mtime_ns, size, header.components)
         if made:
             adopted.append(made)
@@ -197,26 +240,23 @@ def _decode(data: bytes, header: Header, step: int, stamp: Stamp, looks: Look) -
     return picture
 
 
-def _publish(
-    job: Job,
-    source: Source,
+def _make(
+    publication: Publication,
+    mtime_ns: int,
     found: Found,
     wanted: list[Rendering],
     targets: list[Target],
     cascade: Cascade,
     orientation: int,
 ) -> list[Made]:
-    """Make, encode and write every rendition, then show them all at once."""
+    """Make, encode and write every rendition to where it is shown from."""
     made = {}
-    with Publication(job.output_root, job.number) as publication:
-        for _ in set(targets):
-            goal, pixels = cascade.next()
-            image = upright(pixels, orientation)
-            for rendering in (r for r, t in zip(wanted, targets, strict=True) if t == goal):
-                kept = found.keep(rendering.recipe.metadata, image.width, image.height)
-                data = encode(image, rendering.recipe, kept)
-                publication.add(rendering.output, data, source.stamp.mtime_ns, rendering.recipe.fingerprint)
-                made[rendering.name] = Made(rendering.name, rendering.output, image.width, image.height, len(data))
-        source.recheck()
-        publication.commit()
+    for _ in set(targets):
+        goal, pixels = cascade.next()
+        image = upright(pixels, orientation)
+        for rendering in (r for r, t in zip(wanted, targets, strict=True) if t == goal):
+            kept = found.keep(rendering.recipe.metadata, image.width, image.height)
+            data = encode(image, rendering.recipe, kept)
+            publication.add(rendering.output, data, mtime_ns, rendering.recipe.fingerprint)
+            made[rendering.name] = Made(rendering.name, rendering.output, image.width, image.height, len(data))
     return [made[r.name] for r in wanted]

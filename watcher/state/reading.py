@@ -12,9 +12,9 @@ from urllib.parse import quote
 
 from watcher.model import PhotoId, Stamp
 from watcher.plan import Known, MadeFact, Phase, stem_of, stems_above
-from watcher.state.schema import BUSY_SECONDS, StateBusyError, refuse_newer, translated
+from watcher.state.schema import BUSY_SECONDS, StateBusyError, refuse_newer, translated, up_to_date
 
-FIELDS = "size, mtime_ns, phase, recipes, made, at, attempts, leased, reason, first_seen, origin"
+FIELDS = "size, mtime_ns, phase, recipes, made, at, attempts, leased, reason, first_seen, origin, digest"
 _WHOLE_FOLDER = 4  # a listing is compared with its whole folder while that is at most this much larger
 
 
@@ -60,6 +60,8 @@ class Reader:
                 if version == 0:
                     connection.close()
                     return None
+                with translated(path):
+                    connection = up_to_date(connection, version)
             except StateBusyError:
                 connection.close()
                 if query:
@@ -107,7 +109,7 @@ class Reader:
                 " SELECT name, made FROM photo WHERE folder = ? AND stem >= ? AND stem < ?",  # "/" follows "."
                 (*folder, *above, name, *folder, stem + b".", stem + b"/"),
             ).fetchall()
-        return {bytes(other): _decode_made(made) for other, made in rows}
+        return {bytes(other): decode_made(made) for other, made in rows}
 
     def briefs(self, inbox: bytes, folder: bytes, names: Sequence[bytes]) -> tuple[dict[bytes, Brief], int]:
         """Give what is known of `names` in one folder, and how many photos are known there in all."""
@@ -236,20 +238,22 @@ class Reader:
         return int(row[0]) if row else -1
 
     def _decode(self, row: tuple[Any, ...]) -> Known:
-        size, mtime_ns, phase, recipes, made, at, attempts, leased, reason, first_seen, origin = row
+        size, mtime_ns, phase, recipes, made, at, attempts, leased, reason, first_seen, origin, digest = row
         return Known(
             stamp=Stamp(size, int(mtime_ns)),
             phase=Phase(phase),
             recipes=self.recipes_of(recipes),
-            made=_decode_made(made),
+            made=decode_made(made),
             at=at,
             attempts=attempts,
             reason=reason,
             leased=bool(leased),
             first_seen=first_seen,
             origin=origin,
+            digest=digest or b"",
         )
 
 
-def _decode_made(text: str) -> dict[str, MadeFact]:
+def decode_made(text: str) -> dict[str, MadeFact]:
+    """Read what stands in the column `made`."""
     return {name: MadeFact(*fact[:3], *map(os.fsencode, fact[3:])) for name, fact in json.loads(text).items()}

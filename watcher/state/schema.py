@@ -68,7 +68,46 @@ CREATE TRIGGER photo_recipes AFTER UPDATE OF recipes ON photo WHEN NEW.recipes <
     UPDATE recipes SET photos = photos + 1 WHERE id = NEW.recipes;
 END;
 """
-MIGRATIONS: tuple[str, ...] = (_SCHEMA,)
+# What was made of which content: of photos on the books, and of those that have left. `alike` finds the photos of one
+# size: an index on `photo` itself would hold both stem and name of each, and take half as much again.
+_CONTENT = """
+ALTER TABLE photo ADD COLUMN digest BLOB;  -- of the content that the renditions were made from
+CREATE TABLE alike (
+    size INTEGER NOT NULL, folder INTEGER NOT NULL, stem BLOB NOT NULL,
+    PRIMARY KEY (size, folder, stem)
+) WITHOUT ROWID;
+CREATE TABLE ghost (                       -- a photo that was done and has left; its renditions have stayed
+    id INTEGER PRIMARY KEY,
+    inbox INTEGER NOT NULL REFERENCES inbox (id) ON DELETE CASCADE,
+    folder BLOB NOT NULL, stem BLOB NOT NULL, name BLOB NOT NULL,
+    size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+    recipes INTEGER NOT NULL, made TEXT NOT NULL, digest BLOB,
+    gone INTEGER NOT NULL                  -- seconds of the wall clock
+);
+CREATE INDEX ghost_size ON ghost (size);
+CREATE INDEX ghost_place ON ghost (inbox, folder, stem);
+CREATE TRIGGER photo_alike AFTER INSERT ON photo WHEN NEW.digest IS NOT NULL BEGIN
+    INSERT INTO alike SELECT NEW.size, NEW.folder, NEW.stem
+        WHERE NOT EXISTS (SELECT 1 FROM alike WHERE size = NEW.size AND folder = NEW.folder AND stem = NEW.stem);
+END;
+CREATE TRIGGER photo_content AFTER UPDATE OF size, digest ON photo
+    WHEN NEW.size <> OLD.size OR (NEW.digest IS NULL) <> (OLD.digest IS NULL) BEGIN
+    DELETE FROM alike WHERE size = OLD.size AND folder = OLD.folder AND stem = OLD.stem AND NOT EXISTS (
+        SELECT 1 FROM photo WHERE folder = OLD.folder AND stem = OLD.stem AND size = OLD.size AND digest IS NOT NULL);
+    INSERT INTO alike SELECT NEW.size, NEW.folder, NEW.stem WHERE NEW.digest IS NOT NULL
+        AND NOT EXISTS (SELECT 1 FROM alike WHERE size = NEW.size AND folder = NEW.folder AND stem = NEW.stem);
+END;
+CREATE TRIGGER photo_unlike AFTER DELETE ON photo WHEN OLD.digest IS NOT NULL BEGIN
+    DELETE FROM alike WHERE size = OLD.size AND folder = OLD.folder AND stem = OLD.stem AND NOT EXISTS (
+        SELECT 1 FROM photo WHERE folder = OLD.folder AND stem = OLD.stem AND size = OLD.size AND digest IS NOT NULL);
+END;
+CREATE TRIGGER photo_gone AFTER DELETE ON photo WHEN OLD.phase = 1 BEGIN
+    INSERT INTO ghost (inbox, folder, stem, name, size, mtime_ns, recipes, made, digest, gone)
+        SELECT inbox, path, OLD.stem, OLD.name, OLD.size, OLD.mtime_ns, OLD.recipes, OLD.made, OLD.digest,
+            CAST(strftime('%s', 'now') AS INTEGER) FROM folder WHERE id = OLD.folder;
+END;
+"""
+MIGRATIONS: tuple[str, ...] = (_SCHEMA, _CONTENT)
 
 
 class StateBusyError(StateError):
@@ -123,6 +162,21 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
         os.close(os.open(kept, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         with closing(sqlite3.connect(kept)) as copy:
             connection.backup(copy)
+    _apply(connection, version)
+
+
+def up_to_date(connection: sqlite3.Connection, version: int) -> sqlite3.Connection:
+    """Give what an older file holds as this version would have it, in memory: readers change nothing on disk."""
+    if version == len(MIGRATIONS):
+        return connection
+    copy = sqlite3.connect(":memory:", isolation_level=None)
+    with closing(connection):
+        connection.backup(copy)
+    _apply(copy, version)
+    return copy
+
+
+def _apply(connection: sqlite3.Connection, version: int) -> None:
     for number, script in enumerate(MIGRATIONS[version:], version + 1):
         # executescript commits first, so the script itself carries the transaction
         connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")

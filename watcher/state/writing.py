@@ -12,20 +12,25 @@ from typing import Self
 from watcher.errors import StateError
 from watcher.model import PhotoId
 from watcher.plan import Known, Phase, stem_of
-from watcher.state.reading import FIELDS, Reader
+from watcher.state.claims import ClaimReader, meeting
+from watcher.state.reading import FIELDS
 from watcher.state.schema import BUSY_SECONDS, StateCorruptError, check_sound, migrate, put_aside, translated
 
-_UPSERT = f"""INSERT INTO photo (folder, stem, name, {FIELDS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+_UPSERT = f"""INSERT INTO photo (folder, stem, name, {FIELDS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns, phase = excluded.phase,
     recipes = excluded.recipes, made = excluded.made, at = excluded.at, attempts = excluded.attempts,
-    leased = excluded.leased, reason = excluded.reason"""
+    leased = excluded.leased, reason = excluded.reason, digest = excluded.digest"""
 
 _DELETE = """DELETE FROM photo WHERE folder = (SELECT id FROM folder WHERE inbox = ? AND path = ?)
     AND stem = ? AND name = ?"""
+_LAY = "DELETE FROM ghost WHERE inbox = ? AND folder = ? AND "
+# Photos that have left are remembered for a day at least, and as long as there are no more than this.
+_FORGET = """DELETE FROM ghost WHERE id <= (SELECT max(id) FROM ghost) - 100000
+    AND gone < strftime('%s', 'now') - 86400"""
 _INT64 = 2**63
 
 
-class State(Reader):
+class State(ClaimReader):
     """The state file, open for writing."""
 
     def __init__(self, path: str, connection: sqlite3.Connection) -> None:
@@ -94,14 +99,21 @@ class State(Reader):
         """Put photos on the books, or take them off (None), in one transaction."""
         with self._transaction(durable=durable) as db:
             folders: dict[tuple[bytes, bytes], int] = {}
+            left = False
             for photo, known in rows:
                 key, name = (photo.inbox, photo.folder), photo.name
                 if known is None:
                     db.execute(_DELETE, (self._inbox_id(photo.inbox), photo.folder, stem_of(name), name))
+                    left = True
                     continue
                 if key not in folders:
                     folders[key] = self._folder_id(photo.inbox, photo.folder)
                 db.execute(_UPSERT, (folders[key], stem_of(name), name, *self._encode(photo.inbox, known)))
+                if known.phase is Phase.DONE:  # its outputs may have replaced those of photos that have left
+                    where, values = meeting(name)
+                    db.execute(_LAY + where, (self._inbox_id(photo.inbox), photo.folder, *values))
+            if left:
+                db.execute(_FORGET)
 
     def forget_folder(self, inbox: bytes, folder: bytes) -> None:
         """Take a folder and all below it off the books; empty: the whole inbox."""
@@ -111,6 +123,10 @@ class State(Reader):
             arguments = below if folder else below[:1]
             db.execute(f"DELETE FROM photo WHERE folder IN (SELECT id FROM folder WHERE {condition})", arguments)
             db.execute(f"DELETE FROM folder WHERE {condition}", arguments)
+            if folder:
+                db.execute(_FORGET)
+            else:  # what was made of it is left behind with the output folder that it had
+                db.execute("DELETE FROM ghost WHERE inbox = ?", arguments)
 
     def reopen_failed(self, inbox: bytes) -> int:
         """Let all photos of an inbox that failed wait to be tried again, as if for the first time; how many."""
@@ -180,4 +196,5 @@ class State(Reader):
             known.reason.encode("utf-8", "backslashreplace").decode(),  # it may quote a name that is not UTF-8
             known.first_seen,
             known.origin,
+            known.digest or None,
         )

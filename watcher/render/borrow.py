@@ -1,0 +1,80 @@
+"""Renditions that were made of the same content under another name: copied, not made again.
+
+Proof, in two steps. The books say which content an output was made from, by its digest, and the photo in hand has the
+same. And the file in the output's place is the one that the books mean: a regular file with that photo's modification
+time, of the size on record, and all that `adopt` asks for. The daemon sees to it that no other photo is given that
+place meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import NamedTuple
+
+from blake3 import blake3
+
+from watcher.model import Job, Made, Rendering, Stamp, Twin
+from watcher.render.adopt import open_current
+from watcher.render.publish import Publication
+
+_BYTES = 16
+
+
+def digest_of(data: bytes) -> bytes:
+    """Give what stands for the content: 128 bits, by which no two photos were ever told to be one."""
+    return blake3(data).digest(_BYTES)
+
+
+class _Copy(NamedTuple):
+    """One rendition that need not be made."""
+
+    rendering: Rendering
+    file: int  # file descriptor
+    width: int  # pixels
+    height: int
+    size: int  # bytes
+    in_place: bool  # it lies where it is wanted, and as it is wanted
+
+
+class Borrowed:
+    """What need not be made of one photo; its files stay open until `stack` ends."""
+
+    def __init__(self, job: Job, source: Stamp, stack: ExitStack) -> None:
+        self.twin: Twin | None = None
+        self._job = job
+        self._source = source
+        self._stack = stack
+        self._copies: list[_Copy] = []
+
+    def __contains__(self, rendering: Rendering) -> bool:
+        """Tell whether a rendition was found."""
+        return any(copy.rendering == rendering for copy in self._copies)
+
+    def look(self, twin: Twin, rendering: Rendering, size: tuple[int, int], components: int) -> None:
+        """Take a rendition of `size` pixels, as people see it, from `twin` if it has one."""
+        for lent in twin.lent:
+            if lent.fingerprint != rendering.recipe.fingerprint or rendering in self:
+                continue
+            there = replace(rendering, output=lent.output)
+            file = open_current(twin.output_root, there, twin.mtime_ns, size, components)
+            if file is None:
+                continue
+            self._stack.callback(os.close, file)
+            if os.fstat(file).st_size == lent.size:
+                same = twin.output_root == self._job.output_root and lent.output == rendering.output
+                in_place = same and twin.mtime_ns == self._source.mtime_ns
+                self._copies.append(_Copy(rendering, file, *size, lent.size, in_place))
+                self.twin = self.twin or twin
+
+    def publish(self, publication: Publication) -> list[Made]:
+        """Add the copies to what is published together."""
+        made = []
+        for copy in self._copies:
+            rendering, mtime_ns = copy.rendering, self._source.mtime_ns
+            if not copy.in_place:
+                publication.copy(rendering.output, copy.file, copy.size, mtime_ns, rendering.recipe.fingerprint)
+            seen = Made(rendering.name, rendering.output, copy.width, copy.height, copy.size)
+            made.append(replace(seen, adopted=copy.in_place, copied=not copy.in_place))
+        return made
