@@ -234,6 +234,7 @@ class Gone:
     inbox: bytes
     paths: tuple[bytes, ...] = ()
     folders: tuple[bytes, ...] = ()
+    root: tuple[int, int] | None = None  # (st_dev, st_ino) of the folder that was looked at; None: the kernel says so
 
 
 @dataclass(frozen=True, slots=True)

@@ -264,7 +264,7 @@ class Scanner:
             if not request.folder:
                 self._serve_the_urgent()
         if walk.missing and walk.complete:
-            self._post(Gone(self._inbox, folders=(request.folder,)))
+            self._post(Gone(self._inbox, folders=(request.folder,), root=walk.root))
         self._post(
             ScanDone(
                 inbox=self._inbox,
@@ -313,7 +313,7 @@ class Scanner:
             paths = tuple(path for path, is_folder in some if not is_folder and self._lacks(path, stat.S_ISREG))
             folders = tuple(path for path, is_folder in some if is_folder and self._lacks(path, stat.S_ISDIR))
             if (paths or folders) and root is not None and root_identity(self._inbox) == root:
-                self._post(Gone(self._inbox, paths, folders))
+                self._post(Gone(self._inbox, paths, folders, root))
 
     def _lacks(self, path: bytes, kind: Callable[[int], bool]) -> bool:
         try:

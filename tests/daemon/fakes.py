@@ -192,7 +192,7 @@ class FakeInbox:
                 if is_folder and not any(path.startswith(folder + b"/") for path in here)
             ]
             if paths or gone:
-                yield Gone(self.inbox, paths, tuple(gone))
+                yield Gone(self.inbox, paths, tuple(gone), self.world.root)
         if not self.requests:
             return
         number, origin, folder = self.requests.popleft()

@@ -17,6 +17,7 @@ from watcher.model import (
     PhotoId,
     ScanDone,
     Seen,
+    Vanished,
     WatchBack,
     WatchLost,
     WatchReady,
@@ -397,30 +398,60 @@ def test_an_inbox_that_vanishes_loses_nothing_and_is_scanned_when_it_is_back(wor
     assert world.desk().reachable
     assert world.desk().missed == 0
     assert len(world.worked) == 2
-    assert [event for event, _ in world.log.lines if event in {"watch.lost", "watch.back"}] == [
-        "watch.lost",
-        "watch.back",
-    ]
+    assert watch_lines(world) == ["watch.lost", "watch.back"]
 
 
-def test_an_empty_folder_that_is_another_one_than_before_deletes_nothing(world: World) -> None:
-    world.drop("a.jpg")
-    world.drop("x/b.jpg")
+def watch_lines(world: World) -> list[str]:
+    return [event for event, _ in world.log.lines if event in {"watch.lost", "watch.back"}]
+
+
+def test_an_empty_folder_that_stands_in_for_the_inbox_is_not_it_and_deletes_nothing(world: World) -> None:
+    for name in ("a.jpg", "x/b.jpg"):
+        world.drop(name)
     world.work_all()
     world.wait(300)
     world.scan()
     files, world.files = world.files, {}
     world.root = (2, 2)  # the mount point under the volume
+    world.tell(WatchLost(IN, "another folder", healed=False), WatchBack(IN))
     for _ in range(3):
-        world.wait(300)
         world.scan()
-    assert world.store.counts(IN).done == 2
+        world.wait(300)
+    assert watch_lines(world) == ["watch.lost", "watch.lost"]
     assert not world.desk().reachable
+    world.event(Seen(IN, b"a.jpg", complete=True))  # of the moment of the unmount
+    world.end(Vanished("there is no such file"))
+    world.scan()
+    assert world.store.counts(IN).done == 2
     world.files, world.root = files, (1, 1)
-    world.wait(300)
+    world.tell(WatchLost(IN, "another folder", healed=False), WatchBack(IN))
     world.scan()
     assert world.desk().reachable
+    assert watch_lines(world)[2:] == ["watch.lost", "watch.back"]
+    world.work_all()
     assert len(world.worked) == 2
+
+
+def test_a_new_folder_in_place_of_the_inbox_is_the_inbox_once_somebody_uses_it(world: World) -> None:
+    world.drop("a.jpg")
+    world.work()
+    world.wait(300)
+    world.scan()
+    world.files.clear()
+    world.root = (2, 2)
+    world.tell(WatchLost(IN, "another folder", healed=False), WatchBack(IN))
+    world.scan()
+    assert not world.desk().reachable
+    world.drop("b.jpg")
+    world.scan()
+    assert world.desk().reachable
+    assert watch_lines(world)[-1] == "watch.back"
+    world.work_all()
+    assert world.known("a.jpg") is not None, "one look is not enough to forget"
+    world.wait(300)
+    world.scan()
+    assert world.known("a.jpg") is None
+    assert world.known("b.jpg") is not None
 
 
 # ---- bounds: invariant 10 ----

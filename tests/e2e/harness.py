@@ -13,7 +13,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -174,9 +174,9 @@ class Place:
         assert found.code == 0, found
         return cast("dict[str, Any]", json.loads(found.out))
 
-    def run(self, *args: str) -> Running:
+    def run(self, *args: str, via: Sequence[str] = ()) -> Running:
         """Start the daemon on the config."""
-        return Running(self, "run", "--config", str(self.config), *args)
+        return Running(self, "run", "--config", str(self.config), *args, via=via)
 
     def left(self) -> list[int]:
         """Give the pids of all that a test started here and that still runs."""
@@ -222,13 +222,13 @@ def _parsed(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
 
 
 class Running:
-    """A daemon, and its log as it comes."""
+    """A daemon, and its log as it comes; `via` is what starts it, as `nice` would."""
 
-    def __init__(self, place: Place, *args: str, ready: bool = True) -> None:
+    def __init__(self, place: Place, *args: str, ready: bool = True, via: Sequence[str] = ()) -> None:
         self.place = place
         self.lines: list[str] = []
         self.process = subprocess.Popen(
-            [COMMAND, *args],
+            [*via, COMMAND, *args],
             env=place.env,
             cwd=place.root,
             stdin=subprocess.DEVNULL,

@@ -126,7 +126,7 @@ def test_symbolic_links_are_followed_neither_to_files_nor_to_folders(tmp_path: P
     with desk(inbox) as it:
         assert paths(it.scan(1)[0]) == {b"a.jpg"}
         it.scanner.request(2, Origin.FOLDER, b"folder")
-        assert it.take() == Gone(os.fsencode(inbox), folders=(b"folder",))
+        assert it.take() == Gone(os.fsencode(inbox), folders=(b"folder",), root=root_identity(os.fsencode(inbox)))
         assert isinstance(it.take(), ScanDone)
 
 
@@ -223,7 +223,9 @@ def test_a_folder_that_vanishes_under_the_walk_is_no_fault(tmp_path: Path) -> No
 def test_a_requested_folder_that_is_gone_is_told_as_gone(tmp_path: Path) -> None:
     with desk(tmp_path) as it:
         it.scanner.request(3, Origin.FOLDER, b"no/such")
-        assert it.take() == Gone(os.fsencode(tmp_path), folders=(b"no/such",))
+        assert it.take() == Gone(
+            os.fsencode(tmp_path), folders=(b"no/such",), root=root_identity(os.fsencode(tmp_path))
+        )
         done = it.take()
         assert isinstance(done, ScanDone)
         assert (done.scan, done.complete, done.photos) == (3, True, 0)
@@ -234,8 +236,8 @@ def test_examining_tells_what_is_gone_in_one_message_and_keeps_silent_on_the_res
     (tmp_path / "link.jpg").symlink_to("here.jpg")
     with desk(tmp_path) as it:
         it.scanner.examine([b"here.jpg", b"gone.jpg", b"here.jpg/x.jpg", b"link.jpg"], [b"sub", b"nosub", b"here.jpg"])
-        expected = Gone(os.fsencode(tmp_path), (b"gone.jpg", b"here.jpg/x.jpg", b"link.jpg"), (b"nosub", b"here.jpg"))
-        assert it.take() == expected
+        paths, folders = (b"gone.jpg", b"here.jpg/x.jpg", b"link.jpg"), (b"nosub", b"here.jpg")
+        assert it.take() == Gone(os.fsencode(tmp_path), paths, folders, root_identity(os.fsencode(tmp_path)))
         it.scanner.examine([b"here.jpg"], [b"sub"])
         assert isinstance(it.scan(1)[1], ScanDone)
         assert it.queue.empty()

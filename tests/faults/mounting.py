@@ -37,6 +37,16 @@ def mounted(folder: Path, *options: str) -> Iterator[None]:
 
 
 @contextmanager
+def volume(source: Path, folder: Path) -> Iterator[None]:
+    """Mount one folder on another for as long as this is entered, as a disk that is plugged in and out."""
+    subprocess.run(["mount", "--bind", source, folder], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@contextmanager
 def read_only(folder: Path) -> Iterator[None]:
     """Let nobody write below a folder for as long as this is entered."""
     if os.geteuid() != 0:

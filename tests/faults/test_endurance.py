@@ -12,10 +12,7 @@ from tests.e2e.harness import Place, camera, until
 from tests.faults.books import standing
 from tests.faults.processes import open_files, resident_megabytes
 
-PHOTOS = int(os.environ.get("WATCHER_SOAK_PHOTOS", "5000"))  # 100,000 before a release
-CROWD = 500  # at a time
-
-pytestmark = pytest.mark.soak
+CROWD = 500  # photos at a time
 
 
 def _drop(place: Place, number: int) -> None:
@@ -30,10 +27,13 @@ def _drop(place: Place, number: int) -> None:
     folder.rename(place.inbox / f"{number:04}")
 
 
-def test_nothing_grows_over_many_photos(place: Place) -> None:
+@pytest.mark.parametrize(
+    "photos", [pytest.param(5_000, marks=pytest.mark.slow), pytest.param(100_000, marks=pytest.mark.soak)]
+)
+def test_nothing_grows_over_many_photos(place: Place, photos: int) -> None:
     tiny = {"tiny": {"width": 16, "height": 16, "metadata": "none"}}
     place.configure(tiny, log={"format": "json", "level": "info"}, workers=2)
-    crowds = max(10, PHOTOS // CROWD)
+    crowds = photos // CROWD
     files: list[list[int]] = []
     memory: list[list[float]] = []  # the daemon's, then the others', the largest first
     with place.run() as daemon:
@@ -47,6 +47,8 @@ def test_nothing_grows_over_many_photos(place: Place) -> None:
             if number > 0:
                 shutil.rmtree(place.output / "tiny" / f"{number:04}")
         early, late = crowds // 10, -1
+        print(f"first tenth and last: {memory[early]} and {memory[late]} MB, {files[early]} and {files[late]} files,")
+        print(f"{len(daemon.lines)} lines, {sum(map(len, daemon.lines))} bytes of log")
         # Workers are replaced after their share of photos; those of before are let go of when the next ones come.
         most = max(map(sum, files[: crowds // 3]))
         assert sum(files[late]) <= most, f"file descriptors are flat: {files[:: max(1, early)]}"

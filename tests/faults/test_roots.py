@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.harness import Place, Running, fill, fingerprint, tree, until
 from tests.faults.books import standing, told
-from tests.faults.mounting import mounted, needs_mounts
+from tests.faults.mounting import mounted, needs_mounts, volume
 
 Away = Callable[[Path], AbstractContextManager[None]]
 
@@ -51,7 +51,11 @@ def _mounted_over(inbox: Path) -> Iterator[None]:
         yield
 
 
-LOG = ("watch.lost", "watch.back")
+def _said(daemon: Running) -> str:
+    """Give what the log said last of the watch."""
+    return [line["event"] for line in daemon.log if line["event"] in {"watch.lost", "watch.back"}][-1]
+
+
 slow = pytest.mark.slow  # a native watch is looked after every five seconds
 WAYS = [
     pytest.param("native", _renamed_away, marks=slow),
@@ -76,6 +80,7 @@ def test_an_inbox_that_was_away_is_as_it_was_and_goes_on(place: Place, watch: st
         with away(place.inbox):
             until(lambda: not standing(place).reachable, "status says that it is away")
             assert told(place) == (False, 4, 0, 0), "nothing is forgotten"
+            assert _said(daemon) == "watch.lost"
         until(lambda: standing(place) == (True, 4, 0, 0), "it is back, with all that was known of it")
         fill(place.inbox, 1, 4)
         fill(place.inbox / "new", 1, 5)
@@ -84,11 +89,38 @@ def test_an_inbox_that_was_away_is_as_it_was_and_goes_on(place: Place, watch: st
         after = fingerprint(place.output)
         assert told(place) == (True, 6, 0, 0)
         assert {name: after[name] for name in before} == before, "nothing is made again"
-        until(
-            lambda: [line["event"] for line in daemon.log if line["event"] in LOG][-1] == "watch.back", "it is logged"
-        )
-        assert daemon.events("watch.lost")
+        until(lambda: _said(daemon) == "watch.back", "it is logged")
         assert daemon.stop() == 0
+
+
+@needs_mounts
+@pytest.mark.slow
+@pytest.mark.parametrize("watch", ["native", "poll"])
+def test_whatever_volume_lies_on_the_inbox_no_photo_is_decoded_twice(place: Place, watch: str) -> None:
+    place.configure(inbox={"watch": watch, "poll_seconds": 1, "rescan_seconds": 2})
+    right, other = place.root / "right", place.root / "other"
+    fill(right, 3)
+    fill(right / "trip", 1, 3)
+    fill(other, 1, 7)
+    with ExitStack() as disks:
+        disks.enter_context(volume(right, place.inbox))
+        with place.run() as daemon:
+            daemon.settle(4)
+            before = fingerprint(place.output)
+            disks.close()
+            until(lambda: not standing(place).reachable, "the mount point is not taken for the inbox")
+            assert told(place) == (False, 4, 0, 0), "nothing is forgotten"
+            assert _said(daemon) == "watch.lost"
+            with volume(other, place.inbox):
+                until(lambda: standing(place) == (True, 1, 0, 0), "what lies there is made, and nothing else is known")
+                assert _said(daemon) == "watch.back"
+            until(lambda: not standing(place).reachable, "the mount point is not taken for the inbox")
+            disks.enter_context(volume(right, place.inbox))
+            until(lambda: standing(place) == (True, 4, 0, 0), "the first ones are known again")
+            assert _said(daemon) == "watch.back"
+            after = fingerprint(place.output)
+            assert {name: after[name] for name in before} == before, "by their outputs, not by making them"
+            assert daemon.stop() == 0
 
 
 @pytest.mark.slow

@@ -111,10 +111,10 @@ def _inbox(row: Mapping[str, Any], found: Mapping[str, Any], story: Story) -> It
 
 
 def _watch(row: Mapping[str, Any]) -> Text:
-    if not row["reachable"]:
-        return _text("not reachable: it is looked for, and scanned when it is back", "bold red")
     why = f": {row['watch_reason']}" if row["watch_reason"] else ""
-    return _text(row["watch"] + why, "yellow" if why and row["watch"] == "poll" else "")
+    if not row["reachable"]:
+        return _text(f"not reachable{why}; it is looked for, and scanned when it is back", "bold red")
+    return _text(row["watch"] + why, "yellow" if why else "")
 
 
 def _done(row: Mapping[str, Any], report: Mapping[str, Any]) -> Text:

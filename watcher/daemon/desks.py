@@ -131,12 +131,16 @@ class Desks:
                 self._seen(desk, path, now, complete=complete)
             case FolderSeen(_, folder):
                 self._scans.look_into(desk, folder)
-            case Gone(_, paths, folders):
-                self._gone(desk, paths, folders, now)
+            case Gone(_, paths, folders, root):
+                # A stand-in, as the empty folder below a volume that is not mounted, says nothing of the photos.
+                if root is None or root == self._ledger.store.identity(desk.inbox):
+                    self._gone(desk, paths, folders, now)
 
     def _seen(self, desk: Desk, path: bytes, now: float, *, complete: bool) -> None:
         photo = PhotoId(desk.inbox, path)
         desk.suspects.pop(path, None)
+        if not desk.reachable and desk.scan is None:
+            self._scans.scan(desk, Origin.SCAN, counts_missed=False)  # somebody uses it: what is there, is the inbox
         flight = self._dispatcher.flights.get(photo)
         if flight is not None:
             flight.again, flight.again_complete = True, complete

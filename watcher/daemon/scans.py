@@ -262,7 +262,8 @@ class Scans:
         desk.may_forget = known == done.root and done.complete
         if known != done.root and done.complete:
             self._ledger.store.set_identity(desk.inbox, done.root)
-        if not was and not desk.native:
+        if (desk.heals and desk.again is None) or (not was and not desk.native):
+            desk.heals = False
             self._log.info("watch.back", inbox=desk.inbox)
 
     def _knows_photos(self, desk: Desk) -> bool:

@@ -134,12 +134,11 @@ class Settler:
                 assert_never(unreachable)
 
     def _vanished(self, flight: Flight, reason: str, now: float) -> None:
-        """Forget a photo that is not there; what is done stays on the books until it is sure that its inbox is."""
-        photo, before = flight.job.photo, flight.before
+        """Forget a photo that is not there; what is known of it stays until it is sure that its inbox is there."""
+        photo, before = flight.job.photo, None if flight.gone else flight.before
         desk = self._desk_of(photo.inbox)
-        done = before is not None and before.phase is Phase.DONE and not flight.gone
-        self._ledger.put(photo, before if done else None, now)
-        if done and desk is not None:
+        self._ledger.put(photo, before, now)
+        if before is not None and desk is not None:
             desk.parts.examine([photo.path], [])
         self._log.debug("photo.vanished", path=photo.absolute, reason=reason)
         self._leave(flight.sighting, now)

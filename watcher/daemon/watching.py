@@ -42,16 +42,15 @@ class Watching:
         if lost.healed:
             self._log.info("watch.back", inbox=lost.inbox)
         else:
-            desk.trusted, desk.watch_reason = False, lost.reason
+            desk.trusted, desk.heals, desk.watch_reason = False, False, lost.reason
         self._scans.scan(desk, Origin.SCAN, counts_missed=False)
 
     def back(self, back: WatchBack) -> None:
-        """Trust the events of an inbox again; a scan finds what they missed meanwhile."""
+        """Trust the events of an inbox again; a scan finds what they missed, and whether it is the inbox at all."""
         desk = self._desks.get(back.inbox)
         if desk is None:
             return
-        self._log.info("watch.back", inbox=back.inbox)
-        desk.native = desk.trusted = True
+        desk.native = desk.trusted = desk.heals = True
         desk.watch_reason = ""
         desk.touched = True
         self._scans.scan(desk, Origin.SCAN, counts_missed=False)
