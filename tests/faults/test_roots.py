@@ -53,7 +53,7 @@ def _mounted_over(inbox: Path) -> Iterator[None]:
 
 def _said(daemon: Running) -> str:
     """Give what the log said last of the watch."""
-    return [line["event"] for line in daemon.log if line["event"] in {"watch.lost", "watch.back"}][-1]
+    return [event for line in daemon.log if (event := str(line["event"])) in {"watch.lost", "watch.back"}][-1]
 
 
 slow = pytest.mark.slow  # a native watch is looked after every five seconds
