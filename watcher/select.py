@@ -5,6 +5,7 @@ Rules, in the order in which they are asked:
 - A file's name must match one of the `include` globs, upper and lower case alike.
 - `exclude` holds gitignore patterns; as in git, nothing below an excluded folder can be taken in again.
 - With `recursive` off, only the inbox's own files count.
+- Only a regular file is a photo: links, FIFOs, sockets and devices are passed over, and never opened.
 
 A path is `bytes`, relative to the inbox. It may hold anything that a file system allows: newlines, bytes that are no
 UTF-8. `takes` and its parts are asked for every event and every file of a scan; `verdict` is for people.
@@ -15,6 +16,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
+import stat
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -71,6 +73,22 @@ def shown(path: bytes) -> str:
     """Give a path as one printable line: what is no UTF-8 and every control character appears as an escape."""
     text = path.decode("utf-8", "backslashreplace")
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+
+
+_KINDS = {
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
+
+
+def special(mode: int) -> str:
+    """Say what keeps a file of this `st_mode` from being a photo, whatever its name; empty: it is a regular file."""
+    kind = stat.S_IFMT(mode)
+    return "" if kind == stat.S_IFREG else f"it is {_KINDS.get(kind, 'a special file')}, not a photo"
 
 
 class Selection:

@@ -52,9 +52,10 @@ class TryAgain:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """The output has no room: stop work for it for a while, the photo goes back to the head of the line."""
+    """The output can't be written: stop work for it for a while, the photo goes back to the head of the line."""
 
     reason: str
+    blame: Blame  # DISK_FULL or OUTPUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +100,8 @@ def _judge_failed(outcome: Failed, job: Job, *, attempts: int, backoff: float, j
     match outcome.blame:
         case Blame.PHOTO:
             return GiveUp(outcome.reason)
-        case Blame.DISK_FULL:
-            return Pause(outcome.reason)
+        case Blame.DISK_FULL | Blame.OUTPUT:
+            return Pause(outcome.reason, outcome.blame)
         case Blame.PASSING:
             again = TryAgain(wait, outcome.reason)
             limit = attempts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.select import Selection, shown
+from watcher.select import Selection, shown, special
 
 JPEGS = ("*.jpg", "*.jpeg")
 PLAIN = Selection(JPEGS, (), recursive=True)
@@ -217,3 +218,20 @@ def test_excludes_mean_what_they_mean_to_git(tmp_path: Path) -> None:
     )
     selection = Selection(JPEGS, patterns, recursive=True)
     assert [p for p in paths if not selection.takes(os.fsencode(p))] == answer.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("mode", "reason"),
+    [
+        (stat.S_IFREG | 0o644, ""),
+        (stat.S_IFIFO, "it is a FIFO, not a photo"),
+        (stat.S_IFSOCK, "it is a socket, not a photo"),
+        (stat.S_IFCHR, "it is a device, not a photo"),
+        (stat.S_IFBLK, "it is a device, not a photo"),
+        (stat.S_IFDIR, "it is a folder, not a photo"),
+        (stat.S_IFLNK, "it is a symbolic link, not a photo"),
+        (0, "it is a special file, not a photo"),
+    ],
+)
+def test_only_a_regular_file_is_a_photo(mode: int, reason: str) -> None:
+    assert special(mode) == reason

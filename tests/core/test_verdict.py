@@ -92,8 +92,9 @@ def test_an_endless_decode_is_tried_once_more_alone() -> None:
     assert verdict(fault, job(2, alone=True)) == GiveUp("took too long")
 
 
-def test_a_full_disk_is_nobodys_fault_however_often_it_was_tried() -> None:
-    assert verdict(Failed("no room", Blame.DISK_FULL), job(99)) == Pause("no room")
+@pytest.mark.parametrize("blame", [Blame.DISK_FULL, Blame.OUTPUT])
+def test_an_output_that_cannot_be_written_is_no_photos_fault_however_often_it_was_tried(blame: Blame) -> None:
+    assert verdict(Failed("no room", blame), job(99)) == Pause("no room", blame)
 
 
 def test_a_photo_that_needs_more_memory_is_tried_again_without_counting() -> None:

@@ -222,7 +222,7 @@ class World:
         self.files: dict[PhotoId, File] = {}
         self.outputs: dict[bytes, tuple[Stamp, str]] = {}  # path in the output tree → of which photo, which recipe
         self.worked: list[tuple[PhotoId, Stamp]] = []  # every time that a worker decoded something
-        self.full = False  # the outputs have no room
+        self.full: Blame | None = None  # the outputs can't be written: DISK_FULL or OUTPUT
         self.reachable = True
         self.root = (1, 1)
         self.raw: dict[str, Any] = {"rendition": {"web": {"width": 100}}, "inbox": [{"path": "/in", "output": "/out"}]}
@@ -451,7 +451,7 @@ class World:
             if kind in faults:
                 return faults[kind]
             if self.full:
-                return Failed("no room", Blame.DISK_FULL, stamp)
+                return Failed("no room", self.full, stamp)
         for rendering in job.renderings:
             self.outputs[rendering.output] = (stamp, rendering.recipe.fingerprint)
         made = tuple(Made(r.name, r.output, 10, 10, 100, adopted=r not in wanted) for r in job.renderings)

@@ -129,8 +129,8 @@ class Loop(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         self.world.wait(seconds)
 
-    @rule(full=st.booleans())
-    def fill_disk(self, full: bool) -> None:
+    @rule(full=st.sampled_from([None, Blame.DISK_FULL, Blame.OUTPUT]))
+    def fill_disk(self, full: Blame | None) -> None:
         self.world.full = full
 
     @rule(locked=st.booleans())
@@ -194,7 +194,7 @@ class Loop(RuleBasedStateMachine):
 
     def settle(self) -> None:
         """Let everything that is needed happen, for longer than a truncated photo is borne with."""
-        self.world.full = False
+        self.world.full = None
         while self.scanned:
             self.world.tell(self.scanned.popleft())
         for _ in range(140):

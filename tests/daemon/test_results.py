@@ -353,35 +353,43 @@ def test_photos_that_wait_for_their_time_are_bounded(
 # ---- the disk is full ----
 
 
-def test_a_full_disk_pauses_work_says_so_once_and_goes_on_by_itself(world: World) -> None:
-    world.full = True
+@pytest.mark.parametrize(
+    ("blame", "begin", "end"),
+    [(Blame.DISK_FULL, "disk.full", "disk.room"), (Blame.OUTPUT, "output.unwritable", "output.back")],
+)
+def test_an_output_that_cannot_be_written_pauses_work_says_so_once_and_goes_on_by_itself(
+    world: World, blame: Blame, begin: str, end: str
+) -> None:
+    world.full = blame
     photos = [world.drop(f"{number}.jpg") for number in range(8)]
     world.work()
-    assert len(world.log.of("disk.full")) == 1
+    assert len(world.log.of(begin)) == 1
     tried = len(world.worked)
     for _ in range(12):
         world.wait(5)
         world.work()
     assert len(world.worked) - tried <= 13  # one at a time finds out
-    assert len(world.log.of("disk.full")) == 1
+    assert len(world.log.of(begin)) == 1
     assert world.store.counts(IN).failed == 0
-    world.full = False
+    assert world.store.report(IN)["held_up"] == "no room"
+    world.full = None
     world.wait(5)
     world.work()
-    assert len(world.log.of("disk.room")) == 1
+    assert len(world.log.of(end)) == 1
     world.work_all()
     world.wait(1)
     assert world.store.counts(IN).done == len(photos)
     assert world.log.of("photo.failed") == []
     world.check_settled()
+    assert world.store.report(IN)["held_up"] == ""
 
 
 def test_on_a_full_disk_a_photo_that_tells_nothing_about_room_does_not_prolong_the_pause(world: World) -> None:
-    world.full = True
+    world.full = Blame.DISK_FULL
     for number in range(6):
         world.drop(f"{number}.jpg")
     world.work()
-    world.full = False
+    world.full = None
     (first, *_) = world.daemon.dispatcher.queue._lanes[0][IN]
     del world.files[first]
     world.wait(5)
@@ -395,14 +403,14 @@ def test_on_a_full_disk_a_photo_that_tells_nothing_about_room_does_not_prolong_t
 def test_on_a_full_disk_a_suspect_waits_too(world: World) -> None:
     world.drop("a.jpg")
     world.end(failed(Blame.CRASH))
-    world.full = True
+    world.full = Blame.DISK_FULL
     world.wait(1)
     world.work()
     for _ in range(10):
         world.wait(1)
         world.work()
     assert len(world.pool.submitted) <= 5
-    world.full = False
+    world.full = None
     world.wait(6)
     world.work_all()
     assert books(world).phase is Phase.DONE

@@ -371,7 +371,7 @@ def test_a_single_run_waits_for_no_truncated_photo_but_for_a_second_try(make_wor
 
 def test_a_single_run_leaves_the_rest_when_the_disk_is_full(make_world: MakeWorld) -> None:
     world = make_world(once=True)
-    world.full = True
+    world.full = Blame.DISK_FULL
     for number in range(30):
         world.put(f"{number}.jpg", "crash" if number == 0 else "good")
     world.start(native=False)

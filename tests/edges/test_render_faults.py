@@ -230,21 +230,22 @@ def test_a_photo_above_the_memory_granted_is_heavy_before_it_is_decoded(inbox: P
     assert isinstance(progressive, Heavy)
 
 
-def test_special_files_and_links_are_never_opened(inbox: Path) -> None:
+def test_special_files_and_links_are_no_photos_and_never_opened(inbox: Path) -> None:
     os.mkfifo(inbox / "x" / "fifo.jpg")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(inbox / "x" / "s.jpg"))
-    for name, kind in (("fifo", "FIFO"), ("s", "socket")):
-        outcome = render(job(inbox, f"x/{name}.jpg"))
-        assert isinstance(outcome, Failed)
-        assert (outcome.blame, kind in outcome.reason) == (Blame.PHOTO, True)
+    (inbox / "x" / "folder.jpg").mkdir()
     secret = inbox.parent / "secret.jpg"
     secret.write_bytes(photos.plain())
     (inbox / "x" / "link.jpg").symlink_to(secret)
+    for name, kind in (("fifo", "FIFO"), ("s", "socket"), ("folder", "folder"), ("link", "symbolic link")):
+        outcome = render(job(inbox, f"x/{name}.jpg"))
+        assert isinstance(outcome, Vanished), outcome  # not failed: it is passed over, as by a scan
+        assert outcome.reason.startswith(f"it is a {kind}")
+        assert outcome.reason.endswith("not a photo")
     (inbox / "linked").symlink_to(inbox / "x")
-    (inbox / "x" / "folder.jpg").mkdir()
     put(inbox, photos.plain())
-    for path in ("x/link.jpg", "linked/a.jpg", "x/missing.jpg", "missing/a.jpg", "x/folder.jpg"):
+    for path in ("linked/a.jpg", "x/missing.jpg", "missing/a.jpg"):
         assert isinstance(render(job(inbox, path)), Vanished), path
     assert isinstance(render(job(inbox, "../secret.jpg")), Failed)
     assert outputs(inbox) == set()
@@ -325,6 +326,8 @@ def test_a_photo_removed_while_it_is_read_has_vanished(
         (errno.EDQUOT, Blame.DISK_FULL),
         (errno.EIO, Blame.PASSING),
         (errno.EMFILE, Blame.PASSING),
+        (errno.EBUSY, Blame.PASSING),
+        (errno.ESTALE, Blame.PASSING),
         (errno.EROFS, Blame.PASSING),
         (errno.EACCES, Blame.PASSING),
     ],
@@ -369,13 +372,87 @@ def test_a_real_full_disk_is_told_from_other_faults(inbox: Path) -> None:
         subprocess.run(["umount", full], check=True)
 
 
+def _file(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("in the way")
+
+
+def _link(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(path.parent)
+
+
+@pytest.mark.parametrize(
+    ("obstacle", "put_there", "blame"),
+    [
+        ("out", _file, Blame.OUTPUT),
+        ("out/web", _file, Blame.OUTPUT),
+        ("out/web", _link, Blame.OUTPUT),
+        ("out/web/x", _file, Blame.PASSING),
+        ("out/thumb/x", _link, Blame.PASSING),
+    ],
+)
+def test_what_is_in_the_way_of_every_photo_is_told_from_what_is_in_the_way_of_one(
+    inbox: Path, obstacle: str, put_there: Callable[[Path], None], blame: Blame
+) -> None:
+    put(inbox, photos.plain())
+    put_there(inbox.parent / obstacle)
+    outcome = render(job(inbox))
+    assert isinstance(outcome, Failed)
+    assert outcome.blame is blame
+    where = f"{inbox.parent}/out/web" if blame is Blame.OUTPUT else f"{obstacle.removeprefix('out/')}/a.jpg"
+    assert outcome.reason.startswith(where)
+    assert "a symbolic link or a file, not a folder; move that away" in outcome.reason
+    assert not [path for path in outputs(inbox) if path.endswith((".jpg", ".tmp"))]
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM, errno.EROFS, errno.ESTALE])
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_a_tree_that_nobody_may_write_is_told_from_a_folder_that_nobody_may_write(
+    inbox: Path, monkeypatch: pytest.MonkeyPatch, code: int, everywhere: bool
+) -> None:
+    put(inbox, photos.plain())
+    real = os.open
+
+    def opening(path: bytes | str, flags: int, *args: object, **more: object) -> int:
+        if flags & os.O_CREAT:
+            folder = os.readlink(f"/dev/fd/{more['dir_fd']}")
+            if everywhere or folder.endswith("/x"):
+                raise OSError(code, os.strerror(code))
+        return real(path, flags, *args, **more)  # type: ignore[arg-type]  # as they came
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", opening)
+        outcome = render(job(inbox))
+    assert isinstance(outcome, Failed)
+    assert outcome.blame is (Blame.OUTPUT if everywhere else Blame.PASSING)
+    assert outputs(inbox) == set()
+
+
+@pytest.mark.parametrize("name", ["n" * 251, "\N{SNOWMAN}" * 83 + "nn"])
+def test_an_output_whose_name_is_too_long_fails_at_once_and_nothing_of_the_photo_is_shown(
+    inbox: Path, name: str
+) -> None:
+    (inbox / "x" / f"{name}.jpg").write_bytes(photos.plain())
+    same = Rendering("web", WEB.recipe, os.fsencode(f"web/{name}.jpg"))
+    longer = Rendering("small", THUMB.recipe, os.fsencode(f"small/{name}.webp"))
+    assert isinstance(render(job(inbox, f"x/{name}.jpg", (same,))), Done)
+    (inbox.parent / "out" / "web" / f"{name}.jpg").unlink()
+    outcome = render(job(inbox, f"x/{name}.jpg", (same, longer)))
+    assert isinstance(outcome, Failed)
+    assert outcome.blame is Blame.PHOTO
+    assert "too long for the file system; rename the photo" in outcome.reason
+    assert outputs(inbox) == set()
+
+
 def test_an_output_that_is_a_folder_or_lies_behind_a_link_is_refused(inbox: Path) -> None:
     put(inbox, photos.plain())
     out, elsewhere = inbox.parent / "out", inbox.parent / "elsewhere"
-    (out / "web" / "x" / "a.jpg").mkdir(parents=True)
+    (out / "thumb" / "x" / "a.jpg").mkdir(parents=True)
     outcome = render(job(inbox))
     assert isinstance(outcome, Failed)
     assert "a folder lies in its place" in outcome.reason
+    assert outputs(inbox) == set()  # not even the other rendition
     elsewhere.mkdir()
     (out / "thumb").mkdir(exist_ok=True)
     for name in ("x", "y"):

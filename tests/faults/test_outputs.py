@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.harness import Place, camera, fill, tree, until
 from tests.faults.books import failures, standing, told
+from tests.faults.mounting import needs_mounts, read_only
 
 
 def _a_file(path: Path) -> None:
@@ -22,10 +26,7 @@ def _a_full_folder(path: Path) -> None:
 @pytest.mark.parametrize(
     ("where", "what", "reason"),
     [
-        ("web", _a_file, "a part of its path is a symbolic link or a file, not a folder"),
-        pytest.param(
-            "web/trip", _a_file, "a part of its path is a symbolic link or a file, not", marks=pytest.mark.slow
-        ),
+        ("web/trip", _a_file, "a part of its path is a symbolic link or a file, not a folder"),
         pytest.param("web/trip/p000.jpg", _a_full_folder, "a folder lies in its place", marks=pytest.mark.slow),
     ],
 )
@@ -39,15 +40,70 @@ def test_what_stands_in_the_way_of_an_output_is_named_and_left_alone(
     what(obstacle)
     with place.run() as daemon:
         fill(place.inbox / "trip", 1)
+        fill(place.inbox / "home", 2, 1)
         until(lambda: failures(place), "the photo is given up")
+        until(lambda: standing(place) == (True, 2, 1, 0), "the others are made")
+        assert not daemon.events("output.unwritable")
         assert failures(place)["p000.jpg"][1] == 3
         assert reason in failures(place)["p000.jpg"][0]
         assert not (place.output / "thumb" / "trip" / "p000.jpg").exists(), "all renditions or none"
         assert obstacle.exists()
         shutil.rmtree(obstacle) if obstacle.is_dir() else obstacle.unlink()
         (place.inbox / "trip" / "p000.jpg").write_bytes(camera(9))
+        daemon.settle(3)
+        assert told(place) == (True, 3, 0, 0)
+        assert daemon.stop() == 0
+
+
+@contextmanager
+def _not_a_folder(output: Path) -> Iterator[None]:
+    aside = output.rename(output.with_name("aside"))
+    output.write_text("not a folder")
+    try:
+        yield
+    finally:
+        output.unlink()
+        aside.rename(output)
+
+
+@contextmanager
+def _immutable(output: Path) -> Iterator[None]:
+    subprocess.run(["chattr", "+i", output / "web"], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["chattr", "-i", output / "web"], check=True)
+
+
+@pytest.mark.slow  # it is tried again every five seconds
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        pytest.param(read_only, "the file system is read-only", marks=needs_mounts),
+        (_not_a_folder, "a file, not a folder"),
+        pytest.param(_immutable, "may not be written", marks=needs_mounts),
+    ],
+)
+def test_while_an_output_tree_cannot_be_written_its_inbox_waits_and_goes_on_by_itself(
+    place: Place, fault: Callable[[Path], AbstractContextManager[None]], reason: str
+) -> None:
+    place.configure(retry={"backoff_seconds": 0.02})
+    with place.run() as daemon:
+        fill(place.inbox, 1)
         daemon.settle(1)
-        assert told(place) == (True, 1, 0, 0)
+        with fault(place.output):
+            fill(place.inbox, 6, 1)
+            daemon.wait_for("output.unwritable")
+            (said,) = daemon.events("output.unwritable")
+            assert reason in said["reason"]
+            until(lambda: standing(place).waiting == 6, "all wait")
+            page = place.watcher("status", "--config", place.config).out
+            assert [line for line in page.splitlines() if "held up" in line and reason in line], page
+        daemon.settle(7)
+        assert len(daemon.events("output.unwritable")) == 1
+        assert len(daemon.events("output.back")) == 1
+        assert not daemon.events("photo.failed")
+        assert told(place) == (True, 7, 0, 0)
         assert daemon.stop() == 0
 
 

@@ -94,6 +94,8 @@ def _inbox(row: Mapping[str, Any], found: Mapping[str, Any], story: Story) -> It
     grid.add_row("  done", _done(row, report))
     grid.add_row("  waiting", _waiting(row))
     grid.add_row("  failed", _text(f"{row['failed']:,}", "red" if row["failed"] else ""))
+    if found["running"] and (held_up := report.get("held_up")):
+        grid.add_row("  held up", _text(held_up, "bold red"))
     for reason in _reasons(found["failed"], row["path"]):
         grid.add_row("", reason)
     if row["missed_events"]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from watcher.config import Config
+from watcher.daemon.hold import Hold
 from watcher.daemon.pace import Pace
 from watcher.daemon.parts import InboxParts, InboxPlan
 from watcher.debounce import Debouncer
@@ -15,7 +16,6 @@ from watcher.plan import is_current
 MISSED_GRACE_SECONDS = 2.0  # how late an event may come for a photo that a scan saw first
 WATCHFUL_SCANS = 10  # how many scans come sooner once events were missed
 WATCHFUL_SECONDS = 15.0  # and how soon
-ROOM_SECONDS = 5.0  # how often a full output is tried again
 AFRESH_SECONDS = 2.0  # how soon a scan makes up for messages that could not be digested
 
 
@@ -68,9 +68,7 @@ class Desk:
     doubted: bool = False  # a single run has looked once more for what seemed to be gone
     held: int = 0  # listings that wait for their ack
     collapsed: bool = False  # events were dropped: a scan must make up for it
-    full_until: float | None = None  # the output has no room: when it is tried again
-    full_since: int = 0  # the number of the last job that was begun before: what it finds says nothing of room now
-    full_said: bool = False
+    hold: Hold = field(default_factory=Hold)  # while its output can't be written
     may_forget: bool = False  # it is the folder that the books are about: what is not there, is gone
     pace: Pace = field(default_factory=Pace)
     current: dict[int, bool] = field(default_factory=dict)  # state's recipes number → are they what is wanted

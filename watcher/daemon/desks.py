@@ -194,8 +194,9 @@ class Desks:
             if desk.suspects:
                 deadlines.append(min(desk.suspects.values()))
             # One that has come already waits for a worker, which tells by a message that it is free.
-            if desk.full_until is not None and desk.full_until > self._ticked and self._dispatcher.waiting(desk.inbox):
-                deadlines.append(desk.full_until)
+            until = desk.hold.until
+            if until is not None and until > self._ticked and self._dispatcher.waiting(desk.inbox):
+                deadlines.append(until)
         return min(deadlines, default=None)
 
     def tick(self, now: float, wall: float) -> None:
@@ -214,7 +215,7 @@ class Desks:
                 if desk.collapsed:
                     desk.collapsed = False
                     self._scans.scan(desk, Origin.SCAN, counts_missed=False)
-            if self._once and desk.full_said:
+            if self._once and desk.hold.cause:
                 for sighting in self._dispatcher.drop(desk.inbox):
                     self.abandoned += self._ledger.known(sighting.photo) is None  # the others are named one by one
                     self._line.leave(sighting, now)
@@ -224,7 +225,7 @@ class Desks:
         scan = False
         if desk.moved and self._ledger.forget_folder(desk.inbox, b"", now):
             desk.moved = desk.cured = False  # what proves to be current in the new folder is taken over
-            desk.full_until, desk.full_said = None, False
+            desk.hold.end()
             self._log.info("output.changed", inbox=desk.inbox, output=desk.plan.output)
             scan = True
         if desk.cured and (reopened := self._ledger.reopen_failed(desk.inbox, now)) is not None:

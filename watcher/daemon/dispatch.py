@@ -216,14 +216,9 @@ class Dispatcher:
         return taken
 
     def _allowed(self, inbox: bytes, now: float) -> bool:
-        """Tell whether an inbox may work: where its output has no room, one photo at a time finds out."""
+        """Tell whether an inbox may work."""
         desk = self._desks.get(inbox)
-        if desk is None or desk.full_until is None:
-            return True
-        if now < desk.full_until:
-            return False
-        desk.full_until = now + 60.0  # until this photo has told, which sets it anew
-        return True
+        return desk is None or desk.hold.lets(now)
 
     # ---- from a sighting to a job ----
 

@@ -9,8 +9,9 @@ from typing import assert_never
 
 from watcher.backlog import Sighting
 from watcher.daemon.attempt import UNKNOWN, claims, plain, untouched
-from watcher.daemon.desk import ROOM_SECONDS, Desk
+from watcher.daemon.desk import Desk
 from watcher.daemon.dispatch import Dispatcher, Flight
+from watcher.daemon.hold import BEGINS, ENDS
 from watcher.daemon.ledger import Ledger
 from watcher.daemon.pace import LastBatch
 from watcher.daemon.parts import Log
@@ -74,9 +75,8 @@ class Settler:
         self._act(flight, result.outcome, now, wall)
         if desk is None:
             return
-        full = isinstance(result.outcome, Failed) and result.outcome.blame is Blame.DISK_FULL
-        if desk.full_until is not None and not full:
-            desk.full_until = now  # this one could not tell whether there is room: the next one may try
+        if not (isinstance(result.outcome, Failed) and result.outcome.blame in BEGINS):
+            desk.hold.untold(now)
         if flight.again:
             waited = self.waiting.get(photo)
             if waited is not None and not waited.alone:
@@ -128,8 +128,8 @@ class Settler:
                 self._look_again(flight, stamp, verdict, now, wall)
             case TryAgain():
                 self._try_again(flight, stamp, verdict, now, wall)
-            case Pause(reason):
-                self._pause(flight, stamp, reason, now, wall)
+            case Pause():
+                self._pause(flight, stamp, verdict, now, wall)
             case _ as unreachable:
                 assert_never(unreachable)
 
@@ -183,9 +183,8 @@ class Settler:
             pid=outcome.pid,
         )
         desk = self._desk_of(job.photo.inbox)
-        if desk is not None and desk.full_until is not None and job.number > desk.full_since:
-            desk.full_until, desk.full_said = None, False
-            self._log.info("disk.room", output=desk.plan.output)
+        if desk is not None and (cause := desk.hold.end(job.number)) is not None:
+            self._log.info(ENDS[cause], output=desk.plan.output)
         if desk is not None:
             desk.pace.count(wall)
         self.counts.done += 1
@@ -228,17 +227,15 @@ class Settler:
             self.waiting.put(again, now + verdict.seconds, retry=True)
         self._leave(sighting, now)
 
-    def _pause(self, flight: Flight, stamp: Stamp | None, reason: str, now: float, wall: float) -> None:
-        row = _still_waiting(flight, stamp, wall)
-        self._ledger.put(flight.job.photo, replace(row, reason=reason, attempts=flight.job.attempt - 1), now)
+    def _pause(self, flight: Flight, stamp: Stamp | None, verdict: Pause, now: float, wall: float) -> None:
+        row = replace(_still_waiting(flight, stamp, wall), reason=verdict.reason, attempts=flight.job.attempt - 1)
+        self._ledger.put(flight.job.photo, row, now)
         self._dispatcher.put(flight.sighting, live=True, front=True)
         desk = self._desk_of(flight.job.photo.inbox)
         if desk is None:
             return
-        desk.full_until, desk.full_since = now + ROOM_SECONDS, self._dispatcher.last_number
-        if not desk.full_said:
-            desk.full_said = True
-            self._log.error("disk.full", output=desk.plan.output, reason=reason)
+        if desk.hold.begin(verdict.blame, verdict.reason, now, self._dispatcher.last_number):
+            self._log.error(BEGINS[verdict.blame], output=desk.plan.output, reason=verdict.reason)
 
     # ---- batches ----
 

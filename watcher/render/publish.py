@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
+from watcher.model import Blame
 from watcher.render.folders import open_below, open_root
 from watcher.render.sweep import temporary_name
-from watcher.render.verdict import shown, unwritable
+from watcher.render.verdict import OF_A_TREE, Verdict, shown, unwritable
 
 _FICLONE = 0x40049409  # linux/fs.h
 _STEP = 1 << 20  # bytes
@@ -57,6 +59,7 @@ class Publication:
             folder, file = self._open(output.rpartition(b"/")[0], temporary)
             self._waiting.append((folder, temporary, output))
             try:
+                _look_at_place(output.rpartition(b"/")[2], folder)
                 fill(file)
                 _label(file, fingerprint)
                 os.utime(file, ns=(mtime_ns, mtime_ns))
@@ -64,7 +67,7 @@ class Publication:
             finally:
                 os.close(file)
         except OSError as error:
-            raise unwritable(error, shown(output)) from error
+            raise self._sorted(error, output) from error
 
     def commit(self) -> None:
         """Rename everything into place and make that durable; raises the verdict."""
@@ -77,7 +80,32 @@ class Publication:
             for folder in self._folders.values():
                 os.fsync(folder)
         except OSError as error:
-            raise unwritable(error, shown(output)) from error
+            raise self._sorted(error, output) from error
+
+    def _sorted(self, error: OSError, output: bytes) -> Verdict:
+        """Tell whether an error is this output's own trouble, or that of the whole tree: by trying."""
+        if error.errno in OF_A_TREE:
+            rendition = output.partition(b"/")[0]
+            fault = self._fault_of_tree(rendition)
+            if fault is not None and fault.errno in OF_A_TREE:
+                return unwritable(fault, shown(self._root_path + b"/" + rendition), Blame.OUTPUT)
+        return unwritable(error, shown(output))
+
+    def _fault_of_tree(self, rendition: bytes) -> OSError | None:
+        """Say why nothing at all can be written for a rendition; None: something can."""
+        folders = []
+        try:
+            folders.append(open_root(self._root_path, create=True))
+            folders.append(open_below(folders[0], rendition, create=True))
+            name = temporary_name(self._job, self._count)
+            os.close(_create(name, folders[1]))
+            os.unlink(name, dir_fd=folders[1])
+        except OSError as fault:
+            return fault
+        finally:
+            for folder in folders:
+                os.close(folder)
+        return None
 
     def _open(self, path: bytes, temporary: bytes) -> tuple[int, int]:
         folder = self._folder(path)
@@ -94,6 +122,13 @@ class Publication:
         if path not in self._folders:
             self._folders[path] = open_below(self._root, path, create=True)
         return self._folders[path]
+
+
+def _look_at_place(name: bytes, folder: int) -> None:
+    """Raise what the rename would find too late, when the photo's other outputs are shown already."""
+    with suppress(FileNotFoundError):
+        if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
 
 
 def _create(name: bytes, folder: int) -> int:

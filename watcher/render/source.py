@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 from watcher.model import PhotoId, Stamp, Unready, Vanished
 from watcher.render.verdict import Verdict, bad_photo, shown, unreadable
+from watcher.select import special
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}  # a link met with O_NOFOLLOW says ELOOP or ENOTDIR
-_KINDS = {
-    stat.S_IFIFO: "a FIFO",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-    stat.S_IFSOCK: "a socket",
-}
 
 
 @dataclass(slots=True)
@@ -74,7 +68,7 @@ class Source:
 def open_photo(photo: PhotoId) -> Source:
     """Open `photo` by openat steps from its inbox; a link on the way or in its place is never followed.
 
-    Raises the verdict: Vanished for what is not there or behind a link, Failed for what can't or may not be read.
+    Raises the verdict: Vanished for what is not there, behind a link or no regular file, Failed for what can't be read.
     Special files (FIFO, device, socket) are recognised before they would be opened.
     """
     what = shown(photo.path)
@@ -88,7 +82,7 @@ def open_photo(photo: PhotoId) -> Source:
             deeper = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
             os.close(folder)
             folder = deeper
-        _refuse_special(os.stat(parts[-1], dir_fd=folder, follow_symlinks=False), what)
+        _refuse_special(os.stat(parts[-1], dir_fd=folder, follow_symlinks=False))
         # NONBLOCK: should it have become a FIFO since, opening it must not hang
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
         file = os.open(parts[-1], flags, dir_fd=folder)
@@ -102,19 +96,17 @@ def open_photo(photo: PhotoId) -> Source:
         raise unreadable(error, what) from error
     status = os.fstat(file)
     source = Source(photo, folder, file, _stamp(status))
-    if not stat.S_ISREG(status.st_mode):
+    try:
+        _refuse_special(status)
+    except Verdict:
         with source:
-            _refuse_special(status, what)
+            raise
     return source
 
 
-def _refuse_special(status: os.stat_result, what: str) -> None:
-    kind = stat.S_IFMT(status.st_mode)
-    if kind == stat.S_IFREG:
-        return
-    if kind in {stat.S_IFLNK, stat.S_IFDIR}:
-        raise Verdict(Vanished("it is a symbolic link" if kind == stat.S_IFLNK else "it is a folder"))
-    raise bad_photo(f"{what} is {_KINDS.get(kind, 'a special file')}, not a photo")
+def _refuse_special(status: os.stat_result) -> None:
+    if reason := special(status.st_mode):
+        raise Verdict(Vanished(reason))
 
 
 def _stamp(status: os.stat_result) -> Stamp:

@@ -48,21 +48,39 @@ def unreadable(error: OSError, what: str) -> Verdict:
     return passing(f"{what} could not be read: {_text(error)}")
 
 
-def unwritable(error: OSError, what: str) -> Verdict:
-    """Sort an error met while writing the output `what` (already escaped)."""
+# Whoever meets one of these may have met it everywhere in the output tree: a volume that is gone, or not ours to write.
+OF_A_TREE = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.ELOOP,
+    errno.ENOENT,
+    errno.ESTALE,
+    errno.ENOTCONN,
+    errno.EHOSTDOWN,
+    errno.ENODEV,
+    errno.ENXIO,
+}
+
+
+def unwritable(error: OSError, what: str, blame: Blame = Blame.PASSING) -> Verdict:
+    """Sort an error met while writing `what` (already escaped): an output, or (`blame` OUTPUT) the tree it is in."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return Verdict(Failed(f"no room to write {what}: {_text(error)}", Blame.DISK_FULL))
-    if error.errno in {errno.EACCES, errno.EPERM}:
-        return passing(f"{what} may not be written: give the user of watcher the right to (chmod u+rwx on its folder)")
-    if error.errno == errno.EROFS:
-        return passing(f"{what} can't be written: the file system is read-only")
-    if error.errno in {errno.ELOOP, errno.ENOTDIR}:
-        return passing(f"{what} can't be written: a part of its path is a symbolic link or a file, not a folder")
-    if error.errno == errno.EISDIR:
-        return passing(f"{what} can't be written: a folder lies in its place")
     if error.errno == errno.ENAMETOOLONG:
-        return passing(f"{what} can't be written: its name is too long for the file system")
-    return passing(f"{what} could not be written: {_text(error)}")
+        return bad_photo(f"{what} can't be written: its name is too long for the file system; rename the photo")
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        why = "may not be written: give the user of watcher the right to (chmod u+rwx on its folder)"
+    elif error.errno == errno.EROFS:
+        why = "can't be written: the file system is read-only; mount it for writing"
+    elif error.errno in {errno.ELOOP, errno.ENOTDIR}:
+        why = "can't be written: a part of its path is a symbolic link or a file, not a folder; move that away"
+    elif error.errno == errno.EISDIR:
+        why = "can't be written: a folder lies in its place; move that away"
+    else:
+        why = f"could not be written: {_text(error)}"
+    return Verdict(Failed(f"{what} {why}", blame))
 
 
 def _text(error: OSError) -> str:

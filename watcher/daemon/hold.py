@@ -1,0 +1,51 @@
+"""An output that can't be written as a whole: its inbox waits, and one photo now and then finds out how it stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from watcher.model import Blame
+
+TRY_SECONDS = 5.0  # how often it is tried again
+_UNTOLD_SECONDS = 60.0  # until the photo that tries has told, which sets the time anew
+
+BEGINS = {Blame.DISK_FULL: "disk.full", Blame.OUTPUT: "output.unwritable"}  # log events
+ENDS = {Blame.DISK_FULL: "disk.room", Blame.OUTPUT: "output.back"}
+
+
+@dataclass(slots=True)
+class Hold:
+    """Whether, why and until when an inbox is held up."""
+
+    until: float | None = None  # when it is tried again; None: the output can be written, as far as anybody knows
+    cause: Blame | None = None
+    reason: str = ""
+    _since: int = 0  # the number of the last job that was begun before: what it finds says nothing of now
+
+    def begin(self, cause: Blame, reason: str, now: float, last_job: int) -> bool:
+        """Hold the inbox up for a while; tell whether that is news."""
+        news = self.cause is not cause
+        self.until, self.cause, self.reason, self._since = now + TRY_SECONDS, cause, reason, last_job
+        return news
+
+    def lets(self, now: float) -> bool:
+        """Tell whether a photo may be tried: of an inbox that is held up, one at a time."""
+        if self.until is None:
+            return True
+        if now < self.until:
+            return False
+        self.until = now + _UNTOLD_SECONDS
+        return True
+
+    def untold(self, now: float) -> None:
+        """Let the next photo try at once: the one that tried could not tell how the output stands."""
+        if self.until is not None:
+            self.until = now
+
+    def end(self, job: int | None = None) -> Blame | None:
+        """Hold the inbox up no longer, since this job could write (None: for another reason); the cause, if it was."""
+        if job is not None and job <= self._since:
+            return None
+        cause = self.cause
+        self.until, self.cause, self.reason = None, None, ""
+        return cause
