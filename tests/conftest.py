@@ -14,7 +14,15 @@ pytest_plugins = ["pytester"]
 
 _LEAVING_SECONDS = 5.0  # a thread that was told to end may take a moment
 _HOMES = ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_DIRS")
-_OTHERS = ("WATCHER_CONFIG", "STATE_DIRECTORY", "JOURNAL_STREAM", "NOTIFY_SOCKET", "WATCHDOG_USEC", "INVOCATION_ID")
+_OTHERS = (
+    "WATCHER_CONFIG",
+    "STATE_DIRECTORY",
+    "JOURNAL_STREAM",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "INVOCATION_ID",
+)
 
 
 def _real_places() -> list[Path]:

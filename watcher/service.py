@@ -1,4 +1,4 @@
-"""Signals as messages, the service manager's notifications, and the single-instance lock.
+"""Signals as messages, and the single-instance lock.
 
 The lock is `flock` on `<state>.lock`, and not one of its relatives, because
 - it belongs to the open file, not to the process: a POSIX lock is lost as soon as anything in the process closes
@@ -21,7 +21,6 @@ import fcntl
 import json
 import os
 import signal
-import socket
 import stat
 import threading
 import time
@@ -249,56 +248,3 @@ def _why(error: OSError) -> str:
 
 def _shown(path: str) -> str:
     return path if path.isprintable() else ascii(path)
-
-
-# ---- the service manager (systemd's sd_notify protocol) ----
-
-
-def notify(*lines: str) -> None:
-    """Send assignments such as `READY=1` in one datagram to the service manager, where there is one; never raises."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address.startswith(("/", "@")):
-        return  # none, or a kind that only virtual machines have
-    text = "\n".join(line.replace("\n", " ") for line in lines).encode("utf-8", "backslashreplace")
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-            sender.settimeout(1.0)  # a manager that does not read must not hold us up for longer
-            sender.sendto(text, b"\0" + os.fsencode(address[1:]) if address[0] == "@" else os.fsencode(address))
-    except (OSError, ValueError):
-        pass  # nobody there: the daemon works all the same
-
-
-def ready() -> None:
-    """Tell the service manager that the daemon is at work, after a start or a reload."""
-    notify("READY=1")
-
-
-def status(text: str) -> None:
-    """Tell the service manager in a line what the daemon does; `systemctl status` shows it."""
-    notify(f"STATUS={text[:500]}")
-
-
-def reloading() -> None:
-    """Tell the service manager that the config is read again; `ready()` ends it."""
-    # one datagram, and the clock that systemd compares with: see sd_notify(3)
-    notify("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
-
-
-def stopping() -> None:
-    """Tell the service manager that the daemon finishes what is in work and ends."""
-    notify("STOPPING=1")
-
-
-def watchdog() -> None:
-    """Tell the service manager that the daemon lives."""
-    notify("WATCHDOG=1")
-
-
-def watchdog_interval() -> float | None:
-    """Give the seconds between two calls of `watchdog()`, half of the time limit; None: nobody waits for them."""
-    try:
-        limit = int(os.environ.get("WATCHDOG_USEC", ""))
-        owner = int(os.environ.get("WATCHDOG_PID") or os.getpid())
-    except ValueError:
-        return None
-    return limit / 2e6 if limit > 0 and owner == os.getpid() else None

@@ -16,9 +16,9 @@ MakeWorld = Callable[..., World]
 def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
     made: list[World] = []
 
-    def make(*, once: bool = False, memory: int = 0, workers: int = 2) -> World:
+    def make(*, once: bool = False, memory: int = 0, workers: int = 2, alive_seconds: float | None = None) -> World:
         path = str(tmp_path / f"{len(made)}.db")
-        made.append(World(path, once=once, memory=memory, workers=workers))
+        made.append(World(path, once=once, memory=memory, workers=workers, alive_seconds=alive_seconds))
         return made[-1]
 
     yield make

@@ -213,10 +213,49 @@ class FakeInbox:
         )
 
 
+class FakeManager:
+    """Notes what it is told."""
+
+    reads_status = True
+
+    def __init__(self, alive_seconds: float | None) -> None:
+        self.alive_seconds = alive_seconds
+        self.said: list[str] = []  # without signs of life and status lines
+        self.statuses: list[str] = []
+        self.lives = 0
+
+    def ready(self) -> None:
+        self.said.append("ready")
+
+    def status(self, text: str) -> None:
+        assert text not in self.statuses[-1:], "told twice"
+        self.statuses.append(text)
+
+    def reloading(self) -> None:
+        self.said.append("reloading")
+
+    def stopping(self) -> None:
+        self.said.append("stopping")
+
+    def extend(self, seconds: float) -> None:
+        self.said.append(f"extend {seconds:g}")
+
+    def alive(self) -> None:
+        self.lives += 1
+
+
 class World:
     """One daemon, its inboxes and its workers, over any number of restarts."""
 
-    def __init__(self, state_path: str, *, once: bool = False, memory: int = 0, workers: int = 2) -> None:
+    def __init__(
+        self,
+        state_path: str,
+        *,
+        once: bool = False,
+        memory: int = 0,
+        workers: int = 2,
+        alive_seconds: float | None = None,
+    ) -> None:
         self.clock = Clock()
         self.log = ListLog()
         self.files: dict[PhotoId, File] = {}
@@ -232,6 +271,8 @@ class World:
         self.reloads = 0
         self.sweeps: list[list[bytes]] = []
         self._state_path = state_path
+        self._alive_seconds = alive_seconds
+        self.watch_fault = ""
         self._inode = 0
         self.store = State.open(state_path)
         self._build()
@@ -239,6 +280,7 @@ class World:
     def _build(self) -> None:
         self.messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self.pool = FakePool(self.messages.put, self.workers)
+        self.manager = FakeManager(self._alive_seconds)
         self.inboxes: dict[bytes, FakeInbox] = {}
         self.store._db.execute("PRAGMA busy_timeout = 0")
         settings = self.settings()
@@ -259,6 +301,8 @@ class World:
             open_inbox=self._open_inbox,
             reload=self._reload,
             sweep=self._sweep,
+            manager=self.manager,
+            watch_fault=lambda: self.watch_fault,
             clock=self.clock,
             log=self.log,
             once=self.once,

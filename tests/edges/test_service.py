@@ -8,7 +8,6 @@ import fcntl
 import os
 import queue
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -411,73 +410,3 @@ def test_a_released_lock_leaves_no_descriptor(tmp_path: Path) -> None:
         lock.release()
         lock.release()
     assert opened() == 0
-
-
-# ---- the service manager ----
-
-
-@pytest.fixture(params=["path", "abstract"])
-def manager(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
-    if request.param == "abstract" and sys.platform != "linux":
-        pytest.skip("abstract sockets are Linux's")
-    name = str(tmp_path / "n") if request.param == "path" else f"@watcher-test-{os.getpid()}"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
-        receiver.bind(name.replace("@", "\0"))
-        receiver.settimeout(10)
-        monkeypatch.setenv("NOTIFY_SOCKET", name)
-        yield receiver
-
-
-def test_the_service_manager_gets_each_message_in_a_datagram_of_its_own(manager: socket.socket) -> None:
-    for send, expected in [
-        (service.ready, b"READY=1"),
-        (service.stopping, b"STOPPING=1"),
-        (service.watchdog, b"WATCHDOG=1"),
-        (lambda: service.status("12 waiting"), b"STATUS=12 waiting"),
-        (lambda: service.status("a\nREADY=1\udcff"), b"STATUS=a READY=1\\udcff"),
-        (lambda: service.notify("A=1", "B=2"), b"A=1\nB=2"),
-    ]:
-        send()
-        assert manager.recv(4096) == expected
-
-
-def test_a_reload_is_announced_with_the_monotonic_clock_in_one_datagram(manager: socket.socket) -> None:
-    before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-    service.reloading()
-    first, second = manager.recv(4096).decode().split("\n")
-    assert first == "RELOADING=1"
-    name, _, value = second.partition("=")
-    assert name == "MONOTONIC_USEC"
-    assert before <= int(value) <= time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-
-
-@pytest.mark.parametrize("address", ["", "/nowhere/at/all", "@nobody-listens", "vsock:2:1", "/x" * 200, "@\udcff"])
-def test_without_a_service_manager_nothing_happens(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NOTIFY_SOCKET", address)
-    service.ready()
-    monkeypatch.delenv("NOTIFY_SOCKET")
-    service.ready()
-
-
-@pytest.mark.parametrize(
-    ("limit", "pid", "seconds"),
-    [
-        ("30000000", None, 15.0),
-        ("30000000", "", 15.0),
-        ("30000000", "own", 15.0),
-        ("30000000", "1", None),
-        ("30000000", "x", None),
-        (None, None, None),
-        ("0", None, None),
-        ("soon", None, None),
-    ],
-)
-def test_the_watchdog_is_fed_twice_in_its_time_limit(
-    limit: str | None, pid: str | None, seconds: float | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in [("WATCHDOG_USEC", limit), ("WATCHDOG_PID", str(os.getpid()) if pid == "own" else pid)]:
-        if value is None:
-            monkeypatch.delenv(name, raising=False)
-        else:
-            monkeypatch.setenv(name, value)
-    assert service.watchdog_interval() == seconds

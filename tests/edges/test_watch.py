@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import queue
 import shutil
@@ -18,6 +19,7 @@ import pytest
 from watcher.model import FolderSeen, Gone, Seen, WatchBack, WatchLost
 from watcher.select import Selection
 from watcher.watch import Message, Supervisor, Watch, WatchError
+from watcher.watch.native import Native
 
 if sys.platform != "linux":
     pytest.skip("the traps are inotify's", allow_module_level=True)
@@ -639,3 +641,101 @@ def test_a_watch_that_is_ended_while_it_is_being_set_up_leaves_nothing(
     while kernel_watches() != before and time.monotonic() < deadline:
         time.sleep(0.01)
     assert kernel_watches() == before
+
+
+# ---- what only another process could cure ----
+
+
+class Refused:
+    """Stands for an observer that can't be had."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def __call__(self, *_: object, **__: object) -> Native:
+        raise self._error
+
+
+def test_a_watch_that_died_and_cannot_be_had_again_is_a_fault_until_it_is_back(
+    inbox: Path, listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervisor = Supervisor(interval=3600, unhealed=0.05)
+    ear = listen()
+    supervisor.add(ear.watch)
+    try:
+        ear.watch.check()
+        assert supervisor.fault() == ""
+        inbox.rmdir()
+        ear.lost()
+        time.sleep(0.1)
+        assert supervisor.fault() == ""  # it is not there: nobody could watch it
+        inbox.mkdir()
+        with monkeypatch.context() as patch:
+            patch.setattr("watcher.watch.inbox.Native", Refused(OSError(errno.EMFILE, "too many open files")))
+            assert "ulimit -n" in ear.lost()
+            supervisor._unhealed = 3600.0
+            assert supervisor.fault() == ""  # it may heal yet
+            supervisor._unhealed = 0.05
+            time.sleep(0.1)
+            assert "can't be set up again: the kernel has no more inotify instances" in supervisor.fault()
+            patch.setattr("watcher.watch.inbox.Native", Refused(PermissionError(errno.EACCES, "denied")))
+            ear.watch.check()
+            assert supervisor.fault() == ""
+            patch.setattr("watcher.watch.inbox.Native", Refused(OSError(errno.EMFILE, "too many open files")))
+            ear.watch.check()
+            time.sleep(0.1)
+            assert supervisor.fault()
+            inbox.rmdir()
+            ear.watch.check()
+            assert supervisor.fault() == ""
+            inbox.mkdir()
+            ear.watch.check()
+            time.sleep(0.1)
+            assert supervisor.fault()
+        ear.back()
+        assert supervisor.fault() == ""
+    finally:
+        supervisor.close()
+
+
+def test_an_inbox_that_could_never_be_watched_is_no_fault_of_this_process(
+    listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervisor = Supervisor(interval=3600, unhealed=0.0)
+    monkeypatch.setattr("watcher.watch.inbox.Native", Refused(OSError(errno.EMFILE, "too many open files")))
+    ear = listen(start=False)
+    try:
+        with pytest.raises(WatchError):
+            ear.watch.start()
+        supervisor.add(ear.watch)
+        ear.watch.check()
+        assert supervisor.fault() == ""
+    finally:
+        supervisor.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_check_that_ends_in_an_error_of_ours_is_told_and_is_a_fault(
+    listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervisor = Supervisor(interval=0.02, unhealed=0.05)
+    ear = listen()
+    monkeypatch.setattr(ear.watch, "_broken", lambda _: 1 // 0)
+    try:
+        supervisor.add(ear.watch)
+        lost = ear.until(lambda m: isinstance(m, WatchLost))
+        assert isinstance(lost, WatchLost)
+        assert "ZeroDivisionError" in lost.reason
+        deadline = time.monotonic() + PATIENCE
+        while not supervisor.fault() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert "ZeroDivisionError" in supervisor.fault()
+    finally:
+        supervisor.close()
+
+
+def test_supervision_that_has_ended_is_a_fault() -> None:
+    supervisor = Supervisor(interval=0.02)
+    assert supervisor.fault() == ""
+    supervisor.close()
+    assert supervisor.fault() == "the thread that supervises the watches has ended"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import os
 import queue
 import signal
@@ -11,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
-from watcher import __version__, logs, service
+from watcher import __version__, logs, manager, service
 from watcher.cli import printable
 from watcher.cli.reloading import Reloader
 from watcher.cli.sweeping import Sweeper
@@ -37,6 +39,8 @@ def run(pair: tuple[str, str] | None, config_file: str | None, state_file: str |
     config, name = source.read()
     logs.setup(config.log.format, config.log.level)
     log = logs.log
+    with contextlib.suppress(OSError, RuntimeError, ValueError):  # standard error is closed, or no file
+        faulthandler.enable()  # systemd ends a daemon that is stuck by SIGABRT: where it was stuck is then in the log
     damaged = False
     while True:
         try:
@@ -90,6 +94,7 @@ def _daemon(
         store.set_meta({"pid": os.getpid(), "since": time.time(), "workers": workers, "version": __version__})
         hub = Hub(watching=not once)
         stack.callback(hub.close)
+        listener = stack.enter_context(manager.Nobody() if once else manager.find(partial(_last_words, log)))
         daemon = Daemon(
             settings,
             store=store,
@@ -99,12 +104,18 @@ def _daemon(
             open_inbox=hub.open,
             reload=Reloader(source, messages.put).ask,
             sweep=sweeper.begin,
+            manager=listener,
+            watch_fault=hub.watch_fault,
             clock=time,
             log=log,
             once=once,
         )
         stack.callback(daemon.desks.close)
         yield daemon, store
+
+
+def _last_words(log: Log, reason: str) -> None:
+    log.error("stuck", reason=reason)
 
 
 def _open_state(path: str, log: Log, *, damaged: bool) -> State:

@@ -200,6 +200,10 @@ class Hub:
         """Make the parts of one inbox."""
         return RealInbox(plan, post, self)
 
+    def watch_fault(self) -> str:
+        """Say why the watches can't do their work in this process any more; empty: they can."""
+        return "" if self.supervisor is None else self.supervisor.fault()
+
     def close(self) -> None:
         """End what they share."""
         if self.supervisor is not None:

@@ -12,7 +12,6 @@ from watcher.daemon.dispatch import Dispatcher
 from watcher.daemon.ledger import Ledger
 from watcher.daemon.line import MOST_PENDING, Line
 from watcher.daemon.parts import InboxParts, InboxPlan, Log, Settings
-from watcher.daemon.report import report
 from watcher.daemon.scans import Scans
 from watcher.daemon.settle import Settler
 from watcher.debounce import Debouncer, Ready
@@ -272,29 +271,7 @@ class Desks:
             desk.touched = True
             self._log.warning("events.missed", inbox=desk.inbox, photos=len(late), total=desk.missed)
 
-    # ---- what `status` shows ----
-
     @property
     def unreachable(self) -> Mapping[bytes, str]:
         """Inboxes that could not be read whole, and why."""
         return self._scans.unreachable
-
-    @property
-    def touched(self) -> bool:
-        """Whether something happened that `status` may show."""
-        return any(desk.touched for desk in self._desks.values())
-
-    def touch(self) -> None:
-        """Have everything shown again: it could not be told."""
-        for desk in self._desks.values():
-            desk.touched = True
-
-    def reports(self, now: float, wall: float) -> dict[bytes, Mapping[str, object]]:
-        """Say of every inbox what only the running daemon knows."""
-        for desk in self._desks.values():
-            desk.touched = False
-        return {
-            inbox: report(desk, self._dispatcher, self._settler.waiting, now=now, wall=wall)
-            for inbox, desk in self._desks.items()
-            if not (desk.moved or desk.cured)  # by the report the next start knows that
-        }

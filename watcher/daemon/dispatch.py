@@ -140,6 +140,11 @@ class Dispatcher:
         self.limits = replace(self.limits, attempts=attempts, max_pixels=max_pixels, quiet_seconds=quiet_seconds)
 
     @property
+    def in_workers(self) -> int:
+        """How many photos were handed to the pool and have not come back."""
+        return len(self.flights) - len(self._staged)
+
+    @property
     def spare(self) -> int:
         """How many photos could go to a worker now."""
         return self._pool.free

@@ -10,24 +10,37 @@ Theory of operation:
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import assert_never
 
 from watcher.daemon.attempt import Limits
 from watcher.daemon.desk import Desk
 from watcher.daemon.desks import Desks
 from watcher.daemon.dispatch import Dispatcher
+from watcher.daemon.health import Health
 from watcher.daemon.ledger import Ledger
 from watcher.daemon.line import Line
-from watcher.daemon.parts import Clock, InboxParts, InboxPlan, Log, Message, Pool, Post, Reloaded, Settings, Store
+from watcher.daemon.parts import (
+    Clock,
+    InboxParts,
+    InboxPlan,
+    Log,
+    Manager,
+    Message,
+    Pool,
+    Post,
+    Reloaded,
+    Settings,
+    Store,
+)
+from watcher.daemon.report import Reporter
 from watcher.daemon.scans import Scans
 from watcher.daemon.settle import Retry, Settler
+from watcher.daemon.sweeps import Sweeps
 from watcher.daemon.tally import Progress, Tally
 from watcher.daemon.watching import Watching
 from watcher.errors import StateError, WatcherError
 from watcher.model import (
-    Blame,
-    Failed,
     FolderSeen,
     Gone,
     Listing,
@@ -43,9 +56,7 @@ from watcher.model import (
 )
 
 _DRAIN = 256  # messages between two looks at the clock
-_REPORT_SECONDS = 0.5  # how old what `status` shows may be
 _SAME_STOP_SECONDS = 0.05  # `timeout` signals its child and then the group it is in: that is one request, not two
-_SWEEP_SECONDS = 5.0  # between the loss of a worker and the sweep after it: all that went with it are dead by then
 _LONGEST_SLEEP = 3600.0
 
 
@@ -63,6 +74,8 @@ class Daemon:
         open_inbox: Callable[[InboxPlan, Post], InboxParts],
         reload: Callable[[], None],
         sweep: Callable[[Iterable[bytes]], bool],
+        manager: Manager,
+        watch_fault: Callable[[], str],
         clock: Clock,
         log: Log,
         once: bool = False,
@@ -73,8 +86,6 @@ class Daemon:
         self._log = log
         self._clock = clock
         self._reload = reload
-        self._sweep = sweep
-        self._next_sweep: float | None = None
         self._open_inbox = open_inbox
         self.ledger = Ledger(store, log)
         self.tally = Tally()
@@ -96,10 +107,13 @@ class Daemon:
         )
         self.watching = Watching(self._by_path, self.scans, log, once=once)
         self.settings = settings
+        self.sweeps = Sweeps(sweep, lambda: [plan.output for plan in self.settings.inboxes])
         self.stops: list[str] = []
         self._stopped_at: float | None = None
-        self._reported: dict[bytes, Mapping[str, object]] = {}
-        self._next_report: float | None = None
+        self.health = Health(
+            manager, watch_fault, self._by_path, self.dispatcher, self.ledger, log, photo_seconds=retry.timeout_seconds
+        )
+        self.reporter = Reporter(self._by_path, self.dispatcher, self.settler.waiting, self.ledger, self.health.report)
         self.on_progress: Callable[[Progress], None] | None = None
 
     # ---- running ----
@@ -116,7 +130,8 @@ class Daemon:
         now = self._clock.monotonic()
         for plan in self.settings.inboxes:
             self.desks.open(plan, self._open_inbox(plan, self._messages.put), self.settings.config)
-        self._next_report = now
+        self.reporter.start(now)
+        self.health.start(now)
 
     def _next_message(self) -> Message | None:
         deadline = self.deadline()
@@ -136,6 +151,7 @@ class Daemon:
             except StateError as error:
                 self._log.error("state.busy", reason=str(error))
                 self.scans.scan_afresh(self._clock.monotonic())
+                break  # each took seconds: whoever waits for a sign of life would wait too long
             message = self._next_now() if left > 1 else None
         self.tick()
 
@@ -164,9 +180,8 @@ class Daemon:
         for batch in self.tally.close_all():
             self.settler.finish(batch, now)
         self.ledger.flush(now, force=True)
-        if self._next_sweep is not None:
-            self._have_swept(now)
-        self._report(now)
+        self.sweeps.tick(now, force=True)
+        self.reporter.report(now, self._clock.time())
         if not self._once:
             self._log.info("stopped", reason=self.stops[0] if self.stops else "")
 
@@ -193,21 +208,23 @@ class Daemon:
             case Stop(reason):
                 self._stop(reason, now)
             case Reload():
+                self.health.reloading()
                 self._reload()
             case Reloaded(settings):
                 self._take_on(settings, now)
+                self.health.reloaded()
             case _ as unreachable:
                 assert_never(unreachable)
 
     def _settle(self, results: Iterable[Result], now: float, wall: float) -> None:
         for result in results:
+            self.health.answered(now)
             for event, text in result.log:
                 self._log.warning(event, text=text)
             flight = self.dispatcher.flights.get(result.job.photo)
             if flight is not None and flight.job.number == result.job.number:
                 self.settler.settle(result, now, wall)
-            if isinstance(result.outcome, Failed) and result.outcome.blame in {Blame.CRASH, Blame.TIMEOUT}:
-                self._next_sweep = self._next_sweep or now + _SWEEP_SECONDS
+            self.sweeps.note(result.outcome, now)
 
     def _stop(self, reason: str, now: float) -> None:
         if self._stopped_at is not None and now - self._stopped_at < _SAME_STOP_SECONDS:
@@ -217,6 +234,7 @@ class Daemon:
         if len(self.stops) == 1:
             for flight in self.dispatcher.unstage():
                 self.ledger.put(flight.job.photo, flight.before, now)
+            self.health.stopping(now)
             self._log.info("stopping", reason=reason, in_flight=len(self.dispatcher.flights))
 
     def _take_on(self, settings: Settings | WatcherError, now: float) -> None:
@@ -245,8 +263,9 @@ class Daemon:
         deadlines = [
             self._pool.deadline(),
             self.ledger.deadline(),
-            self._next_report,
-            self._next_sweep,
+            self.reporter.deadline(),
+            self.health.deadline(),
+            self.sweeps.deadline(),
             None if self.stops else self.settler.waiting.deadline(),
             None if self.stops else self.desks.deadline(),
         ]
@@ -265,32 +284,14 @@ class Daemon:
             for refused, before, reason in self.dispatcher.take_refused():
                 self.settler.refuse(refused, before, reason, now, wall)
         self.ledger.flush(now)
-        if self._next_sweep is not None and now >= self._next_sweep:
-            self._have_swept(now)
-        if self._next_report is not None and now >= self._next_report:
-            self._report(now)
-        elif self._next_report is None and (self.desks.touched or not self.dispatcher.idle):
-            self._next_report = now + _REPORT_SECONDS
+        self.sweeps.tick(now)
+        self.reporter.tick(now, wall)
+        self.health.tick(now)
         if self.on_progress is not None:
             self.on_progress(self.progress())
-
-    def _have_swept(self, now: float) -> None:
-        """Have removed from the outputs what a worker that was killed, and those that went with it, left there."""
-        begun = self._sweep(plan.output for plan in self.settings.inboxes)
-        self._next_sweep = None if begun else now + _SWEEP_SECONDS
 
     def progress(self) -> Progress:
         """Tell how far this run is."""
         counts = self.settler.counts
         ahead = sum(self.dispatcher.waiting(inbox) for inbox in self._by_path) + self.settler.waiting.retries
         return Progress(counts.done, counts.failed, counts.done + counts.failed + ahead, counts.pixels)
-
-    def _report(self, now: float) -> None:
-        reports = self.desks.reports(now, self._clock.time())
-        changed = {inbox: report for inbox, report in reports.items() if self._reported.get(inbox) != report}
-        told = not changed or self.ledger.report(changed, now)
-        if told:
-            self._reported = reports
-        else:
-            self.desks.touch()
-        self._next_report = None if told and self.dispatcher.idle else now + _REPORT_SECONDS

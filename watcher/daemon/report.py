@@ -1,17 +1,22 @@
-"""What `status` shows of an inbox while the daemon runs."""
+"""What `status` shows of a running daemon, kept true to half a second while something happens."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from watcher.daemon.desk import Desk
 from watcher.daemon.dispatch import Dispatcher
+from watcher.daemon.ledger import Ledger
 from watcher.daemon.pace import LastBatch
 from watcher.daemon.waiting import Waiting
 
+REPORT_SECONDS = 0.5  # how old what is shown may be
 
-def report(desk: Desk, dispatcher: Dispatcher, waiting: Waiting, *, now: float, wall: float) -> Mapping[str, object]:
+Report = Mapping[str, object]
+
+
+def report(desk: Desk, dispatcher: Dispatcher, waiting: Waiting, *, now: float, wall: float) -> Report:
     """Say of an inbox what only the running daemon knows."""
     inbox = desk.inbox
     looked_at = [item.seen for item in waiting.photos() if item.photo.inbox == inbox]
@@ -32,7 +37,7 @@ def report(desk: Desk, dispatcher: Dispatcher, waiting: Waiting, *, now: float, 
     }
 
 
-def _last_batch(batch: LastBatch | None, since_epoch: float) -> Mapping[str, object] | None:
+def _last_batch(batch: LastBatch | None, since_epoch: float) -> Report | None:
     if batch is None:
         return None
     return {
@@ -41,3 +46,58 @@ def _last_batch(batch: LastBatch | None, since_epoch: float) -> Mapping[str, obj
         "failed": batch.failed,
         "seconds": batch.seconds,
     }
+
+
+class Reporter:
+    """Writes what has changed of it to the state file, and tells `also` all of it."""
+
+    def __init__(
+        self,
+        desks: Mapping[bytes, Desk],
+        dispatcher: Dispatcher,
+        waiting: Waiting,
+        ledger: Ledger,
+        also: Callable[[Collection[Report]], None],
+    ) -> None:
+        self._desks = desks
+        self._dispatcher = dispatcher
+        self._waiting = waiting
+        self._ledger = ledger
+        self._also = also
+        self._reported: dict[bytes, Report] = {}
+        self._next: float | None = None
+
+    def start(self, now: float) -> None:
+        """Have the first report made in this turn."""
+        self._next = now
+
+    def deadline(self) -> float | None:
+        """When the next report is due; None: nothing has happened since the last."""
+        return self._next
+
+    def tick(self, now: float, wall: float) -> None:
+        """Report what is due."""
+        if self._next is not None and now >= self._next:
+            self.report(now, wall)
+        elif self._next is None and (self._touched or not self._dispatcher.idle):
+            self._next = now + REPORT_SECONDS
+
+    @property
+    def _touched(self) -> bool:
+        return any(desk.touched for desk in self._desks.values())
+
+    def report(self, now: float, wall: float) -> None:
+        """Report now."""
+        reports = {
+            inbox: report(desk, self._dispatcher, self._waiting, now=now, wall=wall)
+            for inbox, desk in self._desks.items()
+            if not (desk.moved or desk.cured)  # by the report the next start knows that
+        }
+        changed = {inbox: report for inbox, report in reports.items() if self._reported.get(inbox) != report}
+        told = not changed or self._ledger.report(changed, now)
+        for desk in self._desks.values():
+            desk.touched = not told
+        if told:
+            self._reported = reports
+        self._next = None if told and self._dispatcher.idle else now + REPORT_SECONDS
+        self._also(reports.values())

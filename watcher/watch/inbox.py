@@ -14,7 +14,7 @@ from watcher.select import shown
 from watcher.watch.handler import Event, Handler
 from watcher.watch.native import Native
 from watcher.watch.refusals import WatchError, not_there, refusal
-from watcher.watch.signs import JOIN_SECONDS, Signs
+from watcher.watch.signs import EXPLAINED, JOIN_SECONDS, Signs
 
 Message = Event | WatchLost | WatchBack
 
@@ -68,6 +68,8 @@ class Watch:
         self._told_denied: set[bytes] = set()
         self._next_try = 0.0
         self._next_retry = 0.0
+        self._worked = False  # it was set up at least once
+        self.unhealed_since: float | None = None  # a watch that had worked can't be had again, and nobody knows why
 
     @property
     def reason(self) -> str:
@@ -119,6 +121,11 @@ class Watch:
         """Say that the inbox does not answer; `check` says when it does again."""
         self._lose(f"the inbox {shown(self.inbox)} does not answer; its mount hangs")
 
+    def fails(self, error: Exception) -> None:
+        """Say that `check` ended in an error that it does not know."""
+        self._lose(f"the watch of {shown(self.inbox)} can't be checked: {error!r}")
+        self.unhealed_since = self.unhealed_since or time.monotonic()
+
     def close(self) -> None:
         """End the watch. Does not wait for a check that hangs: that one cleans up when it comes back."""
         self._closed.set()
@@ -150,6 +157,7 @@ class Watch:
             native.close()
             raise WatchError(f"the inbox {shown(self.inbox)} was replaced while its watch was set up")
         self._native, self._signs, self._identity = native, signs, identity
+        self._worked, self.unhealed_since = True, None
         self._next_retry = time.monotonic() + self._retry
 
     def _tear_down(self) -> None:
@@ -159,6 +167,7 @@ class Watch:
 
     def _heal(self, identity: tuple[int, int] | None) -> bool:
         if identity is None:
+            self.unhealed_since = None
             self._lose(not_there(self.inbox))
             return False
         now = time.monotonic()
@@ -169,6 +178,11 @@ class Watch:
             self._set_up()
         except WatchError as error:
             self._lose(str(error))
+            cause = error.__cause__
+            if self._worked and isinstance(cause, OSError) and cause.errno not in EXPLAINED:
+                self.unhealed_since = self.unhealed_since or now
+            else:
+                self.unhealed_since = None
             return False
         return True
 

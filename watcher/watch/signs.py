@@ -11,6 +11,7 @@ from watchdog.utils import BaseThread
 JOIN_SECONDS = 2.0  # for threads that were told to stop
 _REMEMBERED = 1000  # unwatched folders that are known by name; the rest is counted
 _RACED = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}  # went away, or was replaced, before it could be watched
+EXPLAINED = {*_RACED, errno.EACCES}  # why a folder can't be watched, by this process or any other
 
 
 class Signs:

@@ -14,12 +14,14 @@ class Supervisor:
     """The thread that has every watch checked, every `interval` seconds and whenever one reports trouble.
 
     Each check runs on a thread of its own, so that a mount that hangs keeps no other inbox unwatched; a check that
-    takes longer than `patience` seconds is reported as an inbox that does not answer.
+    takes longer than `patience` seconds is reported as an inbox that does not answer. A watch that had worked, died and
+    could not be had again for `unhealed` seconds is a fault that another process may not have.
     """
 
-    def __init__(self, interval: float = 5.0, patience: float = 30.0) -> None:
+    def __init__(self, interval: float = 5.0, patience: float = 30.0, unhealed: float = 120.0) -> None:
         self._interval = interval
         self._patience = patience
+        self._unhealed = unhealed
         self._checks: dict[Watch, tuple[threading.Thread | None, float]] = {}
         self._wake = threading.Event()
         self._closing = threading.Event()
@@ -35,6 +37,16 @@ class Supervisor:
         """Leave this watch alone from now on."""
         watch.on_trouble = lambda: None
         self._checks.pop(watch, None)
+
+    def fault(self) -> str:
+        """Say why the watches can't be kept up in this process any more; empty: they can. Called by any thread."""
+        if not self._thread.is_alive():
+            return "the thread that supervises the watches has ended"
+        for watch in list(self._checks):
+            since = watch.unhealed_since
+            if since is not None and time.monotonic() - since > self._unhealed:
+                return f"the watch of {shown(watch.inbox)} has died and can't be set up again: {watch.reason}"
+        return ""
 
     def close(self) -> None:
         """Stop; a check that hangs is left behind on its daemon thread."""
@@ -56,7 +68,17 @@ class Supervisor:
             if time.monotonic() - since > self._patience:
                 watch.hangs()
             return
-        thread = threading.Thread(target=watch.check, name=f"check {shown(watch.inbox)}", daemon=True)
+        thread = threading.Thread(target=_check, args=(watch,), name=f"check {shown(watch.inbox)}", daemon=True)
         if watch in self._checks:
             self._checks[watch] = (thread, time.monotonic())
             thread.start()
+
+
+def _check(watch: Watch) -> None:
+    known = watch.unhealed_since is not None
+    try:
+        watch.check()
+    except Exception as error:
+        watch.fails(error)
+        if not known:
+            raise  # with a traceback, once
