@@ -23,7 +23,7 @@ class Sighting:
 
     photo: PhotoId
     origin: Origin
-    seen: float  # wall clock
+    seen: float  # wall clock: when it came to notice
     batch: int  # the batch that it counts in
     expected: Stamp | None = None  # as a scan saw it
     complete: bool = False  # its writer is known to be done
@@ -31,6 +31,7 @@ class Sighting:
     alone: bool = False  # to be tried where it can hurt nobody
     hint: Stamp | None = None  # how it looks, as far as anybody knows: only good for finding what could be the same
     held: bool = False  # it has waited for one that could be the same
+    ready: float = 0.0  # wall clock: since when it waits for a worker alone; 0: since it was seen
     looks: int = 0  # how often it was found incomplete since it last changed
 
 

@@ -34,6 +34,7 @@ class Ready:
     path: bytes
     burst: int
     complete: bool  # its writer is known to be done
+    first: float  # when it was first seen, by the clock of `see`
 
 
 @dataclass(slots=True)
@@ -86,8 +87,7 @@ class Debouncer:
         limit = min(limit, self.max_files - self._taken)  # a full burst ends first, see `due`
         while self._complete and len(taken) < limit:
             path, _ = self._complete.popitem(last=False)
-            del self._paths[path]
-            taken.append(Ready(path, self.burst, complete=True))
+            taken.append(Ready(path, self.burst, complete=True, first=self._paths.pop(path).first))
         self._taken += len(taken)
         return taken
 
@@ -120,8 +120,10 @@ class Debouncer:
 
     def _end(self, released: list[bytes], now: float) -> tuple[list[Ready], int]:
         burst = self.burst
-        ready = [Ready(path, burst, self._paths.pop(path).complete) for path in released]
+        ready = []
         for path in released:
+            entry = self._paths.pop(path)
+            ready.append(Ready(path, burst, entry.complete, entry.first))
             self._complete.pop(path, None)
         self.burst += 1
         self._taken = 0

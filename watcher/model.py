@@ -75,6 +75,15 @@ class Origin(StrEnum):
     RETRY = "retry"  # its time has come again
 
 
+class Request(NamedTuple):
+    """Something that people ask of the daemon by way of the state file."""
+
+    what: str  # "retry": try again what has failed; "remake": make renditions again
+    inbox: bytes
+    path: bytes | None = None  # None: every photo of the inbox
+    renditions: tuple[str, ...] = ()  # to be made again
+
+
 @dataclass(frozen=True, slots=True)
 class Rendering:
     """One rendition to be made: what, how, and where in the output tree."""
@@ -320,9 +329,16 @@ class Reload:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """Somebody has put requests into the state file."""
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """A job and what became of it; `outcome` None: the job was never run and goes back to the queue without blame."""
 
     job: Job
     outcome: Outcome | None
     log: tuple[tuple[str, str], ...] = ()  # what the worker has to say: event name, text
+    pid: int = 0  # of the worker; 0: not known
+    seconds: float = 0.0  # that it took there, as far as is known

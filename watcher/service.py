@@ -29,13 +29,15 @@ from types import FrameType, TracebackType
 from typing import NamedTuple, Self
 
 from watcher.errors import BusyError, StateError
-from watcher.model import Reload, Stop
+from watcher.model import Asked, Reload, Stop
 
 # ---- signals ----
 
 
 class Signals:
-    """While entered, SIGTERM and SIGINT post `Stop`, SIGHUP posts `Reload`; the handlers of before come back after.
+    """While entered, SIGTERM and SIGINT post `Stop`, SIGHUP posts `Reload`, SIGUSR1 posts `Asked`.
+
+    The handlers of before come back after.
 
     `post` is called on a thread of its own. A handler in Python would do most of the time, but not always: it runs
     between two bytecodes of the main thread, and a signal that comes after the last of them and before that thread
@@ -43,7 +45,7 @@ class Signals:
     3.11). What CPython's own handler writes to the wake-up descriptor gets through at once.
     """
 
-    def __init__(self, post: Callable[[Stop | Reload], object]) -> None:
+    def __init__(self, post: Callable[[Stop | Reload | Asked], object]) -> None:
         self._post = post
         self._before: dict[signal.Signals, Callable[[int, FrameType | None], object] | int | None] = {}
         self._reads = self._writes = self._wakeup_before = -1  # descriptors
@@ -54,7 +56,7 @@ class Signals:
         os.set_blocking(self._writes, False)  # CPython asks for it
         self._wakeup_before = signal.set_wakeup_fd(self._writes, warn_on_full_buffer=False)
         self._thread.start()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
             self._before[number] = signal.signal(number, _nothing)
         return self
 
@@ -75,6 +77,8 @@ class Signals:
             for number in numbers:  # a byte each
                 if number == signal.SIGHUP:
                     self._post(Reload())
+                elif number == signal.SIGUSR1:
+                    self._post(Asked())
                 elif number in {signal.SIGTERM, signal.SIGINT}:
                     self._post(Stop(signal.Signals(number).name))
 
@@ -165,6 +169,29 @@ def holding(state_path: str) -> Holder | None:
         if fd >= 0:
             os.close(fd)
     return None
+
+
+def nudge(state_path: str) -> bool:
+    """Tell whoever holds a state file that there are requests in it; whether that could be done."""
+    pid = holder(state_path)
+    if not pid or not _has_open(pid, _lock_path(state_path)):
+        return False
+    try:
+        os.kill(pid, signal.SIGUSR1)
+    except (OSError, OverflowError):
+        return False
+    return True
+
+
+def _has_open(pid: int, path: str) -> bool:
+    """Tell whether a process has a file open: its number may be that of another one in a container's own numbering."""
+    if not os.path.isdir("/proc/self/fd"):
+        return True  # a platform without containers of that kind
+    try:
+        links = [os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd")]
+    except OSError:
+        return False
+    return path in links
 
 
 def _lock_path(state_path: str) -> str:

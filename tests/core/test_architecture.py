@@ -12,7 +12,7 @@ import pytest
 import watcher
 
 ROOT = Path(watcher.__file__).parent
-CORE = ("backlog", "config", "debounce", "errors", "model", "plan", "select", "verdict")
+CORE = ("backlog", "config", "debounce", "errors", "model", "plan", "select", "story", "verdict")
 DAEMON = sorted((ROOT / "daemon").rglob("*.py"))
 
 # names and paths as text; nothing that asks the file system

@@ -21,7 +21,7 @@ import pytest
 
 from watcher import service
 from watcher.errors import EXIT_BUSY, EXIT_CONFIG, BusyError, StateError
-from watcher.model import Reload, Stop
+from watcher.model import Asked, Reload, Stop
 
 
 @contextlib.contextmanager
@@ -61,6 +61,7 @@ LOOP = """
         (signal.SIGTERM, "Stop(reason='SIGTERM')"),
         (signal.SIGINT, "Stop(reason='SIGINT')"),
         (signal.SIGHUP, "Reload()"),
+        (signal.SIGUSR1, "Asked()"),
     ],
 )
 def test_a_signal_wakes_the_loop_with_a_message_each_time(number: signal.Signals, message: str) -> None:
@@ -97,9 +98,9 @@ def test_a_signal_is_told_while_the_main_thread_runs_no_bytecode() -> None:
 
 
 def test_after_it_the_handlers_of_before_are_back() -> None:
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
     before = [signal.getsignal(number) for number in numbers]
-    messages: queue.SimpleQueue[Stop | Reload] = queue.SimpleQueue()
+    messages: queue.SimpleQueue[Stop | Reload | Asked] = queue.SimpleQueue()
     with service.Signals(messages.put):
         assert all(signal.getsignal(number) not in before for number in numbers)
         signal.raise_signal(signal.SIGTERM)

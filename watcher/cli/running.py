@@ -77,6 +77,7 @@ def _daemon(
     settings = settle(config, name)
     path = source.state_path(config)
     messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # before anybody can learn whom to tell of a request
     with ExitStack() as stack:
         stack.enter_context(service.Lock(path))
         store = stack.enter_context(_open_state(path, log, damaged=damaged))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from watcher.backlog import Sighting
 from watcher.config import Config
+from watcher.daemon import notes
 from watcher.daemon.desk import WATCHFUL_SCANS, Desk, terms_of
 from watcher.daemon.dispatch import Dispatcher
 from watcher.daemon.ledger import Ledger
@@ -118,7 +119,7 @@ class Desks:
 
     # ---- events ----
 
-    def event(self, message: Seen | FolderSeen | Gone, now: float) -> None:
+    def event(self, message: Seen | FolderSeen | Gone, now: float, wall: float) -> None:
         """Digest what the kernel announced."""
         desk = self._desks.get(message.inbox)
         if desk is None:
@@ -133,7 +134,7 @@ class Desks:
             case Gone(_, paths, folders, root):
                 # A stand-in, as the empty folder below a volume that is not mounted, says nothing of the photos.
                 if root is None or root == self._ledger.store.identity(desk.inbox):
-                    self._gone(desk, paths, folders, now)
+                    self._gone(desk, paths, folders, now, wall)
 
     def _seen(self, desk: Desk, path: bytes, now: float, *, complete: bool) -> None:
         photo = PhotoId(desk.inbox, path)
@@ -154,7 +155,7 @@ class Desks:
         if desk.debouncer.burst not in desk.batches:
             desk.batches[desk.debouncer.burst] = self._line.begin(desk.inbox, now)
 
-    def _gone(self, desk: Desk, paths: Iterable[bytes], folders: Iterable[bytes], now: float) -> None:
+    def _gone(self, desk: Desk, paths: Iterable[bytes], folders: Iterable[bytes], now: float, wall: float) -> None:
         for path in paths:
             photo = PhotoId(desk.inbox, path)
             desk.suspects.pop(path, None)
@@ -166,6 +167,7 @@ class Desks:
             flight = self._dispatcher.flights.get(photo)
             if flight is None:
                 self._ledger.put(photo, None, now)
+                self._ledger.note(photo, wall, notes.GONE, {})
             else:
                 # Its worker may have read it before it went: whatever comes back, it is looked at once more.
                 flight.gone = flight.again = flight.again_complete = True
@@ -257,7 +259,8 @@ class Desks:
             photo = PhotoId(desk.inbox, item.path)
             waited = self._settler.waiting.pop(photo)
             alone = waited is not None and waited.alone  # it changed; it is still to be tried where it hurts nobody
-            sighting = Sighting(photo, Origin.EVENT, wall, number, complete=item.complete, alone=alone)
+            seen = wall - (now - item.first)
+            sighting = Sighting(photo, Origin.EVENT, seen, number, complete=item.complete, alone=alone, ready=wall)
             self._line.join(sighting, now, live=True)
 
     def _count_missed(self, desk: Desk, now: float) -> None:

@@ -29,6 +29,8 @@ class Flight:
     before: Known | None  # what was on the books before this attempt
     again: bool = False  # it was seen once more meanwhile
     again_complete: bool = False
+    pid: int = 0  # of the worker that it came back from, as far as is known
+    seconds: float = 0.0  # that it was there
     gone: bool = False  # its inbox, which is there, was found to hold it no longer
 
 

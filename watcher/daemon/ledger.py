@@ -5,14 +5,17 @@ A round of the loop gathers by itself what came together; to wait for more would
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 
 from watcher.daemon.parts import Log, Store
 from watcher.errors import StateError
 from watcher.model import PhotoId
 from watcher.plan import Known, MadeFact, could_meet
+from watcher.story import Note
 
 _RETRY_SECONDS = 2.0  # while the state file can't be written
+_MOST_NOTES = 10_000  # entries of history that wait while it can't; older ones are dropped
 
 
 class Ledger:
@@ -22,6 +25,8 @@ class Ledger:
         self.store = store
         self._log = log
         self._rows: dict[PhotoId, Known | None] = {}
+        self._notes: deque[Note] = deque(maxlen=_MOST_NOTES)
+        self._answered: list[int] = []
         self._since: float | None = None  # when the oldest of `_rows` came
         self._blocked_until: float | None = None
 
@@ -36,6 +41,16 @@ class Ledger:
     def put(self, photo: PhotoId, known: Known | None, now: float) -> None:
         """Have a result written at the end of this round."""
         self._rows[photo] = known
+        if self._since is None:
+            self._since = now
+
+    def note(self, photo: PhotoId, wall: float, what: str, detail: Mapping[str, object]) -> None:
+        """Have an entry of a photo's history written with the next result or attempt."""
+        self._notes.append(Note(photo, wall, what, detail))
+
+    def answer(self, number: int, now: float) -> None:
+        """Have a request taken out together with what was written because of it."""
+        self._answered.append(number)
         if self._since is None:
             self._since = now
 
@@ -117,12 +132,14 @@ class Ledger:
 
     def _write(self, now: float, *, durable: bool) -> bool:
         try:
-            self.store.write(list(self._rows.items()), durable=durable)
+            self.store.write(list(self._rows.items()), list(self._notes), list(self._answered), durable=durable)
         except StateError as error:
             self.block(error, now)
             return False
         if self._blocked_until is not None:
             self._log.info("state.back", written=len(self._rows))
         self._rows.clear()
+        self._notes.clear()
+        self._answered.clear()
         self._since = self._blocked_until = None
         return True

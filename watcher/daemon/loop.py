@@ -13,6 +13,7 @@ import queue
 from collections.abc import Callable, Iterable
 from typing import assert_never
 
+from watcher.daemon.asked import Requests
 from watcher.daemon.attempt import Limits
 from watcher.daemon.desk import Desk
 from watcher.daemon.desks import Desks
@@ -41,6 +42,7 @@ from watcher.daemon.tally import Progress, Tally
 from watcher.daemon.watching import Watching
 from watcher.errors import StateError, WatcherError
 from watcher.model import (
+    Asked,
     FolderSeen,
     Gone,
     Listing,
@@ -101,10 +103,12 @@ class Daemon:
             desk_of=self._by_path.get,
         )
         self.line = Line(self.dispatcher, self.settler, self.tally)
-        self.scans = Scans(self._by_path, self.dispatcher, self.settler.waiting, self.ledger, self.line, log, once=once)
+        waiting = self.settler.waiting
+        self.scans = Scans(self._by_path, self.dispatcher, waiting, self.ledger, self.line, log, once=once)
         self.desks = Desks(
             self._by_path, self.dispatcher, self.settler, self.ledger, self.scans, self.line, log, once=once
         )
+        self.requests = Requests(self._by_path, self.dispatcher, waiting, self.ledger, self.line, self.scans, log)
         self.watching = Watching(self._by_path, self.scans, log, once=once)
         self.settings = settings
         self.sweeps = Sweeps(sweep, lambda: [plan.output for plan in self.settings.inboxes])
@@ -130,6 +134,7 @@ class Daemon:
         now = self._clock.monotonic()
         for plan in self.settings.inboxes:
             self.desks.open(plan, self._open_inbox(plan, self._messages.put), self.settings.config)
+        self.requests.take_up(now, self._clock.time())
         self.reporter.start(now)
         self.health.start(now)
 
@@ -192,11 +197,12 @@ class Daemon:
         now, wall = self._clock.monotonic(), self._clock.time()
         match message:
             case Seen() | FolderSeen() | Gone():
-                self.desks.event(message, now)
+                self.desks.event(message, now, wall)
             case Listing():
                 self.scans.listing(message, now, wall)
             case ScanDone():
                 self.scans.done(message, now)
+                self.requests.take_up(now, wall)  # whoever asked may have been unable to tell
             case WorkerReport():
                 self._settle(self._pool.take(message), now, wall)
             case WatchReady():
@@ -213,6 +219,8 @@ class Daemon:
             case Reloaded(settings):
                 self._take_on(settings, now)
                 self.health.reloaded()
+            case Asked():
+                self.requests.take_up(now, wall)
             case _ as unreachable:
                 assert_never(unreachable)
 

@@ -9,6 +9,7 @@ from typing import Protocol
 from watcher.config import Config, Inbox
 from watcher.errors import WatcherError
 from watcher.model import (
+    Asked,
     FolderSeen,
     Gone,
     Job,
@@ -17,6 +18,7 @@ from watcher.model import (
     PhotoId,
     Recipe,
     Reload,
+    Request,
     Result,
     ScanDone,
     Seen,
@@ -27,6 +29,7 @@ from watcher.model import (
     WorkerReport,
 )
 from watcher.plan import Known, MadeFact
+from watcher.story import Note
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ Message = (
     | Stop
     | Reload
     | Reloaded
+    | Asked
 )
 Post = Callable[[Message], None]
 
@@ -151,7 +155,15 @@ class Store(Protocol):
     def counts(self, inbox: bytes) -> Counts: ...
     def identity(self, inbox: bytes) -> tuple[int, int] | None: ...
     def report(self, inbox: bytes) -> Mapping[str, object]: ...
-    def write(self, rows: Iterable[tuple[PhotoId, Known | None]], *, durable: bool = False) -> None: ...
+    def requests(self, limit: int) -> list[tuple[int, Request]]: ...
+    def write(
+        self,
+        rows: Iterable[tuple[PhotoId, Known | None]],
+        notes: Iterable[Note] = (),
+        answered: Sequence[int] = (),
+        *,
+        durable: bool = False,
+    ) -> None: ...
     def forget_folder(self, inbox: bytes, folder: bytes) -> None: ...
     def reopen_failed(self, inbox: bytes) -> int: ...
     def set_report(self, reports: Mapping[bytes, Mapping[str, object]]) -> None: ...

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from watcher.backlog import Sighting
+from watcher.daemon import notes
 from watcher.daemon.attempt import UNKNOWN, claims, plain, untouched
 from watcher.daemon.desk import Desk
 from watcher.daemon.dispatch import Dispatcher, Flight
-from watcher.daemon.hold import BEGINS, ENDS
+from watcher.daemon.hold import BEGINS, ENDS, TRY_SECONDS
 from watcher.daemon.ledger import Ledger
 from watcher.daemon.pace import LastBatch
 from watcher.daemon.parts import Log
@@ -72,6 +73,7 @@ class Settler:
             self._ledger.put(photo, None if elsewhere else flight.before, now)
             self._dispatcher.put(flight.sighting, live=True, front=True)
             return
+        flight.pid, flight.seconds = result.pid, result.seconds
         self._act(flight, result.outcome, now, wall)
         if desk is None:
             return
@@ -91,6 +93,7 @@ class Settler:
             recipes = known.recipes if stamp == known.stamp else {}
             failed = replace(known, stamp=stamp, recipes=recipes, phase=Phase.FAILED, at=wall, leased=False)
             self._ledger.put(sighting.photo, replace(failed, reason=reason), now)
+            self._ledger.note(sighting.photo, wall, notes.FAILED, {"reason": reason})
             self._failed(sighting.photo, reason, known.attempts)
         self._leave(sighting, now, failed=bool(reason))
 
@@ -118,10 +121,11 @@ class Settler:
             case Record():
                 self._record(flight, outcome, now, wall)
             case Forget():
-                self._vanished(flight, getattr(outcome, "reason", ""), now)
+                self._vanished(flight, getattr(outcome, "reason", ""), now, wall)
             case GiveUp(reason):
                 row = replace(_still_waiting(flight, stamp, wall), phase=Phase.FAILED, at=wall, reason=reason)
                 self._ledger.put(photo, replace(row, attempts=job.attempt), now)
+                self._note(flight, notes.FAILED, wall, reason=reason)
                 self._failed(photo, reason, job.attempt)
                 self._leave(sighting, now, failed=True)
             case LookAgain():
@@ -133,11 +137,16 @@ class Settler:
             case _ as unreachable:
                 assert_never(unreachable)
 
-    def _vanished(self, flight: Flight, reason: str, now: float) -> None:
+    def _note(self, flight: Flight, what: str, wall: float, **detail: object) -> None:
+        self._ledger.note(flight.job.photo, wall, what, {**notes.tried(flight, wall), **detail})
+
+    def _vanished(self, flight: Flight, reason: str, now: float, wall: float) -> None:
         """Forget a photo that is not there; what is known of it stays until it is sure that its inbox is there."""
         photo, before = flight.job.photo, None if flight.gone else flight.before
         desk = self._desk_of(photo.inbox)
         self._ledger.put(photo, before, now)
+        if before is None:
+            self._note(flight, notes.GONE, wall, **({"reason": reason} if reason else {}))
         if before is not None and desk is not None:
             desk.parts.examine([photo.path], [])
         self._log.debug("photo.vanished", path=photo.absolute, reason=reason)
@@ -174,6 +183,7 @@ class Settler:
             digest=outcome.digest or (before.digest if before and same else b""),
         )
         self._ledger.put(job.photo, known, now)
+        self._ledger.note(job.photo, wall, notes.MADE, notes.made(flight, outcome, wall))
         self._log.debug(
             "photo.done",
             path=job.photo.absolute,
@@ -196,6 +206,7 @@ class Settler:
         before, sighting = flight.before, flight.sighting
         row = _still_waiting(flight, stamp, wall)
         self._ledger.put(flight.job.photo, replace(row, reason=verdict.reason, attempts=0), now)
+        self._note(flight, notes.WAITING, wall, reason=verdict.reason, next=round(wall + verdict.seconds, 3))
         same = before is not None and before.stamp == plain(stamp)
         if not self.waiting.full:
             again = replace(
@@ -215,6 +226,7 @@ class Settler:
         attempts = flight.job.attempt if verdict.counts else flight.job.attempt - 1
         row = _still_waiting(flight, stamp, wall)
         self._ledger.put(flight.job.photo, replace(row, reason=verdict.reason, attempts=attempts), now)
+        self._note(flight, notes.RETRY, wall, reason=verdict.reason, next=round(wall + verdict.seconds, 3))
         if verdict.memory_bytes:
             self._dispatcher.put_heavy(sighting, verdict.memory_bytes)
             return
@@ -230,6 +242,7 @@ class Settler:
     def _pause(self, flight: Flight, stamp: Stamp | None, verdict: Pause, now: float, wall: float) -> None:
         row = replace(_still_waiting(flight, stamp, wall), reason=verdict.reason, attempts=flight.job.attempt - 1)
         self._ledger.put(flight.job.photo, row, now)
+        self._note(flight, notes.PAUSED, wall, reason=verdict.reason, next=round(wall + TRY_SECONDS, 3))
         self._dispatcher.put(flight.sighting, live=True, front=True)
         desk = self._desk_of(flight.job.photo.inbox)
         if desk is None:

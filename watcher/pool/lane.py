@@ -9,9 +9,9 @@ from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import BrokenExecutor, Future
 from dataclasses import dataclass, field
 
-from watcher.model import Blame, Failed, Job, Result, WorkerReport
+from watcher.model import Blame, Failed, Job, Outcome, Result, WorkerReport
 from watcher.pool.teams import Team
-from watcher.pool.worker import Reply
+from watcher.pool.worker import News, Reply
 
 BARREN_LIMIT = 6  # this many teams in a row that came to nothing are a fault of the program, not of a photo
 BACKOFF_SECONDS = 0.25  # doubles with every barren team
@@ -28,6 +28,7 @@ class _Ticket:
     future: Future[Reply]
     submitted: float
     due: float  # when to look whether it is late
+    team: Team
 
     def broken(self) -> bool:
         """Tell whether the team was lost with it."""
@@ -96,7 +97,7 @@ class Lane:
                     break
                 continue
             now = self.clock()
-            self._tickets[job.number] = _Ticket(job, slot, future, now, now + self.timeout)
+            self._tickets[job.number] = _Ticket(job, slot, future, now, now + self.timeout, team)
             self._report_when_done(future, job.number)
             return
         self.ready.append(Result(job, None))
@@ -192,12 +193,20 @@ class Lane:
             self.ready.append(Result(ticket.job, None))
         elif error := ticket.future.exception():
             reason = f"{type(error).__name__} in the executor: {error}"
-            self.ready.append(Result(ticket.job, Failed(reason, Blame.CRASH)))
+            self.ready.append(self._result(ticket, Failed(reason, Blame.CRASH)))
         else:
             outcome, news = ticket.future.result()
-            self.ready.append(Result(ticket.job, outcome, news))
+            self.ready.append(self._result(ticket, outcome, news))
             self._finished += 1
             self._barren = 0
+
+    def _result(self, ticket: _Ticket, outcome: Outcome | None, news: News = ()) -> Result:
+        """Say with an outcome who worked on it, and for how long."""
+        began, ended = ticket.team.times(ticket.slot) or (0.0, 0.0)
+        if not began:
+            return Result(ticket.job, outcome, news)
+        seconds = max(0.0, (ended or self.clock()) - began)
+        return Result(ticket.job, outcome, news, ticket.team.pid(ticket.slot), seconds)
 
     def _forget(self, late: Collection[_Ticket]) -> None:
         """Stop waiting for jobs that nobody can end."""
@@ -228,7 +237,7 @@ class Lane:
                 among = "" if len(tickets) == 1 else f", or on one of {len(tickets) - 1} others"
                 outcome = Failed(f"a worker was lost while it worked on this photo{among}", Blame.CRASH)
             blamed += outcome is not None
-            self.ready.append(Result(ticket.job, outcome))
+            self.ready.append(self._result(ticket, outcome))
         if not self.closing:
             self.losses += 1 if broken and toll is None else max(1, blamed)
             # whoever ends an idle worker from outside does not make its team barren

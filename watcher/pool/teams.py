@@ -46,6 +46,9 @@ class Team(Protocol):
     def times(self, slot: int) -> tuple[float, float] | None:
         """Tell when the job in `slot` began and ended, 0: not yet; None: nobody can know."""
 
+    def pid(self, slot: int) -> int:
+        """Tell which process has, or had, the job in `slot`; 0: not known."""
+
     def kill(self) -> Toll | None:
         """End everything at once. Tells how workers had ended by themselves before; None: nobody can know."""
 
@@ -78,6 +81,10 @@ class Foreign:
 
     def times(self, slot: int) -> None:
         """Say that nobody can know."""
+
+    def pid(self, slot: int) -> int:  # noqa: ARG002 - Team's signature
+        """Say that nobody can know."""
+        return 0
 
     def kill(self) -> None:
         """Drop what has not begun; what runs can't be ended, but nobody waits for it."""
@@ -200,6 +207,10 @@ class Processes:
         """Tell when the job in `slot` began and ended; 0: not yet."""
         place = worker.row(slot)
         return self._table[place + BEGAN], self._table[place + ENDED]
+
+    def pid(self, slot: int) -> int:
+        """Tell which worker has, or had, the job in `slot`; 0: none yet."""
+        return int(self._table[worker.row(slot) + PID])
 
     def kill(self) -> Toll | None:
         """End every worker at once, and tell how those had ended that had ended by themselves."""

@@ -13,7 +13,8 @@ Rules and theory of operation:
 """
 
 from watcher.state.reading import Brief, Counts, Reader
+from watcher.state.requests import ask
 from watcher.state.schema import StateBusyError, StateCorruptError
 from watcher.state.writing import State
 
-__all__ = ["Brief", "Counts", "Reader", "State", "StateBusyError", "StateCorruptError"]
+__all__ = ["Brief", "Counts", "Reader", "State", "StateBusyError", "StateCorruptError", "ask"]

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote
 
-from watcher.model import PhotoId, Stamp
+from watcher.model import PhotoId, Request, Stamp
 from watcher.plan import Known, MadeFact, Phase, stem_of, stems_above
+from watcher.state import history, requests
 from watcher.state.schema import BUSY_SECONDS, StateBusyError, refuse_newer, translated, up_to_date
+from watcher.story import Note
 
 FIELDS = "size, mtime_ns, phase, recipes, made, at, attempts, leased, reason, first_seen, origin, digest"
 _WHOLE_FOLDER = 4  # a listing is compared with its whole folder while that is at most this much larger
@@ -92,6 +94,16 @@ class Reader:
                 (self._inbox_id(photo.inbox), photo.folder, stem_of(photo.name), photo.name),
             ).fetchone()
             return self._decode(row) if row else None
+
+    def notes(self, photo: PhotoId) -> list[Note]:
+        """Give what is remembered of a photo's history, the oldest first; also of one that is off the books."""
+        with translated(self.path):
+            return [Note(photo, *row) for row in history.of_photo(self._db, self._inbox_id(photo.inbox), photo.path)]
+
+    def requests(self, limit: int = -1) -> list[tuple[int, Request]]:
+        """List what people ask of the daemon, with numbers, the oldest first."""
+        with translated(self.path):
+            return requests.waiting(self._db, limit)
 
     def rivals(self, photo: PhotoId) -> dict[bytes, Mapping[str, MadeFact]]:
         """Give the photos whose outputs could meet this one's (see `plan.could_meet`), itself left out."""

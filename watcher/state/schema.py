@@ -107,7 +107,24 @@ CREATE TRIGGER photo_gone AFTER DELETE ON photo WHEN OLD.phase = 1 BEGIN
             CAST(strftime('%s', 'now') AS INTEGER) FROM folder WHERE id = OLD.folder;
 END;
 """
-MIGRATIONS: tuple[str, ...] = (_SCHEMA, _CONTENT)
+_ASKED_AND_TOLD = """
+CREATE TABLE event (                   -- see `history`
+    id INTEGER PRIMARY KEY,            -- in the order of writing; the lowest are the first to go
+    inbox INTEGER NOT NULL, path BLOB NOT NULL,
+    at REAL NOT NULL, what TEXT NOT NULL,
+    detail TEXT NOT NULL               -- JSON
+);
+CREATE INDEX event_photo ON event (inbox, path);
+CREATE TABLE request (                 -- see `requests`
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at REAL NOT NULL,
+    what TEXT NOT NULL,
+    inbox BLOB NOT NULL,
+    path BLOB,                         -- NULL: every photo of the inbox that it may be about
+    renditions TEXT NOT NULL           -- JSON: the names of those that are meant
+);
+"""
+MIGRATIONS: tuple[str, ...] = (_SCHEMA, _CONTENT, _ASKED_AND_TOLD)
 
 
 class StateBusyError(StateError):

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Self
 
 from watcher.errors import StateError
 from watcher.model import PhotoId
 from watcher.plan import Known, Phase, stem_of
+from watcher.state import history, requests
 from watcher.state.claims import ClaimReader, meeting
 from watcher.state.reading import FIELDS
 from watcher.state.schema import BUSY_SECONDS, StateCorruptError, check_sound, migrate, put_aside, translated
+from watcher.story import Note
 
 _UPSERT = f"""INSERT INTO photo (folder, stem, name, {FIELDS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns, phase = excluded.phase,
@@ -95,8 +97,18 @@ class State(ClaimReader):
                 self._recipes_ids.clear()
                 raise
 
-    def write(self, rows: Iterable[tuple[PhotoId, Known | None]], *, durable: bool = False) -> None:
-        """Put photos on the books, or take them off (None), in one transaction."""
+    def write(
+        self,
+        rows: Iterable[tuple[PhotoId, Known | None]],
+        notes: Iterable[Note] = (),
+        answered: Sequence[int] = (),
+        *,
+        durable: bool = False,
+    ) -> None:
+        """Put photos on the books, or take them off (None), in one transaction.
+
+        With them their history, and the removal of the requests that are `answered` by that.
+        """
         with self._transaction(durable=durable) as db:
             folders: dict[tuple[bytes, bytes], int] = {}
             left = False
@@ -114,6 +126,8 @@ class State(ClaimReader):
                     db.execute(_LAY + where, (self._inbox_id(photo.inbox), photo.folder, *values))
             if left:
                 db.execute(_FORGET)
+            history.add(db, ((self._inbox_id(note.photo.inbox), note.photo.path, *note[1:]) for note in notes))
+            requests.remove(db, answered)
 
     def forget_folder(self, inbox: bytes, folder: bytes) -> None:
         """Take a folder and all below it off the books; empty: the whole inbox."""

@@ -1,0 +1,106 @@
+"""What people ask by way of the state file: to try again what has failed, to make again what is missing.
+
+A request is taken out in the transaction that puts on the books what it leads to: none is lost, however this ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from watcher.backlog import Sighting
+from watcher.daemon import notes
+from watcher.daemon.desk import Desk
+from watcher.daemon.dispatch import Dispatcher
+from watcher.daemon.ledger import Ledger
+from watcher.daemon.line import Line
+from watcher.daemon.parts import Log
+from watcher.daemon.scans import Scans
+from watcher.daemon.waiting import Waiting
+from watcher.model import Origin, PhotoId, Request
+from watcher.plan import Known, Phase
+
+_AT_ONCE = 1000  # requests that are taken up in one go
+
+
+class Requests:
+    """Takes up what people ask."""
+
+    def __init__(
+        self,
+        desks: Mapping[bytes, Desk],
+        dispatcher: Dispatcher,
+        waiting: Waiting,
+        ledger: Ledger,
+        line: Line,
+        scans: Scans,
+        log: Log,
+    ) -> None:
+        self._desks = desks
+        self._dispatcher = dispatcher
+        self._ledger = ledger
+        self._line = line
+        self._waiting = waiting
+        self._scans = scans
+        self._log = log
+
+    def take_up(self, now: float, wall: float) -> None:
+        """Deal with what was asked so far; what can't be written just now is dealt with at the next call."""
+        while not self._ledger.blocked and (asked := self._ledger.store.requests(_AT_ONCE)):
+            batches: dict[bytes, int] = {}
+            for number, request in asked:
+                desk = self._desks.get(request.inbox)
+                if desk is None or self._one(desk, request, batches, now, wall):
+                    self._ledger.answer(number, now)
+            for batch in batches.values():
+                self._line.close(batch, now)
+            self._ledger.flush(now, force=True)
+            self._log.info("asked", requests=len(asked))
+
+    def _one(self, desk: Desk, request: Request, batches: dict[bytes, int], now: float, wall: float) -> bool:
+        """Do as one request says; False: the state file can't be written just now."""
+        if request.path is None:
+            return self._all_failed(desk, now)
+        photo = PhotoId(request.inbox, request.path)
+        known = self._ledger.known(photo)
+        again = _opened(known, request) if known is not None else None
+        if again is None or photo in self._dispatcher.flights:
+            return True  # nothing to be done, or a worker is at it
+        self._ledger.put(photo, again, now)
+        self._ledger.note(photo, wall, notes.ASKED, {"by": request.what, **_named(request)})
+        if desk.inbox not in batches:
+            batches[desk.inbox] = self._line.begin(desk.inbox, now)
+        waited = self._waiting.pop(photo)
+        alone = waited is not None and waited.alone
+        self._line.join(Sighting(photo, Origin.RETRY, wall, batches[desk.inbox], alone=alone), now, live=True)
+        return True
+
+    def _all_failed(self, desk: Desk, now: float) -> bool:
+        reopened = self._ledger.reopen_failed(desk.inbox, now)
+        if reopened is None:
+            return False
+        self._log.info("failed.reopened", inbox=desk.inbox, photos=reopened)
+        if reopened and desk.ready:
+            self._scans.scan(desk, Origin.SCAN, counts_missed=False)
+        return True
+
+
+def _named(request: Request) -> dict[str, object]:
+    return {"renditions": list(request.renditions)} if request.renditions else {}
+
+
+def _opened(known: Known, request: Request) -> Known | None:
+    """Give the books of a photo that is to be tried again; None: there is nothing to be done about it."""
+    match request.what:
+        case "retry":
+            if known.phase is Phase.DONE:
+                return None
+            return replace(known, phase=Phase.WAITING, attempts=0)
+        case "remake":
+            left = {name: recipe for name, recipe in known.recipes.items() if name not in request.renditions}
+            if left == known.recipes:
+                return None
+            phase = Phase.WAITING if known.phase is Phase.FAILED else known.phase
+            return replace(known, recipes=left, phase=phase)
+        case _:
+            return None  # a later version's

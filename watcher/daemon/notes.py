@@ -1,0 +1,55 @@
+"""What is remembered of a photo's history: the kinds of entries, and what each of them holds.
+
+Rules:
+- Small: names and numbers, no paths; what is the rule is left out (attempt 1, nothing adopted).
+- Times are told as lengths, in milliseconds' precision: an entry's own time is when it was over.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from watcher.daemon.dispatch import Flight
+from watcher.model import Done, Origin
+
+MADE = "made"  # renditions were made, or proved to be current
+WAITING = "waiting"  # not whole yet; `next`: when it is looked at again
+RETRY = "retry"  # a fault that can pass; `next`: when it is tried again
+PAUSED = "paused"  # the output has no room; `next`: when that is found out again
+FAILED = "failed"
+GONE = "gone"  # it is no longer in the inbox
+ASKED = "asked"  # somebody asked for it to be tried or made again
+
+
+def tried(flight: Flight, wall: float) -> dict[str, Any]:
+    """Tell of an attempt: how the photo came to it, what it waited for, who worked on it and how long.
+
+    `burst`: seconds from when it was noticed to the end of its burst or of its writing; `line`: then, for a worker.
+    """
+    sighting, job = flight.sighting, flight.job
+    detail: dict[str, Any] = {"how": str(sighting.origin)}
+    if sighting.origin is not Origin.RETRY:
+        ready = sighting.ready or sighting.seen
+        if ready > sighting.seen:
+            detail["burst"] = round(ready - sighting.seen, 3)
+        detail["line"] = round(max(0.0, wall - flight.seconds - ready), 3)
+    if flight.pid:
+        detail["worker"] = flight.pid
+        detail["seconds"] = round(flight.seconds, 3)
+    if job.attempt > 1:
+        detail["attempt"] = job.attempt
+    if job.alone:
+        detail["alone"] = True
+    return detail
+
+
+def made(flight: Flight, outcome: Done, wall: float) -> dict[str, Any]:
+    """Tell of an attempt that came to what it was for."""
+    detail = tried(flight, wall)
+    adopted = [item.name for item in outcome.made if item.adopted]
+    fresh = [item.name for item in outcome.made if not item.adopted]
+    if fresh:
+        detail["renditions"] = fresh
+    if adopted:
+        detail["adopted"] = adopted
+    return detail
