@@ -29,6 +29,7 @@ class Sighting:
     complete: bool = False  # its writer is known to be done
     incomplete: Stamp | None = None  # it was not whole when it looked like this
     alone: bool = False  # to be tried where it can hurt nobody
+    tries: int = 0  # that it did not survive, or watcher itself: who has fewest is tried first
     hint: Stamp | None = None  # how it looks, as far as anybody knows: only good for finding what could be the same
     held: bool = False  # it has waited for one that could be the same
     ready: float = 0.0  # wall clock: since when it waits for a worker alone; 0: since it was seen

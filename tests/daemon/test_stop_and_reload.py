@@ -128,6 +128,57 @@ def test_a_photo_that_kills_the_daemon_does_so_three_times_at_most(
     world.check_settled()
 
 
+@pytest.mark.parametrize("attempts", [1, 3])
+def test_a_daemon_that_is_killed_over_and_over_gives_up_no_photo_of_a_crowd(
+    make_world: MakeWorld, attempts: int
+) -> None:
+    world = make_world()
+    world.raw["retry"] = {"attempts": attempts}
+    world._build()
+    for number in range(20):
+        world.put(f"{number}.jpg")
+    for _ in range(12):  # far more often than one photo may be tried
+        world.start()
+        assert world.pool.jobs
+        world.restart(kill=True)
+    world.start()
+    world.work_all()
+    assert world.log.of("photo.failed") == []
+    world.wait(1)
+    world.check()
+    assert world.store.counts(IN).done == 20
+
+
+@pytest.mark.parametrize("attempts", [1, 3])
+def test_a_photo_that_kills_the_daemon_is_found_out_among_many(make_world: MakeWorld, attempts: int) -> None:
+    world = make_world()
+    world.raw["retry"] = {"attempts": attempts}
+    world._build()
+    killer = world.put("7.jpg", "killer")
+    for number in range(30):
+        world.put(f"{number}.jpg") if number != 7 else None
+    deaths = 0
+    world.start()
+    for _ in range(100):
+        if killer in {job.photo for job in world.pool.jobs.values()}:
+            deaths += 1
+            assert deaths == 1 or world.job("7.jpg").alone
+            world.restart(kill=True)
+            world.start()
+        elif world.pool.jobs:
+            world.work(world.flying()[0])
+        else:
+            break
+    assert deaths == 3
+    found = world.known("7.jpg")
+    assert found is not None
+    assert found.phase is Phase.FAILED
+    assert [line["path"] for line in world.log.of("photo.failed")] == [killer.absolute]
+    world.wait(1)
+    world.check()
+    assert world.store.counts(IN).done == 29
+
+
 def test_a_photo_that_was_mended_between_two_deaths_starts_over(make_world: MakeWorld) -> None:
     world = make_world().start()
     world.put("a.jpg")

@@ -17,6 +17,7 @@ from watcher.errors import StateError
 from watcher.model import Job, PhotoId
 from watcher.plan import Known, Phase
 
+CONVICTED_BY = 3  # ends of watcher itself that a photo was in: in two of them at the least it was tried alone
 LEASE = 16  # attempts that are written at once: a durable commit costs about as much as a small photo
 
 
@@ -185,7 +186,8 @@ class Dispatcher:
 
     def _dispatch_alone(self, now: float, wall: float) -> None:
         while self._alone_now is None and not self._ledger.blocked:
-            photo = next((photo for photo in self._alone if self._allowed(photo.inbox, now)), None)
+            in_turn = sorted(self._alone, key=lambda photo: self._alone[photo].tries)
+            photo = next((photo for photo in in_turn if self._allowed(photo.inbox, now)), None)
             if photo is None:
                 return
             for flight in self._lease([self._alone.pop(photo)], now, wall):
@@ -259,7 +261,8 @@ class Dispatcher:
         attempt = before.attempts + 1 if before and (before.phase is Phase.WAITING or before.leased) else 1
         if before and changed_since_tried(before, sighting.expected):
             attempt = 1  # any change starts over
-        if before and before.leased and attempt > self.limits.attempts:
+        # The first time it was one of several; later those go first that were in fewer ends of watcher itself.
+        if before and before.leased and attempt > max(self.limits.attempts, CONVICTED_BY):
             self._refused.append(
                 (sighting, before, f"watcher itself ended {before.attempts} times while it worked on this photo")
             )

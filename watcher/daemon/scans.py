@@ -108,7 +108,7 @@ class Scans:
                 ):
                     continue
             photo = PhotoId(listing.inbox, prefix + entry.name)
-            crashed = brief is not None and bool(brief.leased)
+            crashed = brief.attempts if brief is not None and brief.leased else 0
             self._found(desk, photo, entry, origin, now, wall, live=live, crashed=crashed, missed=missed)
         if listing.last:
             if desk.listed < known:
@@ -132,10 +132,13 @@ class Scans:
         wall: float,
         *,
         live: bool,
-        crashed: bool,
+        crashed: int,
         missed: bool,
     ) -> None:
-        """Take up a photo that a scan found in need of work, unless it is on its way already."""
+        """Take up a photo that a scan found in need of work, unless it is on its way already.
+
+        `crashed` is how often it was begun when watcher itself ended in the midst of that.
+        """
         flight = self._dispatcher.flights.get(photo)
         if flight is not None:
             if {item.name: item.recipe for item in flight.job.renderings} != dict(desk.plan.wanted):
@@ -159,7 +162,8 @@ class Scans:
             desk.scan_batch = self._line.begin(desk.inbox, now)
         desk.scan_batch_files += 1
         desk.touched = True
-        self._line.join(Sighting(photo, origin, wall, desk.scan_batch, expected=stamp, alone=crashed), now, live=live)
+        sighting = Sighting(photo, origin, wall, desk.scan_batch, expected=stamp, alone=crashed > 0, tries=crashed)
+        self._line.join(sighting, now, live=live)
 
     def _is_known_crash(self, photo: PhotoId, entry: Entry, now: float) -> bool:
         """Tell whether the photo failed by killing its worker, which leaves no stamp; it gets the one it has now."""

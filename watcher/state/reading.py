@@ -28,6 +28,7 @@ class Brief(NamedTuple):
     phase: int
     recipes: int  # see `State.recipes_of`
     leased: int
+    attempts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,7 @@ class Reader:
             if found is None:
                 return {}, 0
             number, total = found
-            columns = "name, size, mtime_ns, phase, recipes, leased"
+            columns = "name, size, mtime_ns, phase, recipes, leased, attempts"
             if total <= _WHOLE_FOLDER * len(names) + 100:
                 rows = self._db.execute(f"SELECT {columns} FROM photo WHERE folder = ?", (number,)).fetchall()
             else:
