@@ -44,7 +44,7 @@ class Desk:
     native: bool = False
     watch_reason: str = ""
     trusted: bool = False  # events come and can be relied on, as far as anybody knows
-    heals: bool = False  # events come again; `watch.back` is said when a scan has found the inbox behind them
+    heals: bool = False  # events come again; `watch.back` is said when a scan has made up for those that were lost
     reachable: bool = True
     unreachable_reason: str = ""
     ready: bool = False  # the watch is set, or will not be

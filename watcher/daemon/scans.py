@@ -266,7 +266,8 @@ class Scans:
         desk.may_forget = known == done.root and done.complete
         if known != done.root and done.complete:
             self._ledger.store.set_identity(desk.inbox, done.root)
-        if (desk.heals and desk.again is None) or (not was and not desk.native):
+        healed = desk.heals and desk.trusted and desk.again is None and (done.complete or not was)
+        if healed or (not was and not desk.native):
             desk.heals = False
             self._log.info("watch.back", inbox=desk.inbox)
 

@@ -24,8 +24,9 @@ class Watching:
         desk = self._desks.get(ready.inbox)
         if desk is None or desk.ready:
             return
-        desk.ready, desk.native, desk.watch_reason = True, ready.native, ready.reason
-        desk.trusted = ready.native
+        desk.ready, desk.native = True, ready.native
+        desk.watch_reason = ready.reason or desk.watch_reason  # some of it may have been found wanting already
+        desk.trusted = ready.native and not desk.watch_reason
         if not self._once:
             self._log.info("watch.started", inbox=desk.inbox, watch="native" if ready.native else "poll")
             if not ready.native and desk.plan.config.watch != "poll":
@@ -39,10 +40,9 @@ class Watching:
             return
         self._log.warning("watch.lost", inbox=lost.inbox, reason=lost.reason)
         desk.touched = True
-        if lost.healed:
-            self._log.info("watch.back", inbox=lost.inbox)
-        else:
-            desk.trusted, desk.heals, desk.watch_reason = False, False, lost.reason
+        desk.heals = lost.healed
+        if not lost.healed:
+            desk.trusted, desk.watch_reason = False, lost.reason
         self._scans.scan(desk, Origin.SCAN, counts_missed=False)
 
     def back(self, back: WatchBack) -> None:
