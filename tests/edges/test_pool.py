@@ -629,7 +629,10 @@ class Program:
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 class TestAProgramOfItsOwn:
     @pytest.mark.parametrize("work", ["sleep:60", "gil:60"])
-    def test_nothing_is_left_a_second_after_the_parent_was_killed(self, tmp_path: Path, work: str) -> None:
+    def test_nothing_is_left_a_second_after_the_parent_was_killed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, work: str
+    ) -> None:
+        monkeypatch.setenv("TMPDIR", str(tmp_path))
         program = Program(
             tmp_path,
             f"""
@@ -643,10 +646,13 @@ class TestAProgramOfItsOwn:
         wait_until(began(tmp_path, 1, 2, 4), 20.0)
         before = program.processes()
         assert len(before) == 6, before  # itself, three workers, the forkserver and the resource tracker
+        assert list(tmp_path.glob("pymp-*"))  # the forkserver's socket lies there
         program.process.kill()
         program.process.wait()
         wait_until(lambda: not program.processes(), 1.0)
-        program.end()
+        assert not list(tmp_path.glob("pymp-*"))
+        stdout, stderr = program.process.communicate(timeout=20)
+        assert (stdout, stderr) == ("", ""), "nothing goes to the log but lines of the log"
 
     def test_a_signal_to_the_whole_group_does_not_disturb_a_drain(self, tmp_path: Path) -> None:
         gate = tmp_path / "gate"

@@ -11,17 +11,17 @@ import os
 import signal
 import sys
 import threading
-import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager, suppress
-from multiprocessing import connection, context, forkserver, resource_tracker, util
+from contextlib import suppress
+from multiprocessing import connection, context, util
 from multiprocessing.process import BaseProcess
 from typing import Protocol, cast
 
 from watcher.model import Job
 from watcher.pool import worker
-from watcher.pool.worker import BEGAN, BORN, ENDED, GROUP_SIGNALS, PID, ROW, Reply, Setup, Work
+from watcher.pool.launching import launching, start_servers
+from watcher.pool.worker import BEGAN, BORN, ENDED, PID, ROW, Reply, Setup, Work
 
 METHOD = "spawn" if sys.platform == "darwin" else "forkserver"
 KILLED_SECONDS = 2.0  # how long a killed process may take to leave; one that hangs in the kernel leaves much later
@@ -107,7 +107,7 @@ class _Managed(BaseProcess):
 
     def start(self) -> None:
         """Start it, undisturbed by what disturbs its parent."""
-        with _launching():
+        with launching():
             super().start()
         if sys.platform == "linux" and self.pid is not None:
             with suppress(OSError):  # a kernel that can't, or a sandbox that won't
@@ -165,10 +165,7 @@ class Processes:
         self._table: ctypes.Array[ctypes.c_double] = making.RawArray(ctypes.c_double, worker.row(slots))
         if METHOD == "forkserver":
             making.set_forkserver_preload([worker.__name__, __name__, *preload])
-            # the tracker first and apart: starting it unblocks the signals that it blocked
-            for ensure_running in (resource_tracker.ensure_running, forkserver.ensure_running):
-                with _launching():
-                    ensure_running()
+            start_servers()
         # never max_tasks_per_child: it deadlocks (cpython #115634)
         self._executor = ProcessPoolExecutor(
             workers, mp_context=making, initializer=worker.initialize, initargs=(setup, self._table)
@@ -245,36 +242,6 @@ class Processes:
     @property
     def _slots(self) -> int:
         return (len(self._table) - worker.HEAD) // ROW
-
-
-@contextmanager
-def _launching() -> Iterator[None]:
-    """Start processes that nothing disturbs that is meant for their parent, and that take from it only what they need.
-
-    - A blocked signal stays blocked in what is started: so the forkserver, and a worker that is not ready yet, outlive
-      what is sent to the whole process group. The parent's other threads and its handlers miss nothing.
-    - multiprocessing would run the parent's main script once more in each worker: the whole command line, in vain.
-    - `python -c`, by which it starts processes, looks for modules in the current folder first: that may be an inbox.
-    - It hands over the current folder, and fails if that is gone.
-    """
-    main = sys.modules["__main__"]
-    safe = os.environ.get("PYTHONSAFEPATH")
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, GROUP_SIGNALS)
-    try:
-        try:
-            os.getcwd()
-        except FileNotFoundError:
-            os.chdir("/")
-        os.environ["PYTHONSAFEPATH"] = "1"
-        sys.modules["__main__"] = types.ModuleType("__main__")
-        yield
-    finally:
-        sys.modules["__main__"] = main
-        if safe is None:
-            del os.environ["PYTHONSAFEPATH"]
-        else:
-            os.environ["PYTHONSAFEPATH"] = safe
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def _exists(pid: int) -> bool:
