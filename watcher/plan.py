@@ -118,6 +118,14 @@ def natural_name(name: bytes, fmt: Format) -> bytes:
     return name if fmt == "jpeg" else (name.rpartition(b".")[0] or name) + EXTENSIONS[fmt]
 
 
+def names_on_books(name: bytes, fact: MadeFact, fmt: Format | None) -> list[bytes]:
+    """List what photo `name`'s output may be called by the books; of a format (None) that is not known: several."""
+    if fact.name is not None:
+        return [fact.name]
+    formats = EXTENSIONS if fmt is None else [fmt]
+    return list(dict.fromkeys(natural_name(name, each) for each in formats))
+
+
 def _fold(name: bytes, folds_case: bool) -> bytes:
     if not folds_case:
         return name

@@ -134,3 +134,19 @@ def status(
     from watcher.cli import status as command  # noqa: PLC0415  # see the module's first line
 
     raise typer.Exit(command.status(_pair(inbox, output), config, state, as_json=as_json, follow=follow))
+
+
+@app.command()
+def why(
+    path: Annotated[str, typer.Argument(metavar="PATH", help="A photo, or any other path; it need not exist.")],
+    config: ConfigFile = None,
+    state: StateFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell the story of one photo: seen how, waited for what, made what, or why not.
+
+    Example: watcher why ~/Pictures/Inbox/IMG_0001.JPG
+    """
+    from watcher.cli import why as command  # noqa: PLC0415  # see the module's first line
+
+    raise typer.Exit(command.why(path, config, state, as_json=as_json))

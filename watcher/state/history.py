@@ -49,7 +49,7 @@ def _goes_on(
     before = json.loads(row[2])
     if before.get("reason") != detail.get("reason"):
         return False
-    merged = {**before, **detail, "times": before.get("times", 1) + 1, "until": at}
+    merged = {**before, "next": detail.get("next"), "times": before.get("times", 1) + 1, "until": at}
     db.execute("UPDATE event SET detail = ? WHERE id = ?", (_text(merged), row[0]))
     return True
 

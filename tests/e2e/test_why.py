@@ -1,0 +1,136 @@
+"""`watcher why`: the story of any path, beside the running daemon and without it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, cast
+
+from tests.e2e.harness import Place, camera, fill, until
+from watcher.cli.why import gather
+from watcher.story import Story
+
+KEYS = {"path", "state", "reason", "seen", "events", "renditions"}
+
+
+def why(place: Place, path: Path, *args: str | Path) -> dict[str, Any]:
+    told = place.watcher("why", path, "--json", *(args or ("--config", place.config)))
+    assert told.code == 0, told
+    found = cast("dict[str, Any]", json.loads(told.out))
+    assert set(found) == KEYS
+    assert found["path"] == str(path)
+    return found
+
+
+def _ask(place: Place, path: Path) -> Story:
+    """Ask without a process for it, as the web page does."""
+    return gather(os.fsencode(path), str(place.config)).story
+
+
+def whats(story: dict[str, Any]) -> list[str]:
+    return [event["what"] for event in story["events"]]
+
+
+def test_why_tells_of_each_kind_of_path_what_became_of_it(place: Place) -> None:
+    (photo,) = fill(place.inbox / "sub", 1)
+    bad = place.inbox / "bad.jpg"
+    bad.write_bytes(b"no picture at all")
+    os.utime(bad, (1, 1))
+    cut = place.inbox / "cut.jpg"
+    cut.write_bytes(camera(5)[:-2000])
+    place.configure(inbox={"exclude": ["raw/"]})
+    with place.run() as daemon:
+        daemon.wait_for("photo.failed")
+        daemon.wait_for("photo.done")
+        daemon.wait_for("photo.waiting")
+        until(lambda: why(place, cut)["events"], "the wait is on the books")
+        story = why(place, photo)
+        assert story["state"] == "done"
+        assert story["seen"]["how"] == "start"
+        assert whats(story)[0] == "seen"
+        assert whats(story)[-1] == "made"
+        assert story["events"][-1]["worker"] > 0
+        assert story["events"][-1]["at"].endswith("+00:00")
+        assert {item["name"]: item["path"] for item in story["renditions"]} == {
+            name: str(place.output / name / "sub" / photo.name) for name in ("web", "thumb")
+        }
+        for item in story["renditions"]:
+            assert item["bytes"] == os.path.getsize(item["path"])
+            assert set(item) == {"name", "path", "width", "height", "bytes"}
+        failed = why(place, bad)
+        assert (failed["state"], failed["renditions"]) == ("failed", [])
+        assert "not a JPEG" in failed["reason"]
+        waiting = why(place, cut)
+        assert waiting["state"] == "waiting"
+        assert waiting["events"][-1]["next"]
+        moving = place.inbox / "sub" / "moved.jpg"
+        photo.rename(moving)
+        until(lambda: why(place, photo)["state"] == "unknown", "it is gone")
+        assert whats(why(place, photo))[-1] == "gone"
+        assert daemon.stop() == 0
+    assert why(place, bad)["state"] == "failed", "without a daemon too"
+    text = place.watcher("why", bad, "--config", place.config).out
+    assert "not a JPEG" in text
+    assert "watcher retry" in text
+
+
+def test_why_names_the_rule_that_leaves_a_path_alone(place: Place) -> None:
+    place.configure(inbox={"exclude": ["raw/", "*_draft.jpg"], "recursive": True})
+    (photo,) = fill(place.inbox / "raw", 1)
+    link = place.inbox / "link.jpg"
+    link.symlink_to(photo)
+    os.mkfifo(place.inbox / "pipe.jpg")
+    folder = place.inbox / "elsewhere"
+    folder.symlink_to(place.root)
+    wanted = {
+        photo: "`raw/`",
+        place.inbox / "raw": "`raw/`",
+        place.inbox / "a_draft.jpg": "`*_draft.jpg`",
+        place.inbox / ".hidden.jpg": "dot file",
+        place.inbox / "a.jpg.part": "*.part",
+        place.inbox / "notes.txt": "*.jpg",
+        link: "symbolic link",
+        folder / "a.jpg": "symbolic link",
+        place.inbox / "pipe.jpg": "named pipe",
+    }
+    for path, words in wanted.items():
+        story = _ask(place, path)
+        assert story.state == "excluded", (path, story)
+        assert words in story.reason, (path, story)
+    outside = _ask(place, place.root / "other" / "a.jpg")
+    assert outside.state == "unknown"
+    assert str(place.inbox) in outside.reason
+    missing = _ask(place, place.inbox / "never.jpg")
+    assert (missing.state, missing.events, missing.seen) == ("unknown", (), None)
+    fresh = place.inbox / "fresh.jpg"
+    fresh.write_bytes(camera(1))
+    assert _ask(place, fresh).state == "waiting"
+    place.configure(inbox={"recursive": False})
+    assert "recursive is off" in _ask(place, place.inbox / "x" / "a.jpg").reason
+
+
+def test_why_finds_the_state_file_of_a_pair_of_folders_by_itself(place: Place) -> None:
+    (photo,) = fill(place.inbox, 1)
+    place.config.unlink()
+    nobody = place.watcher("why", photo, "--json")
+    assert json.loads(nobody.out)["state"] == "unknown", "no config and no state file is no error"
+    assert place.watcher("once", "inbox", "output").code == 0
+    for asked in (photo, place.inbox / "nothing.txt"):
+        told = json.loads(place.watcher("why", asked, "--json").out)
+        assert told["state"] == ("done" if asked == photo else "excluded")
+    relative = place.watcher("why", "inbox/p000.jpg")
+    assert "2048" in relative.out
+    output = place.watcher("why", "output/web/p000.jpg")
+    assert str(photo) in output.out
+    assert place.watcher("why").code == 2
+    assert "Traceback" not in place.watcher("why", "a\nb\udcff.jpg").err
+
+
+def test_why_says_that_an_output_is_missing_and_what_to_do(place: Place) -> None:
+    fill(place.inbox, 1)
+    assert place.once().code == 0
+    place.outputs("p000.jpg")[0].unlink()
+    told = place.watcher("why", place.inbox / "p000.jpg", "--config", place.config)
+    assert "(missing)" in told.out
+    assert "watcher verify --repair" in told.out

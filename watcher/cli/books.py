@@ -1,0 +1,147 @@
+"""Which state file knows a path: the config's, or one of those that runs on two folders keep for themselves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from watcher import places, service
+from watcher.cli.wiring import Source
+from watcher.config import Config, Inbox
+from watcher.errors import ConfigError, StateError
+from watcher.model import PhotoId, Recipe
+from watcher.plan import names_on_books
+from watcher.select import Selection
+from watcher.state import Reader
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """One inbox, and the state file that is kept about it."""
+
+    state: str  # path of the state file; it need not exist
+    inbox: bytes  # resolved absolute path
+    named: bytes  # as the config has it, absolute
+    output: bytes | None  # resolved; None: nobody knows
+    config: Inbox | None  # None: nobody knows
+    recipes: Mapping[str, Recipe] | None
+
+    def within(self, path: bytes) -> bytes | None:
+        """Give `path` relative to the inbox; None: it is not in it."""
+        named, resolved = path, os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+        for root in (self.named, self.inbox):
+            for at in (named, resolved):
+                if at == root or os.path.realpath(at) == self.inbox:
+                    return b""
+                if at.startswith(root.rstrip(b"/") + b"/"):
+                    return at[len(root.rstrip(b"/")) + 1 :]
+        return None
+
+    def excluded(self, path: bytes, *, folder: bool = False) -> str:
+        """Say why the rules of the inbox leave `path` (relative) alone; empty: they take it, or enter it."""
+        link = self._link(path)
+        if link is not None:
+            return f"its folder {os.fsdecode(link)!r} is a symbolic link; links are not followed out of an inbox"
+        if self.config is None:
+            return ""
+        selection = Selection(self.config.include, self.config.exclude, self.config.recursive)
+        if folder:
+            return "" if selection.enters(path) else selection.verdict(path + b"/photo.jpg").reason
+        verdict = selection.verdict(path)
+        return "" if verdict.photo else verdict.reason
+
+    def _link(self, path: bytes) -> bytes | None:
+        parts = path.split(b"/")[:-1]
+        for count in range(1, len(parts) + 1):
+            folder = b"/".join(parts[:count])
+            if os.path.islink(os.path.join(self.inbox, folder)):
+                return folder
+        return None
+
+
+def all_watched(config_file: str | None, state_file: str | None) -> list[Watched]:
+    """List every inbox that this user's config and state files know of; those of the config come first.
+
+    Raises ConfigError where a config is named, or found, and wrong; that there is none is no fault.
+    """
+    found = list(_of_config(config_file, state_file))
+    states = {item.state for item in found}
+    if state_file is not None:
+        if not found or not os.path.exists(os.path.abspath(state_file)):
+            found += _of_state(os.path.abspath(state_file), None)
+        return found
+    for path in places.all_state_paths(os.environ):
+        if path not in states:
+            found += _of_state(path, config_file)
+    return found
+
+
+def find(path: bytes, watched: list[Watched]) -> list[tuple[Watched, PhotoId]]:
+    """List the inboxes that hold `path` (absolute), with the photo's name in each; who knows the photo comes first."""
+    found: list[tuple[bool, bool, int, Watched, PhotoId]] = []
+    for item in watched:
+        relative = item.within(path)
+        if relative is not None:
+            photo = PhotoId(item.inbox, relative)
+            found.append((not _knows(item.state, photo), service.holding(item.state) is None, len(found), item, photo))
+    return [(item, photo) for _, _, _, item, photo in sorted(found, key=lambda entry: entry[:3])]
+
+
+def claimed_by(reader: Reader, watched: Watched, folder: bytes, rendition: str, name: bytes) -> PhotoId | None:
+    """Tell whose output a file of an output tree is by the books; `folder` and `name`: below `OUTPUT/<rendition>`."""
+    prefix = folder + b"/" if folder else b""
+    like = PhotoId(watched.inbox, prefix + name)  # a photo of that name, if there is one, and those that could meet it
+    known = reader.known(like)
+    made = {**reader.rivals(like), **({name: known.made} if known is not None else {})}
+    recipe = (watched.recipes or {}).get(rendition)
+    for photo, facts in made.items():
+        fact = facts.get(rendition)
+        if fact is not None and name in names_on_books(photo, fact, recipe.format if recipe else None):
+            return PhotoId(watched.inbox, prefix + photo)
+    return None
+
+
+def _knows(state: str, photo: PhotoId) -> bool:
+    try:
+        reader = Reader.open_to_read(state)
+    except StateError:
+        return False
+    if reader is None:
+        return False
+    with reader:
+        return reader.known(photo) is not None or bool(reader.notes(photo))
+
+
+def _of_config(config_file: str | None, state_file: str | None) -> Iterator[Watched]:
+    source = Source(None, config_file, state_file)
+    if config_file is None and not os.environ.get("WATCHER_CONFIG"):
+        try:
+            places.find_config(None, os.environ)
+        except ConfigError:
+            return  # there is none
+    config, _ = source.read(require_inbox=False)
+    yield from _inboxes(config, source.state_path(config))
+
+
+def _inboxes(config: Config, state: str) -> Iterator[Watched]:
+    for inbox in config.inboxes:
+        named = os.fsencode(inbox.path)
+        recipes = {name: config.recipes[name] for name in inbox.renditions}
+        output = os.path.realpath(os.fsencode(inbox.output))
+        yield Watched(state, os.path.realpath(named), os.path.abspath(named), output, inbox, recipes)
+
+
+def _of_state(path: str, config_file: str | None) -> Iterator[Watched]:
+    """Give the inboxes that a state file knows; of a pair of folders, with the settings of such a run."""
+    reader = Reader.open_to_read(path)
+    if reader is None:
+        return
+    with reader:
+        outputs = {inbox: reader.report(inbox).get("output") for inbox in reader.inboxes()}
+    for inbox, output in outputs.items():
+        if isinstance(output, str) and places.pair_state_path(inbox, os.fsencode(output), os.environ) == path:
+            source = Source((os.fsdecode(inbox), output), config_file, None)
+            yield from _inboxes(source.read()[0], path)
+        else:
+            yield Watched(path, inbox, inbox, os.fsencode(output) if isinstance(output, str) else None, None, None)
