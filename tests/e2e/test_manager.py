@@ -1,9 +1,13 @@
-"""The daemon and whoever started it: what the installed command sends to systemd's socket."""
+"""The daemon and whoever started it: what the installed command tells systemd and its journal."""
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +15,8 @@ from typing import Self
 
 import pytest
 
-from tests.e2e.harness import Place, camera, until
+from tests.e2e.harness import COMMAND, Place, camera, until
+from watcher.errors import EXIT_BUG, EXIT_CONFIG
 
 
 class Socket:
@@ -92,3 +97,55 @@ def test_a_daemon_that_aborts_leaves_the_stack_of_every_thread_in_the_log(place:
         daemon.process.wait(30)
         until(lambda: any("Fatal Python error: Aborted" in line for line in daemon.lines), "it says so")
         until(lambda: any("_next_message" in line for line in daemon.lines), "the loop's place is shown")
+
+
+# ---- the journal ----
+
+
+def in_journal(command: list[str], place: Place) -> tuple[int, str]:
+    """Run a command whose standard error is, as it is told, the journal's; its exit code, and what arrived."""
+    reading, writing = os.pipe()
+    found = os.fstat(writing)
+    env = place.env | {"JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}"}
+    with open(reading, "rb") as stream:
+        try:
+            done = subprocess.run(command, env=env, stderr=writing, stdout=subprocess.DEVNULL, check=False, timeout=60)
+        finally:
+            os.close(writing)
+        return done.returncode, stream.read().decode()
+
+
+def test_faults_of_the_config_are_errors_in_the_journal_line_by_line(place: Place) -> None:
+    place.config.write_text("workers = -1\n[batch]\nmax_files = 0\n")
+    code, text = in_journal([COMMAND, "run", "--config", str(place.config)], place)
+    assert code == EXIT_CONFIG
+    assert {line[:3] for line in text.splitlines()} == {"<3>"}
+    assert "workers: found -1" in text
+    assert "batch.max_files: found 0" in text
+
+
+def test_a_fault_of_the_program_is_an_error_in_the_journal_each_line_of_its_traceback_too(place: Place) -> None:
+    program = "from watcher import cli\nfrom watcher.cli import app\napp.app = lambda: 1 // 0\ncli.main()"
+    code, text = in_journal([sys.executable, "-c", program], place)
+    assert code == EXIT_BUG
+    assert {line[:3] for line in text.splitlines()} == {"<3>"}
+    assert text.endswith("<3>ZeroDivisionError: integer division or modulo by zero\n")
+
+
+def test_a_fault_in_a_thread_is_an_error_in_the_log(place: Place) -> None:
+    program = """
+import threading
+from functools import partial
+from watcher import logs
+from watcher.cli import running
+logs.setup("json")
+threading.excepthook = partial(running._fault_of_thread, logs.log)
+for target in (lambda: 1 // 0, lambda: exit(3)):
+    thread = threading.Thread(target=target, name="bad one")
+    thread.start()
+    thread.join()
+"""
+    done = subprocess.run([sys.executable, "-c", program], env=place.env, capture_output=True, check=True, timeout=60)
+    line = json.loads(done.stderr)
+    assert (line["event"], line["level"], line["thread"]) == ("fault", "error", "bad one")
+    assert "ZeroDivisionError" in line["exception"]

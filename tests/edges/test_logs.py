@@ -9,11 +9,12 @@ import logging
 import os
 import pickle
 import pty
+import socket
 import subprocess
 import sys
 import textwrap
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -205,9 +206,120 @@ def test_in_the_journal_each_line_has_its_priority_and_no_second_time_stamp() ->
 
 
 def test_in_the_journal_json_lines_have_their_priority_too() -> None:
-    text = run(JOURNAL.format(format="auto", off=0), capture_output=True).stderr.decode()
+    text = run(JOURNAL.format(format="json", off=0), capture_output=True).stderr.decode()
     assert [line[:3] for line in text.splitlines()] == ["<7>", "<6>", "<4>", "<3>", "<2>"]
     assert {json.loads(line[3:])["timestamp"][-1] for line in text.splitlines()} == {"Z"}
+
+
+NATIVE = """
+    from watcher.logs import journal
+    journal._ADDRESS = "{address}"
+"""
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Callable[[], dict[str, list[bytes]]]]:
+    """Stand in for journald; gives the next entry, taken apart as its protocol says."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(str(tmp_path / "journal"))
+        receiver.settimeout(10)
+        yield lambda: entry(receiver.recv(1_000_000))
+
+
+def entry(datagram: bytes) -> dict[str, list[bytes]]:
+    found: dict[str, list[bytes]] = {}
+    rest = datagram
+    while rest:
+        line, _, rest = rest.partition(b"\n")
+        name, sign, value = line.partition(b"=")
+        if not sign:
+            size = int.from_bytes(rest[:8], "little")
+            value, rest = rest[8 : 8 + size], rest[8 + size :]
+            assert rest[:1] == b"\n"
+            rest = rest[1:]
+        found.setdefault(name.decode(), []).append(value)
+    return found
+
+
+def in_journal(code: str, address: Path, **options: str) -> subprocess.CompletedProcess[bytes]:
+    program = textwrap.dedent(NATIVE.format(address=address)) + textwrap.dedent(code)
+    return run(program, capture_output=True, **options)
+
+
+def test_the_journal_gets_entries_whose_fields_can_be_searched_and_no_time(
+    journal: Callable[[], dict[str, list[bytes]]], tmp_path: Path
+) -> None:
+    result = in_journal(JOURNAL.format(format="auto", off=0), tmp_path / "journal")
+    assert result.stderr == b""
+    assert [journal() for _ in range(3)] == [
+        {"MESSAGE": [b"d"], "PRIORITY": [b"7"], "SYSLOG_IDENTIFIER": [b"watcher"], "WATCHER_EVENT": [b"d"]},
+        {
+            "MESSAGE": [rb"i path=a\n<0>b"],
+            "PRIORITY": [b"6"],
+            "SYSLOG_IDENTIFIER": [b"watcher"],
+            "WATCHER_EVENT": [b"i"],
+            "WATCHER_PATH": [b"a\n<0>b"],
+        },
+        {"MESSAGE": [b"w"], "PRIORITY": [b"4"], "SYSLOG_IDENTIFIER": [b"watcher"], "WATCHER_EVENT": [b"w"]},
+    ]
+    failure = journal()
+    assert failure["PRIORITY"] == [b"3"]
+    first, *_, last = failure["MESSAGE"][0].decode().split("\n")
+    assert (first, last) == ("e", "ZeroDivisionError: division by zero")
+    assert journal()["PRIORITY"] == [b"2"]
+
+
+def test_no_name_breaks_an_entry_and_each_is_found_as_the_bytes_that_it_has(
+    journal: Callable[[], dict[str, list[bytes]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watcher.logs.journal._ADDRESS", str(tmp_path / "journal"))
+    with (tmp_path / "log").open("w") as stream:
+        found = os.fstat(stream.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{found.st_dev}:{found.st_ino}")
+        logs.setup("auto", "info", stream)
+        fields = {"path": NASTY, "raw": b"\xff\nPRIORITY=0\n", "odd": "\ud800", "a.b=ü": 1, "n" * 80: 2}
+        logs.log.info("x", **fields, file=Path("/ü"), many=["web", b"\xfe"], nothing=None, seconds=0.25, some={"a": 1})
+    got = journal()
+    assert got["WATCHER_PATH"] == [os.fsencode(NASTY)]
+    assert got["WATCHER_RAW"] == [b"\xff\nPRIORITY=0\n"]
+    assert got["WATCHER_ODD"] == [rb"\ud800"]
+    assert got["WATCHER_A_B__"] == [b"1"]
+    assert got["WATCHER_" + "N" * 56] == [b"2"]
+    assert got["WATCHER_FILE"] == ["/ü".encode()]
+    assert got["WATCHER_MANY"] == [b"web", b"\xfe"]
+    assert (got["WATCHER_SECONDS"], got["WATCHER_SOME"]) == ([b"0.25"], [b'{"a": 1}'])
+    assert (got["PRIORITY"], "WATCHER_NOTHING" in got) == ([b"6"], False)
+    assert b"\n" not in got["MESSAGE"][0]
+    assert (tmp_path / "log").read_bytes() == b""
+
+
+def test_what_the_journal_does_not_take_goes_to_its_stream_as_lines_with_their_priority(tmp_path: Path) -> None:
+    away = in_journal(JOURNAL.format(format="auto", off=0), tmp_path / "nobody").stderr.decode()
+    assert [line for line in away.splitlines() if not line.startswith("<3>")] == [
+        "<7>debug   d",
+        r"<6>info    i path=a\n<0>b",
+        "<4>warning w",
+        "<2>critical c",
+    ]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as full:
+        full.bind(str(tmp_path / "full"))  # nobody reads
+        code = (
+            JOURNAL.format(format="auto", off=0)
+            + """
+    for _ in range(3000):
+        logs.log.info("x" * 500)
+    logs.log.info("y" * 1_000_000)
+"""
+        )
+        result = in_journal(code, tmp_path / "full")
+    assert result.returncode == 0
+    assert b"<6>info    " + b"y" * 1_000_000 in result.stderr
+
+
+def test_a_worker_s_entries_carry_its_pid(journal: Callable[[], dict[str, list[bytes]]], tmp_path: Path) -> None:
+    code = JOURNAL.format(format="auto", off=0).replace("logs.setup(", "logs.worker_setup(")
+    result = in_journal(code + "    print(os.getpid())\n", tmp_path / "journal")
+    assert journal()["WATCHER_PID"] == [result.stdout.strip()]
 
 
 def test_a_journal_that_is_another_stream_is_none() -> None:

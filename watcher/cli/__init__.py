@@ -24,12 +24,15 @@ def main() -> None:
     except Exception:  # noqa: BLE001  # the one boundary where a fault of the program ends
         import traceback  # noqa: PLC0415  # only for a fault of the program
 
-        traceback.print_exc()
+        if not _journaled(traceback.format_exc().rstrip("\n")):
+            traceback.print_exc()
         sys.exit(EXIT_BUG)
 
 
 def _complain(text: str) -> None:
     """Say on standard error what is wrong: in colour on a terminal, and never with control characters of others."""
+    if _journaled(f"watcher: {text}"):
+        return
     from rich.console import Console  # noqa: PLC0415  # 20 ms that only an error needs
     from rich.text import Text  # noqa: PLC0415  # the same
 
@@ -37,6 +40,18 @@ def _complain(text: str) -> None:
     message = Text("watcher: ", style="bold red" if console.is_terminal else "")
     message.append(printable(text), style="not bold")
     console.print(message, soft_wrap=not console.is_terminal)
+
+
+def _journaled(text: str) -> bool:
+    """Say it as an error where standard error is systemd's journal, which takes each line for one; False: it is not."""
+    if not os.environ.get("JOURNAL_STREAM"):
+        return False
+    from watcher import logs  # noqa: PLC0415  # 70 ms that only a service has to spend
+
+    if not logs.is_journal(sys.stderr):
+        return False
+    sys.stderr.write(logs.with_priority("error", printable(text)))
+    return True
 
 
 def printable(text: str) -> str:

@@ -8,6 +8,7 @@ import os
 import queue
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -41,6 +42,7 @@ def run(pair: tuple[str, str] | None, config_file: str | None, state_file: str |
     log = logs.log
     with contextlib.suppress(OSError, RuntimeError, ValueError):  # standard error is closed, or no file
         faulthandler.enable()  # systemd ends a daemon that is stuck by SIGABRT: where it was stuck is then in the log
+    threading.excepthook = partial(_fault_of_thread, logs.log)
     damaged = False
     while True:
         try:
@@ -113,6 +115,11 @@ def _daemon(
         )
         stack.callback(daemon.desks.close)
         yield daemon, store
+
+
+def _fault_of_thread(log: Log, fault: threading.ExceptHookArgs) -> None:
+    if fault.exc_type is not SystemExit:
+        log.error("fault", thread=fault.thread.name if fault.thread else "", exc_info=fault.exc_value)
 
 
 def _last_words(log: Log, reason: str) -> None:

@@ -1,0 +1,111 @@
+"""What lines look like: one JSON object, or one line for a person with a traceback below it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from structlog.typing import EventDict, WrappedLogger
+
+# level → syslog's priority (systemd's journal knows it), colour on a terminal (ANSI SGR)
+LEVELS = {
+    "debug": (7, "2"),
+    "info": (6, "32"),
+    "warning": (4, "33"),
+    "error": (3, "31"),
+    "critical": (2, "31;1"),
+}
+
+
+def exception_text(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Turn `exc_info` into the traceback's text, field `exception`."""
+    del logger, method
+    found = event.pop("exc_info", None)
+    if found is True:
+        found = sys.exception()
+    elif isinstance(found, tuple):
+        found = found[1]
+    if isinstance(found, BaseException):
+        event["exception"] = "".join(traceback.format_exception(found)).rstrip("\n")
+    return event
+
+
+# ---- JSON ----
+
+
+def as_json(fields: Mapping[str, Any]) -> str:
+    """Give one JSON object, ASCII alone: no name can break a line or an encoding."""
+    try:
+        return _dumped(fields)
+    except (TypeError, ValueError, RecursionError):
+        return _dumped({str(key): _kept(value) for key, value in fields.items()})
+
+
+def _dumped(value: object) -> str:
+    return json.dumps(value, default=_plain, allow_nan=False)
+
+
+def _plain(value: object) -> object:
+    """Give a value that JSON has: paths as text, what it does not know as Python shows it."""
+    if isinstance(value, (bytes, os.PathLike)):
+        return os.fsdecode(value)
+    if isinstance(value, (set, frozenset)):
+        return sorted(value, key=repr)
+    return repr(value)
+
+
+def _kept(value: object) -> object:
+    """Give the value if JSON has it; a NaN, a circle, a key that is no text: as Python shows it."""
+    try:
+        _dumped(value)
+    except (TypeError, ValueError, RecursionError):
+        return repr(value)
+    return value
+
+
+# ---- for people ----
+
+
+class Console:
+    """One line a person can read: time, level, event, then `key=value`; a traceback below it."""
+
+    def __init__(self, *, colour: bool = False, clock: bool = True, level: bool = True) -> None:
+        self._colour = colour
+        self._clock = clock
+        self._level = level
+
+    def __call__(self, fields: Mapping[str, Any]) -> str:
+        """Give the lines, without a line break at the end."""
+        rest = dict(fields)
+        event, level, stamp, trace = (rest.pop(key, None) for key in ("event", "level", "timestamp", "exception"))
+        words = [self._paint("2", str(stamp)[:19].replace("T", " ") + "Z")] if self._clock else []
+        words += [self._paint(LEVELS[str(level)][1], f"{level:<7}")] if self._level else []
+        words.append(self._paint("1", _printable(str(event))))
+        words += [f"{self._paint('36', _printable(key))}={_value(value)}" for key, value in rest.items()]
+        lines = [" ".join(words), *(_printable(line) for line in str(trace or "").splitlines())]
+        return "\n".join(lines)
+
+    def _paint(self, code: str, text: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self._colour else text
+
+
+def _value(value: object) -> str:
+    """Show a value so that its end is plain: text with a space or a quote in it is quoted."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = os.fsdecode(value) if isinstance(value, (bytes, os.PathLike)) else str(value)
+    shown = _printable(text)
+    return f'"{shown}"' if not shown or any(sign in shown for sign in " \"'=") else shown
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else "".join(_escaped(text))
+
+
+def _escaped(text: str) -> Iterator[str]:
+    for sign in text:
+        yield sign if sign.isprintable() else ascii(sign)[1:-1]
