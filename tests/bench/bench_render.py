@@ -47,7 +47,9 @@ def split_up() -> None:
         (work, "upright", "turn"),
         (work, "encode", "encode"),
         (Publication, "add", "publish"),
-        (Publication, "commit", "publish"),
+        (Publication, "settle", "publish"),
+        (Publication, "show", "publish"),
+        (Publication, "harden", "publish"),
     ):
         setattr(owner, attribute, timed(name, getattr(owner, attribute)))
 

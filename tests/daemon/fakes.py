@@ -89,22 +89,30 @@ class FakePool:
 
     def __init__(self, post: Callable[[WorkerReport], None], workers: int = 2) -> None:
         self.slots = 2 * workers
+        self.most = 1  # jobs that are taken together
         self.jobs: dict[int, Job] = {}  # in flight, in the order of submission
         self.submitted: list[Job] = []
+        self.bundles: list[tuple[Job, ...]] = []
         self.closed = False
         self._post = post
         self._ready: list[Result] = []
 
     @property
     def free(self) -> int:
-        return self.slots - sum(not job.alone for job in self.jobs.values())
+        return self.slots - sum(any(job.number in self.jobs for job in b if not job.alone) for b in self.bundles)
 
-    def submit(self, job: Job) -> None:
+    def share(self, waiting: int) -> int:
+        return max(1, min(self.most, waiting))
+
+    def submit(self, *jobs: Job) -> None:
         assert not self.closed
-        assert job.alone or self.free > 0, "more jobs than the pool takes"
-        assert job.photo not in {other.photo for other in self.jobs.values()}, "a photo in two workers"
-        self.jobs[job.number] = job
-        self.submitted.append(job)
+        assert jobs[0].alone or self.free > 0, "more jobs than the pool takes"
+        assert len(jobs) <= self.most, "more jobs than the pool takes together"
+        self.bundles.append(jobs)
+        for job in jobs:
+            assert job.photo not in {other.photo for other in self.jobs.values()}, "a photo in two workers"
+            self.jobs[job.number] = job
+            self.submitted.append(job)
 
     def finish(self, job: Job, outcome: Outcome | None) -> None:
         del self.jobs[job.number]

@@ -8,7 +8,7 @@ from tests.daemon.conftest import MakeWorld
 from tests.daemon.fakes import IN, World, changed, failed
 from watcher.daemon import waiting
 from watcher.daemon.attempt import UNKNOWN
-from watcher.model import Blame, Gone, Heavy, PhotoId, Seen, Stamp, Unready, Vanished, WatchLost
+from watcher.model import Blame, Gone, Heavy, Job, PhotoId, Seen, Stamp, Unready, Vanished, WatchLost
 from watcher.plan import Known, Phase
 
 A = PhotoId(IN, b"a.jpg")
@@ -27,9 +27,9 @@ def test_an_attempt_is_on_record_before_a_worker_has_the_photo(world: World) -> 
     on_record: list[tuple[PhotoId, Known]] = []
     submit = world.pool.submit
 
-    def spy(job: object) -> None:
+    def spy(*jobs: Job) -> None:
         on_record.extend(world.store.leased(IN))
-        submit(job)  # type: ignore[arg-type]  # what it is given
+        submit(*jobs)
 
     world.pool.submit = spy  # type: ignore[method-assign]  # to look at the state file at that moment
     world.drop("a.jpg")
@@ -595,3 +595,54 @@ def test_an_attempt_of_which_only_an_event_told_leaves_the_looks_open(world: Wor
     world.wait(300)
     world.scan()
     assert books(world, "b.jpg").stamp == Stamp(*world.files[PhotoId(IN, b"b.jpg")].stamp[:2])
+
+
+# ---- small photos go to a worker together ----
+
+
+def bundles(world: World) -> list[list[str]]:
+    return [[job.photo.path.decode() for job in bundle] for bundle in world.pool.bundles]
+
+
+def backlog(make_world: MakeWorld, sizes: dict[str, int], **kinds: str) -> World:
+    world = make_world(memory=4 * GB, workers=2)
+    world.pool.most = 3
+    for name, size in sizes.items():
+        world.put(f"{name}.jpg", kinds.get(name, "good"), size=size)
+    return world.start()
+
+
+def test_small_photos_of_a_backlog_go_together_and_each_comes_to_its_own_end(make_world: MakeWorld) -> None:
+    world = backlog(make_world, dict.fromkeys("abcdef", 600_000), b="bad")
+    assert bundles(world) == [["a.jpg", "b.jpg", "c.jpg"], ["d.jpg", "e.jpg", "f.jpg"]]
+    world.work_all()
+    assert [books(world, f"{name}.jpg").phase for name in "abc"] == [Phase.DONE, Phase.FAILED, Phase.DONE]
+    world.check_settled()
+
+
+def test_photos_from_a_camera_go_one_by_one(make_world: MakeWorld) -> None:
+    world = backlog(make_world, {"a": 8_000_000, "b": 8_000_000, "c": 1_500_000, "d": 600_000})
+    assert bundles(world) == [["a.jpg"], ["b.jpg"], ["c.jpg"], ["d.jpg"]]
+
+
+def test_photos_that_were_just_announced_go_one_by_one_since_nobody_knows_their_size(make_world: MakeWorld) -> None:
+    world = backlog(make_world, {})
+    photos = [world.put(f"{name}.jpg") for name in "abc"]
+    world.inboxes[IN].events += 3
+    world.tell(*(Seen(IN, photo.path, complete=True) for photo in photos))
+    assert bundles(world) == [["a.jpg"], ["b.jpg"], ["c.jpg"]]
+
+
+def test_beside_a_heavy_photo_small_ones_go_one_by_one(make_world: MakeWorld) -> None:
+    world = backlog(make_world, {"a": 8_000_000, **dict.fromkeys("bcdefgh", 100)})
+    assert bundles(world) == [["a.jpg"], ["b.jpg", "c.jpg", "d.jpg"], ["e.jpg", "f.jpg", "g.jpg"], ["h.jpg"]]
+    world.end(Heavy(2 * GB), "a.jpg")
+    for name in "ijk":
+        world.put(f"{name}.jpg")
+    world.wait(300)
+    world.scan()
+    for name in "bcdefgh":
+        world.work(f"{name}.jpg")
+    assert bundles(world)[4:] == [["a.jpg"], ["i.jpg"]]
+    world.work_all()
+    world.check_settled()

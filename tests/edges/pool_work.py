@@ -12,7 +12,7 @@ import signal
 import struct
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from watcher.model import Blame, Done, Failed, Job, Outcome, PhotoId, Stamp
@@ -64,6 +64,7 @@ def complain(text: str) -> None:
 
 DEEDS: dict[str, Callable[[str], Outcome | None]] = {
     "nothing": lambda _: done(),
+    "then": lambda _: done(),
     "sleep": lambda seconds: time.sleep(float(seconds)),
     "wait": lambda file: wait_for(Path(file)),
     "exit": lambda code: os._exit(int(code)),
@@ -80,10 +81,24 @@ DEEDS: dict[str, Callable[[str], Outcome | None]] = {
 }
 
 
-def work(job: Job) -> Outcome:
+def work(jobs: Iterable[Job]) -> list[Outcome]:
+    """Do what the jobs say one by one, then what they say behind `then:`, as if that were publishing."""
+    made = [(job, do(job)) for job in jobs]
+    for job, _ in made:
+        before, _, after = job.photo.path.decode().partition("then:")
+        if not before:
+            act(after)
+    return [outcome for _, outcome in made]
+
+
+def do(job: Job) -> Outcome:
     if job.output_root:
         (Path(os.fsdecode(job.output_root)) / str(job.number)).touch()
-    name, _, value = job.photo.path.decode().partition(":")
+    return act(job.photo.path.decode())
+
+
+def act(what: str) -> Outcome:
+    name, _, value = what.partition(":")
     return DEEDS[name](value) or done()
 
 

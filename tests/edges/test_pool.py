@@ -226,6 +226,68 @@ def test_nothing_can_be_submitted_after_the_end(bench: MakeBench) -> None:
         b.submit(make_job(1))
 
 
+# ---- bundles ----
+
+
+def test_a_bundle_is_done_by_one_worker_and_comes_back_at_once(bench: MakeBench) -> None:
+    b = bench()
+    b.pool.submit(*(make_job(n) for n in range(1, 6)))
+    assert (b.pool.free, b.pool.in_flight) == (3, 5)
+    until = time.monotonic() + 20
+    while not (results := b.step(until)):
+        assert time.monotonic() < until
+    assert [result.job.number for result in results] == [1, 2, 3, 4, 5]
+    assert len({result.outcome.pid for result in results if isinstance(result.outcome, Done)}) == 1
+    assert (b.pool.free, b.pool.in_flight) == (4, 0)
+
+
+def test_bundles_are_small_where_few_wait_and_of_one_in_somebody_elses_executor(bench: MakeBench) -> None:
+    pool = bench(workers=2).pool
+    assert [pool.share(waiting) for waiting in (0, 1, 15, 16, 40, 64, 1000)] == [1, 1, 1, 2, 5, 8, 8]
+    assert bench(factory=ThreadPoolExecutor).pool.share(1000) == 1
+
+
+def test_of_a_bundle_only_the_photo_is_blamed_that_its_worker_died_on(bench: MakeBench) -> None:
+    b = bench()
+    b.pool.submit(make_job(1), make_job(2), make_job(3, "signal:SIGSEGV"), make_job(4))
+    results = b.results(4)
+    assert outcome_kinds(results) == {1: NOT_RUN, 2: NOT_RUN, 3: Blame.CRASH, 4: NOT_RUN}
+    assert b.pool.losses == 1
+
+
+def test_all_photos_of_a_bundle_are_suspects_when_its_worker_dies_while_it_publishes_them(bench: MakeBench) -> None:
+    b = bench()
+    b.pool.submit(make_job(1), make_job(2, "then:exit:3"), make_job(3))
+    assert outcome_kinds(b.results(3)) == {1: Blame.CRASH, 2: Blame.CRASH, 3: Blame.CRASH}
+    assert b.pool.losses == 1
+
+
+def test_a_photo_that_takes_too_long_in_a_bundle_is_blamed_alone(bench: MakeBench) -> None:
+    b = bench(timeout_seconds=0.5)
+    b.pool.submit(make_job(1, "sleep:0.3"), make_job(2, "sleep:0.3"), make_job(3, LONG), make_job(4))
+    assert outcome_kinds(b.results(4)) == {1: NOT_RUN, 2: NOT_RUN, 3: Blame.TIMEOUT, 4: NOT_RUN}
+
+
+def test_the_time_of_a_bundle_that_waits_for_others_does_not_run(bench: MakeBench) -> None:
+    b = bench(workers=1, timeout_seconds=0.5, start_seconds=0.5)
+    b.pool.submit(*(make_job(n, "sleep:0.3") for n in range(1, 6)))
+    b.pool.submit(make_job(6), make_job(7))
+    assert set(outcome_kinds(b.results(7)).values()) == {Done}
+    assert b.pool.losses == 0
+
+
+def test_publishing_that_hangs_is_ended(bench: MakeBench) -> None:
+    b = bench(timeout_seconds=0.5)
+    b.pool.submit(make_job(1), make_job(2, f"then:{LONG}"))
+    assert outcome_kinds(b.results(2)) == {1: Blame.TIMEOUT, 2: Blame.TIMEOUT}
+
+
+def test_an_exception_in_a_bundle_leaves_those_alone_that_were_not_begun(bench: MakeBench) -> None:
+    b = bench()
+    b.pool.submit(make_job(1), make_job(2, "raise:oh"), make_job(3))
+    assert outcome_kinds(b.results(3)) == {1: Blame.CRASH, 2: Blame.CRASH, 3: NOT_RUN}
+
+
 # ---- dying workers ----
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -31,7 +32,7 @@ from watcher.model import (
 )
 from watcher.render import render, sweep
 from watcher.render import work as work_room
-from watcher.render.publish import ATTRIBUTE, Publication
+from watcher.render.publish import ATTRIBUTE, Outputs, Publication
 from watcher.render.source import Source
 from watcher.render.sweep import host, temporary_name
 
@@ -606,8 +607,8 @@ def test_a_stale_file_under_the_same_temporary_name_is_no_obstacle(inbox: Path) 
 
 
 def test_what_was_not_committed_is_removed(inbox: Path) -> None:
-    with Publication(os.fsencode(inbox.parent / "out"), 1) as publication:
-        publication.add(b"web/a.jpg", b"data", OLD_NS, "f")
+    with Outputs() as folders, contextlib.closing(Publication(folders, os.fsencode(inbox.parent / "out"), 1)) as one:
+        one.add(b"web/a.jpg", b"data", OLD_NS, "f")
         assert len(outputs(inbox)) == 1
     assert outputs(inbox) == set()
 

@@ -28,7 +28,7 @@ from watcher.errors import EXIT_OK, EXIT_SOME_FAILED, ConfigError, Fault
 from watcher.model import PhotoId
 from watcher.plan import Known, Phase
 from watcher.pool import Pool, available_cpus, available_memory
-from watcher.render import render, warm
+from watcher.render import render_all, warm
 from watcher.state import State, StateCorruptError
 
 _SLACK_BYTES = 512 << 20  # address space that a worker has beside its pictures: libraries, stacks, arenas
@@ -141,7 +141,7 @@ def _open_state(path: str, log: Log, *, damaged: bool) -> State:
 
 def _pool(config: Config, workers: int, limits: Limits, messages: queue.SimpleQueue[Message]) -> Pool:
     return Pool(
-        render,
+        render_all,
         warm,
         workers=workers,
         post=messages.put,

@@ -18,6 +18,7 @@ from watcher.model import Job, PhotoId
 from watcher.plan import Known, Phase
 
 CONVICTED_BY = 3  # ends of watcher itself that a photo was in: in two of them at the least it was tried alone
+BUNDLE_BYTES = 2_000_000  # of photos that a worker gets together: not much more work than one from a camera
 LEASE = 16  # attempts that are written at once: a durable commit costs about as much as a small photo
 
 
@@ -168,10 +169,21 @@ class Dispatcher:
                     return
                 self._staged.extend(self._lease(backlog, now, wall))
             while self._staged and self._room() > 0:
-                self._pool.submit(self._staged.popleft().job)
+                self._pool.submit(*self._bundle())
+
+    def _bundle(self) -> list[Job]:
+        """Take what one worker gets at once: several photos if they are small and many wait."""
+        most = self._pool.share(len(self._staged) + len(self.queue))
+        jobs = [self._staged.popleft().job]
+        if self._heavy or self._heavy_now:
+            return jobs
+        size = _size(jobs[0])
+        while self._staged and len(jobs) < most and (size := size + _size(self._staged[0].job)) <= BUNDLE_BYTES:
+            jobs.append(self._staged.popleft().job)
+        return jobs
 
     def _room(self) -> int:
-        """How many more ordinary jobs may go to the pool now."""
+        """How many more ordinary jobs, or bundles of them, may go to the pool now."""
         if not self._heavy and self._heavy_now is None:
             return self._pool.free
         # While a heavy photo waits or works, only so many others run beside it as the memory has room for.
@@ -273,3 +285,8 @@ class Dispatcher:
         job = job_for(sighting, desk, before, renderings, self.limits, number=self.last_number, attempt=attempt)
         self._ledger.stage(photo, unanswered(sighting, before, job, wall))
         return Flight(sighting, job, before)
+
+
+def _size(job: Job) -> int:
+    """Tell how large a photo is, as far as anybody has looked."""
+    return job.expected.size if job.expected else BUNDLE_BYTES

@@ -1,17 +1,17 @@
 """A lane: teams of workers, one after the other, and what to do when one of them is lost or late.
 
-A lane has one team at a time (a generation), and a ticket for every job that the team has.
+A lane has one team at a time (a generation), and a ticket for every bundle of jobs that the team has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future
 from dataclasses import dataclass, field
 
 from watcher.model import Blame, Failed, Job, Outcome, Result, WorkerReport
 from watcher.pool.teams import Team
-from watcher.pool.worker import News, Reply
+from watcher.pool.worker import News, Reply, Times
 
 BARREN_LIMIT = 6  # this many teams in a row that came to nothing are a fault of the program, not of a photo
 BACKOFF_SECONDS = 0.25  # doubles with every barren team
@@ -21,9 +21,9 @@ NO_JOB = -1  # the number in a report that is about the team as a whole
 
 @dataclass(slots=True, eq=False)
 class _Ticket:
-    """A job that a team has."""
+    """A bundle of jobs that a team has; one worker does them in turn, then publishes them together."""
 
-    job: Job
+    jobs: Sequence[Job]
     slot: int
     future: Future[Reply]
     submitted: float
@@ -35,13 +35,21 @@ class _Ticket:
         future = self.future
         return future.done() and not future.cancelled() and isinstance(future.exception(), BrokenExecutor)
 
+    def suspects(self, times: Sequence[Times] | None) -> list[Job]:
+        """Give the jobs that its worker is at: the one that it makes, or all of them while they are published."""
+        if times is None:
+            return list(self.jobs)
+        begun = [(job, time) for job, time in zip(self.jobs, times, strict=True) if time.began]
+        making = [job for job, time in begun if not time.made]
+        return making or [job for job, _ in begun]
+
 
 @dataclass(slots=True, kw_only=True)
 class Lane:
     """Teams of the same size, one after the other; what comes back is put into `ready`."""
 
     make: Callable[[], Team]
-    slots: int  # jobs that a team may have
+    slots: int  # bundles of jobs that a team may have
     post: Callable[[WorkerReport], None]
     clock: Callable[[], float]
     timeout: float  # seconds that a job may take
@@ -55,19 +63,24 @@ class Lane:
     _team: Team | None = field(default=None, init=False)
     _generation: int = field(default=0, init=False)
     _vacant: list[int] = field(default_factory=list, init=False)
-    _tickets: dict[int, _Ticket] = field(default_factory=dict, init=False)  # by the job's number
+    _tickets: dict[int, _Ticket] = field(default_factory=dict, init=False)  # by the first job's number
     _finished: int = field(default=0, init=False)  # jobs, by this team
     _barren: int = field(default=0, init=False)  # teams in a row that came to nothing, and no photo was to blame
     _leaving: list[Team] = field(default_factory=list, init=False)
 
     @property
     def busy(self) -> int:
-        """How many jobs the team has."""
+        """How many bundles the team has."""
         return len(self._tickets)
 
     @property
+    def jobs(self) -> int:
+        """How many jobs the team has."""
+        return sum(len(ticket.jobs) for ticket in self._tickets.values())
+
+    @property
     def room(self) -> int:
-        """How many more it may be given now."""
+        """How many more bundles it may be given now."""
         if self.closing or self.shut_until or self._finished >= self.recycle_after:
             return 0
         return self.slots - len(self._tickets)
@@ -84,24 +97,25 @@ class Lane:
             except (BrokenExecutor, OSError) as error:
                 self._lose(broken=True, cause=error)
 
-    def submit(self, job: Job) -> None:
-        """Hand `job` to the team; where that can't be done just now, it comes back at once."""
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Hand a bundle to the team; where that can't be done just now, it comes back at once."""
+        number = jobs[0].number
         for _ in range(2):  # a team that broke while it was idle is found out here
             try:
                 team = self._team or self._open()
                 slot = self._vacant.pop()
-                future = team.submit(slot, job)
+                future = team.submit(slot, jobs)
             except (BrokenExecutor, OSError) as error:
                 self._lose(broken=True, cause=error)
                 if self.shut_until:
                     break
                 continue
             now = self.clock()
-            self._tickets[job.number] = _Ticket(job, slot, future, now, now + self.timeout, team)
-            self._report_when_done(future, job.number)
+            self._tickets[number] = _Ticket(jobs, slot, future, now, now + self.timeout, team)
+            self._report_when_done(future, number)
             return
-        self.ready.append(Result(job, None))
-        self.post(WorkerReport(job.number, self._generation))
+        self.ready += [Result(job, None) for job in jobs]
+        self.post(WorkerReport(number, self._generation))
 
     def take(self, report: WorkerReport) -> None:
         """Take in what `report` is about, if it is about this lane."""
@@ -132,12 +146,12 @@ class Lane:
         if not self._team:
             return
         due = [ticket for ticket in self._tickets.values() if ticket.due <= now]
-        late = [ticket for ticket in due if self._is_late(self._team, ticket, now)]
-        stuck = any(ticket.due <= now for ticket in due if ticket not in late)
+        late = {ticket.jobs[0].number: jobs for ticket in due if (jobs := self._late(self._team, ticket, now))}
+        stuck = any(ticket.due <= now for ticket in due if ticket.jobs[0].number not in late)
         if not self._team.killable:
             self._forget(late)
         elif late or stuck:
-            self._lose(broken=False, late=late)
+            self._lose(broken=False, late=[job for jobs in late.values() for job in jobs])
 
     def retire(self) -> None:
         """Let the team go that has nothing to do."""
@@ -172,50 +186,60 @@ class Lane:
         report = WorkerReport(number, self._generation)
         future.add_done_callback(lambda _: self.post(report))
 
-    def _is_late(self, team: Team, ticket: _Ticket, now: float) -> bool:
-        """Tell whether a job takes too long, and set when to look again; in the past: nothing explains the silence."""
-        began, ended = team.times(ticket.slot) or (ticket.submitted, 0.0)
+    def _late(self, team: Team, ticket: _Ticket, now: float) -> list[Job]:
+        """Give the jobs that take too long, and set when to look again; in the past: nothing explains the silence."""
+        times = team.times(ticket.slot, len(ticket.jobs)) or [Times(ticket.submitted, 0.0, 0.0)] * len(ticket.jobs)
+        last = max(map(max, times))
         if ticket.future.done():  # a report of it is on its way
             ticket.due = now + self.patience
-        elif ended:  # its result should have been here at once
-            ticket.due = ended + self.patience
-        elif began:
-            ticket.due = began + self.timeout
-            return ticket.due <= now
-        else:  # Jobs are begun in turn. So it can wait for one other at the most, and that is ended when it is late.
-            ticket.due = min(ticket.submitted + self.timeout + self.patience, now + self.timeout)
-        return False
+        elif times[-1].ended:  # its result should have been here at once
+            ticket.due = last + self.patience
+        elif last:
+            ticket.due = last + self.timeout
+            return ticket.suspects(times) if ticket.due <= now else []
+        else:  # Bundles are begun in turn: it waits for others, and whoever makes one of those wait is ended.
+            ticket.due = max(ticket.submitted, self._last_sign(team)) + self.timeout + self.patience
+        return []
+
+    def _last_sign(self, team: Team) -> float:
+        """Tell when any worker last wrote down how far it is."""
+        tickets = self._tickets.values()
+        return max((max(time) for t in tickets for time in team.times(t.slot, len(t.jobs)) or ()), default=0.0)
 
     def _finish(self, ticket: _Ticket) -> None:
         """Take in a future that is done, and not because its team was lost."""
         self._vacant.append(ticket.slot)
         if ticket.future.cancelled():
-            self.ready.append(Result(ticket.job, None))
+            self.ready += [Result(job, None) for job in ticket.jobs]
         elif error := ticket.future.exception():
-            reason = f"{type(error).__name__} in the executor: {error}"
-            self.ready.append(self._result(ticket, Failed(reason, Blame.CRASH)))
+            failed = Failed(f"{type(error).__name__} in the executor: {error}", Blame.CRASH)
+            self.ready += self._results(ticket, [failed] * len(ticket.jobs))
         else:
-            outcome, news = ticket.future.result()
-            self.ready.append(self._result(ticket, outcome, news))
-            self._finished += 1
+            self.ready += self._results(ticket, *ticket.future.result())
+            self._finished += len(ticket.jobs)
             self._barren = 0
 
-    def _result(self, ticket: _Ticket, outcome: Outcome | None, news: News = ()) -> Result:
-        """Say with an outcome who worked on it, and for how long."""
-        began, ended = ticket.team.times(ticket.slot) or (0.0, 0.0)
-        if not began:
-            return Result(ticket.job, outcome, news)
-        seconds = max(0.0, (ended or self.clock()) - began)
-        return Result(ticket.job, outcome, news, ticket.team.pid(ticket.slot), seconds)
+    def _results(self, ticket: _Ticket, outcomes: Sequence[Outcome | None], news: News = ()) -> Iterator[Result]:
+        """Say with each outcome who worked on it, and for how long."""
+        pid = ticket.team.pid(ticket.slot)
+        times = ticket.team.times(ticket.slot, len(ticket.jobs)) or [Times(0.0, 0.0, 0.0)] * len(ticket.jobs)
+        for job, outcome, time in zip(ticket.jobs, outcomes, times, strict=True):
+            if time.began:
+                end = time.made or time.ended or self.clock()
+                yield Result(job, outcome, news, pid, max(0.0, end - time.began))
+            else:
+                yield Result(job, outcome, news)
+            news = ()
 
-    def _forget(self, late: Collection[_Ticket]) -> None:
+    def _forget(self, late: Collection[int]) -> None:
         """Stop waiting for jobs that nobody can end."""
-        for ticket in late:
-            del self._tickets[ticket.job.number]
+        for number in late:
+            ticket = self._tickets.pop(number)
             self._vacant.append(ticket.slot)
-            self.ready.append(Result(ticket.job, None if ticket.future.cancel() else self._too_long()))
+            outcome = None if ticket.future.cancel() else self._too_long()
+            self.ready += [Result(job, outcome) for job in ticket.jobs]
 
-    def _lose(self, *, broken: bool, late: Collection[_Ticket] = (), cause: Exception | None = None) -> None:
+    def _lose(self, *, broken: bool, late: Collection[Job] = (), cause: Exception | None = None) -> None:
         """Give up the team, `broken` or not, and find out whose job is to blame: dead workers', and the `late` ones."""
         team, self._team = self._team, None
         tickets, self._tickets = list(self._tickets.values()), {}
@@ -223,23 +247,25 @@ class Lane:
         toll = team.kill() if team else {}
         if team:
             self._leaving.append(team)
-        blamed = 0
+        blamed: dict[int, Failed] = {job.number: self._too_long() for job in late}
+        lost = [ticket for ticket in tickets if not ticket.future.done() or ticket.broken()]
+        at = {ticket.slot: ticket.suspects(team.times(ticket.slot, len(ticket.jobs))) for ticket in lost if team}
+        others = sum(map(len, at.values())) - 1
+        for slot, suspects in at.items():
+            ending = None if toll is None else toll.get(slot)
+            if ending or (broken and toll is None):
+                among = "" if ending or not others else f", or on one of {others} others"
+                reason = f"the worker {ending}" if ending else "a worker was lost"
+                failed = Failed(f"{reason} while it worked on this photo{among}", Blame.CRASH)
+                blamed |= {job.number: failed for job in suspects}
         for ticket in tickets:
-            if ticket.future.done() and not ticket.broken():
+            if ticket in lost:
+                self.ready += self._results(ticket, [blamed.get(job.number) for job in ticket.jobs])
+            else:
                 self._finish(ticket)
-                continue
-            outcome: Failed | None = None
-            if toll and ticket.slot in toll:
-                outcome = Failed(f"the worker {toll[ticket.slot]} while it worked on this photo", Blame.CRASH)
-            elif ticket in late:
-                outcome = self._too_long()
-            elif broken and toll is None and team and team.times(ticket.slot) != (0.0, 0.0):
-                among = "" if len(tickets) == 1 else f", or on one of {len(tickets) - 1} others"
-                outcome = Failed(f"a worker was lost while it worked on this photo{among}", Blame.CRASH)
-            blamed += outcome is not None
-            self.ready.append(self._result(ticket, outcome))
         if not self.closing:
-            self.losses += 1 if broken and toll is None else max(1, blamed)
+            guilty = sum(any(job.number in blamed for job in ticket.jobs) for ticket in lost)
+            self.losses += 1 if broken and toll is None else max(1, guilty)
             # whoever ends an idle worker from outside does not make its team barren
             fruitful = blamed or self._finished or (not tickets and team and team.born())
             self._back_off(0 if fruitful else self._barren + 1, cause)

@@ -12,11 +12,11 @@ from concurrent.futures import Executor
 from watcher.model import Job, Result, WorkerReport
 from watcher.pool.lane import Lane
 from watcher.pool.teams import Foreign, Processes, Team
-from watcher.pool.worker import Setup, Work
+from watcher.pool.worker import BUNDLE, Setup, Work
 
 ExecutorFactory = Callable[[int], Executor]  # is given the number of workers
 
-PER_WORKER = 2  # jobs: one runs, and the next lies ready so that the worker needn't wait for the loop
+PER_WORKER = 2  # bundles: one runs, and the next lies ready so that the worker needn't wait for the loop
 
 
 class Pool:
@@ -41,7 +41,7 @@ class Pool:
         post: Callable[[WorkerReport], None],
         timeout_seconds: float,
         memory_limit_bytes: int = 0,
-        preload: Sequence[str] = ("watcher.render.work",),
+        preload: Sequence[str] = ("watcher.render.bundle",),
         clock: Callable[[], float] = time.monotonic,
         factory: ExecutorFactory | None = None,
         log_settings: Callable[[], None] | None = None,
@@ -69,6 +69,7 @@ class Pool:
             )
 
         self._workers = workers
+        self._bundle = 1 if factory else BUNDLE  # there, nothing tells at which job of a bundle a worker was lost
         self._clock = clock
         self._main = lane(workers, PER_WORKER * workers)
         self._quarantine = lane(1, 1)
@@ -77,7 +78,7 @@ class Pool:
 
     @property
     def free(self) -> int:
-        """How many more jobs may be submitted now; those that are to run alone don't count."""
+        """How many more bundles may be submitted now; jobs that are to run alone don't count."""
         return self._main.room
 
     @property
@@ -88,7 +89,7 @@ class Pool:
     @property
     def in_flight(self) -> int:
         """Jobs that were handed in and not yet handed back."""
-        return len(self._waiting) + sum(lane.busy + len(lane.ready) for lane in self._lanes)
+        return len(self._waiting) + sum(lane.jobs + len(lane.ready) for lane in self._lanes)
 
     @property
     def losses(self) -> int:
@@ -99,15 +100,22 @@ class Pool:
         """Start all workers, so that the first photo finds them warm; does not wait until they are."""
         self._main.start()
 
-    def submit(self, job: Job) -> None:
-        """Hand in a job; one that is to run alone waits for its turn, for any other there must be room (`free`)."""
+    def share(self, waiting: int) -> int:
+        """Tell how many of the jobs that wait are best submitted together: few, where that left other workers idle."""
+        return max(1, min(self._bundle, waiting // (2 * PER_WORKER * self._workers)))
+
+    def submit(self, *jobs: Job) -> None:
+        """Hand in a bundle of jobs: one worker does them in turn, publishes them together, and reports once.
+
+        There must be room for it (`free`). Jobs that are to run alone wait for their turn, whoever else is at work.
+        """
         if self._main.closing:
             raise RuntimeError("the pool is closed")
-        if job.alone:
-            self._waiting.append(job)
+        if jobs[0].alone:
+            self._waiting += jobs
             self._tend_quarantine()
         elif self.free > 0:
-            self._main.submit(job)
+            self._main.submit(jobs)
         else:
             raise RuntimeError("the pool has no room: see `free`")
 
@@ -164,6 +172,6 @@ class Pool:
         """Give the quarantine its next job, or end it when nothing is left for it."""
         lane = self._quarantine
         if self._waiting and lane.room:
-            lane.submit(self._waiting.popleft())
+            lane.submit([self._waiting.popleft()])
         if not self._waiting and not lane.busy:
             lane.retire()

@@ -21,12 +21,12 @@ from typing import Protocol, cast
 from watcher.model import Job
 from watcher.pool import worker
 from watcher.pool.launching import launching, start_servers
-from watcher.pool.worker import BEGAN, BORN, ENDED, PID, ROW, Reply, Setup, Work
+from watcher.pool.worker import BEGAN, BORN, ENDED, MADE, PID, Reply, Setup, Times, Work
 
 METHOD = "spawn" if sys.platform == "darwin" else "forkserver"
 KILLED_SECONDS = 2.0  # how long a killed process may take to leave; one that hangs in the kernel leaves much later
 _UNKNOWN = 255  # the exit code that multiprocessing gives when the forkserver could not tell it any more
-Toll = dict[int, str]  # slot → how the worker ended that had this job
+Toll = dict[int, str]  # slot → how the worker ended that had this bundle
 
 
 class Team(Protocol):
@@ -37,14 +37,14 @@ class Team(Protocol):
     def start(self, lost: Callable[[], None]) -> None:
         """Start all workers; `lost` is called, in another thread, if that fails."""
 
-    def submit(self, slot: int, job: Job) -> Future[Reply]:
-        """Hand in a job; raises BrokenExecutor, or OSError if a worker can't be started."""
+    def submit(self, slot: int, jobs: Sequence[Job]) -> Future[Reply]:
+        """Hand in a bundle; raises BrokenExecutor, or OSError if a worker can't be started."""
 
     def born(self) -> bool:
         """Tell whether any worker was ever ready."""
 
-    def times(self, slot: int) -> tuple[float, float] | None:
-        """Tell when the job in `slot` began and ended, 0: not yet; None: nobody can know."""
+    def times(self, slot: int, count: int) -> list[Times] | None:
+        """Tell of the `count` jobs in `slot` how far they are; None: nobody can know."""
 
     def pid(self, slot: int) -> int:
         """Tell which process has, or had, the job in `slot`; 0: not known."""
@@ -71,15 +71,15 @@ class Foreign:
     def start(self, lost: Callable[[], None]) -> None:
         """Do nothing: such an executor starts its workers as it likes."""
 
-    def submit(self, slot: int, job: Job) -> Future[Reply]:  # noqa: ARG002 - Team's signature
-        """Hand in a job."""
-        return self._executor.submit(worker.attempt, self._work, job)
+    def submit(self, slot: int, jobs: Sequence[Job]) -> Future[Reply]:  # noqa: ARG002 - Team's signature
+        """Hand in a bundle."""
+        return self._executor.submit(worker.attempt, self._work, jobs)
 
     def born(self) -> bool:
         """Say yes: nobody can know."""
         return True
 
-    def times(self, slot: int) -> None:
+    def times(self, slot: int, count: int) -> None:
         """Say that nobody can know."""
 
     def pid(self, slot: int) -> int:  # noqa: ARG002 - Team's signature
@@ -162,6 +162,7 @@ class Processes:
     def __init__(self, setup: Setup, *, workers: int, slots: int, preload: Sequence[str]) -> None:
         making = _Context()
         self._size = workers
+        self._slots = slots
         self._table: ctypes.Array[ctypes.c_double] = making.RawArray(ctypes.c_double, worker.row(slots))
         if METHOD == "forkserver":
             making.set_forkserver_preload([worker.__name__, __name__, *preload])
@@ -188,22 +189,22 @@ class Processes:
             if len(self._processes) >= self._size:
                 break
 
-    def submit(self, slot: int, job: Job) -> Future[Reply]:
-        """Hand in a job."""
+    def submit(self, slot: int, jobs: Sequence[Job]) -> Future[Reply]:
+        """Hand in a bundle."""
         if self._executor._broken:  # noqa: SLF001 - its own look at this waits until all its workers have ended
             raise BrokenExecutor
-        place = worker.row(slot)
-        self._table[place : place + ROW] = [0.0] * ROW
-        return self._executor.submit(worker.run, slot, job)
+        first, end = worker.row(slot), worker.row(slot + 1)
+        self._table[first:end] = [0.0] * (end - first)
+        return self._executor.submit(worker.run, slot, jobs)
 
     def born(self) -> bool:
         """Tell whether any worker was ever ready."""
         return bool(self._table[BORN])
 
-    def times(self, slot: int) -> tuple[float, float]:
-        """Tell when the job in `slot` began and ended; 0: not yet."""
-        place = worker.row(slot)
-        return self._table[place + BEGAN], self._table[place + ENDED]
+    def times(self, slot: int, count: int) -> list[Times]:
+        """Tell of the `count` jobs in `slot` how far they are."""
+        rows = [worker.row(slot, place) for place in range(count)]
+        return [Times(self._table[at + BEGAN], self._table[at + MADE], self._table[at + ENDED]) for at in rows]
 
     def pid(self, slot: int) -> int:
         """Tell which worker has, or had, the job in `slot`; 0: none yet."""
@@ -226,7 +227,7 @@ class Processes:
         dead = {pid for pid, process in processes.items() if not process.ended_here or codes[pid] not in unlike}
         if not dead and _UNKNOWN not in codes.values():
             return None
-        begun = {slot: int(self._table[worker.row(slot) + PID]) for slot in range(self._slots) if self.times(slot)[0]}
+        begun = {slot: int(self._table[worker.row(slot) + PID]) for slot in range(self._slots)}  # 0: not begun
         return {slot: _ending(codes[pid]) for slot, pid in begun.items() if pid in dead}
 
     def close(self) -> None:
@@ -238,10 +239,6 @@ class Processes:
         """Tell whether all workers and the executor's threads have ended, waiting at most `timeout` seconds."""
         self._closer.join(timeout)
         return not self._closer.is_alive()
-
-    @property
-    def _slots(self) -> int:
-        return (len(self._table) - worker.HEAD) // ROW
 
 
 def _exists(pid: int) -> bool:

@@ -1,5 +1,6 @@
 """What runs inside a worker: it gets ready, does one job after another, and writes down which one it is at.
 
+Jobs come in bundles: small photos would otherwise spend a good part of their time on being handed over.
 The shared table has a head, then a row per job that may be in flight. A row is written by the one worker that has the
 job, and reset by the parent before it is given out. Times are seconds of `time.monotonic`, which all processes share.
 """
@@ -16,23 +17,25 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from watcher.model import Blame, Failed, Job, Outcome
 
 if sys.platform == "linux":
     import fcntl
 
-Work = Callable[[Job], Outcome]
+Work = Callable[[Iterable[Job]], Sequence[Outcome]]  # must take one job up after the other, each when the last is made
 News = tuple[tuple[str, str], ...]  # event name, text
-Reply = tuple[Outcome, News]
+Reply = tuple[list[Outcome | None], News]  # an outcome for every job of the bundle; None: not begun
 Table = ctypes.Array[ctypes.c_double]
 
 BORN = 0  # the head: not 0 once any worker of this executor is ready
 HEAD = 1
-PID, BEGAN, ENDED = range(3)  # a row
-ROW = 3
+PID, BEGAN, MADE, ENDED = range(4)  # a row; between MADE and ENDED a bundle's jobs are published together
+ROW = 4
+BUNDLE = 8  # jobs that may be handed over together
 
 # what a terminal, a service manager or `timeout` sends to the whole process group: its parent alone acts on it
 GROUP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -60,9 +63,17 @@ class _Desk:
 _desk = _Desk()
 
 
-def row(slot: int) -> int:
-    """Give the place of a slot's row in the table."""
-    return HEAD + ROW * slot
+class Times(NamedTuple):
+    """When a job was taken up, made and published; 0: not yet."""
+
+    began: float
+    made: float
+    ended: float
+
+
+def row(slot: int, place: int = 0) -> int:
+    """Give where in the table the row begins of the job at `place` in the bundle of `slot`."""
+    return HEAD + ROW * (BUNDLE * slot + place)
 
 
 def initialize(setup: Setup, table: Table) -> None:
@@ -83,27 +94,45 @@ def nothing() -> None:
     """Do nothing: given to an executor so that it starts a worker."""
 
 
-def run(slot: int, job: Job) -> Reply:
-    """Do `job` in this worker, and keep the row of `slot` up to date."""
+def run(slot: int, jobs: Sequence[Job]) -> Reply:
+    """Do a bundle of jobs in this worker, and keep the rows of `slot` up to date."""
     setup, table = _desk.setup, _desk.table
     if setup is None or table is None:
         raise RuntimeError("this process is no worker")
-    place = row(slot)
-    table[place + PID] = os.getpid()
-    table[place + BEGAN] = time.monotonic()
-    outcome, news = attempt(setup.work, job)
-    table[place + ENDED] = time.monotonic()
+    pid = os.getpid()
+
+    def mark(place: int, what: int) -> None:
+        table[row(slot, place) + PID] = pid
+        table[row(slot, place) + what] = time.monotonic()
+
+    outcomes, news = attempt(setup.work, jobs, mark)
+    for place in range(len(jobs)):
+        mark(place, ENDED)
     news, _desk.news = (*_desk.news, *news), []
-    return outcome, news
+    return outcomes, news
 
 
-def attempt(work: Work, job: Job) -> Reply:
-    """Do `job`; an exception becomes an outcome, so that nothing travels back but values of the model."""
+def attempt(work: Work, jobs: Sequence[Job], mark: Callable[[int, int], None] = lambda *_: None) -> Reply:
+    """Do `jobs`; an exception becomes an outcome, so that nothing travels back but values of the model.
+
+    `mark` is told the place of a job and what has become of it: BEGAN or MADE.
+    """
+    begun = 0
+
+    def take_up() -> Iterator[Job]:
+        nonlocal begun
+        for place, job in enumerate(jobs):
+            begun = place + 1
+            mark(place, BEGAN)
+            yield job
+            mark(place, MADE)
+
     try:
-        return work(job), ()
+        return list(work(take_up())), ()
     except Exception as error:  # noqa: BLE001 - one bad photo never costs another, not even by a fault of ours
-        reason = f"{type(error).__name__} in the worker: {error}"
-        return Failed(reason, Blame.CRASH), (("worker.error", traceback.format_exc()),)
+        failed = Failed(f"{type(error).__name__} in the worker: {error}", Blame.CRASH)
+        outcomes: list[Outcome | None] = [failed if place < begun else None for place in range(len(jobs))]
+        return outcomes, (("worker.error", traceback.format_exc()),)
 
 
 def _leave_with_parent() -> None:

@@ -6,6 +6,7 @@ Theory of operation:
 - It is decoded once, at the smallest scale that costs no quality (`geometry`); every rendition is computed from the
   original's geometry, the smaller ones from the larger ones, and colour is converted after shrinking.
 - Everything is written to temporary files and fsynced, the photo is looked at again, then all is renamed (`publish`).
+  Small photos come in bundles, whose files go to the disk while the next photo is made.
 
 This module is light: the daemon imports it in its own process, where Pillow has no business. What is heavy is imported
 by the first call.
@@ -13,17 +14,27 @@ by the first call.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from watcher.model import Job, Outcome
 from watcher.render.sweep import sweep
 
-__all__ = ["describe", "render", "sweep", "warm"]
+__all__ = ["describe", "render", "render_all", "sweep", "warm"]
+
+
+def render_all(jobs: Iterable[Job]) -> list[Outcome]:
+    """Make what `jobs` ask for, in a worker, and say what became of each; never raises an `Exception`.
+
+    A job is taken up when the one before is made, and all are published together when the last one is.
+    """
+    from watcher.render.bundle import render_all as work  # noqa: PLC0415 - keeps Pillow out of the daemon's process
+
+    return work(jobs)
 
 
 def render(job: Job) -> Outcome:
-    """Make what `job` asks for and say what became of it; runs inside a worker and never raises an `Exception`."""
-    from watcher.render.work import render as work  # noqa: PLC0415 - keeps Pillow out of the daemon's process
-
-    return work(job)
+    """Make what a single job asks for."""
+    return render_all([job])[0]
 
 
 def warm() -> list[tuple[str, str]]:

@@ -18,7 +18,7 @@ _GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}  # a link met with O_NOFOLLOW
 
 @dataclass(slots=True)
 class Source:
-    """An open photo; close it by leaving its `with` block."""
+    """An open photo; to be closed, or left as a `with` block."""
 
     photo: PhotoId
     folder: int  # file descriptors
@@ -31,6 +31,10 @@ class Source:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of it."""
         os.close(self.file)
         os.close(self.folder)
 

@@ -1,13 +1,12 @@
-"""The course of one job: look, read, judge, decode, make, publish. Every early end is a `Verdict`."""
+"""One photo made: looked at, read, judged, decoded, shrunk, encoded. Every early end is a `Verdict`."""
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from contextlib import ExitStack
 
-from watcher.model import Blame, Done, Failed, Heavy, Job, Made, Outcome, Rendering, Stamp, Unchanged, Unready
+from watcher.model import Done, Heavy, Job, Made, Outcome, Rendering, Stamp, Unchanged, Unready
 from watcher.render import whole
 from watcher.render.adopt import adopt
 from watcher.render.borrow import Borrowed, digest_of
@@ -17,7 +16,7 @@ from watcher.render.jpeg import MAX_SCANS, EndsEarlyError, Header, NotJpegError,
 from watcher.render.metadata import Found
 from watcher.render.picture import Cascade, Picture, decode, decode_endless, upright
 from watcher.render.publish import Publication
-from watcher.render.source import Source, open_photo
+from watcher.render.source import Source
 from watcher.render.verdict import Verdict, bad_photo
 from watcher.render.whole import Look
 
@@ -25,48 +24,13 @@ _MAX_FILE = 1 << 30  # bytes; 200 MP at quality 100 take about 300 MB
 _ADOPT_HEAD = 1 << 17  # enough for the header of nearly every photo
 
 
-def render(job: Job) -> Outcome:
-    """Make what `job` asks for; never raises an `Exception`."""
-    started = time.perf_counter()
-    try:
-        with open_photo(job.photo) as source:
-            try:
-                return _render(job, source, started)
-            except Verdict as verdict:
-                return _stamped(verdict.outcome, source.stamp)
-            except MemoryError:
-                return Failed("out of memory while it was made", Blame.PASSING, source.stamp)
-            except OSError as error:
-                return _system(error, source.stamp)
-            except Exception as error:  # noqa: BLE001 - one bad photo never costs another
-                return Failed(f"it can't be made: {type(error).__name__}: {_short(error)}", Blame.PHOTO, source.stamp)
-    except Verdict as verdict:
-        return verdict.outcome
-    except MemoryError:
-        return Failed("out of memory while it was opened", Blame.PASSING)
-    except Exception as error:  # noqa: BLE001 - the promise of this function
-        return Failed(f"it can't be opened: {type(error).__name__}: {_short(error)}", Blame.PASSING)
-
-
-def _stamped(outcome: Outcome, stamp: Stamp) -> Outcome:
-    if isinstance(outcome, Failed) and outcome.stamp is None:
-        return Failed(outcome.reason, outcome.blame, stamp)
-    return outcome
-
-
-def _system(error: OSError, stamp: Stamp) -> Outcome:
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return Failed(f"no room: {error.strerror}", Blame.DISK_FULL, stamp)
-    if error.errno is not None:
-        return Failed(f"it could not be made: {error.strerror}", Blame.PASSING, stamp)
-    return Failed(f"it can't be made: {_short(error)}", Blame.PHOTO, stamp)  # Pillow's own, about the data
-
-
-def _short(error: BaseException) -> str:
+def short(error: BaseException) -> str:
+    """Give an error's text in printable characters."""
     return ascii(str(error))[1:-1][:200]
 
 
-def _render(job: Job, source: Source, started: float) -> Outcome:
+def make(job: Job, source: Source, publication: Publication) -> Outcome:
+    """Make a photo's renditions and write them; what is returned holds once they are published."""
     stamp = source.stamp
     wanted = [r for r in job.renderings if not (stamp.same_content(job.done) and r.name in job.current)]
     if not wanted:
@@ -77,7 +41,7 @@ def _render(job: Job, source: Source, started: float) -> Outcome:
     if job.adopt:
         adopted, wanted, header = _adopt(job, source, wanted)
         if header and not wanted:
-            return Done(stamp, tuple(adopted), header.width, header.height, time.perf_counter() - started, os.getpid())
+            return Done(stamp, tuple(adopted), header.width, header.height, 0.0, os.getpid())
     if stamp.size > _MAX_FILE:
         raise bad_photo(f"too large a file: {stamp.size >> 20} MB, at most {_MAX_FILE >> 20} MB are read")
     if 0 < job.memory_bytes < stamp.size:
@@ -94,16 +58,11 @@ def _render(job: Job, source: Source, started: float) -> Outcome:
         targets = [target(r.recipe, header.width, header.height, orientation) for r in wanted]
         picture = _picture(job, data, header, stamp, wanted, targets, young=young) if wanted else None
         del data
-        publication = stack.enter_context(Publication(job.output_root, job.number))
-        made = borrowed.publish(publication)
-        if picture is not None:
-            cascade = Cascade(picture, targets, found.profile)
-            made += _make(publication, stamp.mtime_ns, found, wanted, targets, cascade, orientation)
-        source.recheck()
-        publication.commit()
-    adopted += made
-    seconds = time.perf_counter() - started
-    return Done(stamp, tuple(adopted), header.width, header.height, seconds, os.getpid(), digest, borrowed.twin)
+        adopted += borrowed.publish(publication)
+    if picture is not None:
+        cascade = Cascade(picture, targets, found.profile)
+        adopted += _make(publication, stamp.mtime_ns, found, wanted, targets, cascade, orientation)
+    return Done(stamp, tuple(adopted), header.width, header.height, 0.0, os.getpid(), digest, borrowed.twin)
 
 
 def _picture(
@@ -232,9 +191,9 @@ def _decode(data: bytes, header: Header, step: int, stamp: Stamp, looks: Look) -
         picture = decode(data, header, step) if looks is not Look.NO_END else decode_endless(data, header, step)
     except OSError as error:
         if "truncated" in str(error) or looks is not Look.WHOLE:
-            raise Verdict(Unready(stamp, f"truncated: {_short(error)}")) from error
+            raise Verdict(Unready(stamp, f"truncated: {short(error)}")) from error
         bytes(header.coefficient_bytes)  # libjpeg can't say that memory was short: this raises MemoryError if it is
-        raise bad_photo(f"it can't be decoded: {_short(error)}") from error
+        raise bad_photo(f"it can't be decoded: {short(error)}") from error
     if picture is None:
         raise Verdict(Unready(stamp, "truncated: its last rows are missing"))
     return picture

@@ -1,0 +1,113 @@
+"""A bundle of jobs: each photo is made and written before the next is looked at, then all are published together.
+
+So their files go to the disk while the next photo is made, and their folders are synced once.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import replace
+
+from watcher.model import Blame, Done, Failed, Job, Outcome, Stamp
+from watcher.render.publish import Outputs, Publication
+from watcher.render.source import Source, open_photo
+from watcher.render.verdict import Verdict
+from watcher.render.work import make, short
+
+
+def render_all(jobs: Iterable[Job]) -> list[Outcome]:
+    """Make what each of `jobs` asks for, taken up one by one, then publish it all; never raises an `Exception`."""
+    with Outputs() as outputs, ExitStack() as stack:
+        courses = []
+        for job in jobs:
+            course = _Course(job, outputs)
+            stack.callback(course.close)
+            course.take(_Course.make)
+            courses.append(course)
+        for step in (_Course.settle, _Course.show, _Course.harden):
+            for course in courses:
+                course.take(step)
+        return [course.outcome for course in courses]
+
+
+class _Course:
+    """One job on its way through a bundle: what is open of it, and what became of it so far."""
+
+    outcome: Outcome
+
+    def __init__(self, job: Job, outputs: Outputs) -> None:
+        self._job = job
+        self._publication = Publication(outputs, job.output_root, job.number)
+        self._source: Source | None = None
+        self._going = True
+
+    def close(self) -> None:
+        """Let go of the photo, and of what was not published."""
+        self._going = False
+        self._publication.close()
+        if self._source:
+            self._source.close()
+            self._source = None
+
+    def take(self, step: Callable[[_Course], None]) -> None:
+        """Take a step unless the course has ended; what goes wrong ends it, with the outcome that says so."""
+        if not self._going:
+            return
+        try:
+            step(self)
+        except Exception as error:  # noqa: BLE001 - one bad photo never costs another
+            self.outcome = _outcome_of(error, self._source.stamp if self._source else None)
+            self.close()
+
+    def make(self) -> None:
+        """Make the renditions and write them to temporary files."""
+        self._source = source = open_photo(self._job.photo)
+        started = time.perf_counter()
+        self.outcome = make(self._job, source, self._publication)
+        if isinstance(self.outcome, Done):
+            self.outcome = replace(self.outcome, seconds=time.perf_counter() - started)
+
+    def settle(self) -> None:
+        """Make what was written durable."""
+        self._publication.settle()
+
+    def show(self) -> None:
+        """Put everything in its place, if the photo is still what was read."""
+        if self._source and self._publication.pending:
+            self._source.recheck()
+            self._publication.show()
+
+    def harden(self) -> None:
+        """Make durable that it is in its place."""
+        self._publication.harden()
+
+
+def _outcome_of(error: Exception, stamp: Stamp | None) -> Outcome:
+    """Say what an error comes to; `stamp` is None where the photo could not even be opened."""
+    when = "made" if stamp else "opened"
+    match error:
+        case Verdict(outcome=outcome):
+            return _stamped(outcome, stamp)
+        case MemoryError():
+            return Failed(f"out of memory while it was {when}", Blame.PASSING, stamp)
+        case OSError() if stamp:
+            return _system(error, stamp)
+    reason = f"it can't be {when}: {type(error).__name__}: {short(error)}"
+    return Failed(reason, Blame.PHOTO if stamp else Blame.PASSING, stamp)
+
+
+def _stamped(outcome: Outcome, stamp: Stamp | None) -> Outcome:
+    if isinstance(outcome, Failed) and outcome.stamp is None:
+        return Failed(outcome.reason, outcome.blame, stamp)
+    return outcome
+
+
+def _system(error: OSError, stamp: Stamp) -> Outcome:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return Failed(f"no room: {error.strerror}", Blame.DISK_FULL, stamp)
+    if error.errno is not None:
+        return Failed(f"it could not be made: {error.strerror}", Blame.PASSING, stamp)
+    return Failed(f"it can't be made: {short(error)}", Blame.PHOTO, stamp)  # Pillow's own, about the data
