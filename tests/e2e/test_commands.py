@@ -15,7 +15,7 @@ import pytest
 
 from tests.e2e.harness import BOTH, COMMAND, THUMB, WEB, Finished, Place, fill, fingerprint, tree, until
 
-COMMANDS = ("run", "once", "init", "check", "status", "why")
+COMMANDS = ("run", "once", "init", "check", "status", "why", "retry")
 
 
 def _refused(done: Finished, code: int) -> str:

@@ -150,3 +150,21 @@ def why(
     from watcher.cli import why as command  # noqa: PLC0415  # see the module's first line
 
     raise typer.Exit(command.why(path, config, state, as_json=as_json))
+
+
+@app.command()
+def retry(
+    paths: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Argument(metavar="[PATH ...]", help="Photos, or folders of photos; left out: all.", show_default=False),
+    ] = None,
+    config: ConfigFile = None,
+    state: StateFile = None,
+) -> None:
+    """Try failed photos again: these, or all of them; by the daemon that runs, or else by the next one.
+
+    Example: watcher retry ~/Pictures/Inbox/IMG_0001.JPG
+    """
+    from watcher.cli import retry as command  # noqa: PLC0415  # see the module's first line
+
+    raise typer.Exit(command.retry(paths or [], config, state))

@@ -65,10 +65,11 @@ def story_of(watched: Watched, photo: PhotoId) -> tuple[Story, int | None]:
     """Tell the story of a photo of one inbox, and which process watches that; None: nobody does."""
     holder = service.holding(watched.state)
     reader = Reader.open_to_read(watched.state)
-    known, notes, report = None, [], {}
+    known, notes, report, asked = None, [], {}, False
     if reader is not None:
         with reader:
             known, notes, report = reader.known(photo), reader.notes(photo), reader.report(photo.inbox)
+            asked = any(item.inbox == photo.inbox and item.path in {None, photo.path} for _, item in reader.requests())
     lies = look(photo.absolute if photo.path else photo.inbox)
     native = report.get("watch") == "native"
     config = watched.config
@@ -82,6 +83,9 @@ def story_of(watched: Watched, photo: PhotoId) -> tuple[Story, int | None]:
         look_seconds=(config.rescan_seconds if native else config.poll_seconds) if config else 300.0,
     )
     story = tell(place, lies, known, notes, time.time())
+    if asked and story.state == "failed":
+        by = "the daemon" if holder else "the next `watcher run` or `watcher once`"
+        story = replace(story, next=f"another try is asked for, and {by} takes it up")
     return _with_outputs(story), holder.pid if holder else None
 
 

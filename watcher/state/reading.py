@@ -13,7 +13,7 @@ from urllib.parse import quote
 from watcher.model import PhotoId, Request, Stamp
 from watcher.plan import Known, MadeFact, Phase, stem_of, stems_above
 from watcher.state import history, requests
-from watcher.state.schema import BUSY_SECONDS, StateBusyError, refuse_newer, translated, up_to_date
+from watcher.state.schema import BUSY_SECONDS, MIGRATIONS, StateBusyError, refuse_newer, translated, up_to_date
 from watcher.story import Note
 
 FIELDS = "size, mtime_ns, phase, recipes, made, at, attempts, leased, reason, first_seen, origin, digest"
@@ -47,6 +47,7 @@ class Reader:
         self.path = path
         self._db = connection
         self._recipes: dict[int, Mapping[str, str]] = {}
+        self.current = True  # the file on disk is of this version; otherwise what is read is a copy in memory
 
     @classmethod
     def open_to_read(cls, path: str) -> Self | None:
@@ -73,7 +74,9 @@ class Reader:
                 connection.close()
                 raise
             else:
-                return cls(path, connection)
+                reader = cls(path, connection)
+                reader.current = version == len(MIGRATIONS)
+                return reader
         raise AssertionError  # the second round returns or raises
 
     def close(self) -> None:

@@ -1,0 +1,103 @@
+"""`watcher retry`: failed photos are tried again, by the daemon that runs or by the next one."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.harness import Finished, Place, camera, fill, until
+from watcher.cli.asking import check_access
+from watcher.errors import StateError
+from watcher.state import State
+
+
+def spoil(path: Path) -> None:
+    """Write something that fails at once, of the size and age that `mend` gives the photo."""
+    path.write_bytes(b"\0" * len(camera(1)))
+    os.utime(path, (1_000_000_000, 1_000_000_000))
+
+
+def mend(path: Path) -> None:
+    """Put a good photo in its place that looks the same from outside: only somebody who asks has it tried again."""
+    path.write_bytes(camera(1))
+    os.utime(path, (1_000_000_000, 1_000_000_000))
+
+
+def retry(place: Place, *args: str | Path) -> Finished:
+    return place.watcher("retry", "--config", place.config, *args)
+
+
+def failed(place: Place) -> list[str]:
+    return sorted(Path(item["path"]).name for item in place.status()["failed"])
+
+
+def test_the_running_daemon_tries_what_failed_again_at_once_when_it_is_told(place: Place) -> None:
+    photos = [place.inbox / "a.jpg", place.inbox / "sub" / "b.jpg"]
+    photos[1].parent.mkdir()
+    for photo in photos:
+        spoil(photo)
+    fill(place.inbox, 1)
+    with place.run() as daemon:
+        daemon.wait_for("photo.failed", 2)
+        daemon.wait_for("photo.done")
+        until(lambda: len(failed(place)) == 2, "both are on the books")
+        for photo in photos:
+            mend(photo)
+        done = retry(place, photos[0])
+        assert (done.code, done.out) == (0, f"1 photo is tried again by process {daemon.process.pid}\n")
+        daemon.wait_for("photo.done", 2)
+        assert retry(place, photos[1].parent).code == 0
+        daemon.wait_for("photo.done", 3)
+        until(lambda: not failed(place), "nothing is left")
+        assert retry(place).out == "nothing has failed\n"
+        told = retry(place, place.inbox / "p000.jpg", place.inbox / "notes.txt")
+        assert told.code == 1, "one of them can't be tried"
+        assert "p000.jpg: not failed but done" in told.out
+        assert "notes.txt: not failed but excluded" in told.out
+        assert daemon.made() == {"a.jpg": 1, "sub/b.jpg": 1, "p000.jpg": 1}
+        assert daemon.stop() == 0
+
+
+@pytest.mark.slow
+def test_what_is_asked_without_a_daemon_is_done_by_the_next_run(place: Place) -> None:
+    photo = place.inbox / "a.jpg"
+    spoil(photo)
+    assert place.once().code == 1
+    mend(photo)
+    assert place.once().code == 1, "it looks as it did: nobody tries it again by himself"
+    assert "next `watcher run` or `watcher once`" in retry(place).out
+    assert "another try is asked for" in place.watcher("why", photo, "--config", place.config).out
+    assert place.once().code == 0
+    assert all(path.exists() for path in place.outputs("a.jpg"))
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else for a while")
+def test_the_state_file_of_another_user_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    state = tmp_path / "state.db"
+    State.open(str(state)).close()
+    os.seteuid(65534)
+    try:
+        for write in (False, True):
+            with pytest.raises(StateError, match=r"belongs to the user root.*sudo -u root watcher") as refused:
+                check_access(str(state), write=write)
+            assert refused.value.exit_code == 78
+    finally:
+        os.seteuid(0)
+    check_access(str(state), write=True)
+    check_access(str(tmp_path / "none.db"), write=True)
+
+
+@pytest.mark.slow
+def test_a_nudge_ends_nobody_who_does_not_expect_it(place: Place) -> None:
+    """SIGUSR1 ends a process that has not asked for it: the daemon asks before its lock says that it runs."""
+    spoil(place.inbox / "a.jpg")
+    with place.run() as daemon:
+        daemon.wait_for("photo.failed")
+        for _ in range(20):
+            daemon.send(signal.SIGUSR1)
+        assert retry(place).code == 0
+        daemon.wait_for("photo.failed", 2)
+        assert daemon.stop() == 0
