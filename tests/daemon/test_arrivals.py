@@ -115,6 +115,36 @@ def test_an_inbox_without_a_watch_is_scanned_every_few_seconds_and_counts_nothin
     assert world.log.of("events.missed") == []
 
 
+def test_an_inbox_of_which_a_part_has_no_watch_from_the_start_is_scanned_every_few_seconds(
+    make_world: MakeWorld,
+) -> None:
+    world = make_world()
+    world.daemon.start()
+    world.tell(WatchLost(IN, "no more watches", healed=False), WatchReady(IN, native=True, reason=""))
+    world.scan()
+    world.put("a.jpg")
+    world.wait(10)
+    world.scan()
+    world.work()
+    assert world.known("a.jpg") is not None
+    assert world.log.of("watch.back") == []
+    world.tell(WatchBack(IN))
+    world.scan()
+    assert len(world.log.of("watch.back")) == 1
+    assert world.desk().trusted
+
+
+def test_after_lost_events_the_watch_is_back_when_a_scan_has_made_up_for_them(world: World) -> None:
+    world.put("a.jpg")
+    world.tell(WatchLost(IN, "overflow", healed=True))
+    assert world.log.of("watch.back") == []
+    world.scan()
+    assert len(world.log.of("watch.back")) == 1
+    world.wait(300)
+    world.scan()
+    assert len(world.log.of("watch.back")) == 1
+
+
 # ---- bursts ----
 
 

@@ -414,6 +414,22 @@ def test_without_the_forkserver_nobody_is_to_blame_and_work_goes_on(bench: MakeB
     assert outcome_kinds(b.results(1)) == {3: Done}
 
 
+@pytest.mark.skipif(teams.METHOD != "forkserver", reason="there is none here")
+def test_a_forkserver_that_ends_while_it_starts_a_worker_costs_no_photo(bench: MakeBench) -> None:
+    b = bench()
+    b.submit(make_job(1))
+    b.results(1)
+    server = b.server()
+    os.kill(server, signal.SIGSTOP)
+    killer = threading.Timer(0.2, os.kill, (server, signal.SIGKILL))
+    killer.start()
+    b.submit(make_job(2, alone=True))  # which needs a worker of its own, and waits for the forkserver's answer
+    killer.join()
+    assert outcome_kinds(b.results(1)) == {2: NOT_RUN}
+    b.submit(make_job(3, alone=True))
+    assert outcome_kinds(b.results(1)) == {3: Done}
+
+
 def test_workers_that_cannot_start_end_in_an_error_after_some_tries(
     bench: MakeBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,6 +40,11 @@ def open_files(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
+def threads(pid: int) -> int:
+    """Count a process's threads."""
+    return len(os.listdir(f"/proc/{pid}/task"))
+
+
 def workers_at(place: Place, photo: Path) -> list[int]:
     """Give the pids of the workers that have a photo open."""
     found = []

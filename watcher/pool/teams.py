@@ -106,9 +106,12 @@ class _Managed(BaseProcess):
     _handle = -1  # a descriptor of this very process: its number may be somebody else's once it is dead; -1: none
 
     def start(self) -> None:
-        """Start it, undisturbed by what disturbs its parent."""
-        with launching():
-            super().start()
+        """Start it, undisturbed by what disturbs its parent; raises OSError where no process can be had."""
+        try:
+            with launching():
+                super().start()
+        except EOFError as error:
+            raise ConnectionResetError("the forkserver ended while it started a worker") from error
         if sys.platform == "linux" and self.pid is not None:
             with suppress(OSError):  # a kernel that can't, or a sandbox that won't
                 self._handle = os.pidfd_open(self.pid)
