@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import NoReturn
+from contextlib import ExitStack, contextmanager
+from typing import Any, NoReturn
 
 import pytest
 
 from tests.daemon.conftest import MakeWorld
 from tests.daemon.fakes import IN, World
+from watcher.errors import StateError
 from watcher.model import Gone, PhotoId, WatchReady
 from watcher.plan import Phase
 from watcher.state import StateBusyError, StateCorruptError
@@ -32,6 +33,21 @@ def unreadable(world: World, error: Exception | None = None) -> Iterator[None]:
     finally:
         for name in names:
             delattr(world.store, name)
+
+
+@contextmanager
+def nearly_full(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the writes that put attempts on record fail, which are the larger ones."""
+    write = world.store.write
+
+    def writing(*args: Any, durable: bool = False) -> None:  # noqa: ANN401  # as they came
+        if durable:
+            raise StateBusyError("database or disk is full")
+        write(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.store, "write", writing)
+        yield
 
 
 def test_while_the_state_file_is_locked_no_photo_begins(world: World) -> None:  # invariant 4
@@ -101,8 +117,11 @@ def test_a_scan_during_which_the_state_file_cannot_be_used_is_made_up_for(make_w
         assert world.inboxes[IN].acks == world.inboxes[IN].posted
         assert 3 <= len(world.inboxes[IN].scans) <= 7  # every two seconds
         assert world.pool.submitted == []
+        assert len(world.log.of("state.busy")) == 1
+        assert world.log.of("state.back") == []
     world.wait(3)
     world.scan()
+    assert len(world.log.of("state.back")) == 1
     world.work_all()
     assert world.store.counts(IN).done + len(world.daemon.ledger._rows) == 10
     world.check_settled()
@@ -143,6 +162,53 @@ def test_a_single_run_waits_for_the_state_file(make_world: MakeWorld) -> None:
     world.wait(1)
     assert world.daemon.finished()
     assert world.store.counts(IN).done == 5
+
+
+@pytest.mark.parametrize("fault", ["locked", "unreadable", "full"])
+def test_a_single_run_does_not_wait_for_ever_for_the_state_file(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    world = make_world(once=True)
+    world.put("a.jpg")
+    world.daemon.start()
+    world.tell(WatchReady(IN, native=False, reason=""))
+    with ExitStack() as stack:
+        match fault:
+            case "locked":
+                stack.enter_context(world.locked())
+            case "unreadable":
+                stack.enter_context(unreadable(world))
+            case _:
+                stack.enter_context(nearly_full(world, monkeypatch))
+        for _ in range(58):
+            world.scan()
+            world.wait(1)
+            assert not world.daemon.finished()
+        world.scan()
+        world.wait(3)
+        with pytest.raises(StateError, match="after 60 s of waiting this run has ended"):
+            world.daemon.finished()
+    assert world.pool.submitted == []
+    assert len(world.log.of("state.busy")) == 1
+
+
+def test_a_disk_that_has_room_for_small_writes_alone_is_told_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.drop("a.jpg")
+    with nearly_full(world, monkeypatch):
+        world.work()
+        for number in range(5):
+            world.drop(f"{number}.jpg")
+        world.wait(60)
+        assert len(world.pool.submitted) == 1
+        assert len(world.log.of("state.busy")) == 1
+        assert world.log.of("state.back") == []
+    world.wait(3)
+    assert len(world.log.of("state.back")) == 1
+    world.work_all()
+    world.check_settled()
+    assert world.store.counts(IN).done == 6
 
 
 def test_what_status_shows_is_written_as_soon_as_it_can_be(world: World) -> None:

@@ -15,7 +15,9 @@ import pytest
 from tests.e2e.harness import Finished, Place, fill, fingerprint, until
 from tests.faults.books import rows
 from tests.faults.mounting import Filler, mounted, needs_mounts, read_only
+from tests.faults.tracing import injected, needs_strace
 from tests.photos import TEXT
+from watcher.state.schema import MIGRATIONS
 
 PHOTOS = 5
 
@@ -118,6 +120,57 @@ def test_a_state_file_of_a_newer_version_is_refused_and_left_alone(done: Place) 
     assert done.state.read_bytes() == before
 
 
+def make_older(state: Path) -> None:
+    """Turn a state file into one of the first version: the same photos, as that version wrote them."""
+    tables = {
+        "inbox": "id, path, dev, ino, report",
+        "recipes": "id, inbox, made",
+        "folder": "id, inbox, path",
+        "photo": "folder, stem, name, size, mtime_ns, phase, recipes, made, at, attempts, leased, reason, first_seen,"
+        " origin",
+    }
+    older = state.with_name("older.db")
+    with closing(sqlite3.connect(older, isolation_level=None)) as db:
+        db.executescript(f"BEGIN; {MIGRATIONS[0]} PRAGMA user_version = 1; COMMIT;")
+        db.execute("ATTACH ? AS newer", (str(state),))
+        for table, columns in tables.items():
+            db.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM newer.{table}")  # noqa: S608  # names
+    older.rename(state)
+
+
+def test_a_state_file_of_an_older_version_is_brought_up_to_date_and_costs_no_rendering(done: Place) -> None:
+    before, books = fingerprint(done.output), rows(done.state)
+    make_older(done.state)
+    assert done.status()["inboxes"][0]["done"] == PHOTOS, "status reads it as it is"
+    check_nothing_lost(done, before, done.once())
+    assert [row[:2] for row in rows(done.state)] == [row[:2] for row in books]
+    with closing(sqlite3.connect(done.root / "state.db.v1")) as kept, closing(sqlite3.connect(done.state)) as now:
+        assert kept.execute("PRAGMA user_version").fetchone() == (1,)
+        assert kept.execute("SELECT count(*) FROM photo").fetchone() == (PHOTOS + 1,)
+        assert now.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
+    assert (done.root / "state.db.v1").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.slow
+@needs_strace
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may trace what it has not started")
+def test_a_state_file_that_becomes_read_only_under_the_daemon_costs_no_photo(place: Place) -> None:
+    with place.run() as daemon:
+        fill(place.inbox, 1)
+        daemon.settle(1)
+        # what the kernel answers once it has found errors on a disk
+        with injected(daemon.process.pid, "pwrite64:error=EROFS"):
+            fill(place.inbox, PHOTOS, 1)
+            daemon.wait_for("state.busy")
+            assert sum(daemon.made().values()) == 1, "nothing is begun that could not be put on record"
+            assert daemon.process.poll() is None
+        daemon.settle(1 + PHOTOS)
+        assert daemon.made() == {f"p{number:03}.jpg": 1 for number in range(1 + PHOTOS)}
+        assert (len(daemon.events("state.busy")), len(daemon.events("state.back"))) == (1, 1)
+        assert daemon.stop() == 0
+        assert not any("Traceback" in line for line in daemon.lines)
+
+
 @pytest.mark.skipif(os.geteuid() == 0 and shutil.which("mount") is None, reason="root may write everywhere")
 def test_in_a_folder_that_cannot_be_written_work_is_refused_and_status_still_told(done: Place) -> None:
     folder = done.root / "books"
@@ -150,6 +203,7 @@ def test_while_another_program_locks_the_state_file_work_waits_and_goes_on_by_it
     assert not any("Traceback" in line for line in daemon.lines)
 
 
+@pytest.mark.slow
 @needs_mounts
 def test_when_the_disk_of_the_state_file_is_full_work_waits_and_goes_on_by_itself(place: Place) -> None:
     folder = place.root / "books"
@@ -161,8 +215,10 @@ def test_when_the_disk_of_the_state_file_is_full_work_waits_and_goes_on_by_itsel
         filler = Filler(folder)
         fill(place.inbox, 40, 2)
         daemon.wait_for("state.busy")
-        time.sleep(0.3)  # it has to stay that way for a while
+        time.sleep(2.5)  # it has to stay that way for a while: after two seconds it is tried again
         assert daemon.process.poll() is None
+        assert len(daemon.events("state.busy")) == 1, "said once"
+        assert daemon.events("state.back") == []
         filler.remove()
         daemon.wait_for("state.back")
         daemon.settle(42)

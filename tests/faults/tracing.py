@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -69,3 +70,17 @@ def trace(place: Place, *options: str, crash: bool = False, command: str = "once
                     os.killpg(process.pid, signal.SIGKILL)
     code = process.wait(60)
     return Traced(lines, Finished(code, "", log.read_text(encoding="utf-8", errors="replace")), hit)
+
+
+@contextlib.contextmanager
+def injected(pid: int, fault: str) -> Iterator[None]:
+    """Have a fault put into calls of a process that runs, as `pwrite64:error=EROFS`, for as long as this is entered."""
+    call = fault.partition(":")[0]
+    strace = ["strace", "-f", "-o", os.devnull, "-p", str(pid), "-e", f"trace={call}", "-e", f"inject={fault}"]
+    with subprocess.Popen(strace, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert "attached" in process.stderr.readline()
+        try:
+            yield
+        finally:
+            process.terminate()

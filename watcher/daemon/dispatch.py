@@ -13,6 +13,7 @@ from watcher.daemon.desk import Desk
 from watcher.daemon.ledger import Ledger
 from watcher.daemon.parts import Log, Pool
 from watcher.daemon.tally import Tally
+from watcher.daemon.trouble import Use
 from watcher.errors import StateError
 from watcher.model import Job, PhotoId
 from watcher.plan import Known, Phase
@@ -253,7 +254,7 @@ class Dispatcher:
                 if flight is not None:
                     flights.append(flight)
         except StateError as error:
-            self._ledger.block(error, now)
+            self._ledger.block(error, Use.ATTEMPTS, now)
         if left or (flights and not self._ledger.commit(now)):
             for flight in flights:
                 self._ledger.put(flight.job.photo, flight.before, now)

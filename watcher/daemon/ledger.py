@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from watcher.daemon.parts import Log, Store
+from watcher.daemon.trouble import Trouble, Use
 from watcher.errors import StateError
 from watcher.model import PhotoId
 from watcher.plan import Known, MadeFact, could_meet
@@ -23,7 +24,7 @@ class Ledger:
 
     def __init__(self, store: Store, log: Log) -> None:
         self.store = store
-        self._log = log
+        self.trouble = Trouble(log)
         self._rows: dict[PhotoId, Known | None] = {}
         self._notes: deque[Note] = deque(maxlen=_MOST_NOTES)
         self._answered: list[int] = []
@@ -109,7 +110,7 @@ class Ledger:
         try:
             change()
         except StateError as error:
-            self.block(error, now)
+            self.block(error, Use.RESULTS, now)
             return False
         return True
 
@@ -120,24 +121,22 @@ class Ledger:
         try:
             self.store.set_report(reports)
         except StateError as error:
-            self.block(error, now)
+            self.block(error, Use.RESULTS, now)
             return False
         return True
 
-    def block(self, error: StateError, now: float) -> None:
+    def block(self, error: StateError, use: Use, now: float) -> None:
         """Leave the state file alone for a while."""
-        if self._blocked_until is None:
-            self._log.error("state.busy", reason=str(error), unwritten=len(self._rows))
+        self.trouble.met(error, use, now, unwritten=len(self._rows))
         self._blocked_until = now + _RETRY_SECONDS
 
     def _write(self, now: float, *, durable: bool) -> bool:
         try:
             self.store.write(list(self._rows.items()), list(self._notes), list(self._answered), durable=durable)
         except StateError as error:
-            self.block(error, now)
+            self.block(error, Use.ATTEMPTS if durable else Use.RESULTS, now)
             return False
-        if self._blocked_until is not None:
-            self._log.info("state.back", written=len(self._rows))
+        self.trouble.over(*Use) if durable else self.trouble.over(Use.RESULTS)
         self._rows.clear()
         self._notes.clear()
         self._answered.clear()

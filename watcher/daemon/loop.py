@@ -39,6 +39,7 @@ from watcher.daemon.scans import Scans
 from watcher.daemon.settle import Retry, Settler
 from watcher.daemon.sweeps import Sweeps
 from watcher.daemon.tally import Progress, Tally
+from watcher.daemon.trouble import Use
 from watcher.daemon.watching import Watching
 from watcher.errors import StateError, WatcherError
 from watcher.model import (
@@ -154,8 +155,9 @@ class Daemon:
             try:
                 self.handle(message)
             except StateError as error:
-                self._log.error("state.busy", reason=str(error))
-                self.scans.scan_afresh(self._clock.monotonic())
+                now = self._clock.monotonic()
+                self.ledger.trouble.met(error, Use.READING, now, unwritten=0)
+                self.scans.scan_afresh(now)
                 break  # each took seconds: whoever waits for a sign of life would wait too long
             message = self._next_now() if left > 1 else None
         self.tick()
@@ -172,6 +174,7 @@ class Daemon:
             return len(self.stops) > 1 or not self.dispatcher.flights
         if not self._once:
             return False
+        self.ledger.trouble.check(self._clock.monotonic())
         waiting = self.settler.waiting
         return self.dispatcher.idle and self.desks.scanned and not waiting.retries and not self.ledger.blocked
 

@@ -12,6 +12,7 @@ from watcher.daemon.dispatch import Dispatcher
 from watcher.daemon.ledger import Ledger
 from watcher.daemon.line import MOST_PENDING, Line
 from watcher.daemon.parts import Log
+from watcher.daemon.trouble import Use
 from watcher.daemon.waiting import Waiting
 from watcher.model import Entry, Listing, Origin, PhotoId, ScanDone, Stamp
 from watcher.plan import Phase, needs_work
@@ -236,6 +237,8 @@ class Scans:
             complete=done.complete,
             **({"reason": done.reason} if done.reason else {}),
         )
+        if not desk.afresh:  # all that it found could be compared with the books
+            self._ledger.trouble.over(Use.READING)
         if done.complete:
             doubtful = self._examine_short(desk)
             doubtful |= self._examine_folders(desk)

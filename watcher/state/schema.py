@@ -137,13 +137,21 @@ class StateCorruptError(WatcherError):
     exit_code = EXIT_CONFIG
 
 
+_REMEDIES = {
+    "locked": "close the other program that uses it",
+    "full": "make room on its disk",
+}
+
+
 @contextmanager
 def translated(path: str) -> Iterator[None]:
     """Turn what SQLite raises into what the daemon can act on."""
     try:
         yield
     except sqlite3.OperationalError as error:
-        raise StateBusyError(f"the state file {path} can't be used just now: {error}") from error
+        remedies = (remedy for fault, remedy in _REMEDIES.items() if fault in str(error))
+        remedy = next(remedies, "see that its disk is sound and can be written")
+        raise StateBusyError(f"the state file {path} can't be used just now: {error}; {remedy}") from error
     except sqlite3.DatabaseError as error:
         raise StateCorruptError(_damaged(path, str(error))) from error
 
