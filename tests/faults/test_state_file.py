@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import Finished, Place, fill, fingerprint, until
+from tests.e2e.harness import Finished, Place, Running, fill, fingerprint, until
 from tests.faults.books import rows
 from tests.faults.mounting import Filler, mounted, needs_mounts, read_only
 from tests.faults.tracing import injected, needs_strace
@@ -201,6 +201,25 @@ def test_while_another_program_locks_the_state_file_work_waits_and_goes_on_by_it
         assert place.status()["inboxes"][0]["failed"] == 0
         assert daemon.stop() == 0
     assert not any("Traceback" in line for line in daemon.lines)
+
+
+@pytest.mark.slow  # SQLite waits for five seconds
+def test_a_daemon_that_finds_its_state_file_locked_waits_for_it_and_a_single_run_says_who_is_to_end(
+    done: Place,
+) -> None:
+    with closing(sqlite3.connect(done.state, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with Running(done, "run", "--config", str(done.config), ready=False) as daemon:
+            daemon.wait_for("state.busy")
+            other.execute("ROLLBACK")
+            daemon.wait_for("scan.done")
+            assert len(daemon.events("state.back")) == 1
+            assert daemon.stop() == 0
+        other.execute("BEGIN EXCLUSIVE")
+        finished = done.once()
+        assert finished.code == 78, finished
+        assert "close the other program that uses it" in finished.err
+        assert "Traceback" not in finished.err
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from functools import partial
 
 from watcher import __version__, logs, manager, service
 from watcher.cli import printable
+from watcher.cli.opening import open_state
 from watcher.cli.reloading import Reloader
 from watcher.cli.sweeping import Sweeper
 from watcher.cli.wiring import Hub, Source, settle
@@ -82,11 +83,12 @@ def _daemon(
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # before anybody can learn whom to tell of a request
     with ExitStack() as stack:
         stack.enter_context(service.Lock(path))
-        store = stack.enter_context(_open_state(path, log, damaged=damaged))
+        workers = config.workers or available_cpus()
+        about = {"pid": os.getpid(), "since": time.time(), "workers": workers, "version": __version__}
+        store = stack.enter_context(open_state(path, log, about, damaged=damaged, patient=not once))
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # once the daemon has ended, one more request to end changes nothing
         stack.enter_context(service.Signals(messages.put))
-        workers = config.workers or available_cpus()
         limits = _limits(config, workers, once=once)
         pool = _pool(config, workers, limits, messages)
         stack.callback(pool.close, wait=False)
@@ -94,7 +96,6 @@ def _daemon(
         sweeper = Sweeper(log)
         stack.callback(sweeper.close)
         sweeper.begin(plan.output for plan in settings.inboxes)
-        store.set_meta({"pid": os.getpid(), "since": time.time(), "workers": workers, "version": __version__})
         hub = Hub(watching=not once)
         stack.callback(hub.close)
         listener = stack.enter_context(manager.Nobody() if once else manager.find(partial(_last_words, log)))
@@ -124,19 +125,6 @@ def _fault_of_thread(log: Log, fault: threading.ExceptHookArgs) -> None:
 
 def _last_words(log: Log, reason: str) -> None:
     log.error("stuck", reason=reason)
-
-
-def _open_state(path: str, log: Log, *, damaged: bool) -> State:
-    store = State.open(path, damaged=damaged)
-    if store.set_aside:
-        log.error(
-            "state.damaged",
-            state=path,
-            set_aside=store.set_aside,
-            text="what was known is found out again from the outputs; photos whose outputs prove to be current"
-            " are not rendered again",
-        )
-    return store
 
 
 def _pool(config: Config, workers: int, limits: Limits, messages: queue.SimpleQueue[Message]) -> Pool:
