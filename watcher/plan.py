@@ -126,9 +126,8 @@ def names_on_books(name: bytes, fact: MadeFact, fmt: Format | None) -> list[byte
     return list(dict.fromkeys(natural_name(name, each) for each in formats))
 
 
-def _fold(name: bytes, folds_case: bool) -> bytes:
-    if not folds_case:
-        return name
+def folded(name: bytes) -> bytes:
+    """Give a name or path as it is compared where case is folded."""
     try:
         return name.decode().casefold().encode()
     except UnicodeDecodeError:
@@ -141,16 +140,17 @@ def output_name(
     """Choose the file name of photo `name`'s output in `rendition`, beside those of `others` in the same folder.
 
     `others` are the photos of that folder that are in the books and whose outputs could meet this one's (see
-    `could_meet`), with what is known of their renditions.
+    `could_meet`), with what is known of their renditions; or, by path, in a folder that is the same one there.
     Longer than 255 bytes it may become: an output that can't be written is reported like any other.
     """
+    fold = folded if folds_case else bytes
     taken = set()
     for other, facts in others.items():
         if other != name:
             fact = facts.get(rendition)
-            taken.add(_fold((fact and fact.name) or natural_name(other, fmt), folds_case))
+            taken.add(fold((fact and fact.name) or natural_name(other.rpartition(b"/")[2], fmt)))
     for candidate in _candidates(name, fmt):
-        if _fold(candidate, folds_case) not in taken:
+        if fold(candidate) not in taken:
             return candidate
     raise AssertionError  # the candidates never end
 

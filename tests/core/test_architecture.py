@@ -22,6 +22,7 @@ OF_THE_LOOP = {
     "__future__",
     "collections",
     "dataclasses",
+    "enum",
     "heapq",
     "math",
     "os",

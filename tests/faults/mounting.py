@@ -65,6 +65,37 @@ def read_only(folder: Path) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", folder], check=True)
 
 
+def can_fold() -> bool:
+    """Tell whether a file system can be had here that folds case, as memory cards and most of macOS and Windows do."""
+    tools = ("mkfs.exfat", "mount.exfat-fuse", "losetup")
+    return can_mount() and all(map(shutil.which, tools)) and os.path.exists("/dev/fuse")
+
+
+needs_folding = pytest.mark.skipif(
+    not can_fold(), reason="only root may mount, and exfat-fuse and exfatprogs are needed"
+)
+
+
+@contextmanager
+def folding(folder: Path) -> Iterator[None]:
+    """Mount an exFAT on a folder for as long as this is entered: `A.jpg` and `a.jpg` are one name there."""
+    folder.mkdir(exist_ok=True)
+    image = folder.with_name("exfat.img")
+    with image.open("wb") as file:
+        file.truncate(32 << 20)
+    subprocess.run(["mkfs.exfat", image], check=True, stdout=subprocess.DEVNULL)
+    made = subprocess.run(["losetup", "--find", "--show", image], check=True, stdout=subprocess.PIPE, text=True)
+    device = made.stdout.strip()
+    try:
+        subprocess.run(["mount.exfat-fuse", device, folder], check=True, stdout=subprocess.DEVNULL)
+        try:
+            yield
+        finally:
+            subprocess.run(["umount", folder], check=True)
+    finally:
+        subprocess.run(["losetup", "--detach", device], check=True)
+
+
 class Filler:
     """A file that takes up whatever room a file system has left."""
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import Place, camera, fill, tree, until
+from tests.e2e.harness import WEB, Place, camera, fill, shows, tree, until
 from tests.faults.books import failures, standing, told
-from tests.faults.mounting import needs_mounts, read_only
+from tests.faults.mounting import folding, needs_folding, needs_mounts, read_only
 
 
 def _a_file(path: Path) -> None:
@@ -118,3 +118,44 @@ def test_an_output_tree_that_is_removed_under_the_daemon_is_made_again_for_what_
         assert tree(place.output).keys() == {f"{name}/trip/p00{n}.jpg" for name in ("web", "thumb") for n in (2, 3)}
         assert not daemon.events("photo.failed")
         assert daemon.stop() == 0
+
+
+def _made_of(place: Place, rendition: str) -> dict[str, int]:
+    """Tell for each output which photo it shows; each must show one."""
+    found = {}
+    for name, path in tree(place.output / rendition).items():
+        (found[name],) = (number for number in range(9) if shows(path, number))
+    return found
+
+
+@needs_folding
+def test_where_the_output_folds_case_names_that_differ_in_case_alone_both_get_an_output(place: Place) -> None:
+    place.configure({"web": WEB, "small": {**WEB, "format": "webp"}})
+    with folding(place.output):
+        (place.inbox / "a.jpg").write_bytes(camera(1))
+        (place.inbox / "A.jpg").write_bytes(camera(2))
+        with place.run() as daemon:
+            daemon.settle(2)
+            (place.inbox / "b.jpg").write_bytes(camera(3))
+            daemon.settle(3)
+            (place.inbox / "B.JPG").write_bytes(camera(4))  # when the other is long there
+            daemon.settle(4)
+            for number, folder in ((7, "trip"), (8, "Trip")):  # one folder on the other side
+                (place.inbox / folder).mkdir()
+                (place.inbox / folder / "x.jpg").write_bytes(camera(number))
+                daemon.settle(number - 2)
+            assert daemon.stop() == 0
+        made = {rendition: _made_of(place, rendition) for rendition in ("web", "small")}
+        for found in made.values():
+            assert sorted(found.values()) == [1, 2, 3, 4, 7, 8], "none is overwritten"
+        assert made["web"]["b.jpg"] == 3
+        assert made["web"]["B.JPG.jpg"] == 4
+        assert made["small"]["B.JPG.webp"] == 4
+        with place.run() as daemon:
+            assert not daemon.made(), "a restart makes none again"
+            (place.inbox / "a.jpg").write_bytes(camera(5))  # each keeps its name
+            (place.inbox / "A.jpg").write_bytes(camera(6))
+            daemon.settle(2)
+            assert daemon.stop() == 0
+        for rendition, before in made.items():
+            assert _made_of(place, rendition) == {name: {1: 5, 2: 6}.get(n, n) for name, n in before.items()}

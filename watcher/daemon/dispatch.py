@@ -280,7 +280,7 @@ class Dispatcher:
                 (sighting, before, f"watcher itself ended {before.attempts} times while it worked on this photo")
             )
             return None
-        rivals = self._ledger.rivals(photo)
+        rivals = self._ledger.rivals(photo, folds_case=desk.plan.folds_case)
         renderings = plan.renderings(photo.path, desk.plan.wanted, before, rivals, folds_case=desk.plan.folds_case)
         self.last_number += 1
         job = job_for(sighting, desk, before, renderings, self.limits, number=self.last_number, attempt=attempt)

@@ -9,10 +9,11 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from watcher.daemon.parts import Log, Store
+from watcher.daemon.rivals import Rivals
 from watcher.daemon.trouble import Trouble, Use
 from watcher.errors import StateError
 from watcher.model import PhotoId
-from watcher.plan import Known, MadeFact, could_meet
+from watcher.plan import Known, MadeFact
 from watcher.story import Note
 
 _RETRY_SECONDS = 2.0  # while the state file can't be written
@@ -26,6 +27,7 @@ class Ledger:
         self.store = store
         self.trouble = Trouble(log)
         self._rows: dict[PhotoId, Known | None] = {}
+        self._rivals = Rivals(store, self._rows)
         self._notes: deque[Note] = deque(maxlen=_MOST_NOTES)
         self._answered: list[int] = []
         self._since: float | None = None  # when the oldest of `_rows` came
@@ -55,16 +57,9 @@ class Ledger:
         if self._since is None:
             self._since = now
 
-    def rivals(self, photo: PhotoId) -> Mapping[bytes, Mapping[str, MadeFact]]:
-        """Give the photos whose outputs could meet this one's, those that are not written yet included."""
-        rivals = dict(self.store.rivals(photo))
-        for other, known in self._rows.items():
-            if other.inbox == photo.inbox and other.folder == photo.folder and other.name != photo.name:
-                if known is None:
-                    rivals.pop(other.name, None)
-                elif could_meet(other.name, photo.name):
-                    rivals[other.name] = known.made
-        return rivals
+    def rivals(self, photo: PhotoId, *, folds_case: bool) -> Mapping[bytes, Mapping[str, MadeFact]]:
+        """Give the photos whose outputs could meet this one's; see `Rivals`."""
+        return self._rivals.of(photo, folds_case=folds_case)
 
     def stage(self, photo: PhotoId, known: Known) -> None:
         """Put an attempt with what `commit` writes next."""

@@ -1,0 +1,55 @@
+"""Whose outputs could meet a photo's: those of its folder, and where case is folded those of folders called alike."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+from watcher.daemon.parts import Store
+from watcher.model import PhotoId
+from watcher.plan import Known, MadeFact, could_meet, folded
+
+Found = dict[bytes, Mapping[str, MadeFact]]
+
+
+class Rivals:
+    """Looks rivals up, what is not written yet (`unwritten`) included."""
+
+    def __init__(self, store: Store, unwritten: Mapping[PhotoId, Known | None]) -> None:
+        self._store = store
+        self._unwritten = unwritten
+        self._alike: dict[bytes, dict[bytes, set[bytes]]] = {}  # inbox → folded path → folders, once they matter
+
+    def of(self, photo: PhotoId, *, folds_case: bool) -> Found:
+        """Give them by their name; those in another folder by their path."""
+        found = self._beside(photo)
+        if folds_case and photo.folder:
+            for folder in self._folders_like(photo):
+                twin = PhotoId(photo.inbox, folder + b"/" + photo.name)
+                there = self._beside(twin)
+                known = self._unwritten[twin] if twin in self._unwritten else self._store.known(twin)
+                if known is not None:
+                    there[twin.name] = known.made
+                found.update((folder + b"/" + name, made) for name, made in there.items())
+        return found
+
+    def _beside(self, photo: PhotoId) -> Found:
+        rivals = dict(self._store.rivals(photo))
+        for other, known in self._unwritten.items():
+            if other.inbox == photo.inbox and other.folder == photo.folder and other.name != photo.name:
+                if known is None:
+                    rivals.pop(other.name, None)
+                elif could_meet(other.name, photo.name):
+                    rivals[other.name] = known.made
+        return rivals
+
+    def _folders_like(self, photo: PhotoId) -> list[bytes]:
+        """List the folders that were ever seen whose path differs from the photo's in case alone."""
+        if photo.inbox not in self._alike:
+            alike: dict[bytes, set[bytes]] = defaultdict(set)
+            for folder in self._store.folders(photo.inbox):
+                alike[folded(folder)].add(folder)
+            self._alike[photo.inbox] = alike
+        same = self._alike[photo.inbox][folded(photo.folder)]
+        same.add(photo.folder)
+        return sorted(same - {photo.folder})
