@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import NamedTuple, assert_never
 
 from watcher.model import Format, PhotoId, Recipe, Rendering, Stamp
@@ -89,6 +90,7 @@ def needs_work(known: Known | None, seen: Stamp, wanted: Mapping[str, Recipe]) -
 # ---- names ----
 
 
+@lru_cache(maxsize=1024)  # a photo's is asked for again and again while those beside it are planned
 def stem_of(name: bytes) -> bytes:
     """Give the name less its extension, case folded. Whatever an output is called, that and a dot is how it begins."""
     stem = name.rpartition(b".")[0] or name

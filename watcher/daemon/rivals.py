@@ -36,10 +36,12 @@ class Rivals:
     def _beside(self, photo: PhotoId) -> Found:
         rivals = dict(self._store.rivals(photo))
         for other, known in self._unwritten.items():
-            if other.inbox == photo.inbox and other.folder == photo.folder and other.name != photo.name:
+            if not could_meet(other.name, photo.name) or other == photo:
+                continue
+            if other.inbox == photo.inbox and other.folder == photo.folder:
                 if known is None:
                     rivals.pop(other.name, None)
-                elif could_meet(other.name, photo.name):
+                else:
                     rivals[other.name] = known.made
         return rivals
 

@@ -11,7 +11,7 @@ from watcher.daemon.desk import MISSED_GRACE_SECONDS, Desk, Scan
 from watcher.daemon.dispatch import Dispatcher
 from watcher.daemon.ledger import Ledger
 from watcher.daemon.line import MOST_PENDING, Line
-from watcher.daemon.parts import Log
+from watcher.daemon.parts import Brief, Log
 from watcher.daemon.trouble import Use
 from watcher.daemon.waiting import Waiting
 from watcher.model import Entry, Listing, Origin, PhotoId, ScanDone, Stamp
@@ -109,8 +109,7 @@ class Scans:
                 ):
                     continue
             photo = PhotoId(listing.inbox, prefix + entry.name)
-            crashed = brief.attempts if brief is not None and brief.leased else 0
-            self._found(desk, photo, entry, origin, now, wall, live=live, crashed=crashed, missed=missed)
+            self._found(desk, photo, entry, origin, now, wall, live=live, brief=brief, missed=missed)
         if listing.last:
             if desk.listed < known:
                 desk.short.add(listing.folder)
@@ -133,13 +132,10 @@ class Scans:
         wall: float,
         *,
         live: bool,
-        crashed: int,
+        brief: Brief | None,
         missed: bool,
     ) -> None:
-        """Take up a photo that a scan found in need of work, unless it is on its way already.
-
-        `crashed` is how often it was begun when watcher itself ended in the midst of that.
-        """
+        """Take up a photo that a scan found in need of work, unless it is on its way already."""
         flight = self._dispatcher.flights.get(photo)
         if flight is not None:
             if {item.name: item.recipe for item in flight.job.renderings} != dict(desk.plan.wanted):
@@ -153,7 +149,7 @@ class Scans:
             return
         if photo in self._ledger and not needs_work(self._ledger.known(photo), stamp, desk.plan.wanted):
             return
-        if self._is_known_crash(photo, entry, now):
+        if (brief is not None or photo in self._ledger) and self._is_known_crash(photo, entry, now):
             return
         self._waiting.pop(photo)
         if missed:
@@ -163,7 +159,8 @@ class Scans:
             desk.scan_batch = self._line.begin(desk.inbox, now)
         desk.scan_batch_files += 1
         desk.touched = True
-        sighting = Sighting(photo, origin, wall, desk.scan_batch, expected=stamp, alone=crashed > 0, tries=crashed)
+        tries = brief.attempts if brief is not None and brief.leased else 0  # that watcher itself ended in the midst of
+        sighting = Sighting(photo, origin, wall, desk.scan_batch, expected=stamp, alone=tries > 0, tries=tries)
         self._line.join(sighting, now, live=live)
 
     def _is_known_crash(self, photo: PhotoId, entry: Entry, now: float) -> bool:

@@ -17,6 +17,7 @@ _CASCADE = 2.0
 # Sizes are rounded: this picture's by half a pixel at most, and twice the target's by one. Without that allowance 1024
 # by 683 would not be made from 2048 by 1365, for the one row that is missing.
 _ROUNDING = 1.5  # pixels
+_BLOCK = 1 << 20  # bytes that the decoder gets at a time: with Pillow's 64 KB it has to stop and resume at each seam
 Image.MAX_IMAGE_PIXELS = None  # the job's own limit is held before Pillow is asked at all
 
 _UPRIGHT = {
@@ -65,6 +66,7 @@ def decode(data: bytes, header: Header, scale: int) -> Picture:
     """Decode the whole photo at 1/`scale`; raises what Pillow raises (OSError for a truncated or broken file)."""
     # JPEG alone: MPO differs by its metadata, which the stream leaves out
     image = Image.open(Stream(header, data), formats=("JPEG",))  # type: ignore[arg-type]  # has all that Pillow asks of a file
+    image.decodermaxblock = _BLOCK
     if scale > 1:
         image.draft(image.mode, (max(1, header.width // scale), max(1, header.height // scale)))
     image.load()
