@@ -602,13 +602,13 @@ def test_close_without_wait_is_prompt_and_gives_back_what_was_not_done(bench: Ma
 def test_close_is_prompt_when_nobody_has_noticed_a_dead_worker(bench: MakeBench, tmp_path: Path, *, busy: bool) -> None:
     b = bench()
     b.pool.start()
+    executor = b._team()._executor
     if busy:
         b.submit(make_job(1, "exit:1"), make_job(2, LONG, tmp_path), make_job(3, LONG))
     else:
         b.submit(make_job(1))
         b.results(1)
         os.kill(b.pids()[0], signal.SIGKILL)
-    executor = b._team()._executor
     wait_until(lambda: executor._broken)
     start = time.monotonic()
     left = b.pool.close(wait=False)
