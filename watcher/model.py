@@ -9,7 +9,7 @@ Rules:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
@@ -101,8 +101,7 @@ class Lent(NamedTuple):
     size: int  # bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Twin:
+class Twin(NamedTuple):
     """A photo that may have the same content: its digest tells."""
 
     photo: PhotoId
@@ -110,6 +109,8 @@ class Twin:
     mtime_ns: int  # of the photo, and so of its renditions
     output_root: bytes  # absolute
     lent: tuple[Lent, ...]
+    gone: bool = False  # it is no longer in its inbox; its renditions have stayed
+    lately: bool = False  # it went within the last hour
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +126,7 @@ class Job:
     expected: Stamp | None = None  # as a scan saw it; if it differs now, the photo is still changing
     incomplete: Stamp | None = None  # found incomplete when it looked like this: don't decode that again
     settle_seconds: float = 0.0  # the modification time must be at least this old; 0: its writer is known to be done
-    doubt_seconds: float = (
-        10.0  # the same, for a file that decodes but looks unfinished (no end marker, a tail of zeros)
-    )
+    doubt_seconds: float = 10.0  # the same, for a file that decodes but looks unfinished (no end, a tail of zeros)
     twins: tuple[Twin, ...] = ()  # whose renditions will do if the content is the same
     adopt: bool = False  # nothing is known of the photo: take over outputs that prove to be current
     max_pixels: int = 200_000_000
@@ -226,7 +225,7 @@ class Seen:
     inbox: bytes
     path: bytes
     complete: bool  # its writer is done: it was closed after writing, or renamed into place
-    stamp: Stamp | None = None  # as it looked then, if anybody looked
+    stamp: Stamp | None = field(default=None, compare=False)  # as it looked then, if anybody looked
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,6 +313,12 @@ class WorkerReport:
 
     number: int  # of the job
     generation: int  # of the executor
+
+
+class Removed(NamedTuple):
+    """Renditions that moved photos left behind were removed, as far as they were what was meant."""
+
+    number: int  # that the request was given
 
 
 @dataclass(frozen=True, slots=True)

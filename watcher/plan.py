@@ -15,7 +15,7 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import NamedTuple, assert_never
 
-from watcher.model import Format, PhotoId, Recipe, Rendering, Stamp
+from watcher.model import Format, Lent, PhotoId, Recipe, Rendering, Stamp
 
 EXTENSIONS: Mapping[Format, bytes] = {"jpeg": b".jpg", "webp": b".webp", "avif": b".avif", "png": b".png"}
 
@@ -53,6 +53,10 @@ class Known:
     origin: str = ""
     digest: bytes = b""  # of the content that the renditions were made from; empty: nobody has read it whole
 
+    def claim(self, photo: PhotoId) -> Claim:
+        """Say of which content the renditions of `photo` were made."""
+        return Claim(photo, self.stamp, self.digest, self.recipes, self.made)
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -85,6 +89,18 @@ def needs_work(known: Known | None, seen: Stamp, wanted: Mapping[str, Recipe]) -
             return True
         case _ as unreachable:
             assert_never(unreachable)
+
+
+def lent_by(claim: Claim, wanted: Mapping[str, Format]) -> tuple[Lent, ...]:
+    """Give the renditions of `claim` that were made by recipes that are wanted, fingerprint → format."""
+    folder, slash, name = claim.photo.path.rpartition(b"/")
+    lent = []
+    for rendition, fact in claim.made.items():
+        recipe = claim.recipes.get(rendition, "")
+        if recipe in wanted and fact.size:
+            file = fact.name or natural_name(name, wanted[recipe])
+            lent.append(Lent(recipe, rendition.encode() + b"/" + folder + slash + file, fact.size))
+    return tuple(lent)
 
 
 # ---- names ----

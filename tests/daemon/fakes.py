@@ -27,17 +27,21 @@ from watcher.model import (
     FolderSeen,
     Gone,
     Job,
+    Lent,
     Listing,
     Made,
     Origin,
     Outcome,
     PhotoId,
     Reload,
+    Removed,
+    Rendering,
     Result,
     ScanDone,
     Seen,
     Stamp,
     Stop,
+    Twin,
     Unchanged,
     Unready,
     Vanished,
@@ -144,6 +148,11 @@ class File:
 
     stamp: Stamp
     kind: str = "good"
+    content: str = ""  # what a digest would tell
+
+    @property
+    def digest(self) -> bytes:
+        return self.content.encode()
 
 
 class FakeInbox:
@@ -269,6 +278,8 @@ class World:
         self.files: dict[PhotoId, File] = {}
         self.outputs: dict[bytes, tuple[Stamp, str]] = {}  # path in the output tree → of which photo, which recipe
         self.worked: list[tuple[PhotoId, Stamp]] = []  # every time that a worker decoded something
+        self.made_of: dict[bytes, str] = {}  # path in the output tree → of which content
+        self.chores: list[tuple[int, tuple[Lent, ...], int]] = []  # removals that were asked for and wait
         self.full: Blame | None = None  # the outputs can't be written: DISK_FULL or OUTPUT
         self.reachable = True
         self.root = (1, 1)
@@ -311,6 +322,7 @@ class World:
             sweep=self._sweep,
             manager=self.manager,
             watch_fault=lambda: self.watch_fault,
+            chores=self,
             clock=self.clock,
             log=self.log,
             once=self.once,
@@ -424,20 +436,41 @@ class World:
 
     # ---- what happens in the inbox ----
 
-    def put(self, path: str | bytes, kind: str = "good", *, inbox: bytes = IN, size: int = 100) -> PhotoId:
-        """Write a file, of which no event tells."""
+    def put(
+        self, path: str | bytes, kind: str = "good", *, inbox: bytes = IN, size: int = 0, content: str = ""
+    ) -> PhotoId:
+        """Write a file, of which no event tells; what has another content has another size, unless told otherwise."""
         photo = PhotoId(inbox, path.encode() if isinstance(path, str) else path)
         self._inode += 1
         # Some time ago, so that it counts as settled; a different time for each, so that each is a change.
         mtime_ns = int(self.clock.wall) * 10**9 - 20 * 10**9 + self._inode
-        self.files[photo] = File(Stamp(size, mtime_ns, self._inode), kind)
+        size = size or (sum(content.encode()) if content else 100_000 + self._inode)
+        self.files[photo] = File(Stamp(size, mtime_ns, self._inode), kind, content or f"#{self._inode}")
         return photo
 
-    def drop(self, path: str | bytes, kind: str = "good", *, complete: bool = True, inbox: bytes = IN) -> PhotoId:
+    def drop(
+        self,
+        path: str | bytes,
+        kind: str = "good",
+        *,
+        complete: bool = True,
+        inbox: bytes = IN,
+        size: int = 0,
+        content: str = "",
+    ) -> PhotoId:
         """Write a file, and let the kernel tell."""
-        photo = self.put(path, kind, inbox=inbox)
-        self.event(Seen(inbox, photo.path, complete))
+        photo = self.put(path, kind, inbox=inbox, size=size, content=content)
+        self.event(Seen(inbox, photo.path, complete, self.files[photo].stamp))
         return photo
+
+    def move(self, path: str, to: str, *, told: bool = True) -> PhotoId:
+        """Rename a file; `told`: the kernel tells."""
+        source, target = PhotoId(IN, path.encode()), PhotoId(IN, to.encode())
+        self.files[target] = self.files.pop(source)
+        if told:
+            self.inboxes[IN].events += 2
+            self.tell(Seen(IN, target.path, True, self.files[target].stamp), Gone(IN, (source.path,)))
+        return target
 
     def event(self, event: Seen | FolderSeen | Gone) -> None:
         self.inboxes[event.inbox].events += 1
@@ -492,6 +525,9 @@ class World:
             return Unready(stamp, "still changing", settling=True)
         if job.adopt:
             wanted = [r for r in wanted if self.outputs.get(r.output) != (stamp, r.recipe.fingerprint)]
+        twin, copied = self._copies(job, file, wanted)
+        wanted = [r for r in wanted if r not in copied]
+        copied = [r for r in copied if self.outputs.get(r.output, (None, ""))[0] != stamp]
         if wanted:
             self.worked.append((job.photo, stamp))
             faults: dict[str, Outcome] = {
@@ -506,8 +542,44 @@ class World:
                 return Failed("no room", self.full, stamp)
         for rendering in job.renderings:
             self.outputs[rendering.output] = (stamp, rendering.recipe.fingerprint)
-        made = tuple(Made(r.name, r.output, 10, 10, 100, adopted=r not in wanted) for r in job.renderings)
-        return Done(stamp, made, 1000, 1000, 0.1, 1)
+            self.made_of[rendering.output] = file.content
+        made = tuple(
+            Made(r.name, r.output, 10, 10, 100, adopted=r not in (*wanted, *copied), copied=r in copied)
+            for r in job.renderings
+        )
+        return Done(stamp, made, 1000, 1000, 0.1, 1, file.digest, twin)
+
+    def _copies(self, job: Job, file: File, wanted: list[Rendering]) -> tuple[Twin | None, list[Rendering]]:
+        """Give what need not be made, and thanks to whom; a copy of another photo's rendition fails the test."""
+        for twin in job.twins:
+            if twin.digest != file.digest:
+                continue
+            lent = {item.fingerprint: item.output for item in twin.lent}
+            found = []
+            for rendering in wanted:
+                output = lent.get(rendering.recipe.fingerprint, b"")
+                there = self.outputs.get(output)
+                if there and there[0].mtime_ns == twin.mtime_ns and there[1] == rendering.recipe.fingerprint:
+                    assert self.made_of[output] == file.content, "another photo's rendition"
+                    found.append(rendering)
+            if found:
+                return twin, found
+        return None, []
+
+    # ---- chores ----
+
+    def remove(self, number: int, output_root: bytes, outputs: Sequence[Lent], mtime_ns: int) -> None:
+        assert output_root == OUT
+        self.chores.append((number, tuple(outputs), mtime_ns))
+
+    def do_chores(self) -> None:
+        """Do what was asked for."""
+        while self.chores:
+            number, outputs, mtime_ns = self.chores.pop(0)
+            for item in outputs:
+                if item.output in self.outputs and self.outputs[item.output][0].mtime_ns == mtime_ns:
+                    del self.outputs[item.output]
+            self.tell(Removed(number))
 
     def done(self, path: str | bytes = "") -> Done:
         """Give the outcome of a photo that was made."""

@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections import Counter, deque
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -77,6 +78,34 @@ class Loop(RuleBasedStateMachine):
             for photo in [photo for photo in self.world.files if photo.folder == b"x"]:
                 del self.world.files[photo]
             self.world.event(Gone(IN, folders=(b"x",)))
+
+    @rule(path=PATHS, to=PATHS, told=st.booleans())
+    def move(self, path: str, to: str, told: bool) -> None:
+        photo = PhotoId(IN, path.encode())
+        if photo in self.world.files and path != to:
+            self.forgive(PhotoId(IN, to.encode()))
+            self.world.move(path, to, told=told)
+
+    @rule(path=PATHS, to=PATHS, keep_time=st.booleans())
+    def copy(self, path: str, to: str, keep_time: bool) -> None:
+        file = self.world.files.get(PhotoId(IN, path.encode()))
+        if file is not None and path != to:
+            photo = PhotoId(IN, to.encode())
+            self.forgive(photo)
+            self.world.put(to, file.kind, content=file.content, size=file.stamp.size)
+            if keep_time:
+                inode = self.world.files[photo].stamp.inode
+                self.world.files[photo] = replace(file, stamp=file.stamp._replace(inode=inode))
+            self.world.event(Seen(IN, photo.path, complete=True, stamp=self.world.files[photo].stamp))
+
+    def forgive(self, photo: PhotoId) -> None:
+        known = self.world.store.known(photo)
+        if known is not None and known.phase is Phase.FAILED:
+            self.unlucky[photo] = 0
+
+    @rule()
+    def chore(self) -> None:
+        self.world.do_chores()
 
     # ---- the scanner ----
 
@@ -202,6 +231,7 @@ class Loop(RuleBasedStateMachine):
                 if job.number in self.world.pool.jobs:
                     self.work_on(job)
             self.world.scan()
+            self.world.do_chores()
             self.world.wait(9)
         self.world.work_all()
 
@@ -229,7 +259,9 @@ class Loop(RuleBasedStateMachine):
                 assert known.phase is Phase.DONE, (photo, known)
                 assert known.stamp.same_content(file.stamp)
                 assert known.recipes == {"web": fingerprint}
-                assert world.outputs[b"web/" + photo.path] == (file.stamp, fingerprint)
+                stamp, recipe = world.outputs[b"web/" + photo.path]
+                assert (stamp.same_content(file.stamp), recipe) == (True, fingerprint)
+                assert world.made_of[b"web/" + photo.path] == file.content
 
 
 SUPPRESSED = (HealthCheck.too_slow, HealthCheck.filter_too_much)

@@ -607,8 +607,8 @@ def bundles(world: World) -> list[list[str]]:
 def backlog(make_world: MakeWorld, sizes: dict[str, int], **kinds: str) -> World:
     world = make_world(memory=4 * GB, workers=2)
     world.pool.most = 3
-    for name, size in sizes.items():
-        world.put(f"{name}.jpg", kinds.get(name, "good"), size=size)
+    for number, (name, size) in enumerate(sizes.items()):  # of one size they could be the same, and wait for each other
+        world.put(f"{name}.jpg", kinds.get(name, "good"), size=size + number)
     return world.start()
 
 

@@ -16,6 +16,7 @@ from functools import partial
 
 from watcher import __version__, logs, manager, service
 from watcher.cli import printable
+from watcher.cli.chores import Chores
 from watcher.cli.opening import open_state
 from watcher.cli.reloading import Reloader
 from watcher.cli.sweeping import Sweeper
@@ -95,6 +96,8 @@ def _daemon(
         pool.start()
         sweeper = Sweeper(log)
         stack.callback(sweeper.close)
+        chores = Chores(messages.put)
+        stack.callback(chores.close)
         sweeper.begin(plan.output for plan in settings.inboxes)
         hub = Hub(watching=not once)
         stack.callback(hub.close)
@@ -110,6 +113,7 @@ def _daemon(
             sweep=sweeper.begin,
             manager=listener,
             watch_fault=hub.watch_fault,
+            chores=chores,
             clock=time,
             log=log,
             once=once,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from watcher import plan
 from watcher.backlog import Sighting
 from watcher.daemon.desk import Desk
-from watcher.model import Job, Origin, Rendering, Stamp
+from watcher.model import Job, Origin, Rendering, Stamp, Twin
 from watcher.plan import Known, MadeFact, Phase
 
 UNKNOWN = Stamp(-1, 0)  # a photo that nobody has looked at yet
@@ -34,6 +34,8 @@ def job_for(
     *,
     number: int,
     attempt: int,
+    twins: tuple[Twin, ...] = (),
+    haunted: bool = False,
 ) -> Job:
     """Say to a worker what is to be done about a photo."""
     current: frozenset[str] = frozenset()
@@ -55,7 +57,8 @@ def job_for(
         expected=sighting.expected,
         incomplete=sighting.incomplete,
         settle_seconds=0.0 if settled else limits.quiet_seconds,
-        adopt=before is None,
+        twins=twins,
+        adopt=before is None and not haunted,  # what lies there may have been made of another photo
         max_pixels=limits.max_pixels,
         memory_bytes=limits.share_bytes,
         attempt=attempt,

@@ -10,7 +10,7 @@ from watcher.daemon.hold import Hold
 from watcher.daemon.pace import Pace
 from watcher.daemon.parts import InboxParts, InboxPlan
 from watcher.debounce import Debouncer
-from watcher.model import Origin
+from watcher.model import Origin, Stamp
 from watcher.plan import is_current
 
 MISSED_GRACE_SECONDS = 2.0  # how late an event may come for a photo that a scan saw first
@@ -59,6 +59,7 @@ class Desk:
     watchful: int = 0  # scans that still come sooner because events were missed
     missed: int = 0
     suspects: dict[bytes, float] = field(default_factory=dict)  # seen by a scan first; when that counts as missed
+    hints: dict[bytes, Stamp] = field(default_factory=dict)  # how photos looked when the debouncer was told of them
     batches: dict[int, int] = field(default_factory=dict)  # the debouncer's burst → batch
     scan_batch: int | None = None  # the batch that a scan is filling
     scan_batch_files: int = 0

@@ -15,6 +15,7 @@ from watcher.daemon.line import MOST_PENDING, Line
 from watcher.daemon.parts import InboxParts, InboxPlan, Log, Settings
 from watcher.daemon.scans import Scans
 from watcher.daemon.settle import Settler
+from watcher.daemon.twins import Twins
 from watcher.debounce import Debouncer, Ready
 from watcher.model import (
     FolderSeen,
@@ -22,6 +23,7 @@ from watcher.model import (
     Origin,
     PhotoId,
     Seen,
+    Stamp,
 )
 
 
@@ -36,6 +38,7 @@ class Desks:
         ledger: Ledger,
         scans: Scans,
         line: Line,
+        twins: Twins,
         log: Log,
         *,
         once: bool,
@@ -47,6 +50,7 @@ class Desks:
         self._ledger = ledger
         self._scans = scans
         self._line = line
+        self._twins = twins
         self._log = log
         self._started: Config | None = None  # of the first inbox that was opened: some keys take a restart
         self._once = once
@@ -128,7 +132,7 @@ class Desks:
         desk.touched = True
         match message:
             case Seen(_, path, complete):
-                self._seen(desk, path, now, complete=complete)
+                self._seen(desk, path, message.stamp, now, complete=complete)
             case FolderSeen(_, folder):
                 self._scans.look_into(desk, folder)
             case Gone(_, paths, folders, root):
@@ -136,14 +140,17 @@ class Desks:
                 if root is None or root == self._ledger.store.identity(desk.inbox):
                     self._gone(desk, paths, folders, now, wall)
 
-    def _seen(self, desk: Desk, path: bytes, now: float, *, complete: bool) -> None:
+    def _seen(self, desk: Desk, path: bytes, stamp: Stamp | None, now: float, *, complete: bool) -> None:
         photo = PhotoId(desk.inbox, path)
         desk.suspects.pop(path, None)
+        desk.hints.pop(path, None)
         if not desk.reachable and desk.scan is None:
             self._scans.scan(desk, Origin.SCAN, counts_missed=False)  # somebody uses it: what is there, is the inbox
         flight = self._dispatcher.flights.get(photo)
         if flight is not None:
             flight.again, flight.again_complete = True, complete
+            if stamp is not None:
+                desk.hints[path] = stamp
             return
         if len(desk.debouncer) + self._dispatcher.queue.waiting(desk.inbox) >= MOST_PENDING:
             desk.collapsed = True
@@ -152,6 +159,8 @@ class Desks:
         if waited is not None and not waited.alone:
             self._settler.waiting.pop(photo)  # a change starts over
         desk.debouncer.see(path, now, complete=complete)
+        if stamp is not None:
+            desk.hints[path] = stamp
         if desk.debouncer.burst not in desk.batches:
             desk.batches[desk.debouncer.burst] = self._line.begin(desk.inbox, now)
 
@@ -160,6 +169,7 @@ class Desks:
             photo = PhotoId(desk.inbox, path)
             desk.suspects.pop(path, None)
             desk.debouncer.forget(path)
+            desk.hints.pop(path, None)
             self._settler.waiting.pop(photo)
             sighting = self._dispatcher.remove(photo)
             if sighting is not None:
@@ -168,13 +178,15 @@ class Desks:
             if flight is None:
                 self._ledger.put(photo, None, now)
                 self._ledger.note(photo, wall, notes.GONE, {})
+                self._twins.gone(photo, now)
             else:
                 # Its worker may have read it before it went: whatever comes back, it is looked at once more.
                 flight.gone = flight.again = flight.again_complete = True
         if desk.debouncer.deadline() is None:  # so the next event begins a batch of its own
             self._line.close(desk.batches.pop(desk.debouncer.burst, None), now)
         for folder in folders:
-            self._ledger.forget_folder(desk.inbox, folder, now)
+            if self._ledger.forget_folder(desk.inbox, folder, now):
+                self._twins.folder_gone(desk.inbox, folder, now)
             for photo, flight in self._dispatcher.flights.items():
                 if photo.inbox == desk.inbox and photo.path.startswith(folder + b"/"):
                     flight.gone = flight.again = flight.again_complete = True
@@ -259,8 +271,11 @@ class Desks:
             photo = PhotoId(desk.inbox, item.path)
             waited = self._settler.waiting.pop(photo)
             alone = waited is not None and waited.alone  # it changed; it is still to be tried where it hurts nobody
+            hint = desk.hints.pop(item.path, None)
             seen = wall - (now - item.first)
-            sighting = Sighting(photo, Origin.EVENT, seen, number, complete=item.complete, alone=alone, ready=wall)
+            sighting = Sighting(
+                photo, Origin.EVENT, seen, number, complete=item.complete, hint=hint, alone=alone, ready=wall
+            )
             self._line.join(sighting, now, live=True)
 
     def _count_missed(self, desk: Desk, now: float) -> None:

@@ -14,6 +14,7 @@ from watcher.daemon.ledger import Ledger
 from watcher.daemon.parts import Log, Pool
 from watcher.daemon.tally import Tally
 from watcher.daemon.trouble import Use
+from watcher.daemon.twins import Twins
 from watcher.errors import StateError
 from watcher.model import Job, PhotoId
 from watcher.plan import Known, Phase
@@ -41,16 +42,25 @@ class Dispatcher:
     """Keeps the pool fed and the attempts on record."""
 
     def __init__(
-        self, pool: Pool, ledger: Ledger, desks: Mapping[bytes, Desk], tally: Tally, limits: Limits, log: Log
+        self,
+        pool: Pool,
+        ledger: Ledger,
+        desks: Mapping[bytes, Desk],
+        tally: Tally,
+        twins: Twins,
+        limits: Limits,
+        log: Log,
     ) -> None:
         self.limits = limits
         self.queue = Queue()
         self.flights: dict[PhotoId, Flight] = {}  # on record as begun: in the pool, or staged for it
         self._refused: list[tuple[Sighting, Known | None, str]] = []
+        self._held: list[Sighting] = []
         self._pool = pool
         self._ledger = ledger
         self._desks = desks
         self._tally = tally
+        self._twins = twins
         self._log = log
         self._staged: deque[Flight] = deque()
         self._alone: dict[PhotoId, Sighting] = {}  # to be tried where they can hurt nobody, in order
@@ -139,6 +149,11 @@ class Dispatcher:
         """Give photos that were not tried: what was known, and why they have failed (empty: nobody wants them)."""
         refused, self._refused = self._refused, []
         return refused
+
+    def take_held(self) -> list[Sighting]:
+        """Give photos that are to wait a moment: for one that may be the same, or for their place in the outputs."""
+        held, self._held = self._held, []
+        return held
 
     def adjust(self, *, attempts: int, max_pixels: int, quiet_seconds: float) -> None:
         """Take on new settings."""
@@ -246,10 +261,11 @@ class Dispatcher:
 
     def _lease(self, sightings: list[Sighting], now: float, wall: float) -> list[Flight]:
         """Put attempts on record, durable before anybody works on them; empty where that can't be done."""
-        flights, left = [], deque(sightings)
+        flights: list[Flight] = []
+        left = deque(sightings)
         try:
             while left:
-                flight = self._prepare(left[0], wall)
+                flight = self._prepare(left[0], [*self.flights.values(), *flights], wall)
                 left.popleft()
                 if flight is not None:
                     flights.append(flight)
@@ -264,7 +280,7 @@ class Dispatcher:
         self.flights.update((flight.job.photo, flight) for flight in flights)
         return flights
 
-    def _prepare(self, sighting: Sighting, wall: float) -> Flight | None:
+    def _prepare(self, sighting: Sighting, others: list[Flight], wall: float) -> Flight | None:
         photo = sighting.photo
         desk = self._desks.get(photo.inbox)
         if desk is None:
@@ -282,8 +298,23 @@ class Dispatcher:
             return None
         rivals = self._ledger.rivals(photo, folds_case=desk.plan.folds_case)
         renderings = plan.renderings(photo.path, desk.plan.wanted, before, rivals, folds_case=desk.plan.folds_case)
+        job = job_for(
+            sighting,
+            desk,
+            before,
+            renderings,
+            self.limits,
+            number=self.last_number + 1,
+            attempt=attempt,
+            twins=self._twins.of(photo, sighting.expected or sighting.hint, renderings),
+            haunted=before is None and self._ledger.haunted(photo),
+        )
+        if self._twins.in_the_way(job, (flight.job for flight in others)) or self._twins.may_come(
+            sighting, job, ((flight.sighting, flight.job) for flight in others)
+        ):
+            self._held.append(sighting)
+            return None
         self.last_number += 1
-        job = job_for(sighting, desk, before, renderings, self.limits, number=self.last_number, attempt=attempt)
         self._ledger.stage(photo, unanswered(sighting, before, job, wall))
         return Flight(sighting, job, before)
 

@@ -6,14 +6,15 @@ A round of the loop gathers by itself what came together; to wait for more would
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from watcher.daemon.parts import Log, Store
 from watcher.daemon.rivals import Rivals
 from watcher.daemon.trouble import Trouble, Use
 from watcher.errors import StateError
 from watcher.model import PhotoId
-from watcher.plan import Known, MadeFact
+from watcher.plan import Claim, Known, MadeFact, Phase, could_meet
 from watcher.story import Note
 
 _RETRY_SECONDS = 2.0  # while the state file can't be written
@@ -61,6 +62,29 @@ class Ledger:
         """Give the photos whose outputs could meet this one's; see `Rivals`."""
         return self._rivals.of(photo, folds_case=folds_case)
 
+    def alike(self, size: int) -> Iterator[Claim]:
+        """Give what was made of photos with so many bytes, as it is known now."""
+        for claim in self.store.alike(size):
+            if claim.gone or claim.photo not in self._rows:
+                yield claim
+                continue
+            if self._rows[claim.photo] is None:
+                yield replace(claim, gone=True, lately=True)
+        for photo, known in self._rows.items():
+            if known is None or known.phase is not Phase.DONE or known.leased:
+                continue
+            if known.digest and known.stamp.size == size:
+                yield known.claim(photo)
+
+    def haunted(self, photo: PhotoId) -> bool:
+        """Tell whether an output of this photo could lie there already as that of another one, which has left."""
+        return self.store.haunted(photo) or any(
+            known is None
+            and (other.inbox, other.folder) == (photo.inbox, photo.folder)
+            and could_meet(other.name, photo.name)
+            for other, known in self._rows.items()
+        )
+
     def stage(self, photo: PhotoId, known: Known) -> None:
         """Put an attempt with what `commit` writes next."""
         self._rows[photo] = known
@@ -89,6 +113,10 @@ class Ledger:
     def forget_folder(self, inbox: bytes, folder: bytes, now: float) -> bool:
         """Take a folder off the books; False: it can't be done just now, and the next scan finds that it is gone."""
         return self._change(lambda: self.store.forget_folder(inbox, folder), now)
+
+    def forget_ghosts(self, photos: Sequence[PhotoId], now: float) -> bool:
+        """Forget what photos that have left had; False: it can't be done just now."""
+        return self._change(lambda: self.store.forget_ghosts(photos), now)
 
     def reopen_failed(self, inbox: bytes, now: float) -> int | None:
         """Let the photos of an inbox that failed wait to be tried again; how many. None: it can't be done just now."""

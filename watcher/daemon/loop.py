@@ -22,6 +22,7 @@ from watcher.daemon.health import Health
 from watcher.daemon.ledger import Ledger
 from watcher.daemon.line import Line
 from watcher.daemon.parts import (
+    Chores,
     Clock,
     InboxParts,
     InboxPlan,
@@ -40,6 +41,7 @@ from watcher.daemon.settle import Retry, Settler
 from watcher.daemon.sweeps import Sweeps
 from watcher.daemon.tally import Progress, Tally
 from watcher.daemon.trouble import Use
+from watcher.daemon.twins import Twins
 from watcher.daemon.watching import Watching
 from watcher.errors import StateError, WatcherError
 from watcher.model import (
@@ -48,6 +50,7 @@ from watcher.model import (
     Gone,
     Listing,
     Reload,
+    Removed,
     Result,
     ScanDone,
     Seen,
@@ -79,6 +82,7 @@ class Daemon:
         sweep: Callable[[Iterable[bytes]], bool],
         manager: Manager,
         watch_fault: Callable[[], str],
+        chores: Chores,
         clock: Clock,
         log: Log,
         once: bool = False,
@@ -93,7 +97,8 @@ class Daemon:
         self.ledger = Ledger(store, log)
         self.tally = Tally()
         self._by_path: dict[bytes, Desk] = {}
-        self.dispatcher = Dispatcher(pool, self.ledger, self._by_path, self.tally, limits, log)
+        self.twins = Twins(self.ledger, self._by_path, chores)
+        self.dispatcher = Dispatcher(pool, self.ledger, self._by_path, self.tally, self.twins, limits, log)
         retry = settings.config.retry
         self.settler = Settler(
             self.dispatcher,
@@ -102,12 +107,21 @@ class Daemon:
             log,
             retry=Retry(retry.attempts, retry.backoff_seconds),
             desk_of=self._by_path.get,
+            twins=self.twins,
         )
         self.line = Line(self.dispatcher, self.settler, self.tally)
         waiting = self.settler.waiting
         self.scans = Scans(self._by_path, self.dispatcher, waiting, self.ledger, self.line, log, once=once)
         self.desks = Desks(
-            self._by_path, self.dispatcher, self.settler, self.ledger, self.scans, self.line, log, once=once
+            self._by_path,
+            self.dispatcher,
+            self.settler,
+            self.ledger,
+            self.scans,
+            self.line,
+            self.twins,
+            log,
+            once=once,
         )
         self.requests = Requests(self._by_path, self.dispatcher, waiting, self.ledger, self.line, self.scans, log)
         self.watching = Watching(self._by_path, self.scans, log, once=once)
@@ -175,8 +189,8 @@ class Daemon:
         if not self._once:
             return False
         self.ledger.trouble.check(self._clock.monotonic())
-        waiting = self.settler.waiting
-        return self.dispatcher.idle and self.desks.scanned and not waiting.retries and not self.ledger.blocked
+        waiting = self.settler.waiting.retries or self.ledger.blocked or not self.twins.idle
+        return self.dispatcher.idle and self.desks.scanned and not waiting
 
     def finish(self) -> None:
         """Close everything; what was begun and not done is taken off the record."""
@@ -188,6 +202,7 @@ class Daemon:
         for batch in self.tally.close_all():
             self.settler.finish(batch, now)
         self.ledger.flush(now, force=True)
+        self.twins.act(now)
         self.sweeps.tick(now, force=True)
         self.reporter.report(now, self._clock.time())
         if not self._once:
@@ -195,7 +210,7 @@ class Daemon:
 
     # ---- messages ----
 
-    def handle(self, message: Message) -> None:  # noqa: C901  # a case a message, and nothing else
+    def handle(self, message: Message) -> None:  # noqa: C901, PLR0912  # a case a message, and nothing else
         """Digest one message."""
         now, wall = self._clock.monotonic(), self._clock.time()
         match message:
@@ -214,6 +229,8 @@ class Daemon:
                 self.watching.lost(message)
             case WatchBack():
                 self.watching.back(message)
+            case Removed(number):
+                self.twins.removed(number)
             case Stop(reason):
                 self._stop(reason, now)
             case Reload():
@@ -294,7 +311,10 @@ class Daemon:
             self.dispatcher.dispatch(now, wall)
             for refused, before, reason in self.dispatcher.take_refused():
                 self.settler.refuse(refused, before, reason, now, wall)
+            for held in self.dispatcher.take_held():
+                self.settler.hold(held, now)
         self.ledger.flush(now)
+        self.twins.act(now)
         self.sweeps.tick(now)
         self.reporter.tick(now, wall)
         self.health.tick(now)

@@ -7,10 +7,11 @@ Rules:
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from watcher.daemon.dispatch import Flight
-from watcher.model import Done, Origin
+from watcher.model import Done, Origin, Twin
 
 MADE = "made"  # renditions were made, or proved to be current
 WAITING = "waiting"  # not whole yet; `next`: when it is looked at again
@@ -43,13 +44,19 @@ def tried(flight: Flight, wall: float) -> dict[str, Any]:
     return detail
 
 
-def made(flight: Flight, outcome: Done, wall: float) -> dict[str, Any]:
+def made(flight: Flight, outcome: Done, wall: float, moved: Twin | None = None) -> dict[str, Any]:
     """Tell of an attempt that came to what it was for."""
     detail = tried(flight, wall)
     adopted = [item.name for item in outcome.made if item.adopted]
-    fresh = [item.name for item in outcome.made if not item.adopted]
+    copied = [item.name for item in outcome.made if item.copied]
+    fresh = [item.name for item in outcome.made if not (item.adopted or item.copied)]
     if fresh:
         detail["renditions"] = fresh
     if adopted:
         detail["adopted"] = adopted
+    if copied and outcome.twin is not None:
+        detail["moved" if moved else "copied"] = copied
+        detail["of"] = os.fsdecode(
+            (moved or outcome.twin).photo.absolute
+        )  # the one path: of the photo with the same content
     return detail

@@ -13,11 +13,13 @@ from watcher.model import (
     FolderSeen,
     Gone,
     Job,
+    Lent,
     Listing,
     Origin,
     PhotoId,
     Recipe,
     Reload,
+    Removed,
     Request,
     Result,
     ScanDone,
@@ -28,7 +30,7 @@ from watcher.model import (
     WatchReady,
     WorkerReport,
 )
-from watcher.plan import Known, MadeFact
+from watcher.plan import Claim, Known, MadeFact
 from watcher.story import Note
 
 
@@ -68,6 +70,7 @@ Message = (
     | Listing
     | ScanDone
     | WorkerReport
+    | Removed
     | Stop
     | Reload
     | Reloaded
@@ -151,6 +154,8 @@ class Store(Protocol):
 
     def known(self, photo: PhotoId) -> Known | None: ...
     def rivals(self, photo: PhotoId) -> Mapping[bytes, Mapping[str, MadeFact]]: ...
+    def alike(self, size: int) -> list[Claim]: ...
+    def haunted(self, photo: PhotoId) -> bool: ...
     def briefs(self, inbox: bytes, folder: bytes, names: Sequence[bytes]) -> tuple[Mapping[bytes, Brief], int]: ...
     def names(self, inbox: bytes, folder: bytes) -> Iterator[bytes]: ...
     def folders(self, inbox: bytes) -> list[bytes]: ...
@@ -168,9 +173,17 @@ class Store(Protocol):
         durable: bool = False,
     ) -> None: ...
     def forget_folder(self, inbox: bytes, folder: bytes) -> None: ...
+    def forget_ghosts(self, photos: Sequence[PhotoId]) -> None: ...
     def reopen_failed(self, inbox: bytes) -> int: ...
     def set_report(self, reports: Mapping[bytes, Mapping[str, object]]) -> None: ...
     def set_identity(self, inbox: bytes, root: tuple[int, int]) -> None: ...
+
+
+class Chores(Protocol):
+    """What is done to files beside the work, on a thread of its own; each request is answered by a message."""
+
+    def remove(self, number: int, output_root: bytes, outputs: Sequence[Lent], mtime_ns: int) -> None:
+        """Remove outputs, as long as they have that size and modification time; answered by Removed."""
 
 
 class Log(Protocol):

@@ -16,7 +16,8 @@ from watcher.daemon.hold import BEGINS, ENDS, TRY_SECONDS
 from watcher.daemon.ledger import Ledger
 from watcher.daemon.pace import LastBatch
 from watcher.daemon.parts import Log
-from watcher.daemon.tally import Batch, Tally
+from watcher.daemon.tally import Batch, Tally, decoded
+from watcher.daemon.twins import HOLD_SECONDS, Twins
 from watcher.daemon.waiting import Waiting
 from watcher.model import Blame, Done, Failed, Origin, Outcome, PhotoId, Result, Stamp, Unchanged, Unready
 from watcher.plan import Known, MadeFact, Phase, natural_name
@@ -53,6 +54,7 @@ class Settler:
         *,
         retry: Retry,
         desk_of: Callable[[bytes], Desk | None],
+        twins: Twins,
     ) -> None:
         self.waiting = Waiting()
         self.counts = Counted()
@@ -62,6 +64,7 @@ class Settler:
         self._tally = tally
         self._log = log
         self._desk_of = desk_of
+        self._twins = twins
 
     def settle(self, result: Result, now: float, wall: float) -> None:
         """Act on what became of one job."""
@@ -84,6 +87,14 @@ class Settler:
             if waited is not None and not waited.alone:
                 self.waiting.pop(photo)  # a change starts over
             desk.debouncer.see(photo.path, now, complete=flight.again_complete)
+
+    def hold(self, sighting: Sighting, now: float) -> None:
+        """Let a photo wait a moment for others."""
+        self.waiting.put(replace(sighting, held=True), now + HOLD_SECONDS, retry=True)
+        self._leave(sighting, now)
+        desk = self._desk_of(sighting.photo.inbox)
+        if desk is not None:
+            desk.hold.untold(now)
 
     def refuse(self, sighting: Sighting, before: Known | None, reason: str, now: float, wall: float) -> None:
         """Give a photo up that is not to be tried at all; without a reason: forget that it was seen."""
@@ -183,12 +194,16 @@ class Settler:
             digest=outcome.digest or (before.digest if before and same else b""),
         )
         self._ledger.put(job.photo, known, now)
-        self._ledger.note(job.photo, wall, notes.MADE, notes.made(flight, outcome, wall))
+        moved = self._twins.settled(job, outcome, now)
+        self._ledger.note(job.photo, wall, notes.MADE, notes.made(flight, outcome, wall, moved))
         self._log.debug(
             "photo.done",
             path=job.photo.absolute,
             renditions=[item.name for item in outcome.made],
             adopted=sum(item.adopted for item in outcome.made),
+            copied=sum(item.copied for item in outcome.made),
+            **({"moved_from": moved.photo.absolute} if moved else {}),
+            **({"same_as": outcome.twin.photo.absolute} if outcome.twin and not moved else {}),
             seconds=round(outcome.seconds, 3),
             pid=outcome.pid,
         )
@@ -199,8 +214,8 @@ class Settler:
             desk.pace.count(wall)
         self.counts.done += 1
         self.counts.renditions += len(outcome.made)
-        self.counts.pixels += outcome.width * outcome.height
-        self._leave(flight.sighting, now, outcome)
+        self.counts.pixels += decoded(outcome)
+        self._leave(flight.sighting, now, outcome, moved=moved is not None)
 
     def _look_again(self, flight: Flight, stamp: Stamp | None, verdict: LookAgain, now: float, wall: float) -> None:
         before, sighting = flight.before, flight.sighting
@@ -213,6 +228,7 @@ class Settler:
                 sighting,
                 origin=Origin.RETRY,
                 expected=None,
+                hint=stamp or sighting.hint,
                 complete=False,
                 incomplete=plain(stamp) if verdict.until_changed else None,
                 looks=sighting.looks + 1 if same else 0,
@@ -231,7 +247,8 @@ class Settler:
             self._dispatcher.put_heavy(sighting, verdict.memory_bytes)
             return
         alone = verdict.alone or sighting.alone
-        again = replace(sighting, origin=Origin.RETRY, expected=None, incomplete=None, alone=alone)
+        hint = stamp or sighting.expected or sighting.hint
+        again = replace(sighting, origin=Origin.RETRY, expected=None, hint=hint, incomplete=None, alone=alone)
         self._log.info(
             "photo.retry", path=flight.job.photo.absolute, reason=verdict.reason, seconds=round(verdict.seconds, 1)
         )
@@ -256,8 +273,10 @@ class Settler:
         self._log.warning("photo.failed", path=photo.absolute, reason=reason, attempts=attempts)
         self.counts.failed += 1
 
-    def _leave(self, sighting: Sighting, now: float, done: Done | None = None, *, failed: bool = False) -> None:
-        self.finish(self._tally.leave(sighting.batch, done, failed=failed), now)
+    def _leave(
+        self, sighting: Sighting, now: float, done: Done | None = None, *, failed: bool = False, moved: bool = False
+    ) -> None:
+        self.finish(self._tally.leave(sighting.batch, done, failed=failed, moved=moved), now)
 
     def finish(self, batch: Batch | None, now: float) -> None:
         """Tell in one line what a batch came to."""
@@ -273,6 +292,8 @@ class Settler:
             files=batch.files,
             renditions=batch.renditions,
             failed=batch.failed,
+            copied=batch.copied,
+            moved=batch.moved,
             seconds=round(seconds, 3),
             megapixels_per_second=round(batch.pixels / 1e6 / seconds, 1),
         )

@@ -18,7 +18,9 @@ class Batch:
     files: int = 0  # made or failed; a photo that turned out to need nothing is none
     renditions: int = 0
     failed: int = 0
-    pixels: int = 0
+    pixels: int = 0  # that were decoded
+    copied: int = 0  # photos whose renditions were there already under another name
+    moved: int = 0  # of those, but not counted among them: the other name is gone
 
 
 @dataclass(slots=True)
@@ -43,14 +45,18 @@ class Tally:
         self._batches[number].open = False
         return self._finished(number)
 
-    def leave(self, number: int, done: Done | None = None, *, failed: bool = False) -> Batch | None:
+    def leave(
+        self, number: int, done: Done | None = None, *, failed: bool = False, moved: bool = False
+    ) -> Batch | None:
         """Say that one photo of a batch is through with it; the batch where that was the last."""
         batch = self._batches[number]
         batch.outstanding -= 1
         if done is not None and done.made:
             batch.files += 1
             batch.renditions += len(done.made)
-            batch.pixels += done.width * done.height
+            batch.pixels += decoded(done)
+            batch.moved += moved
+            batch.copied += not moved and any(item.copied for item in done.made)
         if failed:
             batch.files += 1
             batch.failed += 1
@@ -67,6 +73,11 @@ class Tally:
         if batch.open or batch.outstanding:
             return None
         return self._batches.pop(number)
+
+
+def decoded(done: Done) -> int:
+    """Give how many pixels were decoded for it; none where all was there already."""
+    return 0 if all(item.adopted or item.copied for item in done.made) else done.width * done.height
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from watcher.model import Job, Outcome
+from watcher.render.remove import remove
 from watcher.render.sweep import sweep
 
-__all__ = ["describe", "render", "render_all", "sweep", "warm"]
+__all__ = ["describe", "remove", "render", "render_all", "sweep", "warm"]
 
 
 def render_all(jobs: Iterable[Job]) -> list[Outcome]:

@@ -62,6 +62,8 @@ def make(job: Job, source: Source, publication: Publication) -> Outcome:
     if picture is not None:
         cascade = Cascade(picture, targets, found.profile)
         adopted += _make(publication, stamp.mtime_ns, found, wanted, targets, cascade, orientation)
+    order = [rendering.name for rendering in job.renderings]
+    adopted.sort(key=lambda item: order.index(item.name))
     return Done(stamp, tuple(adopted), header.width, header.height, 0.0, os.getpid(), digest, borrowed.twin)
 
 

@@ -142,6 +142,12 @@ class State(ClaimReader):
             else:  # what was made of it is left behind with the output folder that it had
                 db.execute("DELETE FROM ghost WHERE inbox = ?", arguments)
 
+    def forget_ghosts(self, photos: Iterable[PhotoId]) -> None:
+        """Forget what photos that have left had: their renditions are removed."""
+        with self._transaction() as db:
+            rows = [(self._inbox_id(photo.inbox), photo.folder, stem_of(photo.name), photo.name) for photo in photos]
+            db.executemany(_LAY + "stem = ? AND name = ?", rows)
+
     def reopen_failed(self, inbox: bytes) -> int:
         """Let all photos of an inbox that failed wait to be tried again, as if for the first time; how many."""
         with self._transaction() as db:

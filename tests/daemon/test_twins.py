@@ -1,0 +1,271 @@
+"""The same content under another name: lent, never another photo's, and what is left behind is removed at its time."""
+
+from __future__ import annotations
+
+from tests.daemon.conftest import MakeWorld
+from tests.daemon.fakes import IN, World
+from watcher.model import FolderSeen, Gone, PhotoId
+
+
+def decoded(world: World) -> list[str]:
+    return [photo.path.decode() for photo, _ in world.worked]
+
+
+def outputs(world: World) -> list[str]:
+    return sorted(output.decode() for output in world.outputs)
+
+
+def counted(world: World, what: str) -> int:
+    return sum(batch[what] for batch in world.log.of("batch.done"))
+
+
+def make(world: World, path: str, content: str = "") -> PhotoId:
+    photo = world.drop(path, content=content)
+    world.work_all()
+    return photo
+
+
+def settle(world: World) -> None:
+    for _ in range(5):
+        world.scan()
+        world.work_all()
+        world.do_chores()
+        world.wait(1.0)
+
+
+def test_a_copy_is_given_copies_of_what_was_made_already(world: World) -> None:
+    make(world, "a.jpg", "one")
+    make(world, "x/b.jpg", "one")
+    settle(world)
+    assert decoded(world) == ["a.jpg"]
+    assert outputs(world) == ["web/a.jpg", "web/x/b.jpg"]
+    assert (counted(world, "files"), counted(world, "copied"), counted(world, "moved")) == (2, 1, 0)
+    assert world.chores == []
+    world.check_settled()
+
+
+def test_a_copy_in_another_inbox_with_the_same_recipe_is_not_decoded_either(make_world: MakeWorld) -> None:
+    world = make_world()
+    world.raw["rendition"]["big"] = {"width": 100}  # the same recipe by another name
+    world.raw["rendition"]["web"] = {"width": 50}
+    world.raw["inbox"].append({"path": "/other", "output": "/out/other", "renditions": ["big"]})
+    world.raw["inbox"][0]["renditions"] = ["big", "web"]
+    world._build()
+    world.start()
+    make(world, "a.jpg", "one")
+    photo = world.drop("b.jpg", inbox=b"/other", content="one")
+    (twin,) = world.job("b.jpg", inbox=b"/other").twins
+    assert [lent.output for lent in twin.lent] == [b"big/a.jpg"]
+    world.work_all()
+    assert photo not in [made for made, _ in world.worked]
+
+
+def test_a_photo_that_is_renamed_takes_its_renditions_along(world: World) -> None:
+    make(world, "a.jpg")
+    world.move("a.jpg", "x/b.jpg")
+    world.work_all()
+    world.rest()
+    assert outputs(world) == ["web/a.jpg", "web/x/b.jpg"]
+    assert world.known("x/b.jpg") is not None, "on the books before anything is removed"
+    settle(world)
+    assert outputs(world) == ["web/x/b.jpg"]
+    assert decoded(world) == ["a.jpg"]
+    assert (counted(world, "copied"), counted(world, "moved")) == (0, 1)
+    assert [line.get("moved_from") for line in world.log.of("photo.done")] == [None, b"/in/a.jpg"]
+    world.check_settled()
+
+
+def test_nothing_is_removed_while_the_books_can_not_be_written(world: World) -> None:
+    make(world, "a.jpg")
+    world.wait(1)
+    world.move("a.jpg", "b.jpg")
+    with world.locked():
+        world.work_all()
+        world.wait(1)
+        assert world.chores == []
+    settle(world)
+    assert outputs(world) == ["web/b.jpg"]
+
+
+def test_photos_that_moved_while_nobody_watched_take_their_renditions_along(world: World) -> None:
+    names = [f"x/{number}.jpg" for number in range(40)]
+    for name in names:
+        world.put(name)
+    world.scan()
+    world.work_all()
+    settle(world)
+    world.stop()
+    for name in names:
+        world.move(name, name.replace("x/", "y/"), told=False)
+    world.restart(kill=True)
+    world.start()
+    world.work_all()
+    settle(world)
+    assert len(world.worked) == 40
+    assert outputs(world) == sorted(name.replace("x/", "web/y/") for name in names)
+    world.check_settled()
+
+
+def test_a_folder_that_moves_takes_the_renditions_of_its_photos_along(world: World) -> None:
+    for number in range(30):
+        world.put(f"x/{number}.jpg")
+    world.event(FolderSeen(IN, b"x"))
+    world.scan()
+    world.work_all()
+    for number in range(30):
+        world.move(f"x/{number}.jpg", f"y/{number}.jpg", told=False)
+    world.event(FolderSeen(IN, b"y"))
+    world.event(Gone(IN, folders=(b"x",)))
+    settle(world)
+    assert len(world.worked) == 30
+    assert outputs(world) == sorted(f"web/y/{number}.jpg" for number in range(30))
+    assert counted(world, "moved") == 30
+
+
+def test_a_photo_that_moves_on_and_on_leaves_nothing_behind(world: World) -> None:
+    make(world, "0.jpg")
+    for number in range(6):
+        world.move(f"{number}.jpg", f"{number + 1}.jpg", told=number % 2 == 0)
+        if number % 2:
+            world.wait(301)
+        settle(world)
+    assert decoded(world) == ["0.jpg"]
+    assert outputs(world) == ["web/6.jpg"]
+    assert counted(world, "moved") + counted(world, "copied") == 6
+    assert world.store.alike(world.files[PhotoId(IN, b"6.jpg")].stamp.size) == [
+        claim for claim in world.daemon.ledger.alike(world.files[PhotoId(IN, b"6.jpg")].stamp.size) if not claim.gone
+    ]
+
+
+def test_two_that_are_the_same_and_come_together_are_decoded_once(world: World) -> None:
+    for path in ("a.jpg", "b.jpg", "c.jpg"):
+        world.put(path, content="one")
+    world.event(FolderSeen(IN, b""))
+    settle(world)
+    assert len(world.worked) == 1
+    assert outputs(world) == ["web/a.jpg", "web/b.jpg", "web/c.jpg"]
+    world.check_settled()
+
+
+def test_of_the_same_size_but_not_the_same_each_is_decoded_and_waits_for_another_once_at_most(world: World) -> None:
+    world.drop("a.jpg", content="ab", size=100)
+    world.drop("b.jpg", content="ba", size=100)
+    assert world.flying() == ["a.jpg"]
+    world.wait(0.5)
+    assert world.flying() == ["a.jpg", "b.jpg"]
+    settle(world)
+    make(world, "c.jpg", "bb")
+    world.drop("c.jpg", content="cc", size=100)  # a change
+    assert [twin.photo.path for twin in world.job("c.jpg").twins] == [b"a.jpg", b"b.jpg"]
+    world.work_all()
+    assert decoded(world) == ["a.jpg", "b.jpg", "c.jpg", "c.jpg"]
+    world.check_settled()
+
+
+def test_names_that_are_swapped_leave_each_with_its_own(world: World) -> None:
+    make(world, "a.jpg", "one")
+    make(world, "b.jpg", "two")
+    world.move("a.jpg", "t.jpg", told=False)
+    world.move("b.jpg", "a.jpg", told=False)
+    world.move("t.jpg", "b.jpg", told=False)
+    world.event(FolderSeen(IN, b""))
+    settle(world)
+    assert (world.made_of[b"web/a.jpg"], world.made_of[b"web/b.jpg"]) == ("two", "one")
+    assert outputs(world) == ["web/a.jpg", "web/b.jpg"]
+    world.check_settled()
+
+
+def test_a_place_that_is_lent_is_given_to_nobody_until_it_was_copied(world: World) -> None:
+    make(world, "a.jpg", "one")
+    world.drop("b.jpg", content="one")
+    world.drop("a.jpg", content="two")
+    assert world.flying() == ["b.jpg"]
+    world.wait(1.0)
+    assert world.flying() == ["b.jpg"]
+    world.work()
+    settle(world)
+    assert (world.made_of[b"web/a.jpg"], world.made_of[b"web/b.jpg"]) == ("two", "one")
+    assert decoded(world) == ["a.jpg", "a.jpg"]
+
+
+def test_a_place_that_is_being_cleared_is_given_to_nobody_meanwhile(world: World) -> None:
+    make(world, "a.jpg", "one")
+    world.move("a.jpg", "b.jpg")
+    world.work_all()
+    world.rest()
+    assert len(world.chores) == 1
+    world.drop("a.jpg", content="two")
+    world.wait(1.0)
+    assert world.flying() == []
+    settle(world)
+    assert outputs(world) == ["web/a.jpg", "web/b.jpg"]
+    assert world.made_of[b"web/a.jpg"] == "two"
+
+
+def test_what_another_photo_may_have_taken_the_place_of_is_neither_lent_nor_removed(world: World) -> None:
+    make(world, "a.jpg", "one")
+    world.files.pop(PhotoId(IN, b"a.jpg"))
+    world.event(Gone(IN, (b"a.jpg",)))
+    world.drop("a.jpg", "bad", content="two")  # it may write there at any time
+    world.drop("b.jpg", content="one")
+    assert world.job("b.jpg").twins == ()
+    settle(world)
+    assert "web/a.jpg" in outputs(world)
+
+
+def test_a_photo_that_comes_back_is_not_decoded_again(world: World) -> None:
+    photo = make(world, "a.jpg", "one")
+    file = world.files.pop(photo)
+    world.event(Gone(IN, (b"a.jpg",)))
+    settle(world)
+    assert outputs(world) == ["web/a.jpg"]
+    world.files[photo] = file
+    world.event(FolderSeen(IN, b""))
+    settle(world)
+    assert decoded(world) == ["a.jpg"]
+    assert (counted(world, "copied"), counted(world, "moved")) == (0, 0)
+
+
+def test_what_lies_there_of_another_photo_is_not_taken_over_though_it_has_the_same_time(world: World) -> None:
+    photo = make(world, "a.jpg", "one")
+    stamp = world.files.pop(photo).stamp
+    world.event(Gone(IN, (b"a.jpg",)))
+    world.put("a.jpg", content="two")
+    file = world.files[photo]
+    world.files[photo] = type(file)(file.stamp._replace(mtime_ns=stamp.mtime_ns), content="two")
+    world.event(FolderSeen(IN, b""))
+    settle(world)
+    assert decoded(world) == ["a.jpg", "a.jpg"]
+    assert world.made_of[b"web/a.jpg"] == "two"
+
+
+def test_a_photo_that_is_touched_is_not_decoded_again(world: World) -> None:
+    make(world, "a.jpg", "one")
+    make(world, "a.jpg", "one")
+    settle(world)
+    assert decoded(world) == ["a.jpg"]
+    assert world.outputs[b"web/a.jpg"][0] == world.files[PhotoId(IN, b"a.jpg")].stamp
+
+
+def test_the_outputs_of_a_photo_that_is_deleted_stay_though_it_was_copied_with_another_time(world: World) -> None:
+    make(world, "a.jpg", "one")
+    make(world, "b.jpg", "one")
+    world.files.pop(PhotoId(IN, b"a.jpg"))
+    world.event(Gone(IN, (b"a.jpg",)))
+    settle(world)
+    assert outputs(world) == ["web/a.jpg", "web/b.jpg"]
+
+
+def test_a_photo_whose_renditions_were_removed_by_hand_is_decoded(world: World) -> None:
+    make(world, "a.jpg", "one")
+    del world.outputs[b"web/a.jpg"]
+    make(world, "b.jpg", "one")
+    assert decoded(world) == ["a.jpg", "b.jpg"]
+
+
+def test_another_recipe_is_no_reason_to_lend(world: World) -> None:
+    make(world, "a.jpg", "one")
+    world.raw["rendition"]["web"]["quality"] = 1
+    world.reload()
+    world.drop("b.jpg", content="one")
+    assert world.job("b.jpg").twins == ()

@@ -1,0 +1,46 @@
+"""What is done to files beside the work, on a thread of its own, since a disk may be slow and a dead mount hangs."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+
+from watcher.model import Lent, Removed
+from watcher.render import remove
+
+_JOIN_SECONDS = 10.0  # a mount that hangs must not keep a run from ending
+
+
+class Chores:
+    """Does one after the other, and tells by message; see `watcher.daemon.parts.Chores`."""
+
+    def __init__(self, post: Callable[[Removed], None]) -> None:
+        self._post = post
+        self._asked: queue.SimpleQueue[Callable[[], Removed] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def remove(self, number: int, output_root: bytes, outputs: Sequence[Lent], mtime_ns: int) -> None:
+        """Remove outputs, as long as they have that size and modification time."""
+
+        def work() -> Removed:
+            remove(output_root, outputs, mtime_ns)
+            return Removed(number)
+
+        self._ask(work)
+
+    def _ask(self, work: Callable[[], Removed]) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="chores", daemon=True)
+            self._thread.start()
+        self._asked.put(work)
+
+    def _run(self) -> None:
+        while (work := self._asked.get()) is not None:
+            self._post(work())
+
+    def close(self) -> None:
+        """Do what was asked for, and end."""
+        if self._thread is not None:
+            self._asked.put(None)
+            self._thread.join(_JOIN_SECONDS)
