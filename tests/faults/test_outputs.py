@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -66,22 +65,12 @@ def _not_a_folder(output: Path) -> Iterator[None]:
         aside.rename(output)
 
 
-@contextmanager
-def _immutable(output: Path) -> Iterator[None]:
-    subprocess.run(["chattr", "+i", output / "web"], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["chattr", "-i", output / "web"], check=True)
-
-
 @pytest.mark.slow  # it is tried again every five seconds
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
         pytest.param(read_only, "the file system is read-only", marks=needs_mounts),
         (_not_a_folder, "a file, not a folder"),
-        pytest.param(_immutable, "may not be written", marks=needs_mounts),
     ],
 )
 def test_while_an_output_tree_cannot_be_written_its_inbox_waits_and_goes_on_by_itself(
