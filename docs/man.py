@@ -25,6 +25,7 @@ _FILES = (
     ("~/.config/watcher/config.toml", "The user's config, where no other is named; on macOS in ~/Library."),
     ("/etc/xdg/watcher/config.toml", "The site's config."),
     ("~/.local/state/watcher/", "State files: what is done, and so is not done again."),
+    ("/var/lib/watcher/state.db", "The state file of the system's service."),
 )
 _ENVIRONMENT = (
     ("WATCHER_CONFIG", "The config file, where --config names none."),

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import tomllib
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from watcher.errors import ConfigError, Fault
+from watcher.units.service import LABEL, UNIT, Record
+from watcher.units.systemd import read_unit
 
 if TYPE_CHECKING:
     from platformdirs import PlatformDirs
@@ -38,7 +41,9 @@ def candidates() -> list[str]:
 
 
 def find_config(explicit: str | None, environ: Mapping[str, str]) -> str:
-    """Find the config file: `explicit` (of `--config`), `$WATCHER_CONFIG`, the user's, the site's; an absolute path.
+    """Find the config file: `explicit` (of `--config`), `$WATCHER_CONFIG`, the user's, the site's, that of a service.
+
+    The path is absolute; a service's is that which an installed one works by.
 
     One that is named has to exist: nobody wants another one used instead. Raises ConfigError, which lists every
     place looked in.
@@ -53,6 +58,9 @@ def find_config(explicit: str | None, environ: Mapping[str, str]) -> str:
     for path in places:
         if os.path.exists(path):
             return path
+    for record in installed():
+        if os.path.exists(record.config):
+            return record.config
     looked = ", ".join(["--config (not given)", "$WATCHER_CONFIG (not set)", *map(_shown, places)])
     hint = "`watcher init` writes one; with INBOX and OUTPUT on the command line none is needed"
     raise ConfigError("no config file", [Fault("", f"looked in {looked}", hint)])
@@ -95,10 +103,84 @@ def _explained(message: str) -> tuple[str, str]:
     return found, next(hints, "see config.example.toml for how it is written")
 
 
-def state_path(explicit: str | None, config_state: str | None, environ: Mapping[str, str]) -> str:
-    """Tell where the state file lies: `explicit` (of `--state`), the config's, the service's, the user's."""
+def state_path(
+    explicit: str | None, config_state: str | None, environ: Mapping[str, str], config: str | None = None
+) -> str:
+    """Tell where the state file lies: `explicit` (of `--state`), the config's, the service's, the user's.
+
+    `config` is the file that the settings were read from: one that a service was installed for has that service's
+    state file, whoever asks.
+    """
     named = explicit or config_state
-    return os.path.abspath(named) if named else os.path.join(_state_folder(environ), "state.db")
+    if named:
+        return os.path.abspath(named)
+    if config and not environ.get("STATE_DIRECTORY"):
+        for record in installed():
+            if os.path.realpath(record.config) == os.path.realpath(config):
+                return record.state
+    return os.path.join(_state_folder(environ), "state.db")
+
+
+# ---- services ----
+
+
+def service_file(*, system: bool) -> str:
+    """Tell where the unit or plist of a service belongs, of the system's or of this user's."""
+    if sys.platform == "darwin":
+        home = "/Library/LaunchDaemons" if system else os.path.expanduser("~/Library/LaunchAgents")
+        return os.path.join(home, f"{LABEL}.plist")
+    if system:
+        return f"/etc/systemd/system/{UNIT}"
+    config = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    return os.path.join(config, "systemd", "user", UNIT)
+
+
+def service_record(path: str) -> Record | None:
+    """Tell what the unit or plist at `path` was made for; None: there is none, or it is not ours."""
+    try:
+        with open(path, "rb") as file:
+            raw = file.read(_MOST_BYTES)
+    except OSError:
+        return None
+    if path.endswith(".plist"):
+        from watcher.units.launchd import read_plist  # noqa: PLC0415 — plistlib, only on macOS
+
+        return read_plist(raw)
+    return read_unit(raw.decode(errors="replace"))
+
+
+def installed() -> list[Record]:
+    """List what the installed services were made for: this user's, then the system's."""
+    found = (service_record(service_file(system=system)) for system in (False, True))
+    return [record for record in found if record is not None]
+
+
+def home_of(config: str) -> str:
+    """Tell what `~` stands for in a config file: the home of the user whose service works by it, or of this one."""
+    for record in installed():
+        if os.path.realpath(record.config) == os.path.realpath(config):
+            return os.path.expanduser(f"~{record.user}")
+    return os.path.expanduser("~")
+
+
+def command() -> str:
+    """Tell where the `watcher` command lies that this Python has, or that was called."""
+    called = os.path.abspath(sys.argv[0])
+    if os.path.basename(called) == "watcher" and os.access(called, os.X_OK):
+        return called
+    return os.path.join(os.path.dirname(sys.executable), "watcher")
+
+
+def service_state_folder(*, system: bool) -> str:
+    """Tell where a service keeps its state file if its config does not say; systemd makes the system's."""
+    if not system:
+        return _dirs().user_state_dir
+    return "/Library/Application Support/watcher" if sys.platform == "darwin" else "/var/lib/watcher"
+
+
+def service_log(*, system: bool) -> str:
+    """Tell where launchd puts what a service says."""
+    return "/Library/Logs/watcher.log" if system else os.path.expanduser("~/Library/Logs/watcher.log")
 
 
 def pair_state_path(inbox: bytes, output: bytes, environ: Mapping[str, str]) -> str:
@@ -108,7 +190,7 @@ def pair_state_path(inbox: bytes, output: bytes, environ: Mapping[str, str]) -> 
 
 
 def all_state_paths(environ: Mapping[str, str]) -> list[str]:
-    """List the state files that exist in the state folder: the default one, then those of pairs of folders."""
+    """List the state files that exist: the default one, those of pairs of folders, those of installed services."""
     folder = _state_folder(environ)
     pairs = os.path.join(folder, "pairs")
     try:
@@ -116,7 +198,8 @@ def all_state_paths(environ: Mapping[str, str]) -> list[str]:
     except OSError:
         names = []
     paths = [os.path.join(folder, "state.db"), *(os.path.join(pairs, n) for n in names if _is_pair(n))]
-    return [path for path in paths if os.path.isfile(path)]
+    paths += [record.state for record in installed()]
+    return [path for path in dict.fromkeys(paths) if os.path.isfile(path)]
 
 
 def _is_pair(name: str) -> bool:

@@ -12,11 +12,19 @@ import pytest
 import watcher
 
 ROOT = Path(watcher.__file__).parent
-CORE = ("backlog", "config", "debounce", "errors", "model", "plan", "select", "story", "verdict")
+CORE = ("backlog", "config", "debounce", "errors", "model", "plan", "select", "story", "units", "verdict")
 DAEMON = sorted((ROOT / "daemon").rglob("*.py"))
 
 # names and paths as text; nothing that asks the file system
-PURE_OS = {"os.fsdecode", "os.fsencode", "os.path.isabs", "os.path.join", "os.path.normpath", "os.path.basename"}
+PURE_OS = {
+    "os.fsdecode",
+    "os.fsencode",
+    "os.path.isabs",
+    "os.path.join",
+    "os.path.normpath",
+    "os.path.basename",
+    "os.path.dirname",
+}
 # what the loop is made of: it has its clocks, files and threads from others
 OF_THE_LOOP = {
     "__future__",

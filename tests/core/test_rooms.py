@@ -21,7 +21,7 @@ OWNERS = {
     "logging": {"logs", "watch"},  # watchdog says on a logger that it lost events
     "multiprocessing": {"pool"},
     "concurrent": {"pool"},
-    "subprocess": set[str](),
+    "subprocess": {"control"},
     "blake3": {"render"},
     "platformdirs": {"places"},
     "tomllib": {"places"},

@@ -16,6 +16,7 @@ import pytest
 from tests.e2e.harness import BOTH, COMMAND, THUMB, WEB, Finished, Place, fill, fingerprint, tree, until
 
 COMMANDS = ("run", "once", "init", "check", "status", "why", "retry")
+BELOW_SERVICE = ("service install", "service uninstall", "service show")
 
 
 def _refused(done: Finished, code: int) -> str:
@@ -40,9 +41,9 @@ def test_a_wrong_command_line_exits_with_2(place: Place, args: list[str]) -> Non
 def test_every_command_has_help_with_an_example(place: Place) -> None:
     assert place.watcher("--version").out.startswith("watcher 0.")
     overview = place.watcher("--help")
-    for command in COMMANDS:
-        assert command in overview.out
-        told = place.watcher(command, "--help")
+    for command in (*COMMANDS, *BELOW_SERVICE):
+        assert command.split()[0] in overview.out
+        told = place.watcher(*command.split(), "--help")
         assert told.code == 0
         assert f"Example: watcher {command}" in told.out
         assert "--config" in told.out
@@ -128,7 +129,7 @@ def test_init_writes_a_config_that_works_and_never_overwrites_one(place: Place) 
     tomllib.loads(text)
     for line in done.out.splitlines():
         if line.strip().startswith("watcher "):
-            assert shlex.split(line, comments=True)[1] in COMMANDS
+            assert shlex.split(line, comments=True)[1] in (*COMMANDS, "service")
     assert _refused(place.watcher("init", target), 2)
     assert target.read_text() == text
     done = place.watcher("init")

@@ -97,6 +97,9 @@ def init(
     ] = None,
     config: ConfigFile = None,
     state: StateFile = None,
+    system: Annotated[
+        bool, typer.Option("--system", help="For a service of the whole system: the site's config, folders in /srv.")
+    ] = False,
 ) -> None:
     """Write a commented starter config; one that exists is never overwritten.
 
@@ -104,7 +107,7 @@ def init(
     """
     from watcher.cli import init as command  # noqa: PLC0415  # see the module's first line
 
-    raise typer.Exit(command.init(file or config, state))
+    raise typer.Exit(command.init(file or config, state, system=system))
 
 
 @app.command()
@@ -168,3 +171,76 @@ def retry(
     from watcher.cli import retry as command  # noqa: PLC0415  # see the module's first line
 
     raise typer.Exit(command.retry(paths or [], config, state))
+
+
+# ---- service ----
+
+services = typer.Typer(no_args_is_help=True, help="Have systemd or launchd run the daemon.")
+app.add_typer(services, name="service")
+
+System = Annotated[
+    Optional[bool],  # noqa: UP045
+    typer.Option(
+        "--system/--user",
+        help="A service of the whole system, or of your own; left out: root's is the system's.",
+        show_default=False,
+    ),
+]
+As = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--as", metavar="USER", help="Whom the system's service runs as; left out: watcher.", show_default=False
+    ),
+]
+
+
+@services.command()
+def install(
+    system: System = None,
+    user: As = None,
+    config: ConfigFile = None,
+    state: StateFile = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be written, and change nothing.")
+    ] = False,
+) -> None:
+    """Write a unit or plist for this config and this Python, and have it run from now on; twice changes nothing.
+
+    Example: watcher service install --dry-run
+    """
+    from watcher.cli import services as command  # noqa: PLC0415  # see the module's first line
+    from watcher.cli.wiring import Source  # noqa: PLC0415  # the same
+
+    wide = command.default_system() if system is None else system
+    raise typer.Exit(command.install(Source(None, config, state), system=wide, user=user, dry_run=dry_run))
+
+
+@services.command()
+def uninstall(
+    system: System = None,
+    config: ConfigFile = None,
+    state: StateFile = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, and change nothing.")] = False,
+) -> None:
+    """Stop the service and remove its unit or plist; photos, renditions, config and state file stay.
+
+    Example: watcher service uninstall
+    """
+    from watcher.cli import services as command  # noqa: PLC0415  # see the module's first line
+
+    del config, state  # every command takes them, and this one has no use for them
+    wide = command.default_system() if system is None else system
+    raise typer.Exit(command.uninstall(system=wide, dry_run=dry_run))
+
+
+@services.command()
+def show(system: System = None, user: As = None, config: ConfigFile = None, state: StateFile = None) -> None:
+    """Print the unit or plist as `install` would write it.
+
+    Example: watcher service show --system
+    """
+    from watcher.cli import services as command  # noqa: PLC0415  # see the module's first line
+    from watcher.cli.wiring import Source  # noqa: PLC0415  # the same
+
+    wide = command.default_system() if system is None else system
+    raise typer.Exit(command.show(Source(None, config, state), system=wide, user=user))

@@ -10,12 +10,15 @@ from watcher.config import starter
 from watcher.errors import EXIT_OK, UsageError
 
 
-def init(file: str | None, state_file: str | None) -> int:
-    """Write the starter config to `file`, or to where this user's config is looked for; never over another file."""
+def init(file: str | None, state_file: str | None, *, system: bool) -> int:
+    """Write the starter config to `file`, or to where it is looked for (`system`: the site's); never over another."""
     del state_file  # every command takes it, and this one has no use for it
-    path = os.path.abspath(file) if file else places.candidates()[0]
-    pictures = places.user_pictures()
-    text = starter(os.path.join(pictures, "Inbox"), os.path.join(pictures, "Resized"))
+    path = os.path.abspath(file) if file else places.candidates()[-1 if system else 0]
+    if system:
+        text = starter("/srv/photos/inbox", "/srv/photos/resized")
+    else:
+        pictures = places.user_pictures()
+        text = starter(os.path.join(pictures, "Inbox"), os.path.join(pictures, "Resized"))
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "x", encoding="utf-8") as target:
@@ -29,4 +32,5 @@ def init(file: str | None, state_file: str | None) -> int:
     print(f"  watcher check{option}            # is it right, and can it work here?")
     print(f"  watcher once{option} --dry-run   # what would be made?")
     print(f"  watcher run{option}              # watch, until you press Ctrl-C")
+    print(f"  watcher service install{option}  # watch from now on, also after a restart")
     return EXIT_OK

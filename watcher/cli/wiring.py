@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING
 from watcher import places
 from watcher.config import Config, for_pair, overlaps, parse
 from watcher.daemon.parts import InboxParts, InboxPlan, Post, Settings
-from watcher.errors import ConfigError, Fault, WatcherError
+from watcher.errors import ConfigError, Fault, StateError, WatcherError
 from watcher.model import Origin, WatchReady
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ class Source:
     pair: tuple[str, str] | None
     config: str | None  # of --config
     state: str | None  # of --state
+    home: str | None = None  # what `~` stands for in the config; None: the home of whoever works by it
 
     def read(self, *, require_inbox: bool = True) -> tuple[Config, str]:
         """Read the config; it, and a name for where it came from. Raises ConfigError."""
@@ -38,7 +41,7 @@ class Source:
 
     def _read_file(self, *, require_inbox: bool) -> tuple[Config, str]:
         path = places.find_config(self.config, os.environ)
-        folder, home = os.path.dirname(path), os.path.expanduser("~")
+        folder, home = os.path.dirname(path), self.home or places.home_of(path)
         return parse(places.read_toml(path), source=path, base=folder, home=home, require_inbox=require_inbox), path
 
     def state_path(self, config: Config) -> str:
@@ -46,7 +49,25 @@ class Source:
         if self.pair is not None and not self.state and not config.state:
             inbox, output = map(os.fsencode, self.pair)
             return places.pair_state_path(inbox, output, os.environ)
-        return places.state_path(self.state, config.state, os.environ)
+        file = places.find_config(self.config, os.environ) if self.pair is None else None
+        path = places.state_path(self.state, config.state, os.environ, file)
+        if not self.state and not _may_read(path):
+            raise StateError(
+                f"The state file {path} can't be read by this user: it belongs to the service, or to somebody else."
+                f" Ask as that user, or as root: `sudo {shlex.join(_typed())}`"
+            )
+        return path
+
+
+def _may_read(path: str) -> bool:
+    folder = os.path.dirname(path)
+    while not os.path.exists(folder):
+        folder = os.path.dirname(folder)
+    return os.access(folder, os.X_OK) and (not os.path.exists(path) or os.access(path, os.R_OK))
+
+
+def _typed() -> list[str]:
+    return [places.command(), *sys.argv[1:]]
 
 
 def settle(config: Config, source: str, *, make_outputs: bool = True) -> Settings:
@@ -91,6 +112,8 @@ def _folder_faults(key: str, path: bytes, output: bytes, *, make: bool) -> list[
         writable, why = False, f"which can't be made ({error.strerror})"
     if not writable:
         hint = "let the user write there that watcher runs as, or name another folder"
+        if os.environ.get("INVOCATION_ID") and os.getppid() == 1:
+            hint += "; a service may write to new folders after `watcher service install`, done again"
         faults.append(Fault(f"{key}.output", f"found {os.fsdecode(output)!r}, {why}", hint))
     return faults
 

@@ -1,0 +1,299 @@
+"""The service in a real systemd: from a built wheel and no config to photos made, through all that befalls it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator
+from importlib.metadata import distributions
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests import photos
+from tests.e2e.harness import camera, is_whole, temporary, toml, until
+from tests.e2e.machine import PHOTOS, ROOT, WATCHER, Machine, build_wheel, drop, unable
+
+REASON = unable()
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(REASON), reason=REASON)]
+
+CONFIG = f"{PHOTOS}/photos.toml"
+STATE = "/var/lib/watcher/state.db"
+ODD = 'in "100%" $HOME; \\x #1'  # all that a unit file could take for its own
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    with Machine(tmp_path_factory.mktemp("machine")) as booted:
+        wheel = build_wheel(ROOT, booted.wheels)
+        booted.make_environment()
+        booted.install_wheel(wheel.name)
+        yield booted
+
+
+class Site:
+    """A config for the service, and what became of the photos in its inbox."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.inbox = machine.photos / ODD
+        self.output = machine.photos / "resized"
+        self.inbox.mkdir(exist_ok=True)
+        self.dropped: list[str] = []
+
+    def configure(self, *extra: str, width: int = 300) -> None:
+        inbox = f"[[inbox]]\npath = {toml(f'{PHOTOS}/{ODD}')}\noutput = {toml(f'{PHOTOS}/resized')}"
+        text = ["workers = 2", *extra, '[log]\nlevel = "debug"', "[batch]\nquiet_seconds = 0.2"]
+        (self.machine.photos / "photos.toml").write_text("\n".join([*text, f"[rendition.web]\nwidth = {width}", inbox]))
+
+    def drop(self, count: int) -> None:
+        first = len(self.dropped)
+        self.dropped += drop(self.inbox, [(f"p{n:03}.jpg", camera(n)) for n in range(first, first + count)])
+
+    def drop_much(self, count: int) -> None:
+        """Drop photos that keep the workers busy, each with a content of its own."""
+        first = len(self.dropped)
+        large = camera(first, 6000, 4000)
+        data = (
+            (f"p{n:03}.jpg", photos.spliced(large, photos.segment(0xFE, b"%d" % n)))
+            for n in range(first, first + count)
+        )
+        self.dropped += drop(self.inbox, data)
+        until(lambda: self.made() > first, "the first of them is made")
+
+    def made(self) -> int:
+        return sum(1 for name in self.dropped if (self.output / "web" / name).exists())
+
+    def complete(self) -> None:
+        """Wait until every photo is made, and look at what was made."""
+        until(lambda: self.made() == len(self.dropped), "every photo has its rendition")
+        assert all(is_whole(self.output / "web" / name) for name in self.dropped)
+        until(lambda: self.status()["inboxes"][0]["waiting"] == 0, "nothing waits")
+        assert self.status()["inboxes"][0]["done"] == len(self.dropped)
+        assert not temporary(self.output)
+
+    def status(self) -> dict[str, list[dict[str, object]]]:
+        found: dict[str, list[dict[str, object]]] = json.loads(self.machine.must(WATCHER, "status", "--json"))
+        return found
+
+    def events(self) -> list[dict[str, object]]:
+        lines = map(json.loads, self.machine.journal("json").splitlines())
+        return [line for line in lines if "WATCHER_EVENT" in line]
+
+    def has(self, event: str) -> Callable[[], bool]:
+        return lambda: any(line["WATCHER_EVENT"] == event for line in self.events())
+
+
+@pytest.fixture(scope="module")
+def installed(machine: Machine) -> Site:
+    site = Site(machine)
+    site.configure()
+    drop_in(machine, "soon", "RestartSec=100ms")
+    machine.must(WATCHER, "service", "install", "--system", "--config", CONFIG)
+    return site
+
+
+@pytest.fixture
+def site(installed: Site) -> Iterator[Site]:
+    """A service that runs, and that runs again when the test is over."""
+    installed.machine.must("systemctl", "start", "watcher.service")
+    yield installed
+    installed.machine.must("systemctl", "start", "watcher.service")
+    installed.complete()
+
+
+def drop_in(machine: Machine, name: str, line: str) -> None:
+    folder = "/etc/systemd/system/watcher.service.d"
+    machine.must("sh", "-c", f"mkdir -p {folder} && printf '[Service]\\n%s\\n' '{line}' >{folder}/{name}.conf")
+    machine.must("systemctl", "daemon-reload")
+
+
+def pids(machine: Machine) -> set[int]:
+    return set(machine.processes())
+
+
+# ---- from nothing to a service, and back ----
+
+
+def test_three_commands_lead_from_nothing_to_a_service_and_one_back(machine: Machine) -> None:
+    inbox, output = machine.photos / "inbox", machine.photos / "resized"
+    text = (ROOT / "README.md").read_text().partition("### As a service")[2].partition("```sh\n")[2].partition("```")[0]
+    pip, *commands = [shlex.split(line.removeprefix("sudo "), comments=True) for line in text.splitlines()]
+    assert pip[-1] == "."  # the fixture installs a wheel, since there is no network in the machine
+    assert [command[0] for command in commands] == [WATCHER] * 2
+    said = "".join(machine.must(*command) for command in commands)
+    assert "Made the user watcher" in said
+    assert "journalctl -u watcher -f" in said
+    list(drop(inbox, [("a.jpg", camera(1))]))
+    until((output / "web" / "a.jpg").exists, "the photo is made")
+    assert (output / "web" / "a.jpg").stat().st_uid != 0
+    # which finds config and state by itself
+    until(lambda: "done        1" in machine.must(WATCHER, "status"), "status tells of it")
+
+    unit = machine.must("cat", "/etc/systemd/system/watcher.service")
+    since = machine.show("ExecMainStartTimestampMonotonic")
+    assert "Nothing to do" in machine.must(WATCHER, "service", "install")
+    assert machine.show("ExecMainStartTimestampMonotonic") == since
+    assert machine.must(WATCHER, "service", "show") == unit
+    assert unit in machine.must(WATCHER, "service", "install", "--dry-run")
+
+    stranger = machine.run(WATCHER, "status", user="daemon")
+    assert stranger.code == 78
+    assert f"`sudo {WATCHER} status`" in stranger.err
+
+    assert "Left as they are" in machine.must(WATCHER, "service", "uninstall")
+    assert machine.run("systemctl", "is-enabled", "watcher.service").code != 0
+    assert not pids(machine)
+    assert (inbox / "a.jpg").exists()
+    assert (output / "web" / "a.jpg").exists()
+    machine.must("test", "-s", STATE)
+    machine.must("test", "-s", "/etc/xdg/watcher/config.toml")
+    assert "Nothing to do" in machine.must(WATCHER, "service", "uninstall")
+    machine.must("rm", "-r", "/var/lib/watcher", "/etc/xdg/watcher", f"{PHOTOS}/inbox", f"{PHOTOS}/resized")
+
+
+def test_nothing_is_started_before_its_user_can_read_and_write_and_the_lines_to_type_make_it_so(
+    machine: Machine,
+) -> None:
+    closed = machine.photos / "closed"
+    for path in (closed / "in" / "sub", closed / "out"):
+        path.mkdir(parents=True)
+    (closed / "in" / "sub" / "a.jpg").write_bytes(camera(1))
+    (closed / "in" / "sub" / "a.jpg").chmod(0o600)
+    closed.chmod(0o700)
+    config = machine.photos / "closed.toml"
+    config.write_text(f"[[inbox]]\npath = '{PHOTOS}/closed/in'\noutput = '{PHOTOS}/closed/out'\n")
+    config.chmod(0o600)
+    install = [WATCHER, "service", "install", "--config", f"{PHOTOS}/closed.toml"]
+    said = ""
+    for _ in range(4):  # what lies behind a closed door shows when it is open
+        refused = machine.run(*install)
+        if refused.code == 0:
+            break
+        assert refused.code == 78, refused
+        assert "Nothing was started" in refused.err
+        assert machine.run("systemctl", "cat", "watcher.service").code != 0
+        said += refused.err
+        lines = [line.strip() for line in refused.err.splitlines() if line.startswith("    ")]
+        assert lines, refused
+        for line in lines:
+            machine.must(*shlex.split(line))
+    assert f"chmod o+x {PHOTOS}/closed" in said or f"setfacl -m u:watcher:x {PHOTOS}/closed" in said
+    until((closed / "out" / "web" / "sub" / "a.jpg").exists, "the photo is made")
+    machine.must(WATCHER, "service", "uninstall")
+    machine.must("rm", "-r", "/var/lib/watcher", f"{PHOTOS}/closed", f"{PHOTOS}/closed.toml")
+
+
+# ---- at work ----
+
+
+def test_photos_are_made_under_the_hardened_unit_by_the_resizer_that_is_fast(site: Site) -> None:
+    site.drop(3)
+    site.complete()
+    rating = site.machine.must("systemd-analyze", "security", "watcher.service", "--no-pager").splitlines()[-1]
+    assert float(rating.split(":")[1].split()[0]) <= 1.5
+    maps = "".join(Path(f"/proc/{pid}/maps").read_text() for pid in pids(site.machine))
+    assert ("cykooz" in maps) == bool([*distributions(name="cykooz-resizer")])  # there are no wheels for some machines
+    assert site.machine.show("StatusText")["StatusText"] == f"1 inbox, 0 waiting, {len(site.dropped)} done, 0 failed"
+    assert not [line["MESSAGE"] for line in site.events() if str(line["PRIORITY"]) < "5"]  # warnings and worse
+
+
+def test_a_reload_takes_a_good_config_and_refuses_a_bad_one(site: Site) -> None:
+    site.configure(width=200)
+    site.machine.must("systemctl", "reload", "watcher.service")
+    until(site.has("config.reloaded"), "the config is reloaded")
+    until(lambda: size(site.output / "web" / site.dropped[0]) == (200, 133), "old photos are made anew")
+    (site.machine.photos / "photos.toml").write_text("workers = -1\n")
+    site.machine.must("systemctl", "reload", "watcher.service")
+    until(site.has("config.rejected"), "the config is refused")
+    site.drop(1)
+    until(lambda: site.made() == len(site.dropped), "it goes on by the old one")
+    assert size(site.output / "web" / site.dropped[-1]) == (200, 133)
+    site.configure()
+    site.machine.must("systemctl", "reload", "watcher.service")
+    until(lambda: size(site.output / "web" / site.dropped[0]) == (300, 200), "all is as before")
+
+
+def test_a_stop_in_mid_batch_finishes_what_is_begun_and_leaves_nothing(site: Site) -> None:
+    site.drop_much(50)
+    site.machine.must("systemctl", "stop", "watcher.service")
+    assert site.made() < len(site.dropped), "it was stopped in time"
+    assert not pids(site.machine)
+    assert not temporary(site.output)
+    assert site.machine.show("Result", "NRestarts") == {"Result": "success", "NRestarts": "0"}
+    assert site.has("stopped")()
+    assert "BrokenProcessPool" not in site.machine.journal()
+    site.machine.must("systemctl", "start", "watcher.service")
+    site.complete()
+    made = [line for line in site.events() if line["WATCHER_EVENT"] == "photo.done" and "WATCHER_RENDITIONS" in line]
+    times = Counter(line["WATCHER_PATH"] for line in made)
+    assert {times[f"{PHOTOS}/{ODD}/{name}"] for name in site.dropped[-50:]} == {1}, "each was made once"
+
+
+def test_killed_in_mid_batch_it_is_started_again_leaves_no_orphans_and_completes_the_work(site: Site) -> None:
+    site.drop_much(20)
+    before = pids(site.machine)
+    os.kill(main_of(site), signal.SIGKILL)
+    assert site.made() < len(site.dropped), "it was killed in time"
+    until(lambda: int(site.machine.show("NRestarts")["NRestarts"]) > 0, "systemd starts it again")
+    until(lambda: not before & pids(site.machine), "none of the old processes is left")
+    site.complete()
+
+
+def test_hung_it_is_ended_and_started_again_by_the_watchdog(site: Site) -> None:
+    drop_in(site.machine, "watchdog", "WatchdogSec=3")
+    site.machine.must("systemctl", "restart", "watcher.service")
+    before = pids(site.machine)
+    os.kill(main_of(site), signal.SIGSTOP)
+    site.drop(2)
+    until(lambda: int(site.machine.show("NRestarts")["NRestarts"]) > 0, "systemd starts it again")
+    assert "Fatal Python error: Aborted" in site.machine.journal()
+    until(lambda: not before & pids(site.machine), "none of the old processes is left")
+    site.complete()
+    drop_in(site.machine, "watchdog", "WatchdogSec=60")
+    site.machine.must("systemctl", "restart", "watcher.service")
+
+
+def test_a_wrong_config_is_one_failure_and_no_storm(site: Site) -> None:
+    (site.machine.photos / "photos.toml").write_text("workers = -1\n")
+    assert site.machine.run("systemctl", "restart", "watcher.service").code != 0
+    found = site.machine.show("ActiveState", "ExecMainStatus", "NRestarts")
+    assert found == {"ActiveState": "failed", "ExecMainStatus": "78", "NRestarts": "0"}  # and not `activating`
+    assert "workers: found -1" in site.machine.journal()
+    site.configure()
+
+
+def test_a_second_instance_is_one_failure_and_no_storm(site: Site) -> None:
+    site.machine.must("systemctl", "stop", "watcher.service")
+    holder = (
+        f"import time; from watcher.service import Lock; Lock('{STATE}').acquire(); print(flush=True); time.sleep(60)"
+    )
+    site.machine.must("systemd-run", "--unit=holder", "--uid=watcher", "/opt/watcher/bin/python", "-c", holder)
+    until(lambda: "pid" in site.machine.run("cat", f"{STATE}.lock").out, "the state file is held")
+    assert site.machine.run("systemctl", "start", "watcher.service").code != 0
+    found = site.machine.show("ActiveState", "ExecMainStatus", "NRestarts")
+    assert found == {"ActiveState": "failed", "ExecMainStatus": "75", "NRestarts": "0"}
+    site.machine.must("systemctl", "stop", "holder.service")
+
+
+def test_photos_dropped_while_the_machine_was_off_are_made_when_it_is_back(site: Site) -> None:
+    site.drop(3)
+    site.machine.cut_power()
+    site.drop(5)
+    site.machine.power_on()
+    until(lambda: site.machine.show("ActiveState")["ActiveState"] == "active", "the service came with the machine")
+    site.complete()
+
+
+def size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
+
+
+def main_of(site: Site) -> int:
+    """Give the host's number of the service's main process: of all of them it was the first."""
+    return min(pids(site.machine))
