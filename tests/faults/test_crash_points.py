@@ -57,11 +57,11 @@ class Trial:
         shutil.rmtree(place.root)
         return traced.hit
 
-    def fail(self, call: str, number: int) -> bool:
-        """Give the `number`-th such call an I/O error; whether there was one. That is no reason to give a photo up."""
+    def fail(self, call: str, number: int, error: str = "EIO") -> bool:
+        """Let the `number`-th such call fail; whether there was one. That is no reason to give a photo up."""
         place = self.place()
-        traced = trace(place, "-e", f"trace={call}", "-e", f"inject={call}:error=EIO:when={number}")
-        what = f"EIO at {call} {number}: {traced.finished}"
+        traced = trace(place, "-e", f"trace={call}", "-e", f"inject={call}:error={error}:when={number}")
+        what = f"{error} at {call} {number}: {traced.finished}"
         if traced.hit:
             assert "Traceback" not in traced.finished.err, what
             assert not traced.finished.events("photo.failed"), what
@@ -125,3 +125,31 @@ def test_a_crash_at_every_call_is_made_good_by_the_next_run(trial: Trial, call: 
 @pytest.mark.parametrize("call", ["fsync", "renameat", "mkdirat", "fdatasync"])
 def test_an_io_error_at_every_call_costs_no_photo(trial: Trial, call: str) -> None:
     assert trial.through("fail", call, itertools.count(1)) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("call", "error"), [("fsync", "ESTALE"), ("renameat", "EBUSY"), ("mkdirat", "EMFILE")])
+def test_a_fault_that_can_pass_is_tried_again(trial: Trial, call: str, error: str) -> None:
+    assert trial.fail(call, 2, error)
+
+
+@pytest.mark.slow
+def test_a_quota_that_is_used_up_is_a_full_disk(trial: Trial) -> None:
+    place = trial.place()
+    traced = trace(place, "-e", "trace=renameat", "-e", "inject=renameat:error=EDQUOT:when=2")
+    assert traced.hit
+    assert traced.finished.code == 1, traced.finished
+    assert len(traced.finished.events("disk.full")) == 1
+    assert not traced.finished.events("photo.failed")
+    trial.check_next(place, traced, "EDQUOT")
+
+
+def test_a_descriptor_that_cannot_be_had_for_a_photo_is_tried_again(trial: Trial) -> None:
+    place = trial.place()
+    # of the calls that have to do with the inbox: a worker opens that first, then the photo in it
+    traced = trace(place, "-P", str(place.inbox), "-e", "trace=openat", "-e", "inject=openat:error=EMFILE:when=2")
+    assert traced.hit
+    assert [line["reason"] for line in traced.finished.events("photo.retry")]
+    assert all("EMFILE" in line["reason"] for line in traced.finished.events("photo.retry"))
+    assert traced.finished.code == 0, traced.finished
+    assert (contents(place.output), rows(place.state)) == trial.expected
