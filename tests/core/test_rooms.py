@@ -27,6 +27,10 @@ OWNERS = {
     "tomllib": {"places"},
     "pydantic": {"config"},
     "pydantic_core": {"config"},
+    "starlette": {"web"},
+    "uvicorn": {"web"},
+    "anyio": {"web"},
+    "asyncio": {"web"},
     "pathspec": {"select", "config"},  # using patterns; and telling which are none
     "typer": {"cli"},
     "rich": {"cli"},

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
+from watcher.cli.paging import ToldState
 from watcher.daemon.parts import Log
-from watcher.state import State, StateBusyError
+from watcher.state import StateBusyError
 
 _PAUSE_SECONDS = 1.0  # each try takes some seconds itself
 
 
-def open_state(path: str, log: Log, about: Mapping[str, object], *, damaged: bool, patient: bool) -> State:
+def open_state(path: str, log: Log, about: Mapping[str, object], *, damaged: bool, patient: bool) -> ToldState:
     """Open the state file, and write there what is known about this run.
 
     With `patient` a file that is busy is waited for, as long as nobody ends the process: a daemon that is started
@@ -34,8 +35,8 @@ def open_state(path: str, log: Log, about: Mapping[str, object], *, damaged: boo
         return store
 
 
-def _open(path: str, log: Log, about: Mapping[str, object], *, damaged: bool) -> State:
-    store = State.open(path, damaged=damaged)
+def _open(path: str, log: Log, about: Mapping[str, object], *, damaged: bool) -> ToldState:
+    store = ToldState.open(path, damaged=damaged)
     try:
         if store.set_aside:
             log.error(

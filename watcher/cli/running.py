@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from watcher import __version__, logs, manager, service
-from watcher.cli import printable
+from watcher.cli import paging, printable
 from watcher.cli.chores import Chores
 from watcher.cli.opening import open_state
 from watcher.cli.reloading import Reloader
@@ -78,6 +78,8 @@ def _daemon(
     source: Source, config: Config, name: str, log: Log, *, once: bool, damaged: bool = False
 ) -> Iterator[tuple[Daemon, State]]:
     """Build a daemon of real parts, and take it all down again."""
+    if not once:
+        paging.refuse_without_packages(config, name)
     settings = settle(config, name)
     path = source.state_path(config)
     messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
@@ -101,6 +103,7 @@ def _daemon(
         sweeper.begin(plan.output for plan in settings.inboxes)
         hub = Hub(watching=not once)
         stack.callback(hub.close)
+        told = messages.put if once else stack.enter_context(paging.page(config, name, settings, store, messages, log))
         listener = stack.enter_context(manager.Nobody() if once else manager.find(partial(_last_words, log)))
         daemon = Daemon(
             settings,
@@ -109,7 +112,7 @@ def _daemon(
             limits=limits,
             messages=messages,
             open_inbox=hub.open,
-            reload=Reloader(source, messages.put).ask,
+            reload=Reloader(source, told).ask,
             sweep=sweeper.begin,
             manager=listener,
             watch_fault=hub.watch_fault,

@@ -67,11 +67,12 @@ def _events(story: Story, now: float) -> Table:
     table.add_column(no_wrap=True, style="dim")
     table.add_column(overflow="fold")
     for event in story.events:
-        table.add_row("  " + _clock(event.at, now), Text(_safe(_sentence(event, now))))
+        table.add_row("  " + _clock(event.at, now), Text(_safe(sentence(event, now))))
     return table
 
 
-def _sentence(event: Event, now: float) -> str:
+def sentence(event: Event, now: float) -> str:
+    """Tell of one thing that happened, in words."""
     detail = event.detail
     match event.what:
         case "seen":

@@ -13,7 +13,6 @@ from watcher.errors import Fault
 # What the contract promises and this version can't do yet: key → value (None: any) → what to write instead.
 NOT_YET: dict[str, dict[str | None, str]] = {
     "executor.kind": {"dask": 'this version has no Dask executor yet: write "processes"'},
-    "web.listen": {None: "this version has no web page yet: leave `listen` out"},
     "metrics.listen": {None: "this version has no metrics yet: leave `listen` out"},
     "inbox.after": {
         "move": 'this version does not move originals yet: write "keep"',

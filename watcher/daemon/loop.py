@@ -64,6 +64,7 @@ from watcher.model import (
 _DRAIN = 256  # messages between two looks at the clock
 _SAME_STOP_SECONDS = 0.05  # `timeout` signals its child and then the group it is in: that is one request, not two
 _LONGEST_SLEEP = 3600.0
+_FIXED = ("workers", "memory_mb", "state", "log", "web")  # settings that take a restart
 
 
 class Daemon:
@@ -271,7 +272,9 @@ class Daemon:
             self._log.error("config.rejected", reason=str(settings))
             return
         old, new = self.settings.config, settings.config
-        fixed = [key for key in ("workers", "memory_mb", "state", "log") if getattr(old, key) != getattr(new, key)]
+        fixed = [
+            key for key in ("workers", "memory_mb", "state", "log", "web") if getattr(old, key) != getattr(new, key)
+        ]
         if old.retry.timeout_seconds != new.retry.timeout_seconds:
             fixed.append("retry.timeout_seconds")
         self.settings = settings

@@ -12,9 +12,10 @@ Rules and theory of operation:
 - A file that SQLite calls corrupt is set aside under a new name, never deleted.
 """
 
+from watcher.state.gallery import Gallery, took
 from watcher.state.reading import Brief, Counts, Reader
 from watcher.state.requests import ask
 from watcher.state.schema import StateBusyError, StateCorruptError
 from watcher.state.writing import State
 
-__all__ = ["Brief", "Counts", "Reader", "State", "StateBusyError", "StateCorruptError", "ask"]
+__all__ = ["Brief", "Counts", "Gallery", "Reader", "State", "StateBusyError", "StateCorruptError", "ask", "took"]

@@ -1,0 +1,107 @@
+"""Where the page listens: from `[web] listen` to open sockets, or to a fault that says what to do."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from watcher.errors import ConfigError, Fault
+
+_KEY = "web.listen"
+_BACKLOG = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Sockets that listen, and how the page is called there."""
+
+    sockets: tuple[socket.socket, ...]
+    host: str  # as a browser wants it: IPv6 in brackets
+    port: int
+    loopback: bool  # only this machine gets there
+
+    @property
+    def url(self) -> str:
+        """The address to type into a browser of this machine."""
+        host = self.host
+        if host in {"0.0.0.0", "[::]"}:  # noqa: S104  # compared, not listened on
+            host = socket.gethostname()
+        return f"http://{host}:{self.port}/"
+
+    def close(self) -> None:
+        """Stop listening."""
+        for item in self.sockets:
+            item.close()
+
+
+def missing(listening: str, source: str) -> ConfigError | None:
+    """Say what to install where the packages are not there that serve the page; None: they are."""
+    if all(find_spec(name) for name in ("starlette", "uvicorn")):
+        return None
+    found = f'found "{listening}", and the packages that serve the page are not installed'
+    return ConfigError(source, [Fault(_KEY, found, "`pip install 'photo-watcher[web]'`, or leave `listen` out")])
+
+
+def listen(text: str, source: str) -> Address:
+    """Listen at HOST:PORT (port 0: any that is free). Raises ConfigError where that can't be done."""
+    host, _, port_text = text.rpartition(":")
+    port = int(port_text)
+    plain = host.strip("[]")
+    try:
+        found = socket.getaddrinfo(plain, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        hint = 'write an address of this machine, such as "127.0.0.1:8424"'
+        raise _fault(source, text, f"which is no address ({error.strerror})", hint) from None
+    places = list(dict.fromkeys((family, sockaddr[0]) for family, _, _, _, sockaddr in found))
+    sockets: list[socket.socket] = []
+    refusal: OSError | None = None
+    for family, place in places:
+        try:
+            opened = _open(family, str(place), port)
+        except OSError as error:
+            refusal = error
+            if error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:  # a machine may have only IPv4
+                break
+        else:
+            sockets.append(opened)
+            port = opened.getsockname()[1]
+    if not sockets or (refusal and refusal.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}):
+        for item in sockets:
+            item.close()
+        raise _refused(source, text, refusal) from None
+    loopback = all(ipaddress.ip_address(item.getsockname()[0].partition("%")[0]).is_loopback for item in sockets)
+    return Address(tuple(sockets), host, port, loopback)
+
+
+def _open(family: int, place: str, port: int) -> socket.socket:
+    """Listen at one address; an IPv6 one takes no IPv4 along, since that has an address of its own in the list."""
+    opened = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        opened.bind((place, port))
+        opened.listen(_BACKLOG)
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+def _refused(source: str, text: str, error: OSError | None) -> ConfigError:
+    number = error.errno if error else None
+    if number == errno.EADDRINUSE:
+        return _fault(source, text, "where another program listens already", "write another port, or stop that program")
+    if number == errno.EADDRNOTAVAIL:
+        return _fault(source, text, "which is no address of this machine", 'write one, such as "127.0.0.1:8424"')
+    if number == errno.EACCES:
+        return _fault(source, text, "where this user may not listen", "write a port from 1024 up")
+    why = error.strerror if error else "no address"
+    return _fault(source, text, f"where nobody can listen ({why})", 'write another address, such as "127.0.0.1:8424"')
+
+
+def _fault(source: str, text: str, found: str, hint: str) -> ConfigError:
+    return ConfigError(source, [Fault(_KEY, f'found "{text}", {found}', hint)])
