@@ -16,9 +16,10 @@ import pytest
 from watcher.errors import EXIT_CONFIG, StateError
 from watcher.model import PhotoId, Stamp
 from watcher.plan import Known, MadeFact, Phase, could_meet
-from watcher.state import Counts, Reader, State, StateBusyError, StateCorruptError
+from watcher.state import Counts, Gallery, Reader, State, StateBusyError, StateCorruptError
 from watcher.state import schema as schema_module
 from watcher.state import writing as writing_module
+from watcher.story import Note
 
 IN, OTHER = b"/in", b"/other"
 
@@ -561,3 +562,41 @@ def test_a_file_found_damaged_in_use_is_set_aside_though_it_opens_without_compla
         assert not state.inboxes()
     with State.open(str(tmp_path / "new.db"), damaged=True) as state:
         assert state.set_aside is None
+
+
+def test_what_is_open_is_found_by_an_index_and_not_by_a_look_at_everything(tmp_path: Path) -> None:
+    with State.open(str(tmp_path / "state.db")) as state:
+        seen: list[str] = []
+        state._db.set_trace_callback(seen.append)
+        list(state.photos(b"/in", Phase.FAILED))
+        list(state.photos(b"/in", Phase.WAITING))
+        state.oldest_waiting(b"/in")
+        Gallery(state.path, state._db).failed([b"/in"], 0, 10)
+        state._db.set_trace_callback(None)
+        plans = [
+            str([row[3] for row in state._db.execute(f"EXPLAIN QUERY PLAN {text}")]) for text in seen if "JOIN" in text
+        ]
+    assert len(plans) == 4
+    assert all("photo_open" in plan for plan in plans), plans
+
+
+def test_the_newest_lists_each_photo_once_as_it_was_made_last_and_a_search_knows_no_capitals(tmp_path: Path) -> None:
+    def made(name: str, at: float) -> tuple[tuple[PhotoId, Known], Note]:
+        photo = PhotoId(b"/in", name.encode())
+        known = Known(Stamp(1, 2), Phase.DONE, {}, {}, at)
+        return (photo, known), Note(photo, at, "made", {"burst": 0.5, "line": 0.25, "seconds": 1.0})
+
+    with State.open(str(tmp_path / "state.db")) as state:
+        for number, name in enumerate(["a/Übung 1.jpg", "b.jpg", "c.jpg", "b.jpg", "gone.jpg"]):
+            row, note = made(name, 100.0 + number)
+            state.write([row], [note])
+        state.write([(PhotoId(b"/in", b"gone.jpg"), None)])
+        gallery = Gallery(state.path, state._db)
+        inboxes = [b"/in", b"/elsewhere"]
+        first = gallery.newest(inboxes, None, 2)
+        assert [(entry.photo.path, entry.took) for entry in first] == [(b"b.jpg", 1.75), (b"c.jpg", 1.75)]
+        assert [entry.photo.name.decode() for entry in gallery.newest(inboxes, first[-1].cursor, 2)] == ["Übung 1.jpg"]
+        for text in ("üBUNG", "ng 1", "übung 1.JPG"):
+            assert [entry.photo.path.decode() for entry in gallery.search(inboxes, text, 0, 9)] == ["a/Übung 1.jpg"]
+        assert [entry.photo.name for entry in gallery.search(inboxes, "", 1, 1)] == [b"c.jpg"]
+        assert gallery.search([b"/elsewhere"], "b", 0, 9) == []

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from watcher.model import PhotoId
 from watcher.plan import Known, Phase
-from watcher.state.reading import FIELDS, Reader
+from watcher.state.reading import FIELDS, OPEN, Reader
 from watcher.state.schema import translated
 
 _FIELDS = ", ".join("photo." + field for field in FIELDS.split(", "))
@@ -74,7 +74,7 @@ class Gallery(Reader):
 
     def failed(self, inboxes: Sequence[bytes], start: int, limit: int) -> list[Entry]:
         """List photos that failed, the latest first."""
-        return self._some(inboxes, f"photo.phase = {int(Phase.FAILED)}", (), start, limit)
+        return self._some(inboxes, f"photo.phase = {int(Phase.FAILED)} AND {OPEN}", (), start, limit)
 
     def _some(
         self, inboxes: Sequence[bytes], condition: str, arguments: tuple[Any, ...], start: int, limit: int

@@ -17,6 +17,7 @@ from watcher.state.schema import BUSY_SECONDS, MIGRATIONS, StateBusyError, refus
 from watcher.story import Note
 
 FIELDS = "size, mtime_ns, phase, recipes, made, at, attempts, leased, reason, first_seen, origin, digest"
+OPEN = "photo.phase <> 1"  # says nothing new, but without it SQLite does not see that the index photo_open will do
 _WHOLE_FOLDER = 4  # a listing is compared with its whole folder while that is at most this much larger
 
 
@@ -189,14 +190,15 @@ class Reader:
         with translated(self.path):
             row = self._db.execute(
                 "SELECT min(photo.first_seen) FROM photo JOIN folder ON folder.id = photo.folder"
-                " WHERE photo.phase = 0 AND folder.inbox = ?",
+                f" WHERE photo.phase = 0 AND {OPEN} AND folder.inbox = ?",
                 (self._inbox_id(inbox),),
             ).fetchone()
         return None if row[0] is None else float(row[0])
 
     def photos(self, inbox: bytes, phase: Phase, limit: int = -1) -> Iterator[tuple[PhotoId, Known]]:
         """List the photos of an inbox that wait or failed (not meant for those that are done)."""
-        yield from self._list(inbox, f"photo.phase = {int(phase)}", limit)
+        condition = f"photo.phase = {int(phase)}"
+        yield from self._list(inbox, condition if phase is Phase.DONE else f"{condition} AND {OPEN}", limit)
 
     def leased(self, inbox: bytes) -> Iterator[tuple[PhotoId, Known]]:
         """List the photos whose attempt was begun and never answered."""
