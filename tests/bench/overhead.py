@@ -46,7 +46,7 @@ def bare(inbox: Path, output: Path, sizes: Sequence[int], count: int) -> None:
 def _half(inbox: Path, output: Path, sizes: Sequence[int], names: Sequence[bytes]) -> None:
     from watcher.render import render, warm  # noqa: PLC0415 - heavy, and for these processes alone
 
-    os.fsync = lambda _: None
+    os.fsync = lambda fd: None  # noqa: ARG005 - its name is part of the signature
     if sys.platform == "linux":
         os.posix_fadvise = lambda *_: None
     warm()

@@ -613,7 +613,7 @@ def backlog(make_world: MakeWorld, sizes: dict[str, int], **kinds: str) -> World
 
 
 def test_small_photos_of_a_backlog_go_together_and_each_comes_to_its_own_end(make_world: MakeWorld) -> None:
-    world = backlog(make_world, dict.fromkeys("abcdef", 600_000), b="bad")
+    world = backlog(make_world, dict.fromkeys("abcdef", 1_200_000), b="bad")
     assert bundles(world) == [["a.jpg", "b.jpg", "c.jpg"], ["d.jpg", "e.jpg", "f.jpg"]]
     world.work_all()
     assert [books(world, f"{name}.jpg").phase for name in "abc"] == [Phase.DONE, Phase.FAILED, Phase.DONE]
@@ -621,7 +621,7 @@ def test_small_photos_of_a_backlog_go_together_and_each_comes_to_its_own_end(mak
 
 
 def test_photos_from_a_camera_go_one_by_one(make_world: MakeWorld) -> None:
-    world = backlog(make_world, {"a": 8_000_000, "b": 8_000_000, "c": 1_500_000, "d": 600_000})
+    world = backlog(make_world, {"a": 8_000_000, "b": 8_000_000, "c": 3_500_000, "d": 600_000})
     assert bundles(world) == [["a.jpg"], ["b.jpg"], ["c.jpg"], ["d.jpg"]]
 
 

@@ -20,8 +20,8 @@ from watcher.model import Job, PhotoId
 from watcher.plan import Known, Phase
 
 CONVICTED_BY = 3  # ends of watcher itself that a photo was in: in two of them at the least it was tried alone
-BUNDLE_BYTES = 2_000_000  # of photos that a worker gets together: not much more work than one from a camera
-LEASE = 16  # attempts that are written at once: a durable commit costs about as much as a small photo
+BUNDLE_BYTES = 4_000_000  # of photos that a worker gets together: not much more work than one from a camera
+LEASE = 32  # attempts that are written at once: a durable commit costs about as much as a small photo
 
 
 @dataclass(slots=True)
