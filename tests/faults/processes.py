@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import threading
 from pathlib import Path
 from typing import Self
+
+import pytest
 
 from tests.e2e.harness import Place
 
@@ -80,3 +83,12 @@ class Killer:
     def __exit__(self, *error: object) -> None:
         self._end.set()
         self._thread.join()
+
+
+def without_privilege() -> list[str]:
+    """Give what starts a command that may read no more than file modes say, whoever runs this."""
+    if os.geteuid() != 0:
+        return []
+    if shutil.which("setpriv") is None:
+        pytest.skip("setpriv is missing: root may read everything")
+    return ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]

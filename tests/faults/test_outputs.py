@@ -12,6 +12,7 @@ import pytest
 from tests.e2e.harness import WEB, Place, camera, fill, shows, tree, until
 from tests.faults.books import failures, standing, told
 from tests.faults.mounting import folding, needs_folding, needs_mounts, read_only
+from tests.faults.processes import without_privilege
 
 
 def _a_file(path: Path) -> None:
@@ -65,19 +66,29 @@ def _not_a_folder(output: Path) -> Iterator[None]:
         aside.rename(output)
 
 
-@pytest.mark.slow  # it is tried again every five seconds
+@contextmanager
+def _forbidden(output: Path) -> Iterator[None]:
+    (output / "web").chmod(0o500)
+    try:
+        yield
+    finally:
+        (output / "web").chmod(0o700)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
         pytest.param(read_only, "the file system is read-only", marks=needs_mounts),
         (_not_a_folder, "a file, not a folder"),
+        (_forbidden, "may not be written: give the user of watcher the right to (chmod u+rwx on its folder)"),
     ],
 )
 def test_while_an_output_tree_cannot_be_written_its_inbox_waits_and_goes_on_by_itself(
     place: Place, fault: Callable[[Path], AbstractContextManager[None]], reason: str
 ) -> None:
     place.configure(retry={"backoff_seconds": 0.02})
-    with place.run() as daemon:
+    with place.run(via=without_privilege()) as daemon:
         fill(place.inbox, 1)
         daemon.settle(1)
         with fault(place.output):
@@ -94,6 +105,21 @@ def test_while_an_output_tree_cannot_be_written_its_inbox_waits_and_goes_on_by_i
         assert not daemon.events("photo.failed")
         assert told(place) == (True, 7, 0, 0)
         assert daemon.stop() == 0
+
+
+def test_an_output_that_was_replaced_or_deleted_by_hand_is_left_so_until_its_photo_changes(place: Place) -> None:
+    (one, two) = fill(place.inbox, 2)
+    assert place.once().code == 0
+    place.outputs("p000.jpg")[0].write_bytes(b"my own")
+    place.outputs("p001.jpg")[0].unlink()
+    again = place.once()
+    assert (again.code, again.events("photo.done")) == (0, [])
+    assert place.outputs("p000.jpg")[0].read_bytes() == b"my own"
+    for number, photo in ((3, one), (4, two)):
+        photo.write_bytes(camera(number))
+    assert place.once().code == 0
+    assert all(shows(path, 3) for path in place.outputs("p000.jpg"))
+    assert all(shows(path, 4) for path in place.outputs("p001.jpg"))
 
 
 def test_an_output_tree_that_is_removed_under_the_daemon_is_made_again_for_what_comes(place: Place) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import pytest
 
 from tests.e2e.harness import Place, Running, fill, until
 from tests.faults.books import standing
+from tests.faults.processes import without_privilege
 
 pytestmark = [
     pytest.mark.slow,  # a watch is looked after every five seconds
@@ -88,15 +88,6 @@ def test_where_the_kernel_refuses_to_watch_scans_take_over_until_it_may(
         assert daemon.stop() == 0
 
 
-def _without_privilege() -> list[str]:
-    """Give what starts a command that may read no more than file modes say, whoever runs this."""
-    if os.geteuid() != 0:
-        return []
-    if shutil.which("setpriv") is None:
-        pytest.skip("setpriv is missing: root may read everything")
-    return ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
-
-
 @pytest.mark.parametrize("folder", ["", "trip"])
 def test_a_folder_that_may_not_be_read_is_told_with_the_remedy_and_made_once_it_may(place: Place, folder: str) -> None:
     fill(place.inbox, 1)
@@ -105,7 +96,7 @@ def test_a_folder_that_may_not_be_read_is_told_with_the_remedy_and_made_once_it_
     closed.chmod(0)
     place.configure(inbox={"poll_seconds": 1})
     try:
-        with place.run(via=_without_privilege()) as daemon:
+        with place.run(via=without_privilege()) as daemon:
             event = "watch.lost" if folder else "watch.degraded"
             daemon.wait_for(event)
             reason = f"{closed} can't be watched: permission denied; let this user read and enter it"

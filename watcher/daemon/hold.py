@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from watcher.model import Blame
 
-TRY_SECONDS = 5.0  # how often it is tried again
+TRY_SECONDS = 0.5  # until it is tried again first; doubles up to the next one
+TRY_LONGEST = 5.0
 _UNTOLD_SECONDS = 60.0  # until the photo that tries has told, which sets the time anew
 
 BEGINS = {Blame.DISK_FULL: "disk.full", Blame.OUTPUT: "output.unwritable"}  # log events
@@ -20,12 +21,14 @@ class Hold:
     until: float | None = None  # when it is tried again; None: the output can be written, as far as anybody knows
     cause: Blame | None = None
     reason: str = ""
+    _tries: int = 0
     _since: int = 0  # the number of the last job that was begun before: what it finds says nothing of now
 
     def begin(self, cause: Blame, reason: str, now: float, last_job: int) -> bool:
         """Hold the inbox up for a while; tell whether that is news."""
         news = self.cause is not cause
-        self.until, self.cause, self.reason, self._since = now + TRY_SECONDS, cause, reason, last_job
+        self.until = now + min(TRY_SECONDS * 2.0 ** min(self._tries, 10), TRY_LONGEST)
+        self.cause, self.reason, self._since = cause, reason, last_job
         return news
 
     def lets(self, now: float) -> bool:
@@ -35,6 +38,7 @@ class Hold:
         if now < self.until:
             return False
         self.until = now + _UNTOLD_SECONDS
+        self._tries += 1
         return True
 
     def untold(self, now: float) -> None:
@@ -47,5 +51,5 @@ class Hold:
         if job is not None and job <= self._since:
             return None
         cause = self.cause
-        self.until, self.cause, self.reason = None, None, ""
+        self.until, self.cause, self.reason, self._tries = None, None, "", 0
         return cause
