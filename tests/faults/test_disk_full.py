@@ -12,7 +12,7 @@ from tests.faults.mounting import Filler, mounted, needs_mounts
 pytestmark = needs_mounts
 
 
-@pytest.mark.parametrize("seconds", [0.2, pytest.param(4.0, marks=pytest.mark.slow)])  # 4: room is looked for again and again
+@pytest.mark.parametrize("seconds", [0.2, pytest.param(4.0, marks=pytest.mark.slow)])  # 4: it is tried again and again
 def test_work_pauses_while_the_output_is_full_and_goes_on_by_itself(place: Place, seconds: float) -> None:
     with mounted(place.output, "-t", "tmpfs", "-o", "size=4m"), place.run() as daemon:
         fill(place.inbox, 2)
