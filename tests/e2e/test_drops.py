@@ -189,10 +189,12 @@ def test_an_inbox_that_went_away_is_scanned_when_it_is_back_and_nothing_is_forgo
         assert (found["reachable"], found["done"], found["failed"]) == (True, 5, 0)
 
 
-def test_an_inbox_that_is_not_there_at_the_start_is_waited_for(place: Place) -> None:
+@pytest.mark.parametrize("named", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_an_inbox_that_is_not_there_at_the_start_is_waited_for(place: Place, named: bool) -> None:
     place.inbox.rmdir()
     place.configure(inbox={"poll_seconds": 1})
-    with place.run() as daemon:
+    with place.run(*([str(place.inbox), str(place.output)] if named else [])) as daemon:
+        assert "it is waited for" in daemon.events("watch.degraded")[0]["reason"]
         until(lambda: not place.status()["inboxes"][0]["reachable"], "status says that it is not there")
         fill(place.inbox, 2)
         daemon.settle(2)

@@ -237,13 +237,14 @@ class Inbox(RuleBasedStateMachine):
         return was
 
     @precondition(here)
-    @rule(old=st.sampled_from(("a", "a/b", "c")), new=st.sampled_from(("c", "a")))
+    @rule(which=any_one, new=st.sampled_from(("a", "c", "d")))
     @_step
-    def rename_a_tree(self, old: str, new: str) -> bool:
-        source, target = self.place.inbox / old, self.place.inbox / new
-        if not source.is_dir() or target.exists():
+    def rename_a_tree(self, which: int, new: str) -> bool:
+        trees = sorted(path for path in self.place.inbox.iterdir() if path.is_dir())
+        target = self.place.inbox / new
+        if not trees or target.exists():
             return False
-        source.rename(target)
+        trees[which % len(trees)].rename(target)
         return True
 
     # ---- what happens to them ----

@@ -57,7 +57,14 @@ def drop(poison: Path, inbox: Path, count: int) -> list[Path]:
     return paths
 
 
-@pytest.mark.parametrize(("long", "large", "good"), [(1, 4, 30), pytest.param(10, 90, 1000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(
+    ("long", "large", "good"),
+    [
+        (1, 4, 30),
+        pytest.param(2, 18, 200, marks=pytest.mark.slow),
+        pytest.param(10, 90, 1000, marks=pytest.mark.soak),
+    ],
+)
 def test_poison_photos_fail_alone_and_hold_up_nobody(
     place: Place, endless: Path, hungry: Path, long: int, large: int, good: int
 ) -> None:
@@ -77,6 +84,7 @@ def test_poison_photos_fail_alone_and_hold_up_nobody(
             assert attempts <= 3
             assert reason == (OVERDUE if name.startswith("endless") else "out of memory while it was made")
         made = {f"p{number:03}.jpg" for number in range(good)} | {"late.jpg"}
+        until(lambda: sum(daemon.made().values()) >= len(made), "all are told")
         assert daemon.made() == dict.fromkeys(made, 1)
         until(lambda: told(place) == (True, good + 1, len(bad), 0), "the books say so")
         busy, used = time.monotonic() - began, cpu_seconds(daemon.process.pid)
