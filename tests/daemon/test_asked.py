@@ -61,6 +61,7 @@ def test_a_photo_that_waits_for_its_next_try_is_tried_at_once(world: World) -> N
     assert not world.flying()
     asked(world, Request("retry", IN, b"a.jpg"))
     assert world.flying() == ["a.jpg"]
+    world.check()
     world.work()
     world.wait(1.0)
     world.check()
@@ -73,10 +74,11 @@ def test_what_is_asked_while_no_daemon_runs_is_done_by_the_next_one(world: World
     ask(world.store.path, [Request("retry", IN, b"a.jpg")])
     world.store = type(world.store).open(world.store.path)
     world._build()
-    world.start()
+    world.daemon.start()
+    assert world.store.requests() == [], "it was looked for at once"
+    assert phase(world) is Phase.WAITING
+    world.daemon.turn(None)
     assert world.flying() == ["a.jpg"]
-    world.work()
-    world.check_settled()
 
 
 def test_a_request_outlives_a_kill_right_after_it_was_read(world: World) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from tests.e2e.harness import BOTH, COMMAND, THUMB, WEB, Finished, Place, fill, fingerprint, tree, until
 
-COMMANDS = ("run", "once", "init", "check", "status", "why", "retry")
+COMMANDS = ("run", "once", "init", "check", "status", "why", "retry", "verify")
 BELOW_SERVICE = ("service install", "service uninstall", "service show")
 
 

@@ -173,6 +173,30 @@ def retry(
     raise typer.Exit(command.retry(paths or [], config, state))
 
 
+@app.command()
+def verify(
+    inbox: Inbox = None,
+    output: Output = None,
+    config: ConfigFile = None,
+    state: StateFile = None,
+    repair: Annotated[bool, typer.Option("--repair", help="Make again what is missing or different.")] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Render each photo once more, aside, and compare what is to be seen.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Hold the output tree against the state file; exits with 1 if an output is missing or different.
+
+    Files that nobody knows are named too, and left alone.
+
+    Example: watcher verify --repair
+    """
+    from watcher.cli import verify as command  # noqa: PLC0415  # see the module's first line
+
+    code = command.verify(_pair(inbox, output), config, state, repair=repair, deep=deep, as_json=as_json)
+    raise typer.Exit(code)
+
+
 # ---- service ----
 
 services = typer.Typer(no_args_is_help=True, help="Have systemd or launchd run the daemon.")

@@ -55,7 +55,7 @@ def hand_over(state: str, requests: Sequence[Request]) -> str:
     check_access(state, write=True)
     holder = service.holding(state)
     if holder is None:
-        _bring_up_to_date(state)
+        bring_up_to_date(state)
     ask(state, requests)
     holder = service.holding(state)
     if holder is None:
@@ -64,7 +64,7 @@ def hand_over(state: str, requests: Sequence[Request]) -> str:
     return who if service.nudge(state) else f"{who}, which could not be told: after its next scan"
 
 
-def _bring_up_to_date(state: str) -> None:
+def bring_up_to_date(state: str) -> None:
     """Let a file of an older version, which nobody uses, hold requests."""
     reader = Reader.open_to_read(state)
     if reader is None:

@@ -26,6 +26,7 @@ class Watched:
     output: bytes | None  # resolved; None: nobody knows
     config: Inbox | None  # None: nobody knows
     recipes: Mapping[str, Recipe] | None
+    elsewhere: frozenset[bytes] = frozenset()  # resolved folders of other inboxes, which may lie in this output tree
 
     def within(self, path: bytes) -> bytes | None:
         """Give `path` relative to the inbox; None: it is not in it."""
@@ -65,7 +66,7 @@ def all_watched(config_file: str | None, state_file: str | None) -> list[Watched
 
     Raises ConfigError where a config is named, or found, and wrong; that there is none is no fault.
     """
-    found = list(_of_config(config_file, state_file))
+    found = list(_of_file(config_file, state_file))
     states = {item.state for item in found}
     if state_file is not None:
         if not found or not os.path.exists(os.path.abspath(state_file)):
@@ -97,8 +98,13 @@ def claimed_by(reader: Reader, watched: Watched, folder: bytes, rendition: str, 
     recipe = (watched.recipes or {}).get(rendition)
     for photo, facts in made.items():
         fact = facts.get(rendition)
-        if fact is not None and name in names_on_books(photo, fact, recipe.format if recipe else None):
-            return PhotoId(watched.inbox, prefix + photo)
+        if fact is None or name not in names_on_books(photo, fact, None):
+            continue
+        claimant = PhotoId(watched.inbox, prefix + photo)
+        now = reader.known(claimant)
+        same = recipe is not None and now is not None and now.recipes.get(rendition) == recipe.fingerprint
+        if name in names_on_books(photo, fact, recipe.format if recipe and same else None):
+            return claimant
     return None
 
 
@@ -113,7 +119,7 @@ def _knows(state: str, photo: PhotoId) -> bool:
         return reader.known(photo) is not None or bool(reader.notes(photo))
 
 
-def _of_config(config_file: str | None, state_file: str | None) -> Iterator[Watched]:
+def _of_file(config_file: str | None, state_file: str | None) -> Iterator[Watched]:
     source = Source(None, config_file, state_file)
     if config_file is None and not os.environ.get("WATCHER_CONFIG"):
         try:
@@ -121,15 +127,19 @@ def _of_config(config_file: str | None, state_file: str | None) -> Iterator[Watc
         except ConfigError:
             return  # there is none
     config, _ = source.read(require_inbox=False)
-    yield from _inboxes(config, source.state_path(config))
+    yield from of_config(config, source.state_path(config))
 
 
-def _inboxes(config: Config, state: str) -> Iterator[Watched]:
+def of_config(config: Config, state: str) -> Iterator[Watched]:
+    """Give the inboxes of a config."""
+    folders = [folder for inbox in config.inboxes for folder in (inbox.path, inbox.output, inbox.originals) if folder]
+    resolved = {os.path.realpath(os.fsencode(folder)) for folder in folders}
     for inbox in config.inboxes:
         named = os.fsencode(inbox.path)
         recipes = {name: config.recipes[name] for name in inbox.renditions}
         output = os.path.realpath(os.fsencode(inbox.output))
-        yield Watched(state, os.path.realpath(named), os.path.abspath(named), output, inbox, recipes)
+        others = frozenset(resolved - {output})
+        yield Watched(state, os.path.realpath(named), os.path.abspath(named), output, inbox, recipes, others)
 
 
 def _of_state(path: str, config_file: str | None) -> Iterator[Watched]:
@@ -142,6 +152,6 @@ def _of_state(path: str, config_file: str | None) -> Iterator[Watched]:
     for inbox, output in outputs.items():
         if isinstance(output, str) and places.pair_state_path(inbox, os.fsencode(output), os.environ) == path:
             source = Source((os.fsdecode(inbox), output), config_file, None)
-            yield from _inboxes(source.read()[0], path)
+            yield from of_config(source.read()[0], path)
         else:
             yield Watched(path, inbox, inbox, os.fsencode(output) if isinstance(output, str) else None, None, None)

@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
@@ -24,7 +24,7 @@ from watcher.cli.wiring import Hub, Source, settle
 from watcher.config import Config
 from watcher.daemon.attempt import Limits
 from watcher.daemon.loop import Daemon
-from watcher.daemon.parts import InboxPlan, Log, Message
+from watcher.daemon.parts import InboxParts, InboxPlan, Log, Message, Post
 from watcher.daemon.tally import Progress
 from watcher.errors import EXIT_OK, EXIT_SOME_FAILED, ConfigError, Fault
 from watcher.model import PhotoId
@@ -73,9 +73,24 @@ def once(pair: tuple[str, str] | None, config_file: str | None, state_file: str 
         return _tell(daemon, store, time.monotonic() - began)
 
 
+def serve_requests(source: Source, open_inbox: Callable[[InboxPlan, Post], InboxParts]) -> None:
+    """Do what the requests in the state file ask for, with parts that look for nothing else, and end."""
+    config, name = source.read()
+    logs.setup(config.log.format, "warning")
+    with _daemon(source, config, name, logs.log, once=True, open_inbox=open_inbox) as (daemon, _):
+        daemon.run()
+
+
 @contextmanager
 def _daemon(
-    source: Source, config: Config, name: str, log: Log, *, once: bool, damaged: bool = False
+    source: Source,
+    config: Config,
+    name: str,
+    log: Log,
+    *,
+    once: bool,
+    damaged: bool = False,
+    open_inbox: Callable[[InboxPlan, Post], InboxParts] | None = None,
 ) -> Iterator[tuple[Daemon, State]]:
     """Build a daemon of real parts, and take it all down again."""
     if not once:
@@ -111,7 +126,7 @@ def _daemon(
             pool=pool,
             limits=limits,
             messages=messages,
-            open_inbox=hub.open,
+            open_inbox=open_inbox or hub.open,
             reload=Reloader(source, told).ask,
             sweep=sweeper.begin,
             manager=listener,

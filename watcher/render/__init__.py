@@ -20,7 +20,7 @@ from watcher.model import Job, Outcome
 from watcher.render.remove import remove
 from watcher.render.sweep import sweep
 
-__all__ = ["describe", "remove", "render", "render_all", "sweep", "warm"]
+__all__ = ["alike", "describe", "remove", "render", "render_all", "sweep", "warm"]
 
 
 def render_all(jobs: Iterable[Job]) -> list[Outcome]:
@@ -43,6 +43,13 @@ def warm() -> list[tuple[str, str]]:
     from watcher.render.about import warm as work  # noqa: PLC0415 - keeps Pillow out of the daemon's process
 
     return work()
+
+
+def alike(one: bytes, other: bytes) -> bool:
+    """Tell whether the pictures at two paths look the same; for `verify --deep`."""
+    from watcher.render.likeness import alike as work  # noqa: PLC0415 - keeps Pillow out of the daemon's process
+
+    return work(one, other)
 
 
 def describe() -> dict[str, str]:

@@ -13,7 +13,8 @@ from watcher.errors import StateError
 from watcher.model import PhotoId
 from watcher.plan import Known, Phase, stem_of
 from watcher.state import history, requests
-from watcher.state.claims import ClaimReader, meeting
+from watcher.state.claims import meeting
+from watcher.state.pages import PageReader
 from watcher.state.reading import FIELDS
 from watcher.state.schema import BUSY_SECONDS, StateCorruptError, check_sound, migrate, put_aside, translated
 from watcher.story import Note
@@ -32,7 +33,7 @@ _FORGET = """DELETE FROM ghost WHERE id <= (SELECT max(id) FROM ghost) - 100000
 _INT64 = 2**63
 
 
-class State(ClaimReader):
+class State(PageReader):
     """The state file, open for writing."""
 
     def __init__(self, path: str, connection: sqlite3.Connection) -> None:

@@ -1,0 +1,172 @@
+"""`watcher verify`: the output tree against the books, and the repair of what is missing or different."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.harness import BOTH, Place, camera, fill, fingerprint, shows, until
+from watcher.cli.verify import verify
+from watcher.model import PhotoId
+from watcher.state import State, pages
+
+KEYS = {"checked", "missing", "different", "unknown", "repaired"}
+
+
+def look(place: Place, capsys: pytest.CaptureFixture[str], *, deep: bool = False) -> tuple[int, dict[str, Any]]:
+    """Verify without a process for it."""
+    capsys.readouterr()
+    code = verify(None, str(place.config), None, repair=False, deep=deep, as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert set(found) == KEYS
+    return code, {key: sorted(value) if isinstance(value, list) else value for key, value in found.items()}
+
+
+@contextmanager
+def books(place: Place) -> Iterator[State]:
+    with State.open(str(place.state)) as state:
+        yield state
+
+
+def rewrite(path: Path, change: bytes = b"x") -> None:
+    """Append to a file, and leave its time as it was."""
+    before = path.stat()
+    path.write_bytes(path.read_bytes() + change)
+    os.utime(path, ns=(before.st_mtime_ns, before.st_mtime_ns))
+
+
+def test_each_output_is_held_to_the_books_and_strangers_are_named_and_left_alone(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(place.inbox / "sub", 6)
+    (place.inbox / "sub" / "bad.jpg").write_bytes(b"no picture")
+    os.utime(place.inbox / "sub" / "bad.jpg", (1, 1))
+    place.once()
+    assert look(place, capsys) == (0, {"checked": 12, "missing": [], "different": [], "unknown": [], "repaired": 0})
+    web, thumb = place.output / "web" / "sub", place.output / "thumb" / "sub"
+    (web / "p000.jpg").unlink()
+    rewrite(web / "p001.jpg")
+    os.utime(web / "p002.jpg", (5, 5))
+    (web / "p003.jpg").unlink()
+    (web / "p003.jpg").symlink_to(web / "p004.jpg")
+    (thumb / "p005.jpg").unlink()
+    strangers = [web / "stray.jpg", place.output / "note.txt", place.output / "elsewhere" / "deep" / "a.jpg"]
+    for path in strangers:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"mine")
+    junk = [web / ".DS_Store", web / ".watcher-host-1-1-1.tmp", web / "Thumbs.db"]
+    for path in junk:
+        path.write_bytes(b"")
+    code, found = look(place, capsys)
+    assert code == 1
+    assert found == {
+        "checked": 12,
+        "missing": sorted(map(str, [web / "p000.jpg", thumb / "p005.jpg"])),
+        "different": [str(web / f"p00{number}.jpg") for number in (1, 2, 3)],
+        "unknown": sorted(map(str, strangers)),
+        "repaired": 0,
+    }
+    for path in junk:
+        path.unlink()
+    done = place.watcher("verify", "--config", place.config, "--repair")
+    assert done.code == 0, done
+    assert f"missing: {web / 'p000.jpg'}\n" in done.out
+    assert "5 made again" in done.out
+    assert all(path.read_bytes() == b"mine" for path in strangers)
+    code, found = look(place, capsys)
+    assert (code, found["missing"], found["different"]) == (0, [], []), "what nobody knows makes no fault"
+    assert len(found["unknown"]) == 3
+    (place.inbox / "sub" / "p000.jpg").unlink()
+    place.once()
+    assert len(look(place, capsys)[1]["unknown"]) == 3, "outputs of a photo that has left are known"
+
+
+def test_all_pages_are_looked_at_and_what_is_being_made_is_no_difference(
+    place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(place.inbox, 7)
+    place.once()
+    monkeypatch.setattr(pages, "PAGE", 3)
+    for number in (0, 3, 6):
+        place.outputs(f"p00{number}.jpg")[0].unlink()
+    code, found = look(place, capsys)
+    assert (code, found["checked"]) == (1, 14)
+    assert found["missing"] == [str(place.outputs(f"p00{number}.jpg")[0]) for number in (0, 3, 6)]
+    photo = PhotoId(os.fsencode(place.inbox), b"p003.jpg")
+    with books(place) as state:
+        known = state.known(photo)
+        assert known is not None
+        state.write([(photo, replace(known, leased=True))])
+    assert str(place.outputs("p003.jpg")[0]) not in look(place, capsys)[1]["missing"]
+
+
+def test_verify_says_so_where_there_is_nothing_to_verify(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    assert look(place, capsys)[1]["checked"] == 0
+    assert not place.state.exists()
+    fill(place.inbox, 1)
+    place.once()
+    place.configure(inbox={"output": str(place.root / "new")})
+    assert look(place, capsys)[1]["checked"] == 0, "the books are about another folder, and so would all be missing"
+
+
+@pytest.mark.slow
+def test_the_running_daemon_repairs_and_only_what_is_wanting(place: Place) -> None:
+    fill(place.inbox, 4)
+    with place.run() as daemon:
+        daemon.settle(4)
+        before = fingerprint(place.output)
+        web, thumb = place.outputs("p001.jpg")
+        web.unlink()
+        rewrite(place.outputs("p002.jpg")[1])
+        gone = place.outputs("p003.jpg")[0]
+        done = place.watcher("verify", "--config", place.config, "--repair", "--json")
+        assert done.code == 0, done
+        assert json.loads(done.out)["repaired"] == 2
+        after = fingerprint(place.output)
+        changed = {name for name in before if before[name] != after.get(name)}
+        assert changed == {"web/p001.jpg", "thumb/p002.jpg"}
+        assert after["web/p001.jpg"][2] == before["web/p001.jpg"][2], "the same bytes"
+        assert shows(place.outputs("p002.jpg")[1], 2), "made without the larger one, it may differ in a bit"
+        gone.unlink()
+        (place.inbox / "p003.jpg").unlink()
+        (place.inbox / "p003.jpg").mkdir()
+        told = place.watcher("verify", "--config", place.config, "--repair")
+        assert "Traceback" not in told.err
+        (place.inbox / "p003.jpg").rmdir()
+        assert thumb.exists()
+        assert daemon.stop() == 0
+    assert place.watcher("verify", "--config", place.config).code == 0
+
+
+@pytest.mark.slow
+def test_deep_finds_another_content_behind_the_same_size_and_time_and_repairs_it(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(place.inbox, 3)
+    place.configure({**BOTH, "small": {"width": 80, "format": "webp"}})
+    place.once()
+    assert look(place, capsys, deep=True)[0] == 0
+    damaged = place.outputs("p001.jpg")[0]
+    status = damaged.stat()
+    data = bytearray(damaged.read_bytes())
+    for at in range(len(data) // 2, len(data) // 2 + 40):
+        data[at] ^= 0x5A
+    damaged.write_bytes(data)
+    os.utime(damaged, ns=(status.st_mtime_ns, status.st_mtime_ns))
+    assert look(place, capsys)[0] == 0, "from outside nothing is to be seen"
+    code, found = look(place, capsys, deep=True)
+    assert (code, found["different"]) == (1, [str(damaged)])
+    (place.inbox / "p000.jpg").write_bytes(camera(9))
+    done = place.watcher("verify", "--config", place.config, "--repair", "--deep")
+    assert done.code == 0, done
+    assert "1 photos are gone or have changed" in done.err
+    until(lambda: damaged.read_bytes() != bytes(data), "it is made again", 1.0)
+    (place.inbox / "p000.jpg").unlink()
+    assert look(place, capsys, deep=True)[0] == 0

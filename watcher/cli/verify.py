@@ -1,0 +1,191 @@
+"""`verify`: hold the output trees against the state file, and have made again what is not as it should be."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from itertools import groupby
+from typing import IO, TYPE_CHECKING, Literal, Self
+
+from watcher.cli import printable
+from watcher.cli.asking import check_access
+from watcher.cli.books import Watched, of_config
+from watcher.cli.comparing import Difference, compare
+from watcher.cli.wiring import Source
+from watcher.config import Config
+from watcher.errors import EXIT_OK, EXIT_SOME_FAILED
+from watcher.model import PhotoId
+from watcher.select import shown
+from watcher.state import Reader
+
+if TYPE_CHECKING:
+    from watcher.cli.deep import Deep
+
+Kind = Literal["missing", "different", "unknown"]
+KINDS: tuple[Kind, ...] = ("missing", "different", "unknown")
+Advance = Callable[[int], None]
+
+
+class Found:
+    """All differences, in a file: a million of them need no memory. A context manager."""
+
+    def __init__(self, *, tell: bool) -> None:
+        self.counts = dict.fromkeys(KINDS, 0)
+        self.checked = 0
+        self._tell = tell
+        self._file: IO[str] = tempfile.TemporaryFile("w+", encoding="ascii")  # noqa: SIM115  # closed by __exit__
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def add(self, found: Difference) -> None:
+        """Keep a difference, and name it where people read along."""
+        self.counts[found.kind] += 1
+        photo = [os.fsdecode(part) for part in found.photo] if found.photo else None
+        print(json.dumps([found.kind, os.fsdecode(found.path), photo, found.rendition]), file=self._file)
+        if self._tell:
+            print(f"{found.kind}: {shown(found.path)}{f': {found.why}' if found.why else ''}")
+
+    def paths(self, kind: Kind) -> Iterator[str]:
+        """Give the paths of one kind."""
+        return (path for found, path, _, _ in self._lines() if found == kind)
+
+    def to_repair(self) -> Iterator[tuple[PhotoId, tuple[str, ...]]]:
+        """Give each photo of which something is missing or different, with the renditions."""
+        lines = ((photo, rendition) for _, _, photo, rendition in self._lines() if photo)
+        for photo, renditions in groupby(lines, key=lambda line: line[0]):
+            yield PhotoId(*map(os.fsencode, photo)), tuple(dict.fromkeys(name for _, name in renditions))
+
+    def _lines(self) -> Iterator[tuple[str, str, list[str] | None, str]]:
+        self._file.seek(0)
+        for line in self._file:
+            kind, path, photo, rendition = json.loads(line)
+            yield kind, path, photo, rendition
+
+
+def verify(
+    pair: tuple[str, str] | None,
+    config_file: str | None,
+    state_file: str | None,
+    *,
+    repair: bool,
+    deep: bool,
+    as_json: bool,
+) -> int:
+    """Compare, name what differs, and with `repair` have it made again; `deep`: hold the content to the photo too."""
+    source = Source(pair, config_file, state_file)
+    config, _ = source.read()
+    state = source.state_path(config)
+    check_access(state, write=repair)
+    reader = Reader.open_to_read(state)
+    if reader is None:
+        print(f"there is nothing in the state file {printable(state)} yet, and so nothing to verify", file=sys.stderr)
+    with reader or nullcontext(), Found(tell=not as_json) as found:
+        repaired = 0
+        if reader is not None:
+            watched = [item for item in of_config(config, state) if _is_comparable(reader, item)]
+            _compare(reader, watched, config, found, deep=deep)
+            repaired = _repair(source, state, reader, found) if repair else 0
+        if as_json:
+            _print_json(found, repaired)
+        else:
+            _sum_up(found, repaired, repair=repair)
+        left = found.counts["missing"] + found.counts["different"] - repaired
+    return EXIT_SOME_FAILED if left > 0 else EXIT_OK
+
+
+def _is_comparable(reader: Reader, item: Watched) -> bool:
+    """Tell whether the books are about the output folder that the config names."""
+    was = reader.report(item.inbox).get("output")
+    if was in {None, os.fsdecode(item.output or b"")}:
+        return True
+    text = f"{shown(item.inbox)}: what is on the books was made in {printable(str(was))}; the next run makes it anew"
+    print(text, file=sys.stderr)
+    return False
+
+
+def _compare(reader: Reader, watched: list[Watched], config: Config, found: Found, *, deep: bool) -> None:
+    counts = [reader.counts(item.inbox) for item in watched]
+    photos = sum(count.done + count.failed + count.waiting for count in counts)
+    with _progress("verify", photos) as advance, _deep(config) if deep else nullcontext() as aside:
+        for item in watched:
+            for page in compare(reader, item):
+                found.checked += page.checked
+                for difference in page.differences:
+                    found.add(difference)
+                if aside is not None:
+                    for difference in aside.differing(item, page.sound):
+                        found.add(difference)
+                advance(page.photos)
+    if aside is not None and aside.not_compared:
+        print(f"{aside.not_compared} photos are gone or have changed, and could not be compared", file=sys.stderr)
+
+
+def _deep(config: Config) -> Deep:
+    from watcher.cli.deep import Deep  # noqa: PLC0415  # workers, which most runs need not pay
+    from watcher.pool import available_cpus  # noqa: PLC0415  # the same
+
+    workers = config.workers or available_cpus()
+    return Deep(workers, config.retry.timeout_seconds, config.max_megapixels * 1_000_000)
+
+
+def _repair(source: Source, state: str, reader: Reader, found: Found) -> int:
+    from watcher.cli.repairing import AT_ONCE, Repair, Wanted  # noqa: PLC0415  # workers, as above
+
+    left = found.counts["missing"] + found.counts["different"]
+    if not left:
+        return 0
+    with _progress("repair", left) as advance:
+        repairing = Repair(source, state, reader, advance)
+        some: list[Wanted] = []
+        for photo, renditions in found.to_repair():
+            some.append(Wanted(photo, renditions))
+            if len(some) == AT_ONCE:
+                repairing.mend(some)
+                some = []
+        repairing.mend(some)
+    return repairing.repaired
+
+
+# ---- telling ----
+
+
+@contextmanager
+def _progress(what: str, total: int) -> Iterator[Advance]:
+    """Show a bar where somebody looks; give what is called with how many more are through."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console  # noqa: PLC0415  # 40 ms that only a terminal needs
+    from rich.progress import Progress  # noqa: PLC0415  # the same
+
+    # what is printed goes above the bar, but only where it would be on this terminal anyway
+    with Progress(console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty()) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda count: bar.advance(task, count)
+
+
+def _print_json(found: Found, repaired: int) -> None:
+    """Print piece by piece: the lists may be long."""
+    print(f'{{\n  "checked": {found.checked},')
+    for kind in KINDS:
+        print(f'  "{kind}": [', end="")
+        for number, path in enumerate(found.paths(kind)):
+            print(("," if number else "") + f"\n    {json.dumps(path)}", end="")
+        print("\n  ]," if found.counts[kind] else "],")
+    print(f'  "repaired": {repaired}\n}}')
+
+
+def _sum_up(found: Found, repaired: int, *, repair: bool) -> None:
+    parts = [f"{found.counts[kind]} {kind}" for kind in KINDS]
+    text = f"{found.checked} renditions checked: {', '.join(parts)}"
+    print(text + (f"; {repaired} made again" if repair else ""))
+    if not repair and (found.counts["missing"] or found.counts["different"]):
+        print("`watcher verify --repair` makes again what is missing or different")
