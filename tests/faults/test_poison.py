@@ -62,7 +62,7 @@ def drop(poison: Path, inbox: Path, count: int) -> list[Path]:
     [
         (1, 4, 30),
         pytest.param(2, 18, 200, marks=pytest.mark.slow),
-        pytest.param(10, 90, 1000, marks=pytest.mark.soak),
+        pytest.param(2, 98, 1000, marks=pytest.mark.slow),
     ],
 )
 def test_poison_photos_fail_alone_and_hold_up_nobody(
