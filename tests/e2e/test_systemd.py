@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from importlib.metadata import distributions
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from PIL import Image
@@ -76,9 +78,8 @@ class Site:
         assert self.status()["inboxes"][0]["done"] == len(self.dropped)
         assert not temporary(self.output)
 
-    def status(self) -> dict[str, list[dict[str, object]]]:
-        found: dict[str, list[dict[str, object]]] = json.loads(self.machine.must(WATCHER, "status", "--json"))
-        return found
+    def status(self) -> dict[str, Any]:
+        return cast("dict[str, Any]", json.loads(self.machine.must(WATCHER, "status", "--json")))
 
     def events(self) -> list[dict[str, object]]:
         lines = map(json.loads, self.machine.journal("json").splitlines())
@@ -292,6 +293,74 @@ def test_photos_dropped_while_the_machine_was_off_are_made_when_it_is_back(site:
 def size(path: Path) -> tuple[int, int]:
     with Image.open(path) as image:
         return image.size
+
+
+def test_an_upgrade_leaves_the_running_daemon_alone_until_it_is_started_again(site: Site, tmp_path: Path) -> None:
+    machine = site.machine
+    machine.install_wheel(next_version(tmp_path / "a", machine, "0.8.0", breaks=True))
+    assert machine.run(WATCHER, "--version").code != 0, "nothing of it can be loaded"
+    before = len(site.dropped)
+    site.drop(2)
+    until(lambda: site.made() == before + 2, "it goes on")
+    worker = max(pids(machine))
+    os.kill(worker, signal.SIGKILL)
+    until(lambda: worker not in pids(machine), "a worker is lost")
+    site.drop(2)
+    until(lambda: site.made() == before + 4, "a new one takes over")
+    site.configure("[retry]\nattempts = 2", width=200)
+    machine.must("systemctl", "reload", "watcher.service")
+    until(lambda: size(site.output / "web" / site.dropped[-1]) == (200, 133), "it reloads")
+    assert "Traceback" not in machine.journal().partition("Starting watcher")[2]
+    site.configure()
+    machine.install_wheel(next_version(tmp_path / "b", machine, "0.8.1", breaks=False))
+    machine.must("systemctl", "restart", "watcher.service")
+    site.complete()
+    assert site.status()["version"] == "0.8.1"
+
+
+def next_version(folder: Path, machine: Machine, version: str, *, breaks: bool) -> str:
+    """Build a wheel of another version; its name."""
+    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".*", "tests", "examples", "__pycache__"))
+    for path in (folder / "watcher").rglob("*.py"):
+        if path == folder / "watcher" / "__init__.py":
+            path.write_text(f'__version__ = "{version}"\n')
+        elif breaks:
+            path.write_text("raise ImportError('a running daemon has no business with this')\n")
+    wheel = build_wheel(folder, folder / "dist")
+    shutil.copy(wheel, machine.wheels)
+    return wheel.name
+
+
+def test_a_user_has_a_service_of_their_own(machine: Machine) -> None:
+    machine.must("useradd", "--create-home", "anna")
+    uid = machine.must("id", "-u", "anna").strip()
+    runtime = f"/run/user/{uid}"
+    machine.must("sh", "-c", f"mkdir -p /run/user && install -d -m 700 -o anna -g anna {runtime}")
+    # what logind does when somebody logs in; it can't run here
+    own = ["--property=Delegate=yes", "--property=Type=notify", f"--setenv=XDG_RUNTIME_DIR={runtime}"]
+    manager = ["--unit=manager-of-anna", f"--uid={uid}", "--setenv=HOME=/home/anna", *own]
+    machine.must("systemd-run", *manager, "/lib/systemd/systemd", "--user")
+
+    def anna(*words: str) -> str:
+        return machine.must(*words, user="anna", env=[f"XDG_RUNTIME_DIR={runtime}"])
+
+    anna(WATCHER, "init")
+    assert "loginctl enable-linger" in anna(WATCHER, "service", "install")
+    machine.must("chmod", "755", "/home/anna")
+    (machine.photos / "hers.jpg").write_bytes(camera(7))
+    anna("cp", f"{PHOTOS}/hers.jpg", "/home/anna/Pictures/Inbox/")
+    until(lambda: "done        1" in anna(WATCHER, "status"), "her photo is made")
+    anna("test", "-s", "/home/anna/Pictures/Resized/web/hers.jpg")
+    anna("systemctl", "--user", "reload", "watcher")
+    assert "Nothing to do" in anna(WATCHER, "service", "install")
+    anna(WATCHER, "service", "uninstall")
+    anna("test", "-s", "/home/anna/Pictures/Resized/web/hers.jpg")
+    active = machine.run("systemctl", "--user", "is-active", "watcher", user="anna", env=[f"XDG_RUNTIME_DIR={runtime}"])
+    assert active.out == "inactive\n"
+    refused = machine.run(WATCHER, "service", "install", user="anna")
+    assert refused.code == 78
+    assert "log in directly" in refused.err
+    assert machine.run(WATCHER, "service", "install", "--system", user="anna").code == 78
 
 
 def main_of(site: Site) -> int:

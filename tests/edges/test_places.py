@@ -11,6 +11,8 @@ import pytest
 
 from watcher import places
 from watcher.errors import EXIT_CONFIG, ConfigError
+from watcher.units.service import Record, Service
+from watcher.units.systemd import system_unit
 
 
 @pytest.fixture(autouse=True)
@@ -184,3 +186,51 @@ def test_importing_places_does_not_import_platformdirs() -> None:
     code = "import sys, watcher.places; print('platformdirs' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert result.stdout.strip() == "False"
+
+
+# ---- installed services ----
+
+
+def unit_for(config: str, state: str, user: str = "root") -> bytes:
+    service = Service(
+        record=Record(config, state, user), command=("/w",), program=(), reads=(), writes=("/o",), drain_seconds=1
+    )
+    return system_unit(service).encode()
+
+
+@linux_only
+def test_the_config_of_a_service_has_its_state_file_whoever_asks(tmp_path: Path) -> None:
+    named = put(tmp_path / "some.toml")
+    put(tmp_path / "user" / "systemd" / "user" / "watcher.service", unit_for(named, "/srv/state.db"))
+    link = tmp_path / "link.toml"
+    link.symlink_to(named)
+    for config in (named, str(link)):
+        assert places.state_path(None, None, {}, config) == "/srv/state.db"
+    assert places.state_path(None, "/in/config.db", {}, named) == "/in/config.db"
+    assert places.state_path("/typed.db", None, {}, named) == "/typed.db"
+    assert places.state_path(None, None, {"STATE_DIRECTORY": "/var/lib/watcher"}, named) == "/var/lib/watcher/state.db"
+    assert places.state_path(None, None, {}, "/other.toml") == str(tmp_path / "state" / "watcher" / "state.db")
+
+
+@linux_only
+def test_without_a_config_of_one_s_own_that_of_a_service_is_found(tmp_path: Path) -> None:
+    named = put(tmp_path / "some.toml")
+    put(tmp_path / "user" / "systemd" / "user" / "watcher.service", unit_for(named, "/srv/state.db"))
+    assert places.find_config(None, {}) == named
+    own = put(tmp_path / "user" / "watcher" / "config.toml")
+    assert places.find_config(None, {}) == own
+
+
+@linux_only
+def test_a_tilde_in_a_service_s_config_is_the_home_of_its_user(tmp_path: Path) -> None:
+    named = put(tmp_path / "some.toml")
+    assert places.home_of(named) == str(tmp_path / "home")
+    put(tmp_path / "user" / "systemd" / "user" / "watcher.service", unit_for(named, "/srv/state.db", "daemon"))
+    assert places.home_of(named) == os.path.expanduser("~daemon")
+
+
+@linux_only
+@pytest.mark.parametrize("content", [b"", b"[Service]\nExecStart=/bin/true\n", b"\xff\n[X-Watcher]\nConfig=1\n"])
+def test_a_unit_that_is_not_ours_tells_nothing(tmp_path: Path, content: bytes) -> None:
+    put(tmp_path / "user" / "systemd" / "user" / "watcher.service", content)
+    assert places.installed() == []

@@ -157,6 +157,7 @@ def _pool(config: Config, workers: int, limits: Limits, messages: queue.SimpleQu
         post=messages.put,
         timeout_seconds=config.retry.timeout_seconds,
         memory_limit_bytes=limits.memory_bytes + _SLACK_BYTES,
+        preload=("watcher.render.preloaded", "watcher.logs"),
         log_settings=partial(logs.worker_setup, config.log.format, config.log.level),
     )
 

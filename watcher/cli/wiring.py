@@ -215,6 +215,8 @@ class Hub:
     """What the inboxes of one daemon share."""
 
     def __init__(self, *, watching: bool) -> None:
+        # all that an inbox may need which comes by a reload: `pip install -U` may have replaced the files by then
+        from watcher import mounts, scan, select  # noqa: F401, PLC0415  # `status` needs none of this
         from watcher.watch import Supervisor  # noqa: PLC0415  # `once` needs none
 
         self.supervisor = Supervisor() if watching else None

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from watcher import __version__
 from watcher.model import Blame, Failed, Job, Outcome
 
 if sys.platform == "linux":
@@ -49,6 +50,7 @@ class Setup:
     warm: Callable[[], list[tuple[str, str]]]
     log_settings: Callable[[], None] | None = None
     memory_limit_bytes: int = 0  # what a worker may take beyond what it has when it is ready; 0: no limit
+    version: str = __version__
 
 
 @dataclass(slots=True)
@@ -78,6 +80,10 @@ def row(slot: int, place: int = 0) -> int:
 
 def initialize(setup: Setup, table: Table) -> None:
     """Get this process ready for its first job; an exception ends it, and with it the executor."""
+    if setup.version != __version__:
+        raise RuntimeError(
+            f"watcher was upgraded to {__version__}: the daemon ({setup.version}) has to be started again"
+        )
     for number in GROUP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     _leave_with_parent()

@@ -1,0 +1,68 @@
+"""An older version's state file, and a newer one's."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from tests.e2e.harness import Place, fill
+from watcher.state.schema import MIGRATIONS
+
+OLD = Path(__file__).with_name("state_v1.sql").read_text()
+FIRST = {"web": {"width": 300, "height": 300}}  # what the old file's photos were made by
+
+
+def old_state(place: Place) -> list[tuple[object, ...]]:
+    """Lay out the first version's state file for this place's photos; its photos."""
+    place.configure(FIRST)
+    for path in (*fill(place.inbox, 2), place.inbox / "bad.jpg"):
+        if path.name == "bad.jpg":
+            path.write_bytes(b"no photo")
+    with closing(sqlite3.connect(place.state)) as db, db:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.executescript(OLD)
+        root = place.inbox.stat()
+        found = (os.fsencode(place.inbox), root.st_dev, root.st_ino)
+        db.execute("UPDATE inbox SET path = ?, dev = ?, ino = ?", found)
+        (report,) = db.execute("SELECT report FROM inbox").fetchone()
+        report = json.dumps({**json.loads(report), "output": str(place.output)})
+        db.execute("UPDATE inbox SET report = ?", (report,))
+        for path in place.inbox.iterdir():
+            stamp = (path.stat().st_size, path.stat().st_mtime_ns, os.fsencode(path.name))
+            db.execute("UPDATE photo SET size = ?, mtime_ns = ? WHERE name = ?", stamp)
+        return photos_of(db)
+
+
+def photos_of(db: sqlite3.Connection) -> list[tuple[object, ...]]:
+    return db.execute("SELECT name, size, mtime_ns, phase, made, reason FROM photo ORDER BY name").fetchall()
+
+
+def version_of(path: str | Path) -> tuple[int, list[tuple[object, ...]]]:
+    with closing(sqlite3.connect(path)) as db:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        return version, photos_of(db)
+
+
+def test_an_older_state_file_is_brought_up_to_date_and_a_copy_is_kept_of_it(place: Place) -> None:
+    before = old_state(place)
+    assert version_of(place.state) == (1, before)
+    done = place.once()
+    assert "0 photos made" in done.out, "what the older version has made is known"
+    assert version_of(place.state) == (len(MIGRATIONS), before)
+    assert version_of(f"{place.state}.v1") == (1, before)
+
+
+def test_a_newer_state_file_is_refused_and_left_as_it_is(place: Place) -> None:
+    old_state(place)
+    with closing(sqlite3.connect(place.state)) as db:
+        db.execute("PRAGMA user_version = 99")
+    before = place.state.read_bytes()
+    for command in ("run", "once", "status"):
+        done = place.watcher(command, "--config", place.config)
+        assert done.code == 78, done
+        assert "a newer version of watcher" in done.err
+        assert "Traceback" not in done.err
+    assert place.state.read_bytes() == before

@@ -1,0 +1,21 @@
+"""All that a worker may need, loaded into the server that workers are forked from.
+
+So a worker is ready soon, and one that starts after `pip install -U` goes on with what its daemon has: by then other
+files may lie where its own were. Nothing is run here: a thread that a library starts would not survive the fork.
+"""
+
+from __future__ import annotations
+
+import importlib
+from contextlib import suppress
+
+from PIL import Image
+
+from watcher.render import about, bundle
+
+Image.preinit()
+for _name in ("PIL.MpoImagePlugin", "PIL.WebPImagePlugin", "PIL.AvifImagePlugin", "PIL.ImageCms", "cykooz_resizer"):
+    with suppress(ImportError):  # some builds and platforms lack one; who needs it says so
+        importlib.import_module(_name)
+
+__all__ = ["about", "bundle"]
