@@ -33,6 +33,7 @@ OWNERS = {
     "asyncio": {"web"},
     "pathspec": {"select", "config"},  # using patterns; and telling which are none
     "typer": {"cli"},
+    "prometheus_client": {"metrics"},
     "rich": {"cli"},
     "fcntl": {"service", "pool", "render"},  # the lock; the pipe that tells a worker of its parent's end; reflinks
 }

@@ -98,6 +98,8 @@ class FakePool:
         self.submitted: list[Job] = []
         self.bundles: list[tuple[Job, ...]] = []
         self.closed = False
+        self.losses = 0
+        self.silence_seconds = 300.0
         self._post = post
         self._ready: list[Result] = []
 

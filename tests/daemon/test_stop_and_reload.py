@@ -392,7 +392,7 @@ def test_a_single_run_ends_when_all_is_made(make_world: MakeWorld) -> None:
         world.work()
     assert world.daemon.finished()
     world.daemon.finish()
-    assert (world.daemon.settler.counts.done, world.daemon.settler.counts.failed) == (19, 1)
+    assert (world.daemon.settler.numbers.done, world.daemon.settler.numbers.failed) == (19, 1)
     assert world.daemon.progress().total == 20
 
 

@@ -74,6 +74,7 @@ def test_systemd_is_told_of_the_start_the_work_reloads_good_and_bad_and_the_stop
     assert systemd.news()[5:] == ["STOPPING=1", "EXTEND_TIMEOUT_USEC=30000000"]
 
 
+@pytest.mark.slow
 def test_a_process_that_is_held_up_gives_no_sign_of_life_and_one_that_runs_does(place: Place, systemd: Socket) -> None:
     with place.run() as daemon:
         until(lambda: systemd.count("WATCHDOG=1") >= 3, "signs of life")
@@ -132,6 +133,7 @@ def test_a_fault_of_the_program_is_an_error_in_the_journal_each_line_of_its_trac
     assert text.endswith("<3>ZeroDivisionError: integer division or modulo by zero\n")
 
 
+@pytest.mark.slow
 def test_a_fault_in_a_thread_is_an_error_in_the_log(place: Place) -> None:
     program = """
 import threading

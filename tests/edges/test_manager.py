@@ -108,7 +108,7 @@ STUCK = """
         time.sleep(float(sys.argv[1]))  # as long as the start may take: nothing counts before the first sign
         told.alive()
         print("began", flush=True)
-        for _ in range(20):
+        for _ in range(int(sys.argv[3])):
             told.alive()
             time.sleep(0.05)
         print("well", flush=True)
@@ -124,15 +124,16 @@ def own_watchdog(*arguments: str) -> subprocess.Popen[str]:
 
 
 def test_where_no_manager_looks_a_stuck_process_ends_with_70_and_tells_where_it_was_stuck() -> None:
-    process = own_watchdog("0", "stuck")
+    process = own_watchdog("0", "stuck", "3")
     out, err = process.communicate(timeout=30)
     assert process.returncode == EXIT_BUG
     assert out == "began\nwell\nno progress for 0.8 s; this process ends, so that another one can begin\n"
     assert 'File "<string>", line 15 in <module>' in err  # the main thread's stack, at `wedge`
 
 
+@pytest.mark.slow
 def test_a_process_that_gives_signs_of_life_or_was_stopped_for_long_is_left_alone() -> None:
-    process = own_watchdog("1", "well")
+    process = own_watchdog("1", "well", "20")
     assert process.stdout is not None
     assert process.stdout.readline() == "began\n"
     process.send_signal(signal.SIGSTOP)

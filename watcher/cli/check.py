@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 from watcher import mounts
 from watcher.cli import printable
 from watcher.cli.forecast import Forecast, forecast, readable
+from watcher.cli.serving import require_extras
 from watcher.cli.wiring import Source, settle
 from watcher.config import Config
 from watcher.daemon.parts import InboxPlan
@@ -35,6 +36,7 @@ def check(config_file: str | None, state_file: str | None) -> int:
     """Print what was looked at, and what to do where something is not as it must be."""
     source = Source(None, config_file, state_file)
     config, name = source.read()
+    require_extras(config, name)
     settings = settle(config, name, make_outputs=False)
     findings = [Finding("ok", "config", name), *_machine(config)]
     if config.web.listen is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from watcher.cli.paging import ToldState
 from watcher.daemon.parts import Log
@@ -12,19 +12,22 @@ from watcher.state import StateBusyError
 _PAUSE_SECONDS = 1.0  # each try takes some seconds itself
 
 
-def open_state(path: str, log: Log, about: Mapping[str, object], *, damaged: bool, patient: bool) -> ToldState:
+def open_state(
+    path: str, log: Log, about: Mapping[str, object], *, damaged: bool, wait: Callable[[str], object] | None
+) -> ToldState:
     """Open the state file, and write there what is known about this run.
 
-    With `patient` a file that is busy is waited for, as long as nobody ends the process: a daemon that is started
-    beside a backup shall not stay away for good. Else raises StateBusyError.
+    With `wait`, which is told why again and again, a file that is busy is waited for, as long as nobody ends the
+    process: a daemon that is started beside a backup shall not stay away for good. Else raises StateBusyError.
     """
     told = False
     while True:
         try:
             store = _open(path, log, about, damaged=damaged)
         except StateBusyError as error:
-            if not patient:
+            if wait is None:
                 raise
+            wait(str(error))
             if not told:
                 log.error("state.busy", reason=str(error))  # noqa: TRY400  # no fault of ours
             told = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from watcher.cli.serving import require_extras
 from watcher.cli.wiring import Source, settle
 from watcher.daemon.parts import Reloaded
 from watcher.errors import WatcherError
@@ -37,6 +38,7 @@ class Reloader:
         while self._wanted():
             try:
                 config, name = self._source.read()
+                require_extras(config, name)  # it counts from the next start, which would fail
                 outcome = Reloaded(settle(config, name))
             except WatcherError as error:
                 outcome = Reloaded(error)

@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from watcher import __version__, logs, manager, service
-from watcher.cli import paging, printable
+from watcher.cli import paging, printable, serving
 from watcher.cli.chores import Chores
 from watcher.cli.opening import open_state
 from watcher.cli.reloading import Reloader
@@ -33,6 +33,7 @@ from watcher.pool import Pool, available_cpus, available_memory
 from watcher.render import render_all, warm
 from watcher.state import State, StateCorruptError
 
+_MORE_SECONDS = 30.0  # to start, each time that the state file is found to be busy
 _SLACK_BYTES = 512 << 20  # address space that a worker has beside its pictures: libraries, stacks, arenas
 
 
@@ -103,10 +104,14 @@ def _daemon(
         stack.enter_context(service.Lock(path))
         workers = config.workers or available_cpus()
         about = {"pid": os.getpid(), "since": time.time(), "workers": workers, "version": __version__}
-        store = stack.enter_context(open_state(path, log, about, damaged=damaged, patient=not once))
+        listener = stack.enter_context(manager.Nobody() if once else manager.find(partial(_last_words, log)))
+        wait = None if once else partial(_waits, listener)
+        store = stack.enter_context(open_state(path, log, about, damaged=damaged, wait=wait))
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # once the daemon has ended, one more request to end changes nothing
         stack.enter_context(service.Signals(messages.put))
+        if not once:
+            stack.enter_context(serving.metrics(config, name, messages.put, log))
         limits = _limits(config, workers, once=once)
         pool = _pool(config, workers, limits, messages)
         stack.callback(pool.close, wait=False)
@@ -119,7 +124,6 @@ def _daemon(
         hub = Hub(watching=not once)
         stack.callback(hub.close)
         told = messages.put if once else stack.enter_context(paging.page(config, name, settings, store, messages, log))
-        listener = stack.enter_context(manager.Nobody() if once else manager.find(partial(_last_words, log)))
         daemon = Daemon(
             settings,
             store=store,
@@ -143,6 +147,11 @@ def _daemon(
 def _fault_of_thread(log: Log, fault: threading.ExceptHookArgs) -> None:
     if fault.exc_type is not SystemExit:
         log.error("fault", thread=fault.thread.name if fault.thread else "", exc_info=fault.exc_value)
+
+
+def _waits(listener: manager.Nobody, reason: str) -> None:
+    listener.status(reason)
+    listener.extend(_MORE_SECONDS)
 
 
 def _last_words(log: Log, reason: str) -> None:
@@ -218,7 +227,7 @@ def _progress_bar(daemon: Daemon) -> Iterator[None]:
 
 def _tell(daemon: Daemon, store: State, seconds: float) -> int:
     """Name every photo that is not made, say what was done, and give the exit code."""
-    counts = daemon.settler.counts
+    counts = daemon.settler.numbers
     unfinished = 0
     for plan in daemon.settings.inboxes:
         for phase, word in ((Phase.FAILED, "failed"), (Phase.WAITING, "waiting")):

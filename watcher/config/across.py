@@ -13,7 +13,6 @@ from watcher.errors import Fault
 # What the contract promises and this version can't do yet: key → value (None: any) → what to write instead.
 NOT_YET: dict[str, dict[str | None, str]] = {
     "executor.kind": {"dask": 'this version has no Dask executor yet: write "processes"'},
-    "metrics.listen": {None: "this version has no metrics yet: leave `listen` out"},
     "inbox.after": {
         "move": 'this version does not move originals yet: write "keep"',
         "delete": 'this version does not delete originals yet: write "keep"',
@@ -23,7 +22,7 @@ NOT_YET: dict[str, dict[str | None, str]] = {
 
 def across(raw: Mapping[str, object], base: str, home: str, *, require_inbox: bool) -> Iterator[Fault]:
     """Find every fault that no single key shows: unfinished features, names, folders in each other's way."""
-    for title in ("executor", "web", "metrics"):
+    for title in ("executor", "web"):
         yield from _not_yet(title, title, _table(raw.get(title)))
     executor = _table(raw.get("executor"))
     if executor.get("kind") == "dask" and "address" not in executor:

@@ -9,7 +9,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from watcher.daemon.desk import Desk
 from watcher.daemon.dispatch import Dispatcher
@@ -20,7 +20,7 @@ from watcher.errors import StateError
 READY_SECONDS = 30.0  # how long an inbox may keep the daemon from being ready
 DRAIN_SECONDS = 10.0  # how often more time to stop is asked for, while what is in the workers is finished
 MORE_SECONDS = 30.0  # and how much
-SLACK_SECONDS = 120.0  # beyond what two photos may take: a worker has at most one that runs and one that is next
+SLACK_SECONDS = 60.0  # beyond the time after which the pool itself ends who is late
 
 
 class Health:
@@ -35,7 +35,7 @@ class Health:
         ledger: Ledger,
         log: Log,
         *,
-        photo_seconds: float,
+        silence_seconds: float,
     ) -> None:
         self._manager = manager
         self._watch_fault = watch_fault
@@ -43,7 +43,7 @@ class Health:
         self._dispatcher = dispatcher
         self._ledger = ledger
         self._log = log
-        self._patience = 2 * photo_seconds + SLACK_SECONDS
+        self._patience = silence_seconds + SLACK_SECONDS
         self._ready = False
         self._ready_by: float | None = None
         self._busy = False
@@ -104,6 +104,15 @@ class Health:
             self._status = ""  # whatever was told before, the manager shows otherwise now
         self._stuck = stuck
         return stuck
+
+    def ailments(self, now: float) -> Iterator[str]:
+        """Say what keeps the daemon from its work, as far as it is known here."""
+        if stuck := self._judge(now):
+            yield stuck
+        if self._ready_by is not None:
+            yield "starting: not every inbox is watched yet"
+        if self._next_extend is not None:
+            yield "stopping: only what is in the workers is finished"
 
     # ---- news ----
 

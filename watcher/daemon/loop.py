@@ -15,6 +15,7 @@ from typing import assert_never
 
 from watcher.daemon.asked import Requests
 from watcher.daemon.attempt import Limits
+from watcher.daemon.checkup import Examiner
 from watcher.daemon.desk import Desk
 from watcher.daemon.desks import Desks
 from watcher.daemon.dispatch import Dispatcher
@@ -60,6 +61,7 @@ from watcher.model import (
     WatchReady,
     WorkerReport,
 )
+from watcher.vitals import Checkup
 
 _DRAIN = 256  # messages between two looks at the clock
 _SAME_STOP_SECONDS = 0.05  # `timeout` signals its child and then the group it is in: that is one request, not two
@@ -131,9 +133,12 @@ class Daemon:
         self.stops: list[str] = []
         self._stopped_at: float | None = None
         self.health = Health(
-            manager, watch_fault, self._by_path, self.dispatcher, self.ledger, log, photo_seconds=retry.timeout_seconds
+            manager, watch_fault, self._by_path, self.dispatcher, self.ledger, log, silence_seconds=pool.silence_seconds
         )
         self.reporter = Reporter(self._by_path, self.dispatcher, self.settler.waiting, self.ledger, self.health.report)
+        self.examiner = Examiner(
+            self._by_path, self.dispatcher, self.settler, self.ledger, self.health, pool, messages.qsize
+        )
         self.on_progress: Callable[[Progress], None] | None = None
 
     # ---- running ----
@@ -242,6 +247,8 @@ class Daemon:
                 self.health.reloaded()
             case Asked():
                 self.requests.take_up(now, wall)
+            case Checkup(answer):
+                answer(self.examiner.examine(now, wall))
             case _ as unreachable:
                 assert_never(unreachable)
 
@@ -271,12 +278,7 @@ class Daemon:
         if isinstance(settings, WatcherError):
             self._log.error("config.rejected", reason=str(settings))
             return
-        old, new = self.settings.config, settings.config
-        fixed = [
-            key for key in ("workers", "memory_mb", "state", "log", "web") if getattr(old, key) != getattr(new, key)
-        ]
-        if old.retry.timeout_seconds != new.retry.timeout_seconds:
-            fixed.append("retry.timeout_seconds")
+        new, fixed = settings.config, self.settings.takes_a_restart(settings)
         self.settings = settings
         self.settler.retry = Retry(new.retry.attempts, new.retry.backoff_seconds)
         self.dispatcher.adjust(
@@ -326,6 +328,6 @@ class Daemon:
 
     def progress(self) -> Progress:
         """Tell how far this run is."""
-        counts = self.settler.counts
+        counts = self.settler.numbers
         ahead = sum(self.dispatcher.waiting(inbox) for inbox in self._by_path) + self.settler.waiting.retries
         return Progress(counts.done, counts.failed, counts.done + counts.failed + ahead, counts.pixels)

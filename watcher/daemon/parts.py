@@ -32,6 +32,7 @@ from watcher.model import (
 )
 from watcher.plan import Claim, Known, MadeFact
 from watcher.story import Note
+from watcher.vitals import Checkup
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,13 @@ class Settings:
 
     config: Config
     inboxes: tuple[InboxPlan, ...]
+
+    def takes_a_restart(self, new: Settings) -> list[str]:
+        """Name the keys of new settings that count from the next start only."""
+        mine, other = self.config, new.config
+        keys = ("workers", "memory_mb", "state", "log", "web", "metrics")
+        changed = [key for key in keys if getattr(mine, key) != getattr(other, key)]
+        return changed + ["retry.timeout_seconds"] * (mine.retry.timeout_seconds != other.retry.timeout_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,7 @@ Message = (
     | Reload
     | Reloaded
     | Asked
+    | Checkup
 )
 Post = Callable[[Message], None]
 
@@ -84,6 +93,10 @@ class Pool(Protocol):
 
     @property
     def free(self) -> int: ...
+    @property
+    def losses(self) -> int: ...
+    @property
+    def silence_seconds(self) -> float: ...
     def share(self, waiting: int) -> int: ...
     def submit(self, *jobs: Job) -> None: ...
     def take(self, report: WorkerReport) -> list[Result]: ...

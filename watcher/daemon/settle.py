@@ -16,12 +16,13 @@ from watcher.daemon.hold import BEGINS, ENDS, TRY_SECONDS
 from watcher.daemon.ledger import Ledger
 from watcher.daemon.pace import LastBatch
 from watcher.daemon.parts import Log
-from watcher.daemon.tally import Batch, Tally, decoded
+from watcher.daemon.tally import Batch, Tally
 from watcher.daemon.twins import HOLD_SECONDS, Twins
 from watcher.daemon.waiting import Waiting
 from watcher.model import Blame, Done, Failed, Origin, Outcome, PhotoId, Result, Stamp, Unchanged, Unready
 from watcher.plan import Known, MadeFact, Phase, natural_name
 from watcher.verdict import Forget, GiveUp, LookAgain, Pause, Record, TryAgain, judge
+from watcher.vitals import Numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +31,6 @@ class Retry:
 
     attempts: int
     backoff_seconds: float
-
-
-@dataclass(slots=True)
-class Counted:
-    """What a run has come to so far."""
-
-    done: int = 0
-    failed: int = 0
-    renditions: int = 0
-    pixels: int = 0
 
 
 class Settler:
@@ -57,7 +48,7 @@ class Settler:
         twins: Twins,
     ) -> None:
         self.waiting = Waiting()
-        self.counts = Counted()
+        self.numbers = Numbers()
         self.retry = retry
         self._dispatcher = dispatcher
         self._ledger = ledger
@@ -160,6 +151,7 @@ class Settler:
             self._note(flight, notes.GONE, wall, **({"reason": reason} if reason else {}))
         if before is not None and desk is not None:
             desk.parts.examine([photo.path], [])
+        self.numbers.count(photo.inbox, "vanished")
         self._log.debug("photo.vanished", path=photo.absolute, reason=reason)
         self._leave(flight.sighting, now)
 
@@ -171,6 +163,7 @@ class Settler:
             row = replace(before, phase=phase, attempts=attempts, reason=reason, leased=False)
             self._ledger.put(job.photo, row, now)
         if not isinstance(outcome, Done):
+            self.numbers.count(job.photo.inbox, "unchanged")
             self._leave(flight.sighting, now)
             return
         same = before is not None and before.stamp.same_content(outcome.stamp)
@@ -212,10 +205,10 @@ class Settler:
             self._log.info(ENDS[cause], output=desk.plan.output)
         if desk is not None:
             desk.pace.count(wall)
-        self.counts.done += 1
-        self.counts.renditions += len(outcome.made)
-        self.counts.pixels += decoded(outcome)
-        self._leave(flight.sighting, now, outcome, moved=moved is not None)
+        sighting = flight.sighting
+        announced = sighting.ready > 0 or sighting.origin is Origin.FOLDER  # whatever it has waited for since
+        self.numbers.count_done(job.photo.inbox, outcome, sighting.seen if announced else None, wall)
+        self._leave(sighting, now, outcome, moved=moved is not None)
 
     def _look_again(self, flight: Flight, stamp: Stamp | None, verdict: LookAgain, now: float, wall: float) -> None:
         before, sighting = flight.before, flight.sighting
@@ -271,7 +264,7 @@ class Settler:
 
     def _failed(self, photo: PhotoId, reason: str, attempts: int) -> None:
         self._log.warning("photo.failed", path=photo.absolute, reason=reason, attempts=attempts)
-        self.counts.failed += 1
+        self.numbers.count_failed(photo.inbox)
 
     def _leave(
         self, sighting: Sighting, now: float, done: Done | None = None, *, failed: bool = False, moved: bool = False
@@ -282,6 +275,7 @@ class Settler:
         """Tell in one line what a batch came to."""
         if batch is None or not batch.files:
             return
+        self.numbers.batches.observe(batch.files)
         seconds = max(now - batch.began, 1e-6)
         if (desk := self._desk_of(batch.inbox)) is not None:
             desk.pace.last_batch = LastBatch(now, batch.files, batch.failed, round(seconds, 3))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from watcher.model import Done
+from watcher.vitals import decoded
 
 
 @dataclass(slots=True)
@@ -73,11 +74,6 @@ class Tally:
         if batch.open or batch.outstanding:
             return None
         return self._batches.pop(number)
-
-
-def decoded(done: Done) -> int:
-    """Give how many pixels were decoded for it; none where all was there already."""
-    return 0 if all(item.adopted or item.copied for item in done.made) else done.width * done.height
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,8 @@ class Pool:
             )
 
         self._workers = workers
+        self.silence_seconds = (1 if factory else BUNDLE) * timeout_seconds + 2 * start_seconds
+        """How long at most nothing may come back while there is work: who takes longer is ended by `check`."""
         self._bundle = 1 if factory else BUNDLE  # there, nothing tells at which job of a bundle a worker was lost
         self._clock = clock
         self._main = lane(workers, PER_WORKER * workers)

@@ -1,0 +1,71 @@
+"""What is counted, and when a photo counts as having become visible."""
+
+from __future__ import annotations
+
+import pytest
+
+from watcher.model import Done, Made, Stamp
+from watcher.vitals import Histogram, Numbers
+
+SEEN = 1_000_000.0
+
+
+def done(written: float = SEEN, *, adopted: bool = False, renditions: int = 1) -> Done:
+    made = tuple(Made(f"r{number}", b"r/a.jpg", 1, 1, 1, adopted=adopted) for number in range(renditions))
+    return Done(Stamp(1, int(written * 1e9)), made, 6000, 4000, 0.1, 1)
+
+
+def test_a_value_falls_below_the_bound_that_it_reaches_and_above_all_into_the_last() -> None:
+    histogram = Histogram((1.0, 2.0))
+    for value in (0.5, 1.0, 1.5, 2.0, 2.1, 100.0):
+        histogram.observe(value)
+    spread = histogram.freeze()
+    assert (spread.bounds, spread.counts, spread.total) == ((1.0, 2.0), (2, 2, 2), 107.1)
+
+
+def test_what_was_handed_out_does_not_change_any_more() -> None:
+    numbers = Numbers()
+    frozen = numbers.visible.freeze()
+    numbers.count_done(b"/in", done(), SEEN, SEEN + 1)
+    assert sum(frozen.counts) == 0
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [
+        (SEEN - 0.1, 2.1),  # closed a moment before the event came
+        (SEEN + 1.5, 0.5),  # written for long after it was first seen
+        (SEEN - 59.0, 61.0),  # renamed into place after a minute
+        (SEEN - 86400.0, 2.0),  # moved here with its date
+        (SEEN + 86400.0, 2.0),  # a date from the future
+    ],
+)
+def test_a_photo_becomes_visible_so_long_after_its_last_write(written: float, seconds: float) -> None:
+    numbers = Numbers()
+    numbers.count_done(b"/in", done(written), SEEN, SEEN + 2.0)
+    assert numbers.visible.freeze().total == pytest.approx(seconds)
+
+
+def test_a_photo_that_nobody_announced_or_that_was_there_already_is_not_timed() -> None:
+    numbers = Numbers()
+    numbers.count_done(b"/in", done(renditions=3), None, SEEN)
+    assert sum(numbers.visible.freeze().counts) == 0
+    assert sum(numbers.render.freeze().counts) == 1
+    numbers.count_done(b"/in", done(adopted=True), SEEN, SEEN)
+    assert sum(numbers.visible.freeze().counts) == 0
+    assert sum(numbers.render.freeze().counts) == 1
+    assert (numbers.done, numbers.renditions, numbers.pixels) == (2, 4, 24_000_000)
+    assert numbers.results == {(b"/in", "done"): 2}
+
+
+def test_a_copy_of_what_was_made_already_becomes_visible_and_is_not_rendered() -> None:
+    numbers = Numbers()
+    copy = Made("web", b"web/b.jpg", 1, 1, 1, copied=True)
+    numbers.count_done(b"/in", Done(Stamp(1, int(SEEN * 1e9)), (copy,), 6000, 4000, 0.1, 1), SEEN, SEEN + 1)
+    assert (sum(numbers.visible.freeze().counts), sum(numbers.render.freeze().counts), numbers.pixels) == (1, 0, 0)
+
+
+def test_a_wall_clock_that_is_set_back_makes_no_negative_time() -> None:
+    numbers = Numbers()
+    numbers.count_done(b"/in", done(SEEN), SEEN, SEEN - 3600.0)
+    assert numbers.visible.freeze().total == 0.0

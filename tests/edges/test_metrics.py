@@ -1,0 +1,253 @@
+"""The metrics server on a real socket, asked by a real client; the loop that it asks is played by the test."""
+
+from __future__ import annotations
+
+import http.client
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from watcher.metrics import Server, asking, server
+from watcher.vitals import Checkup, InboxVitals, Numbers, Vitals
+
+numbers = Numbers()
+for seconds in (0.004, 0.3, 7.0, 90.0):
+    numbers.render.observe(seconds)
+numbers.batches.observe(3)
+WELL = Vitals(
+    ailments=(),
+    inboxes=(InboxVitals(b"/in\xff\n", b"/", 5, time.time() - 60, 2, {"done": 4031, "failed": 1}),),
+    results={(b"/in\xff\n", "done"): 7, (b"/in\xff\n", "failed"): 1},
+    pixels=24_000_000,
+    batches=numbers.batches.freeze(),
+    render=numbers.render.freeze(),
+    visible=numbers.visible.freeze(),
+    in_flight=2,
+    queued=3,
+    messages=9,
+    losses=1,
+)
+Start = Callable[..., Server]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Give servers whose loop answers at once, unless told otherwise."""
+    with ExitStack() as stack:
+
+        def make(
+            post: Callable[[Checkup], object] = lambda checkup: checkup.answer(WELL),
+            listen: str = "127.0.0.1:0",
+            patience: float = 5.0,
+        ) -> Server:
+            return stack.enter_context(Server(listen, post, "1.2.3", patience))
+
+        yield make
+
+
+def get(server: Server, path: str, method: str = "GET", **headers: str) -> tuple[int, str, str]:
+    host, _, port = server.address.rpartition(":")
+    connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=10)
+    try:
+        connection.request(method, path, headers=headers)
+        answer = connection.getresponse()
+        return answer.status, answer.getheader("Content-Type", ""), answer.read().decode()
+    finally:
+        connection.close()
+
+
+def scraped(server: Server) -> dict[tuple[str, str], float]:
+    """Give every sample by its name and the values of its labels."""
+    status, _, text = get(server, "/metrics")
+    assert status == 200
+    return {
+        (sample.name, ",".join(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_everything_that_is_known_is_served_under_its_name(start: Start) -> None:
+    found = scraped(start())
+    inbox = "/in\\udcff\n"
+    expected = {
+        ("watcher_build_info", "1.2.3"): 1,
+        ("watcher_photos_total", f"{inbox},done"): 7,
+        ("watcher_photos_total", f"{inbox},failed"): 1,
+        ("watcher_known_photos", f"{inbox},done"): 4031,
+        ("watcher_known_photos", f"{inbox},failed"): 1,
+        ("watcher_waiting_photos", inbox): 5,
+        ("watcher_missed_events_total", inbox): 2,
+        ("watcher_in_flight_photos", ""): 2,
+        ("watcher_queued_photos", ""): 3,
+        ("watcher_queued_messages", ""): 9,
+        ("watcher_worker_losses_total", ""): 1,
+        ("watcher_decoded_pixels_total", ""): 24_000_000,
+        ("watcher_batch_photos_count", ""): 1,
+        ("watcher_batch_photos_sum", ""): 3,
+        ("watcher_batch_photos_bucket", "2.0"): 0,
+        ("watcher_batch_photos_bucket", "5.0"): 1,
+        ("watcher_render_seconds_bucket", "0.005"): 1,
+        ("watcher_render_seconds_bucket", "0.25"): 1,
+        ("watcher_render_seconds_bucket", "0.5"): 2,
+        ("watcher_render_seconds_bucket", "60.0"): 3,
+        ("watcher_render_seconds_bucket", "+Inf"): 4,
+        ("watcher_write_to_visible_seconds_count", ""): 0,
+    }
+    assert {key: found.get(key) for key in expected} == expected
+    assert 59 < found["watcher_oldest_waiting_seconds", inbox] < 120
+    assert found["watcher_output_free_bytes", "/"] > 0
+    assert found["process_resident_memory_bytes", ""] > 1_000_000
+
+
+def test_openmetrics_is_spoken_to_whoever_asks_for_it(start: Start) -> None:
+    _, kind, text = get(start(), "/metrics", Accept="application/openmetrics-text; version=1.0.0")
+    assert kind.startswith("application/openmetrics-text")
+    assert text.endswith("# EOF\n")
+    assert get(start(), "/metrics")[1].startswith("text/plain")
+
+
+def test_health_is_a_status_and_the_reasons_a_line_each(start: Start) -> None:
+    assert get(start(), "/healthz") == (200, "text/plain; charset=utf-8", "ok\n")
+    ill = replace(WELL, ailments=("the inbox /in\udcff\n is away", "no room"))
+    status, _, text = get(start(lambda checkup: checkup.answer(ill)), "/healthz")
+    assert (status, text) == (503, "the inbox /in\\udcff\\n is away\nno room\n")
+
+
+def test_other_paths_are_told_where_to_go_and_a_head_has_no_body(start: Start) -> None:
+    server = start()
+    assert get(server, "/")[0] == 404
+    assert get(server, "/metrics?x=1", "HEAD")[0::2] == (200, "")
+    assert get(server, "/metrics", "POST")[0] == 501
+
+
+def test_a_loop_that_does_not_answer_is_told_and_asked_no_second_time(start: Start) -> None:
+    asked: queue.SimpleQueue[Checkup] = queue.SimpleQueue()
+    server = start(asked.put, patience=0.1)
+    for path in ("/healthz", "/metrics", "/healthz"):
+        assert get(server, path)[0::2] == (503, "the loop has not answered for 0.1 s\n")
+    assert asked.qsize() == 1
+    asked.get(timeout=10).answer(replace(WELL, ailments=("late",)))
+    threading.Timer(0.02, lambda: asked.get(timeout=10).answer(WELL)).start()
+    assert get(start(asked.put), "/healthz")[0] == 200
+    threading.Timer(0.02, lambda: asked.get(timeout=10).answer(WELL)).start()
+    server._server.asker.patience = 5.0
+    assert get(server, "/healthz")[0] == 200  # not the answer to a question of long ago
+
+
+def test_requests_at_the_same_time_share_one_question(start: Start) -> None:
+    asked: queue.SimpleQueue[Checkup] = queue.SimpleQueue()
+    server = start(asked.put)
+    answers: queue.SimpleQueue[int] = queue.SimpleQueue()
+    threads = [threading.Thread(target=lambda: answers.put(get(server, "/healthz")[0])) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    first = asked.get(timeout=10)
+    deadline = time.monotonic() + 10
+    while sum(thread.name.startswith("Thread-") for thread in threading.enumerate()) < 10:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    first.answer(WELL)
+    for thread in threads:
+        thread.join()
+    assert [answers.get() for _ in threads] == [200] * 5
+    assert asked.empty()
+
+
+def test_a_file_system_that_hangs_costs_its_number_and_one_thread(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    looked: list[bytes] = []
+
+    def hangs(folder: bytes) -> None:
+        looked.append(folder)
+        gate.wait(30)  # stands for a mount that does not answer
+        raise OSError
+
+    monkeypatch.setattr("shutil.disk_usage", hangs)
+    monkeypatch.setattr(asking, "_DISK_SECONDS", 0.05)
+    server = start()
+    try:
+        for _ in range(3):
+            assert ("watcher_output_free_bytes", "/") not in scraped(server)
+        assert looked == [b"/"]
+    finally:
+        gate.set()
+
+
+def test_peers_that_say_nothing_are_limited_and_hold_up_neither_others_nor_the_end(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_MOST_REQUESTS", 3)
+    monkeypatch.setattr(server._Handler, "timeout", 0.3)
+    with ExitStack() as stack:
+        running = start()
+        host, _, port = running.address.rpartition(":")
+        silent = [stack.enter_context(socket.create_connection((host, int(port)), 10)) for _ in range(3)]
+        deadline = time.monotonic() + 10
+        while running._server._slots._value > 0:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        with socket.create_connection((host, int(port)), 10) as late:
+            assert late.recv(1) == b""  # turned away
+        for peer in silent:
+            assert peer.recv(1) == b""  # none may keep its place for ever
+        while running._server._slots._value < 3:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert get(running, "/healthz")[0] == 200
+        with socket.create_connection((host, int(port)), 10) as peer:
+            peer.send(b"GET /metrics HTTP/1.0\r\n\r\n")  # and away
+        stack.enter_context(socket.create_connection((host, int(port)), 10))
+        began = time.monotonic()
+        running.__exit__()
+        assert time.monotonic() - began < 2
+    deadline = time.monotonic() + 10
+    while any("process_request_thread" in thread.name for thread in threading.enumerate()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_an_error_in_a_request_ends_neither_the_server_nor_anything_else(start: Start) -> None:
+    answers: list[Vitals] = [replace(WELL, inboxes=None), WELL]  # type: ignore[arg-type]  # what no loop says
+    server = start(lambda checkup: checkup.answer(answers.pop(0)))
+    with pytest.raises(http.client.HTTPException):
+        get(server, "/metrics")
+    assert get(server, "/metrics")[0] == 200
+
+
+def test_it_waits_for_requests_without_waking_up(start: Start) -> None:
+    server = start()
+    get(server, "/healthz")
+    native = server._thread.native_id
+    with open(f"/proc/self/task/{native}/status", encoding="ascii") as file:
+        switches = [line for line in file if "ctxt" in line]
+    time.sleep(0.7)
+    with open(f"/proc/self/task/{native}/status", encoding="ascii") as file:
+        assert [line for line in file if "ctxt" in line] == switches
+
+
+def test_where_nobody_can_listen_is_an_error_at_once(start: Start) -> None:
+    with pytest.raises(OSError, match="in use"):
+        start(listen=start().address)
+    with pytest.raises(OSError, match=r"not known|resolution"):
+        start(listen="no-such-host.invalid:9464")
+
+
+@pytest.mark.parametrize(("listen", "loopback"), [("127.0.0.1:0", True), ("[::1]:0", True), ("0.0.0.0:0", False)])
+def test_it_is_known_whether_others_can_reach_it(start: Start, listen: str, *, loopback: bool) -> None:
+    try:
+        running = start(listen=listen)
+    except OSError as error:
+        pytest.skip(f"no such address here: {error}")
+    assert running.loopback is loopback
+    assert running.address.rpartition(":")[0] == listen.rpartition(":")[0]
+    assert get(running, "/healthz")[0] == 200

@@ -1,0 +1,55 @@
+"""What the daemon serves beside its work: metrics. Whether that can be done here is told before it begins."""
+
+from __future__ import annotations
+
+import errno
+import importlib.util
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from watcher import __version__
+from watcher.config import Config
+from watcher.daemon.parts import Log
+from watcher.errors import ConfigError, Fault
+from watcher.vitals import Checkup
+
+
+def require_extras(config: Config, source: str) -> None:
+    """Raise ConfigError where the config asks for what is not installed."""
+    if config.metrics.listen and importlib.util.find_spec("prometheus_client") is None:
+        found = f"found {config.metrics.listen!r}, and the Python package prometheus-client is not there"
+        hint = "pip install 'photo-watcher[metrics]', or leave `listen` out"
+        raise ConfigError(source, [Fault("metrics.listen", found, hint)])
+
+
+@contextmanager
+def metrics(config: Config, source: str, post: Callable[[Checkup], object], log: Log) -> Iterator[None]:
+    """Serve metrics while entered, if the config asks for it; raises ConfigError where that can't be done."""
+    listen = config.metrics.listen
+    if listen is None:
+        yield
+        return
+    require_extras(config, source)
+    from watcher.metrics import Server  # noqa: PLC0415  # 60 ms, and not everybody has it
+
+    try:
+        server = Server(listen, post, __version__)
+    except OSError as error:
+        raise ConfigError(source, [_refused(listen, error)]) from error
+    with server:
+        if server.loopback:
+            log.info("metrics.listening", address=server.address)
+        else:
+            text = "whoever reaches this address can read the names of your folders and how many photos they hold"
+            log.warning("metrics.listening", address=server.address, text=text)
+        yield
+
+
+def _refused(listen: str, error: OSError) -> Fault:
+    why = {
+        errno.EADDRINUSE: ("where another program listens already", "write another port, or stop that program"),
+        errno.EADDRNOTAVAIL: ("which is no address of this machine", "write 127.0.0.1, or an address that it has"),
+        errno.EACCES: ("where this user may not listen", "write a port from 1024 up"),
+    }
+    found, hint = why.get(error.errno or 0, (f"where nobody can listen ({error})", "write 127.0.0.1 and a port"))
+    return Fault("metrics.listen", f"found {listen!r}, {found}", hint)

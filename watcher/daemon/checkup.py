@@ -1,0 +1,88 @@
+"""What the daemon tells of itself to whoever asks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+
+from watcher.daemon.desk import Desk
+from watcher.daemon.dispatch import Dispatcher
+from watcher.daemon.health import Health
+from watcher.daemon.ledger import Ledger
+from watcher.daemon.parts import Pool
+from watcher.daemon.report import report
+from watcher.daemon.settle import Settler
+from watcher.errors import StateError
+from watcher.vitals import InboxVitals, Vitals
+
+
+class Examiner:
+    """Gathers the vitals from all over the daemon."""
+
+    def __init__(
+        self,
+        desks: Mapping[bytes, Desk],
+        dispatcher: Dispatcher,
+        settler: Settler,
+        ledger: Ledger,
+        health: Health,
+        pool: Pool,
+        messages: Callable[[], int],
+    ) -> None:
+        self._desks = desks
+        self._dispatcher = dispatcher
+        self._settler = settler
+        self._ledger = ledger
+        self._health = health
+        self._pool = pool
+        self._messages = messages
+
+    def examine(self, now: float, wall: float) -> Vitals:
+        """Tell how the daemon fares."""
+        numbers = self._settler.numbers
+        inboxes = tuple(self._inbox(desk, now, wall) for desk in self._desks.values())
+        in_flight = self._dispatcher.in_workers
+        return Vitals(
+            ailments=tuple(self._ailments(now)),
+            inboxes=inboxes,
+            results=dict(numbers.results),
+            pixels=numbers.pixels,
+            batches=numbers.batches.freeze(),
+            render=numbers.render.freeze(),
+            visible=numbers.visible.freeze(),
+            in_flight=in_flight,
+            queued=sum(self._dispatcher.waiting(inbox) for inbox in self._desks) - in_flight,
+            messages=self._messages(),
+            losses=self._pool.losses,
+        )
+
+    def _inbox(self, desk: Desk, now: float, wall: float) -> InboxVitals:
+        shown = report(desk, self._dispatcher, self._settler.waiting, now=now, wall=wall)
+        waiting, oldest = shown["waiting"], shown["oldest_waiting"]
+        return InboxVitals(
+            path=desk.inbox,
+            output=desk.plan.output,
+            waiting=int(str(waiting)),
+            oldest_waiting=None if oldest is None else float(str(oldest)),
+            missed=desk.missed,
+            known=self._known(desk.inbox),
+        )
+
+    def _known(self, inbox: bytes) -> Mapping[str, int]:
+        if self._ledger.blocked:
+            return {}
+        try:
+            counts = self._ledger.store.counts(inbox)
+        except StateError:
+            return {}
+        return {"done": counts.done, "failed": counts.failed}
+
+    def _ailments(self, now: float) -> Iterator[str]:
+        yield from self._health.ailments(now)
+        if self._ledger.blocked:
+            yield "the state file can't be written: results wait in memory"
+        for desk in self._desks.values():
+            if not desk.reachable:
+                yield f"the inbox {os.fsdecode(desk.inbox)} is not reachable: {desk.unreachable_reason}"
+            if desk.hold.cause is not None:
+                yield f"the output {os.fsdecode(desk.plan.output)} can't be written: {desk.hold.reason}"
