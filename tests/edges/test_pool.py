@@ -268,6 +268,7 @@ def test_a_photo_that_takes_too_long_in_a_bundle_is_blamed_alone(bench: MakeBenc
     assert outcome_kinds(b.results(4)) == {1: NOT_RUN, 2: NOT_RUN, 3: Blame.TIMEOUT, 4: NOT_RUN}
 
 
+@pytest.mark.slow
 def test_the_time_of_a_bundle_that_waits_for_others_does_not_run(bench: MakeBench) -> None:
     b = bench(workers=1, timeout_seconds=0.5, start_seconds=0.5)
     b.pool.submit(*(make_job(n, "sleep:0.3") for n in range(1, 6)))
