@@ -106,7 +106,6 @@ def lent_by(claim: Claim, wanted: Mapping[str, Format]) -> tuple[Lent, ...]:
 # ---- names ----
 
 
-@lru_cache(maxsize=1024)  # a photo's is asked for again and again while those beside it are planned
 def stem_of(name: bytes) -> bytes:
     """Give the name less its extension, case folded. Whatever an output is called, that and a dot is how it begins."""
     stem = name.rpartition(b".")[0] or name
@@ -121,8 +120,14 @@ def could_meet(name: bytes, other: bytes) -> bool:
 
     `a.jpeg` may become `a.jpeg.webp` where `a.jpg` is `a.webp`, and that is what `a.jpeg.jpg` is called.
     """
-    mine, theirs = stem_of(name) + b".", stem_of(other) + b"."
+    mine, theirs = _beginning(name), _beginning(other)
     return mine.startswith(theirs) or theirs.startswith(mine)
+
+
+@lru_cache(maxsize=1024)  # a name's is asked for again and again while the photos beside it are planned
+def _beginning(name: bytes) -> bytes:
+    """Give how every output of a photo of that name begins, case folded."""
+    return stem_of(name) + b"."
 
 
 def stems_above(stem: bytes) -> list[bytes]:

