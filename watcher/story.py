@@ -124,7 +124,10 @@ def _stands(place: Place, lies: Lies, known: Known | None, notes: Sequence[Note]
         return _known_stands(place, lies, known)
     if lies.kind == "nothing":
         if notes:
-            return "unknown", "it is no longer in the inbox; what was made of it is left where it is"
+            return (
+                "unknown",
+                "it is no longer in the inbox; what was made of it stays, or has gone along where it was renamed",
+            )
         return "unknown", "there is no such file, and none was ever seen; by its name it would be a photo"
     if lies.kind == "unreadable":
         return "unknown", f"it can't be looked at: {lies.detail}"

@@ -73,7 +73,7 @@ def all_watched(config_file: str | None, state_file: str | None) -> list[Watched
             found += _of_state(os.path.abspath(state_file), None)
         return found
     for path in places.all_state_paths(os.environ):
-        if path not in states:
+        if path not in states and os.access(path, os.R_OK):
             found += _of_state(path, config_file)
     return found
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from watcher import service
+from watcher.cli.asking import check_access
 from watcher.cli.books import Watched, all_watched, claimed_by, find
 from watcher.errors import EXIT_OK
 from watcher.model import PhotoId, Stamp
@@ -63,6 +64,7 @@ def gather(path: bytes, config_file: str | None = None, state_file: str | None =
 
 def story_of(watched: Watched, photo: PhotoId) -> tuple[Story, int | None]:
     """Tell the story of a photo of one inbox, and which process watches that; None: nobody does."""
+    check_access(watched.state)
     holder = service.holding(watched.state)
     reader = Reader.open_to_read(watched.state)
     known, notes, report, asked = None, [], {}, False

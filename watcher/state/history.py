@@ -16,7 +16,7 @@ from typing import Any
 KEPT = 100_000  # entries over all photos: 15 MB
 KEPT_EACH = 40  # of one photo
 _AT_ONCE = 128  # how many go in one go: each time costs as much as writing an entry
-REPEATED = ("waiting", "paused")  # kinds that are counted while their reason stays the same
+REPEATED = ("waiting", "paused", "gone")  # kinds that are counted while their reason stays the same
 
 _INSERT = "INSERT INTO event (inbox, path, at, what, detail) VALUES (?, ?, ?, ?, ?)"
 _LATEST = "SELECT id, what, detail FROM event WHERE inbox = ? AND path = ? ORDER BY id DESC LIMIT 1"
@@ -49,9 +49,13 @@ def _goes_on(
     before = json.loads(row[2])
     if before.get("reason") != detail.get("reason"):
         return False
-    merged = {**before, "next": detail.get("next"), "times": before.get("times", 1) + 1, "until": at}
+    merged = {**before, **_only(detail, "next"), "times": before.get("times", 1) + 1, "until": at}
     db.execute("UPDATE event SET detail = ? WHERE id = ?", (_text(merged), row[0]))
     return True
+
+
+def _only(detail: Mapping[str, object], key: str) -> dict[str, object]:
+    return {key: detail[key]} if key in detail else {}
 
 
 def _text(detail: Mapping[str, object]) -> str:
