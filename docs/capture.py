@@ -2,9 +2,9 @@
 
 Each picture shows two: of `once` one terminal at two moments, with ⋮ between; of `run` two terminals, a line between.
 
-    python docs/capture.py PHOTOS      a folder of camera photos; needs tmux, and `watcher` on the path
+    python docs/capture.py PHOTOS [why.svg]    a folder of camera photos; needs tmux, and `watcher` on the path
 
-Writes `once.svg` and `run.svg` beside this file. Everything happens in a new home folder that is removed again.
+Writes `once.svg`, `run.svg` and `why.svg` beside this file. Everything happens in a new home folder, removed again.
 """
 
 from __future__ import annotations
@@ -138,11 +138,38 @@ def capture_run(home: Path, photos: Path, target: Path) -> None:
             user.close()
 
 
+def capture_why(home: Path, photos: Path, target: Path) -> None:
+    """Show the story of a photo that was made, of one that failed and of a path that is left alone."""
+    (home / "Inbox").mkdir()
+    (home / "photos.toml").write_text("workers = 2\n" + CONFIG)
+    daemon, user = Terminal("daemon", home, 24), None
+    try:
+        daemon.type("watcher run --config photos.toml", wait_for="scan.done", seconds=0.5)
+        photo = min(photos.glob("*.jpg"))
+        shutil.copy(photo, home / "Inbox" / "beach.jpg")
+        (home / "Inbox" / "notes.jpg").write_text("no photo\n")
+        daemon.wait("photo.failed")
+        time.sleep(2.0)
+        user = Terminal("user", home, 40)
+        user.type("export WATCHER_CONFIG=$PWD/photos.toml; clear", seconds=1.0)
+        for path in ("Inbox/beach.jpg", "Inbox/notes.jpg", "Inbox/beach.jpg.part"):
+            user.type(f"watcher why {path}", seconds=2.0)
+        draw(user.read(), target, "watcher why")
+    finally:
+        daemon.close()
+        if user is not None:
+            user.close()
+
+
+PICTURES = {"once.svg": capture_once, "run.svg": capture_run, "why.svg": capture_why}
+
+
 def main() -> None:
-    """Take both."""
+    """Take all, or the one that is named."""
     photos = Path(sys.argv[1]).resolve()
     here = Path(__file__).parent
-    for capture, name in ((capture_once, "once.svg"), (capture_run, "run.svg")):
+    for name in sys.argv[2:] or PICTURES:
+        capture = PICTURES[name]
         home = Path(tempfile.gettempdir()) / "anna"
         home.mkdir()
         try:
