@@ -473,7 +473,11 @@ def test_a_new_folder_in_place_of_the_inbox_is_the_inbox_once_somebody_uses_it(w
     world.tell(WatchLost(IN, "another folder", healed=False), WatchBack(IN))
     world.scan()
     assert not world.desk().reachable
-    world.drop("b.jpg")
+    scans = len(world.inboxes[IN].scans)
+    for name in ("b.jpg", "c.jpg", "d.jpg"):
+        world.drop(name)
+    world.wait(2)
+    assert len(world.inboxes[IN].scans) == scans + 1, "one for all that came"
     world.scan()
     assert world.desk().reachable
     assert watch_lines(world)[-1] == "watch.back"

@@ -16,7 +16,7 @@ from watcher.plan import is_current
 MISSED_GRACE_SECONDS = 2.0  # how late an event may come for a photo that a scan saw first
 WATCHFUL_SCANS = 10  # how many scans come sooner once events were missed
 WATCHFUL_SECONDS = 15.0  # and how soon
-AFRESH_SECONDS = 2.0  # how soon a scan makes up for messages that could not be digested
+AFRESH_SECONDS = 2.0  # how soon a scan makes up for messages that could not be digested, or looks at a stand-in in use
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from watcher.backlog import Sighting
 from watcher.config import Config
 from watcher.daemon import notes
-from watcher.daemon.desk import WATCHFUL_SCANS, Desk, terms_of
+from watcher.daemon.desk import AFRESH_SECONDS, WATCHFUL_SCANS, Desk, terms_of
 from watcher.daemon.dispatch import Dispatcher
 from watcher.daemon.ledger import Ledger
 from watcher.daemon.line import MOST_PENDING, Line
@@ -144,8 +144,9 @@ class Desks:
         photo = PhotoId(desk.inbox, path)
         desk.suspects.pop(path, None)
         desk.hints.pop(path, None)
-        if not desk.reachable and desk.scan is None:
-            self._scans.scan(desk, Origin.SCAN, counts_missed=False)  # somebody uses it: what is there, is the inbox
+        if not desk.reachable and desk.next_scan is not None:
+            # Somebody uses what is there, so it is the inbox.
+            desk.next_scan = min(desk.next_scan, now + AFRESH_SECONDS)
         flight = self._dispatcher.flights.get(photo)
         if flight is not None:
             flight.again, flight.again_complete = True, complete
