@@ -198,6 +198,7 @@ class Blame(StrEnum):
     PHOTO = "photo"  # the photo itself: never tried again until it changes
     PASSING = "passing"  # an I/O error, no memory, too many open files: tried again with backoff
     DISK_FULL = "disk-full"  # no room at the output: all work for it pauses
+    INBOX = "inbox"  # the inbox as a whole can't be read just now: all work for it pauses
     OUTPUT = "output"  # the output tree as a whole can't be written: all work for it pauses
     CRASH = "crash"  # the worker died under it
     TIMEOUT = "timeout"  # the worker was killed for taking too long

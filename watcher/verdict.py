@@ -52,10 +52,10 @@ class TryAgain:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """The output can't be written: stop work for it for a while, the photo goes back to the head of the line."""
+    """The output can't be written, or the inbox not be read: its photos wait, this one at the head of the line."""
 
     reason: str
-    blame: Blame  # DISK_FULL or OUTPUT
+    blame: Blame  # DISK_FULL, OUTPUT or INBOX
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def _judge_failed(outcome: Failed, job: Job, *, attempts: int, backoff: float, j
     match outcome.blame:
         case Blame.PHOTO:
             return GiveUp(outcome.reason)
-        case Blame.DISK_FULL | Blame.OUTPUT:
+        case Blame.DISK_FULL | Blame.OUTPUT | Blame.INBOX:
             return Pause(outcome.reason, outcome.blame)
         case Blame.PASSING:
             again = TryAgain(wait, outcome.reason)

@@ -92,8 +92,8 @@ def test_an_endless_decode_is_tried_once_more_alone() -> None:
     assert verdict(fault, job(2, alone=True)) == GiveUp("took too long")
 
 
-@pytest.mark.parametrize("blame", [Blame.DISK_FULL, Blame.OUTPUT])
-def test_an_output_that_cannot_be_written_is_no_photos_fault_however_often_it_was_tried(blame: Blame) -> None:
+@pytest.mark.parametrize("blame", [Blame.DISK_FULL, Blame.OUTPUT, Blame.INBOX])
+def test_an_output_or_an_inbox_out_of_reach_is_no_photos_fault_however_often_it_was_tried(blame: Blame) -> None:
     assert verdict(Failed("no room", blame), job(99)) == Pause("no room", blame)
 
 

@@ -355,9 +355,13 @@ def test_photos_that_wait_for_their_time_are_bounded(
 
 @pytest.mark.parametrize(
     ("blame", "begin", "end"),
-    [(Blame.DISK_FULL, "disk.full", "disk.room"), (Blame.OUTPUT, "output.unwritable", "output.back")],
+    [
+        (Blame.DISK_FULL, "disk.full", "disk.room"),
+        (Blame.OUTPUT, "output.unwritable", "output.back"),
+        (Blame.INBOX, "inbox.unreadable", "inbox.back"),
+    ],
 )
-def test_an_output_that_cannot_be_written_pauses_work_says_so_once_and_goes_on_by_itself(
+def test_an_output_or_an_inbox_out_of_reach_pauses_work_says_so_once_and_goes_on_by_itself(
     world: World, blame: Blame, begin: str, end: str
 ) -> None:
     world.full = blame

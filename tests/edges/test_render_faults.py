@@ -252,6 +252,39 @@ def test_special_files_and_links_are_no_photos_and_never_opened(inbox: Path) -> 
     assert outputs(inbox) == set()
 
 
+@pytest.mark.parametrize(
+    ("code", "blame"),
+    [
+        (errno.EACCES, Blame.INBOX),
+        (errno.ENOTCONN, Blame.INBOX),  # a FUSE whose process has died
+        (errno.ESTALE, Blame.INBOX),
+        (errno.EIO, Blame.INBOX),
+        (errno.EMFILE, Blame.PASSING),
+        (errno.ENOENT, None),
+    ],
+)
+def test_an_inbox_that_cannot_be_read_is_no_photos_fault(
+    inbox: Path, monkeypatch: pytest.MonkeyPatch, code: int, blame: Blame | None
+) -> None:
+    put(inbox, photos.plain())
+    real = os.open
+
+    def opening(path: bytes | str, *args: object, **more: object) -> int:
+        if path == os.fsencode(inbox):
+            raise OSError(code, os.strerror(code))
+        return real(path, *args, **more)  # type: ignore[arg-type]  # as they came
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", opening)
+        outcome = render(job(inbox))
+    if blame is None:
+        assert isinstance(outcome, Vanished)
+    else:
+        assert isinstance(outcome, Failed)
+        assert outcome.blame is blame
+        assert f"the inbox {inbox}" in outcome.reason
+
+
 def test_the_inbox_itself_may_be_a_link(inbox: Path) -> None:
     put(inbox, photos.plain())
     (inbox.parent / "alias").symlink_to(inbox)

@@ -12,6 +12,7 @@ import pytest
 from tests.e2e.harness import Place, Running, fill, fingerprint, tree, until
 from tests.faults.books import standing, told
 from tests.faults.mounting import mounted, needs_mounts, volume
+from tests.faults.processes import without_privilege
 
 Away = Callable[[Path], AbstractContextManager[None]]
 
@@ -173,4 +174,25 @@ def test_an_inbox_that_is_away_at_the_start_is_waited_for_and_nothing_is_forgott
         fill(place.inbox, 1, 3)
         daemon.settle(1)
         assert daemon.made() == {"p003.jpg": 1}
+        assert daemon.stop() == 0
+
+
+@slow
+def test_photos_of_an_inbox_that_may_not_be_read_wait_until_it_may_and_none_has_failed(place: Place) -> None:
+    place.configure(retry={"backoff_seconds": 0.02})
+    with place.run(via=without_privilege()) as daemon:
+        fill(place.inbox, 1)
+        daemon.settle(1)
+        place.inbox.chmod(0o300)  # events still come
+        try:
+            fill(place.inbox, 5, 1)
+            daemon.wait_for("inbox.unreadable")
+            assert "let the user of watcher read and enter it" in daemon.events("inbox.unreadable")[0]["reason"]
+        finally:
+            place.inbox.chmod(0o700)
+        daemon.settle(6)
+        daemon.wait_for("inbox.back")
+        assert len(daemon.events("inbox.unreadable")) == 1
+        assert not daemon.events("photo.failed")
+        assert told(place) == (True, 6, 0, 0)
         assert daemon.stop() == 0

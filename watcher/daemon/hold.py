@@ -1,4 +1,4 @@
-"""An output that can't be written as a whole: its inbox waits, and one photo now and then finds out how it stands."""
+"""An output tree or an inbox is at fault as a whole: its photos wait, and one now and then finds out how it stands."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ TRY_SECONDS = 0.5  # until it is tried again first; doubles up to the next one
 TRY_LONGEST = 5.0
 _UNTOLD_SECONDS = 60.0  # until the photo that tries has told, which sets the time anew
 
-BEGINS = {Blame.DISK_FULL: "disk.full", Blame.OUTPUT: "output.unwritable"}  # log events
-ENDS = {Blame.DISK_FULL: "disk.room", Blame.OUTPUT: "output.back"}
+# log events
+BEGINS = {Blame.DISK_FULL: "disk.full", Blame.OUTPUT: "output.unwritable", Blame.INBOX: "inbox.unreadable"}
+ENDS = {Blame.DISK_FULL: "disk.room", Blame.OUTPUT: "output.back", Blame.INBOX: "inbox.back"}
 
 
 @dataclass(slots=True)
 class Hold:
     """Whether, why and until when an inbox is held up."""
 
-    until: float | None = None  # when it is tried again; None: the output can be written, as far as anybody knows
+    until: float | None = None  # when it is tried again; None: nothing is wrong, as far as anybody knows
     cause: Blame | None = None
     reason: str = ""
     _tries: int = 0

@@ -202,7 +202,7 @@ class Settler:
         )
         desk = self._desk_of(job.photo.inbox)
         if desk is not None and (cause := desk.hold.end(job.number)) is not None:
-            self._log.info(ENDS[cause], output=desk.plan.output)
+            self._log.info(ENDS[cause], inbox=desk.inbox, output=desk.plan.output)
         if desk is not None:
             desk.pace.count(wall)
         sighting = flight.sighting
@@ -258,7 +258,7 @@ class Settler:
         if desk is None:
             return
         if desk.hold.begin(verdict.blame, verdict.reason, now, self._dispatcher.last_number):
-            self._log.error(BEGINS[verdict.blame], output=desk.plan.output, reason=verdict.reason)
+            self._log.error(BEGINS[verdict.blame], inbox=desk.inbox, output=desk.plan.output, reason=verdict.reason)
 
     # ---- batches ----
 

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from watcher.model import PhotoId, Stamp, Unready, Vanished
-from watcher.render.verdict import Verdict, bad_photo, shown, unreadable
+from watcher.render.verdict import Verdict, bad_photo, shown, unreachable, unreadable
 from watcher.select import special
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -79,9 +79,8 @@ def open_photo(photo: PhotoId) -> Source:
     parts = photo.path.split(b"/")
     if any(part in {b"", b".", b".."} for part in parts):
         raise bad_photo(f"{what} is no path inside an inbox")
-    folder = -1
+    folder = _open_inbox(photo.inbox)
     try:
-        folder = os.open(photo.inbox, _FOLDER)  # the inbox itself may be a link
         for part in parts[:-1]:
             deeper = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
             os.close(folder)
@@ -91,8 +90,7 @@ def open_photo(photo: PhotoId) -> Source:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
         file = os.open(parts[-1], flags, dir_fd=folder)
     except BaseException as error:
-        if folder >= 0:
-            os.close(folder)
+        os.close(folder)
         if not isinstance(error, OSError):
             raise
         if error.errno in _GONE:
@@ -106,6 +104,15 @@ def open_photo(photo: PhotoId) -> Source:
         with source:
             raise
     return source
+
+
+def _open_inbox(inbox: bytes) -> int:
+    try:
+        return os.open(inbox, _FOLDER)  # it may be a link
+    except OSError as error:
+        if error.errno in _GONE:
+            raise Verdict(Vanished("the inbox is not there")) from error
+        raise unreachable(error, inbox) from error
 
 
 def _refuse_special(status: os.stat_result) -> None:

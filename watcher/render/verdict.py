@@ -48,7 +48,19 @@ def unreadable(error: OSError, what: str) -> Verdict:
     return passing(f"{what} could not be read: {_text(error)}")
 
 
-# Whoever meets one of these may have met it everywhere in the output tree: a volume that is gone, or not ours to write.
+def unreachable(error: OSError, inbox: bytes) -> Verdict:
+    """Sort an error met while opening the inbox itself: no photo is to blame, unless this process alone is in need."""
+    what = f"the inbox {shown(inbox)}"
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        reason = f"{what} may not be read: let the user of watcher read and enter it (chmod u+rx)"
+    elif error.errno in OF_A_TREE or error.errno == errno.EIO:
+        reason = f"{what} can't be read: {_text(error)}; is its volume there?"
+    else:
+        return unreadable(error, what)
+    return Verdict(Failed(reason, Blame.INBOX))
+
+
+# Whoever meets one of these may have met it everywhere in a tree: a volume that is gone, or not ours to use.
 OF_A_TREE = {
     errno.EACCES,
     errno.EPERM,
