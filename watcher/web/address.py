@@ -78,7 +78,8 @@ def listen(text: str, source: str) -> Address:
 
 def _open(family: int, place: str, port: int) -> socket.socket:
     """Listen at one address; an IPv6 one takes no IPv4 along, since that has an address of its own in the list."""
-    opened = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio sends without delay only where the protocol is named: 40 ms a picture less
+    opened = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:

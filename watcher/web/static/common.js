@@ -50,9 +50,9 @@ export function ago(at) {
 
 const sameDay = (a, b) => a.toDateString() === b.toDateString();
 
-export function moment(at) {
+export function moment(at, seconds = true) {
   const date = new Date(at * 1000);
-  const time = date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  const time = date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: seconds ? "2-digit" : undefined });
   return sameDay(date, new Date()) ? time : `${date.toLocaleDateString()} ${time}`;
 }
 

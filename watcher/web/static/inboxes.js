@@ -75,7 +75,7 @@ function watching(inbox) {
   if (!inbox.reachable) return [`Not reachable: ${inbox.unreachable_reason || "it is looked for"}`, "bad"];
   if (!inbox.watch) return ["Starting", ""];
   if (inbox.watch === "native") return ["Watched by events", "good"];
-  return [`Looked through now and then${inbox.watch_reason ? `: ${inbox.watch_reason}` : ""}`, "slow"];
+  return [`Scanned on an interval${inbox.watch_reason ? `: ${inbox.watch_reason}` : ""}`, "slow"];
 }
 
 function latest(inbox) {

@@ -128,7 +128,7 @@ function summarise(told) {
   const waiting = told.inboxes.reduce((sum, inbox) => sum + inbox.waiting, 0);
   showInboxes(told.inboxes);
   failures.counted(told.inboxes.reduce((sum, inbox) => sum + inbox.failed, 0));
-  connected(true, `Live \u00b7 ${plural(told.workers ?? 0, "worker")} \u00b7 since ${moment(told.since)}`);
+  connected(true, `Live \u00b7 ${plural(told.workers ?? 0, "worker")} \u00b7 since ${moment(told.since, false)}`);
   document.title = waiting ? `${count(waiting)} waiting \u00b7 watcher` : "watcher";
   note();
 }

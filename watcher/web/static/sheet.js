@@ -144,6 +144,7 @@ export class Sheet {
     if (focused && this.known.has(focused.dataset.id)) wanted.add(focused); // who reads with the keyboard keeps the place
     for (const tile of [...this.list.children]) {
       if (wanted.has(tile)) continue;
+      tile.querySelector("img")?.removeAttribute("src"); // a picture on its way would hold up those that are looked at
       tile.remove();
       this.tiles.delete(tile.dataset.id);
     }
