@@ -6,16 +6,18 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Self
 
 import pytest
 
-from tests.e2e.harness import COMMAND, Place, camera, until
+from tests.e2e.harness import COMMAND, Place, Running, camera, until
 from watcher.errors import EXIT_BUG, EXIT_CONFIG
 
 
@@ -72,6 +74,21 @@ def test_systemd_is_told_of_the_start_the_work_reloads_good_and_bad_and_the_stop
         assert daemon.stop() == 0
     assert systemd.news()[:5] == ["READY=1", "RELOADING=1", "READY=1", "RELOADING=1", "READY=1"]
     assert systemd.news()[5:] == ["STOPPING=1", "EXTEND_TIMEOUT_USEC=30000000"]
+
+
+@pytest.mark.slow
+def test_a_start_that_waits_for_a_busy_state_file_asks_for_more_time_and_says_why(
+    place: Place, systemd: Socket
+) -> None:
+    with closing(sqlite3.connect(place.state, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with Running(place, "run", "--config", str(place.config), ready=False) as daemon:
+            until(lambda: systemd.count("EXTEND_TIMEOUT_USEC=30000000"), "more time is asked for")
+            assert any(text.startswith("STATUS=") and str(place.state) in text for text in systemd.told)
+            assert not systemd.count("READY=1")
+            other.execute("ROLLBACK")
+            daemon.wait_for("scan.done")
+            until(lambda: systemd.count("READY=1"), "it starts after all")
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import queue
 import socket
@@ -124,7 +125,12 @@ def test_health_is_a_status_and_the_reasons_a_line_each(start: Start) -> None:
 def test_other_paths_are_told_where_to_go_and_a_head_has_no_body(start: Start) -> None:
     server = start()
     assert get(server, "/")[0] == 404
-    assert get(server, "/metrics?x=1", "HEAD")[0::2] == (200, "")
+    host, _, port = server.address.rpartition(":")
+    with socket.create_connection((host, int(port)), 10) as peer:
+        peer.sendall(b"HEAD /metrics?x=1 HTTP/1.0\r\n\r\n")
+        said = b"".join(iter(lambda: peer.recv(65536), b""))
+    assert said.startswith(b"HTTP/1.0 200 OK")
+    assert said.endswith(b"\r\n\r\n")
     assert get(server, "/metrics", "POST")[0] == 501
 
 
@@ -187,7 +193,8 @@ def test_peers_that_say_nothing_are_limited_and_hold_up_neither_others_nor_the_e
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "_MOST_REQUESTS", 3)
-    monkeypatch.setattr(server._Handler, "timeout", 0.3)
+    assert 0 < server._Handler.timeout <= 30
+    monkeypatch.setattr(server._Handler, "timeout", 1.0)
     with ExitStack() as stack:
         running = start()
         host, _, port = running.address.rpartition(":")
@@ -197,7 +204,8 @@ def test_peers_that_say_nothing_are_limited_and_hold_up_neither_others_nor_the_e
             assert time.monotonic() < deadline
             time.sleep(0.01)
         with socket.create_connection((host, int(port)), 10) as late:
-            assert late.recv(1) == b""  # turned away
+            assert late.recv(1) == b""  # turned away, while the others still have their places
+        assert running._server._slots._value == 0
         for peer in silent:
             assert peer.recv(1) == b""  # none may keep its place for ever
         while running._server._slots._value < 3:
@@ -214,6 +222,26 @@ def test_peers_that_say_nothing_are_limited_and_hold_up_neither_others_nor_the_e
     while any("process_request_thread" in thread.name for thread in threading.enumerate()):
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_a_process_without_descriptors_does_not_spin(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: list[float] = []
+
+    def none_left(_: object) -> tuple[socket.socket, object]:
+        tries.append(time.monotonic())
+        raise OSError(errno.EMFILE, "too many open files")
+
+    running = start()
+    host, _, port = running.address.rpartition(":")
+    with monkeypatch.context() as patch:
+        patch.setattr("socketserver.TCPServer.get_request", none_left)
+        with socket.create_connection((host, int(port)), 10):
+            deadline = time.monotonic() + 10
+            while len(tries) < 3:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+    assert tries[2] - tries[0] > 1.9 * server._PAUSE_SECONDS
+    assert get(running, "/healthz")[0] == 200
 
 
 def test_an_error_in_a_request_ends_neither_the_server_nor_anything_else(start: Start) -> None:
