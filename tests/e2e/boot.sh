@@ -40,6 +40,7 @@ inner() { # in new pid, mount, cgroup, uts, ipc and net namespaces
     cd "$root"
     pivot_root . old
     umount -l /old
+    mount --make-rshared / # as on any machine: what is mounted later, services see too
     exec env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin \
         /lib/systemd/systemd --system --unit=multi-user.target --log-target=console --show-status=0
 }

@@ -74,9 +74,10 @@ class Site:
         """Wait until every photo is made, and look at what was made."""
         until(lambda: self.made() == len(self.dropped), "every photo has its rendition")
         assert all(is_whole(self.output / "web" / name) for name in self.dropped)
-        until(lambda: self.status()["inboxes"][0]["waiting"] == 0, "nothing waits")
+        told = f"1 inbox, 0 waiting, {len(self.dropped)} done, 0 failed"
+        until(lambda: self.machine.show("StatusText")["StatusText"] == told, f"systemd is told: {told}")
         assert self.status()["inboxes"][0]["done"] == len(self.dropped)
-        assert not temporary(self.output)
+        until(lambda: not temporary(self.output), "what dead workers left is swept")
 
     def status(self) -> dict[str, Any]:
         return cast("dict[str, Any]", json.loads(self.machine.must(WATCHER, "status", "--json")))
@@ -199,7 +200,6 @@ def test_photos_are_made_under_the_hardened_unit_by_the_resizer_that_is_fast(sit
     assert float(rating.split(":")[1].split()[0]) <= 1.5
     maps = "".join(Path(f"/proc/{pid}/maps").read_text() for pid in pids(site.machine))
     assert ("cykooz" in maps) == bool([*distributions(name="cykooz-resizer")])  # there are no wheels for some machines
-    assert site.machine.show("StatusText")["StatusText"] == f"1 inbox, 0 waiting, {len(site.dropped)} done, 0 failed"
     assert not [line["MESSAGE"] for line in site.events() if str(line["PRIORITY"]) < "5"]  # warnings and worse
 
 
@@ -314,6 +314,7 @@ def test_an_upgrade_leaves_the_running_daemon_alone_until_it_is_started_again(si
     site.configure()
     machine.install_wheel(next_version(tmp_path / "b", machine, "0.8.1", breaks=False))
     machine.must("systemctl", "restart", "watcher.service")
+    until(lambda: {size(site.output / "web" / name) for name in site.dropped} == {(300, 200)}, "it makes all anew")
     site.complete()
     assert site.status()["version"] == "0.8.1"
 
@@ -329,6 +330,27 @@ def next_version(folder: Path, machine: Machine, version: str, *, breaks: bool) 
     wheel = build_wheel(folder, folder / "dist")
     shutil.copy(wheel, machine.wheels)
     return wheel.name
+
+
+def test_a_disk_that_is_unplugged_and_plugged_in_again_is_let_go_and_seen_again(machine: Machine) -> None:
+    plug = "mount -t tmpfs tmpfs /mnt/disk && mkdir /mnt/disk/in && install -d -o watcher /mnt/disk/out"
+    machine.must("sh", "-c", f"mkdir -p /mnt/disk && {plug}")
+    config = machine.photos / "disk.toml"
+    config.write_text("[[inbox]]\npath = '/mnt/disk/in'\noutput = '/mnt/disk/out'\n")
+    machine.must(WATCHER, "service", "install", "--config", f"{PHOTOS}/disk.toml")
+    (machine.photos / "a.jpg").write_bytes(camera(1))
+    made = ("test", "-s", "/mnt/disk/out/web/a.jpg")
+    machine.must("cp", f"{PHOTOS}/a.jpg", "/mnt/disk/in/")
+    until(lambda: machine.run(*made).code == 0, "the photo is made")
+    until(lambda: machine.run("umount", "/mnt/disk").code == 0, "the disk can be taken out")
+    mounts = Path(f"/proc/{min(pids(machine))}/mountinfo").read_text()
+    assert "/mnt/disk" not in mounts, "the service has let go of it"
+    until(lambda: "watch.lost" in machine.journal(), "the service notices")
+    machine.must("sh", "-c", plug)
+    machine.must("cp", f"{PHOTOS}/a.jpg", "/mnt/disk/in/")
+    until(lambda: machine.run(*made).code == 0, "the photo on the new disk is made")
+    machine.must(WATCHER, "service", "uninstall")
+    machine.must("umount", "/mnt/disk")
 
 
 def test_a_user_has_a_service_of_their_own(machine: Machine) -> None:

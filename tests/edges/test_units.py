@@ -77,7 +77,8 @@ def test_systemd_finds_no_fault_in_a_unit(service: Service, tmp_path: Path, whos
 def test_the_system_unit_is_exposed_to_little(service: Service, tmp_path: Path) -> None:
     path = tmp_path / "watcher.service"
     worst = replace(service, reads=("/home/x/in", "/tmp/in"), listens=True, beyond_loopback=True)  # noqa: S108
-    for each, most in ((service, 0.4), (worst, 1.5)):
+    mounted = replace(service, mounted=service.writes)
+    for each, most in ((service, 0.4), (mounted, 1.0), (worst, 1.5)):
         path.write_text(system_unit(each))
         words = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(path)]
         done = subprocess.run(words, capture_output=True, text=True, check=True)
@@ -118,6 +119,14 @@ def test_only_outputs_can_be_written_and_an_inbox_below_one_can_not(service: Ser
     text = lines(system_unit(replace(service, writes=("/srv/out", "/srv/out/more"), reads=("/srv/in", "/srv/out/in"))))
     assert "ReadWritePaths=/srv/out" in text
     assert "ReadOnlyPaths=/srv/out/in" in text
+
+
+def test_an_output_on_a_disk_that_comes_and_goes_is_not_held_on_to(service: Service) -> None:
+    text = lines(system_unit(replace(service, writes=("/srv/out", "/mnt/disk/out"), mounted=("/mnt/disk/out",))))
+    assert {"ProtectSystem=full", "ReadWritePaths=/srv/out", "ProtectHome=yes"} <= set(text)
+    text = lines(system_unit(replace(service, writes=("/home/anna/nas/out",), mounted=("/home/anna/nas/out",))))
+    assert "ProtectHome=no" in text
+    assert not [line for line in text if line.startswith("ReadWritePaths")]
 
 
 def test_the_service_is_given_longer_to_stop_than_its_slowest_photo(service: Service) -> None:

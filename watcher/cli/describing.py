@@ -16,6 +16,7 @@ from watcher.errors import ConfigError, Fault, UsageError
 from watcher.rights import Account, Obstacle, Wish
 from watcher.units.service import Record, Service, unsayable
 
+_FIXED = ("/", "/home", "/srv", "/var")  # mount points whose disks don't come and go
 _LOOPBACK = ("127.", "localhost:", "[::1]:")
 
 
@@ -37,6 +38,7 @@ def describe(source: Source, who: Account, *, system: bool) -> Service:
         program=tuple(dict.fromkeys((os.path.dirname(places.command()), sys.prefix, sys.base_prefix))),
         reads=tuple(reads),
         writes=tuple(writes),
+        mounted=tuple(path for path in writes if _mount_point(path) not in {*_FIXED, who.home}),
         state_folder=os.path.dirname(state) if named or not system or sys.platform == "darwin" else "",
         environment=_environment(folder, system=system),
         drain_seconds=config.retry.timeout_seconds,
@@ -53,6 +55,12 @@ def describe(source: Source, who: Account, *, system: bool) -> Service:
     if faults:
         raise ConfigError(name, faults)
     return service
+
+
+def _mount_point(path: str) -> str:
+    while not os.path.ismount(path):
+        path = os.path.dirname(path)
+    return path
 
 
 def _command(config: str, state: str | None) -> tuple[str, ...]:

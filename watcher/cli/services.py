@@ -16,7 +16,7 @@ from watcher.control import Manager
 from watcher.errors import EXIT_CONFIG, EXIT_OK, ConfigError, Fault, WatcherError
 from watcher.rights import Account
 from watcher.units.launchd import plist
-from watcher.units.service import LABEL, UNIT, Service
+from watcher.units.service import LABEL, UNIT, Service, within
 from watcher.units.systemd import system_unit, user_unit
 
 _MOUNTED = ("/mnt/", "/media/", "/run/", "/net/", "/Volumes/")
@@ -166,13 +166,17 @@ def _make_folders(service: Service, who: Account) -> None:
 
 
 def _make_folder(path: str, owner: Account) -> bool:
-    """Make a folder and those above it, as far as they are missing; only the last one gets the owner."""
-    missing = not os.path.exists(path)
-    if missing:
-        os.makedirs(path)
-        if os.geteuid() != owner.uid:
-            os.chown(path, owner.uid, owner.gid)
-    return missing
+    """Make a folder and those above it, as far as they are missing; above it only the owner's home gets the owner."""
+    missing: list[str] = []
+    folder = path
+    while not os.path.exists(folder):
+        missing.append(folder)
+        folder = os.path.dirname(folder)
+    for made in reversed(missing):
+        os.mkdir(made)
+        if os.geteuid() != owner.uid and (made == path or within(made, owner.home)):
+            os.chown(made, owner.uid, owner.gid)
+    return bool(missing)
 
 
 def _refuse_without_rights(service: Service, who: Account) -> None:

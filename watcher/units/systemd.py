@@ -90,9 +90,7 @@ _SANDBOX = """\
 # nothing of the administrator's might
 CapabilityBoundingSet=
 AmbientCapabilities=
-# the whole system can be read and not written, but for the folders named here and those of the service's own
-ProtectSystem=strict
-{writes}\
+{system}\
 {home}\
 {tmp}\
 PrivateDevices=yes
@@ -107,6 +105,15 @@ ProtectKernelTunables=yes
 ProtectProc=invisible
 RestrictNamespaces=yes
 {network}"""
+_STRICT = """\
+# the whole system can be read and not written, but for the folders named here and those of the service's own
+ProtectSystem=strict
+"""
+_ONLY_SYSTEM = """\
+# what is the system's can be read and not written. An output lies on a disk of its own: named here, the service would
+# hold on to that after it is unmounted, and not see it when it is mounted again
+ProtectSystem=full
+"""
 _NO_NETWORK = """\
 # it talks to nobody over the network: AF_UNIX is for systemd and its own workers
 PrivateNetwork=yes
@@ -189,11 +196,16 @@ def _run(service: Service) -> str:
 
 def _sandbox(service: Service) -> str:
     writes = outermost([*service.writes, *filter(None, [service.state_folder])])
-    lines = f"ReadWritePaths={_words(writes)}\n"
-    inside = [path for path in service.reads if any(within(path, folder) for folder in writes)]
+    named = [path for path in writes if path not in service.mounted]
+    system = _ONLY_SYSTEM if service.mounted else _STRICT
+    if named:
+        system += f"ReadWritePaths={_words(named)}\n"
+    inside = [path for path in service.reads if any(within(path, folder) for folder in named)]
     if inside:
-        lines += f"ReadOnlyPaths={_words(inside)}\n"
-    if service.needs(*_HOMES):
+        system += f"ReadOnlyPaths={_words(inside)}\n"
+    if any(within(path, folder) for path in service.mounted for folder in _HOMES):
+        home = "# a disk is mounted in a home folder, see above\nProtectHome=no\n"
+    elif service.needs(*_HOMES):
         home = "# what it needs lies in a home folder\nProtectHome=read-only\n"
     else:
         home = "ProtectHome=yes\n"
@@ -203,7 +215,7 @@ def _sandbox(service: Service) -> str:
         tmp = "PrivateTmp=yes\n"
     served = _NETWORK if service.beyond_loopback else _LOOPBACK
     network = served if service.listens else _NO_NETWORK
-    return _SANDBOX.format(writes=lines, home=home, tmp=tmp, network=network)
+    return _SANDBOX.format(system=system, home=home, tmp=tmp, network=network)
 
 
 def _tail(service: Service, target: str) -> str:
