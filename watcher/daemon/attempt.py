@@ -115,3 +115,20 @@ def unanswered(sighting: Sighting, before: Known | None, job: Job, wall: float) 
         first_seen=before.first_seen if before else sighting.seen,
         origin=before.origin if before else str(origin),
     )
+
+
+def still_waiting(before: Known | None, job: Job, sighting: Sighting, stamp: Stamp | None, wall: float) -> Known:
+    """Give the books of a photo that is not done; what was made of it counts for as long as it looks the same."""
+    # An event says that it changed, and not into what: only a photo that waited has looks that still count.
+    tried = before.stamp if before and before.phase is Phase.WAITING else None
+    seen = plain(stamp) or plain(job.expected) or tried or UNKNOWN
+    same = before is not None and before.stamp == seen
+    return Known(
+        stamp=seen,
+        phase=Phase.WAITING,
+        recipes=untouched(before, job) if before and same else {},
+        made=claims(before, job),
+        at=before.at if before and same and before.phase is Phase.WAITING else wall,
+        first_seen=before.first_seen if before else sighting.seen,
+        origin=before.origin if before else str(sighting.origin),
+    )

@@ -9,7 +9,7 @@ from typing import assert_never
 
 from watcher.backlog import Sighting
 from watcher.daemon import notes
-from watcher.daemon.attempt import UNKNOWN, claims, plain, untouched
+from watcher.daemon.attempt import UNKNOWN, claims, plain, still_waiting
 from watcher.daemon.desk import Desk
 from watcher.daemon.dispatch import Dispatcher, Flight
 from watcher.daemon.hold import BEGINS, ENDS, TRY_SECONDS
@@ -125,7 +125,8 @@ class Settler:
             case Forget():
                 self._vanished(flight, getattr(outcome, "reason", ""), now, wall)
             case GiveUp(reason):
-                row = replace(_still_waiting(flight, stamp, wall), phase=Phase.FAILED, at=wall, reason=reason)
+                row = still_waiting(flight.before, flight.job, flight.sighting, stamp, wall)
+                row = replace(row, phase=Phase.FAILED, at=wall, reason=reason)
                 self._ledger.put(photo, replace(row, attempts=job.attempt), now)
                 self._note(flight, notes.FAILED, wall, reason=reason)
                 self._failed(photo, reason, job.attempt)
@@ -212,7 +213,7 @@ class Settler:
 
     def _look_again(self, flight: Flight, stamp: Stamp | None, verdict: LookAgain, now: float, wall: float) -> None:
         before, sighting = flight.before, flight.sighting
-        row = _still_waiting(flight, stamp, wall)
+        row = still_waiting(flight.before, flight.job, flight.sighting, stamp, wall)
         self._ledger.put(flight.job.photo, replace(row, reason=verdict.reason, attempts=0), now)
         self._note(flight, notes.WAITING, wall, reason=verdict.reason, next=round(wall + verdict.seconds, 3))
         same = before is not None and before.stamp == plain(stamp)
@@ -233,7 +234,7 @@ class Settler:
     def _try_again(self, flight: Flight, stamp: Stamp | None, verdict: TryAgain, now: float, wall: float) -> None:
         sighting = flight.sighting
         attempts = flight.job.attempt if verdict.counts else flight.job.attempt - 1
-        row = _still_waiting(flight, stamp, wall)
+        row = still_waiting(flight.before, flight.job, flight.sighting, stamp, wall)
         self._ledger.put(flight.job.photo, replace(row, reason=verdict.reason, attempts=attempts), now)
         self._note(flight, notes.RETRY, wall, reason=verdict.reason, next=round(wall + verdict.seconds, 3))
         if verdict.memory_bytes:
@@ -250,7 +251,8 @@ class Settler:
         self._leave(sighting, now)
 
     def _pause(self, flight: Flight, stamp: Stamp | None, verdict: Pause, now: float, wall: float) -> None:
-        row = replace(_still_waiting(flight, stamp, wall), reason=verdict.reason, attempts=flight.job.attempt - 1)
+        row = still_waiting(flight.before, flight.job, flight.sighting, stamp, wall)
+        row = replace(row, reason=verdict.reason, attempts=flight.job.attempt - 1)
         self._ledger.put(flight.job.photo, row, now)
         self._note(flight, notes.PAUSED, wall, reason=verdict.reason, next=round(wall + TRY_SECONDS, 3))
         self._dispatcher.put(flight.sighting, live=True, front=True)
@@ -291,21 +293,3 @@ class Settler:
             seconds=round(seconds, 3),
             megapixels_per_second=round(batch.pixels / 1e6 / seconds, 1),
         )
-
-
-def _still_waiting(flight: Flight, stamp: Stamp | None, wall: float) -> Known:
-    """Give the books of a photo that is not done; what was made of it counts for as long as it looks the same."""
-    before, job = flight.before, flight.job
-    # An event says that it changed, and not into what: only a photo that waited has looks that still count.
-    tried = before.stamp if before and before.phase is Phase.WAITING else None
-    seen = plain(stamp) or plain(job.expected) or tried or UNKNOWN
-    same = before is not None and before.stamp == seen
-    return Known(
-        stamp=seen,
-        phase=Phase.WAITING,
-        recipes=untouched(before, job) if before and same else {},
-        made=claims(before, job),
-        at=before.at if before and same and before.phase is Phase.WAITING else wall,
-        first_seen=before.first_seen if before else flight.sighting.seen,
-        origin=before.origin if before else str(flight.sighting.origin),
-    )
