@@ -75,14 +75,13 @@ def shown(path: bytes) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
 
 
-_KINDS = {
-    stat.S_IFLNK: "a symbolic link",
-    stat.S_IFDIR: "a folder",
-    stat.S_IFIFO: "a FIFO",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
+SPECIAL = {  # files that nobody should open to find out what they hold
+    stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
+    stat.S_IFBLK: "a block device",
+    stat.S_IFCHR: "a character device",
 }
+_KINDS = {stat.S_IFLNK: "a symbolic link", stat.S_IFDIR: "a folder", **SPECIAL}
 
 
 def special(mode: int) -> str:

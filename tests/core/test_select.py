@@ -224,10 +224,10 @@ def test_excludes_mean_what_they_mean_to_git(tmp_path: Path) -> None:
     ("mode", "reason"),
     [
         (stat.S_IFREG | 0o644, ""),
-        (stat.S_IFIFO, "it is a FIFO, not a photo"),
+        (stat.S_IFIFO, "it is a named pipe, not a photo"),
         (stat.S_IFSOCK, "it is a socket, not a photo"),
-        (stat.S_IFCHR, "it is a device, not a photo"),
-        (stat.S_IFBLK, "it is a device, not a photo"),
+        (stat.S_IFCHR, "it is a character device, not a photo"),
+        (stat.S_IFBLK, "it is a block device, not a photo"),
         (stat.S_IFDIR, "it is a folder, not a photo"),
         (stat.S_IFLNK, "it is a symbolic link, not a photo"),
         (0, "it is a special file, not a photo"),

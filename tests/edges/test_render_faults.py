@@ -239,7 +239,7 @@ def test_special_files_and_links_are_no_photos_and_never_opened(inbox: Path) -> 
     secret = inbox.parent / "secret.jpg"
     secret.write_bytes(photos.plain())
     (inbox / "x" / "link.jpg").symlink_to(secret)
-    for name, kind in (("fifo", "FIFO"), ("s", "socket"), ("folder", "folder"), ("link", "symbolic link")):
+    for name, kind in (("fifo", "named pipe"), ("s", "socket"), ("folder", "folder"), ("link", "symbolic link")):
         outcome = render(job(inbox, f"x/{name}.jpg"))
         assert isinstance(outcome, Vanished), outcome  # not failed: it is passed over, as by a scan
         assert outcome.reason.startswith(f"it is a {kind}")

@@ -15,16 +15,9 @@ from watcher.cli.asking import check_access
 from watcher.cli.books import Watched, all_watched, claimed_by, find
 from watcher.errors import EXIT_OK
 from watcher.model import PhotoId, Stamp
-from watcher.select import shown
+from watcher.select import SPECIAL, shown
 from watcher.state import Reader
 from watcher.story import Lies, Place, Story, tell
-
-_SPECIAL = {
-    stat.S_IFIFO: "a named pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFBLK: "a block device",
-    stat.S_IFCHR: "a character device",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +98,7 @@ def look(path: bytes) -> Lies:
         return Lies("folder")
     if stat.S_ISLNK(found.st_mode):
         return Lies("link", detail=f" to {shown(os.readlink(path))}")
-    return Lies("special", detail=_SPECIAL.get(stat.S_IFMT(found.st_mode), "a special file"))
+    return Lies("special", detail=SPECIAL.get(stat.S_IFMT(found.st_mode), "a special file"))
 
 
 def _with_outputs(story: Story) -> Story:
