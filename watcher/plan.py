@@ -52,6 +52,7 @@ class Known:
     first_seen: float = 0.0
     origin: str = ""
     digest: bytes = b""  # of the content that the renditions were made from; empty: nobody has read it whole
+    away: bytes | None = None  # where the original was put when all was made; empty: it was deleted
 
     def claim(self, photo: PhotoId) -> Claim:
         """Say of which content the renditions of `photo` were made."""
@@ -108,11 +109,38 @@ def lent_by(claim: Claim, wanted: Mapping[str, Format]) -> tuple[Lent, ...]:
 
 def stem_of(name: bytes) -> bytes:
     """Give the name less its extension, case folded. Whatever an output is called, that and a dot is how it begins."""
+    name = called(name)
     stem = name.rpartition(b".")[0] or name
     try:
         return stem.decode().casefold().encode()
     except UnicodeDecodeError:
         return stem.lower()
+
+
+def aside(photo: PhotoId, number: int) -> PhotoId:
+    """Give a key for a photo whose original is taken away, so that another may have its name: no file can have it."""
+    return PhotoId(photo.inbox, photo.path + b"\0%d" % number)
+
+
+def called(name: bytes) -> bytes:
+    """Give what a photo was called whose key this is."""
+    return name.partition(b"\0")[0]
+
+
+def with_names(
+    made: Mapping[str, MadeFact], recipes: Mapping[str, str], name: bytes, wanted: Mapping[str, Recipe]
+) -> dict[str, MadeFact]:
+    """Give what was made of photo `name` with every output's file name, so that it is known under another key too.
+
+    What was made by a recipe that is no longer known has had its natural name as a JPEG, or that of its format now.
+    """
+    formats = {recipe.fingerprint: recipe.format for recipe in wanted.values()}
+    named = {}
+    for rendition, fact in made.items():
+        now = wanted[rendition].format if rendition in wanted else "jpeg"
+        fmt = formats.get(recipes.get(rendition, ""), now)
+        named[rendition] = fact._replace(name=fact.name or natural_name(name, fmt))
+    return named
 
 
 def could_meet(name: bytes, other: bytes) -> bool:

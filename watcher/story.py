@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 from watcher.model import PhotoId, Recipe, Stamp
 from watcher.plan import Known, MadeFact, Phase, names_on_books
+from watcher.select import shown
 from watcher.verdict import GIVE_UP_INCOMPLETE_SECONDS
 
 State = Literal["done", "waiting", "failed", "excluded", "unknown"]
@@ -158,6 +159,9 @@ def _known_stands(place: Place, lies: Lies, known: Known) -> tuple[State, str]:
             stale = [name for name, recipe in wanted.items() if known.recipes.get(name) != recipe.fingerprint]
             if stale:
                 return "waiting", f"{_listed(stale)} {'is' if len(stale) == 1 else 'are'} still to be made"
+            if known.away is not None:
+                went = f"moved to {shown(known.away)}" if known.away else "deleted"
+                return "done", f"all its renditions are made, and the original was then {went}"
             if lies.kind == "nothing":
                 return "done", "its renditions were made; the photo itself is no longer there"
             return "done", "all its renditions are made"

@@ -32,6 +32,7 @@ OF_THE_LOOP = {
     "dataclasses",
     "enum",
     "heapq",
+    "itertools",
     "math",
     "os",
     "queue",

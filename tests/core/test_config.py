@@ -249,7 +249,12 @@ def test_a_fault_is_told_in_a_plain_sentence(text: str, key: str, sentence: str)
         ("rescan_seconds = 0", "rescan_seconds", "found 0; write a number from 0.5 to 604800"),
         ("watch = 'inotify'", "watch", 'write "auto" or "native" or "poll"'),
         ("originals = '/in/x'", "originals", 'found a folder inside the inbox "/in"'),
-        ("after = 'delete'", "after", "this version does not delete originals yet"),
+        ("after = 'move'", "originals", "found nothing; write the folder that originals move to"),
+        ("after = 'trash'", "after", 'write "keep" or "move" or "delete"'),
+        ("originals = '/'", "originals", "found a folder that meets the renditions of inbox[1]"),
+        ("originals = '/out/web/x'", "originals", "found a folder that meets the renditions of inbox[1]"),
+        ("originals = '/out'", "originals", "found a folder that meets the renditions of inbox[1]"),
+        ("originals = '/first.out/web'", "originals", "found a folder that meets the renditions of inbox[0]"),
     ],
 )
 def test_a_fault_of_an_inbox_names_it_by_number(line: str, key: str, sentence: str) -> None:
@@ -294,7 +299,6 @@ def test_a_type_of_error_without_a_sentence_keeps_pydantic_s_message() -> None:
 
 LATER = {
     "executor.kind": "executor = {kind = 'dask', address = 'tcp://h:1'}\n" + INBOX,
-    "inbox[0].after": INBOX + "after = 'move'\noriginals = '/o'",
 }
 
 
@@ -309,13 +313,16 @@ def test_emptying_the_table_of_what_is_not_there_yet_is_all_that_a_later_version
     assert {key.replace("[0]", "") for key in LATER} == set(across.NOT_YET)
     monkeypatch.setattr(across, "NOT_YET", {})
     assert read(LATER["executor.kind"]).executor.kind == "dask"
-    assert read(LATER["inbox[0].after"]).inboxes[0].originals == "/o"
     assert "found nothing" in said(f"executor.kind = 'dask'\n{INBOX}", "executor.address")
-    assert "found nothing" in said(f"{INBOX}after = 'move'", "inbox[0].originals")
     assert "above 65535" in said(f"web.listen = 'localhost:65536'\n{INBOX}", "web.listen")
 
 
 # ---- folders in each other's way ----
+
+
+def test_originals_do_not_go_to_a_folder_around_an_inbox() -> None:
+    (fault,) = across.overlaps([(b"/p/in", b"/out", b"/p")], [[b"web"]])
+    assert (fault.key, fault.found) == ("inbox[0].originals", 'found a folder around the inbox "/p/in"')
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from watcher.config import parse
 from watcher.daemon.attempt import Limits
 from watcher.daemon.desk import Desk
 from watcher.daemon.loop import Daemon
-from watcher.daemon.parts import InboxParts, InboxPlan, Message, Post, Reloaded, Settings
+from watcher.daemon.parts import InboxParts, InboxPlan, Message, Post, Reloaded, Settings, TakenAway
 from watcher.model import (
     Blame,
     Done,
@@ -281,6 +281,9 @@ class World:
         self.outputs: dict[bytes, tuple[Stamp, str]] = {}  # path in the output tree → of which photo, which recipe
         self.worked: list[tuple[PhotoId, Stamp]] = []  # every time that a worker decoded something
         self.made_of: dict[bytes, str] = {}  # path in the output tree → of which content
+        self.leaving: list[tuple[PhotoId, Stamp, bytes | None]] = []  # originals that are to be taken away
+        self.originals: dict[bytes, File] = {}  # that were
+        self.stuck = ""  # why none can be
         self.chores: list[tuple[int, tuple[Lent, ...], int]] = []  # removals that were asked for and wait
         self.full: Blame | None = None  # the outputs can't be written: DISK_FULL or OUTPUT
         self.reachable = True
@@ -338,6 +341,7 @@ class World:
                 output=inbox.output.encode(),
                 config=inbox,
                 wanted={name: config.recipes[name] for name in inbox.renditions},
+                originals=inbox.originals.encode() if inbox.originals and inbox.after == "move" else None,
             )
             for inbox in config.inboxes
         )
@@ -573,6 +577,27 @@ class World:
     def remove(self, number: int, output_root: bytes, outputs: Sequence[Lent], mtime_ns: int) -> None:
         assert output_root == OUT
         self.chores.append((number, tuple(outputs), mtime_ns))
+
+    def take_away(self, photo: PhotoId, stamp: Stamp, originals: bytes | None) -> None:
+        self.leaving.append((photo, stamp, originals))
+
+    def take_all_away(self) -> None:
+        """Do what was asked for with originals: by name, never over another."""
+        while self.leaving:
+            photo, stamp, originals = self.leaving.pop(0)
+            if self.stuck:
+                self.tell(TakenAway(photo, None, self.stuck))
+                continue
+            file = self.files.get(photo)
+            if file is None or file.stamp != stamp:
+                self.tell(TakenAway(photo, None))
+                continue
+            where = b"" if originals is None else originals + b"/" + photo.path
+            while where in self.originals:
+                where += b"+"
+            self.originals[where] = self.files.pop(photo)
+            self.tell(Gone(photo.inbox, (photo.path,)), TakenAway(photo, where))
+            self.inboxes[photo.inbox].events += 1
 
     def do_chores(self) -> None:
         """Do what was asked for."""

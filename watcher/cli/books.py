@@ -11,7 +11,7 @@ from watcher.cli.wiring import Source
 from watcher.config import Config, Inbox
 from watcher.errors import ConfigError, StateError
 from watcher.model import PhotoId, Recipe
-from watcher.plan import names_on_books
+from watcher.plan import called, names_on_books
 from watcher.select import Selection
 from watcher.state import Reader
 
@@ -104,7 +104,7 @@ def claimed_by(reader: Reader, watched: Watched, folder: bytes, rendition: str, 
         now = reader.known(claimant)
         same = recipe is not None and now is not None and now.recipes.get(rendition) == recipe.fingerprint
         if name in names_on_books(photo, fact, recipe.format if recipe and same else None):
-            return claimant
+            return PhotoId(watched.inbox, prefix + called(photo))
     return None
 
 

@@ -117,6 +117,7 @@ def _inbox(plan: InboxPlan, config: Config, reader: Reader | None) -> Iterator[F
         yield Finding("ok", what, f"{_count(found.photos, 'photo')} in {_count(found.folders, 'folder')}, on {place}")
         yield from _limits(what, found.folders)
     yield from _output(plan, found)
+    yield from _after(plan)
 
 
 def _count(number: int, what: str) -> str:
@@ -128,6 +129,28 @@ def _limits(what: str, folders: int) -> Iterator[Finding]:
     if most and folders > most * 0.8:
         remedy = f"sudo sysctl fs.inotify.max_user_watches={max(folders * 2, 524288)}"
         yield Finding("warning", what, f"{folders} folders, and this user may watch {most}: `{remedy}`")
+
+
+def _after(plan: InboxPlan) -> Iterator[Finding]:
+    """Look whether originals can be taken away, where that is asked for."""
+    if plan.config.after == "keep":
+        return
+    what = f"inbox {os.fsdecode(plan.inbox)}"
+    if not os.access(plan.inbox, os.W_OK | os.X_OK):
+        remedy = f'this user can\'t write there, so originals stay (`after = "{plan.config.after}"`); `chmod u+w` it'
+        yield Finding("fault", what, remedy)
+    if plan.originals is None:
+        return
+    what, folder = f"originals {os.fsdecode(plan.originals)}", plan.originals
+    while not os.path.exists(folder):
+        folder = os.path.dirname(folder)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        yield Finding("fault", what, f"this user can't write in {os.fsdecode(folder)}; let it, or mend `originals`")
+        return
+    there = "moved there by a rename"
+    if os.stat(folder).st_dev != os.stat(plan.inbox).st_dev:
+        there = "another file system: originals are copied there, compared, then removed"
+    yield Finding("ok", what, f"{readable(shutil.disk_usage(folder).free)} free; {there}")
 
 
 def _output(plan: InboxPlan, found: Forecast) -> Iterator[Finding]:

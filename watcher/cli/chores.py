@@ -6,7 +6,9 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 
-from watcher.model import Lent, Removed
+from watcher import originals as keeping
+from watcher.daemon.parts import TakenAway
+from watcher.model import Lent, PhotoId, Removed, Stamp
 from watcher.render import remove
 
 _JOIN_SECONDS = 10.0  # a mount that hangs must not keep a run from ending
@@ -15,9 +17,9 @@ _JOIN_SECONDS = 10.0  # a mount that hangs must not keep a run from ending
 class Chores:
     """Does one after the other, and tells by message; see `watcher.daemon.parts.Chores`."""
 
-    def __init__(self, post: Callable[[Removed], None]) -> None:
+    def __init__(self, post: Callable[[Removed | TakenAway], None]) -> None:
         self._post = post
-        self._asked: queue.SimpleQueue[Callable[[], Removed] | None] = queue.SimpleQueue()
+        self._asked: queue.SimpleQueue[Callable[[], Removed | TakenAway] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def remove(self, number: int, output_root: bytes, outputs: Sequence[Lent], mtime_ns: int) -> None:
@@ -29,7 +31,16 @@ class Chores:
 
         self._ask(work)
 
-    def _ask(self, work: Callable[[], Removed]) -> None:
+    def take_away(self, photo: PhotoId, stamp: Stamp, originals: bytes | None) -> None:
+        """Move an original below `originals`, or delete it (None), if it looks like `stamp`."""
+
+        def work() -> TakenAway:
+            taken = keeping.take_away(photo, stamp, originals)
+            return TakenAway(photo, taken.where, taken.fault)
+
+        self._ask(work)
+
+    def _ask(self, work: Callable[[], Removed | TakenAway]) -> None:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="chores", daemon=True)
             self._thread.start()

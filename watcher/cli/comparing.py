@@ -15,7 +15,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from watcher.cli.books import Watched, claimed_by
@@ -139,8 +139,8 @@ def _page(reader: Reader, watched: Watched, at: _Folder, photos: list[tuple[Phot
             if found is None:
                 good.append(rendition)
             else:
-                differences.append(found)
-        if good:
+                differences.append(found if known.away is None else replace(found, photo=None))  # made of what?
+        if good and known.away is None:
             sound.append((photo, known, tuple(good)))
     return Page(len(photos), checked, tuple(differences), tuple(sound))
 

@@ -15,6 +15,7 @@ from watcher.cli.asking import check_access
 from watcher.cli.books import Watched, all_watched, claimed_by, find
 from watcher.errors import EXIT_OK
 from watcher.model import PhotoId, Stamp
+from watcher.plan import called
 from watcher.select import SPECIAL, shown
 from watcher.state import Reader
 from watcher.story import Lies, Place, Story, tell
@@ -63,7 +64,10 @@ def story_of(watched: Watched, photo: PhotoId) -> tuple[Story, int | None]:
     known, notes, report, asked = None, [], {}, False
     if reader is not None:
         with reader:
-            known, notes, report = reader.known(photo), reader.notes(photo), reader.report(photo.inbox)
+            known, report = reader.known(photo), reader.report(photo.inbox)
+            photo = PhotoId(photo.inbox, called(photo.path))  # it may be the key of one whose original is away
+            notes = reader.notes(photo)
+            known = known or max((away for _, away in reader.taken_away(photo)), key=lambda away: away.at, default=None)
             asked = any(item.inbox == photo.inbox and item.path in {None, photo.path} for _, item in reader.requests())
     lies = look(photo.absolute if photo.path else photo.inbox)
     native = report.get("watch") == "native"

@@ -71,7 +71,7 @@ def _events(story: Story, now: float) -> Table:
     return table
 
 
-def sentence(event: Event, now: float) -> str:
+def sentence(event: Event, now: float) -> str:  # noqa: C901  # a case a kind of entry, and nothing else
     """Tell of one thing that happened, in words."""
     detail = event.detail
     match event.what:
@@ -95,6 +95,10 @@ def sentence(event: Event, now: float) -> str:
             return f"failed: {detail.get('reason')}{_tried(detail)}"
         case "gone":
             return "no longer in the inbox" + (f": {detail['reason']}" if detail.get("reason") else "")
+        case "taken":
+            return f"the original was moved to {detail['to']}" if detail.get("to") else "the original was deleted"
+        case "kept":
+            return f"{detail.get('reason')}; tried again at each scan"
         case "asked":
             named = f" of {', '.join(detail['renditions'])}" if detail.get("renditions") else ""
             asked = "somebody asked for another try" if detail.get("by") == "retry" else "a repair was asked for"

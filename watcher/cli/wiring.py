@@ -78,8 +78,13 @@ def settle(config: Config, source: str, *, make_outputs: bool = True) -> Setting
         originals = os.path.realpath(os.fsencode(inbox.originals)) if inbox.originals else None
         trios.append((resolved[0], resolved[1], originals))
     faults = list(overlaps(trios, [[os.fsencode(name) for name in inbox.renditions] for inbox in config.inboxes]))
-    for number, (path, output, _) in enumerate(trios):
-        faults += _folder_faults(f"inbox[{number}]", path, output, make=make_outputs and not faults)
+    for number, (path, output, originals) in enumerate(trios):
+        key, make = f"inbox[{number}]", make_outputs and not faults
+        if os.path.exists(path) and not os.path.isdir(path):
+            faults.append(Fault(f"{key}.path", f"found {os.fsdecode(path)!r}, which is no folder", "name a folder"))
+        faults += _folder_faults(f"{key}.output", output, make=make)
+        if originals is not None and config.inboxes[number].after == "move":
+            faults += _folder_faults(f"{key}.originals", originals, make=make)
     if faults:
         raise ConfigError(source, faults)
     plans = tuple(
@@ -88,34 +93,32 @@ def settle(config: Config, source: str, *, make_outputs: bool = True) -> Setting
             output=output,
             config=inbox,
             wanted={name: config.recipes[name] for name in inbox.renditions},
+            originals=originals if inbox.after == "move" else None,
             folds_case=make_outputs and folds_case(output),
         )
-        for inbox, (path, output, _) in zip(config.inboxes, trios, strict=True)
+        for inbox, (path, output, originals) in zip(config.inboxes, trios, strict=True)
     )
     return Settings(config, plans)
 
 
-def _folder_faults(key: str, path: bytes, output: bytes, *, make: bool) -> list[Fault]:
-    faults = []
-    if os.path.exists(path) and not os.path.isdir(path):
-        faults.append(Fault(f"{key}.path", f"found {os.fsdecode(path)!r}, which is no folder", "name a folder"))
-    if os.path.exists(output) and not os.path.isdir(output):
-        faults.append(Fault(f"{key}.output", f"found {os.fsdecode(output)!r}, which is no folder", "name a folder"))
-        return faults
+def _folder_faults(key: str, folder: bytes, *, make: bool) -> list[Fault]:
+    """Tell what is wrong with a folder that is to be written to; with `make`, it is made."""
+    if os.path.exists(folder) and not os.path.isdir(folder):
+        return [Fault(key, f"found {os.fsdecode(folder)!r}, which is no folder", "name a folder")]
     if not make:
-        return faults
+        return []
     try:
-        os.makedirs(output, exist_ok=True)
-        writable = os.access(output, os.W_OK | os.X_OK)
+        os.makedirs(folder, exist_ok=True)
+        writable = os.access(folder, os.W_OK | os.X_OK)
         why = "which can't be written"
     except OSError as error:
         writable, why = False, f"which can't be made ({error.strerror})"
-    if not writable:
-        hint = "let the user write there that watcher runs as, or name another folder"
-        if os.environ.get("INVOCATION_ID") and os.getppid() == 1:
-            hint += "; a service may write to new folders after `watcher service install`, done again"
-        faults.append(Fault(f"{key}.output", f"found {os.fsdecode(output)!r}, {why}", hint))
-    return faults
+    if writable:
+        return []
+    hint = "let the user write there that watcher runs as, or name another folder"
+    if os.environ.get("INVOCATION_ID") and os.getppid() == 1:
+        hint += "; a service may write to new folders after `watcher service install`, done again"
+    return [Fault(key, f"found {os.fsdecode(folder)!r}, {why}", hint)]
 
 
 def folds_case(folder: bytes) -> bool:

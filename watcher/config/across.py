@@ -13,11 +13,10 @@ from watcher.errors import Fault
 # What the contract promises and this version can't do yet: key → value (None: any) → what to write instead.
 NOT_YET: dict[str, dict[str | None, str]] = {
     "executor.kind": {"dask": 'this version has no Dask executor yet: write "processes"'},
-    "inbox.after": {
-        "move": 'this version does not move originals yet: write "keep"',
-        "delete": 'this version does not delete originals yet: write "keep"',
-    },
 }
+
+
+_OUTSIDE = "write a folder outside of every inbox"
 
 
 def across(raw: Mapping[str, object], base: str, home: str, *, require_inbox: bool) -> Iterator[Fault]:
@@ -120,14 +119,12 @@ def _overlaps(
     for i, (path, output, originals) in enumerate(trios):
         for j, (other, other_output, _) in enumerate(trios):
             inbox = f"the inbox {shown(os.fsdecode(other))}" if other else ""
-            hint = "write a folder outside of every inbox"
             if _within(output, other):
-                yield Fault(f"inbox[{i}].output", f"found a folder inside {inbox}", hint)
+                yield Fault(f"inbox[{i}].output", f"found a folder inside {inbox}", _OUTSIDE)
             elif any(_within(tree, other) or _within(other, tree) for tree in trees[i]):
                 found = f"found a folder whose renditions meet {inbox}"
                 yield Fault(f"inbox[{i}].output", found, "write another folder, or name the renditions otherwise")
-            if _within(originals, other):
-                yield Fault(f"inbox[{i}].originals", f"found a folder inside {inbox}", hint)
+            yield from _meeting(f"inbox[{i}].originals", originals, other, trees[j], j)
             if i != j and _within(path, other) and (path != other or i > j):
                 yield Fault(
                     f"inbox[{i}].path", f"found a folder inside {inbox}", "write each inbox once, none in another"
@@ -137,6 +134,20 @@ def _overlaps(
             elif i > j and any(_within(a, b) or _within(b, a) for a in trees[i] for b in trees[j]):
                 found = f"found a folder whose renditions meet those of inbox[{j}]"
                 yield Fault(f"inbox[{i}].output", found, "write a folder apart from it")
+
+
+def _meeting(
+    key: str, originals: bytes | None, inbox: bytes | None, trees: Sequence[bytes], number: int
+) -> Iterator[Fault]:
+    """Find where a folder for originals gets in the way of an inbox or its renditions."""
+    shown_inbox = f"the inbox {shown(os.fsdecode(inbox))}" if inbox else ""
+    if _within(originals, inbox):
+        yield Fault(key, f"found a folder inside {shown_inbox}", _OUTSIDE)
+    elif _within(inbox, originals):
+        yield Fault(key, f"found a folder around {shown_inbox}", "write a folder apart from it")
+    if any(_within(tree, originals) or _within(originals, tree) for tree in trees):
+        found = f"found a folder that meets the renditions of inbox[{number}]"
+        yield Fault(key, found, "write a folder apart from its `output`")
 
 
 def _within(path: bytes | None, folder: bytes | None) -> bool:

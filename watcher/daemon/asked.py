@@ -98,7 +98,7 @@ def _opened(known: Known, request: Request) -> Known | None:
             return replace(known, phase=Phase.WAITING, attempts=0)
         case "remake":
             left = {name: recipe for name, recipe in known.recipes.items() if name not in request.renditions}
-            if left == known.recipes:
+            if left == known.recipes or known.away is not None:  # there is nothing to make it of
                 return None
             phase = Phase.WAITING if known.phase is Phase.FAILED else known.phase
             return replace(known, recipes=left, phase=phase)

@@ -177,8 +177,9 @@ class Desks:
                 self._line.leave(sighting, now)
             flight = self._dispatcher.flights.get(photo)
             if flight is None:
-                self._ledger.put(photo, None, now)
-                self._ledger.note(photo, wall, notes.GONE, {})
+                if self._ledger.known(photo) is not None:  # it is otherwise if its original was taken away
+                    self._ledger.put(photo, None, now)
+                    self._ledger.note(photo, wall, notes.GONE, {})
                 self._twins.gone(photo, now)
             else:
                 # Its worker may have read it before it went: whatever comes back, it is looked at once more.

@@ -10,6 +10,7 @@ from watcher import plan
 from watcher.backlog import Queue, Sighting
 from watcher.daemon.attempt import Limits, changed_since_tried, job_for, unanswered, untouched
 from watcher.daemon.desk import Desk
+from watcher.daemon.keeper import Keeper
 from watcher.daemon.ledger import Ledger
 from watcher.daemon.parts import Log, Pool
 from watcher.daemon.tally import Tally
@@ -48,6 +49,7 @@ class Dispatcher:
         desks: Mapping[bytes, Desk],
         tally: Tally,
         twins: Twins,
+        keeper: Keeper,
         limits: Limits,
         log: Log,
     ) -> None:
@@ -61,6 +63,7 @@ class Dispatcher:
         self._desks = desks
         self._tally = tally
         self._twins = twins
+        self._keeper = keeper
         self._log = log
         self._staged: deque[Flight] = deque()
         self._alone: dict[PhotoId, Sighting] = {}  # to be tried where they can hurt nobody, in order
@@ -287,6 +290,10 @@ class Dispatcher:
             self._refused.append((sighting, None, ""))
             return None
         before = self._ledger.known(photo)
+        if before is None and self._keeper.busy_with(photo):
+            self._held.append(sighting)  # it is on its way out of the inbox; or has changed, which will be told
+            return None
+        before = before or self._keeper.returned(photo, sighting.expected or sighting.hint)
         attempt = before.attempts + 1 if before and (before.phase is Phase.WAITING or before.leased) else 1
         if before and changed_since_tried(before, sighting.expected):
             attempt = 1  # any change starts over

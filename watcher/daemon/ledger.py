@@ -62,6 +62,21 @@ class Ledger:
         """Give the photos whose outputs could meet this one's; see `Rivals`."""
         return self._rivals.of(photo, folds_case=folds_case)
 
+    def taken_away(self, photo: PhotoId) -> list[tuple[PhotoId, Known]]:
+        """List photos that had this name when their originals were taken away, with the keys that they have now."""
+        found = {key: known for key, known in self.store.taken_away(photo) if key not in self._rows}
+        prefix = photo.path + b"\0"
+        mine = (key for key in self._rows if key.inbox == photo.inbox and key.path.startswith(prefix))
+        found.update((key, known) for key in mine if (known := self._rows[key]) is not None)
+        return list(found.items())
+
+    def rekey(self, old: PhotoId, new: PhotoId, known: Known, now: float) -> None:
+        """Have a photo written under another key, in one transaction."""
+        for key in (old, new):
+            self._rows.pop(key, None)
+        self.put(old, None, now)  # first: what it leaves behind is then laid by what is written next
+        self.put(new, known, now)
+
     def alike(self, size: int) -> Iterator[Claim]:
         """Give what was made of photos with so many bytes, as it is known now."""
         for claim in self.store.alike(size):

@@ -20,6 +20,7 @@ from watcher.daemon.desk import Desk
 from watcher.daemon.desks import Desks
 from watcher.daemon.dispatch import Dispatcher
 from watcher.daemon.health import Health
+from watcher.daemon.keeper import Keeper
 from watcher.daemon.ledger import Ledger
 from watcher.daemon.line import Line
 from watcher.daemon.parts import (
@@ -35,6 +36,7 @@ from watcher.daemon.parts import (
     Reloaded,
     Settings,
     Store,
+    TakenAway,
 )
 from watcher.daemon.report import Reporter
 from watcher.daemon.scans import Scans
@@ -101,7 +103,8 @@ class Daemon:
         self.tally = Tally()
         self._by_path: dict[bytes, Desk] = {}
         self.twins = Twins(self.ledger, self._by_path, chores)
-        self.dispatcher = Dispatcher(pool, self.ledger, self._by_path, self.tally, self.twins, limits, log)
+        self.keeper = Keeper(self.ledger, self._by_path, chores, log)
+        self.dispatcher = Dispatcher(pool, self.ledger, self._by_path, self.tally, self.twins, self.keeper, limits, log)
         retry = settings.config.retry
         self.settler = Settler(
             self.dispatcher,
@@ -111,10 +114,11 @@ class Daemon:
             retry=Retry(retry.attempts, retry.backoff_seconds),
             desk_of=self._by_path.get,
             twins=self.twins,
+            keeper=self.keeper,
         )
         self.line = Line(self.dispatcher, self.settler, self.tally)
         waiting = self.settler.waiting
-        self.scans = Scans(self._by_path, self.dispatcher, waiting, self.ledger, self.line, log, once=once)
+        self.scans = Scans(self._by_path, self.dispatcher, waiting, self.ledger, self.line, self.keeper, log, once=once)
         self.desks = Desks(
             self._by_path,
             self.dispatcher,
@@ -195,7 +199,7 @@ class Daemon:
         if not self._once:
             return False
         self.ledger.trouble.check(self._clock.monotonic())
-        waiting = self.settler.waiting.retries or self.ledger.blocked or not self.twins.idle
+        waiting = self.settler.waiting.retries or self.ledger.blocked or not (self.twins.idle and self.keeper.idle)
         return self.dispatcher.idle and self.desks.scanned and not waiting
 
     def finish(self) -> None:
@@ -235,6 +239,8 @@ class Daemon:
                 self.watching.lost(message)
             case WatchBack():
                 self.watching.back(message)
+            case TakenAway():
+                self.keeper.taken(message, now, wall)
             case Removed(number):
                 self.twins.removed(number)
             case Stop(reason):
@@ -320,6 +326,8 @@ class Daemon:
                 self.settler.hold(held, now)
         self.ledger.flush(now)
         self.twins.act(now)
+        if not self.stops:
+            self.keeper.act(now)
         self.sweeps.tick(now)
         self.reporter.tick(now, wall)
         self.health.tick(now)

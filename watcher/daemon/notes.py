@@ -12,6 +12,7 @@ from typing import Any
 
 from watcher.daemon.dispatch import Flight
 from watcher.model import Done, Origin, Twin
+from watcher.plan import called
 
 MADE = "made"  # renditions were made, or proved to be current
 WAITING = "waiting"  # not whole yet; `next`: when it is looked at again
@@ -19,6 +20,8 @@ RETRY = "retry"  # a fault that can pass; `next`: when it is tried again
 PAUSED = "paused"  # the output has no room; `next`: when that is found out again
 FAILED = "failed"
 GONE = "gone"  # it is no longer in the inbox
+TAKEN = "taken"  # its original was put where `after` says; `to`: there, nothing: it was deleted
+KEPT = "kept"  # it could not be; `reason`
 ASKED = "asked"  # somebody asked for it to be tried or made again
 
 
@@ -56,7 +59,5 @@ def made(flight: Flight, outcome: Done, wall: float, moved: Twin | None = None) 
         detail["adopted"] = adopted
     if copied and outcome.twin is not None:
         detail["moved" if moved else "copied"] = copied
-        detail["of"] = os.fsdecode(
-            (moved or outcome.twin).photo.absolute
-        )  # the one path: of the photo with the same content
+        detail["of"] = os.fsdecode(called((moved or outcome.twin).photo.absolute))  # the one path
     return detail

@@ -24,6 +24,7 @@ from watcher.model import (
     Result,
     ScanDone,
     Seen,
+    Stamp,
     Stop,
     WatchBack,
     WatchLost,
@@ -43,6 +44,7 @@ class InboxPlan:
     output: bytes  # resolved absolute path
     config: Inbox
     wanted: Mapping[str, Recipe]
+    originals: bytes | None = None  # resolved absolute path: where originals go, if they are to be moved
     folds_case: bool = False  # the output's file system takes `A.jpg` and `a.jpg` for one name
 
 
@@ -59,6 +61,17 @@ class Settings:
         keys = ("workers", "memory_mb", "state", "log", "web", "metrics")
         changed = [key for key in keys if getattr(mine, key) != getattr(other, key)]
         return changed + ["retry.timeout_seconds"] * (mine.retry.timeout_seconds != other.retry.timeout_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class TakenAway:
+    """What became of an original that was to be moved or deleted."""
+
+    photo: PhotoId
+    where: (
+        bytes | None
+    )  # absolute path; empty: it is deleted; None: it is where it was, or has changed or gone by itself
+    fault: str = ""  # why it is where it was
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +92,7 @@ Message = (
     | ScanDone
     | WorkerReport
     | Removed
+    | TakenAway
     | Stop
     | Reload
     | Reloaded
@@ -166,12 +180,14 @@ class Store(Protocol):
     """The state file; see `watcher.state`. Writing raises StateError where it can't be done just now."""
 
     def known(self, photo: PhotoId) -> Known | None: ...
+    def any_away(self, inbox: bytes) -> bool: ...
+    def taken_away(self, photo: PhotoId) -> Sequence[tuple[PhotoId, Known]]: ...
     def rivals(self, photo: PhotoId) -> Mapping[bytes, Mapping[str, MadeFact]]: ...
     def alike(self, size: int) -> list[Claim]: ...
     def haunted(self, photo: PhotoId) -> bool: ...
     def briefs(self, inbox: bytes, folder: bytes, names: Sequence[bytes]) -> tuple[Mapping[bytes, Brief], int]: ...
     def names(self, inbox: bytes, folder: bytes) -> Iterator[bytes]: ...
-    def folders(self, inbox: bytes) -> list[bytes]: ...
+    def folders(self, inbox: bytes, *, away: bool = True) -> list[bytes]: ...
     def recipes_of(self, number: int) -> Mapping[str, str]: ...
     def counts(self, inbox: bytes) -> Counts: ...
     def identity(self, inbox: bytes) -> tuple[int, int] | None: ...
@@ -197,6 +213,9 @@ class Chores(Protocol):
 
     def remove(self, number: int, output_root: bytes, outputs: Sequence[Lent], mtime_ns: int) -> None:
         """Remove outputs, as long as they have that size and modification time; answered by Removed."""
+
+    def take_away(self, photo: PhotoId, stamp: Stamp, originals: bytes | None) -> None:
+        """Move an original below `originals`, or delete it (None), if it looks like `stamp`; answered by TakenAway."""
 
 
 class Log(Protocol):

@@ -9,6 +9,7 @@ from watcher.backlog import Sighting
 from watcher.daemon.attempt import UNKNOWN
 from watcher.daemon.desk import MISSED_GRACE_SECONDS, Desk, Scan
 from watcher.daemon.dispatch import Dispatcher
+from watcher.daemon.keeper import Keeper
 from watcher.daemon.ledger import Ledger
 from watcher.daemon.line import MOST_PENDING, Line
 from watcher.daemon.parts import Brief, Log
@@ -30,6 +31,7 @@ class Scans:
         waiting: Waiting,
         ledger: Ledger,
         line: Line,
+        keeper: Keeper,
         log: Log,
         *,
         once: bool,
@@ -40,6 +42,7 @@ class Scans:
         self._waiting = waiting
         self._ledger = ledger
         self._line = line
+        self._keeper = keeper
         self._log = log
         self._once = once
         self._last = 0
@@ -107,6 +110,8 @@ class Scans:
                         or (brief.phase == Phase.DONE and self._current(desk, brief.recipes))
                     )
                 ):
+                    if brief.phase == Phase.DONE:
+                        self._keeper.want(PhotoId(listing.inbox, prefix + entry.name), Stamp(*entry[1:]))
                     continue
             photo = PhotoId(listing.inbox, prefix + entry.name)
             self._found(desk, photo, entry, origin, now, wall, live=live, brief=brief, missed=missed)
@@ -272,13 +277,13 @@ class Scans:
             self._log.info("watch.back", inbox=desk.inbox)
 
     def _knows_photos(self, desk: Desk) -> bool:
-        return bool(self._ledger.store.folders(desk.inbox))
+        return bool(self._ledger.store.folders(desk.inbox, away=False))
 
     def _examine_folders(self, desk: Desk) -> bool:
         """Have folders looked after that are on the books and that the scan did not come by."""
         if not desk.may_forget:
             return False
-        known = self._ledger.store.folders(desk.inbox)
+        known = self._ledger.store.folders(desk.inbox, away=False)
         folders = [folder for folder in known if folder and folder not in desk.seen_folders]
         for start in range(0, len(folders), _EXAMINE):
             desk.parts.examine([], folders[start : start + _EXAMINE])

@@ -13,6 +13,7 @@ from watcher.daemon.attempt import UNKNOWN, claims, plain, still_waiting
 from watcher.daemon.desk import Desk
 from watcher.daemon.dispatch import Dispatcher, Flight
 from watcher.daemon.hold import BEGINS, ENDS, TRY_SECONDS
+from watcher.daemon.keeper import Keeper
 from watcher.daemon.ledger import Ledger
 from watcher.daemon.pace import LastBatch
 from watcher.daemon.parts import Log
@@ -20,7 +21,7 @@ from watcher.daemon.tally import Batch, Tally
 from watcher.daemon.twins import HOLD_SECONDS, Twins
 from watcher.daemon.waiting import Waiting
 from watcher.model import Blame, Done, Failed, Origin, Outcome, PhotoId, Result, Stamp, Unchanged, Unready
-from watcher.plan import Known, MadeFact, Phase, natural_name
+from watcher.plan import Known, MadeFact, Phase, called, natural_name
 from watcher.verdict import Forget, GiveUp, LookAgain, Pause, Record, TryAgain, judge
 from watcher.vitals import Numbers
 
@@ -46,6 +47,7 @@ class Settler:
         retry: Retry,
         desk_of: Callable[[bytes], Desk | None],
         twins: Twins,
+        keeper: Keeper,
     ) -> None:
         self.waiting = Waiting()
         self.numbers = Numbers()
@@ -56,6 +58,7 @@ class Settler:
         self._log = log
         self._desk_of = desk_of
         self._twins = twins
+        self._keeper = keeper
 
     def settle(self, result: Result, now: float, wall: float) -> None:
         """Act on what became of one job."""
@@ -163,6 +166,8 @@ class Settler:
             attempts, reason = (before.attempts, before.reason) if phase is Phase.FAILED else (0, "")
             row = replace(before, phase=phase, attempts=attempts, reason=reason, leased=False)
             self._ledger.put(job.photo, row, now)
+            if phase is Phase.DONE:
+                self._keeper.want(job.photo, outcome.stamp)
         if not isinstance(outcome, Done):
             self.numbers.count(job.photo.inbox, "unchanged")
             self._leave(flight.sighting, now)
@@ -189,6 +194,7 @@ class Settler:
         )
         self._ledger.put(job.photo, known, now)
         moved = self._twins.settled(job, outcome, now)
+        self._keeper.want(job.photo, outcome.stamp)
         self._ledger.note(job.photo, wall, notes.MADE, notes.made(flight, outcome, wall, moved))
         self._log.debug(
             "photo.done",
@@ -196,8 +202,8 @@ class Settler:
             renditions=[item.name for item in outcome.made],
             adopted=sum(item.adopted for item in outcome.made),
             copied=sum(item.copied for item in outcome.made),
-            **({"moved_from": moved.photo.absolute} if moved else {}),
-            **({"same_as": outcome.twin.photo.absolute} if outcome.twin and not moved else {}),
+            **({"moved_from": called(moved.photo.absolute)} if moved else {}),
+            **({"same_as": called(outcome.twin.photo.absolute)} if outcome.twin and not moved else {}),
             seconds=round(outcome.seconds, 3),
             pid=outcome.pid,
         )

@@ -55,11 +55,11 @@ class Gallery(Reader):
                 (_LAST if before is None else before, *paths),
             ):
                 photo = PhotoId(paths[inbox], bytes(path))
-                known = self.known(photo)
-                if known is not None and known.phase is Phase.DONE and known.at == at:  # else it was made once more
-                    found.append(Entry(photo, known, number, took(json.loads(detail))))
-                    if len(found) == limit:
-                        break
+                for key, known in ((photo, self.known(photo)), *self.taken_away(photo)):
+                    if known is not None and known.phase is Phase.DONE and known.at == at:  # else it was made once more
+                        found.append(Entry(key, known, number, took(json.loads(detail))))
+                if len(found) == limit:
+                    break
         return found
 
     def search(self, inboxes: Sequence[bytes], text: str, start: int, limit: int) -> list[Entry]:

@@ -16,7 +16,7 @@ from watcher.state import history, requests
 from watcher.state.schema import BUSY_SECONDS, MIGRATIONS, StateBusyError, refuse_newer, translated, up_to_date
 from watcher.story import Note
 
-FIELDS = "size, mtime_ns, phase, recipes, made, at, attempts, leased, reason, first_seen, origin, digest"
+FIELDS = "size, mtime_ns, phase, recipes, made, at, attempts, leased, reason, first_seen, origin, digest, away"
 OPEN = "photo.phase <> 1"  # says nothing new, but without it SQLite does not see that the index photo_open will do
 _WHOLE_FOLDER = 4  # a listing is compared with its whole folder while that is at most this much larger
 
@@ -110,6 +110,31 @@ class Reader:
         with translated(self.path):
             return requests.waiting(self._db, limit)
 
+    def any_away(self, inbox: bytes) -> bool:
+        """Tell whether originals of an inbox were taken away, and their photos are still known."""
+        with translated(self.path):
+            row = self._db.execute(
+                "SELECT total(away) > 0 FROM folder WHERE inbox = ?", (self._inbox_id(inbox),)
+            ).fetchone()
+        return bool(row[0])
+
+    def taken_away(self, photo: PhotoId) -> list[tuple[PhotoId, Known]]:
+        """List photos that had this name when their originals were taken away, with the keys that they have now."""
+        with translated(self.path):
+            rows = self._db.execute(
+                f"SELECT name, {FIELDS} FROM photo WHERE folder = (SELECT id FROM folder WHERE inbox = ? AND path = ?)"
+                " AND stem = ? AND name > ? AND name < ? AND away IS NOT NULL",
+                (
+                    self._inbox_id(photo.inbox),
+                    photo.folder,
+                    stem_of(photo.name),
+                    photo.name + b"\0",
+                    photo.name + b"\1",
+                ),
+            ).fetchall()
+            prefix = photo.folder + b"/" if photo.folder else b""
+            return [(PhotoId(photo.inbox, prefix + name), self._decode(tuple(row))) for name, *row in rows]
+
     def rivals(self, photo: PhotoId) -> dict[bytes, Mapping[str, MadeFact]]:
         """Give the photos whose outputs could meet this one's (see `plan.could_meet`), itself left out."""
         name, stem = photo.name, stem_of(photo.name)
@@ -132,7 +157,7 @@ class Reader:
         """Give what is known of `names` in one folder, and how many photos are known there in all."""
         with translated(self.path):
             found = self._db.execute(
-                "SELECT id, waiting + done + failed FROM folder WHERE inbox = ? AND path = ?",
+                "SELECT id, waiting + done + failed - away FROM folder WHERE inbox = ? AND path = ?",
                 (self._inbox_id(inbox), folder),
             ).fetchone()
             if found is None:
@@ -140,7 +165,9 @@ class Reader:
             number, total = found
             columns = "name, size, mtime_ns, phase, recipes, leased, attempts"
             if total <= _WHOLE_FOLDER * len(names) + 100:
-                rows = self._db.execute(f"SELECT {columns} FROM photo WHERE folder = ?", (number,)).fetchall()
+                rows = self._db.execute(
+                    f"SELECT {columns} FROM photo WHERE folder = ? AND away IS NULL", (number,)
+                ).fetchall()
             else:
                 one = f"SELECT {columns} FROM photo WHERE folder = ? AND stem = ? AND name = ?"
                 rows = [
@@ -151,23 +178,21 @@ class Reader:
         return {name: Brief(size, int(mtime_ns), *rest) for name, size, mtime_ns, *rest in rows}, total
 
     def names(self, inbox: bytes, folder: bytes) -> Iterator[bytes]:
-        """List the photos known in one folder."""
+        """List the photos known in one folder, those whose originals were taken away left out."""
         with translated(self.path):
             for (name,) in self._db.execute(
-                "SELECT name FROM photo WHERE folder = (SELECT id FROM folder WHERE inbox = ? AND path = ?)",
+                "SELECT name FROM photo WHERE folder = (SELECT id FROM folder WHERE inbox = ? AND path = ?)"
+                " AND away IS NULL",
                 (self._inbox_id(inbox), folder),
             ):
                 yield bytes(name)
 
-    def folders(self, inbox: bytes) -> list[bytes]:
-        """List the folders of an inbox in which photos are known."""
+    def folders(self, inbox: bytes, *, away: bool = True) -> list[bytes]:
+        """List the folders of an inbox in which photos are known; unless `away`, more than originals taken away."""
+        some = "waiting + done + failed > " + ("0" if away else "away")
         with translated(self.path):
-            return [
-                bytes(path)
-                for (path,) in self._db.execute(
-                    "SELECT path FROM folder WHERE inbox = ? AND waiting + done + failed > 0", (self._inbox_id(inbox),)
-                )
-            ]
+            rows = self._db.execute(f"SELECT path FROM folder WHERE inbox = ? AND {some}", (self._inbox_id(inbox),))
+            return [bytes(path) for (path,) in rows]
 
     def recipes_of(self, number: int) -> Mapping[str, str]:
         """Give the recipes behind `Brief.recipes`: rendition → fingerprint."""
@@ -256,7 +281,7 @@ class Reader:
         return int(row[0]) if row else -1
 
     def _decode(self, row: tuple[Any, ...]) -> Known:
-        size, mtime_ns, phase, recipes, made, at, attempts, leased, reason, first_seen, origin, digest = row
+        size, mtime_ns, phase, recipes, made, at, attempts, leased, reason, first_seen, origin, digest, away = row
         return Known(
             stamp=Stamp(size, int(mtime_ns)),
             phase=Phase(phase),
@@ -269,6 +294,7 @@ class Reader:
             first_seen=first_seen,
             origin=origin,
             digest=digest or b"",
+            away=away,
         )
 
 

@@ -124,7 +124,20 @@ CREATE TABLE request (                 -- see `requests`
     renditions TEXT NOT NULL           -- JSON: the names of those that are meant
 );
 """
-MIGRATIONS: tuple[str, ...] = (_SCHEMA, _CONTENT, _ASKED_AND_TOLD)
+
+# Photos whose originals were taken away when they were done. Each has a key that no file can have (see `plan.aside`),
+# so that another photo may have its name.
+_AWAY = """
+ALTER TABLE photo ADD COLUMN away BLOB;  -- where the original went; empty: it was deleted
+ALTER TABLE folder ADD COLUMN away INTEGER NOT NULL DEFAULT 0;  -- how many, of those that are done
+CREATE TRIGGER photo_taken AFTER INSERT ON photo WHEN NEW.away IS NOT NULL BEGIN
+    UPDATE folder SET away = away + 1 WHERE id = NEW.folder;
+END;
+CREATE TRIGGER photo_returned AFTER DELETE ON photo WHEN OLD.away IS NOT NULL BEGIN
+    UPDATE folder SET away = away - 1 WHERE id = OLD.folder;
+END;
+"""
+MIGRATIONS: tuple[str, ...] = (_SCHEMA, _CONTENT, _ASKED_AND_TOLD, _AWAY)
 
 
 class StateBusyError(StateError):

@@ -19,10 +19,10 @@ from watcher.state.reading import FIELDS
 from watcher.state.schema import BUSY_SECONDS, StateCorruptError, check_sound, migrate, put_aside, translated
 from watcher.story import Note
 
-_UPSERT = f"""INSERT INTO photo (folder, stem, name, {FIELDS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+_UPSERT = f"""INSERT INTO photo (folder, stem, name, {FIELDS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns, phase = excluded.phase,
     recipes = excluded.recipes, made = excluded.made, at = excluded.at, attempts = excluded.attempts,
-    leased = excluded.leased, reason = excluded.reason, digest = excluded.digest"""
+    leased = excluded.leased, reason = excluded.reason, digest = excluded.digest, away = excluded.away"""
 
 _DELETE = """DELETE FROM photo WHERE folder = (SELECT id FROM folder WHERE inbox = ? AND path = ?)
     AND stem = ? AND name = ?"""
@@ -136,8 +136,9 @@ class State(PageReader):
             below = (self._inbox_id(inbox), folder, folder + b"/", folder + b"0")  # "0" follows "/"
             condition = "inbox = ? AND (path = ? OR (path >= ? AND path < ?))" if folder else "inbox = ?"
             arguments = below if folder else below[:1]
-            db.execute(f"DELETE FROM photo WHERE folder IN (SELECT id FROM folder WHERE {condition})", arguments)
-            db.execute(f"DELETE FROM folder WHERE {condition}", arguments)
+            some = "away IS NULL AND " if folder else ""  # what is away went with our doing, and stays known
+            db.execute(f"DELETE FROM photo WHERE {some}folder IN (SELECT id FROM folder WHERE {condition})", arguments)
+            db.execute(f"DELETE FROM folder WHERE {condition} AND done = 0", arguments)
             if folder:
                 db.execute(_FORGET)
             else:  # what was made of it is left behind with the output folder that it had
@@ -218,4 +219,5 @@ class State(PageReader):
             known.first_seen,
             known.origin,
             known.digest or None,
+            known.away,
         )

@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from watcher.errors import WatcherError
 from watcher.model import PhotoId, Request
+from watcher.plan import called
 from watcher.web import telling
 from watcher.web.books import Books, Site
 from watcher.web.files import chunks, open_below, renditions
@@ -126,7 +127,7 @@ class Handlers:
             known = books.known(photo)
             if known is None or shown is None:
                 return None
-            return {**telling.tile(photo, known, shown), "path": readable(photo.absolute)}
+            return {**telling.tile(photo, known, shown), "path": readable(called(photo.absolute))}
 
         told = await self._read(look)
         if told is None:

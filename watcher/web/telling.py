@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from watcher.model import PhotoId
-from watcher.plan import Known, Phase
+from watcher.plan import Known, Phase, called
 from watcher.web.books import Books, Entry, Shown, Site
 from watcher.web.files import renditions, small
 from watcher.web.names import id_of, key_of, readable
@@ -23,7 +23,7 @@ def tile(photo: PhotoId, known: Known, shown: Shown, took: float | None = None) 
     thumb = small(made)
     return {
         "id": id_of(photo),
-        "name": readable(photo.name),
+        "name": readable(called(photo.name)),
         "folder": readable(photo.folder),
         "inbox": key_of(photo.inbox),
         "state": _STATES[known.phase],

@@ -1,0 +1,209 @@
+"""What becomes of originals: taken away when all is made and on record, and never at the cost of another photo."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.daemon.conftest import MakeWorld
+from tests.daemon.fakes import IN, World
+from watcher.model import FolderSeen, PhotoId
+from watcher.plan import Known, Phase
+from watcher.state import Counts
+
+
+@pytest.fixture
+def moving(make_world: MakeWorld) -> World:
+    world = make_world()
+    world.raw["inbox"][0].update(after="move", originals="/originals")
+    world._build()
+    return world.start()
+
+
+def make(world: World, path: str, content: str = "") -> PhotoId:
+    photo = world.drop(path, content=content)
+    settle(world)
+    return photo
+
+
+def settle(world: World) -> None:
+    for _ in range(5):
+        world.scan()
+        world.work_all()
+        world.take_all_away()
+        world.do_chores()
+        world.wait(1.0)
+
+
+def originals(world: World) -> dict[str, str]:
+    return {where.decode(): file.content for where, file in world.originals.items()}
+
+
+def test_an_original_moves_once_all_is_made_and_its_photo_stays_known_as_done(moving: World) -> None:
+    photo = make(moving, "x/a.jpg", "one")
+    assert originals(moving) == {"/originals/x/a.jpg": "one"}
+    assert moving.store.counts(IN) == Counts(done=1)
+    ((_, known),) = moving.store.taken_away(photo)
+    assert (known.phase, known.away) == (Phase.DONE, b"/originals/x/a.jpg")
+    moving.wait(1000)
+    settle(moving)
+    assert moving.store.counts(IN) == Counts(done=1)
+    moving.check_settled()
+
+
+def test_nothing_is_taken_away_before_the_books_say_so_durably(moving: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[tuple[bool, list[bytes]]] = []
+    write = moving.store.write
+
+    def spy(rows: list[tuple[PhotoId, Known | None]], *more: Any, **options: bool) -> None:  # noqa: ANN401
+        assert not moving.leaving, "it was asked for before"
+        written.append((options.get("durable", False), [photo.path for photo, known in rows if known is not None]))
+        write(rows, *more, **options)  # type: ignore[arg-type]  # what it was called with
+
+    monkeypatch.setattr(moving.store, "write", spy)
+    moving.drop("a.jpg")
+    moving.work_all()
+    assert [photo.path for photo, _, _ in moving.leaving] == [b"a.jpg"]
+    assert written[-1] == (True, [b"a.jpg\x001"])
+
+
+def test_a_photo_that_fails_or_waits_stays_where_it_is(moving: World) -> None:
+    make(moving, "bad.jpg")
+    moving.drop("b.jpg", "bad")
+    moving.drop("t.jpg", "truncated")
+    settle(moving)
+    assert list(originals(moving)) == ["/originals/bad.jpg"]
+
+
+def test_a_later_photo_with_the_same_name_is_another_one_and_loses_nobody_s_renditions(moving: World) -> None:
+    for content in ("one", "two", "three"):
+        make(moving, "DSC1.jpg", content)
+    assert moving.made_of == {b"web/DSC1.jpg": "one", b"web/DSC1.jpg.jpg": "two", b"web/DSC1.jpg.2.jpg": "three"}
+    assert sorted(originals(moving).values()) == ["one", "three", "two"]
+    assert moving.store.counts(IN) == Counts(done=3)
+    moving.stop()
+    moving.restart(kill=True)
+    moving.start()
+    make(moving, "DSC1.jpg", "four")
+    assert moving.made_of[b"web/DSC1.jpg.3.jpg"] == "four"
+    assert moving.made_of[b"web/DSC1.jpg"] == "one"
+
+
+def test_the_same_photo_that_comes_again_is_done_already_and_taken_away_again(moving: World) -> None:
+    photo = make(moving, "a.jpg", "one")
+    (file,) = moving.originals.values()
+    moving.files[photo] = file
+    moving.event(FolderSeen(IN, b""))
+    settle(moving)
+    assert len(moving.worked) == 1
+    assert list(moving.outputs) == [b"web/a.jpg"]
+    assert len(moving.originals) == 2
+    assert moving.store.counts(IN) == Counts(done=1)
+    moving.check_settled()
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_kill_before_the_original_is_seen_to_have_gone_loses_neither_it_nor_its_books(
+    moving: World, taken: bool
+) -> None:
+    photo = moving.drop("a.jpg", content="one")
+    moving.work_all()
+    assert moving.leaving
+    moving.leaving.clear()
+    if taken:
+        moving.originals[b"/originals/a.jpg"] = moving.files.pop(photo)
+    moving.log.lines.clear()
+    moving.restart(kill=True)
+    moving.start()
+    settle(moving)
+    assert originals(moving) == {"/originals/a.jpg": "one"}
+    assert len(moving.worked) == 1
+    assert moving.store.counts(IN) == Counts(done=1)
+    assert list(moving.outputs) == [b"web/a.jpg"]
+    moving.check_settled()
+
+
+def test_an_original_that_can_not_be_moved_is_said_once_and_tried_again_and_its_photo_is_done(moving: World) -> None:
+    moving.stuck = "permission denied"
+    make(moving, "a.jpg")
+    make(moving, "b.jpg")
+    assert [line["reason"] for line in moving.log.of("original.kept")] == ["permission denied"]
+    assert moving.store.counts(IN) == Counts(done=2)
+    moving.stuck = ""
+    moving.wait(301)
+    settle(moving)
+    assert sorted(originals(moving)) == ["/originals/a.jpg", "/originals/b.jpg"]
+    assert len(moving.worked) == 2
+    assert moving.store.counts(IN) == Counts(done=2)
+    moving.check_settled()
+
+
+def test_an_original_that_changes_meanwhile_is_made_again_under_its_own_name(moving: World) -> None:
+    moving.drop("a.jpg", content="one")
+    moving.work_all()
+    moving.drop("a.jpg", content="two")
+    settle(moving)
+    assert originals(moving) == {"/originals/a.jpg": "two"}
+    assert moving.made_of == {b"web/a.jpg": "two"}
+    assert moving.store.counts(IN) == Counts(done=1)
+    moving.check_settled()
+
+
+def test_an_original_that_goes_by_itself_meanwhile_is_forgotten(moving: World) -> None:
+    photo = moving.drop("a.jpg", content="one")
+    moving.work_all()
+    moving.files.pop(photo)
+    settle(moving)
+    assert moving.store.counts(IN) == Counts()
+    moving.check_settled()
+
+
+def test_all_that_is_done_leaves_when_it_is_asked_for_later_and_nothing_more_when_it_is_no_longer(world: World) -> None:
+    world.drop("a.jpg")
+    world.drop("x/b.jpg")
+    settle(world)
+    assert world.originals == {}
+    world.raw["inbox"][0].update(after="delete")
+    world.reload()
+    world.wait(301)
+    settle(world)
+    assert not world.files
+    assert world.store.counts(IN) == Counts(done=2)
+    world.raw["inbox"][0].update(after="keep")
+    world.reload()
+    photo = make(world, "a.jpg")
+    assert photo in world.files
+    assert b"web/a.jpg.jpg" in world.outputs
+
+
+def test_a_copy_of_one_that_was_taken_away_is_not_decoded(moving: World) -> None:
+    make(moving, "a.jpg", "one")
+    make(moving, "b.jpg", "one")
+    assert len(moving.worked) == 1
+    assert moving.made_of == {b"web/a.jpg": "one", b"web/b.jpg": "one"}
+
+
+def test_a_folder_that_goes_takes_what_is_away_not_off_the_books(moving: World) -> None:
+    make(moving, "x/a.jpg")
+    moving.wait(1000)
+    settle(moving)
+    assert moving.store.folders(IN) == [b"x"]
+    assert moving.store.folders(IN, away=False) == []
+    assert moving.store.counts(IN) == Counts(done=1)
+
+
+def test_an_empty_inbox_of_another_disk_is_no_stand_in_if_all_that_was_known_was_taken_away(moving: World) -> None:
+    make(moving, "a.jpg")
+    moving.root = (2, 2)
+    moving.wait(301)
+    settle(moving)
+    assert moving.desk().reachable
+
+
+def test_another_output_folder_starts_the_books_over(moving: World) -> None:
+    make(moving, "a.jpg")
+    moving.raw["inbox"][0]["output"] = "/elsewhere"
+    moving.reload()
+    settle(moving)
+    assert moving.store.counts(IN) == Counts()

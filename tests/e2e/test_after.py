@@ -1,0 +1,121 @@
+"""`after`: what becomes of originals, with the real command."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.harness import BOTH, Place, camera, fill, shows, tree, until
+
+
+def configure(place: Place, after: str, **inbox: object) -> Path:
+    originals = place.root / "originals"
+    place.configure(inbox={"after": after, "originals": str(originals), "rescan_seconds": 1, **inbox})
+    return originals
+
+
+def test_originals_move_once_they_are_done_and_a_later_photo_of_the_same_name_costs_nobody_anything(
+    place: Place,
+) -> None:
+    originals = configure(place, "move")
+    first = camera(1)
+    (place.inbox / "100CANON").mkdir()
+    photo = place.inbox / "100CANON" / "IMG_0001.JPG"
+    with place.run() as daemon:
+        photo.write_bytes(first)
+        until(lambda: not photo.exists() and place.status()["inboxes"][0]["done"] == 1, "the first has moved")
+        photo.write_bytes(camera(2))  # the counter of the camera begins anew
+        until(lambda: not photo.exists() and place.status()["inboxes"][0]["done"] == 2, "the second has moved")
+        photo.write_bytes(b"this is no photo")
+        until(lambda: place.status()["inboxes"][0]["failed"] == 1, "the third has failed")
+        assert photo.exists()
+        photo.unlink()
+        until(lambda: place.status()["inboxes"][0]["failed"] == 0, "and is gone")
+        assert daemon.stop() == 0
+    found = tree(originals)
+    assert sorted(found) == ["100CANON/IMG_0001 (1).JPG", "100CANON/IMG_0001.JPG"]
+    assert found["100CANON/IMG_0001.JPG"].read_bytes() == first
+    assert shows(place.output / "web/100CANON/IMG_0001.JPG", 1)
+    assert shows(place.output / "web/100CANON/IMG_0001.JPG.jpg", 2)
+    told = place.watcher("why", str(photo), "--json", "--config", place.config)
+    story = json.loads(told.out)
+    assert story["state"] == "done", told
+    assert str(originals / "100CANON/IMG_0001 (1).JPG") in story["reason"]
+    assert {item["path"] for item in story["renditions"]} == {
+        str(place.output / rendition / "100CANON/IMG_0001.JPG.jpg") for rendition in BOTH
+    }
+    assert place.watcher("verify", "--config", place.config).code == 0
+
+
+@pytest.mark.slow
+def test_originals_are_deleted_where_that_is_asked_for_and_those_that_wait_are_not(place: Place) -> None:
+    fill(place.inbox / "x", 8)
+    (place.inbox / "half.jpg").write_bytes(camera(9)[:2000])
+    place.configure(inbox={"after": "delete"})
+    finished = place.once()
+    assert finished.code == 1, finished
+    assert sorted(tree(place.inbox)) == ["half.jpg"]
+    assert len(tree(place.output)) == 16
+    assert place.status()["inboxes"][0]["done"] == 8
+    assert not place.once().events("photo.done")
+
+
+@pytest.mark.slow
+def test_originals_that_can_not_be_moved_are_told_once_and_move_when_they_can(place: Place) -> None:
+    originals = configure(place, "move")
+    originals.mkdir()
+    (originals / "x").write_bytes(b"in the way")
+    fill(place.inbox / "x", 3)
+    with place.run() as daemon:
+        daemon.settle(3)
+        daemon.wait_for("original.kept")
+        assert place.status()["inboxes"][0]["done"] == 3
+        daemon.wait_for("scan.done", 4)
+        assert len(daemon.events("original.kept")) == 1
+        assert not daemon.events("photo.failed")
+        (originals / "x").unlink()
+        until(lambda: len(tree(originals)) == 3, "they have moved")
+        assert not tree(place.inbox)
+        assert daemon.stop() == 0
+    assert sum(daemon.made().values()) == 3
+
+
+@pytest.mark.slow
+def test_what_was_done_before_moves_when_it_is_asked_for_and_a_card_that_is_copied_again_is_not_made_again(
+    place: Place,
+) -> None:
+    photos = fill(place.root / "card", 4)
+    for photo in photos:
+        shutil.copy2(photo, place.inbox)
+    assert place.once().code == 0
+    originals = configure(place, "move")
+    assert place.once().code == 0
+    assert len(tree(originals)) == 4
+    assert not tree(place.inbox)
+    for photo in photos:
+        shutil.copy2(photo, place.inbox)
+    finished = place.once()
+    assert not finished.events("photo.done"), finished
+    assert not tree(place.inbox)
+    assert len(tree(originals)) == 4
+    assert len(tree(place.output)) == 8
+
+
+def test_check_tells_whether_originals_can_be_taken_away(place: Place) -> None:
+    originals = configure(place, "move")
+    told = place.watcher("check", "--config", place.config)
+    assert f"originals {originals}" in told.out
+    place.configure(inbox={"after": "move", "originals": str(place.inbox / "done")})
+    told = place.watcher("check", "--config", place.config)
+    assert told.code == 78
+    assert "inbox[0].originals" in told.err
+    (place.root / "file").write_bytes(b"")
+    place.configure(inbox={"after": "move", "originals": str(place.root / "file")})
+    told = place.watcher("check", "--config", place.config)
+    assert told.code == 78
+    assert "which is no folder" in told.err
+    assert os.path.isfile(place.root / "file")
