@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 from watcher.errors import EXIT_CONFIG, WatcherError
 
 _START_SECONDS = 660  # above the unit's TimeoutStartSec: systemd gives up first, and says why
+_LAST_WORDS = 5  # lines of the journal: of a service that can't start, they tell why
 _STOP_SECONDS = 24 * 3600  # a photo may take long, and systemd knows how long it waits
 
 
@@ -103,7 +104,10 @@ class Systemd:
         self._do("daemon-reload")
         self._do("enable", self._name)
         self._do("reset-failed", self._name, may_fail=True)  # it is not loaded yet
-        self._do("restart" if changed else "start", self._name, seconds=_START_SECONDS)
+        try:
+            self._do("restart" if changed else "start", self._name, seconds=_START_SECONDS)
+        except ControlError as error:
+            raise ControlError(f"{error}\n{self._last_words()}") from None
 
     def stop(self, path: str) -> None:
         """Stop it in order, and disable it."""
@@ -115,6 +119,11 @@ class Systemd:
         """Take note that the unit is gone."""
         self._do("daemon-reload")
         self._do("reset-failed", self._name, may_fail=True)  # it had not failed
+
+    def _last_words(self) -> str:
+        journal = ["journalctl"] if self._system else ["journalctl", "--user"]
+        _, said = _run(*journal, "--no-pager", "--output=cat", f"--unit={self._name}", f"--lines={_LAST_WORDS}")
+        return said
 
     def _do(self, *words: str, seconds: float = 90.0, may_fail: bool = False) -> None:
         code, said = _run(*self._ctl, *words, seconds=seconds)

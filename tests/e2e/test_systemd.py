@@ -190,6 +190,15 @@ def test_nothing_is_started_before_its_user_can_read_and_write_and_the_lines_to_
     machine.must("rm", "-r", "/var/lib/watcher", f"{PHOTOS}/closed", f"{PHOTOS}/closed.toml")
 
 
+def test_root_s_own_folders_are_no_place_for_a_service_and_nobody_is_told_to_open_them(machine: Machine) -> None:
+    machine.must(WATCHER, "init")
+    refused = machine.run(WATCHER, "service", "install")
+    assert refused.code == 78
+    assert "watcher init --system` writes /etc/xdg/watcher/config.toml" in refused.err
+    assert "chmod" not in refused.err
+    machine.must("rm", "-r", "/root/.config/watcher", "/root/Pictures")
+
+
 # ---- at work ----
 
 
@@ -275,7 +284,9 @@ def test_a_second_instance_is_one_failure_and_no_storm(site: Site) -> None:
     )
     site.machine.must("systemd-run", "--unit=holder", "--uid=watcher", "/opt/watcher/bin/python", "-c", holder)
     until(lambda: "pid" in site.machine.run("cat", f"{STATE}.lock").out, "the state file is held")
-    assert site.machine.run("systemctl", "start", "watcher.service").code != 0
+    refused = site.machine.run(WATCHER, "service", "install", "--config", CONFIG)
+    assert refused.code == 78
+    assert "is in use by process" in refused.err, "what the service said is told at once"
     found = site.machine.show("ActiveState", "ExecMainStatus", "NRestarts")
     assert found == {"ActiveState": "failed", "ExecMainStatus": "75", "NRestarts": "0"}
     site.machine.must("systemctl", "stop", "holder.service")

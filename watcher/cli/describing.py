@@ -17,6 +17,7 @@ from watcher.rights import Account, Obstacle, Wish
 from watcher.units.service import Record, Service, unsayable
 
 _FIXED = ("/", "/home", "/srv", "/var")  # mount points whose disks don't come and go
+ROOT_HOME = "/root"  # opening it to others is nothing to advise
 _LOOPBACK = ("127.", "localhost:", "[::1]:")
 
 
@@ -107,7 +108,7 @@ def remedies(found: Obstacle, who: Account) -> Iterator[str]:
     doing = {"x": "run", "rx": "read", "r": "read", "tree": "read", "rwx": "write in"}[found.wish.rights]
     yield f"{who.name} can't {doing} {found.wish.path}: {_reason(found)}"
     path, wish = shlex.quote(found.path), shlex.quote(found.wish.path)
-    if not found.rights or found.read_only:
+    if not found.rights or found.read_only or found.path == ROOT_HOME:
         return
     acl = bool(shutil.which("setfacl"))
     if found.rights == "x":

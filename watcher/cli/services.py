@@ -10,7 +10,7 @@ import tempfile
 
 from watcher import control, places, rights
 from watcher.cli import printable
-from watcher.cli.describing import describe, remedies, sudo, wishes
+from watcher.cli.describing import ROOT_HOME, describe, remedies, sudo, wishes
 from watcher.cli.wiring import Source
 from watcher.control import Manager
 from watcher.errors import EXIT_CONFIG, EXIT_OK, ConfigError, Fault, WatcherError
@@ -187,8 +187,14 @@ def _refuse_without_rights(service: Service, who: Account) -> None:
     owner = pwd.getpwuid(os.stat(service.reads[0]).st_uid).pw_name if service.reads else ""
     if who.name == _USER and owner not in {"", "root", _USER}:
         lines.append(f"Or have it run as the user whose photos they are: add `--as {owner}`.")
-    if any(not obstacle.wish.path.startswith((*service.reads, *service.writes)) for obstacle in found):
+    data = (*service.reads, *service.writes, service.record.config)
+    if any(not obstacle.wish.path.startswith(data) for obstacle in found):
         lines.append("A private folder is no place for a service's program: /opt/watcher, for example, is one.")
+    if any(obstacle.path == ROOT_HOME and obstacle.wish.path.startswith(data) for obstacle in found):
+        lines.append(
+            f"{ROOT_HOME} is root's alone. For the whole machine, `{sudo()}watcher init --system` writes"
+            f" {places.candidates()[-1]} with folders in /srv: edit that, and add `--config {places.candidates()[-1]}`."
+        )
     raise ServiceError("Nothing was started, since the service could not work:\n  " + "\n  ".join(lines))
 
 
@@ -196,7 +202,7 @@ def _start(manager: Manager, path: str, *, changed: bool, system: bool) -> None:
     try:
         manager.start(path, changed=changed)
     except control.ControlError as error:
-        raise ServiceError(f"{error}\nWhat it said: `{_logs(system=system)}`") from error
+        raise ServiceError(f"{error}\nMore of it: `{_logs(system=system)}`") from error
 
 
 # ---- files and words ----
