@@ -13,22 +13,27 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 SERVICES = ("pypi", "osv")  # the second one is asked where the first can't tell
 
 
 def floors(pyproject: Path) -> list[str]:
     """Give the oldest version that each requirement allows here."""
-    found = []
-    for text in tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]["dependencies"]:
+    found: dict[str, str] = {}
+    project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
+    for text in (*project["dependencies"], *chain(*project.get("optional-dependencies", {}).values())):
         requirement = Requirement(text)
         oldest = [spec.version for spec in requirement.specifier if spec.operator in {">=", "==", "~="}]
         if oldest and (requirement.marker is None or requirement.marker.evaluate()):
-            found.append(f"{requirement.name}=={oldest[0]}")
-    return found
+            name = canonicalize_name(requirement.name)
+            found[name] = min(oldest[0], found.get(name, oldest[0]), key=Version)
+    return [f"{name}=={version}" for name, version in found.items()]
 
 
 def ask(pins: list[str], options: list[str]) -> tuple[dict[str, list[str]], dict[str, str]]:
@@ -39,9 +44,7 @@ def ask(pins: list[str], options: list[str]) -> tuple[dict[str, list[str]], dict
         if not untold:
             break
         for entry in _answers(list(untold), service, options):
-            pin = next((pin for pin in untold if pin.lower().startswith(entry["name"].lower() + "==")), None)
-            if pin is None:
-                continue
+            pin = next(pin for pin in untold if canonicalize_name(pin.partition("==")[0]) == entry["name"])
             if "skip_reason" in entry:
                 untold[pin] = entry["skip_reason"]
                 continue
