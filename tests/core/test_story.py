@@ -99,6 +99,8 @@ def test_a_wait_says_when_it_is_over_and_never_a_time_that_has_passed() -> None:
     assert "given up" in story.next
     late = told(WAITING, notes=(Note(A, 990.0, "retry", {"reason": "I/O error", "next": NOW - 3}),))
     assert late.next_at == NOW
+    overdue = told(WAITING, notes=(Note(A, 990.0, "waiting", {"reason": "truncated", "next": NOW - 3}),))
+    assert overdue.next_at == NOW
     down = told(WAITING, notes=(FIRST,), place=replace(PLACE, running=False))
     assert down.next_at is None
     assert "watcher run" in down.next

@@ -79,6 +79,7 @@ def test_each_output_is_held_to_the_books_and_strangers_are_named_and_left_alone
     assert done.code == 0, done
     assert f"missing: {web / 'p000.jpg'}\n" in done.out
     assert "5 made again" in done.out
+    assert f"different: {web / 'p003.jpg'}: it is no regular file\n" in done.out
     assert all(path.read_bytes() == b"mine" for path in strangers)
     code, found = look(place, capsys)
     assert (code, found["missing"], found["different"]) == (0, [], []), "what nobody knows makes no fault"
