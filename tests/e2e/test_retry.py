@@ -11,21 +11,28 @@ import pytest
 
 from tests.e2e.harness import Finished, Place, Running, camera, fill, until
 from watcher import service
-from watcher.cli.asking import check_access
+from watcher.cli.asking import check_access, hand_over
 from watcher.errors import StateError
-from watcher.state import State
+from watcher.model import Request
+from watcher.state import State, schema
 
 
-def spoil(path: Path) -> None:
-    """Write something that fails at once, of the size and age that `mend` gives the photo."""
-    path.write_bytes(b"\0" * len(camera(1)))
-    os.utime(path, (1_000_000_000, 1_000_000_000))
+def put(place: Place, path: Path, data: bytes) -> None:
+    """Have a file of always the same age appear, all at once."""
+    aside = place.root / "aside"
+    aside.write_bytes(data)
+    os.utime(aside, (1_000_000_000, 1_000_000_000))
+    aside.rename(path)
 
 
-def mend(path: Path) -> None:
+def spoil(place: Place, path: Path) -> None:
+    """Put something there that fails at once, and is as large as the photo that `mend` puts there."""
+    put(place, path, b"\0" * len(camera(1)))
+
+
+def mend(place: Place, path: Path) -> None:
     """Put a good photo in its place that looks the same from outside: only somebody who asks has it tried again."""
-    path.write_bytes(camera(1))
-    os.utime(path, (1_000_000_000, 1_000_000_000))
+    put(place, path, camera(1))
 
 
 def retry(place: Place, *args: str | Path) -> Finished:
@@ -40,14 +47,14 @@ def test_the_running_daemon_tries_what_failed_again_at_once_when_it_is_told(plac
     photos = [place.inbox / "a.jpg", place.inbox / "sub" / "b.jpg"]
     photos[1].parent.mkdir()
     for photo in photos:
-        spoil(photo)
+        spoil(place, photo)
     fill(place.inbox, 1)
     with place.run() as daemon:
         daemon.wait_for("photo.failed", 2)
         daemon.wait_for("photo.done")
         until(lambda: len(failed(place)) == 2, "both are on the books")
         for photo in photos:
-            mend(photo)
+            mend(place, photo)
         done = retry(place, photos[0])
         assert (done.code, done.out) == (0, f"1 photo is tried again by process {daemon.process.pid}\n")
         daemon.wait_for("photo.done", 2)
@@ -66,9 +73,9 @@ def test_the_running_daemon_tries_what_failed_again_at_once_when_it_is_told(plac
 @pytest.mark.slow
 def test_what_is_asked_without_a_daemon_is_done_by_the_next_run(place: Place) -> None:
     photo = place.inbox / "a.jpg"
-    spoil(photo)
+    spoil(place, photo)
     assert place.once().code == 1
-    mend(photo)
+    mend(place, photo)
     assert place.once().code == 1, "it looks as it did: nobody tries it again by himself"
     assert "next `watcher run` or `watcher once`" in retry(place).out
     assert "another try is asked for" in place.watcher("why", photo, "--config", place.config).out
@@ -90,6 +97,23 @@ def test_the_state_file_of_another_user_is_refused_with_the_remedy(tmp_path: Pat
         os.seteuid(0)
     check_access(str(state), write=True)
     check_access(str(tmp_path / "none.db"), write=True)
+
+
+def test_a_state_file_of_an_older_version_that_nobody_uses_is_brought_up_to_date_to_hold_what_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(tmp_path / "state.db")
+    monkeypatch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+    State.open(path).close()
+    monkeypatch.undo()
+    asked = Request("retry", b"/in")
+    with service.Lock(path), pytest.raises(StateError, match="restart the daemon"):
+        hand_over(path, [asked])
+    assert hand_over(path, [asked]) == "the next `watcher run` or `watcher once`"
+    with State.open(path) as state:
+        assert [request for _, request in state.requests()] == [asked]
+    with pytest.raises(StateError, match="nothing in the state file"):
+        hand_over(str(tmp_path / "none.db"), [asked])
 
 
 def test_a_nudge_ends_nobody_who_is_not_ready_for_it(place: Place) -> None:

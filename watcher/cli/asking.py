@@ -65,7 +65,7 @@ def hand_over(state: str, requests: Sequence[Request]) -> str:
 
 
 def bring_up_to_date(state: str) -> None:
-    """Let a file of an older version, which nobody uses, hold requests."""
+    """Let a file of an older version, which nobody uses, hold requests; raises BusyError if somebody begins to."""
     reader = Reader.open_to_read(state)
     if reader is None:
         raise StateError(f"there is nothing in the state file {state} yet; `watcher run` or `watcher once` begins it")

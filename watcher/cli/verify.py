@@ -11,8 +11,9 @@ from contextlib import contextmanager, nullcontext
 from itertools import groupby
 from typing import IO, TYPE_CHECKING, Literal, Self
 
+from watcher import service
 from watcher.cli import printable
-from watcher.cli.asking import check_access
+from watcher.cli.asking import bring_up_to_date, check_access
 from watcher.cli.books import Watched, of_config
 from watcher.cli.comparing import Difference, compare
 from watcher.cli.wiring import Source
@@ -84,6 +85,8 @@ def verify(
     config, _ = source.read()
     state = source.state_path(config)
     check_access(state, write=repair)
+    if repair and os.path.exists(state) and service.holding(state) is None:
+        bring_up_to_date(state)  # of an older one a reader sees a copy, in which nothing changes
     reader = Reader.open_to_read(state)
     if reader is None:
         print(f"there is nothing in the state file {printable(state)} yet, and so nothing to verify", file=sys.stderr)

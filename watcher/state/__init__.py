@@ -1,7 +1,8 @@
 """The state file: what is known of every photo, in SQLite, written by one thread of one process.
 
 Rules and theory of operation:
-- The only room that knows SQL. In the daemon one thread owns the one connection that writes; `status` reads beside it.
+- The only room that knows SQL. In the daemon one thread owns the one connection that writes; `status` reads beside it,
+  and other processes add nothing but requests (see `requests`).
 - WAL, synchronous=NORMAL: losing the last commits to a power cut costs work done twice, nothing else. Attempts must
   survive one, or a photo that takes the machine down could do so for ever: they are written with `durable`
   (synchronous=FULL).
