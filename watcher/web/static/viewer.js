@@ -70,6 +70,7 @@ export class Viewer {
       waiting: `Waiting since ${since}${photo.reason ? `: ${photo.reason}` : ""}` };
     say(byId("viewer-state"), told[photo.state]);
     byId("viewer-retry").hidden = photo.state !== "failed";
+    byId("viewer-made-title").hidden = !photo.made.length;
     byId("viewer-made").replaceChildren(...photo.made.map((made) => make("li", {},
       make("a", { href: picture(photo, made.name), target: "_blank", text: made.name }),
       ` ${made.width} \u00d7 ${made.height}, ${bytes(made.bytes)}`)));
