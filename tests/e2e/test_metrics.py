@@ -80,11 +80,11 @@ def test_an_address_that_others_reach_must_be_asked_for_and_is_warned_of(place: 
 
 @pytest.mark.parametrize("command", [pytest.param("run", marks=pytest.mark.slow), "check"])
 def test_without_the_extra_it_is_said_what_to_install(place: Place, command: str) -> None:
-    place.configure(metrics={"listen": "127.0.0.1:0"})
+    place.configure(metrics={"listen": "127.0.0.1:0"}, web={"listen": "127.0.0.1:1"})
     program = f"""
 import importlib.util, sys
 find = importlib.util.find_spec
-importlib.util.find_spec = lambda name, *rest: None if name == "prometheus_client" else find(name, *rest)
+importlib.util.find_spec = lambda name, *rest: None if name in ("prometheus_client", "uvicorn") else find(name, *rest)
 sys.argv = ["watcher", "{command}", "--config", {str(place.config)!r}]
 from watcher.cli import main
 main()
@@ -95,6 +95,8 @@ main()
     assert done.returncode == EXIT_CONFIG
     assert "metrics.listen: found '127.0.0.1:0', and the Python package prometheus-client is not there" in done.stderr
     assert "pip install 'photo-watcher[metrics]'" in done.stderr
+    assert "web.listen: found '127.0.0.1:1', and the Python package uvicorn is not there" in done.stderr
+    assert "pip install 'photo-watcher[web]'" in done.stderr
 
 
 @pytest.mark.slow

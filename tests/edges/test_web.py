@@ -15,7 +15,7 @@ from tests.e2e.harness import until
 from watcher.errors import ConfigError
 from watcher.model import PhotoId, Stamp
 from watcher.plan import Known, Phase
-from watcher.web import News, Site, address, listen, missing
+from watcher.web import News, Site, listen
 from watcher.web.news import RESYNC, Browser
 
 KNOWN = Known(Stamp(1, 2), Phase.DONE, {}, {}, 3.0)
@@ -176,9 +176,3 @@ def test_an_address_of_version_6_is_written_in_brackets() -> None:
     assert found.url == f"http://[::1]:{found.port}/"
     assert found.loopback
     found.close()
-
-
-def test_without_the_packages_it_is_said_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert missing("127.0.0.1:1", "here") is None
-    monkeypatch.setattr(address, "find_spec", lambda _: None)
-    assert "pip install 'photo-watcher[web]'" in str(missing("127.0.0.1:1", "here"))

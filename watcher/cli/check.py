@@ -40,7 +40,7 @@ def check(config_file: str | None, state_file: str | None) -> int:
     settings = settle(config, name, make_outputs=False)
     findings = [Finding("ok", "config", name), *_machine(config)]
     if config.web.listen is not None:
-        findings.append(_page(config.web.listen, name))
+        findings.append(Finding("ok", "page", f"http://{config.web.listen}/, while `watcher run` runs"))
     path = source.state_path(config)
     findings.append(_state(path))
     reader = Reader.open_to_read(path)
@@ -70,14 +70,6 @@ def _user() -> str:
         return f"{pwd.getpwuid(number).pw_name} ({number})"
     except KeyError:
         return str(number)  # a container's number without a name
-
-
-def _page(listening: str, source: str) -> Finding:
-    from watcher.web import missing  # noqa: PLC0415  # only where a page is served
-
-    if missing(listening, source) is not None:
-        return Finding("fault", "page", "what serves it is not installed; `pip install 'photo-watcher[web]'`")
-    return Finding("ok", "page", f"http://{listening}/, while `watcher run` runs")
 
 
 def _state(path: str) -> Finding:

@@ -68,16 +68,6 @@ class ToldState(State):
             self.news.tell_reports()
 
 
-def refuse_without_packages(config: Config, source: str) -> None:
-    """Raise ConfigError where a page is wanted, and what serves it is not installed."""
-    if config.web.listen is None:
-        return
-    from watcher.web import missing  # noqa: PLC0415  # only where a page is served
-
-    if (fault := missing(config.web.listen, source)) is not None:
-        raise fault
-
-
 @contextmanager
 def page(
     config: Config, source: str, settings: Settings, store: ToldState, messages: SimpleQueue[Message], log: Log

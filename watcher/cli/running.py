@@ -95,7 +95,7 @@ def _daemon(
 ) -> Iterator[tuple[Daemon, State]]:
     """Build a daemon of real parts, and take it all down again."""
     if not once:
-        paging.refuse_without_packages(config, name)
+        serving.require_extras(config, name)
     settings = settle(config, name)
     path = source.state_path(config)
     messages: queue.SimpleQueue[Message] = queue.SimpleQueue()

@@ -1,4 +1,4 @@
-"""What the daemon serves beside its work: metrics. Whether that can be done here is told before it begins."""
+"""What the daemon serves beside its work, and whether that can be done here. The page: see `paging`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,20 @@ from watcher.daemon.parts import Log
 from watcher.errors import ConfigError, Fault
 from watcher.vitals import Checkup
 
+_PACKAGES = {"web": ("starlette", "uvicorn"), "metrics": ("prometheus_client",)}  # what each extra brings
+
 
 def require_extras(config: Config, source: str) -> None:
     """Raise ConfigError where the config asks for what is not installed."""
-    if config.metrics.listen and importlib.util.find_spec("prometheus_client") is None:
-        found = f"found {config.metrics.listen!r}, and the Python package prometheus-client is not there"
-        hint = "pip install 'photo-watcher[metrics]', or leave `listen` out"
-        raise ConfigError(source, [Fault("metrics.listen", found, hint)])
+    faults = []
+    for extra, listen in (("web", config.web.listen), ("metrics", config.metrics.listen)):
+        missing = [name for name in _PACKAGES[extra] if importlib.util.find_spec(name) is None]
+        if listen and missing:
+            found = f"found {listen!r}, and the Python package {missing[0].replace('_', '-')} is not there"
+            hint = f"pip install 'photo-watcher[{extra}]', or leave `listen` out"
+            faults.append(Fault(f"{extra}.listen", found, hint))
+    if faults:
+        raise ConfigError(source, faults)
 
 
 @contextmanager
@@ -29,7 +36,6 @@ def metrics(config: Config, source: str, post: Callable[[Checkup], object], log:
     if listen is None:
         yield
         return
-    require_extras(config, source)
     from watcher.metrics import Server  # noqa: PLC0415  # 60 ms, and not everybody has it
 
     try:

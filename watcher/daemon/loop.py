@@ -68,7 +68,6 @@ from watcher.vitals import Checkup
 _DRAIN = 256  # messages between two looks at the clock
 _SAME_STOP_SECONDS = 0.05  # `timeout` signals its child and then the group it is in: that is one request, not two
 _LONGEST_SLEEP = 3600.0
-_FIXED = ("workers", "memory_mb", "state", "log", "web")  # settings that take a restart
 
 
 class Daemon:

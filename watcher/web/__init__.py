@@ -8,11 +8,11 @@ Rules and theory of operation:
 - Nothing is served but the page itself, what the state file says of the photos of the inboxes in the config, and
   their renditions: never an original, never by a path that a browser names (`names`, `files`).
 - Who may ask is decided in one place, before any handler runs (`guard`).
-- `server` is imported by whoever has found that nothing is `missing`: the packages that it needs are an extra.
+- `server` is imported where a page is served: the packages that it needs are an extra.
 """
 
-from watcher.web.address import Address, listen, missing
+from watcher.web.address import Address, listen
 from watcher.web.books import Books, Shown, Site
 from watcher.web.news import News
 
-__all__ = ["Address", "Books", "News", "Shown", "Site", "listen", "missing"]
+__all__ = ["Address", "Books", "News", "Shown", "Site", "listen"]

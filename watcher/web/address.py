@@ -6,7 +6,6 @@ import errno
 import ipaddress
 import socket
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 from watcher.errors import ConfigError, Fault
 
@@ -35,14 +34,6 @@ class Address:
         """Stop listening."""
         for item in self.sockets:
             item.close()
-
-
-def missing(listening: str, source: str) -> ConfigError | None:
-    """Say what to install where the packages are not there that serve the page; None: they are."""
-    if all(find_spec(name) for name in ("starlette", "uvicorn")):
-        return None
-    found = f'found "{listening}", and the packages that serve the page are not installed'
-    return ConfigError(source, [Fault(_KEY, found, "`pip install 'photo-watcher[web]'`, or leave `listen` out")])
 
 
 def listen(text: str, source: str) -> Address:
