@@ -61,7 +61,6 @@ def drop(poison: Path, inbox: Path, count: int) -> list[Path]:
     ("long", "large", "good"),
     [
         (1, 4, 30),
-        pytest.param(2, 18, 200, marks=pytest.mark.slow),
         pytest.param(2, 98, 1000, marks=pytest.mark.slow),
     ],
 )
