@@ -52,7 +52,10 @@ started: its log names that file in the line <code>web.listening</code>.</p>
 <p class="wrong" role="alert">{}</p></main></body></html>
 """
 # Not a redirect: after a click in another site's page it would count as that site's request, and go without the cookie.
-_ON = '<!doctype html><meta charset="utf-8"><title>watcher</title><meta http-equiv="refresh" content="0;url=/">'
+_ON = (
+    '<!doctype html><meta charset="utf-8"><title>watcher</title><link rel="icon" href="/icon.svg">'
+    '<meta http-equiv="refresh" content="0;url=/">'
+)
 
 
 class Guard:
