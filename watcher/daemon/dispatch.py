@@ -15,7 +15,7 @@ from watcher.daemon.ledger import Ledger
 from watcher.daemon.parts import Log, Pool
 from watcher.daemon.tally import Tally
 from watcher.daemon.trouble import Use
-from watcher.daemon.twins import Twins
+from watcher.daemon.twins import Place, Twins
 from watcher.errors import StateError
 from watcher.model import Job, PhotoId
 from watcher.plan import Known, Phase
@@ -37,6 +37,7 @@ class Flight:
     pid: int = 0  # of the worker that it came back from, as far as is known
     seconds: float = 0.0  # that it was there
     gone: bool = False  # its inbox, which is there, was found to hold it no longer
+    lent: frozenset[Place] = frozenset()  # where it may copy from
 
 
 class Dispatcher:
@@ -187,6 +188,8 @@ class Dispatcher:
                 if not backlog:
                     return
                 self._staged.extend(self._lease(backlog, now, wall))
+                if self._held and not self._staged:
+                    return  # what they wait for will be told; meanwhile the line is not emptied into the waiting room
             while self._staged and self._room() > 0:
                 self._pool.submit(*self._bundle())
 
@@ -316,14 +319,14 @@ class Dispatcher:
             twins=self._twins.of(photo, sighting.expected or sighting.hint, renderings),
             haunted=before is None and self._ledger.haunted(photo),
         )
-        if self._twins.in_the_way(job, (flight.job for flight in others)) or self._twins.may_come(
+        if self._twins.in_the_way(job, (flight.lent for flight in others)) or self._twins.may_come(
             sighting, job, ((flight.sighting, flight.job) for flight in others)
         ):
             self._held.append(sighting)
             return None
         self.last_number += 1
         self._ledger.stage(photo, unanswered(sighting, before, job, wall))
-        return Flight(sighting, job, before)
+        return Flight(sighting, job, before, lent=self._twins.lent_to(job))
 
 
 def _size(job: Job) -> int:

@@ -77,9 +77,9 @@ class Ledger:
         self.put(old, None, now)  # first: what it leaves behind is then laid by what is written next
         self.put(new, known, now)
 
-    def alike(self, size: int) -> Iterator[Claim]:
+    def alike(self, size: int, mtime_ns: int = 0) -> Iterator[Claim]:
         """Give what was made of photos with so many bytes, as it is known now."""
-        for claim in self.store.alike(size):
+        for claim in self.store.alike(size, mtime_ns):
             if claim.gone or claim.photo not in self._rows:
                 yield claim
                 continue

@@ -59,7 +59,7 @@ class Twins:
             return ()
         wanted: dict[str, Format] = {item.recipe.fingerprint: item.recipe.format for item in renderings}
         found: list[tuple[bool, int, Twin]] = []
-        for claim in self._ledger.alike(looks.size):
+        for claim in self._ledger.alike(looks.size, looks.mtime_ns):
             desk = self._desks.get(claim.photo.inbox)
             lent = lent_by(claim, wanted)
             if desk is None or desk.moved or not lent or (claim.gone and self._claimed(claim.photo, but=photo)):
@@ -80,14 +80,18 @@ class Twins:
         paths = (name if b"/" in name or not photo.folder else photo.folder + b"/" + name for name in rivals)
         return any(PhotoId(photo.inbox, path) != but for path in paths)
 
-    def in_the_way(self, job: Job, others: Iterable[Job]) -> bool:
-        """Tell whether a place that this job would write to is lent to one of `others`, or is being cleared."""
-        busy = [place for places in self._removing.values() for place in places]
-        lenders = [twin for other in others if other.twins for twin in other.twins]  # as a rule there are none
-        busy += [(twin.output_root, lent.output) for twin in lenders for lent in twin.lent]
-        return bool(busy) and not {_folded(place) for place in busy}.isdisjoint(
-            _folded((job.output_root, item.output)) for item in job.renderings
-        )
+    def in_the_way(self, job: Job, lent: Iterable[frozenset[Place]]) -> bool:
+        """Tell whether a place that this job would write to is lent to another one, or is being cleared."""
+        busy = [places for places in (*lent, *self._removing.values()) if places]
+        if not busy:
+            return False
+        mine = [_folded((job.output_root, item.output)) for item in job.renderings]
+        return not all(places.isdisjoint(mine) for places in busy)
+
+    @staticmethod
+    def lent_to(job: Job) -> frozenset[Place]:
+        """Give the places that a job may copy from."""
+        return frozenset(_folded((twin.output_root, lent.output)) for twin in job.twins for lent in twin.lent)
 
     @staticmethod
     def may_come(sighting: Sighting, job: Job, others: Iterable[tuple[Sighting, Job]]) -> bool:
@@ -110,6 +114,7 @@ class Twins:
                 continue
             if self._ledger.known(twin.photo) is not None:
                 if len(self._followed) < _MOST_FOLLOWED and not twin.gone:
+                    self._followed.pop(twin.photo, None)  # the order is that of `until`
                     self._followed[twin.photo] = _Followed(twin, job.photo, now + _FOLLOW_SECONDS)
             elif twin.lately or not twin.gone:
                 self._left.append((twin, job.photo))
@@ -138,8 +143,8 @@ class Twins:
             self._left = waiting
             for twin, to in ready:
                 self._remove(twin, to)
-        for photo in [photo for photo, followed in self._followed.items() if followed.until <= now]:
-            del self._followed[photo]
+        while self._followed and next(iter(self._followed.values())).until <= now:
+            del self._followed[next(iter(self._followed))]
 
     def _remove(self, twin: Twin, to: PhotoId) -> None:
         new = self._ledger.known(to)
@@ -151,7 +156,7 @@ class Twins:
         if desk is None or not lent:
             return
         self._last += 1
-        self._removing[self._last] = frozenset((twin.output_root, item.output) for item in lent)
+        self._removing[self._last] = frozenset(_folded((twin.output_root, item.output)) for item in lent)
         self._chores.remove(self._last, twin.output_root, lent, twin.mtime_ns)
 
     def _places(self, photo: PhotoId, digest: bytes) -> frozenset[Place]:

@@ -117,12 +117,13 @@ class State(PageReader):
                 key, name = (photo.inbox, photo.folder), photo.name
                 if known is None:
                     db.execute(_DELETE, (self._inbox_id(photo.inbox), photo.folder, stem_of(name), name))
-                    left = True
+                    left = self.ghosts = True
                     continue
                 if key not in folders:
                     folders[key] = self._folder_id(photo.inbox, photo.folder)
                 db.execute(_UPSERT, (folders[key], stem_of(name), name, *self._encode(photo.inbox, known)))
-                if known.phase is Phase.DONE:  # its outputs may have replaced those of photos that have left
+                if known.phase is Phase.DONE and self._any_ghosts():
+                    # its outputs may have replaced those of photos that have left
                     where, values = meeting(name)
                     db.execute(_LAY + where, (self._inbox_id(photo.inbox), photo.folder, *values))
             if left:
@@ -132,6 +133,7 @@ class State(PageReader):
 
     def forget_folder(self, inbox: bytes, folder: bytes) -> None:
         """Take a folder and all below it off the books; empty: the whole inbox."""
+        self.ghosts = True
         with self._transaction() as db:
             below = (self._inbox_id(inbox), folder, folder + b"/", folder + b"0")  # "0" follows "/"
             condition = "inbox = ? AND (path = ? OR (path >= ? AND path < ?))" if folder else "inbox = ?"
