@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # boot.sh DIR DEPS BASE: boots a real systemd as PID 1 of fresh namespaces, again whenever it ends while DIR/on exists.
-# It sees an overlay of `/` whose changes last from boot to boot and are gone afterwards, no network, DIR/photos at
-# /srv/photos, DIR/wheels at /opt/wheels, and read-only DEPS at /opt/deps and BASE (or `-`) at /opt/python.
+# It sees an overlay of `/` whose changes last from boot to boot and are gone afterwards, no network, DIR/srv at
+# /srv, DIR/wheels at /opt/wheels, and read-only DEPS at /opt/deps and BASE (or `-`) at /opt/python.
 # DIR/pid is the host's number of that PID 1, DIR/cgroup the cgroup to remove at the end. Takes root.
 set -euo pipefail
 dir=$1 deps=$2 base=$3
@@ -26,11 +26,15 @@ inner() { # in new pid, mount, cgroup, uts, ipc and net namespaces
     ln -s pts/ptmx "$root/dev/ptmx"
     ln -s /proc/self/fd "$root/dev/fd"
     mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
-    mkdir -p "$root/srv/photos" "$root/opt/wheels" "$root/opt/deps" "$root/opt/python"
-    mount --bind "$dir/photos" "$root/srv/photos"
+    mkdir -p "$root/srv" "$root/opt/wheels" "$root/opt/deps" "$root/opt/python"
+    mount --bind "$dir/srv" "$root/srv"
     mount --bind "$dir/wheels" "$root/opt/wheels"
     mount --bind "$deps" "$root/opt/deps"
-    [ "$base" = - ] || mount --bind "$base" "$root/opt/python"
+    mount -o remount,bind,ro "$root/opt/deps"
+    if [ "$base" != - ]; then
+        mount --bind "$base" "$root/opt/python"
+        mount -o remount,bind,ro "$root/opt/python"
+    fi
     quiet "$root/etc/systemd/system"
     # bash opens this, so that it names bash, which is about to become systemd; the host's /proc tells the host's number
     read -r number _ </proc/self/stat
