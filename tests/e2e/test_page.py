@@ -367,6 +367,7 @@ def test_a_port_that_is_taken_is_said_at_the_start(place: Place) -> None:
     assert "Traceback" not in done.err
 
 
+@pytest.mark.slow
 def test_the_page_is_served_by_the_daemon_alone_and_check_tells_of_it(place: Place) -> None:
     served(place, "[::1]:8424" if _has_ipv6() else "127.0.0.1:8424")
     fill(place.inbox, 1)

@@ -112,6 +112,7 @@ def _daemon(
         stack.enter_context(service.Signals(messages.put))
         if not once:
             stack.enter_context(serving.metrics(config, name, messages.put, log))
+        told = messages.put if once else stack.enter_context(paging.page(config, name, settings, store, messages, log))
         limits = _limits(config, workers, once=once)
         pool = _pool(config, workers, limits, messages)
         stack.callback(pool.close, wait=False)
@@ -123,7 +124,6 @@ def _daemon(
         sweeper.begin(plan.output for plan in settings.inboxes)
         hub = Hub(watching=not once)
         stack.callback(hub.close)
-        told = messages.put if once else stack.enter_context(paging.page(config, name, settings, store, messages, log))
         daemon = Daemon(
             settings,
             store=store,
