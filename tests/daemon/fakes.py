@@ -578,7 +578,11 @@ class World:
         assert output_root == OUT
         self.chores.append((number, tuple(outputs), mtime_ns))
 
-    def take_away(self, photo: PhotoId, stamp: Stamp, originals: bytes | None) -> None:
+    def take_away(
+        self, photo: PhotoId, stamp: Stamp, originals: bytes | None, outputs: Sequence[tuple[bytes, int]]
+    ) -> None:
+        assert outputs
+        assert all(path.startswith(OUT + b"/") and size for path, size in outputs)
         self.leaving.append((photo, stamp, originals))
 
     def take_all_away(self) -> None:

@@ -171,3 +171,25 @@ def test_deep_finds_another_content_behind_the_same_size_and_time_and_repairs_it
     until(lambda: damaged.read_bytes() != bytes(data), "it is made again", 1.0)
     (place.inbox / "p000.jpg").unlink()
     assert look(place, capsys, deep=True)[0] == 0
+
+
+@pytest.mark.slow
+def test_an_original_that_is_brought_back_for_a_lost_output_stays_until_that_is_made_again(place: Place) -> None:
+    place.configure(inbox={"after": "delete"})
+    (photo,) = fill(place.inbox, 1)
+    kept, looks = photo.read_bytes(), photo.stat()
+    assert place.once().code == 0
+    assert not photo.exists()
+    lost = place.outputs("p000.jpg")[0]
+    lost.unlink()
+    aside = place.root / "aside"
+    aside.write_bytes(kept)
+    os.utime(aside, ns=(looks.st_mtime_ns, looks.st_mtime_ns))
+    aside.rename(photo)
+    done = place.once()
+    assert photo.exists(), done
+    assert "watcher verify --repair" in done.events("original.kept")[0]["reason"]
+    done = place.watcher("verify", "--config", place.config, "--repair")
+    assert done.code == 0, done
+    assert lost.exists()
+    assert not photo.exists(), "now it may go"

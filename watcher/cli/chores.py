@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import queue
+import stat
 import threading
 from collections.abc import Callable, Sequence
 
@@ -11,6 +13,9 @@ from watcher.daemon.parts import TakenAway
 from watcher.model import Lent, PhotoId, Removed, Stamp
 from watcher.render import remove
 
+_WANTING = (
+    "an output of it is missing or was replaced, and so the original stays; `watcher verify --repair` makes it again"
+)
 _JOIN_SECONDS = 10.0  # a mount that hangs must not keep a run from ending
 
 
@@ -31,10 +36,17 @@ class Chores:
 
         self._ask(work)
 
-    def take_away(self, photo: PhotoId, stamp: Stamp, originals: bytes | None) -> None:
-        """Move an original below `originals`, or delete it (None), if it looks like `stamp`."""
+    def take_away(
+        self, photo: PhotoId, stamp: Stamp, originals: bytes | None, outputs: Sequence[tuple[bytes, int]]
+    ) -> None:
+        """Move an original below `originals`, or delete it (None), if it looks like `stamp` and has its `outputs`.
+
+        These are absolute paths, and sizes.
+        """
 
         def work() -> TakenAway:
+            if not all(_is_there(path, size) for path, size in outputs):
+                return TakenAway(photo, None, _WANTING)
             taken = keeping.take_away(photo, stamp, originals)
             return TakenAway(photo, taken.where, taken.fault)
 
@@ -55,3 +67,11 @@ class Chores:
         if self._thread is not None:
             self._asked.put(None)
             self._thread.join(_JOIN_SECONDS)
+
+
+def _is_there(path: bytes, size: int) -> bool:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_size == size

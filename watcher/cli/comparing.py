@@ -22,7 +22,7 @@ from watcher.cli.books import Watched, claimed_by
 from watcher.model import PhotoId
 from watcher.plan import Known, MadeFact, names_on_books
 from watcher.render.folders import open_below, open_root
-from watcher.select import Selection
+from watcher.select import Selection, shown
 from watcher.state import Reader
 
 _GRAINS = (1, 100, 1_000, 1_000_000, 10_000_000, 1_000_000_000, 2_000_000_000)  # ns: how finely file systems keep times
@@ -139,10 +139,16 @@ def _page(reader: Reader, watched: Watched, at: _Folder, photos: list[tuple[Phot
             if found is None:
                 good.append(rendition)
             else:
-                differences.append(found if known.away is None else replace(found, photo=None))  # made of what?
+                differences.append(found if known.away is None else _without_original(found, known.away))
         if good and known.away is None:
             sound.append((photo, known, tuple(good)))
     return Page(len(photos), checked, tuple(differences), tuple(sound))
+
+
+def _without_original(found: Difference, away: bytes) -> Difference:
+    """Say why an output can't be made again, and what would let it be."""
+    went = f"moved to {shown(away)}: put it back, and it is made again" if away else "deleted"
+    return replace(found, photo=None, why="; ".join(filter(None, (found.why, f"the original was {went}"))))
 
 
 def _know(

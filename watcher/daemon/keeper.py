@@ -1,7 +1,8 @@
 """What becomes of an original once every rendition is safely on disk: moved or deleted, where `after` says so.
 
 Rules:
-- Only an original that looks as it did when its renditions were made, and all of them are current.
+- Only an original that looks as it did when its renditions were made, and all of them are current and where they were
+  put: somebody who has lost one and brings the original back must not lose that too.
 - First its books are written, durable, under a key that no file can have (`plan.aside`), with where it is to go; then
   it is taken away. So its outputs are its own for ever, whatever comes later under its name, and what is interrupted
   between is seen at the next scan: a file that looks like one whose books are aside goes on where it was.
@@ -90,19 +91,20 @@ class Keeper:
             stamp = self._wanted.pop(photo)
             desk, known = self._desks.get(photo.inbox), self._ledger.known(photo)
             if desk is not None and known is not None and _may_go(desk, known, stamp):
+                outputs = _outputs(desk, photo, known)
                 key = self._put_aside(desk, photo, known, now)
-                going.append((photo, key, stamp, desk.plan.originals))
+                going.append((photo, key, stamp, desk.plan.originals, outputs))
         if not going:
             return
         if not self._ledger.commit(now):
-            for photo, key, _, _ in going:
+            for photo, key, *_ in going:
                 known = self._ledger.known(key)
                 if known is not None:
                     self._restore(photo, key, known)  # the next scan finds it
             return
-        for photo, key, stamp, originals in going:
+        for photo, key, stamp, originals, outputs in going:
             self._leaving[photo] = _Leaving(key, stamp)
-            self._chores.take_away(photo, stamp, originals)
+            self._chores.take_away(photo, stamp, originals, outputs)
 
     def _put_aside(self, desk: Desk, photo: PhotoId, known: Known, now: float) -> PhotoId:
         self._any[photo.inbox] = True
@@ -140,6 +142,16 @@ class Keeper:
             self._said[photo.inbox] = message.fault
             self._ledger.note(photo, wall, notes.KEPT, {"reason": message.fault})
             self._log.warning("original.kept", path=photo.absolute, reason=message.fault)
+
+
+def _outputs(desk: Desk, photo: PhotoId, known: Known) -> list[tuple[bytes, int]]:
+    """Say what must lie in the output for an original to go: absolute paths, and sizes."""
+    folder = photo.folder + b"/" if photo.folder else b""
+    made = plan.with_names(known.made, known.recipes, photo.name, desk.plan.wanted)
+    return [
+        (b"/".join((desk.plan.output, os.fsencode(name), folder + (made[name].name or photo.name))), made[name].size)
+        for name in desk.plan.wanted
+    ]
 
 
 def _may_go(desk: Desk, known: Known, stamp: Stamp) -> bool:

@@ -214,8 +214,13 @@ class Chores(Protocol):
     def remove(self, number: int, output_root: bytes, outputs: Sequence[Lent], mtime_ns: int) -> None:
         """Remove outputs, as long as they have that size and modification time; answered by Removed."""
 
-    def take_away(self, photo: PhotoId, stamp: Stamp, originals: bytes | None) -> None:
-        """Move an original below `originals`, or delete it (None), if it looks like `stamp`; answered by TakenAway."""
+    def take_away(
+        self, photo: PhotoId, stamp: Stamp, originals: bytes | None, outputs: Sequence[tuple[bytes, int]]
+    ) -> None:
+        """Move an original below `originals`, or delete it (None), if it looks like `stamp` and has its `outputs`.
+
+        These are absolute paths, and sizes. Answered by TakenAway.
+        """
 
 
 class Log(Protocol):
