@@ -530,7 +530,7 @@ class World:
         if job.expected is not None and not stamp.same_content(job.expected):
             return Unready(stamp, "still changing", settling=True)
         if job.adopt:
-            wanted = [r for r in wanted if self.outputs.get(r.output) != (stamp, r.recipe.fingerprint)]
+            wanted = [r for r in wanted if not self._proves(r, stamp)]
         twin, copied = self._copies(job, file, wanted)
         wanted = [r for r in wanted if r not in copied]
         copied = [r for r in copied if self.outputs.get(r.output, (None, ""))[0] != stamp]
@@ -554,6 +554,11 @@ class World:
             for r in job.renderings
         )
         return Done(stamp, made, 1000, 1000, 0.1, 1, file.digest, twin)
+
+    def _proves(self, rendering: Rendering, stamp: Stamp) -> bool:
+        """Tell whether what lies there is taken over: by its time and its recipe."""
+        there = self.outputs.get(rendering.output)
+        return there is not None and (there[0].mtime_ns, there[1]) == (stamp.mtime_ns, rendering.recipe.fingerprint)
 
     def _copies(self, job: Job, file: File, wanted: list[Rendering]) -> tuple[Twin | None, list[Rendering]]:
         """Give what need not be made, and thanks to whom; a copy of another photo's rendition fails the test."""

@@ -8,7 +8,7 @@ import pytest
 
 from tests.daemon.conftest import MakeWorld
 from tests.daemon.fakes import IN, World
-from watcher.model import FolderSeen, PhotoId
+from watcher.model import FolderSeen, Gone, PhotoId
 from watcher.plan import Known, Phase
 from watcher.state import Counts
 
@@ -186,7 +186,7 @@ def test_a_copy_of_one_that_was_taken_away_is_not_decoded(moving: World) -> None
 
 def test_a_folder_that_goes_takes_what_is_away_not_off_the_books(moving: World) -> None:
     make(moving, "x/a.jpg")
-    moving.wait(1000)
+    moving.event(Gone(IN, folders=(b"x",)))
     settle(moving)
     assert moving.store.folders(IN) == [b"x"]
     assert moving.store.folders(IN, away=False) == []

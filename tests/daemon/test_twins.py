@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.daemon.conftest import MakeWorld
 from tests.daemon.fakes import IN, World
 from watcher.model import FolderSeen, Gone, PhotoId
@@ -135,6 +137,21 @@ def test_a_photo_that_moves_on_and_on_leaves_nothing_behind(world: World) -> Non
     assert world.store.alike(world.files[PhotoId(IN, b"6.jpg")].stamp.size) == [
         claim for claim in world.daemon.ledger.alike(world.files[PhotoId(IN, b"6.jpg")].stamp.size) if not claim.gone
     ]
+
+
+@pytest.mark.parametrize("gone", [Gone(IN, (b"y/a.jpg",)), Gone(IN, folders=(b"y",))])
+def test_what_is_known_to_have_gone_after_it_was_copied_has_moved(world: World, gone: Gone) -> None:
+    make(world, "y/a.jpg")
+    world.move("y/a.jpg", "x/b.jpg", told=False)
+    world.event(FolderSeen(IN, b"x"))
+    world.scan()
+    world.work_all()
+    world.do_chores()
+    assert outputs(world) == ["web/x/b.jpg", "web/y/a.jpg"]
+    world.event(gone)
+    settle(world)
+    assert outputs(world) == ["web/x/b.jpg"]
+    world.check_settled()
 
 
 def test_two_that_are_the_same_and_come_together_are_decoded_once(world: World) -> None:

@@ -135,13 +135,10 @@ class Twins:
 
     def act(self, now: float) -> None:
         """Have removed what moved photos left behind, as far as the books have it all."""
-        ready: list[tuple[Twin, PhotoId]] = []
-        waiting: list[tuple[Twin, PhotoId]] = []
-        for twin, to in self._left:
-            (waiting if twin.photo in self._ledger or to in self._ledger else ready).append((twin, to))
-        if ready and self._ledger.forget_ghosts([twin.photo for twin, _ in ready], now):
-            self._left = waiting
-            for twin, to in ready:
+        # which has written first whatever was to be written
+        if self._left and self._ledger.forget_ghosts([twin.photo for twin, _ in self._left], now):
+            left, self._left = self._left, []
+            for twin, to in left:
                 self._remove(twin, to)
         while self._followed and next(iter(self._followed.values())).until <= now:
             del self._followed[next(iter(self._followed))]
