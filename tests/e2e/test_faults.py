@@ -193,7 +193,7 @@ def test_a_second_signal_does_not_wait(place: Place) -> None:
         began = time.monotonic()
         daemon.send(signal.SIGTERM)
         assert daemon.process.wait(10) == 0
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < 5.0
     assert not tree(place.output)
 
 

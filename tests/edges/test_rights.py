@@ -16,7 +16,7 @@ NOBODY = Account("nobody", 65534, 65534, "/nonexistent")
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for path in (tmp_path, *tmp_path.parents):
-        if path.name.startswith(("pytest-", "test_")):
+        if path.name.startswith(("pytest-", "popen-", "test_")):
             path.chmod(0o755)  # pytest's own are closed to others
     return tmp_path
 
