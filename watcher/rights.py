@@ -15,7 +15,14 @@ from contextlib import suppress
 from typing import NamedTuple
 
 _FOLDER = os.R_OK | os.X_OK
-_MODES = {"r": os.R_OK, "x": _FOLDER, "rx": _FOLDER, "tree": _FOLDER, "rwx": _FOLDER | os.W_OK}
+_MODES = {
+    "r": os.R_OK,
+    "x": _FOLDER,
+    "rx": _FOLDER,
+    "tree": _FOLDER,
+    "rwx": _FOLDER | os.W_OK,
+    "own": _FOLDER | os.W_OK,
+}
 _MOST = 5000  # entries of an inbox that are looked at, so that a million photos hold nobody up
 
 
@@ -32,7 +39,9 @@ class Wish(NamedTuple):
     """What is to be possible with a path."""
 
     path: str
-    rights: str  # `r`: a file; `x`: a program; `rx`, `rwx`: a folder; `tree`: a folder and what lies in it, to be read
+    # `r`: a file; `x`: a program; `rx`, `rwx`: a folder; `own`: one that is to be its own; `tree`: a folder, and what
+    # lies in it, to be read
+    rights: str
 
 
 class Obstacle(NamedTuple):
@@ -104,7 +113,7 @@ def _in_the_way(wish: Wish) -> Iterator[Obstacle]:
     if not os.path.exists(wish.path):
         yield Obstacle(wish.path, "", wish)
     elif not os.access(wish.path, _MODES[wish.rights]):
-        read_only = "w" in wish.rights and bool(os.statvfs(wish.path).f_flag & os.ST_RDONLY)
+        read_only = wish.rights in {"rwx", "own"} and bool(os.statvfs(wish.path).f_flag & os.ST_RDONLY)
         yield Obstacle(wish.path, wish.rights, wish, read_only)
     elif wish.rights == "tree":
         yield from _unreadable(wish)

@@ -33,6 +33,16 @@ def test_a_unit_is_shown_for_this_config_and_this_python(place: Place, whose: st
     assert not place.output.exists()
 
 
+def test_what_takes_originals_out_of_an_inbox_may_write_there_and_where_they_go(place: Place) -> None:
+    for path in (place.inbox, place.output, place.root / "originals"):
+        path.mkdir(exist_ok=True)
+    place.configure(inbox={"after": "move", "originals": str(place.root / "originals")})
+    shown = place.watcher("service", "show", "--system", "--config", place.config)
+    assert f"ReadWritePaths={place.root}" in shown.out.splitlines()  # the state file's folder, which holds them all
+    mounts = next(line for line in shown.out.splitlines() if line.startswith("RequiresMountsFor="))
+    assert {str(place.inbox), str(place.output), str(place.root / "originals")} <= set(mounts.split("=")[1].split())
+
+
 def test_a_wrong_config_is_refused_before_anything_else(place: Place) -> None:
     place.config.write_text("workers = -1\n")
     for command in (["show"], ["install", "--dry-run"], ["install"]):

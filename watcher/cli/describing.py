@@ -39,6 +39,7 @@ def describe(source: Source, who: Account, *, system: bool) -> Service:
         program=tuple(dict.fromkeys((os.path.dirname(places.command()), sys.prefix, sys.base_prefix))),
         reads=tuple(reads),
         writes=tuple(writes),
+        inboxes=tuple(os.fsdecode(plan.inbox) for plan in settings.inboxes),
         mounted=tuple(path for path in writes if _mount_point(path) not in {*_FIXED, who.home}),
         state_folder=os.path.dirname(state) if named or not system or sys.platform == "darwin" else "",
         environment=_environment(folder, system=system),
@@ -99,14 +100,21 @@ def wishes(service: Service) -> list[Wish]:
         Wish(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "rx"),
         Wish(os.path.dirname(os.path.realpath(os.__file__)), "rx"),
     ]
-    folders = [*(Wish(path, "tree") for path in service.reads), *(Wish(path, "rwx") for path in service.writes)]
+    folders = [*(Wish(path, "tree") for path in service.inboxes), *(Wish(path, "rwx") for path in service.writes)]
+    if service.state_folder:
+        folders.append(Wish(service.state_folder, "own"))
     return [*program, Wish(service.record.config, "r"), *folders]
 
 
 def remedies(found: Obstacle, who: Account) -> Iterator[str]:
     """Say what stands in the way of a user, then the exact line to type."""
-    doing = {"x": "run", "rx": "read", "r": "read", "tree": "read", "rwx": "write in"}[found.wish.rights]
+    doing = {"x": "run", "rx": "read", "r": "read", "tree": "read", "rwx": "write in", "own": "keep its state file in"}[
+        found.wish.rights
+    ]
     yield f"{who.name} can't {doing} {found.wish.path}: {_reason(found)}"
+    if found.wish.rights == "own":
+        yield "    name a folder of its own with `state` in the config, or leave that out"
+        return
     path, wish = shlex.quote(found.path), shlex.quote(found.wish.path)
     if not found.rights or found.read_only or found.path == ROOT_HOME:
         return

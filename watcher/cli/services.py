@@ -154,10 +154,14 @@ def _text(service: Service, *, system: bool) -> str:
 def _make_folders(service: Service, who: Account) -> None:
     """Make the folders that are missing, but for inboxes where disks are mounted: those are not to be made up."""
     drops = (rights.account(os.environ.get("SUDO_USER", "root")) or who) if who.name == _USER else who
-    owners = [(path, drops) for path in service.reads if not path.startswith(_MOUNTED)]
-    for path, owner in [*owners, *((path, who) for path in service.writes)]:
+    owners = [
+        (path, who if path in service.writes else drops) for path in service.inboxes if not path.startswith(_MOUNTED)
+    ]
+    outputs = [(path, who) for path in service.writes if path not in service.inboxes]
+    state = [(service.state_folder, who)] if service.state_folder else []
+    for path, owner in [*owners, *outputs, *state]:
         try:
-            made = _make_folder(path, owner)
+            made = _make_folder(path, owner, 0o700 if path == service.state_folder else 0o755)
         except OSError as error:
             fault = Fault("", f"{path} can't be made ({error.strerror})", "make it yourself, or name another folder")
             raise ConfigError(service.record.config, [fault]) from error
@@ -165,7 +169,7 @@ def _make_folders(service: Service, who: Account) -> None:
             print(f"Made the folder {printable(path)}, which belongs to {owner.name}.")
 
 
-def _make_folder(path: str, owner: Account) -> bool:
+def _make_folder(path: str, owner: Account, mode: int) -> bool:
     """Make a folder and those above it, as far as they are missing; above it only the owner's home gets the owner."""
     missing: list[str] = []
     folder = path
@@ -173,7 +177,7 @@ def _make_folder(path: str, owner: Account) -> bool:
         missing.append(folder)
         folder = os.path.dirname(folder)
     for made in reversed(missing):
-        os.mkdir(made)
+        os.mkdir(made, mode)
         if os.geteuid() != owner.uid and (made == path or within(made, owner.home)):
             os.chown(made, owner.uid, owner.gid)
     return bool(missing)
@@ -184,10 +188,10 @@ def _refuse_without_rights(service: Service, who: Account) -> None:
     if not found:
         return
     lines = list(dict.fromkeys(line for obstacle in found for line in remedies(obstacle, who)))
-    owner = pwd.getpwuid(os.stat(service.reads[0]).st_uid).pw_name if service.reads else ""
+    owner = _owner(service.inboxes[0])
     if who.name == _USER and owner not in {"", "root", _USER}:
         lines.append(f"Or have it run as the user whose photos they are: add `--as {owner}`.")
-    data = (*service.reads, *service.writes, service.record.config)
+    data = (*service.inboxes, *service.writes, service.record.config)
     if any(not obstacle.wish.path.startswith(data) for obstacle in found):
         lines.append("A private folder is no place for a service's program: /opt/watcher, for example, is one.")
     if any(obstacle.path == ROOT_HOME and obstacle.wish.path.startswith(data) for obstacle in found):
@@ -196,6 +200,13 @@ def _refuse_without_rights(service: Service, who: Account) -> None:
             f" {places.candidates()[-1]} with folders in /srv: edit that, and add `--config {places.candidates()[-1]}`."
         )
     raise ServiceError("Nothing was started, since the service could not work:\n  " + "\n  ".join(lines))
+
+
+def _owner(path: str) -> str:
+    try:
+        return pwd.getpwuid(os.stat(path).st_uid).pw_name
+    except (OSError, KeyError):  # it is not there; its owner has no name
+        return ""
 
 
 def _start(manager: Manager, path: str, *, changed: bool, system: bool) -> None:
@@ -244,7 +255,7 @@ def _tell(service: Service, who: Account, *, system: bool) -> None:
     ctl = "systemctl" if system else "systemctl --user"
     option = "" if places.find_config(None, os.environ) == service.record.config else " --config "
     config = option and option + shlex.quote(service.record.config)
-    print(f"Drop photos into {', '.join(map(printable, service.reads))}. Next:")
+    print(f"Drop photos into {', '.join(map(printable, service.inboxes))}. Next:")
     print(f"  {root}{watcher} status{config}   # what is done, waiting, failed")
     print(f"  {_logs(system=system)}   # what it says")
     if sys.platform != "darwin":

@@ -28,6 +28,7 @@ class Service:
     program: tuple[str, ...]  # the folders that its Python lies in
     reads: tuple[str, ...]  # inboxes that nothing is changed in
     writes: tuple[str, ...]  # outputs, where originals go, inboxes that originals are taken out of
+    inboxes: tuple[str, ...] = ()  # all of them
     mounted: tuple[str, ...] = ()  # those of them that lie on a disk which may come and go
     state_folder: str = ""  # writable too; empty: it is the service manager's business to make one
     environment: tuple[tuple[str, str], ...] = ()
