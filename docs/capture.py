@@ -156,6 +156,8 @@ def capture_why(home: Path, photos: Path, target: Path) -> None:
             user.type(f"watcher why {path}", seconds=2.0)
         draw(user.read(), target, "watcher why")
     finally:
+        daemon.tmux("send-keys", "C-c")  # what tmux sends when it ends, SIGHUP, has the config read again
+        time.sleep(2.0)
         daemon.close()
         if user is not None:
             user.close()
