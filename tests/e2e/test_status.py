@@ -14,7 +14,9 @@ from tests.e2e.harness import COMMAND, Place, fill, until
 def test_status_tells_in_a_block_for_each_inbox_what_was_done_lately_and_why_photos_failed(place: Place) -> None:
     fill(place.inbox, 2)
     for number in range(5):
-        (place.inbox / f"text{number}.jpg").write_text(f"{number}: no photo\n" * 50)
+        (place.inbox / f"text{number}.jpg").write_text(
+            f"{number}: no photo\n" * (50 + number)
+        )  # one size would have them wait for each other
     place.once()
     told = place.watcher("status", "--config", place.config)
     assert told.err == ""
