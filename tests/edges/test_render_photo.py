@@ -158,6 +158,23 @@ def test_sizes_come_from_the_originals_exact_ratio_and_never_enlarge(
     assert image.size == size
 
 
+def test_a_rendition_made_alone_has_the_bytes_that_it_has_beside_the_others(tmp_path: Path) -> None:
+    """Which pictures it is made from depends on what the photo shall have, not on what of it is missing just now."""
+    recipes = (recipe(1600, 1600), recipe(800, 800), recipe(300, 300), recipe(120, 120, "cover"))
+    work = job(tmp_path, photos.jpeg(photos.scene(2400, 1600)), *recipes)
+    first = render(work)
+    assert isinstance(first, Done)
+    outputs = [tmp_path / "out" / os.fsdecode(item.output) for item in work.renderings]
+    before = [path.read_bytes() for path in outputs]
+    for number, path in enumerate(outputs):
+        path.unlink()
+        current = frozenset(item.name for item in work.renderings) - {work.renderings[number].name}
+        again = render(replace(work, number=number + 2, done=first.stamp, current=current))
+        assert isinstance(again, Done)
+        assert [item.name for item in again.made] == [work.renderings[number].name]
+        assert path.read_bytes() == before[number], recipes[number]
+
+
 def test_smaller_renditions_are_as_good_as_if_made_from_a_full_decode(tmp_path: Path) -> None:
     data = photos.jpeg(photos.scene(3001, 2003), quality=95)
     images = made(

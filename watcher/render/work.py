@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 
 from watcher.model import Done, Heavy, Job, Made, Outcome, Rendering, Stamp, Unchanged, Unready
@@ -55,12 +56,14 @@ def make(job: Job, source: Source, publication: Publication) -> Outcome:
         borrowed = Borrowed(job, stamp, stack)
         _borrow(job, borrowed, digest, wanted, header, orientation)
         wanted = [rendering for rendering in wanted if rendering not in borrowed]
-        targets = [target(r.recipe, header.width, header.height, orientation) for r in wanted]
+        # Those that lie on disk already count too: so a rendition's bytes are the same whether the others are made
+        # with it or were made before.
+        targets = {r.name: target(r.recipe, header.width, header.height, orientation) for r in job.renderings}
         picture = _picture(job, data, header, stamp, wanted, targets, young=young) if wanted else None
         del data
         adopted += borrowed.publish(publication)
     if picture is not None:
-        cascade = Cascade(picture, targets, found.profile)
+        cascade = Cascade(picture, list(targets.values()), found.profile)
         adopted += _make(publication, stamp.mtime_ns, found, wanted, targets, cascade, orientation)
     order = [rendering.name for rendering in job.renderings]
     adopted.sort(key=lambda item: order.index(item.name))
@@ -73,15 +76,16 @@ def _picture(
     header: Header,
     stamp: Stamp,
     wanted: list[Rendering],
-    targets: list[Target],
+    targets: Mapping[str, Target],
     *,
     young: bool,
 ) -> Picture:
     """Decode the photo, if it is one to be decoded."""
     looks = _judge(job, data, header, stamp, young=young)
     _limit(wanted, targets)
-    step = scale(targets)
-    needed = _memory(len(data), header, targets, step)
+    goals = list(targets.values())
+    step = scale(goals)
+    needed = _memory(len(data), header, goals, step)
     if 0 < job.memory_bytes < needed:
         raise Verdict(Heavy(needed))
     return _decode(data, header, step, stamp, looks)
@@ -162,9 +166,9 @@ def _judge(job: Job, data: bytes, header: Header, stamp: Stamp, *, young: bool) 
     return looks
 
 
-def _limit(wanted: list[Rendering], targets: list[Target]) -> None:
-    for rendering, goal in zip(wanted, targets, strict=True):
-        most = LIMITS[rendering.recipe.format]
+def _limit(wanted: list[Rendering], targets: Mapping[str, Target]) -> None:
+    for rendering in wanted:
+        most, goal = LIMITS[rendering.recipe.format], targets[rendering.name]
         if max(goal.width, goal.height) > most:
             text = f"rendition {rendering.name} would be {max(goal.width, goal.height)} pixels long"
             raise bad_photo(f"{text}, {rendering.recipe.format} holds at most {most}")
@@ -206,16 +210,19 @@ def _make(
     mtime_ns: int,
     found: Found,
     wanted: list[Rendering],
-    targets: list[Target],
+    targets: Mapping[str, Target],
     cascade: Cascade,
     orientation: int,
 ) -> list[Made]:
     """Make, encode and write every rendition to where it is shown from."""
-    made = {}
-    for _ in set(targets):
+    made: dict[str, Made] = {}
+    while len(made) < len(wanted):
         goal, pixels = cascade.next()
+        now = [rendering for rendering in wanted if targets[rendering.name] == goal]
+        if not now:
+            continue  # it lies on disk already; smaller ones are made from it
         image = upright(pixels, orientation)
-        for rendering in (r for r, t in zip(wanted, targets, strict=True) if t == goal):
+        for rendering in now:
             kept = found.keep(rendering.recipe.metadata, image.width, image.height)
             data = encode(image, rendering.recipe, kept)
             publication.add(rendering.output, data, mtime_ns, rendering.recipe.fingerprint)
