@@ -39,10 +39,20 @@ def look(data: bytes, header: Header) -> Look:
     last = end if data.endswith(EOI, header.scan, end) else data.rfind(EOI, header.scan, end) + len(EOI)
     if last < header.scan + len(EOI):
         return Look.ZERO_TAIL if len(data) - end >= _TAIL else Look.NO_END
-    hole = data.find(_HOLE, header.scan, last)
+    hole = _hole(data, header.scan, last)
     if hole >= 0 and data.find(EOI, header.scan, hole) < 0:
         return Look.HOLE
     return Look.WHOLE
+
+
+def _hole(data: bytes, start: int, end: int) -> int:
+    """Find the first block of zeros; -1: there is none.
+
+    Any has two neighbours among the bytes that lie half a block apart. To look at these alone takes 0.1 ms for 8 MB, a
+    search 1.4; by chance they send one photo in fifteen of that size to the search for nothing.
+    """
+    sampled = data[start : end : len(_HOLE) // 2]
+    return data.find(_HOLE, start, end) if b"\0\0" in sampled else -1
 
 
 def scans(data: bytes, header: Header) -> int:
