@@ -127,9 +127,8 @@ def test_init_writes_a_config_that_works_and_never_overwrites_one(place: Place) 
     assert done.code == 0
     text = target.read_text()
     tomllib.loads(text)
-    for line in done.out.splitlines():
-        if line.strip().startswith("watcher "):
-            assert shlex.split(line, comments=True)[1] in (*COMMANDS, "service")
+    told = [shlex.split(line, comments=True) for line in done.out.splitlines() if line.strip().startswith("watcher ")]
+    assert [words[1] for words in told] == ["check", "run", "service"]
     assert _refused(place.watcher("init", target), 2)
     assert target.read_text() == text
     done = place.watcher("init")

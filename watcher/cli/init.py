@@ -29,8 +29,7 @@ def init(file: str | None, state_file: str | None, *, system: bool) -> int:
         raise UsageError(f"{path} can't be written ({error.strerror}); name another file") from error
     option = f" --config {shlex.quote(path)}" if file else ""
     print(f"Wrote {path}. Next:")
-    print(f"  watcher check{option}            # is it right, and can it work here?")
-    print(f"  watcher once{option} --dry-run   # what would be made?")
+    print(f"  watcher check{option}            # is it right, can it work here, and how much would it make?")
     print(f"  watcher run{option}              # watch, until you press Ctrl-C")
     print(f"  watcher service install{option}  # watch from now on, also after a restart")
     return EXIT_OK
