@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tests.daemon.conftest import MakeWorld
 from tests.daemon.fakes import IN, World, failed
-from watcher.model import Blame, PhotoId
+from watcher.model import Blame, PhotoId, Stop
 
 ELSEWHERE = [{"path": "/in", "output": "/elsewhere"}]
 
@@ -79,6 +79,25 @@ def test_what_a_killed_worker_left_in_the_outputs_is_swept_while_the_daemon_runs
     world.end(failed(Blame.CRASH), "c.jpg")
     assert not world.sweeps  # those that went with the worker may not be dead yet
     world.wait(60)
+    assert world.sweeps == [[b"/out"]]
+
+
+def test_what_a_worker_left_that_went_with_another_one_is_swept_too(world: World) -> None:
+    """An idle worker is killed, and its team is ended: nobody is to blame, and a photo was half-written."""
+    world.drop("a.jpg")
+    world.end(None)
+    world.wait(60)
+    assert world.sweeps == [[b"/out"]]
+
+
+def test_what_is_cut_off_by_a_second_request_to_stop_is_swept(world: World) -> None:
+    world.drop("a.jpg")
+    world.tell(Stop("SIGTERM"))
+    assert not world.daemon.finished()
+    world.wait(1)
+    world.tell(Stop("SIGTERM"))
+    assert world.daemon.finished()
+    world.daemon.finish()
     assert world.sweeps == [[b"/out"]]
 
 

@@ -208,6 +208,7 @@ class Daemon:
         self._pool.close(wait=False)
         for photo, before in self.dispatcher.give_up():
             self.ledger.put(photo, before, now)
+            self.sweeps.note(None, now)  # its worker was not waited for
         for batch in self.tally.close_all():
             self.settler.finish(batch, now)
         self.ledger.flush(now, force=True)

@@ -22,8 +22,8 @@ class Sweeps:
         return self._next
 
     def note(self, outcome: Outcome | None, now: float) -> None:
-        """Have swept soon if this outcome tells of a lost worker."""
-        if isinstance(outcome, Failed) and outcome.blame in {Blame.CRASH, Blame.TIMEOUT}:
+        """Have swept soon if this outcome tells of a lost worker; None: its job went with another one's."""
+        if outcome is None or (isinstance(outcome, Failed) and outcome.blame in {Blame.CRASH, Blame.TIMEOUT}):
             self._next = self._next or now + _SWEEP_SECONDS
 
     def tick(self, now: float, *, force: bool = False) -> None:
