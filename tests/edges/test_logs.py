@@ -409,7 +409,7 @@ def test_records_of_other_libraries_come_as_lines_from_warning_up() -> None:
     logging.root.handlers.clear()  # pytest's own stumbles over the broken record
     stream = io.StringIO()
     logs.setup("json", "debug", stream)
-    logger = logging.getLogger("a.library")  # `watchdog` goes its own way once our watch is imported
+    logger = logging.getLogger("some_library")  # `watchdog` goes its own way once our watch is imported
     logger.info("not this")
     logger.warning("lost %s", NASTY)
     logger.error("%d", "no number")
@@ -419,7 +419,7 @@ def test_records_of_other_libraries_come_as_lines_from_warning_up() -> None:
         logging.captureWarnings(True)
         warnings.warn("old", DeprecationWarning, stacklevel=1)
     first, second, third, fourth = lines(stream)
-    assert (first["event"], first["level"], first["logger"]) == ("library", "warning", "a.library")
+    assert (first["event"], first["level"], first["logger"]) == ("library", "warning", "some_library")
     assert first["message"] == f"lost {NASTY}"
     assert (second["level"], "%d" in second["message"]) == ("error", True)
     assert (third["level"], len(third["message"])) == ("warning", 2000)

@@ -81,7 +81,7 @@ def test_an_inbox_that_was_away_is_as_it_was_and_goes_on(place: Place, watch: st
         with away(place.inbox):
             until(lambda: not standing(place).reachable, "status says that it is away")
             assert told(place) == (False, 4, 0, 0), "nothing is forgotten"
-            assert _said(daemon) == "watch.lost"
+            until(lambda: _said(daemon) == "watch.lost", "watch.lost is told")
         until(lambda: standing(place) == (True, 4, 0, 0), "it is back, with all that was known of it")
         fill(place.inbox, 1, 4)
         fill(place.inbox / "new", 1, 5)
@@ -111,14 +111,14 @@ def test_whatever_volume_lies_on_the_inbox_no_photo_is_decoded_twice(place: Plac
             disks.close()
             until(lambda: not standing(place).reachable, "the mount point is not taken for the inbox")
             assert told(place) == (False, 4, 0, 0), "nothing is forgotten"
-            assert _said(daemon) == "watch.lost"
+            until(lambda: _said(daemon) == "watch.lost", "watch.lost is told")
             with volume(other, place.inbox):
                 until(lambda: standing(place) == (True, 1, 0, 0), "what lies there is made, and nothing else is known")
-                assert _said(daemon) == "watch.back"
+                until(lambda: _said(daemon) == "watch.back", "watch.back is told")
             until(lambda: not standing(place).reachable, "the mount point is not taken for the inbox")
             disks.enter_context(volume(right, place.inbox))
             until(lambda: standing(place) == (True, 4, 0, 0), "the first ones are known again")
-            assert _said(daemon) == "watch.back"
+            until(lambda: _said(daemon) == "watch.back", "watch.back is told")
             after = fingerprint(place.output)
             assert {name: after[name] for name in before} == before, "by their outputs, not by making them"
             assert daemon.stop() == 0
