@@ -295,26 +295,27 @@ def test_a_type_of_error_without_a_sentence_keeps_pydantic_s_message() -> None:
     assert translated(error).found == "found 1 (Never seen before)"
 
 
-# ---- not in this version ----
+# ---- a cluster ----
 
-LATER = {
-    "executor.kind": "executor = {kind = 'dask', address = 'tcp://h:1'}\n" + INBOX,
-}
+CLUSTER = "executor = {kind = 'dask', address = 'tcp://h:1'%s}\n" + INBOX
 
 
-@pytest.mark.parametrize("key", LATER)
-def test_what_this_version_cannot_do_is_refused_and_not_ignored(key: str) -> None:
-    assert "this version" in said(LATER[key], key)
-
-
-def test_emptying_the_table_of_what_is_not_there_yet_is_all_that_a_later_version_does(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    assert {key.replace("[0]", "") for key in LATER} == set(across.NOT_YET)
-    monkeypatch.setattr(across, "NOT_YET", {})
-    assert read(LATER["executor.kind"]).executor.kind == "dask"
+def test_a_cluster_is_named_by_its_address_or_by_the_file_of_its_scheduler() -> None:
+    assert read(CLUSTER % "").executor.address == "tcp://h:1"
+    by_file = read(f"executor = {{kind = 'dask', scheduler_file = 'dask/s.json'}}\n{INBOX}").executor
+    assert by_file.scheduler_file == "/etc/w/dask/s.json"
     assert "found nothing" in said(f"executor.kind = 'dask'\n{INBOX}", "executor.address")
-    assert "above 65535" in said(f"web.listen = 'localhost:65536'\n{INBOX}", "web.listen")
+    assert "found an `address` too" in said(CLUSTER % ", scheduler_file = 's.json'", "executor.scheduler_file")
+
+
+def test_a_certificate_takes_its_key_and_a_key_its_certificate() -> None:
+    for one, other in (("tls_client_cert", "tls_client_key"), ("tls_client_key", "tls_client_cert")):
+        assert f"belongs to `{one}`" in said(CLUSTER % f", {one} = 'one.pem'", f"executor.{other}")
+
+
+def test_what_workers_call_a_folder_is_an_absolute_path() -> None:
+    assert read(CLUSTER % ", paths = {'/a' = '/b'}").executor.paths == {"/a": "/b"}
+    assert "does not begin with `/`" in said(CLUSTER % ", paths = {'/a' = 'b'}", 'executor.paths."/a"')
 
 
 # ---- folders in each other's way ----

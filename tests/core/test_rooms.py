@@ -18,7 +18,7 @@ OWNERS = {
     "watchdog": {"watch"},
     "sqlite3": {"state"},
     "structlog": {"logs"},
-    "logging": {"logs", "watch"},  # watchdog says on a logger that it lost events
+    "logging": {"logs", "watch", "cluster"},  # watchdog says on a logger that it lost events; Dask has a log of its own
     "multiprocessing": {"pool"},
     "concurrent": {"pool"},
     "subprocess": {"control"},
@@ -30,7 +30,8 @@ OWNERS = {
     "starlette": {"web"},
     "uvicorn": {"web"},
     "anyio": {"web"},
-    "asyncio": {"web"},
+    "asyncio": {"web", "cluster"},
+    "distributed": {"cluster"},
     "pathspec": {"select", "config"},  # using patterns; and telling which are none
     "typer": {"cli"},
     "prometheus_client": {"metrics"},

@@ -100,12 +100,18 @@ class FakePool:
         self.closed = False
         self.losses = 0
         self.silence_seconds = 300.0
+        self.ailment = ""
+        self.hopeless = False
+        self.told: dict[str, object] = {}  # of the workers, for `status`
         self._post = post
         self._ready: list[Result] = []
 
     @property
     def free(self) -> int:
         return self.slots - sum(any(job.number in self.jobs for job in b if not job.alone) for b in self.bundles)
+
+    def about(self) -> dict[str, object]:
+        return self.told
 
     def share(self, waiting: int) -> int:
         return max(1, min(self.most, waiting))

@@ -24,7 +24,7 @@ from watcher.cli.wiring import Hub, Source, settle
 from watcher.config import Config
 from watcher.daemon.attempt import Limits
 from watcher.daemon.loop import Daemon
-from watcher.daemon.parts import InboxParts, InboxPlan, Log, Message, Post
+from watcher.daemon.parts import InboxParts, InboxPlan, Log, Message, Post, Workers
 from watcher.daemon.tally import Progress
 from watcher.errors import EXIT_OK, EXIT_SOME_FAILED, ConfigError, Fault
 from watcher.model import PhotoId
@@ -94,8 +94,7 @@ def _daemon(
     open_inbox: Callable[[InboxPlan, Post], InboxParts] | None = None,
 ) -> Iterator[tuple[Daemon, State]]:
     """Build a daemon of real parts, and take it all down again."""
-    if not once:
-        serving.require_extras(config, name)
+    serving.require_extras(config, name, once=once)
     settings = settle(config, name)
     path = source.state_path(config)
     messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
@@ -114,7 +113,7 @@ def _daemon(
             stack.enter_context(serving.metrics(config, name, messages.put, log))
         told = messages.put if once else stack.enter_context(paging.page(config, name, settings, store, messages, log))
         limits = _limits(config, workers, once=once)
-        pool = _pool(config, workers, limits, messages)
+        pool = _pool(config, workers, limits, messages, log, once=once)
         stack.callback(pool.close, wait=False)
         pool.start()
         sweeper = Sweeper(log)
@@ -158,8 +157,11 @@ def _last_words(log: Log, reason: str) -> None:
     log.error("stuck", reason=reason)
 
 
-def _pool(config: Config, workers: int, limits: Limits, messages: queue.SimpleQueue[Message]) -> Pool:
-    return Pool(
+def _pool(
+    config: Config, workers: int, limits: Limits, messages: queue.SimpleQueue[Message], log: Log, *, once: bool
+) -> Workers:
+    here = partial(
+        Pool,
         render_all,
         warm,
         workers=workers,
@@ -169,6 +171,11 @@ def _pool(config: Config, workers: int, limits: Limits, messages: queue.SimpleQu
         preload=("watcher.render.preloaded", "watcher.logs"),
         log_settings=partial(logs.worker_setup, config.log.format, config.log.level),
     )
+    if config.executor.kind == "processes":
+        return here()
+    from watcher.cli.clustering import cluster  # noqa: PLC0415  # 300 ms, and not everybody has it
+
+    return cluster(config, here, messages.put, log, once=once)
 
 
 def _limits(config: Config, workers: int, *, once: bool) -> Limits:

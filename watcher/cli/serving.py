@@ -13,18 +13,27 @@ from watcher.daemon.parts import Log
 from watcher.errors import ConfigError, Fault
 from watcher.vitals import Checkup
 
-_PACKAGES = {"web": ("starlette", "uvicorn"), "metrics": ("prometheus_client",)}  # what each extra brings
+_PACKAGES = {  # what each extra brings
+    "web": ("starlette", "uvicorn"),
+    "metrics": ("prometheus_client",),
+    "dask": ("distributed",),
+}
 
 
-def require_extras(config: Config, source: str) -> None:
-    """Raise ConfigError where the config asks for what is not installed."""
+def require_extras(config: Config, source: str, *, once: bool = False) -> None:
+    """Raise ConfigError where the config asks for what is not installed; `once`: by a run that serves nothing."""
     faults = []
-    for extra, listen in (("web", config.web.listen), ("metrics", config.metrics.listen)):
-        missing = [name for name in _PACKAGES[extra] if importlib.util.find_spec(name) is None]
-        if listen and missing:
-            found = f"found {listen!r}, and the Python package {missing[0].replace('_', '-')} is not there"
-            hint = f"pip install 'photo-watcher[{extra}]', or leave `listen` out"
-            faults.append(Fault(f"{extra}.listen", found, hint))
+    asked = (
+        ("web", "web.listen", config.web.listen, "leave `listen` out"),
+        ("metrics", "metrics.listen", config.metrics.listen, "leave `listen` out"),
+        ("dask", "executor.kind", "dask" if config.executor.kind == "dask" else None, 'write "processes"'),
+    )
+    for extra, key, value, otherwise in asked:
+        wanted = value and not (once and key.endswith(".listen"))
+        missing = [name for name in _PACKAGES[extra] if wanted and importlib.util.find_spec(name) is None]
+        if missing:
+            found = f"found {value!r}, and the Python package {missing[0].replace('_', '-')} is not there"
+            faults.append(Fault(key, found, f"pip install 'photo-watcher[{extra}]', or {otherwise}"))
     if faults:
         raise ConfigError(source, faults)
 

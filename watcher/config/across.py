@@ -10,22 +10,12 @@ from watcher.config.tables import WEB
 from watcher.config.values import expanded, path_text
 from watcher.errors import Fault
 
-# What the contract promises and this version can't do yet: key → value (None: any) → what to write instead.
-NOT_YET: dict[str, dict[str | None, str]] = {
-    "executor.kind": {"dask": 'this version has no Dask executor yet: write "processes"'},
-}
-
-
 _OUTSIDE = "write a folder outside of every inbox"
 
 
 def across(raw: Mapping[str, object], base: str, home: str, *, require_inbox: bool) -> Iterator[Fault]:
     """Find every fault that no single key shows: unfinished features, names, folders in each other's way."""
-    for title in ("executor", "web"):
-        yield from _not_yet(title, title, _table(raw.get(title)))
-    executor = _table(raw.get("executor"))
-    if executor.get("kind") == "dask" and "address" not in executor:
-        yield Fault("executor.address", "found nothing", "write the scheduler's address, or another `kind`")
+    yield from _executor_faults(_table(raw.get("executor")))
     renditions = _table(raw.get("rendition")) or WEB
     if renditions is not WEB:
         yield from _rendition_faults(renditions)
@@ -48,11 +38,16 @@ def _table(value: object) -> Mapping[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-def _not_yet(title: str, place: str, table: Mapping[str, object]) -> Iterator[Fault]:
-    for name, value in table.items():
-        later = NOT_YET.get(f"{title}.{name}", {})
-        if isinstance(value, str) and (value in later or None in later):
-            yield Fault(f"{place}.{name}", f"found {shown(value)}", later.get(value) or later[None])
+def _executor_faults(executor: Mapping[str, object]) -> Iterator[Fault]:
+    named = {"address", "scheduler_file"} & set(executor)
+    if executor.get("kind") == "dask" and not named:
+        hint = "write the scheduler's address, or `scheduler_file`, or another `kind`"
+        yield Fault("executor.address", "found nothing", hint)
+    if executor.get("kind") == "dask" and len(named) > 1:
+        yield Fault("executor.scheduler_file", "found an `address` too", "leave one of both out")
+    for one, other in (("tls_client_cert", "tls_client_key"), ("tls_client_key", "tls_client_cert")):
+        if one in executor and other not in executor:
+            yield Fault(f"executor.{other}", "found nothing", f"write the one that belongs to `{one}`")
 
 
 def _rendition_faults(renditions: Mapping[str, object]) -> Iterator[Fault]:
@@ -81,7 +76,6 @@ def _is_folder_name(name: str) -> bool:
 
 
 def _inbox_faults(place: str, inbox: Mapping[str, object], renditions: Mapping[str, object]) -> Iterator[Fault]:
-    yield from _not_yet("inbox", place, inbox)
     if inbox.get("after") == "move" and "originals" not in inbox:
         yield Fault(f"{place}.originals", "found nothing", "write the folder that originals move to")
     names = inbox.get("renditions")

@@ -53,6 +53,10 @@ def parse(data: Mapping[str, object], *, source: str, base: str, home: str, requ
     )
     settings = {name: getattr(file, name) for name in Settings.model_fields}
     settings["state"] = file.state and expanded(file.state, base, home)
+    files = ("scheduler_file", "tls_ca_file", "tls_client_cert", "tls_client_key")
+    there = {name: getattr(file.executor, name) for name in files}
+    found = {name: path and expanded(path, base, home) for name, path in there.items()}
+    settings["executor"] = file.executor.model_copy(update=found)
     return Config(**settings, recipes=recipes, inboxes=inboxes)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict
 
 from watcher.config.values import (
+    absolute_text,
     address_text,
     choice,
     ignore_pattern,
@@ -21,6 +22,7 @@ from watcher.config.values import (
 from watcher.model import Fit, Format, Metadata, Recipe
 
 _Path = Annotated[str, AfterValidator(path_text)]
+_Absolute = Annotated[str, AfterValidator(absolute_text)]
 _Kind = Literal["processes", "dask"]
 _Fallback = Literal["none", "processes"]
 _LogFormat = Literal["auto", "console", "json"]
@@ -60,7 +62,14 @@ class Executor(Table):
     address: Annotated[str, AfterValidator(address_text)] | None = text_field(
         "the scheduler's address, such as tcp://host:8786,"
     )
+    scheduler_file: _Path | None = text_field("the file that `dask scheduler --scheduler-file` writes,")
     fallback: _Fallback = choice("none", _Fallback)
+    tls_ca_file: _Path | None = text_field("the file of the authority that signed the cluster's certificates,")
+    tls_client_cert: _Path | None = text_field("the file of the certificate that the scheduler is shown,")
+    tls_client_key: _Path | None = text_field("the file of that certificate's key,")
+    paths: dict[_Absolute, _Absolute] = Field(
+        default={}, description='a table of absolute folders such as {"/srv/photos" = "/mnt/photos"}'
+    )
 
 
 class Listen(Table):

@@ -24,6 +24,13 @@ def path_text(text: str) -> str:
     return text
 
 
+def absolute_text(text: str) -> str:
+    """Check a path that begins at the root."""
+    if not path_text(text).startswith("/"):
+        raise ValueError("which does not begin with `/`")
+    return text
+
+
 def name_pattern(text: str) -> str:
     """Check a pattern that is held against file names."""
     if not text or "/" in text or "\0" in text:

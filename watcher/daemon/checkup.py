@@ -57,7 +57,7 @@ class Examiner:
         )
 
     def _inbox(self, desk: Desk, now: float, wall: float) -> InboxVitals:
-        shown = report(desk, self._dispatcher, self._settler.waiting, now=now, wall=wall)
+        shown = report(desk, self._dispatcher, self._settler.waiting, self._pool.about(), now=now, wall=wall)
         waiting, oldest = shown["waiting"], shown["oldest_waiting"]
         return InboxVitals(
             path=desk.inbox,
@@ -79,6 +79,8 @@ class Examiner:
 
     def _ailments(self, now: float) -> Iterator[str]:
         yield from self._health.ailments(now)
+        if ailment := self._pool.ailment:
+            yield ailment
         if self._ledger.blocked:
             yield "the state file can't be written: results wait in memory"
         for desk in self._desks.values():

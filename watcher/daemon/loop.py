@@ -138,7 +138,9 @@ class Daemon:
         self.health = Health(
             manager, watch_fault, self._by_path, self.dispatcher, self.ledger, log, silence_seconds=pool.silence_seconds
         )
-        self.reporter = Reporter(self._by_path, self.dispatcher, self.settler.waiting, self.ledger, self.health.report)
+        self.reporter = Reporter(
+            self._by_path, self.dispatcher, self.settler.waiting, self.ledger, pool.about, self.health.report
+        )
         self.examiner = Examiner(
             self._by_path, self.dispatcher, self.settler, self.ledger, self.health, pool, messages.qsize
         )
@@ -198,6 +200,8 @@ class Daemon:
         if not self._once:
             return False
         self.ledger.trouble.check(self._clock.monotonic())
+        if self._pool.hopeless and not self.dispatcher.in_workers and self.desks.scanned:
+            return True
         waiting = self.settler.waiting.retries or self.ledger.blocked or not (self.twins.idle and self.keeper.idle)
         return self.dispatcher.idle and self.desks.scanned and not waiting
 

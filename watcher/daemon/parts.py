@@ -58,7 +58,7 @@ class Settings:
     def takes_a_restart(self, new: Settings) -> list[str]:
         """Name the keys of new settings that count from the next start only."""
         mine, other = self.config, new.config
-        keys = ("workers", "memory_mb", "state", "log", "web", "metrics")
+        keys = ("workers", "memory_mb", "state", "log", "web", "metrics", "executor")
         changed = [key for key in keys if getattr(mine, key) != getattr(other, key)]
         return changed + ["retry.timeout_seconds"] * (mine.retry.timeout_seconds != other.retry.timeout_seconds)
 
@@ -111,12 +111,29 @@ class Pool(Protocol):
     def losses(self) -> int: ...
     @property
     def silence_seconds(self) -> float: ...
+    @property
+    def ailment(self) -> str:
+        """Why no photo can be made, in a sentence; empty: they can."""
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether a run that waits for nobody is to end without what is left."""
+
+    def about(self) -> Mapping[str, object]:
+        """Tell of the workers what `status` shows beyond their number, if anything."""
+
     def share(self, waiting: int) -> int: ...
     def submit(self, *jobs: Job) -> None: ...
     def take(self, report: WorkerReport) -> list[Result]: ...
     def deadline(self) -> float | None: ...
     def check(self, now: float) -> list[Result]: ...
     def close(self, *, wait: bool) -> list[Job]: ...
+
+
+class Workers(Pool, Protocol):
+    """A pool that has yet to be started."""
+
+    def start(self) -> None: ...
 
 
 class InboxParts(Protocol):

@@ -16,7 +16,9 @@ REPORT_SECONDS = 0.5  # how old what is shown may be
 Report = Mapping[str, object]
 
 
-def report(desk: Desk, dispatcher: Dispatcher, waiting: Waiting, *, now: float, wall: float) -> Report:
+def report(
+    desk: Desk, dispatcher: Dispatcher, waiting: Waiting, executor: Report, *, now: float, wall: float
+) -> Report:
     """Say of an inbox what only the running daemon knows."""
     inbox = desk.inbox
     looked_at = [item.seen for item in waiting.photos() if item.photo.inbox == inbox]
@@ -30,6 +32,7 @@ def report(desk: Desk, dispatcher: Dispatcher, waiting: Waiting, *, now: float, 
         "reachable": desk.reachable,
         "missed_events": desk.missed,
         "held_up": desk.hold.reason,
+        "executor": executor,
         "waiting": dispatcher.waiting(inbox) + len(looked_at) + len(desk.debouncer),
         "oldest_waiting": oldest,
         "minutes": desk.pace.minutes(),
@@ -57,13 +60,16 @@ class Reporter:
         dispatcher: Dispatcher,
         waiting: Waiting,
         ledger: Ledger,
+        about: Callable[[], Report],  # the workers
         also: Callable[[Collection[Report]], None],
     ) -> None:
         self._desks = desks
         self._dispatcher = dispatcher
         self._waiting = waiting
         self._ledger = ledger
+        self._about = about
         self._also = also
+        self._executor: Report = {}
         self._reported: dict[bytes, Report] = {}
         self._next: float | None = None
 
@@ -79,7 +85,7 @@ class Reporter:
         """Report what is due."""
         if self._next is not None and now >= self._next:
             self.report(now, wall)
-        elif self._next is None and (self._touched or not self._dispatcher.idle):
+        elif self._next is None and (self._touched or not self._dispatcher.idle or self._about() != self._executor):
             self._next = now + REPORT_SECONDS
 
     @property
@@ -88,8 +94,9 @@ class Reporter:
 
     def report(self, now: float, wall: float) -> None:
         """Report now."""
+        self._executor = self._about()
         reports = {
-            inbox: report(desk, self._dispatcher, self._waiting, now=now, wall=wall)
+            inbox: report(desk, self._dispatcher, self._waiting, self._executor, now=now, wall=wall)
             for inbox, desk in self._desks.items()
             if not (desk.moved or desk.cured)  # by the report the next start knows that
         }

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import atexit
+import multiprocessing
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import forkserver, resource_tracker, util
+from typing import cast
 
 from watcher.pool.worker import GROUP_SIGNALS
 
@@ -65,3 +67,13 @@ def launching(**environment: str) -> Iterator[None]:
             if value is not None:
                 os.environ[name] = value
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def allow_children() -> None:
+    """Let this process have children, though whoever started it by multiprocessing said that it may not.
+
+    Such a process is ended with its parent, and its children would be left: ours leave by themselves.
+    """
+    me = cast("multiprocessing.Process", multiprocessing.current_process())
+    if me.daemon:
+        me.daemon = False

@@ -98,6 +98,20 @@ class Pool:
         """Workers that died or had to be ended, so far."""
         return sum(lane.losses for lane in self._lanes)
 
+    @property
+    def ailment(self) -> str:
+        """Say in a sentence why no photo can be made: nothing, for workers that are lost are replaced."""
+        return ""
+
+    @property
+    def hopeless(self) -> bool:
+        """Say no: nobody waits for workers of this machine in vain."""
+        return False
+
+    def about(self) -> dict[str, object]:
+        """Tell what `status` shows beyond the number of workers: nothing."""
+        return {}
+
     def start(self) -> None:
         """Start all workers, so that the first photo finds them warm; does not wait until they are."""
         self._main.start()

@@ -1,0 +1,256 @@
+"""The cluster as the daemon sees it: a pool whose size follows the workers that are there; see `daemon.parts.Pool`."""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from watcher.cluster.link import Answered, Away, Crew, Event, Killed, Link
+from watcher.cluster.target import Target
+from watcher.cluster.tasks import Answer, Serve
+from watcher.model import Blame, Failed, Job, Outcome, Result, WorkerReport
+
+PER_THREAD = 2  # bundles: one runs, and the next lies ready
+BUNDLE = 8  # jobs that may be handed over together
+START_SECONDS = 60.0  # that a worker may take to be ready
+GENERATION = -1  # in our reports: no team of processes is called so
+_BELONGS_TO_A_MACHINE = {Blame.PASSING, Blame.DISK_FULL, Blame.INBOX, Blame.OUTPUT, Blame.CRASH, Blame.TIMEOUT}
+
+Say = Callable[..., object]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ticket:
+    """A bundle that is out."""
+
+    jobs: Sequence[Job]
+    submitted: float
+
+
+class Cluster:
+    """Dask workers that turn jobs into outcomes; every job comes back, whatever becomes of its worker.
+
+    All methods belong to one thread. `post` is called from another one, once per event, and must do no more than
+    enqueue. A job may take `timeout_seconds` in a worker. With `patience_seconds` nobody waits longer than that for a
+    cluster that is away.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        serve: Serve,
+        *,
+        post: Callable[[WorkerReport], None],
+        timeout_seconds: float,
+        say: Callable[[str], Say],
+        patience_seconds: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._place = target.place
+        self._paths = target.paths
+        self._post = post
+        self._clock = clock
+        self._wall = wall
+        self._say = say
+        self._patience = patience_seconds
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._link = Link(target, serve, timeout_seconds, self._hear)
+        self._numbers = itertools.count(1)
+        self._tickets: dict[int, _Ticket] = {}
+        self._ready: list[Result] = []
+        self._fit: Mapping[str, int] = {}
+        self._unfit: Mapping[str, str] = {}
+        self._lost_at: tuple[float, float] | None = None  # monotonic, wall: since when nobody can be given work
+        self._why = "it was not reached yet"
+        self._told = False  # that it is lost
+        self._last_answer = 0.0
+        self._closing = False
+        self.losses = 0
+        self.silence_seconds = PER_THREAD * BUNDLE * timeout_seconds + START_SECONDS
+        """How long at most nothing may come back while there is work: then all of it is taken back by `check`."""
+
+    # ---- how it is ----
+
+    @property
+    def threads(self) -> int:
+        """How many photos can be made at the same time."""
+        return sum(self._fit.values())
+
+    @property
+    def there(self) -> bool:
+        """Whether anybody can be given work."""
+        return self.threads > 0
+
+    @property
+    def free(self) -> int:
+        """How many more bundles may be submitted now."""
+        return 0 if self._closing else max(0, PER_THREAD * self.threads - len(self._tickets))
+
+    @property
+    def in_flight(self) -> int:
+        """Jobs that are out."""
+        return sum(len(ticket.jobs) for ticket in self._tickets.values())
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether nobody is to wait for the cluster any longer."""
+        waited = 0.0 if self._lost_at is None else self._clock() - self._lost_at[0]
+        return self._patience is not None and waited >= self._patience
+
+    def about(self) -> dict[str, object]:
+        """Tell of the cluster what `status` shows."""
+        return {
+            "kind": "dask",
+            "address": self._place,
+            "workers": len(self._fit),
+            "threads": self.threads,
+            "away_since": None if self._lost_at is None or not self._told else self._lost_at[1],
+            "reason": self._why if self._told else "",
+            "unfit": dict(self._unfit),
+        }
+
+    @property
+    def ailment(self) -> str:
+        """Say in a sentence why no photo can be made; empty: they can."""
+        return f"the Dask cluster at {self._place} is away: {self._why}" if self._told else ""
+
+    # ---- work ----
+
+    def start(self) -> None:
+        """Begin to look for the scheduler; does not wait for it."""
+        self._lost_at = self._clock(), self._wall()
+        self._link.start()
+
+    def share(self, waiting: int) -> int:
+        """Tell how many of the jobs that wait are best submitted together: few, where that left other workers idle."""
+        return max(1, min(BUNDLE, waiting // max(1, 2 * PER_THREAD * self.threads)))
+
+    def submit(self, *jobs: Job) -> None:
+        """Hand out a bundle of jobs; one that is to run alone is one, as nobody shares its worker's process."""
+        if self._closing:
+            raise RuntimeError("the pool is closed")
+        number = next(self._numbers)
+        self._tickets[number] = _Ticket(jobs, self._clock())
+        # the budget for memory is this machine's, and there nobody is hurt who is not alone
+        self._link.submit(number, [replace(job, memory_bytes=0, alone=False) for job in jobs])
+
+    def take(self, report: WorkerReport) -> list[Result]:
+        """Tell what has come back; to be called for every report that was posted."""
+        if report.generation == GENERATION:
+            while True:
+                try:
+                    self._digest(self._events.get_nowait())
+                except queue.Empty:
+                    break
+        results, self._ready = self._ready, []
+        return results
+
+    def deadline(self) -> float | None:
+        """Tell when `check` must be called next, if nothing is reported before."""
+        times = [self._overdue(ticket) for ticket in self._tickets.values()]
+        if self._patience is not None and self._lost_at is not None and not self.hopeless:
+            times.append(self._lost_at[0] + self._patience)
+        return min(times, default=None)
+
+    def check(self, now: float) -> list[Result]:
+        """Take back what is overdue."""
+        for number, ticket in list(self._tickets.items()):
+            if self._overdue(ticket) <= now:
+                self._link.take_back(number)
+                self._back(self._tickets.pop(number))
+        results, self._ready = self._ready, []
+        return results
+
+    def close(self, *, wait: bool) -> list[Job]:
+        """End it, and give back the jobs that were not done; nobody waits for them, whatever `wait` says."""
+        del wait
+        self._closing = True
+        self._link.close()
+        left = [job for ticket in self._tickets.values() for job in ticket.jobs]
+        self._tickets.clear()
+        return left
+
+    def _overdue(self, ticket: _Ticket) -> float:
+        return max(ticket.submitted, self._last_answer) + self.silence_seconds
+
+    # ---- what happens in the line's thread, and what it means ----
+
+    def _hear(self, event: Event) -> None:
+        self._events.put(event)
+        self._post(WorkerReport(0, GENERATION))
+
+    def _digest(self, event: Event) -> None:
+        match event:
+            case Answered(number, answer):
+                ticket = self._tickets.pop(number, None)
+                if ticket is not None:  # else it was taken back, and what comes late is not listened to
+                    self._settle(ticket, answer)
+            case Crew(fit, unfit):
+                self._take_on(fit, unfit)
+            case Away(reason):
+                self._lose(reason)
+
+    def _settle(self, ticket: _Ticket, answer: Answer | Killed | None) -> None:
+        match answer:
+            case None:
+                self._back(ticket)
+            case Killed(workers):
+                self.losses += 1
+                others = f", or on one of {len(ticket.jobs) - 1} others" if len(ticket.jobs) > 1 else ""
+                reason = f"{workers} Dask workers ended, one after the other, while they worked on this photo{others}"
+                self._ready += [Result(job, Failed(reason, Blame.CRASH)) for job in ticket.jobs]
+            case Answer(host=host, results=results):
+                self._last_answer = self._clock()
+                ours = {job.number: job for job in ticket.jobs}
+                for result in results:
+                    job = ours.pop(result.job.number)
+                    outcome = _told_by(host, self._paths.homeward(job, result.outcome))
+                    self._ready.append(replace(result, job=job, outcome=outcome))
+                self._ready += [Result(job, None) for job in ours.values()]
+
+    def _back(self, ticket: _Ticket) -> None:
+        self._ready += [Result(job, None) for job in ticket.jobs]
+
+    def _take_on(self, fit: Mapping[str, int], unfit: Mapping[str, str]) -> None:
+        for worker in unfit.keys() - self._unfit.keys():
+            self._say("warning")("executor.unfit", worker=worker, reason=unfit[worker])
+        before, self._fit, self._unfit = self._fit, fit, unfit
+        if not fit:
+            self._lose(_nobody(unfit))
+            return
+        now = {"address": self._place, "workers": len(fit), "threads": self.threads}
+        if self._lost_at is None:
+            if before != fit:
+                self._say("info")("executor.workers", **now)
+        elif self._told:
+            away = round(self._clock() - self._lost_at[0], 1)
+            self._say("info")("executor.back", **now, away_seconds=away)
+        else:
+            self._say("info")("executor.ready", **now)
+        self._lost_at, self._told = None, False
+
+    def _lose(self, reason: str) -> None:
+        if self._lost_at is None:
+            self._lost_at = self._clock(), self._wall()
+        self._fit, self._why = {}, reason
+        if not self._told:
+            self._told = True
+            self._say("warning")("executor.lost", address=self._place, reason=reason)
+
+
+def _nobody(unfit: Mapping[str, str]) -> str:
+    if not unfit:
+        return "the scheduler has no workers"
+    worker, reason = next(iter(unfit.items()))
+    return f"none of its workers can do the work; {worker}: {reason}"
+
+
+def _told_by(host: str, outcome: Outcome | None) -> Outcome | None:
+    """Say with a failure that may be a machine's which one it happened on."""
+    if isinstance(outcome, Failed) and outcome.blame in _BELONGS_TO_A_MACHINE:
+        return replace(outcome, reason=f"{outcome.reason} (on {host})")
+    return outcome
