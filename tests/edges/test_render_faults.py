@@ -34,7 +34,7 @@ from watcher.render import render, sweep
 from watcher.render import work as work_room
 from watcher.render.publish import ATTRIBUTE, Outputs, Publication
 from watcher.render.source import Source
-from watcher.render.sweep import host, temporary_name
+from watcher.render.sweep import host, place, temporary_name
 
 WEB = Rendering("web", Recipe(300, 300, "inside", "jpeg", 85, "safe", "0123456789abcdef"), b"web/x/a.jpg")
 THUMB = Rendering("thumb", Recipe(64, 64, "cover", "jpeg", 85, "none", "fedcba9876543210"), b"thumb/x/a.jpg")
@@ -619,6 +619,17 @@ def test_sweep_removes_what_dead_workers_left_and_nothing_else(inbox: Path) -> N
     assert sweep(os.fsencode(out), now=time.time() + 90_000) == 1
     assert (outside / dead).exists()
     assert sweep(os.fsencode(out / "missing")) == 0
+
+
+def test_sweep_leaves_what_a_container_of_the_same_name_is_at_work_on(inbox: Path) -> None:
+    here = temporary_name(3, 4)
+    elsewhere = here.replace(place(), b"0123abcd")
+    assert elsewhere != here
+    name = os.fsdecode(elsewhere.replace(b"-%d-" % os.getpid(), b"-999999999-"))  # no such process here
+    (inbox.parent / "out").mkdir()
+    (inbox.parent / "out" / name).touch()
+    assert sweep(os.fsencode(inbox.parent / "out")) == 0
+    assert sweep(os.fsencode(inbox.parent / "out"), now=time.time() + 3700) == 1
 
 
 def test_temporary_names_are_short_and_safe_whatever_the_host_is_called(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,11 +6,17 @@ import os
 import re
 import socket
 import time
+from contextlib import suppress
 from functools import lru_cache
+from hashlib import sha256
 
 from watcher.render.folders import open_root
 
-_NAME = re.compile(rb"\.watcher-(?P<host>[A-Za-z0-9._-]{1,64})-(?P<pid>\d{1,10})-\d{1,20}-\d{1,6}\.tmp")
+# those of earlier versions have no place
+_NAME = re.compile(
+    rb"\.watcher-(?P<host>[A-Za-z0-9._-]{1,64})-(?P<pid>\d{1,10})-\d{1,20}-\d{1,6}(\.(?P<place>[0-9a-f]{8}))?\.tmp"
+)
+_FIRST_PIDS = "pid:[4026531836]"  # the kernel's number for the process numbers outside of all containers
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -20,9 +26,22 @@ def host() -> bytes:
     return re.sub(rb"[^A-Za-z0-9._-]", b"_", os.fsencode(socket.gethostname()))[:64] or b"_"
 
 
+@lru_cache(maxsize=1)
+def place() -> bytes:
+    """Give 8 digits for where a process number means what it means here: containers of one name each count anew."""
+    numbers, here = "", b""
+    with suppress(OSError):  # a platform without /proc has no containers either
+        numbers = os.readlink("/proc/self/ns/pid")
+        # a machine is the same after a restart, and a container another one
+        name = "/etc/machine-id" if numbers == _FIRST_PIDS else "/proc/sys/kernel/random/boot_id"
+        with open(name, "rb") as file:
+            here = file.read()
+    return sha256(numbers.encode() + here).hexdigest()[:8].encode()
+
+
 def temporary_name(job: int, number: int) -> bytes:
     """Give a name for the `number`-th temporary file of a job: hidden, short whatever the photo is called, and ours."""
-    return b".watcher-%b-%d-%d-%d.tmp" % (host(), os.getpid(), job, number)
+    return b".watcher-%b-%d-%d-%d.%b.tmp" % (host(), os.getpid(), job, number, place())
 
 
 def sweep(
@@ -35,8 +54,9 @@ def sweep(
     """Remove stale temporary files below `output_root`; give how many.
 
     Stale is what a process of this machine left that no longer runs (or, its number having been given away again, what
-    is older than `own_seconds`), and what another machine on a share left more than `other_seconds` ago. Links are not
-    followed, other names not touched; folders that can't be read are passed over. Reads directories only.
+    is older than `own_seconds`, and the same of a container that is called as this machine), and what another machine
+    on a share left more than `other_seconds` ago. Links are not followed, other names not touched; folders that can't
+    be read are passed over. Reads directories only.
 
     The age is by the file's change time: its modification time is the photo's.
     """
@@ -66,7 +86,8 @@ def _sweep_folder(folder: int, folders: list[int], now: float, own_seconds: floa
                 below.append(entry.name)
             elif entry.name.startswith(".watcher-") and (match := _NAME.fullmatch(os.fsencode(entry.name))):
                 patience = own_seconds if match["host"] == host() else other_seconds
-                dead = match["host"] == host() and not _alive(int(match["pid"]))
+                ours = match["host"] == host() and match["place"] in {None, place()}
+                dead = ours and not _alive(int(match["pid"]))
                 if dead or now - entry.stat(follow_symlinks=False).st_ctime > patience:
                     removed += _remove(entry.name, folder)
     for name in below:
