@@ -33,6 +33,7 @@ class Sighting:
     hint: Stamp | None = None  # how it looks, as far as anybody knows: only good for finding what could be the same
     held: bool = False  # it has waited for one that could be the same
     ready: float = 0.0  # wall clock: since when it waits for a worker alone; 0: since it was seen
+    since: float = 0.0  # wall clock: since when it was seen to look like `expected`, where its date can't be relied on
     looks: int = 0  # how often it was found incomplete since it last changed
 
 

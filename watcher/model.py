@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
+from watcher.patience import UNASKED, Patience
+
 Fit = Literal["inside", "cover"]
 Format = Literal["jpeg", "webp", "avif", "png"]
 Metadata = Literal["none", "safe", "all"]
@@ -125,8 +127,7 @@ class Job:
     current: frozenset[str] = frozenset()  # renditions that need not be made while the photo looks like `done`
     expected: Stamp | None = None  # as a scan saw it; if it differs now, the photo is still changing
     incomplete: Stamp | None = None  # found incomplete when it looked like this: don't decode that again
-    settle_seconds: float = 0.0  # the modification time must be at least this old; 0: its writer is known to be done
-    doubt_seconds: float = 10.0  # the same, for a file that decodes but looks unfinished (no end, a tail of zeros)
+    patience: Patience = UNASKED
     twins: tuple[Twin, ...] = ()  # whose renditions will do if the content is the same
     adopt: bool = False  # nothing is known of the photo: take over outputs that prove to be current
     max_pixels: int = 200_000_000
@@ -176,6 +177,7 @@ class Unready:
     stamp: Stamp | None
     reason: str
     settling: bool = False  # only too young: look again soon, it needs no change to become ready
+    seconds: float = 0.0  # how soon, where that is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,12 +223,13 @@ Outcome = Done | Unchanged | Unready | Heavy | Vanished | Failed
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """An event: a file was created, closed by its writer, or renamed into place."""
+    """An event: a file was created, closed by its writer, renamed into place, or only given another date or rights."""
 
     inbox: bytes
     path: bytes
     complete: bool  # its writer is done: it was closed after writing, or renamed into place
     stamp: Stamp | None = field(default=None, compare=False)  # as it looked then, if anybody looked
+    touched: bool = False  # its date, its rights or its owner have changed, nothing that is in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,8 +259,7 @@ class WatchLost:
     healed: bool  # the watch was set up anew (or never broke, as when only the kernel's queue overflowed)
 
 
-@dataclass(frozen=True, slots=True)
-class WatchBack:
+class WatchBack(NamedTuple):
     """Events of an inbox can be trusted again; everything must be looked at once more."""
 
     inbox: bytes
@@ -322,8 +324,7 @@ class Removed(NamedTuple):
     number: int  # that the request was given
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(NamedTuple):
     """Somebody asks the daemon to stop; the second time, at once."""
 
     reason: str
@@ -334,8 +335,7 @@ class Reload:
     """Somebody asks the daemon to read its config again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """Somebody has put requests into the state file."""
 
 

@@ -83,8 +83,9 @@ def judge(
             return Forget()
         case Heavy(memory_bytes):
             return TryAgain(0.0, "needs more memory than one worker's share", counts=False, memory_bytes=memory_bytes)
-        case Unready(settling=True, reason=reason):
-            return LookAgain(max(LOOK_AGAIN_SECONDS, min(job.settle_seconds, LOOK_AGAIN_LONGEST)), reason, False)
+        case Unready(settling=True, reason=reason, seconds=seconds):
+            soon = seconds or max(LOOK_AGAIN_SECONDS, job.patience.quiet)
+            return LookAgain(min(soon, LOOK_AGAIN_LONGEST), reason, False)
         case Unready(reason=reason):
             if still_seconds >= GIVE_UP_INCOMPLETE_SECONDS:
                 return GiveUp(f"{reason}; unchanged for {GIVE_UP_INCOMPLETE_SECONDS / 60:.0f} minutes")

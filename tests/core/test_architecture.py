@@ -12,7 +12,20 @@ import pytest
 import watcher
 
 ROOT = Path(watcher.__file__).parent
-CORE = ("backlog", "config", "debounce", "errors", "model", "plan", "select", "story", "units", "verdict", "vitals")
+CORE = (
+    "backlog",
+    "config",
+    "debounce",
+    "errors",
+    "model",
+    "patience",
+    "plan",
+    "select",
+    "story",
+    "units",
+    "verdict",
+    "vitals",
+)
 DAEMON = sorted((ROOT / "daemon").rglob("*.py"))
 
 # names and paths as text; nothing that asks the file system

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watcher.model import Blame, Done, Failed, Heavy, Job, Outcome, PhotoId, Stamp, Unchanged, Unready, Vanished
+from watcher.patience import Patience
 from watcher.verdict import (
     BACKOFF_LONGEST,
     GIVE_UP_INCOMPLETE_SECONDS,
@@ -24,7 +25,7 @@ STAMP = Stamp(1, 2)
 
 
 def job(attempt: int = 1, *, alone: bool = False, settle: float = 0.5) -> Job:
-    return Job(1, PhotoId(b"/in", b"a"), b"/out", (), attempt=attempt, alone=alone, settle_seconds=settle)
+    return Job(1, PhotoId(b"/in", b"a"), b"/out", (), attempt=attempt, alone=alone, patience=Patience(quiet=settle))
 
 
 def verdict(

@@ -323,6 +323,7 @@ class World:
                 attempts=config.retry.attempts,
                 max_pixels=10**9,
                 quiet_seconds=config.batch.quiet_seconds,
+                open_seconds=config.batch.max_wait_seconds,
                 memory_bytes=self.memory,
                 share_bytes=self.memory // self.workers,
                 patient=not self.once,
@@ -539,7 +540,9 @@ class World:
             wanted = [r for r in wanted if not self._proves(r, stamp)]
         twin, copied = self._copies(job, file, wanted)
         wanted = [r for r in wanted if r not in copied]
-        copied = [r for r in copied if self.outputs.get(r.output, (None, ""))[0] != stamp]
+        own = {item.output for item in twin.lent} if twin is not None and twin.photo == job.photo else set()
+        # of its own it keeps what lies there: only its date has changed
+        copied = [r for r in copied if r.output not in own and self.outputs.get(r.output, (None, ""))[0] != stamp]
         if wanted:
             self.worked.append((job.photo, stamp))
             faults: dict[str, Outcome] = {

@@ -168,7 +168,7 @@ def test_a_photo_whose_writer_is_not_known_to_be_done_waits_for_silence(world: W
     world.wait(0.4)
     assert world.flying() == []
     world.wait(0.2)
-    assert world.job().settle_seconds == 0.5
+    assert world.job().patience.quiet == 0.5
     world.work()
     world.check_settled()
 

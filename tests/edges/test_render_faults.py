@@ -30,6 +30,7 @@ from watcher.model import (
     Unready,
     Vanished,
 )
+from watcher.patience import Patience
 from watcher.render import render, sweep
 from watcher.render import work as work_room
 from watcher.render.publish import ATTRIBUTE, Outputs, Publication
@@ -139,7 +140,6 @@ def test_an_unfinished_photo_is_unready_and_nothing_is_published(inbox: Path, da
     "data",
     [
         photos.without_end(),
-        photos.preallocated(),
         photos.with_hole(),
         bytes(20_000),
         bytes(8192) + photos.noisy()[8192:],
@@ -148,7 +148,7 @@ def test_an_unfinished_photo_is_unready_and_nothing_is_published(inbox: Path, da
 )
 def test_a_photo_that_looks_unfinished_is_waited_for_while_it_is_young(inbox: Path, data: bytes) -> None:
     put(inbox, data, mtime_ns=time.time_ns())
-    outcome = render(job(inbox, doubt_seconds=60.0))
+    outcome = render(job(inbox, patience=Patience(doubt=60.0)))
     assert isinstance(outcome, Unready)
     assert outcome.settling
     assert outputs(inbox) == set()
@@ -172,7 +172,7 @@ def test_every_cut_of_a_photo_is_unready_but_that_of_its_end_marker(inbox: Path)
 @pytest.mark.parametrize("data", [photos.with_trailer(), photos.mpo(), photos.plain() + bytes(9000)])
 def test_what_stands_behind_the_picture_is_no_reason_to_wait(inbox: Path, data: bytes) -> None:
     put(inbox, data, mtime_ns=time.time_ns())
-    assert isinstance(render(job(inbox, doubt_seconds=60.0)), Done)
+    assert isinstance(render(job(inbox, patience=Patience(doubt=60.0))), Done)
 
 
 def test_a_photo_known_as_incomplete_changing_or_too_young_is_not_read(inbox: Path) -> None:
@@ -183,11 +183,11 @@ def test_a_photo_known_as_incomplete_changing_or_too_young_is_not_read(inbox: Pa
     outcome = render(job(inbox, expected=now._replace(size=1)))
     assert outcome == Unready(now, "still changing", settling=True)
     put(inbox, photos.plain(), mtime_ns=time.time_ns())
-    outcome = render(job(inbox, settle_seconds=60.0))
+    outcome = render(job(inbox, patience=Patience(quiet=60.0)))
     assert isinstance(outcome, Unready)
     assert outcome.settling
     put(inbox, photos.plain(), mtime_ns=time.time_ns() + 10**12)  # a clock that is ahead must not stop it for ever
-    assert isinstance(render(job(inbox, settle_seconds=60.0)), Done)
+    assert isinstance(render(job(inbox, patience=Patience(quiet=60.0))), Done)
 
 
 # ---- not photos, and bombs ----

@@ -184,6 +184,7 @@ def _limits(config: Config, workers: int, *, once: bool) -> Limits:
         attempts=config.retry.attempts,
         max_pixels=config.max_megapixels * 1_000_000,
         quiet_seconds=config.batch.quiet_seconds,
+        open_seconds=config.batch.max_wait_seconds,
         memory_bytes=memory,
         share_bytes=memory // workers,
         patient=not once,

@@ -71,7 +71,7 @@ def _events(story: Story, now: float) -> Table:
     return table
 
 
-def sentence(event: Event, now: float) -> str:  # noqa: C901  # a case a kind of entry, and nothing else
+def sentence(event: Event, now: float) -> str:  # noqa: C901, PLR0912  # a case a kind of entry, and nothing else
     """Tell of one thing that happened, in words."""
     detail = event.detail
     match event.what:
@@ -81,6 +81,8 @@ def sentence(event: Event, now: float) -> str:  # noqa: C901  # a case a kind of
             return f"waited {detail['seconds']:.2f} s {detail['reason']}"
         case "made":
             return _made(detail)
+        case "dated":
+            return f"only its date has changed: its renditions were given the new one{_tried(detail)}"
         case "waiting":
             times = (
                 f", found so {detail['times']} times until {_clock(detail['until'], now)}" if "times" in detail else ""

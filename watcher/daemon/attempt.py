@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from watcher import plan
 from watcher.backlog import Sighting
 from watcher.daemon.desk import Desk
-from watcher.model import Job, Origin, Rendering, Stamp, Twin
+from watcher.model import Done, Job, Origin, Rendering, Stamp, Twin
+from watcher.patience import Patience
 from watcher.plan import Known, MadeFact, Phase
 
 UNKNOWN = Stamp(-1, 0)  # a photo that nobody has looked at yet
@@ -20,6 +21,7 @@ class Limits:
     attempts: int
     max_pixels: int
     quiet_seconds: float
+    open_seconds: float  # how long a writer that has closed a photo is waited for if another has it open
     memory_bytes: int  # for all pictures that are decoded at the same time; 0: no limit
     share_bytes: int  # of one worker
     patient: bool  # there will be a later look: a file that is still being written can be left alone
@@ -46,17 +48,23 @@ def job_for(
             current = frozenset(
                 item.name for item in renderings if before.recipes.get(item.name) == item.recipe.fingerprint
             )
-    settled = sighting.complete or not limits.patient
+    patience = Patience(
+        quiet=limits.quiet_seconds if limits.patient and not sighting.complete else 0.0,
+        open=limits.open_seconds if limits.patient else 0.0,
+        closed=sighting.complete,
+        rewritten=before is not None and any(fact.size for fact in before.made.values()),
+        since=sighting.since,
+    )
     return Job(
         number=number,
         photo=sighting.photo,
         output_root=desk.plan.output,
         renderings=renderings,
-        done=before.stamp if before and before.stamp != UNKNOWN else None,
+        done=_done(before, current),
         current=current,
         expected=sighting.expected,
         incomplete=sighting.incomplete,
-        settle_seconds=0.0 if settled else limits.quiet_seconds,
+        patience=patience,
         twins=twins,
         adopt=before is None and not haunted,  # what lies there may have been made of another photo
         max_pixels=limits.max_pixels,
@@ -64,6 +72,13 @@ def job_for(
         attempt=attempt,
         alone=sighting.alone,
     )
+
+
+def _done(before: Known | None, current: frozenset[str]) -> Stamp | None:
+    """Give what the photo looked like when `current` were made, or when it failed."""
+    if before is None or before.stamp == UNKNOWN or (before.phase is Phase.WAITING and not current):
+        return None
+    return before.stamp
 
 
 def claims(before: Known | None, job: Job) -> dict[str, MadeFact]:
@@ -132,3 +147,38 @@ def still_waiting(before: Known | None, job: Job, sighting: Sighting, stamp: Sta
         first_seen=before.first_seen if before else sighting.seen,
         origin=before.origin if before else str(sighting.origin),
     )
+
+
+def done_row(before: Known | None, job: Job, outcome: Done, sighting: Sighting, wall: float) -> Known:
+    """Give the books of a photo that is done."""
+    same = before is not None and before.stamp.same_content(outcome.stamp)
+    made = claims(before, job)
+    for item in outcome.made:
+        name = item.output.rpartition(b"/")[2]
+        recipe = next(rendering.recipe for rendering in job.renderings if rendering.name == item.name)
+        natural = name == plan.natural_name(job.photo.name, recipe.format)
+        made[item.name] = MadeFact(item.width, item.height, item.size, None if natural else name)
+    return Known(
+        stamp=plain(outcome.stamp) or UNKNOWN,
+        phase=Phase.DONE,
+        recipes={
+            **(before.recipes if before and same else {}),
+            **{item.name: item.recipe.fingerprint for item in job.renderings},
+        },
+        made=made,
+        at=wall,
+        first_seen=before.first_seen if before else sighting.seen,
+        origin=before.origin if before else str(sighting.origin),
+        digest=outcome.digest or (before.digest if before and same else b""),
+    )
+
+
+def only_dated(before: Known, outcome: Done) -> bool:
+    """Tell whether all that happened to a photo since it was made is that it was given the date that it had elsewhere.
+
+    Many a copy does so when it has closed it. A date from after it was made is a change, as `touch` makes one.
+    """
+    if before.phase is not Phase.DONE or not before.digest or before.digest != outcome.digest:
+        return False
+    earlier = outcome.stamp.mtime_ns / 1e9 <= before.at and not before.stamp.same_content(outcome.stamp)
+    return earlier and all(item.adopted for item in outcome.made)

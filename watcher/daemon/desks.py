@@ -131,6 +131,8 @@ class Desks:
         desk.parts.digested(1)
         desk.touched = True
         match message:
+            case Seen(_, path, touched=True):
+                self._touched(desk, path, message.stamp, now)
             case Seen(_, path, complete):
                 self._seen(desk, path, message.stamp, now, complete=complete)
             case FolderSeen(_, folder):
@@ -164,6 +166,28 @@ class Desks:
             desk.hints[path] = stamp
         if desk.debouncer.burst not in desk.batches:
             desk.batches[desk.debouncer.burst] = self._line.begin(desk.inbox, now)
+
+    def _touched(self, desk: Desk, path: bytes, stamp: Stamp | None, now: float) -> None:
+        """Hear that a photo's date or rights were changed: news only if it looks otherwise than it is known to."""
+        photo = PhotoId(desk.inbox, path)
+        flight = self._dispatcher.flights.get(photo)
+        if stamp is None or path in desk.debouncer or (flight is None and photo in self._dispatcher):
+            return
+        if flight is not None:
+            flight.touched = True
+            looked = flight.sighting.expected or flight.sighting.hint
+            if not flight.again and not stamp.same_content(looked):
+                flight.again, flight.again_complete = True, flight.sighting.complete
+                desk.hints[path] = stamp
+            return
+        waited = self._settler.waiting.get(photo)
+        if waited is not None:
+            news = not (waited.alone or waited.held or stamp.same_content(waited.incomplete))
+        else:
+            known = self._ledger.known(photo)
+            news = known is not None and not stamp.same_content(known.stamp)
+        if news:
+            self._seen(desk, path, stamp, now, complete=waited is not None and waited.complete)
 
     def _gone(self, desk: Desk, paths: Iterable[bytes], folders: Iterable[bytes], now: float, wall: float) -> None:
         for path in paths:

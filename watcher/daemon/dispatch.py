@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from watcher import plan
 from watcher.backlog import Queue, Sighting
+from watcher.config import Config
 from watcher.daemon.attempt import Limits, changed_since_tried, job_for, unanswered, untouched
 from watcher.daemon.desk import Desk
 from watcher.daemon.keeper import Keeper
@@ -34,6 +35,7 @@ class Flight:
     before: Known | None  # what was on the books before this attempt
     again: bool = False  # it was seen once more meanwhile
     again_complete: bool = False
+    touched: bool = False  # its rights or its date were changed meanwhile
     pid: int = 0  # of the worker that it came back from, as far as is known
     seconds: float = 0.0  # that it was there
     gone: bool = False  # its inbox, which is there, was found to hold it no longer
@@ -159,9 +161,15 @@ class Dispatcher:
         held, self._held = self._held, []
         return held
 
-    def adjust(self, *, attempts: int, max_pixels: int, quiet_seconds: float) -> None:
+    def adjust(self, config: Config) -> None:
         """Take on new settings."""
-        self.limits = replace(self.limits, attempts=attempts, max_pixels=max_pixels, quiet_seconds=quiet_seconds)
+        self.limits = replace(
+            self.limits,
+            attempts=config.retry.attempts,
+            max_pixels=config.max_megapixels * 1_000_000,
+            quiet_seconds=config.batch.quiet_seconds,
+            open_seconds=config.batch.max_wait_seconds,
+        )
 
     @property
     def in_workers(self) -> int:

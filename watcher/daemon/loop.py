@@ -291,11 +291,7 @@ class Daemon:
         new, fixed = settings.config, self.settings.takes_a_restart(settings)
         self.settings = settings
         self.settler.retry = Retry(new.retry.attempts, new.retry.backoff_seconds)
-        self.dispatcher.adjust(
-            attempts=new.retry.attempts,
-            max_pixels=new.max_megapixels * 1_000_000,
-            quiet_seconds=new.batch.quiet_seconds,
-        )
+        self.dispatcher.adjust(new)
         self.desks.reload(settings, lambda plan: self._open_inbox(plan, self._messages.put), now)
         self._log.info("config.reloaded", inboxes=len(settings.inboxes), takes_a_restart=fixed)
 

@@ -15,6 +15,7 @@ from watcher.model import Done, Origin, Twin
 from watcher.plan import called
 
 MADE = "made"  # renditions were made, or proved to be current
+DATED = "dated"  # it was given another date, and its renditions were too
 WAITING = "waiting"  # not whole yet; `next`: when it is looked at again
 RETRY = "retry"  # a fault that can pass; `next`: when it is tried again
 PAUSED = "paused"  # the output has no room; `next`: when that is found out again

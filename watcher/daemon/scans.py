@@ -166,6 +166,8 @@ class Scans:
         desk.touched = True
         tries = brief.attempts if brief is not None and brief.leased else 0  # that watcher itself ended in the midst of
         sighting = Sighting(photo, origin, wall, desk.scan_batch, expected=stamp, alone=tries > 0, tries=tries)
+        if not (self._once or (desk.native and desk.trusted)):
+            sighting = replace(sighting, since=wall)  # its date may be by another clock, and no event tells of a change
         self._line.join(sighting, now, live=live)
 
     def _is_known_crash(self, photo: PhotoId, entry: Entry, now: float) -> bool:

@@ -9,7 +9,7 @@ from typing import assert_never
 
 from watcher.backlog import Sighting
 from watcher.daemon import notes
-from watcher.daemon.attempt import UNKNOWN, claims, plain, still_waiting
+from watcher.daemon.attempt import UNKNOWN, done_row, only_dated, plain, still_waiting
 from watcher.daemon.desk import Desk
 from watcher.daemon.dispatch import Dispatcher, Flight
 from watcher.daemon.hold import BEGINS, ENDS, TRY_SECONDS
@@ -21,7 +21,7 @@ from watcher.daemon.tally import Batch, Tally
 from watcher.daemon.twins import HOLD_SECONDS, Twins
 from watcher.daemon.waiting import Waiting
 from watcher.model import Blame, Done, Failed, Origin, Outcome, PhotoId, Result, Stamp, Unchanged, Unready
-from watcher.plan import Known, MadeFact, Phase, called, natural_name
+from watcher.plan import Known, Phase, called
 from watcher.verdict import Forget, GiveUp, LookAgain, Pause, Record, TryAgain, judge
 from watcher.vitals import Numbers
 
@@ -76,6 +76,9 @@ class Settler:
             return
         if not (isinstance(result.outcome, Failed) and result.outcome.blame in BEGINS):
             desk.hold.untold(now)
+        denied = isinstance(result.outcome, Failed) and result.outcome.blame is Blame.PASSING and flight.touched
+        if denied and not flight.again:  # many a copy lets others read it when it has closed it
+            flight.again, flight.again_complete = True, flight.sighting.complete
         if flight.again:
             waited = self.waiting.get(photo)
             if waited is not None and not waited.alone:
@@ -172,29 +175,16 @@ class Settler:
             self.numbers.count(job.photo.inbox, "unchanged")
             self._leave(flight.sighting, now)
             return
-        same = before is not None and before.stamp.same_content(outcome.stamp)
-        made = claims(before, job)
-        for item in outcome.made:
-            name = item.output.rpartition(b"/")[2]
-            recipe = next(rendering.recipe for rendering in job.renderings if rendering.name == item.name)
-            natural = name == natural_name(job.photo.name, recipe.format)
-            made[item.name] = MadeFact(item.width, item.height, item.size, None if natural else name)
-        known = Known(
-            stamp=plain(outcome.stamp) or UNKNOWN,
-            phase=Phase.DONE,
-            recipes={
-                **(before.recipes if before and same else {}),
-                **{item.name: item.recipe.fingerprint for item in job.renderings},
-            },
-            made=made,
-            at=wall,
-            first_seen=before.first_seen if before else flight.sighting.seen,
-            origin=before.origin if before else str(flight.sighting.origin),
-            digest=outcome.digest or (before.digest if before and same else b""),
-        )
+        known = done_row(before, job, outcome, flight.sighting, wall)
         self._ledger.put(job.photo, known, now)
         moved = self._twins.settled(job, outcome, now)
         self._keeper.want(job.photo, outcome.stamp)
+        if before is not None and only_dated(before, outcome):
+            self.numbers.count(job.photo.inbox, "unchanged")
+            self._note(flight, notes.DATED, wall)
+            self._log.debug("photo.dated", path=job.photo.absolute)
+            self._leave(flight.sighting, now)
+            return
         self._ledger.note(job.photo, wall, notes.MADE, notes.made(flight, outcome, wall, moved))
         self._log.debug(
             "photo.done",
@@ -224,10 +214,12 @@ class Settler:
         self._note(flight, notes.WAITING, wall, reason=verdict.reason, next=round(wall + verdict.seconds, 3))
         same = before is not None and before.stamp == plain(stamp)
         if not self.waiting.full:
+            stays = stamp is not None and stamp.same_content(sighting.expected)
             again = replace(
                 sighting,
                 origin=Origin.RETRY,
-                expected=None,
+                expected=stamp if sighting.since else None,
+                since=(sighting.since if stays else wall) if sighting.since else 0.0,
                 hint=stamp or sighting.hint,
                 complete=False,
                 incomplete=plain(stamp) if verdict.until_changed else None,

@@ -9,7 +9,7 @@ from watcher.backlog import Sighting
 from watcher.model import PhotoId
 
 MOST_WAITING = 100_000  # photos that are looked at again on a timer
-_TOGETHER_SECONDS = 0.25  # those that come due within this are looked at together
+_TOGETHER_SECONDS = 0.1  # those that come due within this are looked at together
 
 
 class Waiting:

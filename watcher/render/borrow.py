@@ -4,6 +4,8 @@ Proof, in two steps. The books say which content an output was made from, by its
 same. And the file in the output's place is the one that the books mean: a regular file with that photo's modification
 time, of the size on record, and all that `adopt` asks for. The daemon sees to it that no other photo is given that
 place meanwhile.
+
+A photo that was only given another date is its own twin: its renditions are where they belong, and get the new date.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ class _Copy(NamedTuple):
     width: int  # pixels
     height: int
     size: int  # bytes
-    in_place: bool  # it lies where it is wanted, and as it is wanted
+    in_place: bool  # it lies where it is wanted
+    dated: bool  # and has the date that is wanted
 
 
 class Borrowed:
@@ -58,14 +61,18 @@ class Borrowed:
             if lent.fingerprint != rendering.recipe.fingerprint or rendering in self:
                 continue
             there = replace(rendering, output=lent.output)
+            same = (twin.output_root, lent.output) == (self._job.output_root, rendering.output)
             file = open_current(twin.output_root, there, twin.mtime_ns, size, components)
+            if file is None and same:  # it was given the new date, and then we were cut off
+                file = open_current(twin.output_root, there, self._source.mtime_ns, size, components)
             if file is None:
                 continue
             self._stack.callback(os.close, file)
-            if os.fstat(file).st_size == lent.size:
-                same = twin.output_root == self._job.output_root and lent.output == rendering.output
-                in_place = same and twin.mtime_ns == self._source.mtime_ns
-                self._copies.append(_Copy(rendering, file, *size, lent.size, in_place))
+            found = os.fstat(file)
+            if found.st_size == lent.size:
+                dated = found.st_mtime_ns == self._source.mtime_ns
+                in_place = same and (dated or found.st_uid == os.geteuid())
+                self._copies.append(_Copy(rendering, file, *size, lent.size, in_place, dated))
                 self.twin = self.twin or twin
 
     def publish(self, publication: Publication) -> list[Made]:
@@ -75,6 +82,8 @@ class Borrowed:
             rendering, mtime_ns = copy.rendering, self._source.mtime_ns
             if not copy.in_place:
                 publication.copy(rendering.output, copy.file, copy.size, mtime_ns, rendering.recipe.fingerprint)
+            elif not copy.dated:
+                publication.date(rendering.output, copy.file, mtime_ns)
             seen = Made(rendering.name, rendering.output, copy.width, copy.height, copy.size)
             made.append(replace(seen, adopted=copy.in_place, copied=not copy.in_place))
         return made

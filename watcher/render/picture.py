@@ -76,18 +76,21 @@ def decode(data: bytes, header: Header, scale: int) -> Picture:
     return Picture(image, region, header.width / scale, header.height / scale)
 
 
-def decode_endless(data: bytes, header: Header, scale: int) -> Picture | None:
-    """Decode a file without an end marker; None if its last rows are missing too.
+def decode_endless(data: bytes, header: Header, scale: int) -> tuple[Picture | None, float]:
+    """Decode a file without an end marker; None if its last rows are missing too. With it, how much of it is there.
+
+    That is the part of its height, from 0 to 1; 0: it can't be told.
 
     The decoder fills up what is missing and can't be made to say so. So it is given two different continuations: where
     the pixels agree, none of the bits that were added took part. A file of several scans has no such proof.
     """
     if header.progressive or not header.interleaved:
-        return None
+        return None, 0.0
     data = data.rstrip(b"\xff")  # a half of the marker
     picture = decode(data + EOI, header, scale)
     other = decode(data + b"\x55" * 64 + EOI, header, scale)
-    return picture if ImageChops.difference(picture.image, other.image).getbbox() is None else None
+    differs = ImageChops.difference(picture.image, other.image).getbbox()
+    return (picture, 1.0) if differs is None else (None, differs[1] / picture.image.height)
 
 
 class Cascade:

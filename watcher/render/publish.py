@@ -85,6 +85,7 @@ class Publication:
         self._files: list[tuple[int, bytes]] = []  # open and not durable yet, with the output
         self._waiting: list[tuple[int, bytes, bytes]] = []  # open folder, temporary name, output
         self._folders: dict[int, bytes] = {}  # that something was renamed in, with one of the outputs
+        self._dates: list[tuple[int, bytes, int]] = []  # open and in its place, the output, its new modification time
 
     def close(self) -> None:
         """Remove what did not get to its place."""
@@ -93,7 +94,9 @@ class Publication:
         for folder, temporary, _ in self._waiting:
             with suppress(OSError):
                 os.unlink(temporary, dir_fd=folder)
-        self._files, self._waiting = [], []
+        for file, _, _ in self._dates:
+            os.close(file)
+        self._files, self._waiting, self._dates = [], [], []
 
     def add(self, output: bytes, data: bytes, mtime_ns: int, fingerprint: str) -> None:
         """Write `data` beside its place `output`, with the photo's modification time."""
@@ -102,6 +105,10 @@ class Publication:
     def copy(self, output: bytes, source: int, size: int, mtime_ns: int, fingerprint: str) -> None:
         """Do the same with the `size` bytes of an open file, without their being read where the file system can."""
         self._add(output, lambda file: _copy(file, source, size), mtime_ns, fingerprint)
+
+    def date(self, output: bytes, file: int, mtime_ns: int) -> None:
+        """Have an open file, which is in its place already, get another modification time."""
+        self._dates.append((os.dup(file), output, mtime_ns))
 
     def _add(self, output: bytes, fill: Callable[[int], None], mtime_ns: int, fingerprint: str) -> None:
         try:
@@ -121,7 +128,7 @@ class Publication:
     @property
     def pending(self) -> bool:
         """Whether there is anything to be put in its place."""
-        return bool(self._waiting)
+        return bool(self._waiting or self._dates)
 
     def settle(self) -> None:
         """Make all that was written durable."""
@@ -135,7 +142,7 @@ class Publication:
                 os.close(file)
 
     def show(self) -> None:
-        """Rename everything into place."""
+        """Rename everything into place, and give what is there its new date."""
         while self._waiting:
             folder, temporary, output = self._waiting[0]
             try:
@@ -144,6 +151,12 @@ class Publication:
                 raise self._sorted(error, output) from error
             self._folders[folder] = output
             del self._waiting[0]
+        for file, output, mtime_ns in self._dates:
+            try:
+                os.utime(file, ns=(mtime_ns, mtime_ns))
+                os.fsync(file)
+            except OSError as error:
+                raise self._sorted(error, output) from error
 
     def harden(self) -> None:
         """Make it durable that everything is in its place; to be called when all others have been shown too."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -12,6 +13,8 @@ from watcher.model import PhotoId, Stamp, Unready, Vanished
 from watcher.render.verdict import Verdict, bad_photo, shown, unreachable, unreadable
 from watcher.select import special
 
+_PAST = 2_000_000_000  # ns: what is dated further back was not written just now
+_AT_ONCE = 0.01  # seconds until the next look
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}  # a link met with O_NOFOLLOW says ELOOP or ENOTDIR
 
@@ -55,6 +58,15 @@ class Source:
             raise unreadable(error, shown(self.photo.path)) from error
         return data
 
+    def is_sparse(self) -> bool:
+        """Tell whether room is reserved in it that nobody has written to, as far as the file system tells."""
+        if not hasattr(os, "SEEK_HOLE"):
+            return False
+        try:
+            return os.lseek(self.file, 0, os.SEEK_HOLE) < self.stamp.size
+        except OSError:
+            return False
+
     def recheck(self) -> None:
         """Raise the verdict if the photo is no longer what was opened: by its path, and by what is open."""
         try:
@@ -66,7 +78,10 @@ class Source:
             raise unreadable(error, shown(self.photo.path)) from error
         now = _stamp(by_path)
         if now != self.stamp or _stamp(by_file) != self.stamp:
-            raise Verdict(Unready(now, "it changed while it was read", settling=True))
+            # To set a date in the past is the last that a copy does: nothing else need be waited for.
+            dated = now == self.stamp._replace(mtime_ns=now.mtime_ns) and time.time_ns() - now.mtime_ns > _PAST
+            reason = "it was dated while it was read" if dated else "it changed while it was read"
+            raise Verdict(Unready(now, reason, settling=True, seconds=_AT_ONCE if dated else 0.0))
 
 
 def open_photo(photo: PhotoId) -> Source:

@@ -33,7 +33,7 @@ class Look(Enum):
 
 def look(data: bytes, header: Header) -> Look:
     """Judge the file `data`, whose scan begins at `header.scan`."""
-    end = _without_zeros(data)
+    end = filled(data)
     if end < header.scan:
         return Look.ZERO_TAIL if len(data) > end else Look.NO_END
     last = end if data.endswith(EOI, header.scan, end) else data.rfind(EOI, header.scan, end) + len(EOI)
@@ -67,7 +67,7 @@ def has_hole(data: bytes) -> bool:
     return _HOLE in data
 
 
-def _without_zeros(data: bytes) -> int:
+def filled(data: bytes) -> int:
     """Give the length of `data` without the zeros at its end, without copying it."""
     end = len(data)
     while end:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 
@@ -13,11 +12,12 @@ from watcher.render.adopt import adopt
 from watcher.render.borrow import Borrowed, digest_of
 from watcher.render.encode import LIMITS, encode
 from watcher.render.geometry import TURNED, Target, scale, target
-from watcher.render.jpeg import MAX_SCANS, EndsEarlyError, Header, NotJpegError, parse, size_text
+from watcher.render.jpeg import EOI, MAX_SCANS, EndsEarlyError, Header, NotJpegError, parse, size_text
 from watcher.render.metadata import Found
 from watcher.render.picture import Cascade, Picture, decode, decode_endless, upright
 from watcher.render.publish import Publication
 from watcher.render.source import Source
+from watcher.render.still import Rest, doubt, hold_back, more_may_follow, rest_of
 from watcher.render.verdict import Verdict, bad_photo
 from watcher.render.whole import Look
 
@@ -36,8 +36,8 @@ def make(job: Job, source: Source, publication: Publication) -> Outcome:
     wanted = [r for r in job.renderings if not (stamp.same_content(job.done) and r.name in job.current)]
     if not wanted:
         return Unchanged(stamp)
-    age = time.time() - stamp.mtime_ns / 1e9
-    _hold_back(job, stamp, age)
+    rest = rest_of(job.patience, source)
+    _hold_back(job, source, rest)
     adopted: list[Made] = []
     if job.adopt:
         adopted, wanted, header = _adopt(job, source, wanted)
@@ -48,8 +48,7 @@ def make(job: Job, source: Source, publication: Publication) -> Outcome:
     if 0 < job.memory_bytes < stamp.size:
         raise Verdict(Heavy(stamp.size))
     data = source.read()
-    young = 0 <= age < job.doubt_seconds
-    header = _parse(data, stamp, young=young)
+    header = _parse(data, stamp, young=rest.within(doubt(job.patience, rest)))
     digest, found = digest_of(data), Found(data, header)
     orientation = found.exif.orientation
     with ExitStack() as stack:
@@ -59,7 +58,7 @@ def make(job: Job, source: Source, publication: Publication) -> Outcome:
         # Those that lie on disk already count too: so a rendition's bytes are the same whether the others are made
         # with it or were made before.
         targets = {r.name: target(r.recipe, header.width, header.height, orientation) for r in job.renderings}
-        picture = _picture(job, data, header, stamp, wanted, targets, young=young) if wanted else None
+        picture = _picture(job, data, header, source, rest, wanted, targets) if wanted else None
         del data
         adopted += borrowed.publish(publication)
     if picture is not None:
@@ -74,21 +73,23 @@ def _picture(
     job: Job,
     data: bytes,
     header: Header,
-    stamp: Stamp,
+    source: Source,
+    rest: Rest,
     wanted: list[Rendering],
     targets: Mapping[str, Target],
-    *,
-    young: bool,
 ) -> Picture:
     """Decode the photo, if it is one to be decoded."""
-    looks = _judge(job, data, header, stamp, young=young)
+    looks = _judge(job, data, header, source, rest)
     _limit(wanted, targets)
     goals = list(targets.values())
     step = scale(goals)
     needed = _memory(len(data), header, goals, step)
     if 0 < job.memory_bytes < needed:
         raise Verdict(Heavy(needed))
-    return _decode(data, header, step, stamp, looks)
+    picture = _decode(data, header, step, source.stamp, looks)
+    if looks is Look.NO_END and rest.within(doubt(job.patience, rest)):
+        raise Verdict(Unready(source.stamp, looks.value, settling=True))
+    return picture
 
 
 def _borrow(
@@ -107,14 +108,14 @@ def _seen_size(rendering: Rendering, header: Header, orientation: int) -> tuple[
     return (goal.height, goal.width) if orientation in TURNED else (goal.width, goal.height)
 
 
-def _hold_back(job: Job, stamp: Stamp, age: float) -> None:
+def _hold_back(job: Job, source: Source, rest: Rest) -> None:
     """Raise the verdict on a photo that is not to be read yet."""
+    stamp = source.stamp
     if stamp.same_content(job.incomplete):
         raise Verdict(Unready(stamp, "it is unchanged since it was found incomplete"))
     if job.expected is not None and not stamp.same_content(job.expected):
         raise Verdict(Unready(stamp, "still changing", settling=True))
-    if job.settle_seconds > 0 and 0 <= age < job.settle_seconds:
-        raise Verdict(Unready(stamp, "it was written a moment ago", settling=True))
+    hold_back(job.patience, source, rest)
     if not stamp.size:
         raise Verdict(Unready(stamp, "empty"))
 
@@ -143,15 +144,16 @@ def _parse(data: bytes, stamp: Stamp, *, young: bool) -> Header:
     try:
         return parse(data)
     except EndsEarlyError:
-        raise Verdict(Unready(stamp, "truncated: it ends inside its header")) from None
+        raise Verdict(Unready(stamp, f"truncated: it ends inside its header, after {_size(len(data))}")) from None
     except NotJpegError as error:
         if young and (not data[0] or whole.has_hole(data)):
             raise Verdict(Unready(stamp, "zeros where data is missing: still being copied", settling=True)) from None
         raise bad_photo(str(error)) from None
 
 
-def _judge(job: Job, data: bytes, header: Header, stamp: Stamp, *, young: bool) -> Look:
+def _judge(job: Job, data: bytes, header: Header, source: Source, rest: Rest) -> Look:
     """Raise the verdict on what is too large, a bomb, or not whole; give what the bytes look like."""
+    stamp = source.stamp
     pixels = header.width * header.height
     if pixels > job.max_pixels:
         size = f"{size_text(header)} is {pixels / 1e6:.0f} megapixels"
@@ -159,10 +161,13 @@ def _judge(job: Job, data: bytes, header: Header, stamp: Stamp, *, young: bool) 
     if (count := whole.scans(data, header)) > MAX_SCANS:
         raise bad_photo(f"{count} scans: no camera writes that, and it would take very long to decode")
     looks = whole.look(data, header)
-    if looks is not Look.WHOLE and young:
+    if looks is Look.HOLE and rest.within(doubt(job.patience, rest, sparse=source.is_sparse())):
         raise Verdict(Unready(stamp, looks.value, settling=True))
+    if looks is Look.WHOLE and more_may_follow(job.patience, rest) and not data.endswith(EOI):
+        raise Verdict(Unready(stamp, "somebody has it open, and more may follow behind its end", settling=True))
     if looks is Look.ZERO_TAIL:
-        raise Verdict(Unready(stamp, looks.value))
+        there = f"{_share(whole.filled(data) / len(data))} of {_size(len(data))}"
+        raise Verdict(Unready(stamp, f"truncated: it ends in zeros after {there}, its copy never finished"))
     return looks
 
 
@@ -193,16 +198,26 @@ def _memory(size: int, header: Header, targets: list[Target], step: int) -> int:
 
 
 def _decode(data: bytes, header: Header, step: int, stamp: Stamp, looks: Look) -> Picture:
+    endless = looks is Look.NO_END
     try:
-        picture = decode(data, header, step) if looks is not Look.NO_END else decode_endless(data, header, step)
+        picture, there = decode_endless(data, header, step) if endless else (decode(data, header, step), 1.0)
     except OSError as error:
         if "truncated" in str(error) or looks is not Look.WHOLE:
             raise Verdict(Unready(stamp, f"truncated: {short(error)}")) from error
         bytes(header.coefficient_bytes)  # libjpeg can't say that memory was short: this raises MemoryError if it is
         raise bad_photo(f"it can't be decoded: {short(error)}") from error
     if picture is None:
-        raise Verdict(Unready(stamp, "truncated: its last rows are missing"))
+        at = f"{_share(there)} of the picture, " if there else ""
+        raise Verdict(Unready(stamp, f"truncated: it ends early, after {at}{_size(len(data))}"))
     return picture
+
+
+def _share(part: float) -> str:
+    return f"{part:.0%}".replace("%", " %")
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"  # noqa: PLR2004 - a megabyte
 
 
 def _make(

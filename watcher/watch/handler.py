@@ -9,6 +9,7 @@ from watchdog.events import (
     DirCreatedEvent,
     DirDeletedEvent,
     DirMovedEvent,
+    FileAttribEvent,
     FileClosedEvent,
     FileCreatedEvent,
     FileDeletedEvent,
@@ -29,6 +30,7 @@ WANTED: list[type[FileSystemEvent]] = [
     FileMovedEvent,
     FileCreatedEvent,
     FileDeletedEvent,
+    FileAttribEvent,  # many a copy sets the date when it has closed the file, and the rights
     DirCreatedEvent,
     DirMovedEvent,
     DirDeletedEvent,
@@ -78,8 +80,8 @@ class Handler(FileSystemEventHandler):
         if isinstance(event, FileMovedEvent | FileDeletedEvent):
             self._emit(Gone(self._inbox, paths=(source,)))
         else:
-            complete = isinstance(event, FileClosedEvent)
-            self._emit(Seen(self._inbox, source, complete, stamp=self._look(source)))
+            complete, touched = isinstance(event, FileClosedEvent), isinstance(event, FileAttribEvent)
+            self._emit(Seen(self._inbox, source, complete, stamp=self._look(source), touched=touched))
 
     def _look(self, path: bytes) -> Stamp | None:
         """Look at a file: 2 µs on the local disks that are watched. By its size those are found that could be it."""

@@ -60,6 +60,7 @@ if sys.platform == "linux":
                 raise FileNotFoundError(errno.ENOENT, "excluded", path)  # the caller goes on with the next folder
             if self._quiet is None:
                 self._quiet = _Quiet(callback)
+            mask = Mask(mask | InotifyConstants.IN_ATTRIB)  # watchdog asks for it with every write only, if at all
             try:
                 watch = super().add_callback(path, mask, self._quiet, id_)
             except OSError as error:

@@ -1,0 +1,183 @@
+"""Dates and rights that change when a photo has been closed: it is not made for that again, and nothing is missed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.daemon.conftest import MakeWorld
+from tests.daemon.fakes import IN, World, failed
+from watcher.model import Blame, PhotoId, Seen, Stamp, Unready
+from watcher.patience import Patience
+from watcher.plan import Phase
+
+A = PhotoId(IN, b"a.jpg")
+
+
+def date(world: World, photo: PhotoId = A, *, by: int = -(10**15)) -> Seen:
+    """Give a photo another date, and what the kernel says of that."""
+    file = world.files[photo]
+    world.files[photo] = replace(file, stamp=file.stamp._replace(mtime_ns=file.stamp.mtime_ns + by))
+    return Seen(photo.inbox, photo.path, complete=False, stamp=world.files[photo].stamp, touched=True)
+
+
+def stamp(world: World) -> Stamp:
+    known = world.known("a.jpg")
+    assert known is not None
+    assert known.phase is Phase.DONE
+    return known.stamp
+
+
+def test_a_date_that_is_set_when_the_photo_is_made_is_taken_on_and_not_counted_as_missed(world: World) -> None:
+    world.drop("a.jpg")
+    world.work()
+    world.event(date(world))
+    world.wait(1)
+    world.work_all()
+    assert stamp(world).same_content(world.files[A].stamp)
+    assert world.outputs[b"web/a.jpg"][0].same_content(world.files[A].stamp)
+    assert len(world.worked) == 1, "nothing was decoded again"
+    assert len(world.log.of("photo.done")) == 1
+    assert len(world.log.of("photo.dated")) == 1
+    world.wait(301)
+    world.scan()
+    world.wait(5)
+    assert (world.desk().missed, world.pool.jobs) == (0, {})
+    world.check_settled()
+
+
+def test_rights_that_are_set_are_no_news_of_a_photo_that_is_done(world: World) -> None:
+    world.drop("a.jpg")
+    world.work()
+    jobs = len(world.pool.submitted)
+    world.event(date(world, by=0))
+    world.wait(10)
+    assert len(world.pool.submitted) == jobs
+    world.check_settled()
+
+
+def test_what_is_touched_and_was_never_seen_is_left_to_the_events_that_follow(world: World) -> None:
+    world.put("a.jpg")
+    world.event(date(world))
+    world.wait(10)
+    assert world.pool.submitted == []
+    world.check_settled()
+
+
+def test_a_date_that_is_set_before_the_photo_is_begun_changes_nothing_in_its_turn(world: World) -> None:
+    world.drop("a.jpg", complete=False)
+    world.event(date(world))
+    world.wait(0.49)
+    assert world.flying() == []
+    world.wait(0.02)
+    assert world.job().patience.quiet == 0.5
+    world.work_all()
+    assert len(world.log.of("photo.done")) == 1
+    world.check_settled()
+
+
+def test_a_date_that_is_set_while_the_photo_is_made_is_looked_for_afterwards(world: World) -> None:
+    world.drop("a.jpg")
+    old = world.outcome(world.job())
+    world.event(date(world))
+    world.end(old)
+    world.work_all()
+    assert stamp(world).same_content(world.files[A].stamp)
+    assert len(world.log.of("photo.done")) == 1
+    world.check_settled()
+
+
+def test_a_photo_that_was_closed_and_dated_under_a_worker_goes_on_as_one_whose_writer_is_done(world: World) -> None:
+    world.drop("a.jpg")
+    world.event(date(world))
+    world.end(Unready(world.files[A].stamp, "it was dated while it was read", settling=True, seconds=0.01))
+    assert world.job().patience.closed
+    world.work_all()
+    assert len(world.log.of("photo.done")) == 1
+    world.check_settled()
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_photo_that_others_may_read_only_when_it_is_closed_does_not_wait_for_its_next_try(
+    world: World, late: bool
+) -> None:
+    world.drop("a.jpg")
+    refused = failed(Blame.PASSING, "a.jpg may not be read")
+    if late:
+        world.end(refused)
+        world.wait(0.1)
+        assert world.flying() == []
+        world.event(date(world, by=0))
+    else:
+        world.event(date(world, by=0))
+        world.end(refused)
+    assert world.flying() == ["a.jpg"]
+    world.work_all()
+    world.check_settled()
+
+
+def test_a_photo_found_incomplete_is_not_looked_at_for_its_rights_but_for_a_new_date(world: World) -> None:
+    world.drop("a.jpg", "truncated")
+    world.work_all()
+    tried = len(world.worked)
+    world.event(date(world, by=0))
+    world.wait(0.4)
+    assert len(world.worked) == tried
+    world.event(date(world))
+    world.wait(1)
+    world.work_all()
+    assert len(world.worked) == tried + 1
+
+
+# ---- what a job is told of stillness ----
+
+
+def test_a_job_says_whether_other_content_is_shown_and_whether_the_writer_has_closed_it(world: World) -> None:
+    world.drop("a.jpg")
+    assert world.job().patience == Patience(closed=True, open=5.0)
+    world.work()
+    world.put("a.jpg")
+    world.wait(301)
+    world.scan()
+    assert world.job().patience == Patience(quiet=0.5, open=5.0, rewritten=True)
+    world.end(Unready(world.files[A].stamp, "it was written anew", settling=True, seconds=3.0))
+    world.wait(2.9)
+    assert world.flying() == []
+    world.wait(0.3)
+    assert world.job().patience.rewritten, "until it is made"
+    world.work_all()
+    world.check_settled()
+
+
+def test_where_no_events_come_a_photo_must_have_been_seen_as_it_is_for_a_while(make_world: MakeWorld) -> None:
+    world = make_world().start(native=False)
+    world.put("a.jpg")
+    world.wait(10)
+    world.scan()
+    job, seen = world.job(), world.clock.wall
+    assert (job.patience.since, job.expected) == (seen, world.files[A].stamp)
+    world.end(Unready(world.files[A].stamp, "a moment ago", settling=True, seconds=0.5))
+    world.wait(0.7)
+    assert world.job().patience.since == seen, "it has not changed"
+    world.put("a.jpg")
+    changed = world.clock.wall
+    world.work()
+    world.wait(0.7)
+    assert world.job().patience.since == changed
+    assert world.job().expected == world.files[A].stamp
+    world.work_all()
+    world.check_settled()
+
+
+def test_a_date_from_after_the_photo_was_made_is_a_change_and_counts_as_one(world: World) -> None:
+    world.drop("a.jpg")
+    world.work()
+    world.wait(30)
+    world.event(date(world, by=45 * 10**9))
+    world.wait(1)
+    world.work_all()
+    assert len(world.worked) == 1, "though nothing is decoded for it"
+    assert [line["adopted"] for line in world.log.of("photo.done")] == [0, 1]
+    assert world.log.of("photo.dated") == []
+    world.check_settled()

@@ -1,0 +1,268 @@
+"""A photo that somebody may still write to: how long it is waited for, and that it is never waited for for ever."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests import photos
+from watcher.model import Done, Job, Lent, PhotoId, Recipe, Rendering, Twin, Unready
+from watcher.patience import Patience
+from watcher.render import render
+from watcher.render.still import REWRITE_SECONDS, has_writer
+
+WEB = Rendering("web", Recipe(120, None, "inside", "jpeg", 85, "safe", "0000000000000002"), b"web/a.jpg")
+needs_leases = pytest.mark.skipif(sys.platform != "linux", reason="nobody else tells of writers")
+
+
+class Desk:
+    """A photo in an inbox, and the job that is about it."""
+
+    def __init__(self, root: Path, data: bytes, age: float) -> None:
+        (root / "in").mkdir()
+        self.photo = root / "in" / "a.jpg"
+        self.output = root / "out" / "web" / "a.jpg"
+        self.photo.write_bytes(data)
+        self.age(age)
+        self.job = Job(1, PhotoId(os.fsencode(root / "in"), b"a.jpg"), os.fsencode(root / "out"), (WEB,))
+
+    def age(self, seconds: float) -> None:
+        then = time.time() - seconds
+        os.utime(self.photo, (then, then))
+
+    def waits(self, **terms: object) -> Unready | None:
+        """Give what it waits for on these terms; None: it is made."""
+        outcome = render(replace(self.job, patience=Patience(**terms)))  # type: ignore[arg-type]  # fields by name
+        assert isinstance(outcome, Unready | Done), outcome
+        assert self.output.exists() == isinstance(outcome, Done)
+        self.output.unlink(missing_ok=True)
+        return outcome if isinstance(outcome, Unready) else None
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path, photos.plain(), 3.0)
+
+
+# ---- is somebody writing? ----
+
+
+@needs_leases
+def test_a_writer_is_told_from_nobody_and_from_a_reader(desk: Desk) -> None:
+    file = os.open(desk.photo, os.O_RDONLY)
+    try:
+        assert has_writer(file) is False
+        with open(desk.photo, "rb"):
+            assert has_writer(file) is False
+        with open(desk.photo, "r+b") as writer:
+            assert has_writer(file) is True
+            mapped = mmap.mmap(writer.fileno(), 0)
+        assert has_writer(file) is True, "it is closed, and still mapped"
+        mapped.close()
+        assert has_writer(file) is False
+    finally:
+        os.close(file)
+
+
+@needs_leases
+def test_of_what_can_not_be_asked_nothing_is_claimed(tmp_path: Path) -> None:
+    other = os.open(tmp_path, os.O_RDONLY)  # a folder has no leases
+    try:
+        assert has_writer(other) is None
+    finally:
+        os.close(other)
+
+
+@needs_leases
+def test_who_opens_it_while_it_is_asked_neither_waits_nor_ends_us(desk: Desk) -> None:
+    """SIGIO, which a lease is broken by, would end a process that does not expect it."""
+    code = "import os, sys\nfor _ in range(1000):\n    os.close(os.open(sys.argv[1], os.O_WRONLY))\n"
+    before = signal.getsignal(signal.SIGIO)
+    assert before is signal.SIG_DFL
+    file = os.open(desk.photo, os.O_RDONLY)
+    began = time.monotonic()
+    with subprocess.Popen([sys.executable, "-c", code, desk.photo]) as writer:
+        answers = set()
+        while writer.poll() is None:
+            answers.add(has_writer(file))
+    os.close(file)
+    assert writer.returncode == 0
+    assert answers <= {True, False}
+    assert time.monotonic() - began < 40, "a lease that is not given back is taken away after 45 s"
+
+
+# ---- how long it is waited for ----
+
+
+def test_a_photo_that_was_closed_or_has_been_still_is_made(desk: Desk) -> None:
+    assert desk.waits(closed=True) is None
+    assert desk.waits(quiet=2.0) is None
+    young = desk.waits(quiet=5.0)
+    assert young is not None
+    assert 1.0 < young.seconds <= 2.0, "no later than it can be still enough"
+
+
+@needs_leases
+def test_a_photo_that_another_writer_has_open_is_waited_for_after_one_has_closed_it(desk: Desk) -> None:
+    with open(desk.photo, "r+b"):
+        held = desk.waits(closed=True, open=5.0)
+        assert held is not None
+        assert "somebody else" in held.reason
+        assert 1.0 < held.seconds <= 2.0
+        desk.age(5.5)
+        assert desk.waits(closed=True, open=5.0) is None, "not for ever"
+    desk.age(0.1)
+    assert desk.waits(closed=True, open=5.0) is None
+
+
+@needs_leases
+def test_a_new_photo_whose_writer_keeps_it_open_is_made_when_it_has_been_still(desk: Desk) -> None:
+    with open(desk.photo, "r+b"):
+        assert desk.waits(quiet=0.5, open=5.0) is None
+
+
+@needs_leases
+def test_a_photo_that_is_written_anew_in_its_place_is_waited_for_until_it_is_closed(desk: Desk) -> None:
+    desk.age(30)
+    with open(desk.photo, "r+b"):
+        for closed in (False, True):
+            held = desk.waits(rewritten=True, closed=closed, quiet=0.5)
+            assert held is not None
+            assert held.reason == "it is being written anew"
+        desk.age(REWRITE_SECONDS + 1)
+        assert desk.waits(rewritten=True, quiet=0.5) is None, "not for ever"
+    desk.age(0.6)
+    assert desk.waits(rewritten=True, quiet=0.5) is None
+
+
+def test_where_writers_can_not_be_asked_what_was_written_anew_must_be_still_for_longer(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watcher.render.still.has_writer", lambda _file: None)
+    assert desk.waits(rewritten=True, quiet=0.5) is not None
+    assert desk.waits(rewritten=True, closed=True) is None
+    assert desk.waits(rewritten=False, quiet=0.5) is None
+    assert desk.waits(rewritten=True) is None, "a single run waits for nobody"
+    desk.age(11)
+    assert desk.waits(rewritten=True, quiet=0.5) is None
+
+
+def test_where_dates_can_not_be_relied_on_it_counts_how_long_it_was_seen_still(desk: Desk) -> None:
+    """As on a share whose clock is behind, or where a date was set before the content came."""
+    desk.age(7200)
+    seen = os.stat(desk.photo)
+    held = desk.waits(since=time.time() - 0.1, quiet=0.5)
+    assert held is not None
+    assert 0.0 < held.seconds <= 0.4
+    assert desk.waits(since=time.time() - 0.6, quiet=0.5) is None
+    assert desk.waits(since=time.time() - 9.0, rewritten=True, quiet=0.5) is not None
+    os.utime(desk.photo, (seen.st_atime, time.time() + 7200))
+    assert desk.waits(since=time.time() - 0.1, quiet=0.5) is not None, "a clock that is ahead"
+    assert desk.waits(since=time.time() - 0.6, quiet=0.5) is None
+
+
+@needs_leases
+@pytest.mark.parametrize("data", [photos.without_end(), photos.with_hole()])
+def test_a_photo_that_looks_unfinished_is_waited_for_longer_while_somebody_has_it_open(desk: Desk, data: bytes) -> None:
+    desk.photo.write_bytes(data)
+    desk.age(30)
+    with open(desk.photo, "r+b"):
+        assert desk.waits() is not None
+        desk.age(REWRITE_SECONDS + 1)
+        assert desk.waits() is None
+    desk.age(30)
+    assert desk.waits() is None
+
+
+def test_room_that_nobody_has_written_to_is_told_from_zeros_that_were_written(desk: Desk) -> None:
+    data = photos.with_hole()
+    at = data.index(bytes(4096)) // 4096 * 4096 + 4096
+    desk.photo.unlink()
+    with open(desk.photo, "wb") as file:
+        file.write(data[:at])
+        file.seek(at + 4096)
+        file.write(data[at + 4096 :])
+    if os.stat(desk.photo).st_blocks * 512 >= len(data):
+        pytest.skip("this file system keeps no holes")
+    assert desk.photo.read_bytes() == data
+    desk.age(30)
+    assert desk.waits() is not None
+    desk.age(REWRITE_SECONDS + 1)
+    assert desk.waits() is None
+
+
+@needs_leases
+@pytest.mark.parametrize("data", [photos.with_trailer(), photos.mpo()])
+def test_of_a_photo_that_more_is_coming_behind_a_second_making_is_spared(desk: Desk, data: bytes) -> None:
+    desk.photo.write_bytes(data[:-40])
+    desk.age(1)
+    with open(desk.photo, "r+b"):
+        assert desk.waits(quiet=0.5, open=5.0) is not None
+        desk.age(6)
+        assert desk.waits(quiet=0.5, open=5.0) is None
+    desk.age(1)
+    assert desk.waits(quiet=0.5, open=5.0) is None
+
+
+# ---- what is said of one that ended early ----
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (photos.truncated(0.5, photos.noisy()), "truncated: it ends early, after (4[5-9]|5.) % of the picture, 1.. kB"),
+        (photos.truncated(0.5, photos.progressive()), "truncated: it ends early, after .+ kB$"),
+        (
+            photos.preallocated(0.5, photos.noisy()),
+            "truncated: it ends in zeros after 50 % of 2.. kB, its copy",
+        ),
+        (photos.plain()[:300], "truncated: it ends inside its header, after 0 kB$"),
+    ],
+)
+def test_it_is_said_how_much_of_an_upload_came(desk: Desk, data: bytes, reason: str) -> None:
+    desk.photo.write_bytes(data)
+    desk.age(30)
+    held = desk.waits()
+    assert held is not None
+    assert re.match(reason, held.reason), held.reason
+    assert not held.settling
+
+
+# ---- another date is no other photo ----
+
+
+def test_a_photo_that_is_only_dated_anew_keeps_its_renditions_which_get_the_date(desk: Desk) -> None:
+    first = render(desk.job)
+    assert isinstance(first, Done)
+    inode = desk.output.stat().st_ino
+    lent = (Lent(WEB.recipe.fingerprint, WEB.output, first.made[0].size),)
+    twin = Twin(desk.job.photo, first.digest, first.stamp.mtime_ns, desk.job.output_root, lent)
+    for again in range(2):  # the second: as if we had been cut off before it was on record
+        os.utime(desk.photo, ns=(1, 1_600_000_000_123_456_789))
+        outcome = render(replace(desk.job, done=first.stamp, twins=(twin,)))
+        assert isinstance(outcome, Done)
+        assert [(item.adopted, item.copied) for item in outcome.made] == [(True, False)], again
+        found = desk.output.stat()
+        assert (found.st_ino, found.st_mtime_ns) == (inode, 1_600_000_000_123_456_789)
+
+
+def test_a_date_in_the_past_that_is_set_while_it_is_read_is_looked_at_again_at_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watcher.render.publish.Publication.settle", lambda _self: desk.age(1000))
+    dated = desk.waits()
+    assert dated is not None
+    assert 0 < dated.seconds < 0.1
+    monkeypatch.setattr("watcher.render.publish.Publication.settle", lambda _self: desk.age(0))
+    written = desk.waits()
+    assert written is not None
+    assert written.seconds == 0

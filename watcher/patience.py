@@ -1,0 +1,20 @@
+"""How still a photo must be before it is read: what the daemon knows of that, for the worker that looks at the file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """For how many seconds a photo must have looked as it does, and on what evidence less or more will do."""
+
+    quiet: float = 0.0  # at the least; 0: its writer is known to be done, or nobody waits
+    doubt: float = 10.0  # if it decodes but looks unfinished (no end, a tail of zeros)
+    open: float = 0.0  # if it was closed, and another writer has it open
+    closed: bool = False  # its writer closed it or renamed it into place
+    rewritten: bool = False  # other content lay there before, and renditions of that are shown
+    since: float = 0.0  # wall clock: since when it was seen to look as it was expected to; 0: its own date tells
+
+
+UNASKED = Patience()  # what a photo is read on where nobody has said anything
