@@ -50,6 +50,10 @@ def check(config_file: str | None, state_file: str | None) -> int:
     finally:
         if reader is not None:
             reader.close()
+    if config.executor.kind == "dask":
+        from watcher.cli.surveying import look_at_cluster  # noqa: PLC0415  # not everybody has it
+
+        findings += [Finding(*point) for point in look_at_cluster(config, settings.inboxes)]
     _show(findings)
     return EXIT_CONFIG if any(finding.level == "fault" for finding in findings) else EXIT_OK
 

@@ -12,7 +12,7 @@ from watcher.daemon.parts import Log, Workers
 from watcher.model import WorkerReport
 from watcher.pool import Pool
 
-PATIENCE_SECONDS = 30.0  # how long `once` waits for a cluster that is away
+PATIENCE_SECONDS = 15.0  # how long `once` waits for a cluster that is away
 
 
 def target(config: Config) -> Target:

@@ -244,6 +244,8 @@ def _tell(daemon: Daemon, store: State, seconds: float) -> int:
                 print(f"{word}: {_named(photo)}: {_why(known)}")
         unfinished += _unreachable(daemon, plan)
     unfinished += daemon.desks.abandoned
+    if why := daemon.dispatcher.despair:
+        print(f"waiting: {_count(daemon.desks.abandoned, 'photo')} that nobody could make: {printable(why)}")
     seen = f"{_count(counts.done, 'photo')} made, {_count(counts.renditions, 'rendition')}, {seconds:.1f} s"
     print(f"{seen}; {unfinished} not made" if unfinished else seen)
     if len(daemon.stops):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -76,6 +76,9 @@ def _look(config: Config, path: str) -> tuple[dict[str, Any], Story]:
         found = _collect(reader, config.inboxes, running=holder is not None)
         found["pid"] = holder.pid if holder else None
         reports = {row["path"]: reader.report(os.fsencode(row["path"])) if reader else {} for row in found["inboxes"]}
+        found["executor"] = _executor(config, reports.values() if holder else ())
+        if found["executor"]["kind"] == "dask" and holder:
+            found["workers"] = found["executor"]["threads"]
         return found, Story(path, reports, _superseded(reader, config.inboxes))
     finally:
         if reader is not None:
@@ -101,6 +104,22 @@ def _collect(reader: Reader | None, inboxes: tuple[Inbox, ...], *, running: bool
         "inboxes": rows,
         "failed": failed,
         "waiting": waiting,
+    }
+
+
+def _executor(config: Config, reports: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Say where photos are made, and whether they can be; every report of a running daemon tells the same."""
+    told: Mapping[str, Any] = next((report["executor"] for report in reports if report.get("executor")), {})
+    since = told.get("away_since")
+    return {
+        "kind": config.executor.kind,
+        "address": told.get("address", config.executor.address or config.executor.scheduler_file),
+        "workers": told.get("workers"),
+        "threads": told.get("threads"),
+        "away_since": None if since is None else _iso(since),
+        "reason": told.get("reason", ""),
+        "fallback": told.get("fallback", False),
+        "unfit": told.get("unfit", {}),
     }
 
 

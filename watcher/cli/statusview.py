@@ -72,13 +72,29 @@ def _plain(console: Console, found: Mapping[str, Any], story: Story) -> str:
 def _page(found: Mapping[str, Any], story: Story) -> RenderableType:
     if found["running"]:
         begun = f"running since {found['since']} as process {found['pid']}, {found['workers']} workers"
-        parts: list[RenderableType] = [Text(begun, style="green")]
+        parts: list[RenderableType] = [Text(begun, style="green"), *_executor(found["executor"])]
     else:
         parts = [Text("not running", style="yellow")]
     for row in found["inboxes"]:
         parts += [Text(""), *_inbox(row, found, story)]
     parts += [Text(""), _text(f"state file: {story.state}", "dim")]
     return Group(*parts)
+
+
+def _executor(executor: Mapping[str, Any]) -> Iterator[Text]:
+    """Say how a cluster fares that photos are made on."""
+    if executor["kind"] != "dask":
+        return
+    cluster = f"the Dask cluster at {executor['address']}"
+    if executor["away_since"]:
+        meanwhile = "photos are made here meanwhile" if executor["fallback"] else "photos wait for it"
+        yield _text(f"{cluster} is away since {executor['away_since']}: {executor['reason']}; {meanwhile}", "bold red")
+    elif executor["workers"]:
+        yield _text(f"on {cluster}: {executor['workers']} workers with {executor['threads']} threads", "green")
+    else:
+        yield _text(f"{cluster} is looked for", "yellow")
+    for worker, reason in executor["unfit"].items():
+        yield _text(f"  left out: {worker}: {reason}", "yellow")
 
 
 def _inbox(row: Mapping[str, Any], found: Mapping[str, Any], story: Story) -> Iterator[RenderableType]:

@@ -19,7 +19,8 @@ from __future__ import annotations
 from watcher.cluster.crew import Cluster
 from watcher.cluster.paths import Paths
 from watcher.cluster.standby import Standby
+from watcher.cluster.survey import Survey, survey
 from watcher.cluster.target import Target
 from watcher.cluster.tasks import Serve
 
-__all__ = ["Cluster", "Paths", "Serve", "Standby", "Target"]
+__all__ = ["Cluster", "Paths", "Serve", "Standby", "Survey", "Target", "survey"]

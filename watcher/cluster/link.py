@@ -7,31 +7,27 @@ becomes of the line; no event of any other kind says anything about a bundle.
 from __future__ import annotations
 
 import asyncio
-import logging
 import pickle
 import random
 import threading
-import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from distributed import Client, Future
 from distributed.scheduler import KilledWorker
 
 from watcher import __version__
+from watcher.cluster.dialling import CLOSE_SECONDS, be_quiet, connected, end, words
 from watcher.cluster.fitness import misfit
 from watcher.cluster.target import Target
-from watcher.cluster.tasks import Answer, Serve, introduce, later, perform
+from watcher.cluster.tasks import Answer, Serve, introduce, later, missing, perform
 from watcher.model import Job
 
-CONNECT_SECONDS = 10.0  # one try to reach the scheduler
 SHORTEST, LONGEST = 0.5, 30.0  # seconds between two tries; doubles
 LOOK_SECONDS = 1.0  # how often the crew is asked for
 SILENCE_SECONDS = 20.0  # a scheduler that takes longer to answer is lost
 REST_SECONDS = 5.0  # how long a misfit is left out; doubles
 LONGEST_REST = 300.0
-CLOSE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +105,7 @@ class Link:
 
     def start(self) -> None:
         """Begin to look for the scheduler."""
-        _quiet()
+        be_quiet()
         self._thread = threading.Thread(target=self._run, name="cluster", daemon=True)
         self._thread.start()
 
@@ -149,27 +145,14 @@ class Link:
         pause = SHORTEST
         while True:
             try:
-                client = await asyncio.wait_for(self._connect(), CONNECT_SECONDS)
+                client = await connected(self.target)
             except Exception as error:  # noqa: BLE001 - Dask raises what it likes, and all of it means: not now
-                self.tell(Away(_words(error)))
+                self.tell(Away(words(error)))
             else:
                 pause = SHORTEST
                 self.tell(Away(await self._work(client)))
             await asyncio.sleep(pause * (1 + random.random() / 4))  # noqa: S311 - spreads tries, guards nothing
             pause = min(2 * pause, LONGEST)
-
-    async def _connect(self) -> Client:
-        target = self.target
-        client: Client = await Client(  # type: ignore[no-untyped-call] # Dask's
-            target.address,
-            scheduler_file=target.scheduler_file,
-            security=target.security(),
-            timeout=CONNECT_SECONDS,
-            name="watcher",
-            asynchronous=True,
-            set_as_default=False,
-        )
-        return client
 
     async def _work(self, client: Client) -> str:
         """Work through `client` until the scheduler is lost; why it was."""
@@ -186,7 +169,7 @@ class Link:
                 with_nudge.cancel()
                 self._nudge.clear()
         except Exception as error:  # noqa: BLE001 - see `_hold`
-            return _words(error)
+            return words(error)
         finally:
             self._client = None
             self._told = None
@@ -195,7 +178,7 @@ class Link:
             for errand in list(self._errands.values()):
                 self._drop(errand.number)
             await asyncio.sleep(0)
-            await _end(client)
+            await end(client)
 
     # ---- the crew ----
 
@@ -214,7 +197,7 @@ class Link:
             if isinstance(answer, str):
                 self._refusals[worker] = answer
             elif isinstance(answer, ImportError | AttributeError):
-                self._refusals[worker] = f"photo-watcher is not installed there, or another version of it ({answer})"
+                self._refusals[worker] = missing(answer)
             # any other error: it has just gone, or is asked again
 
     def _look(self) -> None:
@@ -290,26 +273,3 @@ class Link:
             return None
         self._resting.pop(answer.worker, None)
         return answer
-
-
-async def _end(client: Client) -> None:
-    """Close a client whose scheduler may be gone, whatever that takes."""
-    with suppress(Exception):  # it is of no use any more, and says so in many ways
-        await asyncio.wait_for(client.close(CLOSE_SECONDS), CLOSE_SECONDS)  # type: ignore[no-untyped-call] # Dask's
-
-
-def _words(error: BaseException) -> str:
-    """Say in a line why the scheduler can't be reached."""
-    if isinstance(error, TimeoutError) and not str(error):
-        return "it does not answer"
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _quiet() -> None:
-    """Keep Dask from telling on standard error, in its own way, what is told here in ours."""
-    warnings.filterwarnings("ignore", module=r"distributed\..*")
-    for name in ("distributed", "distributed.client", "tornado", "tornado.application"):
-        logger = logging.getLogger(name)
-        logger.handlers.clear()
-        logger.propagate = True
-        logger.setLevel(logging.CRITICAL)

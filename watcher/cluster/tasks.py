@@ -60,3 +60,10 @@ def introduce(version: str) -> str:
     if version == __version__:
         return ""
     return f"it has photo-watcher {__version__}, and the daemon has {version}: install the same on both, and restart it"
+
+
+def missing(error: object) -> str:
+    """Say what it means that a worker could not even find `introduce`."""
+    return (
+        f"it has no photo-watcher, or another version ({error}): pip install 'photo-watcher[dask]=={__version__}' there"
+    )

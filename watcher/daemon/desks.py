@@ -43,7 +43,9 @@ class Desks:
         *,
         once: bool,
     ) -> None:
-        self.abandoned = 0  # photos that a single run leaves because their output has no room
+        self.abandoned = (
+            0  # photos that a single run leaves, for want of room in their output or of anybody to make them
+        )
         self._desks = by_path
         self._dispatcher = dispatcher
         self._settler = settler
@@ -254,10 +256,17 @@ class Desks:
                 if desk.collapsed:
                     desk.collapsed = False
                     self._scans.scan(desk, Origin.SCAN, counts_missed=False)
-            if self._once and desk.hold.cause:
+            if self._once and (desk.hold.cause or self._dispatcher.despair):
                 for sighting in self._dispatcher.drop(desk.inbox):
-                    self.abandoned += self._ledger.known(sighting.photo) is None  # the others are named one by one
-                    self._line.leave(sighting, now)
+                    self._abandon(sighting, now)
+        if self._once and self._dispatcher.despair:
+            for flight in self._dispatcher.unstage():
+                self._ledger.put(flight.job.photo, flight.before, now)
+                self._abandon(flight.sighting, now)
+
+    def _abandon(self, sighting: Sighting, now: float) -> None:
+        self.abandoned += self._ledger.known(sighting.photo) is None  # the others are named one by one
+        self._line.leave(sighting, now)
 
     def _mend_books(self, desk: Desk, now: float) -> None:
         """Forget what was made in another output folder, and have tried again what failed on other terms."""

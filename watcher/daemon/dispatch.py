@@ -177,6 +177,11 @@ class Dispatcher:
         return len(self.flights) - len(self._staged)
 
     @property
+    def despair(self) -> str:
+        """Why nobody is to wait for workers any longer; empty: they will come, or are there."""
+        return self._pool.ailment if self._pool.hopeless else ""
+
+    @property
     def spare(self) -> int:
         """How many photos could go to a worker now."""
         return self._pool.free

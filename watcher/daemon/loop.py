@@ -200,8 +200,8 @@ class Daemon:
         if not self._once:
             return False
         self.ledger.trouble.check(self._clock.monotonic())
-        if self._pool.hopeless and not self.dispatcher.in_workers and self.desks.scanned:
-            return True
+        if self.dispatcher.despair and self.dispatcher.idle and self.desks.scanned:
+            return True  # whatever else waits would wait for the same
         waiting = self.settler.waiting.retries or self.ledger.blocked or not (self.twins.idle and self.keeper.idle)
         return self.dispatcher.idle and self.desks.scanned and not waiting
 

@@ -1,0 +1,69 @@
+"""Dask's client: how it is connected and let go of, without a word of its own, and what its errors mean."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import suppress
+
+from distributed import Client
+
+from watcher.cluster.target import Target
+
+CONNECT_SECONDS = 5.0  # one try to reach the scheduler
+CLOSE_SECONDS = 2.0
+
+
+async def connected(target: Target) -> Client:
+    """Give a client that is connected; raises whatever Dask raises, in bounded time. To be called on an event loop."""
+    client: Client = Client(  # type: ignore[no-untyped-call] # Dask's
+        target.address,
+        scheduler_file=target.scheduler_file,
+        security=target.security(),
+        timeout=CONNECT_SECONDS,
+        name="watcher",
+        asynchronous=True,
+        set_as_default=False,
+    )
+    try:
+        await asyncio.wait_for(client, 2 * CONNECT_SECONDS)
+    except BaseException:
+        await end(client)
+        raise
+    return client
+
+
+async def end(client: Client) -> None:
+    """Close a client whose scheduler may be gone, whatever that takes."""
+    with suppress(Exception):  # it is of no use any more, and says so in many ways
+        await asyncio.wait_for(client.close(CLOSE_SECONDS), CLOSE_SECONDS)  # type: ignore[no-untyped-call] # Dask's
+
+
+def words(error: BaseException) -> str:
+    """Say in a line why the scheduler can't be reached."""
+    if isinstance(error, TypeError) and "ssl_context" in str(error):
+        return "tls:// takes `tls_ca_file`, `tls_client_cert` and `tls_client_key`, or the same in Dask's own config"
+    for cause in _causes(error):
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror.lower()
+    if isinstance(error, OSError):  # among them that time is out
+        return "it does not answer"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def be_quiet() -> None:
+    """Keep Dask from telling on standard error, in its own way, what is told here in ours."""
+    warnings.filterwarnings("ignore", module=r"distributed\..*")
+    for name in ("distributed", "distributed.client", "tornado", "tornado.application"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+        logger.setLevel(logging.CRITICAL)
