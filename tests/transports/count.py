@@ -1,0 +1,116 @@
+"""From what happened on a road to its row."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+
+from tests.e2e.harness import tree
+from tests.transports.card import ABANDONED, CONTESTED, RESUMED, Version, shown_by
+from tests.transports.drop import QUIET, RENDITIONS, Journey
+from tests.transports.row import Row
+from tests.transports.witness import Appearance
+
+
+def count(journey: Journey) -> Row:
+    """Fill the row of a road while its files are still there."""
+    road = journey.road
+    row = Row(type(road), wait=QUIET + float(str(road.settings.get("poll_seconds", 0))))
+    lies = {name: shown_by(journey.landing / name) for name in (ABANDONED, CONTESTED)}
+    _count_arrivals(journey, row)
+    _count_outputs(journey, row, lies)
+    _count_again(journey, row)
+    _tell_ends(journey, row, lies)
+    _hold_status(journey, row)
+    return row
+
+
+def _count_arrivals(journey: Journey, row: Row) -> None:
+    dones = [line for line in journey.log if line["event"] == "photo.done" and line["renditions"]]
+    prefix = f"{journey.place.inbox.resolve()}/"
+    for sent in journey.sent:
+        visible = journey.visible(sent)
+        if visible is None:
+            row.lost.append(sent.name)
+            continue
+        came = journey.witness.last_byte(sent.name, visible)
+        row.seconds.append(visible - (sent.at if came is None else came))
+        own = [line for line in dones if line["path"] == prefix + sent.name]
+        nearest = min(own, key=lambda line: abs(_moment(line) - visible))
+        row.renders.append(nearest["seconds"])
+
+
+def _moment(line: dict[str, str]) -> float:
+    return datetime.fromisoformat(line["timestamp"]).timestamp()
+
+
+def _count_outputs(journey: Journey, row: Row, lies: dict[str, Version | None]) -> None:
+    """Look at every output that ever appeared, and at those that lie there now."""
+    allowed: dict[str, set[Version]] = {name: {version} for name, version in journey.before.items()}
+    final: dict[str, Version] = dict(journey.before)
+    for sent in journey.sent:
+        allowed.setdefault(sent.name, set()).add(sent.version)
+        final[sent.name] = sent.version
+    allowed.setdefault(CONTESTED, set()).update(journey.rivals)
+    contested = lies[CONTESTED]
+    if contested is not None:
+        final[CONTESTED] = contested
+    else:
+        final.pop(CONTESTED, None)
+    seen = journey.witness.appearances
+    row.doubled = sorted({f"{a.rendition}/{a.name}" for a in seen if a.name not in {*allowed, ABANDONED}})
+    spoilt = {CONTESTED} if journey.rivals and contested is None else set()  # by the writers themselves
+    row.half = [f"{a.rendition}/{a.name}" for a in seen if not _shows(a, allowed) and a.name not in spoilt]
+    found = tree(journey.place.output)
+    wanted = {f"{rendition}/{name}": version for name, version in final.items() for rendition in RENDITIONS}
+    lost = {path.partition("/")[2] for path, version in wanted.items() if not _is(found.get(path), version)}
+    row.lost = sorted(lost | set(row.lost))
+
+
+def _shows(appearance: Appearance, allowed: dict[str, set[Version]]) -> bool:
+    return appearance.version is not None and appearance.version in allowed.get(appearance.name, {appearance.version})
+
+
+def _is(path: Path | None, version: Version) -> bool:
+    return path is not None and shown_by(path) == version
+
+
+def _count_again(journey: Journey, row: Row) -> None:
+    """Count what was made or appeared more often than there were versions of it."""
+    shown = Counter((a.rendition, a.name, a.version) for a in journey.witness.appearances)
+    prefix = f"{journey.place.inbox.resolve()}/"
+    lines = [line for line in (*journey.log, *journey.later) if line["event"] == "photo.done" and line["renditions"]]
+    made = Counter(line["path"].removeprefix(prefix) for line in lines)
+    versions = Counter(name for _, name, _ in {("", name, version) for _, name, version in shown})
+    again = {name: times - versions[name] for name, times in made.items()}
+    for (rendition, name, _), times in shown.items():
+        if rendition == "web":
+            again[name] = max(again.get(name, 0), times - 1)
+    row.again = {name: times for name, times in again.items() if times > 0}
+    if remade := [line["path"] for line in journey.later if line["event"] == "photo.done" and line["renditions"]]:
+        row.wrong.append(f"made again after a restart: {remade}")
+
+
+def _tell_ends(journey: Journey, row: Row, lies: dict[str, Version | None]) -> None:
+    row.resumed = "" if "resume" in journey.road.cannot else "lost" if RESUMED in row.lost else "done"
+    if journey.rivals:
+        mixed = "mixed by the writers"
+        row.contested = mixed if lies[CONTESTED] is None else "lost" if CONTESTED in row.lost else "one of them"
+    state, reason = journey.abandoned[-1]
+    if not (journey.landing / ABANDONED).exists():
+        row.abandoned, good = "left nothing", state == "unknown"
+    elif lies[ABANDONED] is not None:
+        row.abandoned, good = "left as it was", state == "done" and lies[ABANDONED] == journey.before.get(ABANDONED)
+    else:
+        row.abandoned, good = state, journey.abandoned[0][0] == "waiting" and state == "failed" and bool(reason)
+    if not good:
+        row.wrong.append(f"the abandoned one ({row.abandoned}): {journey.abandoned}")
+
+
+def _hold_status(journey: Journey, row: Row) -> None:
+    said = journey.inbox
+    if said["watch"] != journey.road.watch or (said["watch"] == "poll" and not said["watch_reason"]):
+        row.wrong.append(f"status says {said['watch']}: {said['watch_reason']!r}")
+    if failed := [line["path"] for line in journey.log if line["event"] == "photo.failed"]:
+        row.wrong.append(f"failed: {failed}")

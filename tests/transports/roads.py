@@ -1,0 +1,14 @@
+"""All roads, in the order of the README's table."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from tests.transports import local
+from tests.transports.road import Road
+
+MODULES: tuple[ModuleType, ...] = (local,)
+
+
+def everything() -> list[type[Road]]:
+    return [road for module in MODULES for road in module.ROADS]
