@@ -19,6 +19,7 @@ from watcher.daemon.attempt import Limits
 from watcher.daemon.desk import Desk
 from watcher.daemon.loop import Daemon
 from watcher.daemon.parts import InboxParts, InboxPlan, Message, Post, Reloaded, Settings, TakenAway
+from watcher.daemon.rooms import Outside
 from watcher.model import (
     Blame,
     Done,
@@ -315,8 +316,7 @@ class World:
         self.store._db.execute("PRAGMA busy_timeout = 0")
         settings = self.settings()
         config = settings.config
-        self.daemon = Daemon(
-            settings,
+        outside = Outside(
             store=self.store,
             pool=self.pool,
             limits=Limits(
@@ -337,8 +337,8 @@ class World:
             chores=self,
             clock=self.clock,
             log=self.log,
-            once=self.once,
         )
+        self.daemon = Daemon(settings, outside, once=self.once)
 
     def settings(self) -> Settings:
         config = parse(self.raw, source="test", base="/", home="/home")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sqlite3
 import time
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import Finished, Place, Running, fill, fingerprint, until
+from tests.e2e.harness import Finished, Place, Running, fill, fingerprint, tree, until
 from tests.faults.books import rows
 from tests.faults.mounting import Filler, mounted, needs_mounts, read_only
 from tests.faults.tracing import injected, needs_strace
@@ -68,6 +69,23 @@ MORE_DAMAGES = {
     "zeros": lambda path: path.write_bytes(bytes(40_000)),
     "another version of SQLite's format": _overwrite(0, 19, 0xFF),
 }
+
+
+def test_damage_that_shows_while_the_daemon_runs_has_it_go_on_by_the_config_that_it_works_by(place: Place) -> None:
+    with place.run() as daemon:
+        place.configure({"small": {"width": 100}})
+        daemon.send(signal.SIGHUP)
+        daemon.wait_for("config.reloaded")
+        place.config.unlink()  # nobody is to read it once more
+        with closing(sqlite3.connect(place.state)) as other, other:
+            other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            other.execute("INSERT INTO meta VALUES ('another', 'writer')")  # so that the daemon reads everything anew
+        _overwrite(0.02, place.state.stat().st_size, 0xA5)(place.state)
+        fill(place.inbox, 1)
+        daemon.wait_for("photo.done")
+        assert [bool(line.get("set_aside")) for line in daemon.events("state.damaged")] == [False, True]
+        assert daemon.stop() == 0
+    assert tree(place.output).keys() == {"small/p000.jpg"}
 
 
 @pytest.mark.parametrize("damages", [DAMAGES, pytest.param(MORE_DAMAGES, marks=pytest.mark.slow)], ids=["some", "more"])

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from watcher.cli.serving import require_extras
 from watcher.cli.wiring import Source, settle
-from watcher.daemon.parts import Reloaded
+from watcher.daemon.parts import Log, Reloaded
 from watcher.errors import WatcherError
 
 
@@ -18,9 +18,10 @@ class Reloader:
     reading is answered by one more after it.
     """
 
-    def __init__(self, source: Source, post: Callable[[Reloaded], object]) -> None:
+    def __init__(self, source: Source, post: Callable[[Reloaded], object], log: Log) -> None:
         self._source = source
         self._post = post
+        self._log = log
         self._lock = threading.Lock()  # guards the two below
         self._asked = False
         self._reading = False
@@ -42,6 +43,9 @@ class Reloader:
                 outcome = Reloaded(settle(config, name))
             except WatcherError as error:
                 outcome = Reloaded(error)
+            except Exception as error:  # noqa: BLE001  # a fault of the program; who waits for an answer gets one
+                self._log.error("fault", exc_info=error)
+                outcome = Reloaded(WatcherError(f"watcher could not read its config, and is to blame: {error!r}"))
             self._post(outcome)
 
     def _wanted(self) -> bool:

@@ -1,40 +1,28 @@
-"""`run` and `once`: build the real parts, hand them to the daemon, and tell how it ended."""
+"""`run` and `once`: have a daemon work, and tell how it ended."""
 
 from __future__ import annotations
 
 import contextlib
 import faulthandler
 import os
-import queue
-import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
-from watcher import __version__, logs, manager, service
-from watcher.cli import paging, printable, serving
-from watcher.cli.chores import Chores
-from watcher.cli.opening import open_state
-from watcher.cli.reloading import Reloader
-from watcher.cli.sweeping import Sweeper
-from watcher.cli.wiring import Hub, Source, settle
-from watcher.config import Config
-from watcher.daemon.attempt import Limits
+from watcher import logs
+from watcher.cli import building, printable
+from watcher.cli.wiring import Source
 from watcher.daemon.loop import Daemon
-from watcher.daemon.parts import InboxParts, InboxPlan, Log, Message, Post, Workers
+from watcher.daemon.parts import InboxParts, InboxPlan, Log, Post
 from watcher.daemon.tally import Progress
 from watcher.errors import EXIT_OK, EXIT_SOME_FAILED, ConfigError, Fault
 from watcher.model import PhotoId
 from watcher.plan import Known, Phase
-from watcher.pool import Pool, available_cpus, available_memory
-from watcher.render import render_all, warm
 from watcher.state import State, StateCorruptError
-
-_MORE_SECONDS = 30.0  # to start, each time that the state file is found to be busy
-_SLACK_BYTES = 512 << 20  # address space that a worker has beside its pictures: libraries, stacks, arenas
 
 
 def run(pair: tuple[str, str] | None, config_file: str | None, state_file: str | None) -> int:
@@ -46,11 +34,14 @@ def run(pair: tuple[str, str] | None, config_file: str | None, state_file: str |
     with contextlib.suppress(OSError, RuntimeError, ValueError):  # standard error is closed, or no file
         faulthandler.enable()  # systemd ends a daemon that is stuck by SIGABRT: where it was stuck is then in the log
     threading.excepthook = partial(_fault_of_thread, logs.log)
-    damaged = False
+    source, damaged = replace(source, state=source.state_path(config)), False
     while True:
         try:
-            with _daemon(source, config, name, log, once=False, damaged=damaged) as (daemon, _):
-                daemon.run()
+            with building.daemon(source, config, name, log, once=False, damaged=damaged) as (daemon, _):
+                try:
+                    daemon.run()
+                finally:
+                    config = daemon.settings.config  # a reload counts after a new start too
         except StateCorruptError as error:
             damaged = True  # and set aside when it is opened next: found in use, the damage may not show at opening
             log.error("state.damaged", reason=str(error))  # noqa: TRY400  # no fault of ours
@@ -68,7 +59,7 @@ def once(pair: tuple[str, str] | None, config_file: str | None, state_file: str 
     logs.setup(config.log.format, "warning" if sys.stderr.isatty() else config.log.level)
     log = logs.log
     began = time.monotonic()
-    with _daemon(source, config, name, log, once=True) as (daemon, store):
+    with building.daemon(source, config, name, log, once=True) as (daemon, store):
         with _progress_bar(daemon):
             daemon.run()
         return _tell(daemon, store, time.monotonic() - began)
@@ -78,117 +69,13 @@ def serve_requests(source: Source, open_inbox: Callable[[InboxPlan, Post], Inbox
     """Do what the requests in the state file ask for, with parts that look for nothing else, and end."""
     config, name = source.read()
     logs.setup(config.log.format, "warning")
-    with _daemon(source, config, name, logs.log, once=True, open_inbox=open_inbox) as (daemon, _):
+    with building.daemon(source, config, name, logs.log, once=True, open_inbox=open_inbox) as (daemon, _):
         daemon.run()
-
-
-@contextmanager
-def _daemon(
-    source: Source,
-    config: Config,
-    name: str,
-    log: Log,
-    *,
-    once: bool,
-    damaged: bool = False,
-    open_inbox: Callable[[InboxPlan, Post], InboxParts] | None = None,
-) -> Iterator[tuple[Daemon, State]]:
-    """Build a daemon of real parts, and take it all down again."""
-    serving.require_extras(config, name, once=once)
-    settings = settle(config, name)
-    path = source.state_path(config)
-    messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # before anybody can learn whom to tell of a request
-    with ExitStack() as stack:
-        stack.enter_context(service.Lock(path))
-        workers = config.workers or available_cpus()
-        about = {"pid": os.getpid(), "since": time.time(), "workers": workers, "version": __version__}
-        listener = stack.enter_context(manager.Nobody() if once else manager.find(partial(_last_words, log)))
-        wait = None if once else partial(_waits, listener)
-        store = stack.enter_context(open_state(path, log, about, damaged=damaged, wait=wait))
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)  # once the daemon has ended, one more request to end changes nothing
-        stack.enter_context(service.Signals(messages.put))
-        if not once:
-            stack.enter_context(serving.metrics(config, name, messages.put, log))
-        told = messages.put if once else stack.enter_context(paging.page(config, name, settings, store, messages, log))
-        limits = _limits(config, workers, once=once)
-        pool = _pool(config, workers, limits, messages, log, once=once)
-        stack.callback(pool.close, wait=False)
-        pool.start()
-        sweeper = Sweeper(log)
-        stack.callback(sweeper.close)
-        chores = Chores(messages.put)
-        stack.callback(chores.close)
-        sweeper.begin(plan.output for plan in settings.inboxes)
-        hub = Hub(watching=not once)
-        stack.callback(hub.close)
-        daemon = Daemon(
-            settings,
-            store=store,
-            pool=pool,
-            limits=limits,
-            messages=messages,
-            open_inbox=open_inbox or hub.open,
-            reload=Reloader(source, told).ask,
-            sweep=sweeper.begin,
-            manager=listener,
-            watch_fault=hub.watch_fault,
-            chores=chores,
-            clock=time,
-            log=log,
-            once=once,
-        )
-        stack.callback(daemon.desks.close)
-        yield daemon, store
 
 
 def _fault_of_thread(log: Log, fault: threading.ExceptHookArgs) -> None:
     if fault.exc_type is not SystemExit:
         log.error("fault", thread=fault.thread.name if fault.thread else "", exc_info=fault.exc_value)
-
-
-def _waits(listener: manager.Nobody, reason: str) -> None:
-    listener.status(reason)
-    listener.extend(_MORE_SECONDS)
-
-
-def _last_words(log: Log, reason: str) -> None:
-    log.error("stuck", reason=reason)
-
-
-def _pool(
-    config: Config, workers: int, limits: Limits, messages: queue.SimpleQueue[Message], log: Log, *, once: bool
-) -> Workers:
-    here = partial(
-        Pool,
-        render_all,
-        warm,
-        workers=workers,
-        post=messages.put,
-        timeout_seconds=config.retry.timeout_seconds,
-        memory_limit_bytes=limits.memory_bytes + _SLACK_BYTES,
-        preload=("watcher.render.preloaded", "watcher.logs"),
-        log_settings=partial(logs.worker_setup, config.log.format, config.log.level),
-    )
-    if config.executor.kind == "processes":
-        return here()
-    from watcher.cli.clustering import cluster  # noqa: PLC0415  # 300 ms, and not everybody has it
-
-    return cluster(config, here, messages.put, log, once=once)
-
-
-def _limits(config: Config, workers: int, *, once: bool) -> Limits:
-    memory = config.memory_mb * 1_000_000 or available_memory() // 2
-    return Limits(
-        attempts=config.retry.attempts,
-        max_pixels=config.max_megapixels * 1_000_000,
-        quiet_seconds=config.batch.quiet_seconds,
-        open_seconds=config.batch.max_wait_seconds,
-        memory_bytes=memory,
-        share_bytes=memory // workers,
-        patient=not once,
-    )
 
 
 # ---- once ----

@@ -46,12 +46,14 @@ class Source:
 
     def state_path(self, config: Config) -> str:
         """Tell where the state file lies."""
-        if self.pair is not None and not self.state and not config.state:
+        if self.state:
+            return os.path.abspath(self.state)
+        if self.pair is not None and not config.state:
             inbox, output = map(os.fsencode, self.pair)
             return places.pair_state_path(inbox, output, os.environ)
         file = places.find_config(self.config, os.environ) if self.pair is None else None
-        path = places.state_path(self.state, config.state, os.environ, file)
-        if not self.state and not _may_read(path):
+        path = places.state_path(None, config.state, os.environ, file)
+        if not _may_read(path):
             raise StateError(
                 f"The state file {path} can't be read by this user: it belongs to the service, or to somebody else."
                 f" Ask as that user, or as root: `sudo {shlex.join(_typed())}`"

@@ -13,39 +13,11 @@ import queue
 from collections.abc import Callable, Iterable
 from typing import assert_never
 
-from watcher.daemon.asked import Requests
-from watcher.daemon.attempt import Limits
-from watcher.daemon.checkup import Examiner
-from watcher.daemon.desk import Desk
-from watcher.daemon.desks import Desks
-from watcher.daemon.dispatch import Dispatcher
-from watcher.daemon.health import Health
-from watcher.daemon.keeper import Keeper
-from watcher.daemon.ledger import Ledger
-from watcher.daemon.line import Line
-from watcher.daemon.parts import (
-    Chores,
-    Clock,
-    InboxParts,
-    InboxPlan,
-    Log,
-    Manager,
-    Message,
-    Pool,
-    Post,
-    Reloaded,
-    Settings,
-    Store,
-    TakenAway,
-)
-from watcher.daemon.report import Reporter
-from watcher.daemon.scans import Scans
-from watcher.daemon.settle import Retry, Settler
-from watcher.daemon.sweeps import Sweeps
-from watcher.daemon.tally import Progress, Tally
+from watcher.daemon.parts import Message, Reloaded, Settings, TakenAway
+from watcher.daemon.rooms import Outside, Rooms
+from watcher.daemon.settle import Retry
+from watcher.daemon.tally import Progress
 from watcher.daemon.trouble import Use
-from watcher.daemon.twins import Twins
-from watcher.daemon.watching import Watching
 from watcher.errors import StateError, WatcherError
 from watcher.model import (
     Asked,
@@ -70,81 +42,21 @@ _SAME_STOP_SECONDS = 0.05  # `timeout` signals its child and then the group it i
 _LONGEST_SLEEP = 3600.0
 
 
-class Daemon:
+class Daemon(Rooms):
     """Watches, decides and remembers; the pool renders."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        store: Store,
-        pool: Pool,
-        limits: Limits,
-        messages: queue.SimpleQueue[Message],
-        open_inbox: Callable[[InboxPlan, Post], InboxParts],
-        reload: Callable[[], None],
-        sweep: Callable[[Iterable[bytes]], bool],
-        manager: Manager,
-        watch_fault: Callable[[], str],
-        chores: Chores,
-        clock: Clock,
-        log: Log,
-        once: bool = False,
-    ) -> None:
-        self._once = once
-        self._messages = messages
-        self._pool = pool
-        self._log = log
-        self._clock = clock
-        self._reload = reload
-        self._open_inbox = open_inbox
-        self.ledger = Ledger(store, log)
-        self.tally = Tally()
-        self._by_path: dict[bytes, Desk] = {}
-        self.twins = Twins(self.ledger, self._by_path, chores)
-        self.keeper = Keeper(self.ledger, self._by_path, chores, log)
-        self.dispatcher = Dispatcher(pool, self.ledger, self._by_path, self.tally, self.twins, self.keeper, limits, log)
-        retry = settings.config.retry
-        self.settler = Settler(
-            self.dispatcher,
-            self.ledger,
-            self.tally,
-            log,
-            retry=Retry(retry.attempts, retry.backoff_seconds),
-            desk_of=self._by_path.get,
-            twins=self.twins,
-            keeper=self.keeper,
-        )
-        self.line = Line(self.dispatcher, self.settler, self.tally)
-        waiting = self.settler.waiting
-        self.scans = Scans(self._by_path, self.dispatcher, waiting, self.ledger, self.line, self.keeper, log, once=once)
-        self.desks = Desks(
-            self._by_path,
-            self.dispatcher,
-            self.settler,
-            self.ledger,
-            self.scans,
-            self.line,
-            self.twins,
-            log,
-            once=once,
-        )
-        self.requests = Requests(self._by_path, self.dispatcher, waiting, self.ledger, self.line, self.scans, log)
-        self.watching = Watching(self._by_path, self.scans, log, once=once)
-        self.settings = settings
-        self.sweeps = Sweeps(sweep, lambda: [plan.output for plan in self.settings.inboxes])
+    def __init__(self, settings: Settings, outside: Outside, *, once: bool = False) -> None:
+        super().__init__(settings, outside, once=once)
         self.stops: list[str] = []
-        self._stopped_at: float | None = None
-        self.health = Health(
-            manager, watch_fault, self._by_path, self.dispatcher, self.ledger, log, silence_seconds=pool.silence_seconds
-        )
-        self.reporter = Reporter(
-            self._by_path, self.dispatcher, self.settler.waiting, self.ledger, pool.about, self.health.report
-        )
-        self.examiner = Examiner(
-            self._by_path, self.dispatcher, self.settler, self.ledger, self.health, pool, messages.qsize
-        )
         self.on_progress: Callable[[Progress], None] | None = None
+        self._once = once
+        self._messages = outside.messages
+        self._pool = outside.pool
+        self._log = outside.log
+        self._clock = outside.clock
+        self._reload = outside.reload
+        self._open_inbox = outside.open_inbox
+        self._stopped_at: float | None = None
 
     # ---- running ----
 

@@ -1,0 +1,139 @@
+"""A daemon of real parts: built, lent out, and taken down again."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+
+from watcher import __version__, logs, manager, service
+from watcher.cli import paging, serving
+from watcher.cli.chores import Chores
+from watcher.cli.opening import open_state
+from watcher.cli.reloading import Reloader
+from watcher.cli.sweeping import Sweeper
+from watcher.cli.wiring import Hub, Source, settle
+from watcher.config import Config
+from watcher.daemon.attempt import Limits
+from watcher.daemon.loop import Daemon
+from watcher.daemon.parts import InboxParts, InboxPlan, Log, Message, Post, Workers
+from watcher.daemon.rooms import Outside
+from watcher.pool import Pool, available_cpus, available_memory
+from watcher.render import render_all, warm
+from watcher.state import State
+
+_MORE_SECONDS = 30.0  # to start, each time that the state file is found to be busy
+_SLACK_BYTES = 512 << 20  # address space that a worker has beside its pictures: libraries, stacks, arenas
+
+
+@contextmanager
+def daemon(
+    source: Source,
+    config: Config,
+    name: str,
+    log: Log,
+    *,
+    once: bool,
+    damaged: bool = False,
+    open_inbox: Callable[[InboxPlan, Post], InboxParts] | None = None,
+) -> Iterator[tuple[Daemon, State]]:
+    """Build a daemon that works by `config`, which was read from `name`, and take it all down again.
+
+    `damaged`: that came to light while its state file was in use, which is set aside. `open_inbox`: in a watch's place.
+    """
+    serving.require_extras(config, name, once=once)
+    settings = settle(config, name)
+    path = source.state_path(config)
+    messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # before anybody can learn whom to tell of a request
+    with ExitStack() as stack:
+        stack.enter_context(service.Lock(path))
+        listener = stack.enter_context(manager.Nobody() if once else manager.find(partial(_last_words, log)))
+        workers = config.workers or available_cpus()
+        about = {"pid": os.getpid(), "since": time.time(), "workers": workers, "version": __version__}
+        wait = None if once else partial(_waits, listener)
+        store = stack.enter_context(open_state(path, log, about, damaged=damaged, wait=wait))
+        stack.enter_context(_signals(messages))
+        if not once:
+            stack.enter_context(serving.metrics(config, name, messages.put, log))
+        told = messages.put if once else stack.enter_context(paging.page(config, name, settings, store, messages, log))
+        limits = _limits(config, workers, once=once)
+        pool = _pool(config, workers, limits, messages, log, once=once)
+        stack.callback(pool.close, wait=False)
+        pool.start()
+        sweeper, chores, hub = Sweeper(log), Chores(messages.put), Hub(watching=not once)
+        for part in (sweeper, chores, hub):
+            stack.callback(part.close)
+        sweeper.begin(plan.output for plan in settings.inboxes)
+        outside = Outside(
+            store=store,
+            pool=pool,
+            limits=limits,
+            messages=messages,
+            open_inbox=open_inbox or hub.open,
+            reload=Reloader(source, told, log).ask,
+            sweep=sweeper.begin,
+            manager=listener,
+            watch_fault=hub.watch_fault,
+            chores=chores,
+            clock=time,
+            log=log,
+        )
+        built = Daemon(settings, outside, once=once)
+        stack.callback(built.desks.close)
+        yield built, store
+
+
+@contextmanager
+def _signals(messages: queue.SimpleQueue[Message]) -> Iterator[None]:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # once the daemon has ended, one more request to end changes nothing
+    with service.Signals(messages.put):
+        yield
+
+
+def _waits(listener: manager.Nobody, reason: str) -> None:
+    listener.status(reason)
+    listener.extend(_MORE_SECONDS)
+
+
+def _last_words(log: Log, reason: str) -> None:
+    log.error("stuck", reason=reason)
+
+
+def _pool(
+    config: Config, workers: int, limits: Limits, messages: queue.SimpleQueue[Message], log: Log, *, once: bool
+) -> Workers:
+    here = partial(
+        Pool,
+        render_all,
+        warm,
+        workers=workers,
+        post=messages.put,
+        timeout_seconds=config.retry.timeout_seconds,
+        memory_limit_bytes=limits.memory_bytes + _SLACK_BYTES,
+        preload=("watcher.render.preloaded", "watcher.logs"),
+        log_settings=partial(logs.worker_setup, config.log.format, config.log.level),
+    )
+    if config.executor.kind == "processes":
+        return here()
+    from watcher.cli.clustering import cluster  # noqa: PLC0415  # 300 ms, and not everybody has it
+
+    return cluster(config, here, messages.put, log, once=once)
+
+
+def _limits(config: Config, workers: int, *, once: bool) -> Limits:
+    memory = config.memory_mb * 1_000_000 or available_memory() // 2
+    return Limits(
+        attempts=config.retry.attempts,
+        max_pixels=config.max_megapixels * 1_000_000,
+        quiet_seconds=config.batch.quiet_seconds,
+        open_seconds=config.batch.max_wait_seconds,
+        memory_bytes=memory,
+        share_bytes=memory // workers,
+        patient=not once,
+    )
