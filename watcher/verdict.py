@@ -14,6 +14,7 @@ from typing import assert_never
 from watcher.model import Blame, Done, Failed, Heavy, Job, Outcome, Unchanged, Unready, Vanished
 
 GIVE_UP_INCOMPLETE_SECONDS = 600.0  # contract: failed after 10 minutes without a change
+AT_ONCE = 0.05  # seconds to the next look of a photo that has only just got its date
 LOOK_AGAIN_SECONDS = 0.5  # after the first Unready; doubles up to the next one
 LOOK_AGAIN_LONGEST = 10.0
 BACKOFF_LONGEST = 3600.0

@@ -140,7 +140,7 @@ def test_a_job_says_whether_other_content_is_shown_and_whether_the_writer_has_cl
     world.put("a.jpg")
     world.wait(301)
     world.scan()
-    assert world.job().patience == Patience(quiet=0.5, open=5.0, rewritten=True)
+    assert world.job().patience == Patience(quiet=0.5, open=5.0, rewritten=True, size=100_001)
     world.end(Unready(world.files[A].stamp, "it was written anew", settling=True, seconds=3.0))
     world.wait(2.9)
     assert world.flying() == []
@@ -180,4 +180,35 @@ def test_a_date_from_after_the_photo_was_made_is_a_change_and_counts_as_one(worl
     assert len(world.worked) == 1, "though nothing is decoded for it"
     assert [line["adopted"] for line in world.log.of("photo.done")] == [0, 1]
     assert world.log.of("photo.dated") == []
+    world.check_settled()
+
+
+def test_a_photo_that_was_closed_and_not_whole_is_waited_for_when_it_is_closed_again(world: World) -> None:
+    world.drop("a.jpg", "truncated")
+    assert world.job().patience.closed
+    world.work()
+    world.drop("a.jpg", "truncated")
+    assert (world.job().patience.closed, world.job().patience.reopened) == (False, True)
+    assert world.job().patience.quiet == 0.5
+    world.work()
+    world.drop("a.jpg")
+    world.work_all()
+    world.drop("a.jpg")
+    assert world.job().patience.closed, "once it was whole, it is forgotten"
+    world.work_all()
+    world.check_settled()
+
+
+def test_a_photo_that_is_first_made_empty_or_found_on_its_way_is_not_one_that_is_closed_twice(world: World) -> None:
+    world.drop("a.jpg", complete=False)
+    world.wait(0.5)
+    world.end(Unready(world.files[A].stamp, "it was written a moment ago", settling=True))
+    world.event(Seen(IN, b"a.jpg", complete=True))
+    assert world.job().patience == Patience(closed=True, open=5.0, size=world.files[A].stamp.size)
+    world.work_all()
+    photo = world.drop("b.jpg")
+    world.end(Unready(Stamp(0, 1), "empty"))
+    world.event(Seen(IN, photo.path, complete=True))
+    assert world.job().patience.closed
+    world.work_all()
     world.check_settled()

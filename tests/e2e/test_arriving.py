@@ -125,3 +125,25 @@ def test_an_upload_that_ended_early_is_told_of_with_what_came_and_is_made_when_i
         daemon.settle(1)
         told = place.watcher("why", "--config", place.config, photo).out
         assert told.index("not whole yet: truncated: it ends early, after ") < told.index("made web, thumb")
+
+
+def test_an_overwrite_that_is_broken_off_and_closed_is_not_made_of_new_and_old(place: Place) -> None:
+    """As scp and `rsync --inplace` leave it when their client is killed: a new head in the old length."""
+    photo = place.inbox / "p001.jpg"
+    old, new = camera(1, 1000, 700), camera(2, 900, 600)
+    with place.run() as daemon, Looker(place.output) as looker:
+        photo.write_bytes(old)
+        daemon.settle(1)
+        with open(photo, "r+b") as file:
+            file.write(new[: len(new) // 2])
+        until(lambda: place.status()["waiting"], "it waits")
+        (waits,) = place.status()["waiting"]
+        assert "overwrite" in waits["reason"]
+        assert all(shows(path, 1) for path in place.outputs("p001.jpg"))
+        with open(photo, "r+b") as file:
+            file.write(new)
+            file.truncate()
+        until(lambda: all(shows(path, 2) for path in place.outputs("p001.jpg")), "the new content", 5)
+        daemon.settle(2)
+        assert daemon.made() == {"p001.jpg": 2}
+    assert not looker.broken

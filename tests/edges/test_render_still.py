@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests import photos
 from watcher.model import Done, Job, Lent, PhotoId, Recipe, Rendering, Twin, Unready
@@ -266,3 +267,66 @@ def test_a_date_in_the_past_that_is_set_while_it_is_read_is_looked_at_again_at_o
     written = desk.waits()
     assert written is not None
     assert written.seconds == 0
+
+
+# ---- the head of one photo before the tail of another ----
+
+
+def _mixed(part: float, *, first: bytes = b"", second: bytes = b"") -> bytes:
+    """Give what an overwrite leaves that was broken off, by a program that does not empty the file first."""
+    first, second = first or photos.noisy(), second or photos.jpeg(photos.scene().resize((900, 600)), quality=98)
+    at = int(len(first) * part)
+    return first[:at] + second[at:]
+
+
+@pytest.mark.parametrize("part", [0.2, 0.5, 0.8])
+def test_the_head_of_one_photo_before_the_tail_of_another_is_not_taken_for_a_whole_one(desk: Desk, part: float) -> None:
+    data = _mixed(part, second=photos.noisy(700, 500))
+    desk.photo.write_bytes(data)
+    desk.age(30)
+    for terms in ({"reopened": True}, {"rewritten": True, "closed": True, "size": len(data)}):
+        held = desk.waits(**terms)
+        assert held is not None
+        assert "overwrite" in held.reason
+    assert desk.waits(rewritten=True, closed=True, size=len(data) - 1) is None, "no overwrite leaves another size"
+
+
+def test_what_ends_before_its_last_row_is_given_up_in_time_and_what_has_more_than_that_is_made_in_the_end(
+    desk: Desk,
+) -> None:
+    noise = photos.noisy()
+    at = len(noise) // 2
+    short, surplus = noise[:at] + noise[at + 9000 :], noise[:at] + noise[at - 9000 :]
+    desk.photo.write_bytes(short)
+    desk.age(3600)
+    held = desk.waits(reopened=True)
+    assert held is not None
+    assert held.reason.startswith("truncated: its end is that of another photo")
+    assert not held.settling
+    desk.photo.write_bytes(surplus)
+    desk.age(30)
+    held = desk.waits(reopened=True)
+    assert held is not None
+    assert held.settling
+    desk.age(REWRITE_SECONDS + 1)
+    assert desk.waits(reopened=True) is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        photos.plain(),
+        photos.noisy(),
+        photos.grey(),
+        photos.cmyk(),
+        photos.progressive(),
+        photos.mpo(),
+        photos.with_trailer(),
+        photos.jpeg(Image.new("RGB", (900, 600), (255, 255, 255))),
+        photos.noisy()[:-2] + bytes(100) + b"\xff\xd9",
+    ],
+)
+def test_a_photo_that_was_incomplete_before_and_is_whole_now_is_made(desk: Desk, data: bytes) -> None:
+    desk.photo.write_bytes(data)
+    desk.age(3)
+    assert desk.waits(reopened=True) is None

@@ -48,13 +48,6 @@ def job_for(
             current = frozenset(
                 item.name for item in renderings if before.recipes.get(item.name) == item.recipe.fingerprint
             )
-    patience = Patience(
-        quiet=limits.quiet_seconds if limits.patient and not sighting.complete else 0.0,
-        open=limits.open_seconds if limits.patient else 0.0,
-        closed=sighting.complete,
-        rewritten=before is not None and any(fact.size for fact in before.made.values()),
-        since=sighting.since,
-    )
     return Job(
         number=number,
         photo=sighting.photo,
@@ -64,13 +57,28 @@ def job_for(
         current=current,
         expected=sighting.expected,
         incomplete=sighting.incomplete,
-        patience=patience,
+        patience=_patience(sighting, desk, before, limits),
         twins=twins,
         adopt=before is None and not haunted,  # what lies there may have been made of another photo
         max_pixels=limits.max_pixels,
         memory_bytes=limits.share_bytes,
         attempt=attempt,
         alone=sighting.alone,
+    )
+
+
+def _patience(sighting: Sighting, desk: Desk, before: Known | None, limits: Limits) -> Patience:
+    """Say how still a photo must be."""
+    reopened = sighting.photo.path in desk.reopened
+    closed = sighting.complete and not reopened  # a close that others may follow is worth no more than silence
+    return Patience(
+        quiet=limits.quiet_seconds if limits.patient and not closed else 0.0,
+        open=limits.open_seconds if limits.patient else 0.0,
+        closed=closed,
+        rewritten=before is not None and any(fact.size for fact in before.made.values()),
+        reopened=reopened,
+        size=before.stamp.size if before else UNKNOWN.size,
+        since=sighting.since,
     )
 
 

@@ -197,6 +197,7 @@ class Desks:
             desk.suspects.pop(path, None)
             desk.debouncer.forget(path)
             desk.hints.pop(path, None)
+            desk.reopened.pop(path, None)
             self._settler.waiting.pop(photo)
             sighting = self._dispatcher.remove(photo)
             if sighting is not None:

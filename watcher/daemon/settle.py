@@ -22,7 +22,7 @@ from watcher.daemon.twins import HOLD_SECONDS, Twins
 from watcher.daemon.waiting import Waiting
 from watcher.model import Blame, Done, Failed, Origin, Outcome, PhotoId, Result, Stamp, Unchanged, Unready
 from watcher.plan import Known, Phase, called
-from watcher.verdict import Forget, GiveUp, LookAgain, Pause, Record, TryAgain, judge
+from watcher.verdict import AT_ONCE, Forget, GiveUp, LookAgain, Pause, Record, TryAgain, judge
 from watcher.vitals import Numbers
 
 
@@ -202,6 +202,7 @@ class Settler:
             self._log.info(ENDS[cause], inbox=desk.inbox, output=desk.plan.output)
         if desk is not None:
             desk.pace.count(wall)
+            desk.reopened.pop(job.photo.path, None)
         sighting = flight.sighting
         announced = sighting.ready > 0 or sighting.origin is Origin.FOLDER  # whatever it has waited for since
         self.numbers.count_done(job.photo.inbox, outcome, sighting.seen if announced else None, wall)
@@ -212,6 +213,9 @@ class Settler:
         row = still_waiting(flight.before, flight.job, flight.sighting, stamp, wall)
         self._ledger.put(flight.job.photo, replace(row, reason=verdict.reason, attempts=0), now)
         self._note(flight, notes.WAITING, wall, reason=verdict.reason, next=round(wall + verdict.seconds, 3))
+        desk = self._desk_of(flight.job.photo.inbox)
+        if desk is not None and sighting.complete and stamp is not None and stamp.size and verdict.seconds > AT_ONCE:
+            desk.note_reopened(flight.job.photo.path)  # some create a photo empty, or date it when they have closed it
         same = before is not None and before.stamp == plain(stamp)
         if not self.waiting.full:
             stays = stamp is not None and stamp.same_content(sighting.expected)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 from PIL import Image, ImageChops
 
@@ -17,6 +18,7 @@ _CASCADE = 2.0
 # Sizes are rounded: this picture's by half a pixel at most, and twice the target's by one. Without that allowance 1024
 # by 683 would not be made from 2048 by 1365, for the one row that is missing.
 _ROUNDING = 1.5  # pixels
+_FILL = 64  # bytes: more than a block of pixels takes
 _BLOCK = 1 << 20  # bytes that the decoder gets at a time: with Pillow's 64 KB it has to stop and resume at each seam
 Image.MAX_IMAGE_PIXELS = None  # the job's own limit is held before Pillow is asked at all
 
@@ -91,6 +93,37 @@ def decode_endless(data: bytes, header: Header, scale: int) -> tuple[Picture | N
     other = decode(data + b"\x55" * 64 + EOI, header, scale)
     differs = ImageChops.difference(picture.image, other.image).getbbox()
     return (picture, 1.0) if differs is None else (None, differs[1] / picture.image.height)
+
+
+class Fit(Enum):
+    """Whether a file's end belongs to its beginning."""
+
+    WELL = "it does"
+    SHORT = "its end is that of another photo, so that its last rows are missing: an overwrite that was broken off?"
+    SURPLUS = "more is left behind its last row than belongs to it: an overwrite that is not over?"
+
+
+def fit(data: bytes, header: Header, scale: int, picture: Picture) -> Fit:
+    """Tell whether a file's data lasts for `picture`, and whether some of it is left over.
+
+    Of the head of one photo before the tail of another the decoder finds its way back into step, and then has too few
+    blocks or too many. It says nothing of either. So the data is continued, and then its end replaced, by something
+    else: the first must not show, the second must. Of a file of several scans nothing can be said.
+    """
+    if header.progressive or not header.interleaved:
+        return Fit.WELL
+    scan = data[: data.find(EOI, header.scan)]
+    if _differs(picture, decode(scan + b"\x55" * _FILL + EOI, header, scale)):
+        return Fit.SHORT
+    if set(scan[-_FILL:]) <= {0, 255}:
+        return Fit.WELL  # some cameras pad
+    head = scan[:-_FILL].rstrip(b"\xff")
+    tails = (decode(head + fill * _FILL + EOI, header, scale) for fill in (b"\x55", b"\xaa"))
+    return Fit.WELL if any(_differs(picture, other) for other in tails) else Fit.SURPLUS
+
+
+def _differs(one: Picture, other: Picture) -> bool:
+    return ImageChops.difference(one.image, other.image).getbbox() is not None
 
 
 class Cascade:

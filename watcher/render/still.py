@@ -63,6 +63,11 @@ def more_may_follow(patience: Patience, rest: Rest) -> bool:
     return bool(rest.writer) and not patience.closed and rest.within(patience.open)
 
 
+def mixed_perhaps(patience: Patience, size: int) -> bool:
+    """Tell whether what lies there may be of two photos: an overwrite that is broken off leaves the size as it was."""
+    return patience.reopened or (patience.rewritten and patience.size == size)
+
+
 def _wanted(patience: Patience, rest: Rest) -> tuple[float, str]:
     """Give how long the photo must have been still, and what it is told to wait for."""
     if rest.writer and patience.rewritten:

@@ -14,10 +14,10 @@ from watcher.render.encode import LIMITS, encode
 from watcher.render.geometry import TURNED, Target, scale, target
 from watcher.render.jpeg import EOI, MAX_SCANS, EndsEarlyError, Header, NotJpegError, parse, size_text
 from watcher.render.metadata import Found
-from watcher.render.picture import Cascade, Picture, decode, decode_endless, upright
+from watcher.render.picture import Cascade, Fit, Picture, decode, decode_endless, fit, upright
 from watcher.render.publish import Publication
 from watcher.render.source import Source
-from watcher.render.still import Rest, doubt, hold_back, more_may_follow, rest_of
+from watcher.render.still import REWRITE_SECONDS, Rest, doubt, hold_back, mixed_perhaps, more_may_follow, rest_of
 from watcher.render.verdict import Verdict, bad_photo
 from watcher.render.whole import Look
 
@@ -89,7 +89,18 @@ def _picture(
     picture = _decode(data, header, step, source.stamp, looks)
     if looks is Look.NO_END and rest.within(doubt(job.patience, rest)):
         raise Verdict(Unready(source.stamp, looks.value, settling=True))
+    if looks is Look.WHOLE and mixed_perhaps(job.patience, source.stamp.size):
+        _refuse_mixed(data, header, step, picture, source.stamp, rest)
     return picture
+
+
+def _refuse_mixed(data: bytes, header: Header, step: int, picture: Picture, stamp: Stamp, rest: Rest) -> None:
+    """Raise the verdict on the head of one photo before the tail of another."""
+    match fit(data, header, step, picture):
+        case Fit.SHORT:
+            raise Verdict(Unready(stamp, f"truncated: {Fit.SHORT.value}"))
+        case Fit.SURPLUS if rest.within(REWRITE_SECONDS):
+            raise Verdict(Unready(stamp, Fit.SURPLUS.value, settling=True))
 
 
 def _borrow(
