@@ -21,7 +21,7 @@ from typing import Protocol
 import pytest
 
 from watcher.model import Blame, Done, Failed, Job, Result, WorkerReport
-from watcher.pool import Pool, available_cpus, available_memory, lane, teams, worker
+from watcher.pool import Pool, available_cpus, available_memory, lane, launching, teams, worker
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 if HERE not in sys.path:
@@ -415,7 +415,7 @@ def test_without_the_forkserver_nobody_is_to_blame_and_work_goes_on(bench: MakeB
     assert outcome_kinds(b.results(1)) == {3: Done}
 
 
-@pytest.mark.skipif(teams.METHOD != "forkserver", reason="there is none here")
+@pytest.mark.skipif(launching.METHOD != "forkserver", reason="there is none here")
 def test_a_forkserver_that_ends_while_it_starts_a_worker_costs_no_photo(bench: MakeBench) -> None:
     b = bench()
     b.submit(make_job(1))

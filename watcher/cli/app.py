@@ -66,9 +66,12 @@ def run(inbox: Inbox = None, output: Output = None, config: ConfigFile = None, s
 
     Example: watcher run ~/Pictures/Inbox ~/Pictures/Resized
     """
-    from watcher.cli import running  # noqa: PLC0415  # see the module's first line
+    from watcher.cli import ahead  # noqa: PLC0415  # see the module's first line
 
-    raise typer.Exit(running.run(_pair(inbox, output), config, state))
+    beginning = ahead.begin(_pair(inbox, output), config, state)
+    from watcher.cli import running  # noqa: PLC0415  # 100 ms, in which workers start
+
+    raise typer.Exit(running.run(beginning))
 
 
 @app.command()
@@ -83,10 +86,16 @@ def once(
 
     Example: watcher once ~/Pictures/Inbox ~/Pictures/Resized --dry-run
     """
-    from watcher.cli import dryrun, running  # noqa: PLC0415  # see the module's first line
+    if dry_run:
+        from watcher.cli import dryrun  # noqa: PLC0415  # see the module's first line
 
-    command = dryrun.dry_run if dry_run else running.once
-    raise typer.Exit(command(_pair(inbox, output), config, state))
+        raise typer.Exit(dryrun.dry_run(_pair(inbox, output), config, state))
+    from watcher.cli import ahead  # noqa: PLC0415  # see the module's first line
+
+    beginning = ahead.begin(_pair(inbox, output), config, state, must_exist=True)
+    from watcher.cli import running  # noqa: PLC0415  # 100 ms, in which workers start
+
+    raise typer.Exit(running.once(beginning))
 
 
 @app.command()

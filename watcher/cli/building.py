@@ -12,6 +12,7 @@ from functools import partial
 
 from watcher import __version__, logs, manager, service
 from watcher.cli import paging, serving
+from watcher.cli.ahead import PRELOAD
 from watcher.cli.chores import Chores
 from watcher.cli.opening import open_state
 from watcher.cli.reloading import Reloader
@@ -116,7 +117,7 @@ def _pool(
         post=messages.put,
         timeout_seconds=config.retry.timeout_seconds,
         memory_limit_bytes=limits.memory_bytes + _SLACK_BYTES,
-        preload=("watcher.render.preloaded", "watcher.logs"),
+        preload=PRELOAD,
         log_settings=partial(logs.worker_setup, config.log.format, config.log.level),
     )
     if config.executor.kind == "processes":

@@ -15,20 +15,20 @@ from functools import partial
 
 from watcher import logs
 from watcher.cli import building, printable
+from watcher.cli.ahead import Beginning
 from watcher.cli.wiring import Source
 from watcher.daemon.loop import Daemon
 from watcher.daemon.parts import InboxParts, InboxPlan, Log, Post
 from watcher.daemon.tally import Progress
-from watcher.errors import EXIT_OK, EXIT_SOME_FAILED, ConfigError, Fault
+from watcher.errors import EXIT_OK, EXIT_SOME_FAILED
 from watcher.model import PhotoId
 from watcher.plan import Known, Phase
 from watcher.state import State, StateCorruptError
 
 
-def run(pair: tuple[str, str] | None, config_file: str | None, state_file: str | None) -> int:
+def run(beginning: Beginning) -> int:
     """Run the daemon until it is asked to stop."""
-    source = Source(pair, config_file, state_file)
-    config, name = source.read()
+    source, config, name = beginning
     logs.setup(config.log.format, config.log.level)
     log = logs.log
     with contextlib.suppress(OSError, RuntimeError, ValueError):  # standard error is closed, or no file
@@ -49,13 +49,9 @@ def run(pair: tuple[str, str] | None, config_file: str | None, state_file: str |
             return EXIT_OK
 
 
-def once(pair: tuple[str, str] | None, config_file: str | None, state_file: str | None) -> int:
+def once(beginning: Beginning) -> int:
     """Catch up with what lies in the inboxes, and name what could not be made."""
-    source = Source(pair, config_file, state_file)
-    config, name = source.read()
-    if pair is not None and not os.path.isdir(config.inboxes[0].path):
-        fault = Fault("inbox[0].path", f"found no folder {config.inboxes[0].path!r}", "name a folder that exists")
-        raise ConfigError(name, [fault])
+    source, config, name = beginning
     logs.setup(config.log.format, "warning" if sys.stderr.isatty() else config.log.level)
     log = logs.log
     began = time.monotonic()

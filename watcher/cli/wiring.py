@@ -17,7 +17,7 @@ from watcher.errors import ConfigError, Fault, StateError, WatcherError
 from watcher.model import Origin, WatchReady
 
 if TYPE_CHECKING:
-    from watcher.watch import Watch  # watchdog costs 60 ms, and `status` needs none of it
+    from watcher.watch import Supervisor, Watch  # watchdog costs 60 ms, and `status` needs none of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,9 +222,12 @@ class Hub:
     def __init__(self, *, watching: bool) -> None:
         # all that an inbox may need which comes by a reload: `pip install -U` may have replaced the files by then
         from watcher import mounts, scan, select  # noqa: F401, PLC0415  # `status` needs none of this
-        from watcher.watch import Supervisor  # noqa: PLC0415  # `once` needs none
 
-        self.supervisor = Supervisor() if watching else None
+        self.supervisor: Supervisor | None = None
+        if watching:
+            from watcher.watch import Supervisor  # noqa: PLC0415  # `once` needs none
+
+            self.supervisor = Supervisor()
 
     def open(self, plan: InboxPlan, post: Post) -> InboxParts:
         """Make the parts of one inbox."""

@@ -19,13 +19,14 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TextIO
-
-import structlog
-from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from watcher.logs import journal
+from watcher.logs.bare import structlog
 from watcher.logs.looks import LEVELS, Console, as_json, exception_text
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
 Format = Literal["auto", "console", "json"]
 Level = Literal["debug", "info", "warning", "error"]

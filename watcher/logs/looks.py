@@ -7,9 +7,10 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from structlog.typing import EventDict, WrappedLogger
+if TYPE_CHECKING:
+    from structlog.typing import EventDict, WrappedLogger
 
 # level → syslog's priority (systemd's journal knows it), colour on a terminal (ANSI SGR)
 LEVELS = {

@@ -17,8 +17,8 @@ Theory of operation:
 
 from __future__ import annotations
 
-from watcher.pool.launching import allow_children
+from watcher.pool.launching import allow_children, prepare
 from watcher.pool.limits import available_cpus, available_memory
 from watcher.pool.pool import Pool
 
-__all__ = ["Pool", "allow_children", "available_cpus", "available_memory"]
+__all__ = ["Pool", "allow_children", "available_cpus", "available_memory", "prepare"]

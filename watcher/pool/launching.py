@@ -15,13 +15,15 @@ import shutil
 import signal
 import sys
 import types
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from multiprocessing import forkserver, resource_tracker, util
 from typing import cast
 
 from watcher.pool.worker import GROUP_SIGNALS
 
+METHOD = "spawn" if sys.platform == "darwin" else "forkserver"  # forking is not safe there
+_LOADED = ("watcher.pool.worker", "watcher.pool.teams")  # what every worker needs, whatever its work is
 _FOLDER = "WATCHER_POOL_FOLDER"  # set for the forkserver alone, which loads this module when it starts
 
 if _FOLDER in os.environ:
@@ -29,8 +31,19 @@ if _FOLDER in os.environ:
     atexit.register(shutil.rmtree, os.environ.pop(_FOLDER), ignore_errors=True)
 
 
-def start_servers() -> None:
-    """Start the resource tracker and the forkserver, where they do not run."""
+def prepare(preload: Sequence[str]) -> None:
+    """Have workers' imports begin already, so that they are done when the workers are started.
+
+    Where that can't be had, it shows when a pool is made.
+    """
+    if METHOD == "forkserver":
+        with suppress(OSError):
+            start_servers(preload)
+
+
+def start_servers(preload: Sequence[str]) -> None:
+    """Start the resource tracker and the forkserver, where they do not run; raises OSError."""
+    forkserver.set_forkserver_preload([*_LOADED, *preload])
     # the tracker first and apart: starting it unblocks the signals that it blocked
     with launching(PYTHONWARNINGS="ignore"):
         resource_tracker.ensure_running()

@@ -20,10 +20,9 @@ from typing import Protocol, cast
 
 from watcher.model import Job
 from watcher.pool import worker
-from watcher.pool.launching import launching, start_servers
+from watcher.pool.launching import METHOD, launching, start_servers
 from watcher.pool.worker import BEGAN, BORN, ENDED, MADE, PID, Reply, Setup, Times, Work
 
-METHOD = "spawn" if sys.platform == "darwin" else "forkserver"
 KILLED_SECONDS = 2.0  # how long a killed process may take to leave; one that hangs in the kernel leaves much later
 _UNKNOWN = 255  # the exit code that multiprocessing gives when the forkserver could not tell it any more
 Toll = dict[int, str]  # slot → how the worker ended that had this bundle
@@ -168,8 +167,7 @@ class Processes:
         self._slots = slots
         self._table: ctypes.Array[ctypes.c_double] = making.RawArray(ctypes.c_double, worker.row(slots))
         if METHOD == "forkserver":
-            making.set_forkserver_preload([worker.__name__, __name__, *preload])
-            start_servers()
+            start_servers(preload)
         # never max_tasks_per_child: it deadlocks (cpython #115634)
         self._executor = ProcessPoolExecutor(
             workers, mp_context=making, initializer=worker.initialize, initargs=(setup, self._table)

@@ -1,0 +1,58 @@
+"""How a run starts: workers' imports begin first, and nothing is loaded or started that nobody needs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.e2e.harness import COMMAND, Place, fill
+
+BEGIN = """
+import json, sys
+from multiprocessing import forkserver
+from watcher.cli.ahead import begin
+from watcher.errors import ConfigError
+fault = ""
+try:
+    begin(None, sys.argv[1], None)
+except ConfigError as error:
+    fault = str(error)
+heavy = [name for name in ("structlog", "watcher.cli.running", "PIL") if name in sys.modules]
+print(json.dumps([forkserver._forkserver._forkserver_pid is not None, heavy, fault]))
+"""
+
+
+def _python(place: Place, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments], env=place.env, capture_output=True, text=True, check=True, timeout=60
+    )
+
+
+def _begin(place: Place) -> tuple[bool, list[str], str]:
+    done = _python(place, "-c", BEGIN, str(place.config))
+    started, heavy, fault = json.loads(done.stdout)
+    return started, heavy, fault
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="workers have no server there")
+def test_what_workers_come_from_starts_before_the_command_itself_has_loaded(place: Place) -> None:
+    assert _begin(place) == (True, [], "")
+
+
+def test_nothing_is_started_for_a_config_that_is_wrong(place: Place) -> None:
+    place.configure(nonsense=1)
+    started, _, fault = _begin(place)
+    assert not started
+    assert "nonsense" in fault
+
+
+def test_once_loads_nothing_that_it_does_not_need(place: Place) -> None:
+    fill(place.inbox, 1)
+    done = _python(place, "-X", "importtime", COMMAND, "once", "--config", str(place.config))
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]  # its workers' too
+    loaded = {line.rpartition("|")[2].strip() for line in lines}
+    assert {"structlog", "PIL.Image"} <= loaded
+    assert not loaded & {"watchdog.events", "rich.console", "fastapi", "distributed", "prometheus_client"}
