@@ -85,10 +85,11 @@ class Size:
     large: tuple[int, int]  # pixels
     normal: tuple[int, int]
     every: int  # the how manieth is a large one
+    # Sizes are multiples of 16 pixels: jpegtran turns whole blocks of them.
 
 
 FULL = Size(singles=36, in_folder=20, large=(6000, 4000), normal=(1920, 1280), every=6)  # and four specials: 60 photos
-SMALL = Size(singles=6, in_folder=6, large=(2400, 1600), normal=(900, 600), every=5)
+SMALL = Size(singles=6, in_folder=6, large=(2400, 1600), normal=(960, 640), every=5)
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from tests.e2e.harness import tree
 from tests.transports.card import ABANDONED, CONTESTED, RESUMED, Version, shown_by
@@ -20,14 +21,14 @@ def count(journey: Journey) -> Row:
     lies = {name: shown_by(journey.landing / name) for name in (ABANDONED, CONTESTED)}
     _count_arrivals(journey, row)
     _count_outputs(journey, row, lies)
-    _count_again(journey, row)
+    _count_again(journey, row, spoilt=bool(journey.rivals) and lies[CONTESTED] is None)
     _tell_ends(journey, row, lies)
     _hold_status(journey, row)
     return row
 
 
 def _count_arrivals(journey: Journey, row: Row) -> None:
-    dones = [line for line in journey.log if line["event"] == "photo.done" and line["renditions"]]
+    dones = _makings(journey.log)
     prefix = f"{journey.place.inbox.resolve()}/"
     for sent in journey.sent:
         visible = journey.visible(sent)
@@ -59,7 +60,8 @@ def _count_outputs(journey: Journey, row: Row, lies: dict[str, Version | None]) 
     else:
         final.pop(CONTESTED, None)
     seen = journey.witness.appearances
-    row.doubled = sorted({f"{a.rendition}/{a.name}" for a in seen if a.name not in {*allowed, ABANDONED}})
+    strange = (a for a in seen if a.name not in {*allowed, ABANDONED} and not journey.road.adds(a.name))
+    row.doubled = sorted({f"{a.rendition}/{a.name}" for a in strange})
     spoilt = {CONTESTED} if journey.rivals and contested is None else set()  # by the writers themselves
     row.half = [f"{a.rendition}/{a.name}" for a in seen if not _shows(a, allowed) and a.name not in spoilt]
     found = tree(journey.place.output)
@@ -76,20 +78,30 @@ def _is(path: Path | None, version: Version) -> bool:
     return path is not None and shown_by(path) == version
 
 
-def _count_again(journey: Journey, row: Row) -> None:
-    """Count what was made or appeared more often than there were versions of it."""
-    shown = Counter((a.rendition, a.name, a.version) for a in journey.witness.appearances)
+def _count_again(journey: Journey, row: Row, *, spoilt: bool) -> None:
+    """Count what was made or appeared more often than there were versions of it; `spoilt`: two writers mixed theirs."""
+    runs: Counter[str] = Counter()  # how often a photo's outputs came to show another version than before
+    again: Counter[str] = Counter()
+    last: dict[tuple[str, str], Version | None] = {}
+    for seen in journey.witness.appearances:
+        place = (seen.rendition, seen.name)
+        same = place in last and last[place] == seen.version
+        last[place] = seen.version
+        if seen.rendition == "web":
+            (again if same else runs)[seen.name] += 1
     prefix = f"{journey.place.inbox.resolve()}/"
-    lines = [line for line in (*journey.log, *journey.later) if line["event"] == "photo.done" and line["renditions"]]
-    made = Counter(line["path"].removeprefix(prefix) for line in lines)
-    versions = Counter(name for _, name, _ in {("", name, version) for _, name, version in shown})
-    again = {name: times - versions[name] for name, times in made.items()}
-    for (rendition, name, _), times in shown.items():
-        if rendition == "web":
-            again[name] = max(again.get(name, 0), times - 1)
+    made = Counter(line["path"].removeprefix(prefix) for line in _makings(journey.log))
+    for name, times in made.items():
+        again[name] = max(again[name], times - runs[name])
     row.again = {name: times for name, times in again.items() if times > 0}
-    if remade := [line["path"] for line in journey.later if line["event"] == "photo.done" and line["renditions"]]:
-        row.wrong.append(f"made again after a restart: {remade}")
+    remade = {line["path"].removeprefix(prefix) for line in _makings(journey.later)}
+    if remade -= {CONTESTED} if spoilt else set():
+        row.wrong.append(f"made again after a restart: {sorted(remade)}")
+
+
+def _makings(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give the lines of a log that tell of a photo whose renditions were written, not found to be as they should."""
+    return [line for line in log if line["event"] == "photo.done" and len(line["renditions"]) > line["adopted"]]
 
 
 def _tell_ends(journey: Journey, row: Row, lies: dict[str, Version | None]) -> None:

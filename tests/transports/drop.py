@@ -77,12 +77,17 @@ class Journey:
         if "resume" not in self.road.cannot:
             self._resume()
         if "two_writers" not in self.road.cannot:
-            self.rivals = (self.road.edited(self.card.one.version), self.road.edited(self.card.other.version))
+            self.rivals = self._rivals()
             self.road.two_writers(self.card.one.source, self.card.other.source, CONTESTED)
         for sent in self.sent:
             if sent.final:
                 self._await(sent)
         time.sleep(_LATE)
+
+    def _rivals(self) -> tuple[Version, ...]:
+        """Give the versions that two writers to one name may leave: two editors may work one after the other."""
+        edited, one = self.road.edited, self.card.one.version
+        return (edited(one), edited(edited(one) if self.road.edits else self.card.other.version))
 
     def _lay_out(self) -> None:
         """Put photos where they will be edited."""

@@ -161,4 +161,4 @@ class BlocksWithPauses(Blocks):
                 time.sleep(self.pause)  # this is the outside world
 
 
-ROADS: tuple[type[Road], ...] = (Copy, Reflink, Move, MoveAcross, Link, Blocks)
+ROADS: tuple[type[Road], ...] = (Copy, Reflink, Move, MoveAcross, Link, Blocks, BlocksWithPauses)

@@ -19,6 +19,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar
 
+from tests.e2e.harness import Place
 from tests.transports.card import Version
 
 _ENDING_SECONDS = 5.0
@@ -181,6 +182,14 @@ class Road(ABC):
     def command(self) -> Sequence[str]:
         """What the daemon is started by, as `prlimit` would."""
         return ()
+
+    def place(self, home: Path) -> Place:
+        """Give the place that the daemon runs in, and the commands that ask it."""
+        return Place(home)
+
+    def adds(self, name: str) -> bool:  # noqa: ARG002 - most add nothing
+        """Tell whether the road itself adds a photo of this name, as a copy of a conflict."""
+        return False
 
     def edited(self, version: Version) -> Version:
         """Give what `put` makes of a version."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from tests.transports import local
+from tests.transports import archives, editors, local
 from tests.transports.road import Road
 
-MODULES: tuple[ModuleType, ...] = (local,)
+MODULES: tuple[ModuleType, ...] = (local, archives, editors)
 
 
 def everything() -> list[type[Road]]:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from tests.e2e.harness import Place, Running
-from tests.transports.card import ABANDONED, Card
+from tests.transports.card import Card
 from tests.transports.count import count
 from tests.transports.drop import RENDITIONS, Journey
 from tests.transports.road import Ground, Road
 from tests.transports.row import Row
 from tests.transports.witness import Witness
-
-_LATER = 601  # seconds; what is incomplete and has not changed for ten minutes is given up
 
 
 def travel(road_class: type[Road], card: Card, ground: Ground) -> Row:
@@ -39,7 +36,7 @@ def travel(road_class: type[Road], card: Card, ground: Ground) -> Row:
 def _place(road: Road) -> Place:
     home = road.ground.root / "watcher"
     home.mkdir()
-    place = Place(home)
+    place = road.place(home)
     place.inbox = road.inbox
     place.configure(RENDITIONS, road.settings, batch={})
     return place
@@ -47,16 +44,9 @@ def _place(road: Road) -> Place:
 
 @contextmanager
 def _ten_minutes_later(road: Road, place: Place) -> Iterator[Running]:
-    """Start the daemon anew, with a file and books that say that nothing has happened to it for ten minutes."""
-    abandoned = (road.landing or road.inbox) / ABANDONED
+    """Start the daemon anew, with books that say that nothing has changed for ten minutes."""
     with closing(sqlite3.connect(place.state)) as db:
-        if abandoned.exists():
-            found = abandoned.stat()
-            os.utime(abandoned, ns=(found.st_atime_ns, found.st_mtime_ns - _LATER * 10**9))
-            db.execute(
-                "UPDATE photo SET mtime_ns = mtime_ns - ? * 1000000000 WHERE name = ?", (_LATER, ABANDONED.encode())
-            )
-        db.execute("UPDATE photo SET at = at - ?", (_LATER,))
+        db.execute("UPDATE photo SET at = at - 601")
         db.commit()
     with place.run(via=road.command) as daemon:
         yield daemon
