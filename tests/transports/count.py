@@ -95,7 +95,7 @@ def _count_again(journey: Journey, row: Row, *, spoilt: bool) -> None:
         again[name] = max(again[name], times - runs[name])
     row.again = {name: times for name, times in again.items() if times > 0}
     remade = {line["path"].removeprefix(prefix) for line in _makings(journey.later)}
-    if remade -= {CONTESTED} if spoilt else set():
+    if remade := remade - ({CONTESTED} if spoilt else set()):
         row.wrong.append(f"made again after a restart: {sorted(remade)}")
 
 
