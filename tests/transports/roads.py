@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from tests.transports import archives, editors, local
+from tests.transports import archives, editors, ftp, local, rsync, ssh, webdav
 from tests.transports.road import Road
 
-MODULES: tuple[ModuleType, ...] = (local, archives, editors)
+MODULES: tuple[ModuleType, ...] = (local, archives, ssh, rsync, ftp, webdav, editors)
 
 
 def everything() -> list[type[Road]]:

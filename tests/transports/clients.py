@@ -1,0 +1,74 @@
+"""What the network roads have in common: clients that are cut off half-way, and versions as programs print them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.e2e.harness import until
+
+_SECONDS = 1.5  # a client that is to be cut off would take this long for its photo
+
+
+def rate(source: Path) -> int:
+    """Give the bytes a second at which a client can be cut off half-way."""
+    return round(source.stat().st_size / _SECONDS)
+
+
+def cut(client: subprocess.Popen[bytes], source: Path, folder: Path, pattern: str) -> None:
+    """Kill a client once a file in `folder` that matches `pattern` holds 40 % of `source`; wait until it is let go.
+
+    What was on its way is still written after the death of the client, and whoever asks for the size before that
+    and goes on from there writes some bytes twice.
+    """
+    enough = source.stat().st_size * 2 // 5
+    try:
+        until(lambda: _longest(folder, pattern) >= enough or client.poll() is not None, f"half of {pattern}")
+        assert client.poll() is None, f"{client.args!r} ended before it could be cut off"
+    finally:
+        client.kill()
+        client.wait()
+    until(lambda: not _is_open(folder, pattern), f"{pattern} is let go")
+
+
+def _longest(folder: Path, pattern: str) -> int:
+    sizes = [0]
+    for path in folder.glob(pattern):
+        try:
+            sizes.append(path.stat().st_size)
+        except FileNotFoundError:
+            continue
+    return max(sizes)
+
+
+def _is_open(folder: Path, pattern: str) -> bool:
+    """Tell whether any process that we may look at has such a file open."""
+    wanted = {str(path) for path in folder.resolve().glob(pattern)}
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if os.readlink(link) in wanted:
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def temporary(source: Path, name: str) -> str:
+    """Give the name under which a client sends a photo that it will rename; no other client has it."""
+    return f"{name}.{source.stem}.tmp"
+
+
+def which(name: str) -> str:
+    """Give the path of a program, which may be one for administrators; empty: there is none."""
+    return shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin") or ""
+
+
+def version_of(command: Sequence[str], pattern: str = r"\d+\.\d[\w.]*") -> str:
+    """Give the first thing that looks like a version in what a program says of itself."""
+    said = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=10)
+    found = re.search(pattern, said.stdout + said.stderr)
+    return found[0] if found else "of unknown version"
