@@ -2,7 +2,7 @@
 
 Theory of operation:
 - The watching, deciding and remembering stay in the daemon. What leaves it are bundles of jobs; what comes back are
-  results, each with its job. The loop's thread owns all bookkeeping (`crew`); a thread of its own talks to the
+  results, each with its job. The loop's thread owns all bookkeeping (`pool`); a thread of its own talks to the
   scheduler (`link`), and what happens there becomes an event on a queue and a report that wakes the loop.
 - A task is opaque to the scheduler: `pickle.loads`, and bytes whose loading does the work (`tasks`). So the scheduler
   needs nothing of ours, and does not take part in our versions.
@@ -16,8 +16,8 @@ Theory of operation:
 
 from __future__ import annotations
 
-from watcher.cluster.crew import Cluster
 from watcher.cluster.paths import Paths
+from watcher.cluster.pool import Cluster
 from watcher.cluster.standby import Standby
 from watcher.cluster.survey import Survey, survey
 from watcher.cluster.target import Target

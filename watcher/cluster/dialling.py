@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from distributed import Client
@@ -14,6 +15,7 @@ from watcher.cluster.target import Target
 
 CONNECT_SECONDS = 5.0  # one try to reach the scheduler
 CLOSE_SECONDS = 2.0
+ASIDE_SECONDS = 10.0
 
 
 async def connected(target: Target) -> Client:
@@ -39,6 +41,27 @@ async def end(client: Client) -> None:
     """Close a client whose scheduler may be gone, whatever that takes."""
     with suppress(Exception):  # it is of no use any more, and says so in many ways
         await asyncio.wait_for(client.close(CLOSE_SECONDS), CLOSE_SECONDS)  # type: ignore[no-untyped-call] # Dask's
+
+
+async def aside(work: Callable[[], str], or_else: str) -> str:
+    """Do what may wait for a disk on a thread of its own, and not for ever: a mount that hangs lets nobody end it."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[str] = loop.create_future()
+
+    def tell(text: str) -> None:
+        if not answer.done():
+            answer.set_result(text)
+
+    def run() -> None:
+        text = work()
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(tell, text)
+
+    threading.Thread(target=run, name="cluster-disk", daemon=True).start()
+    try:
+        return await asyncio.wait_for(answer, ASIDE_SECONDS)
+    except TimeoutError:
+        return or_else
 
 
 def words(error: BaseException) -> str:

@@ -9,6 +9,15 @@ from watcher.cluster.tasks import Answer
 from watcher.model import Blame, Failed, Job, Vanished
 
 
+def doubtful(answer: Answer) -> bool:
+    """Tell whether an answer is one that says something of the worker, perhaps."""
+    outcomes = [result.outcome for result in answer.results]
+    return bool(answer.refusal) or any(
+        isinstance(outcome, Vanished) or (isinstance(outcome, Failed) and outcome.blame in {Blame.INBOX, Blame.OUTPUT})
+        for outcome in outcomes
+    )
+
+
 def misfit(answer: Answer, jobs: Mapping[int, Job]) -> str:
     """Say what is wrong with the worker by what it answered to `jobs`, by their numbers; empty: nothing.
 

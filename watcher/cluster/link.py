@@ -10,32 +10,25 @@ import asyncio
 import pickle
 import random
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple
 
 from distributed import Client, Future
 from distributed.scheduler import KilledWorker
 
 from watcher import __version__
-from watcher.cluster.dialling import CLOSE_SECONDS, be_quiet, connected, end, words
-from watcher.cluster.fitness import misfit
+from watcher.cluster.dialling import CLOSE_SECONDS, aside, be_quiet, connected, end, words
+from watcher.cluster.fitness import doubtful, misfit
+from watcher.cluster.roll import Crew, Roll
 from watcher.cluster.target import Target
-from watcher.cluster.tasks import Answer, Serve, introduce, later, missing, perform
+from watcher.cluster.tasks import Answer, Serve, later, perform
 from watcher.model import Job
 
 SHORTEST, LONGEST = 0.5, 30.0  # seconds between two tries; doubles
 LOOK_SECONDS = 1.0  # how often the crew is asked for
 SILENCE_SECONDS = 20.0  # a scheduler that takes longer to answer is lost
-REST_SECONDS = 5.0  # how long a misfit is left out; doubles
-LONGEST_REST = 300.0
-
-
-@dataclass(frozen=True, slots=True)
-class Crew:
-    """The workers that can be given work, by address, with their threads; those that can't, with the reason."""
-
-    fit: Mapping[str, int]
-    unfit: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +39,10 @@ class Away:
 
 
 @dataclass(frozen=True, slots=True)
-class Killed:
-    """One worker after the other died with this bundle."""
+class Broken:
+    """A bundle that nobody can do: what happens wherever it is tried, as the beginning of a sentence."""
 
-    workers: int
+    what: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,30 +50,17 @@ class Answered:
     """A bundle is back; `answer` None: undone, and nobody is to blame."""
 
     number: int
-    answer: Answer | Killed | None
+    answer: Answer | Broken | None
 
 
 Event = Crew | Away | Answered
 
 
-@dataclass(slots=True)
-class _Rest:
-    """A misfit is left out until then."""
-
-    until: float
-    seconds: float
-    reason: str
-
-
-@dataclass(slots=True, eq=False)
-class _Errand:
+class _Errand(NamedTuple):
     """A bundle that is out."""
 
-    number: int
-    jobs: Sequence[Job]
     among: frozenset[str]  # the workers that may have it; empty: all
-    future: Future[Answer] | None = None
-    task: asyncio.Task[None] | None = None
+    task: asyncio.Task[Answer | None]
 
 
 @dataclass(slots=True)
@@ -94,13 +74,9 @@ class Link:
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop, init=False)
     _thread: threading.Thread | None = field(default=None, init=False)
     _main: asyncio.Task[None] | None = field(default=None, init=False)
-    _client: Client | None = field(default=None, init=False)
-    _crew: dict[str, int] = field(default_factory=dict, init=False)
-    _refusals: dict[str, str] = field(default_factory=dict, init=False)  # by worker; empty: it may work
-    _resting: dict[str, _Rest] = field(default_factory=dict, init=False)
+    _roll: Roll | None = field(default=None, init=False)  # while the line is up
     _told: Crew | None = field(default=None, init=False)
     _errands: dict[int, _Errand] = field(default_factory=dict, init=False)
-    _nudge: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _token: str = field(default_factory=lambda: f"watcher-{random.getrandbits(48):012x}", init=False)
 
     def start(self) -> None:
@@ -135,9 +111,11 @@ class Link:
         except asyncio.CancelledError:
             pass
         finally:
-            for task in asyncio.all_tasks(self._loop):
+            left = asyncio.all_tasks(self._loop)
+            for task in left:
                 task.cancel()
-            self._loop.run_until_complete(asyncio.sleep(0))
+            if left:
+                self._loop.run_until_complete(asyncio.wait(left))
             self._loop.close()
 
     async def _hold(self) -> None:
@@ -156,120 +134,89 @@ class Link:
 
     async def _work(self, client: Client) -> str:
         """Work through `client` until the scheduler is lost; why it was."""
-        self._client = client
+        self._roll = roll = Roll(client, self._look)
         try:
-            while True:
-                if client.status != "running" or client.scheduler is None:
-                    return "the connection was lost"
-                crew = await asyncio.wait_for(client.scheduler.ncores(), SILENCE_SECONDS)
-                await self._take_on(client, crew)
+            while client.status == "running" and client.scheduler is not None:
+                roll.call(await asyncio.wait_for(client.scheduler.ncores(), SILENCE_SECONDS))
                 self._look()
-                with_nudge = asyncio.ensure_future(self._nudge.wait())
-                await asyncio.wait([with_nudge], timeout=LOOK_SECONDS)
-                with_nudge.cancel()
-                self._nudge.clear()
+                await asyncio.sleep(LOOK_SECONDS)
         except Exception as error:  # noqa: BLE001 - see `_hold`
             return words(error)
+        else:
+            return "the connection was lost"
         finally:
-            self._client = None
-            self._told = None
-            self._crew.clear()
-            self._refusals.clear()
-            for errand in list(self._errands.values()):
-                self._drop(errand.number)
-            await asyncio.sleep(0)
+            self._roll = self._told = None
+            roll.close()
+            for number in list(self._errands):
+                self._drop(number)
             await end(client)
-
-    # ---- the crew ----
-
-    async def _take_on(self, client: Client, crew: Mapping[str, int]) -> None:
-        """Let workers that are new say whether they can work for us."""
-        self._crew = dict(crew)
-        for gone in self._refusals.keys() - crew.keys():
-            del self._refusals[gone]
-            self._resting.pop(gone, None)
-        new = [worker for worker in crew if worker not in self._refusals]
-        if not new:
-            return
-        ask = client.run(pickle.loads, later(introduce, __version__), workers=new, on_error="return")
-        said = await asyncio.wait_for(ask, SILENCE_SECONDS)
-        for worker, answer in said.items():
-            if isinstance(answer, str):
-                self._refusals[worker] = answer
-            elif isinstance(answer, ImportError | AttributeError):
-                self._refusals[worker] = missing(answer)
-            # any other error: it has just gone, or is asked again
 
     def _look(self) -> None:
         """Tell of the crew if it has changed, and take back what its workers can no longer do."""
-        now = self._now()
-        unfit = {worker: reason for worker, reason in self._refusals.items() if reason}
-        unfit |= {worker: rest.reason for worker, rest in self._resting.items() if rest.until > now}
-        fit = {worker: self._crew[worker] for worker in self._refusals if worker not in unfit}
-        crew = Crew(fit, unfit)
+        roll = self._roll
+        if roll is None or (self._told is None and roll.undecided):
+            return
+        crew = roll.crew()
         if crew != self._told:
             self._told = crew
             self.tell(crew)
-        for errand in list(self._errands.values()):
-            if not fit or (errand.among and not errand.among & fit.keys()):
-                self._drop(errand.number)
-
-    def _now(self) -> float:
-        return self._loop.time()
-
-    def _rest(self, worker: str, reason: str) -> None:
-        """Leave a worker out for a while."""
-        before = self._resting.get(worker)
-        if before and before.until > self._now():
-            return  # it had several bundles
-        seconds = min(2 * before.seconds, LONGEST_REST) if before else REST_SECONDS
-        self._resting[worker] = _Rest(self._now() + seconds, seconds, reason)
-        self._look()
+        for number, errand in list(self._errands.items()):
+            if not crew.fit or (errand.among and not errand.among & crew.fit.keys()):
+                self._drop(number)
 
     # ---- bundles ----
 
     def _begin(self, number: int, jobs: Sequence[Job]) -> None:
-        if self._client is None or self._told is None or not self._told.fit:
+        if self._roll is None or self._told is None or not self._told.fit:
             self.tell(Answered(number, None))
             return
         among = frozenset(self._told.fit) if self._told.unfit else frozenset()
-        errand = self._errands[number] = _Errand(number, jobs, among)
-        errand.task = asyncio.ensure_future(self._run_errand(self._client, errand))
+        task = asyncio.ensure_future(self._send(self._roll, number, jobs, among))
+        self._errands[number] = _Errand(among, task)
+        task.add_done_callback(lambda task: self._finish(number, task))
 
     def _drop(self, number: int) -> None:
-        errand = self._errands.get(number)
-        if errand and errand.task:
+        if errand := self._errands.get(number):
             errand.task.cancel()
 
-    async def _run_errand(self, client: Client, errand: _Errand) -> None:
-        answer: Answer | Killed | None = None
-        try:
-            answer = await self._send(client, errand)
-        except asyncio.CancelledError:
+    def _finish(self, number: int, task: asyncio.Task[Answer | None]) -> None:
+        """Tell what became of a bundle, and whom that puts in doubt."""
+        del self._errands[number]
+        answer: Answer | Broken | None = None
+        if task.cancelled():
             pass  # by us, or by Dask, whose futures are cancelled with their scheduler
-        except KilledWorker as error:
-            answer = Killed(error.allowed_failures + 1)
-        except Exception:  # noqa: BLE001 - the task never came to its own words: look at its workers anew
-            self._refusals.clear()
-            self._nudge.set()
-        finally:
-            self._errands.pop(errand.number, None)
-            self.tell(Answered(errand.number, answer))
+        elif error := task.exception():
+            answer = self._meaning(error)
+        else:
+            answer = task.result()
+        self.tell(Answered(number, answer))
 
-    async def _send(self, client: Client, errand: _Errand) -> Answer | None:
-        paths = self.target.paths
-        task = later(perform, __version__, self.serve, self.timeout, [paths.outward(job) for job in errand.jobs])
-        errand.future = client.submit(
+    def _meaning(self, error: BaseException) -> Broken | None:
+        """Say what it means that a bundle never came to words of ours; None: that it can be done elsewhere."""
+        if isinstance(error, KilledWorker):
+            return Broken(f"{error.allowed_failures + 1} Dask workers ended, one after the other, while they worked")
+        if isinstance(error, ImportError | AttributeError | pickle.UnpicklingError):
+            if self._roll:
+                self._roll.doubt()
+            return None
+        if isinstance(error, OSError):
+            return None
+        return Broken(f"{type(error).__name__} in the cluster: {error}; it was to work")
+
+    async def _send(self, roll: Roll, number: int, jobs: Sequence[Job], among: frozenset[str]) -> Answer | None:
+        outward = [self.target.paths.outward(job) for job in jobs]
+        future: Future[Answer] = roll.client.submit(
             pickle.loads,
-            task,
-            key=(self._token, errand.number),
-            workers=sorted(errand.among) or None,
+            later(perform, __version__, self.serve, self.timeout, outward),
+            key=(self._token, number),
+            workers=sorted(among) or None,
             pure=False,
         )
-        answer: Answer = await errand.future
-        ours = {job.number: job for job in errand.jobs}
-        if why := await asyncio.to_thread(misfit, answer, ours):
-            self._rest(answer.worker, why)
-            return None
-        self._resting.pop(answer.worker, None)
+        answer: Answer = await future
+        if doubtful(answer):
+            ours = {job.number: job for job in jobs}
+            if why := await aside(partial(misfit, answer, ours), or_else=""):
+                roll.rest(answer.worker, why)
+                return None
+        roll.praise(answer.worker)
         return answer

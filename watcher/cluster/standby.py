@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from watcher.cluster.crew import Cluster, Say
+from watcher.cluster.pool import Cluster, Say
 from watcher.model import Job, Result, WorkerReport
 
 

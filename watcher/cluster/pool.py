@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from watcher.cluster.link import Answered, Away, Crew, Event, Killed, Link
+from watcher.cluster.link import Answered, Away, Broken, Event, Link
+from watcher.cluster.roll import Crew
 from watcher.cluster.target import Target
 from watcher.cluster.tasks import Answer, Serve
 from watcher.model import Blame, Failed, Job, Outcome, Result, WorkerReport
@@ -158,7 +159,7 @@ class Cluster:
 
     def check(self, now: float) -> list[Result]:
         """Take back what is overdue."""
-        for number, ticket in list(self._tickets.items()):
+        for number, ticket in [] if self._closing else list(self._tickets.items()):
             if self._overdue(ticket) <= now:
                 self._link.take_back(number)
                 self._back(self._tickets.pop(number))
@@ -194,14 +195,14 @@ class Cluster:
             case Away(reason):
                 self._lose(reason)
 
-    def _settle(self, ticket: _Ticket, answer: Answer | Killed | None) -> None:
+    def _settle(self, ticket: _Ticket, answer: Answer | Broken | None) -> None:
         match answer:
             case None:
                 self._back(ticket)
-            case Killed(workers):
+            case Broken(what):
                 self.losses += 1
                 others = f", or on one of {len(ticket.jobs) - 1} others" if len(ticket.jobs) > 1 else ""
-                reason = f"{workers} Dask workers ended, one after the other, while they worked on this photo{others}"
+                reason = f"{what} on this photo{others}"
                 self._ready += [Result(job, Failed(reason, Blame.CRASH)) for job in ticket.jobs]
             case Answer(host=host, results=results):
                 self._last_answer = self._clock()
