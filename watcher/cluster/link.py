@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
-from distributed import Client, Future
+from distributed import CancelledError, Client, Future
 from distributed.scheduler import KilledWorker
 
 from watcher import __version__
@@ -184,7 +184,7 @@ class Link:
         del self._errands[number]
         answer: Answer | Broken | None = None
         if task.cancelled():
-            pass  # by us, or by Dask, whose futures are cancelled with their scheduler
+            pass  # by us
         elif error := task.exception():
             answer = self._meaning(error)
         else:
@@ -199,7 +199,7 @@ class Link:
             if self._roll:
                 self._roll.doubt()
             return None
-        if isinstance(error, OSError):
+        if isinstance(error, OSError | CancelledError):  # the line is lost, and Dask has cancelled all that is on it
             return None
         return Broken(f"{type(error).__name__} in the cluster: {error}; it was to work")
 
