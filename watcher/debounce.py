@@ -59,6 +59,10 @@ class Debouncer:
         """Tell whether `path` waits in the open burst."""
         return path in self._paths
 
+    def is_complete(self, path: bytes) -> bool:
+        """Tell whether `path` waits here and its writer is done, as far as anybody knows."""
+        return path in self._complete
+
     def see(self, path: bytes, now: float, *, complete: bool = False) -> None:
         """Note an event for `path`; `complete` says that its writer closed it or renamed it into place."""
         if not self._open:

@@ -47,6 +47,22 @@ def test_a_date_that_is_set_when_the_photo_is_made_is_taken_on_and_not_counted_a
     world.check_settled()
 
 
+def test_a_share_that_dates_the_photo_when_it_closes_it_seconds_after_its_last_byte_has_it_made_once(
+    world: World,
+) -> None:
+    """As Linux's cifs client does, which closes late: the photo has been still, and is made by then."""
+    world.drop("a.jpg", complete=False)
+    world.wait(0.5)
+    world.work()
+    world.wait(0.5)
+    date(world, by=10**9)
+    world.event(Seen(IN, b"a.jpg", complete=True, stamp=world.files[A].stamp))
+    world.work_all()
+    assert stamp(world).same_content(world.files[A].stamp)
+    assert (len(world.log.of("photo.done")), len(world.log.of("photo.dated"))) == (1, 1)
+    world.check_settled()
+
+
 def test_rights_that_are_set_are_no_news_of_a_photo_that_is_done(world: World) -> None:
     world.drop("a.jpg")
     world.work()
@@ -209,6 +225,38 @@ def test_a_photo_that_is_first_made_empty_or_found_on_its_way_is_not_one_that_is
     photo = world.drop("b.jpg")
     world.end(Unready(Stamp(0, 1), "empty"))
     world.event(Seen(IN, photo.path, complete=True))
+    assert world.job().patience.closed
+    world.work_all()
+    world.check_settled()
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_photo_that_is_closed_twice_before_it_is_made_has_writers_who_may_not_be_done(
+    make_world: MakeWorld, begun: bool
+) -> None:
+    world = make_world(workers=1).start()
+    if not begun:
+        for name in ("x.jpg", "y.jpg"):
+            world.drop(name)  # no worker is free
+    world.drop("a.jpg")
+    assert ("a.jpg" in world.flying()) == begun
+    world.drop("a.jpg")
+    world.work_all()
+    world.wait(1)
+    world.work_all()
+    jobs = [job for job in world.pool.submitted if job.photo == A]
+    assert jobs[-1].patience.reopened
+    assert not jobs[-1].patience.closed
+    world.check_settled()
+
+
+def test_a_photo_that_was_empty_when_it_was_closed_first_has_one_writer(world: World) -> None:
+    photo = world.put("a.jpg")
+    world.tell(
+        Seen(IN, photo.path, complete=True, stamp=Stamp(0, 1, 1)),
+        Seen(IN, photo.path, complete=True, stamp=world.files[photo].stamp),
+    )
+    world.inboxes[IN].events += 2
     assert world.job().patience.closed
     world.work_all()
     world.check_settled()

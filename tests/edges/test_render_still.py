@@ -149,12 +149,12 @@ def test_where_writers_can_not_be_asked_what_was_written_anew_must_be_still_for_
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("watcher.render.still.has_writer", lambda _file: None)
-    assert desk.waits(rewritten=True, quiet=0.5) is not None
-    assert desk.waits(rewritten=True, closed=True) is None
-    assert desk.waits(rewritten=False, quiet=0.5) is None
+    assert desk.waits(rewritten=True, quiet=0.5, open=5.0) is not None
+    assert desk.waits(rewritten=True, closed=True, open=5.0) is None
+    assert desk.waits(rewritten=False, quiet=0.5, open=5.0) is None
     assert desk.waits(rewritten=True) is None, "a single run waits for nobody"
-    desk.age(11)
-    assert desk.waits(rewritten=True, quiet=0.5) is None
+    desk.age(6)
+    assert desk.waits(rewritten=True, quiet=0.5, open=5.0) is None
 
 
 def test_where_dates_can_not_be_relied_on_it_counts_how_long_it_was_seen_still(desk: Desk) -> None:
@@ -165,7 +165,7 @@ def test_where_dates_can_not_be_relied_on_it_counts_how_long_it_was_seen_still(d
     assert held is not None
     assert 0.0 < held.seconds <= 0.4
     assert desk.waits(since=time.time() - 0.6, quiet=0.5) is None
-    assert desk.waits(since=time.time() - 9.0, rewritten=True, quiet=0.5) is not None
+    assert desk.waits(since=time.time() - 4.0, rewritten=True, quiet=0.5, open=5.0) is not None
     os.utime(desk.photo, (seen.st_atime, time.time() + 7200))
     assert desk.waits(since=time.time() - 0.1, quiet=0.5) is not None, "a clock that is ahead"
     assert desk.waits(since=time.time() - 0.6, quiet=0.5) is None
@@ -212,6 +212,22 @@ def test_of_a_photo_that_more_is_coming_behind_a_second_making_is_spared(desk: D
         assert desk.waits(quiet=0.5, open=5.0) is None
     desk.age(1)
     assert desk.waits(quiet=0.5, open=5.0) is None
+
+
+@needs_leases
+def test_a_photo_that_somebody_opens_for_writing_while_it_is_read_is_not_shown(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writers = []
+    monkeypatch.setattr(
+        "watcher.render.publish.Publication.settle", lambda _self: writers.append(desk.photo.open("r+b"))
+    )
+    held = desk.waits(closed=True)
+    writers.pop().close()
+    assert held is not None
+    assert held.settling
+    assert desk.waits(closed=False) is None, "who keeps it open is not waited for"
+    writers.pop().close()
 
 
 # ---- what is said of one that ended early ----

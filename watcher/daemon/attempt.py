@@ -11,6 +11,7 @@ from watcher.model import Done, Job, Origin, Rendering, Stamp, Twin
 from watcher.patience import Patience
 from watcher.plan import Known, MadeFact, Phase
 
+_COPY_ENDS_SECONDS = 10.0  # from its last byte: a share's client may close what it has written seconds later
 UNKNOWN = Stamp(-1, 0)  # a photo that nobody has looked at yet
 
 
@@ -182,11 +183,13 @@ def done_row(before: Known | None, job: Job, outcome: Done, sighting: Sighting, 
 
 
 def only_dated(before: Known, outcome: Done) -> bool:
-    """Tell whether all that happened to a photo since it was made is that it was given the date that it had elsewhere.
+    """Tell whether all that happened to a photo since it was made is that the copy of it came to its end.
 
-    Many a copy does so when it has closed it. A date from after it was made is a change, as `touch` makes one.
+    Many a copy gives the photo its date, or the time of the end, when renditions are made already. A later date than
+    that is a change, as `touch` makes one.
     """
     if before.phase is not Phase.DONE or not before.digest or before.digest != outcome.digest:
         return False
-    earlier = outcome.stamp.mtime_ns / 1e9 <= before.at and not before.stamp.same_content(outcome.stamp)
-    return earlier and all(item.adopted for item in outcome.made)
+    date, old = outcome.stamp.mtime_ns / 1e9, before.stamp.mtime_ns / 1e9
+    by_the_copy = date <= before.at or abs(date - old) < _COPY_ENDS_SECONDS
+    return by_the_copy and date != old and all(item.adopted for item in outcome.made)

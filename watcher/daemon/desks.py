@@ -147,12 +147,14 @@ class Desks:
     def _seen(self, desk: Desk, path: bytes, stamp: Stamp | None, now: float, *, complete: bool) -> None:
         photo = PhotoId(desk.inbox, path)
         desk.suspects.pop(path, None)
-        desk.hints.pop(path, None)
+        was = desk.hints.pop(path, None)
         if not desk.reachable and desk.next_scan is not None:
             # Somebody uses what is there, so it is the inbox.
             desk.next_scan = min(desk.next_scan, now + AFRESH_SECONDS)
         flight = self._dispatcher.flights.get(photo)
         if flight is not None:
+            if complete and flight.sighting.complete and _holds_something(was or flight.sighting.hint):
+                desk.note_reopened(path)  # two writers, or one who comes back
             flight.again, flight.again_complete = True, complete
             if stamp is not None:
                 desk.hints[path] = stamp
@@ -163,6 +165,8 @@ class Desks:
         waited = self._settler.waiting.get(photo)
         if waited is not None and not waited.alone:
             self._settler.waiting.pop(photo)  # a change starts over
+        if complete and desk.debouncer.is_complete(path) and _holds_something(was):
+            desk.note_reopened(path)
         desk.debouncer.see(path, now, complete=complete)
         if stamp is not None:
             desk.hints[path] = stamp
@@ -329,3 +333,8 @@ class Desks:
     def unreachable(self) -> Mapping[bytes, str]:
         """Inboxes that could not be read whole, and why."""
         return self._scans.unreachable
+
+
+def _holds_something(stamp: Stamp | None) -> bool:
+    """Tell whether a file was seen to hold anything: many a program makes it empty before it writes it."""
+    return stamp is not None and stamp.size > 0

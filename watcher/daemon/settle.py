@@ -164,6 +164,9 @@ class Settler:
 
     def _record(self, flight: Flight, outcome: Outcome, now: float, wall: float) -> None:
         job, before = flight.job, flight.before
+        desk = self._desk_of(job.photo.inbox)
+        if desk is not None and not flight.again:
+            desk.reopened.pop(job.photo.path, None)
         if isinstance(outcome, Unchanged) and before is not None:
             phase = before.phase if before.phase is Phase.FAILED else Phase.DONE
             attempts, reason = (before.attempts, before.reason) if phase is Phase.FAILED else (0, "")
@@ -179,7 +182,7 @@ class Settler:
         self._ledger.put(job.photo, known, now)
         moved = self._twins.settled(job, outcome, now)
         self._keeper.want(job.photo, outcome.stamp)
-        if before is not None and only_dated(before, outcome):
+        if before is not None and self._dispatcher.limits.patient and only_dated(before, outcome):
             self.numbers.count(job.photo.inbox, "unchanged")
             self._note(flight, notes.DATED, wall)
             self._log.debug("photo.dated", path=job.photo.absolute)
@@ -197,12 +200,10 @@ class Settler:
             seconds=round(outcome.seconds, 3),
             pid=outcome.pid,
         )
-        desk = self._desk_of(job.photo.inbox)
         if desk is not None and (cause := desk.hold.end(job.number)) is not None:
             self._log.info(ENDS[cause], inbox=desk.inbox, output=desk.plan.output)
         if desk is not None:
             desk.pace.count(wall)
-            desk.reopened.pop(job.photo.path, None)
         sighting = flight.sighting
         announced = sighting.ready > 0 or sighting.origin is Origin.FOLDER  # whatever it has waited for since
         self.numbers.count_done(job.photo.inbox, outcome, sighting.seen if announced else None, wall)

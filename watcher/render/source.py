@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -27,6 +28,7 @@ class Source:
     folder: int  # file descriptors
     file: int
     stamp: Stamp
+    at_rest: Callable[[], bool] = lambda: True  # whether it may still be taken for one that nobody writes to
 
     def __enter__(self) -> Self:
         return self
@@ -82,6 +84,8 @@ class Source:
             dated = now == self.stamp._replace(mtime_ns=now.mtime_ns) and time.time_ns() - now.mtime_ns > _PAST
             reason = "it was dated while it was read" if dated else "it changed while it was read"
             raise Verdict(Unready(now, reason, settling=True, seconds=_AT_ONCE if dated else 0.0))
+        if not self.at_rest():
+            raise Verdict(Unready(now, "somebody began to write it while it was read", settling=True))
 
 
 def open_photo(photo: PhotoId) -> Source:

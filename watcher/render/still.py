@@ -41,7 +41,10 @@ def rest_of(patience: Patience, source: Source) -> Rest:
     now = time.time()
     still = now - source.stamp.mtime_ns / 1e9
     if not patience.since:
-        return Rest(still, has_writer(source.file))
+        writer = has_writer(source.file)
+        if writer is False and patience.closed:
+            source.at_rest = lambda: not has_writer(source.file)
+        return Rest(still, writer)
     seen = max(0.0, now - patience.since)
     return Rest(min(seen, still) if still >= 0 else seen, None)
 
@@ -75,7 +78,7 @@ def _wanted(patience: Patience, rest: Rest) -> tuple[float, str]:
     if rest.writer and patience.closed:
         return patience.open, "it was closed, and somebody else still has it open for writing"
     if rest.writer is None and patience.rewritten and not patience.closed and patience.quiet:
-        return max(patience.doubt, patience.quiet), "it was written anew a moment ago"
+        return max(patience.open, patience.quiet), "it was written anew a moment ago"
     return patience.quiet, "it was written a moment ago"
 
 
