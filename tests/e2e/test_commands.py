@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness import BOTH, COMMAND, THUMB, WEB, Finished, Place, fill, fingerprint, tree, until
+from tests.faults.mounting import needs_mounts, volume
 
 COMMANDS = ("run", "once", "init", "check", "status", "why", "retry", "verify")
 BELOW_SERVICE = ("service install", "service uninstall", "service show")
@@ -115,6 +116,21 @@ def test_the_same_output_for_two_inboxes_is_refused(place: Place) -> None:
     other.mkdir()
     place.configure(more_inboxes=[{"path": str(other), "output": str(place.output)}])
     assert "inbox[1]" in _refused(place.once(), 78)
+
+
+@needs_mounts
+def test_a_folder_in_an_inbox_s_way_is_refused_under_another_name_of_it_too(place: Place) -> None:
+    fill(place.inbox, 1)
+    twice, aside = place.root / "twice", str(place.root / "aside")
+    twice.mkdir()
+    with volume(place.inbox, twice):
+        for inbox, output in ((place.inbox, twice / "resized"), (place.inbox, twice)):
+            assert "another name" in _refused(place.watcher("once", inbox, output), 78)
+        place.configure(more_inboxes=[{"path": str(twice), "output": aside}])
+        assert "inbox[1].path" in _refused(place.once(), 78)
+        place.configure(inbox={"after": "move", "originals": str(twice / "done")})
+        assert "inbox[0].originals" in _refused(place.once(), 78)
+    assert tree(place.inbox).keys() == {"p000.jpg"}
 
 
 def test_an_inbox_that_is_not_there_is_refused_where_it_was_named_on_the_command_line(place: Place) -> None:
@@ -250,6 +266,7 @@ def test_no_user_error_shows_a_traceback_and_a_closed_pipe_is_no_error(place: Pl
     fill(place.inbox, 1)
     place.state.mkdir()
     assert "Traceback" not in _refused(place.once(), 78)
+    assert "is a folder" in _refused(place.watcher("status", "--config", place.config), 78)
     place.state.rmdir()
     read, write = os.pipe()
     os.close(read)

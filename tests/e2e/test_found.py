@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import signal
+import subprocess
+
+import pytest
 
 from tests import photos
-from tests.e2e.harness import Place, fill, temporary, tree, until
+from tests.e2e.harness import COMMAND, Place, fill, temporary, tree, until
 
 SLOW = {
     "format": "avif",
@@ -41,12 +45,15 @@ def test_another_output_folder_in_the_config_gets_its_renditions(place: Place) -
     assert place.once().out.startswith("0 photos made")
 
 
-def test_an_empty_name_for_a_folder_is_refused_and_not_taken_for_the_one_we_are_in(place: Place) -> None:
-    for pair in (("", "out"), ("inbox", "")):
-        refused = place.watcher("once", *pair)
+def test_an_empty_name_is_refused_and_not_taken_for_the_folder_we_are_in_or_for_none(place: Place) -> None:
+    config = ("--config", str(place.config))
+    for args in (["", "out"], ["inbox", ""], ["--config", ""], [*config, "--state", ""]):
+        refused = place.watcher("once", *args)
         assert refused.code == 2
         assert "empty name" in refused.err
     assert not (place.root / "out").exists()
+    for args in (["why", ""], ["retry", "a.jpg", ""], ["init", ""]):
+        assert place.watcher(*args, *config).code == 2
 
 
 def test_what_cannot_be_used_is_said_with_what_to_do(place: Place) -> None:
@@ -76,3 +83,29 @@ def test_a_photo_that_was_too_large_is_made_once_the_config_allows_it(place: Pla
     assert "web: 1 new" in place.once("--dry-run").out
     assert place.once().code == 0
     assert len(tree(place.output)) == 2
+
+
+def test_a_folder_that_we_are_in_and_that_is_gone_is_no_traceback(place: Place) -> None:
+    gone = place.root / "gone"
+    gone.mkdir()
+    done = subprocess.run(
+        ["sh", "-c", 'rmdir "$PWD" && exec "$0" once in out', COMMAND],
+        cwd=gone, env=place.env, capture_output=True, text=True, check=False, timeout=30,
+    )  # fmt: skip
+    assert done.returncode == 78
+    assert done.stderr.count("\n") == 1
+    assert "is gone" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("chattr") is None, reason="only root may make a folder add-only")
+def test_an_output_folder_that_can_only_be_added_to_is_told_as_what_it_is(place: Place) -> None:
+    fill(place.inbox, 1)
+    (place.output / "web").mkdir(parents=True)
+    if subprocess.run(["chattr", "+a", place.output], capture_output=True, check=False).returncode:
+        pytest.skip("this file system knows no such folders")
+    try:
+        finished = place.once()
+    finally:
+        subprocess.run(["chattr", "-a", place.output], check=True)
+    assert finished.code == 0, finished  # what is below it can be written
+    assert place.once().code == 0  # and what was left behind there is swept

@@ -4,31 +4,57 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 
-from watcher.errors import EXIT_BUG, WatcherError
+from watcher.cli import streams
+from watcher.errors import EXIT_BUG, EXIT_CONFIG, EXIT_INTERRUPTED, EXIT_OK, WatcherError
 
 
 def main() -> None:
     """Run the command line; the entry point of `watcher`."""
+    streams.prepare()
+    code = _guarded(_run)
+    sys.exit(_guarded(streams.finish) or code)
+
+
+def _run() -> None:
     # pydantic would look through all that is installed for plugins: 15 ms of a command that takes 150
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     from watcher.cli.app import app  # noqa: PLC0415  # an import that fails is a fault of the program like any other
 
+    app()
+
+
+def _guarded(act: Callable[[], None]) -> int | str | None:
+    """Do something, and turn however it ends into an exit code, and into a message where that is called for."""
     try:
-        app()
+        act()
+    except SystemExit as ended:
+        return ended.code
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
     except WatcherError as error:
-        _complain(str(error))
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # Whoever read our output has enough; Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except Exception:  # noqa: BLE001  # the one boundary where a fault of the program ends
+        if text := str(error):
+            _complain(text)
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001  # the one boundary where a fault of the program ends
+        if isinstance(error, FileNotFoundError) and not _is_somewhere():
+            _complain("The folder that this was called in is gone: go to another one with `cd`.")
+            return EXIT_CONFIG
         import traceback  # noqa: PLC0415  # only for a fault of the program
 
         if not _journaled(traceback.format_exc().rstrip("\n")):
             traceback.print_exc()
-        sys.exit(EXIT_BUG)
+        return EXIT_BUG
+    return EXIT_OK
+
+
+def _is_somewhere() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _complain(text: str) -> None:

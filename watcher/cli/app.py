@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 
@@ -17,19 +17,31 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+
+def _named(value: Any) -> Any:  # noqa: ANN401  # typer hands over a text, several, or None
+    """Refuse an empty name, which a variable of the shell that is not set leaves: nobody means `.` by it."""
+    if value == "" or (isinstance(value, (list, tuple)) and "" in value):
+        hint = "write the name, or leave it out (is a variable of the shell not set?)"
+        raise UsageError(f"found an empty name for a file or folder: {hint}")
+    return value
+
+
 # typer reads these at run time, and knows Optional on every Python that we do
-Inbox = Annotated[Optional[str], typer.Argument(metavar="INBOX", help="The folder to watch.", show_default=False)]  # noqa: UP045
+Inbox = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Argument(metavar="INBOX", help="The folder to watch.", show_default=False, callback=_named),
+]
 Output = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Argument(metavar="OUTPUT", help="The folder for the resized copies.", show_default=False),
+    typer.Argument(metavar="OUTPUT", help="The folder for the resized copies.", show_default=False, callback=_named),
 ]
 ConfigFile = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option("--config", "-c", metavar="FILE", help="The config file.", show_default=False),
+    typer.Option("--config", "-c", metavar="FILE", help="The config file.", show_default=False, callback=_named),
 ]
 StateFile = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option("--state", metavar="FILE", help="The state file.", show_default=False),
+    typer.Option("--state", metavar="FILE", help="The state file.", show_default=False, callback=_named),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
@@ -55,8 +67,6 @@ def _pair(inbox: str | None, output: str | None) -> tuple[str, str] | None:
         return None
     if output is None:
         raise UsageError("INBOX and OUTPUT go together: name both folders, or none to use the config file")
-    if not inbox or not output:
-        raise UsageError("found an empty name for a folder: name both folders (is a variable of the shell not set?)")
     return inbox, output
 
 
@@ -66,7 +76,10 @@ def run(inbox: Inbox = None, output: Output = None, config: ConfigFile = None, s
 
     Example: watcher run ~/Pictures/Inbox ~/Pictures/Resized
     """
-    from watcher.cli import ahead  # noqa: PLC0415  # see the module's first line
+    from watcher.cli.early import heed_signals  # noqa: PLC0415  # see the module's first line
+
+    heed_signals()
+    from watcher.cli import ahead  # noqa: PLC0415  # the same
 
     beginning = ahead.begin(_pair(inbox, output), config, state)
     from watcher.cli import running  # noqa: PLC0415  # 100 ms, in which workers start
@@ -102,7 +115,12 @@ def once(
 def init(
     file: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Argument(metavar="FILE", help="Where to write it; left out: the user's config file.", show_default=False),
+        typer.Argument(
+            metavar="FILE",
+            help="Where to write it; left out: the user's config file.",
+            show_default=False,
+            callback=_named,
+        ),
     ] = None,
     config: ConfigFile = None,
     state: StateFile = None,
@@ -150,7 +168,9 @@ def status(
 
 @app.command()
 def why(
-    path: Annotated[str, typer.Argument(metavar="PATH", help="A photo, or any other path; it need not exist.")],
+    path: Annotated[
+        str, typer.Argument(metavar="PATH", help="A photo, or any other path; it need not exist.", callback=_named)
+    ],
     config: ConfigFile = None,
     state: StateFile = None,
     as_json: AsJson = False,
@@ -168,7 +188,12 @@ def why(
 def retry(
     paths: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Argument(metavar="[PATH ...]", help="Photos, or folders of photos; left out: all.", show_default=False),
+        typer.Argument(
+            metavar="[PATH ...]",
+            help="Photos, or folders of photos; left out: all.",
+            show_default=False,
+            callback=_named,
+        ),
     ] = None,
     config: ConfigFile = None,
     state: StateFile = None,

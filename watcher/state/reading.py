@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote
 
+from watcher.errors import StateError
 from watcher.model import PhotoId, Request, Stamp
 from watcher.plan import Known, MadeFact, Phase, stem_of, stems_above
 from watcher.state import history, requests
@@ -55,6 +56,8 @@ class Reader:
         """Open beside a daemon, or without one; None: there is no state file yet. Nothing is changed on disk."""
         if not os.path.exists(path):
             return None
+        if os.path.isdir(path):
+            raise StateError(f"the state file {path} is a folder; name a file, or its place in that folder")
         uri = "file:" + quote(os.fsencode(path)) + "?mode=ro"
         for query in ("", "&immutable=1"):  # immutable: a folder where no -shm file can be made, so nobody writes
             connection = sqlite3.connect(uri + query, uri=True, isolation_level=None, timeout=BUSY_SECONDS)
