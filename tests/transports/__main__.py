@@ -1,6 +1,7 @@
 """Every road into the inbox, as a table: `python -m tests.transports [--small] [ROAD ...]`.
 
-Without names all roads are taken, one after the other, and the table goes to the README between its markers.
+Without names all roads are taken, one after the other, and the table goes into the README between its markers.
+It wants a quiet machine: the times are part of it.
 """
 
 from __future__ import annotations
@@ -9,48 +10,90 @@ import argparse
 import sys
 import tempfile
 import time
+import traceback
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from PIL import Image
 
 from tests.bench.common import machine
 from tests.transports import card as cards
-from tests.transports.card import Card
+from tests.transports.card import RESUMED, Card
 from tests.transports.road import Ground, Road
 from tests.transports.roads import everything
 from tests.transports.row import Row, markdown
 from tests.transports.travel import travel
+
+_README = Path(__file__).parents[2] / "README.md"
+_BEGIN, _END = "<!-- the roads: python -m tests.transports -->", "<!-- end of the roads -->"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("roads", nargs="*", metavar="ROAD", help="a road's name or a part of it; none: all of them")
     parser.add_argument("--small", action="store_true", help="16 small photos a road, as the tests take, not 60")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="leave inboxes, outputs and logs in this folder")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="leave inboxes, outputs, logs, and a sheet of them")
     arguments = parser.parse_args()
     chosen = [r for r in everything() if not arguments.roads or any(name in r.name for name in arguments.roads)]
+    rows: list[Row] = []
+    closed: dict[str, str] = {}  # road -> why it was not taken
     with tempfile.TemporaryDirectory(prefix="watcher-roads-") as scratch:
         root = arguments.keep or Path(scratch)
         card = cards.build(root / "card", cards.SMALL if arguments.small else cards.FULL)
-        rows = [row for number, road in enumerate(chosen) if (row := take(road, card, root / f"{number:02}"))]
-    print()
-    print(markdown(rows))
-    print(f"\n{machine()}")
-    for row in rows:
-        print(f"- {row.road.name}: {row.road.versions()}")
-    for road in chosen:
-        if missing := road.missing():
-            print(f"- {road.name}: not here, {missing}")
+        for number, road in enumerate(chosen):
+            taken = _take(road, card, root / f"{number:02}")
+            if isinstance(taken, Row):
+                rows.append(taken)
+            else:
+                closed[road.name] = taken
+        _lay_out(root)
+    text = _tell(rows, closed)
+    print(f"\n{text}")
+    if not arguments.roads and not arguments.small:
+        before, _, rest = _README.read_text().partition(_BEGIN)
+        _README.write_text(f"{before}{_BEGIN}\n{text}\n{_END}{rest.partition(_END)[2]}")
     sys.exit(any(row.faults() for row in rows))
 
 
-def take(road: type[Road], card: Card, root: Path) -> Row | None:
-    """Take one road, and tell of its faults."""
-    if missing := road.missing():
-        print(f"{road.name}: not here, {missing}")
-        return None
+def _take(road: type[Road], card: Card, root: Path) -> Row | str:
+    """Take one road, and tell of its faults; a text says why it could not be taken."""
     began = time.monotonic()
-    row = travel(road, card, Ground(root))
-    print(f"{road.name}: {time.monotonic() - began:.0f} s; {'; '.join(row.faults()) or 'as it should be'}", flush=True)
-    return row
+    taken: Row | str
+    if not (taken := road.missing()):
+        try:
+            taken = travel(road, card, Ground(root))
+        except Exception as error:  # noqa: BLE001 - the other roads are to be taken all the same
+            traceback.print_exc()
+            taken = f"it broke: {error!r}"
+    told = taken if isinstance(taken, str) else "; ".join(taken.faults()) or "as it should be"
+    print(f"{road.name}: {time.monotonic() - began:.0f} s; {told}", flush=True)
+    return taken
+
+
+def _lay_out(root: Path) -> None:
+    """Put one rendition of each road on a sheet, to be looked at: `sheet.jpg`, in the order of the folders."""
+    found = sorted(root.glob(f"*/watcher/output/web/{RESUMED}"))
+    sheet = Image.new("RGB", (6 * 340, -(-len(found) // 6) * 230 or 1))
+    for number, path in enumerate(found):
+        with Image.open(path) as image:
+            image.thumbnail((330, 220))
+            sheet.paste(image, (number % 6 * 340, number // 6 * 230))
+    sheet.save(root / "sheet.jpg")
+
+
+def _tell(rows: Sequence[Row], closed: Mapping[str, str]) -> str:
+    """Give the table, with what it was made on, the versions, and the roads that could not be taken."""
+    versions: dict[str, list[str]] = {}
+    for row in rows:
+        versions.setdefault(row.road.versions(), []).append(row.road.name)
+    cannot: dict[str, list[str]] = {}
+    for row in rows:
+        for what, why in row.road.cannot.items():
+            cannot.setdefault(f"nothing to {what.replace('_', ' ')}: {why}", []).append(row.road.name)
+    lines = [markdown(rows), "", f"{machine()}. {'; '.join(versions)}.", ""]
+    lines += [f"- {', '.join(names)}: {what}." for what, names in cannot.items()]
+    lines += [f"- Not taken: {name}, {why}." for name, why in closed.items()]
+    return "\n".join(lines).rstrip()
 
 
 if __name__ == "__main__":

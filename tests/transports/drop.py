@@ -1,7 +1,8 @@
 """Send the photos of a card over one road into the inbox of a running daemon, and remember what was sent.
 
-The photos go one by one, then a folder of them, then those that
-are overwritten, cut off and resumed, and sent by two writers at once; the one that is abandoned came first of all.
+The photos go one by one, each when the one before is visible, then a folder of
+them at once, then those that are overwritten, cut off and resumed, and sent by two writers at once; the one that is
+abandoned came first of all.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ RENDITIONS: Mapping[str, Rendition] = {
 }
 QUIET = 0.5  # seconds: the config's default, with which all this runs
 _PATIENCE = 30.0  # seconds until a photo counts as lost
+_PACE = 1.0  # seconds that the next photo waits for the one before to be visible, so that no queue is measured
 _LATE = 1.2  # seconds in which whatever comes twice would come
 _HALF_WAY = 1.0  # seconds that a line is down before the upload goes on: longer than the quiet time
 
@@ -69,6 +71,7 @@ class Journey:
         for name, photo in self.card.singles.items():
             self.road.put(photo.source, name)
             self._note(name, photo)
+            self._await(self.sent[-1], _PACE)
         self.road.put_tree(self.card.tree, TREE)
         for name, photo in self.card.in_folder.items():
             self._note(name, photo)
@@ -118,9 +121,9 @@ class Journey:
     def _note(self, name: str, photo: Photo, *, final: bool = True) -> None:
         self.sent.append(Sent(name, self.road.edited(photo.version), time.time(), final))
 
-    def _await(self, sent: Sent) -> None:
+    def _await(self, sent: Sent, seconds: float | None = None) -> None:
         """Wait until a version is visible, or it has to be called lost."""
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + (_PATIENCE if seconds is None else seconds)
         while self.visible(sent) is None and time.monotonic() < deadline:
             time.sleep(0.01)
 
