@@ -199,6 +199,12 @@ def iptc_record() -> bytes:
     return b"".join(b"\x1c" + bytes((r, d)) + len(v).to_bytes(2, "big") + v for r, d, v in fields)
 
 
+def iptc_segment(iptc: bytes) -> bytes:
+    """Wrap an IPTC record as Photoshop does."""
+    resource = b"8BIM\x04\x04\0\0" + len(iptc).to_bytes(4, "big") + iptc + bytes(len(iptc) % 2)
+    return segment(0xED, b"Photoshop 3.0\0" + resource)
+
+
 def segment(marker: int, body: bytes) -> bytes:
     return b"\xff" + bytes((marker,)) + (len(body) + 2).to_bytes(2, "big") + body
 
@@ -210,13 +216,11 @@ def spliced(data: bytes, *segments: bytes) -> bytes:
 
 def talkative(orientation: int = 1, *, exif: bool = True) -> bytes:
     """Give a photo with EXIF, XMP and IPTC."""
-    iptc = iptc_record()
-    photoshop = b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0" + len(iptc).to_bytes(4, "big") + iptc + bytes(len(iptc) % 2)
     image = scene()
     if orientation in _STORED:
         image = image.transpose(_STORED[orientation])
     parts = [segment(0xE1, exif_block(orientation))] if exif else []
-    parts += [segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + xmp_packet(orientation)), segment(0xED, photoshop)]
+    parts += [segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + xmp_packet(orientation)), iptc_segment(iptc_record())]
     return spliced(jpeg(image), *parts)
 
 

@@ -200,6 +200,8 @@ def test_a_photo_known_as_incomplete_changing_or_too_young_is_not_read(inbox: Pa
         (b"\x89PNG\r\n\x1a\n", "it is a PNG"),
         (photos.deep(), "12-bit"),
         (photos.lossless(), "lossless"),
+        (photos.plain().replace(b"\xff\xc0", b"\xff\xc9", 1), "arithmetic-coded"),
+        (b"\n<!doctype HTML><title>404</title>", "a web page"),
         (photos.bomb(), "60000 \u00d7 60000 is 3600 megapixels, max_megapixels allows 200"),
         (photos.bomb(0, 10), "size of 0"),
         (photos.scan_bomb(), "scans"),

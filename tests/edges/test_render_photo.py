@@ -235,6 +235,18 @@ def test_safe_moves_author_and_copyright_from_iptc_and_xmp_into_exif(tmp_path: P
     assert image.getexif()[0x8298] == "(c) Xenia & Co"
 
 
+def test_blanks_that_a_camera_fills_in_are_no_author_and_no_copyright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x013B], exif[0x8298] = " " * 20, "\0" * 20
+    long = photos.iptc_record().replace(b"\0\x08(c) IPTC", b"\x2e\xe8" + b"(c) IPTC" * 1501)  # more than is kept
+    photo = photos.spliced(
+        photos.plain(), photos.segment(0xE1, b"Exif\0\0" + exif.tobytes()), photos.iptc_segment(long)
+    )
+    (image,) = made(tmp_path, photo, recipe())
+    assert image.getexif()[0x8298].startswith("(c) IPTC(c) IPTC")
+    assert image.getexif()[0x013B].encode("latin-1").decode() == "\u00c5sa Author"
+
+
 def test_all_metadata_keeps_exif_iptc_and_xmp_and_sets_right_what_no_longer_holds(tmp_path: Path) -> None:
     (image,) = made(tmp_path, photos.talkative(6), recipe(metadata="all"))
     exif = image.getexif()

@@ -119,6 +119,10 @@ class Exif:
             return False
         return self._value(self._below(self.exif, _INTEROP).get(1)).startswith(b"R03")
 
+    def says(self, tag: int) -> bool:
+        """Tell whether a text stands there; cameras fill what nobody has set with blanks."""
+        return bool(self._value(self.main.get(tag)).strip(b"\0 "))
+
     def safe(self, width: int, height: int, extra: dict[int, bytes]) -> bytes:
         """Build a block of harmless tags; `extra` are texts for where one is missing. Sizes: the rendition's pixels."""
         return self._build(
@@ -171,7 +175,8 @@ class Exif:
         """Write a block; empty if there would be nothing in it."""
         order = self.order or "<"
         for tag, text in extra.items():
-            main.setdefault(tag, (_ASCII, len(text) + 1, text[: _MOST_VALUE - 1] + b"\0"))
+            value = text[: _MOST_VALUE - 1] + b"\0"
+            main[tag] = (_ASCII, len(value), value)
         if not main and not exif and not gps:
             return b""
         if ORIENTATION in self.main:

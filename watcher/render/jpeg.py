@@ -16,6 +16,7 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
 _HIERARCHICAL = frozenset({0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF})
 _PROGRESSIVE = frozenset({0xC2, 0xCA})
+_ARITHMETIC = frozenset({0xC9, 0xCA})
 _BARE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a length
 _TABLES = frozenset({0xC4, 0xCC, 0xDB, 0xDC, 0xDD})  # Huffman, arithmetic, quantisation, line count, restart interval
 _ADOBE, _JFIF = 0xEE, 0xE0
@@ -57,6 +58,11 @@ class Header:
     def progressive(self) -> bool:
         """Tell whether several scans refine one picture."""
         return self.frame in _PROGRESSIVE
+
+    @property
+    def arithmetic(self) -> bool:
+        """Tell whether its entropy coding is the one that few decoders are built with."""
+        return self.frame in _ARITHMETIC
 
     @property
     def coefficient_bytes(self) -> int:
@@ -190,7 +196,11 @@ def _beginning(data: bytes) -> str:
     if not data.strip(b"\0"):
         return "it holds nothing but zeros"
     for magic, name in _OTHERS:
-        if data[: len(magic)] == magic or data[4 : 4 + len(magic)] == magic:
+        if (
+            data[: len(magic)] == magic
+            or data[:64].lstrip().lower().startswith(magic)
+            or data[4 : 4 + len(magic)] == magic
+        ):
             return f"it is {name}"
     return f"it starts with {data[:16]!r}"
 
@@ -206,7 +216,7 @@ _OTHERS = (
     (b"II*\0", "a TIFF or a raw photo"),
     (b"MM\0*", "a TIFF or a raw photo"),
     (b"PK\3\4", "a ZIP"),
-    (b"<!DOCTYPE", "a web page"),
+    (b"<!doctype", "a web page"),
     (b"<html", "a web page"),
 )
 

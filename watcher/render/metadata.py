@@ -95,7 +95,7 @@ class Found:
         """Give author and copyright where only IPTC or XMP have them, as EXIF texts."""
         found = {}
         for tag, dataset, name in ((ARTIST, 80, b"creator"), (COPYRIGHT, 116, b"rights")):
-            text = b"" if tag in self.exif.main else _iptc_text(self.iptc, dataset) or _xmp_text(self.xmp, name)
+            text = b"" if self.exif.says(tag) else _iptc_text(self.iptc, dataset) or _xmp_text(self.xmp, name)
             if text:
                 found[tag] = text
         return found

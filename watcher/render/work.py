@@ -216,6 +216,10 @@ def _decode(data: bytes, header: Header, step: int, stamp: Stamp, looks: Look) -
         if "truncated" in str(error) or looks is not Look.WHOLE:
             raise Verdict(Unready(stamp, f"truncated: {short(error)}")) from error
         bytes(header.coefficient_bytes)  # libjpeg can't say that memory was short: this raises MemoryError if it is
+        if header.arithmetic:
+            raise bad_photo(
+                "an arithmetic-coded JPEG, which can't be decoded here: save it as an ordinary one"
+            ) from error
         raise bad_photo(f"it can't be decoded: {short(error)}") from error
     if picture is None:
         at = f"{_share(there)} of the picture, " if there else ""

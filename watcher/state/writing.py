@@ -15,7 +15,7 @@ from watcher.plan import Known, Phase, stem_of
 from watcher.state import history, requests
 from watcher.state.claims import meeting
 from watcher.state.pages import PageReader
-from watcher.state.reading import FIELDS
+from watcher.state.reading import FIELDS, OPEN
 from watcher.state.schema import BUSY_SECONDS, StateCorruptError, check_sound, migrate, put_aside, translated
 from watcher.story import Note
 
@@ -155,9 +155,10 @@ class State(PageReader):
     def reopen_failed(self, inbox: bytes) -> int:
         """Let all photos of an inbox that failed wait to be tried again, as if for the first time; how many."""
         with self._transaction() as db:
-            where = "folder IN (SELECT id FROM folder WHERE inbox = ?)"
-            values = Phase.WAITING, Phase.FAILED, self._inbox_id(inbox)
-            return db.execute(f"UPDATE photo SET phase = ?, attempts = 0 WHERE phase = ? AND {where}", values).rowcount
+            failed = f"photo.phase = {int(Phase.FAILED)} AND {OPEN}"
+            where = f"{failed} AND folder IN (SELECT id FROM folder WHERE inbox = ?)"
+            values = Phase.WAITING, self._inbox_id(inbox)
+            return db.execute(f"UPDATE photo SET phase = ?, attempts = 0 WHERE {where}", values).rowcount
 
     def set_report(self, reports: Mapping[bytes, Mapping[str, object]]) -> None:
         """Say for each inbox what only the daemon knows, for `status`."""
