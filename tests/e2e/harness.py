@@ -112,7 +112,7 @@ def until(holds: Callable[[], object], what: str, seconds: float = PATIENCE) -> 
 def toml(value: object) -> str:
     """Write a value as TOML, strings and numbers as JSON does."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key} = {toml(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{json.dumps(key)} = {toml(item)}" for key, item in value.items()) + "}"
     return json.dumps(value, ensure_ascii=False)
 
 

@@ -8,7 +8,7 @@ import queue
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -16,6 +16,7 @@ from typing import Self
 import pytest
 from PIL import Image
 
+from tests.dask_processes import PATIENCE, Dask, until
 from tests.photos import jpeg, scene
 from watcher.cluster import Cluster, Paths, Target
 from watcher.model import Blame, Done, Failed, PhotoId, Result, Twin, WorkerReport
@@ -27,68 +28,7 @@ if HERE not in sys.path:
 import cluster_work  # noqa: E402 - found by the line above, and by workers by the same name
 from pool_work import make_job  # noqa: E402 - the same
 
-DASK = str(Path(sys.executable).with_name("dask"))
 WATCHER = str(Path(sys.executable).with_name("watcher"))
-PATIENCE = 30.0  # seconds; far above what any of this takes
-
-
-def until(true: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE:.0f} s"
-        time.sleep(0.02)
-
-
-class Dask:
-    """A scheduler with an address of its own, and workers."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.file = folder / "scheduler.json"
-        self.port = 0
-        self._processes: list[subprocess.Popen[bytes]] = []
-
-    def __enter__(self) -> Self:
-        self.scheduler = self.begin_scheduler()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for process in self._processes:
-            process.kill()
-        for process in self._processes:
-            process.wait()
-
-    @property
-    def address(self) -> str:
-        return f"tcp://127.0.0.1:{self.port}"
-
-    def begin_scheduler(self) -> subprocess.Popen[bytes]:
-        """Start a scheduler, on the port of the one before if there was one."""
-        self.file.unlink(missing_ok=True)
-        words = ["scheduler", "--host", "127.0.0.1", "--port", str(self.port), "--scheduler-file", str(self.file)]
-        process = self._begin(words, "scheduler.log")
-        until(lambda: self.file.exists() and self.file.read_text().rstrip().endswith("}"), "a scheduler")
-        self.port = int(json.loads(self.file.read_text())["address"].rpartition(":")[2])
-        return process
-
-    def begin_worker(self, *words: str, threads: int = 1, cwd: Path | None = None) -> subprocess.Popen[bytes]:
-        there = ["worker", self.address, "--nthreads", str(threads), "--no-nanny", "--host", "127.0.0.1", *words]
-        return self._begin([*there, "--local-directory", str(self.folder)], "worker.log", cwd)
-
-    def _begin(self, words: Sequence[str], log: str, cwd: Path | None = None) -> subprocess.Popen[bytes]:
-        failures = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "2"}
-        environment = {**os.environ, **failures, "PYTHONPATH": HERE}  # for `cluster_work`
-        with (self.folder / log).open("ab") as output:
-            process = subprocess.Popen(
-                [DASK, *words, "--no-dashboard"],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                cwd=cwd,
-            )
-        self._processes.append(process)
-        return process
 
 
 @pytest.fixture(scope="module")

@@ -90,7 +90,7 @@ def _executor(executor: Mapping[str, Any]) -> Iterator[Text]:
         meanwhile = "photos are made here meanwhile" if executor["fallback"] else "photos wait for it"
         yield _text(f"{cluster} is away since {executor['away_since']}: {executor['reason']}; {meanwhile}", "bold red")
     elif executor["workers"]:
-        yield _text(f"on {cluster}: {executor['workers']} workers with {executor['threads']} threads", "green")
+        yield _text(f"on {cluster}: {executor['workers']} of its workers, {executor['threads']} threads", "green")
     else:
         yield _text(f"{cluster} is looked for", "yellow")
     for worker, reason in executor["unfit"].items():

@@ -72,7 +72,8 @@ def _points(found: Survey, cluster: str, *, spared: bool) -> Iterator[Point]:
     if not found.threads:
         yield level, cluster, "the scheduler has no workers: start `dask worker` on each machine that is to make photos"
         return
-    there = f"{len(found.threads)} workers with {sum(found.threads.values())} threads, distributed {theirs}"
+    workers, threads = len(found.threads), sum(found.threads.values())
+    there = f"{_count(workers, 'worker')} with {_count(threads, 'thread')}, distributed {theirs}"
     if ours != theirs:
         yield "warning", cluster, f"{there}, and {ours} here: install the same"
     else:
@@ -98,3 +99,7 @@ def _worker(what: str, answer: Inspection, mine: Mapping[str, str]) -> Iterator[
         yield "warning", what, f"{', '.join(other)}: the same photo may become other bytes; install the same"
     elif not answer.faults:
         yield "ok", what, f"a tiny photo in {answer.seconds:.2f} s, every folder read and written, versions as here"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

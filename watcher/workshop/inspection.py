@@ -73,9 +73,8 @@ def _try_to_read(read: Read) -> str:
                 file.read(1)
                 if os.fstat(file.fileno()).st_size == read.size:
                     return ""
-            return (
-                f"the inbox {folder}: {os.fsdecode(read.photo)!r} in it is another one than here; mount the same folder"
-            )
+            name = os.fsdecode(read.photo)
+            return f"the inbox {folder}: {name!r} in it is another one than here; mount the same one there"
     except OSError as error:
         what = f"{os.fsdecode(read.photo)!r} in it" if error.filename != read.folder else "it"
         return f"the inbox {folder}: {what} can't be read there ({error.strerror}); mount it there, or mend `paths`"
