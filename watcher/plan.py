@@ -152,6 +152,11 @@ def could_meet(name: bytes, other: bytes) -> bool:
     return mine.startswith(theirs) or theirs.startswith(mine)
 
 
+def head_of(name: bytes) -> bytes:
+    """Give what any two names have in common whose outputs could meet."""
+    return _beginning(name).partition(b".")[0]
+
+
 @lru_cache(maxsize=1024)  # a name's is asked for again and again while the photos beside it are planned
 def _beginning(name: bytes) -> bytes:
     """Give how every output of a photo of that name begins, case folded."""

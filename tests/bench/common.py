@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import contextlib
 import ctypes
 import json
@@ -22,6 +23,7 @@ from typing import Any, Self
 
 WATCHER = str(Path(sys.executable).with_name("watcher"))
 THREE = (2048, 1024, 320)  # pixels
+ROOT = Path(__file__).parents[2]
 QUIET = 0.1  # CPUs that others may keep busy where time is measured
 PATIENCE = 600.0  # seconds; a bench that takes longer is stuck
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of prctl(2)
@@ -45,6 +47,11 @@ def adopt_orphans() -> None:
     """Become the parent of whatever outlives its own, so that its CPU time can be counted."""
     if sys.platform == "linux":
         _LIBC.prctl(_SUBREAPER, 1, 0, 0, 0)
+
+
+def compile_as_installed() -> None:
+    """Compile our modules, as `pip install` does: a source tree's may be older than they, or missing."""
+    compileall.compile_dir(ROOT / "watcher", quiet=1)
 
 
 def timed(command: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> Cost:

@@ -17,7 +17,18 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from tests.bench import photos
-from tests.bench.common import THREE, Daemon, Place, machine, pause_in_quiet, percentile, place, table, wait_until_there
+from tests.bench.common import (
+    THREE,
+    Daemon,
+    Place,
+    compile_as_installed,
+    machine,
+    pause_in_quiet,
+    percentile,
+    place,
+    table,
+    wait_until_there,
+)
 from watcher.model import Done, Job, PhotoId, Recipe, Rendering
 from watcher.render import render, warm
 
@@ -91,6 +102,7 @@ def main() -> None:
     parser.add_argument("--scratch", type=Path, help="where inbox and output are made")
     arguments = parser.parse_args()
     photos.build(arguments.photos)
+    compile_as_installed()
     sources = sorted((arguments.photos / "setA").iterdir())
     with place(beside=arguments.scratch) as where:
         where.configure(THREE)

@@ -18,7 +18,19 @@ from pathlib import Path
 
 from tests.bench import photos
 from tests.bench.bench_render import recipes
-from tests.bench.common import QUIET, THREE, Cost, Place, adopt_orphans, machine, pause_in_quiet, spread, table, timed
+from tests.bench.common import (
+    QUIET,
+    THREE,
+    Cost,
+    Place,
+    adopt_orphans,
+    compile_as_installed,
+    machine,
+    pause_in_quiet,
+    spread,
+    table,
+    timed,
+)
 from tests.bench.throughput import copies
 from watcher.model import Done, Job, PhotoId
 
@@ -106,6 +118,7 @@ def main() -> None:
     arguments = parser.parse_args()
     photos.build(arguments.photos)
     adopt_orphans()
+    compile_as_installed()
     rows = []
     with tempfile.TemporaryDirectory(prefix="watcher-bench-", dir=arguments.scratch) as folder:
         for case in arguments.case or CASES:

@@ -20,6 +20,7 @@ from tests.bench.common import (
     WATCHER,
     Daemon,
     Place,
+    compile_as_installed,
     cpu_seconds,
     descendants,
     machine,
@@ -82,6 +83,7 @@ def main() -> None:
     parser.add_argument("photos", type=Path, metavar="DIR")
     arguments = parser.parse_args()
     photos.build(arguments.photos)
+    compile_as_installed()
     photo = next((arguments.photos / "setC").iterdir())
     rows: list[list[object]] = [
         ["python -c pass", seconds_of([sys.executable, "-c", "pass"]), ""],

@@ -33,6 +33,7 @@ from tests.bench.common import (
     THREE,
     Place,
     adopt_orphans,
+    compile_as_installed,
     machine,
     memory_of_children,
     pause_in_quiet,
@@ -262,6 +263,7 @@ def main() -> None:
     arguments = parser.parse_args()
     photos.build(arguments.photos)
     adopt_orphans()
+    compile_as_installed()
     chosen = [p for p in peers.installed() if not arguments.peer or any(part in p.name for part in arguments.peer)]
     print(f"{machine()}; {peers.versions()}; {arguments.rounds} rounds, {arguments.workers} workers\n", flush=True)
     figures = {}

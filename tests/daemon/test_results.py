@@ -608,8 +608,8 @@ def bundles(world: World) -> list[list[str]]:
     return [[job.photo.path.decode() for job in bundle] for bundle in world.pool.bundles]
 
 
-def backlog(make_world: MakeWorld, sizes: dict[str, int], **kinds: str) -> World:
-    world = make_world(memory=4 * GB, workers=2)
+def backlog(make_world: MakeWorld, sizes: dict[str, int], *, once: bool = False, **kinds: str) -> World:
+    world = make_world(memory=4 * GB, workers=2, once=once)
     world.pool.most = 3
     for number, (name, size) in enumerate(sizes.items()):  # of one size they could be the same, and wait for each other
         world.put(f"{name}.jpg", kinds.get(name, "good"), size=size + number)
@@ -627,6 +627,13 @@ def test_small_photos_of_a_backlog_go_together_and_each_comes_to_its_own_end(mak
 def test_photos_from_a_camera_go_one_by_one(make_world: MakeWorld) -> None:
     world = backlog(make_world, {"a": 8_000_000, "b": 8_000_000, "c": 3_500_000, "d": 600_000})
     assert bundles(world) == [["a.jpg"], ["b.jpg"], ["c.jpg"], ["d.jpg"]]
+
+
+def test_where_nobody_comes_next_photos_from_a_camera_go_together(make_world: MakeWorld) -> None:
+    world = backlog(make_world, {**dict.fromkeys("abcd", 11_000_000), "e": 35_000_000, "f": 1000}, once=True)
+    assert bundles(world) == [["a.jpg", "b.jpg"], ["c.jpg", "d.jpg"], ["e.jpg"], ["f.jpg"]]
+    world.work_all()
+    assert world.daemon.finished()
 
 
 def test_photos_that_were_just_announced_go_one_by_one_since_nobody_knows_their_size(make_world: MakeWorld) -> None:

@@ -247,6 +247,17 @@ def test_bundles_are_small_where_few_wait_and_of_one_in_somebody_elses_executor(
     assert bench(factory=ThreadPoolExecutor).pool.share(1000) == 1
 
 
+def test_the_largest_bundle_is_done_whole(bench: MakeBench) -> None:
+    b = bench(bundle=16)
+    assert [b.pool.share(waiting) for waiting in (127, 128, 1000)] == [15, 16, 16]
+    assert bench(bundle=99).pool.share(10_000) == 16
+    for first in (1, 17, 33, 49):
+        b.pool.submit(*(make_job(n, "exit:3" if n == 64 else "nothing") for n in range(first, first + 16)))
+    assert b.pool.free == 0
+    kinds = outcome_kinds(b.results(64))
+    assert [n for n, kind in kinds.items() if kind == Blame.CRASH] == [64]
+
+
 def test_of_a_bundle_only_the_photo_is_blamed_that_its_worker_died_on(bench: MakeBench) -> None:
     b = bench()
     b.pool.submit(make_job(1), make_job(2), make_job(3, "signal:SIGSEGV"), make_job(4))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watcher.model import Format, Recipe, Stamp
-from watcher.plan import Known, MadeFact, Phase, could_meet, natural_name, renderings
+from watcher.plan import Known, MadeFact, Phase, could_meet, head_of, natural_name, renderings
 
 PARTS = st.sampled_from(["a", "A", "jpg", "JPG", "jpeg", "2", "ß", "ss", ""])
 NEAR = [
@@ -51,3 +51,4 @@ def test_no_two_photos_share_an_output(steps: list[tuple[bytes, Format, bool]], 
 @given(NAMES, NAMES)
 def test_meeting_is_mutual(one: bytes, other: bytes) -> None:
     assert could_meet(one, other) == could_meet(other, one)
+    assert head_of(one) == head_of(other) or not could_meet(one, other)

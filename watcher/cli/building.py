@@ -118,6 +118,7 @@ def _pool(
         timeout_seconds=config.retry.timeout_seconds,
         memory_limit_bytes=limits.memory_bytes + _SLACK_BYTES,
         preload=PRELOAD,
+        bundle=16 if once else 8,  # nobody comes next and would wait for it
         log_settings=partial(logs.worker_setup, config.log.format, config.log.level),
     )
     if config.executor.kind == "processes":

@@ -1,45 +1,25 @@
-"""From the line of waiting photos to the workers: who is next, what is to be done, and the attempt on record."""
+"""From the line of waiting photos to the workers: who is next, and who goes together."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from watcher import plan
 from watcher.backlog import Queue, Sighting
 from watcher.config import Config
-from watcher.daemon.attempt import Limits, changed_since_tried, job_for, unanswered, untouched
+from watcher.daemon.attempt import Limits, untouched
+from watcher.daemon.booking import Booking, Flight
 from watcher.daemon.desk import Desk
-from watcher.daemon.keeper import Keeper
 from watcher.daemon.ledger import Ledger
-from watcher.daemon.parts import Log, Pool
-from watcher.daemon.tally import Tally
-from watcher.daemon.trouble import Use
-from watcher.daemon.twins import Place, Twins
-from watcher.errors import StateError
+from watcher.daemon.parts import Pool
 from watcher.model import Job, PhotoId
-from watcher.plan import Known, Phase
+from watcher.plan import Known
 
-CONVICTED_BY = 3  # ends of watcher itself that a photo was in: in two of them at the least it was tried alone
-BUNDLE_BYTES = 4_000_000  # of photos that a worker gets together: not much more work than one from a camera
+# Of photos that a worker gets together: not much more work than one from a camera, for whoever comes next waits for it.
+BUNDLE_BYTES = 4_000_000
+ONCE_BYTES = 32_000_000  # where nobody comes next: some from a camera share their way to the disk and the loop's turns
 LEASE = 32  # attempts that are written at once: a durable commit costs about as much as a small photo
-
-
-@dataclass(slots=True)
-class Flight:
-    """One photo on its way through a worker."""
-
-    sighting: Sighting
-    job: Job
-    before: Known | None  # what was on the books before this attempt
-    again: bool = False  # it was seen once more meanwhile
-    again_complete: bool = False
-    touched: bool = False  # its rights or its date were changed meanwhile
-    pid: int = 0  # of the worker that it came back from, as far as is known
-    seconds: float = 0.0  # that it was there
-    gone: bool = False  # its inbox, which is there, was found to hold it no longer
-    lent: frozenset[Place] = frozenset()  # where it may copy from
 
 
 class Dispatcher:
@@ -50,30 +30,21 @@ class Dispatcher:
         pool: Pool,
         ledger: Ledger,
         desks: Mapping[bytes, Desk],
-        tally: Tally,
-        twins: Twins,
-        keeper: Keeper,
+        booking: Booking,
         limits: Limits,
-        log: Log,
     ) -> None:
         self.limits = limits
         self.queue = Queue()
         self.flights: dict[PhotoId, Flight] = {}  # on record as begun: in the pool, or staged for it
-        self._refused: list[tuple[Sighting, Known | None, str]] = []
-        self._held: list[Sighting] = []
+        self.booking = booking
         self._pool = pool
         self._ledger = ledger
         self._desks = desks
-        self._tally = tally
-        self._twins = twins
-        self._keeper = keeper
-        self._log = log
         self._staged: deque[Flight] = deque()
         self._alone: dict[PhotoId, Sighting] = {}  # to be tried where they can hurt nobody, in order
         self._alone_now: PhotoId | None = None
         self._heavy: dict[PhotoId, tuple[Sighting, int]] = {}  # need more than one worker's share of memory, in order
         self._heavy_now: Flight | None = None
-        self.last_number = 0  # of a job
 
     def __contains__(self, photo: PhotoId) -> bool:
         """Tell whether a photo waits for a worker or is in one."""
@@ -151,16 +122,6 @@ class Dispatcher:
             del self.flights[flight.job.photo]
         return flights
 
-    def take_refused(self) -> list[tuple[Sighting, Known | None, str]]:
-        """Give photos that were not tried: what was known, and why they have failed (empty: nobody wants them)."""
-        refused, self._refused = self._refused, []
-        return refused
-
-    def take_held(self) -> list[Sighting]:
-        """Give photos that are to wait a moment: for one that may be the same, or for their place in the outputs."""
-        held, self._held = self._held, []
-        return held
-
     def adjust(self, config: Config) -> None:
         """Take on new settings."""
         self.limits = replace(
@@ -201,7 +162,7 @@ class Dispatcher:
                 if not backlog:
                     return
                 self._staged.extend(self._lease(backlog, now, wall))
-                if self._held and not self._staged:
+                if self.booking.holds and not self._staged:
                     return  # what they wait for will be told; meanwhile the line is not emptied into the waiting room
             while self._staged and self._room() > 0:
                 self._pool.submit(*self._bundle())
@@ -212,8 +173,8 @@ class Dispatcher:
         jobs = [self._staged.popleft().job]
         if self._heavy or self._heavy_now:
             return jobs
-        size = _size(jobs[0])
-        while self._staged and len(jobs) < most and (size := size + _size(self._staged[0].job)) <= BUNDLE_BYTES:
+        size, bound = _size(jobs[0]), BUNDLE_BYTES if self.limits.patient else ONCE_BYTES
+        while self._staged and len(jobs) < most and (size := size + _size(self._staged[0].job)) <= bound:
             jobs.append(self._staged.popleft().job)
         return jobs
 
@@ -276,72 +237,15 @@ class Dispatcher:
         desk = self._desks.get(inbox)
         return desk is None or desk.hold.lets(now)
 
-    # ---- from a sighting to a job ----
-
     def _lease(self, sightings: list[Sighting], now: float, wall: float) -> list[Flight]:
-        """Put attempts on record, durable before anybody works on them; empty where that can't be done."""
-        flights: list[Flight] = []
-        left = deque(sightings)
-        try:
-            while left:
-                flight = self._prepare(left[0], [*self.flights.values(), *flights], wall)
-                left.popleft()
-                if flight is not None:
-                    flights.append(flight)
-        except StateError as error:
-            self._ledger.block(error, Use.ATTEMPTS, now)
-        if left or (flights and not self._ledger.commit(now)):
-            for flight in flights:
-                self._ledger.put(flight.job.photo, flight.before, now)
-            for sighting in reversed([*(flight.sighting for flight in flights), *left]):
-                self.put(sighting, live=True, front=True)
-            return []
+        """Put attempts on record; empty where that can't be done."""
+        flights, back = self.booking.book(sightings, self.flights.values(), self.limits, now, wall)
+        for sighting in reversed(back):
+            self.put(sighting, live=True, front=True)
         self.flights.update((flight.job.photo, flight) for flight in flights)
         return flights
-
-    def _prepare(self, sighting: Sighting, others: list[Flight], wall: float) -> Flight | None:
-        photo = sighting.photo
-        desk = self._desks.get(photo.inbox)
-        if desk is None:
-            self._refused.append((sighting, None, ""))
-            return None
-        before = self._ledger.known(photo)
-        if before is None and self._keeper.busy_with(photo):
-            self._held.append(sighting)  # it is on its way out of the inbox; or has changed, which will be told
-            return None
-        before = before or self._keeper.returned(photo, sighting.expected or sighting.hint)
-        attempt = before.attempts + 1 if before and (before.phase is Phase.WAITING or before.leased) else 1
-        if before and changed_since_tried(before, sighting.expected):
-            attempt = 1  # any change starts over
-        # The first time it was one of several; later those go first that were in fewer ends of watcher itself.
-        if before and before.leased and attempt > max(self.limits.attempts, CONVICTED_BY):
-            self._refused.append(
-                (sighting, before, f"watcher itself ended {before.attempts} times while it worked on this photo")
-            )
-            return None
-        rivals = self._ledger.rivals(photo, folds_case=desk.plan.folds_case)
-        renderings = plan.renderings(photo.path, desk.plan.wanted, before, rivals, folds_case=desk.plan.folds_case)
-        job = job_for(
-            sighting,
-            desk,
-            before,
-            renderings,
-            self.limits,
-            number=self.last_number + 1,
-            attempt=attempt,
-            twins=self._twins.of(photo, sighting.expected or sighting.hint, renderings),
-            haunted=before is None and self._ledger.haunted(photo),
-        )
-        if self._twins.in_the_way(job, (flight.lent for flight in others)) or self._twins.may_come(
-            sighting, job, ((flight.sighting, flight.job) for flight in others)
-        ):
-            self._held.append(sighting)
-            return None
-        self.last_number += 1
-        self._ledger.stage(photo, unanswered(sighting, before, job, wall))
-        return Flight(sighting, job, before, lent=self._twins.lent_to(job))
 
 
 def _size(job: Job) -> int:
     """Tell how large a photo is, as far as anybody has looked."""
-    return job.expected.size if job.expected else BUNDLE_BYTES
+    return job.expected.size if job.expected else ONCE_BYTES

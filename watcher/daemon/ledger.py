@@ -44,7 +44,7 @@ class Ledger:
 
     def put(self, photo: PhotoId, known: Known | None, now: float) -> None:
         """Have a result written at the end of this round."""
-        self._rows[photo] = known
+        self.stage(photo, known)
         if self._since is None:
             self._since = now
 
@@ -100,9 +100,10 @@ class Ledger:
             for other, known in self._rows.items()
         )
 
-    def stage(self, photo: PhotoId, known: Known) -> None:
+    def stage(self, photo: PhotoId, known: Known | None) -> None:
         """Put an attempt with what `commit` writes next."""
         self._rows[photo] = known
+        self._rivals.heed(photo)
 
     def commit(self, now: float) -> bool:
         """Write all that is there, durable before this returns; False: it can't be done just now."""
@@ -176,6 +177,7 @@ class Ledger:
             return False
         self.trouble.over(*Use) if durable else self.trouble.over(Use.RESULTS)
         self._rows.clear()
+        self._rivals.forget()
         self._notes.clear()
         self._answered.clear()
         self._since = self._blocked_until = None

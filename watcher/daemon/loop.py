@@ -232,9 +232,9 @@ class Daemon(Rooms):
             if self.ledger.blocked:
                 self.ledger.flush(now)  # so that what was held up goes on in this turn
             self.dispatcher.dispatch(now, wall)
-            for refused, before, reason in self.dispatcher.take_refused():
+            for refused, before, reason in self.dispatcher.booking.take_refused():
                 self.settler.refuse(refused, before, reason, now, wall)
-            for held in self.dispatcher.take_held():
+            for held in self.dispatcher.booking.take_held():
                 self.settler.hold(held, now)
         self.ledger.flush(now)
         self.twins.act(now)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from watcher.daemon.dispatch import Flight
+from watcher.daemon.booking import Flight
 from watcher.model import Done, Origin, Twin
 from watcher.plan import called
 

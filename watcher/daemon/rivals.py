@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from watcher.daemon.parts import Store
 from watcher.model import PhotoId
-from watcher.plan import Known, MadeFact, could_meet, folded
+from watcher.plan import Known, MadeFact, could_meet, folded, head_of
 
 Found = dict[bytes, Mapping[str, MadeFact]]
 
@@ -18,7 +18,16 @@ class Rivals:
     def __init__(self, store: Store, unwritten: Mapping[PhotoId, Known | None]) -> None:
         self._store = store
         self._unwritten = unwritten
+        self._heads: dict[tuple[bytes, bytes, bytes], dict[PhotoId, None]] = defaultdict(dict)  # whom to look at
         self._alike: dict[bytes, dict[bytes, set[bytes]]] = {}  # inbox → folded path → folders, once they matter
+
+    def heed(self, photo: PhotoId) -> None:
+        """Hear that a photo is among those that are not written yet."""
+        self._heads[photo.inbox, photo.folder, head_of(photo.name)][photo] = None
+
+    def forget(self) -> None:
+        """Hear that all are written."""
+        self._heads.clear()
 
     def of(self, photo: PhotoId, *, folds_case: bool) -> Found:
         """Give them by their name; those in another folder by their path."""
@@ -36,14 +45,14 @@ class Rivals:
     def _beside(self, photo: PhotoId) -> Found:
         rivals = dict(self._store.rivals(photo))
         name = photo.name
-        for other, known in self._unwritten.items():
-            if not could_meet(other.name, name) or other == photo:
+        for other in self._heads.get((photo.inbox, photo.folder, head_of(name)), ()):
+            if other == photo or other not in self._unwritten or not could_meet(other.name, name):
                 continue
-            if other.inbox == photo.inbox and other.folder == photo.folder:
-                if known is None:
-                    rivals.pop(other.name, None)
-                else:
-                    rivals[other.name] = known.made
+            known = self._unwritten[other]
+            if known is None:
+                rivals.pop(other.name, None)
+            else:
+                rivals[other.name] = known.made
         return rivals
 
     def _folders_like(self, photo: PhotoId) -> list[bytes]:

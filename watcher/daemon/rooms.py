@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from watcher.daemon.asked import Requests
 from watcher.daemon.attempt import Limits
+from watcher.daemon.booking import Booking
 from watcher.daemon.checkup import Examiner
 from watcher.daemon.desk import Desk
 from watcher.daemon.desks import Desks
@@ -67,9 +68,8 @@ class Rooms:
         self.tally = Tally()
         self.twins = Twins(ledger, by_path, outside.chores)
         self.keeper = Keeper(ledger, by_path, outside.chores, log)
-        self.dispatcher = dispatcher = Dispatcher(
-            outside.pool, ledger, by_path, self.tally, self.twins, self.keeper, outside.limits, log
-        )
+        booking = Booking(ledger, by_path, self.twins, self.keeper)
+        self.dispatcher = dispatcher = Dispatcher(outside.pool, ledger, by_path, booking, outside.limits)
         self.settler = Settler(
             dispatcher,
             ledger,

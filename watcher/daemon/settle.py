@@ -10,8 +10,9 @@ from typing import assert_never
 from watcher.backlog import Sighting
 from watcher.daemon import notes
 from watcher.daemon.attempt import UNKNOWN, done_row, only_dated, plain, still_waiting
+from watcher.daemon.booking import Flight
 from watcher.daemon.desk import Desk
-from watcher.daemon.dispatch import Dispatcher, Flight
+from watcher.daemon.dispatch import Dispatcher
 from watcher.daemon.hold import BEGINS, ENDS, TRY_SECONDS
 from watcher.daemon.keeper import Keeper
 from watcher.daemon.ledger import Ledger
@@ -262,7 +263,7 @@ class Settler:
         desk = self._desk_of(flight.job.photo.inbox)
         if desk is None:
             return
-        if desk.hold.begin(verdict.blame, verdict.reason, now, self._dispatcher.last_number):
+        if desk.hold.begin(verdict.blame, verdict.reason, now, self._dispatcher.booking.last_number):
             self._log.error(BEGINS[verdict.blame], inbox=desk.inbox, output=desk.plan.output, reason=verdict.reason)
 
     # ---- batches ----

@@ -11,7 +11,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from watcher.backlog import Sighting
@@ -94,15 +94,10 @@ class Twins:
         return frozenset(_folded((twin.output_root, lent.output)) for twin in job.twins for lent in twin.lent)
 
     @staticmethod
-    def may_come(sighting: Sighting, job: Job, others: Iterable[tuple[Sighting, Job]]) -> bool:
-        """Tell whether one of `others`, which are being made, may be the same as this one and will soon be made."""
+    def may_come(sighting: Sighting, job: Job, sizes: Container[int]) -> bool:
+        """Tell whether one of those that are being made, which have `sizes` in bytes, may be the same as this one."""
         looks = sighting.expected or sighting.hint
-        if looks is None or job.twins or sighting.held:
-            return False
-        return any(
-            (seen := other.expected or other.hint) is not None and seen.size == looks.size and not made_of.twins
-            for other, made_of in others
-        )
+        return looks is not None and not job.twins and not sighting.held and looks.size in sizes
 
     # ---- after it was made ----
 

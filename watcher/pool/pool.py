@@ -12,7 +12,7 @@ from concurrent.futures import Executor
 from watcher.model import Job, Result, WorkerReport
 from watcher.pool.lane import Lane
 from watcher.pool.teams import Foreign, Processes, Team
-from watcher.pool.worker import BUNDLE, Setup, Work
+from watcher.pool.worker import MOST, Setup, Work
 
 ExecutorFactory = Callable[[int], Executor]  # is given the number of workers
 
@@ -25,7 +25,8 @@ class Pool:
     All methods belong to one thread. `post` is called from others, once per event, and must do no more than enqueue. A
     job that takes longer than `timeout_seconds` is ended with its worker; so are workers of whom nothing is heard
     for `start_seconds` longer than any photo could explain. They are replaced after `recycle_after` jobs each, against
-    slow leaks. `memory_limit_bytes` is what a worker may take beyond what it has when it starts; 0: no limit.
+    slow leaks. `memory_limit_bytes` is what a worker may take beyond what it has when it starts; 0: no limit. At most
+    `bundle` jobs, up to 16, are wanted together (`share`).
 
     With a `factory`, jobs run in executors that it makes. Their workers are unknown and can't be ended: a timeout
     counts from submission, and `warm`, `preload`, `log_settings` and `memory_limit_bytes` have no effect. Without one,
@@ -47,6 +48,7 @@ class Pool:
         log_settings: Callable[[], None] | None = None,
         start_seconds: float = 30.0,
         recycle_after: int = 20_000,
+        bundle: int = 8,
     ) -> None:
         setup = Setup(work, warm, log_settings, memory_limit_bytes)
         generations = itertools.count(1)
@@ -69,9 +71,9 @@ class Pool:
             )
 
         self._workers = workers
-        self.silence_seconds = (1 if factory else BUNDLE) * timeout_seconds + 2 * start_seconds
+        self._bundle = 1 if factory else min(bundle, MOST)  # there, nothing tells at which job a worker was lost
+        self.silence_seconds = self._bundle * timeout_seconds + 2 * start_seconds
         """How long at most nothing may come back while there is work: who takes longer is ended by `check`."""
-        self._bundle = 1 if factory else BUNDLE  # there, nothing tells at which job of a bundle a worker was lost
         self._clock = clock
         self._main = lane(workers, PER_WORKER * workers)
         self._quarantine = lane(1, 1)

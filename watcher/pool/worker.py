@@ -36,7 +36,7 @@ BORN = 0  # the head: not 0 once any worker of this executor is ready
 HEAD = 1
 PID, BEGAN, MADE, ENDED = range(4)  # a row; between MADE and ENDED a bundle's jobs are published together
 ROW = 4
-BUNDLE = 8  # jobs that may be handed over together
+MOST = 16  # jobs that may be handed over together
 
 # what a terminal, a service manager or `timeout` sends to the whole process group: its parent alone acts on it
 GROUP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -75,7 +75,7 @@ class Times(NamedTuple):
 
 def row(slot: int, place: int = 0) -> int:
     """Give where in the table the row begins of the job at `place` in the bundle of `slot`."""
-    return HEAD + ROW * (BUNDLE * slot + place)
+    return HEAD + ROW * (MOST * slot + place)
 
 
 def initialize(setup: Setup, table: Table) -> None:
