@@ -125,6 +125,7 @@ class Place:
         self.output = root / "output"
         self.config = root / "config.toml"
         self.state = root / "state.db"
+        self.within: list[str] = []  # what commands beside the daemon are run through
         self.inbox.mkdir()
         self.mark = uuid.uuid4().hex
         home = root / "home"
@@ -156,7 +157,7 @@ class Place:
     def watcher(self, *args: str | Path, seconds: float = 60.0) -> Finished:
         """Run the command to its end."""
         done = subprocess.run(
-            [COMMAND, *map(str, args)],
+            [*self.within, COMMAND, *map(str, args)],
             env=self.env,
             cwd=self.root,
             stdin=subprocess.DEVNULL,

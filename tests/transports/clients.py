@@ -32,7 +32,7 @@ def cut(client: subprocess.Popen[bytes], source: Path, folder: Path, pattern: st
     finally:
         client.kill()
         client.wait()
-    until(lambda: not _is_open(folder, pattern), f"{pattern} is let go")
+    until(lambda: not is_open(folder, pattern), f"{pattern} is let go")
 
 
 def _longest(folder: Path, pattern: str) -> int:
@@ -45,7 +45,7 @@ def _longest(folder: Path, pattern: str) -> int:
     return max(sizes)
 
 
-def _is_open(folder: Path, pattern: str) -> bool:
+def is_open(folder: Path, pattern: str) -> bool:
     """Tell whether any process that we may look at has such a file open."""
     wanted = {str(path) for path in folder.resolve().glob(pattern)}
     for link in Path("/proc").glob("[0-9]*/fd/*"):

@@ -17,7 +17,7 @@ from tests.transports.witness import Appearance
 def count(journey: Journey) -> Row:
     """Fill the row of a road while its files are still there."""
     road = journey.road
-    row = Row(type(road), wait=QUIET + float(str(road.settings.get("poll_seconds", 0))))
+    row = Row(type(road), wait=QUIET + road.lag + float(str(road.settings.get("poll_seconds", 0))))
     lies = {name: shown_by(journey.landing / name) for name in (ABANDONED, CONTESTED)}
     _count_arrivals(journey, row)
     _count_outputs(journey, row, lies)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from tests.transports import archives, editors, ftp, local, rsync, ssh, webdav
+from tests.transports import archives, editors, ftp, local, mounts, remote, rsync, samba, ssh, syncthing, webdav
 from tests.transports.road import Road
 
-MODULES: tuple[ModuleType, ...] = (local, archives, ssh, rsync, ftp, webdav, editors)
+MODULES: tuple[ModuleType, ...] = (
+    *(local, archives, ssh, rsync, ftp, webdav, samba, syncthing),
+    *(editors, mounts, remote),
+)
 
 
 def everything() -> list[type[Road]]:
