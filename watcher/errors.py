@@ -15,7 +15,6 @@ EXIT_USAGE = 2
 EXIT_BUG = 70  # EX_SOFTWARE of sysexits.h
 EXIT_BUSY = 75  # EX_TEMPFAIL
 EXIT_CONFIG = 78  # EX_CONFIG
-EXIT_INTERRUPTED = 130  # as shells call a command that Ctrl-C ended
 
 
 class WatcherError(Exception):

@@ -130,6 +130,7 @@ class Job:
     patience: Patience = UNASKED
     twins: tuple[Twin, ...] = ()  # whose renditions will do if the content is the same
     adopt: bool = False  # nothing is known of the photo: take over outputs that prove to be current
+    volume: bytes = b""  # the mount point that the output belongs on; empty: any. See `watcher.volumes`
     max_pixels: int = 200_000_000
     memory_bytes: int = 0  # how much the decoded picture may take; 0: no limit. More is answered by Heavy
     attempt: int = 1

@@ -25,6 +25,7 @@ CORE = (
     "units",
     "verdict",
     "vitals",
+    "volumes",
 )
 DAEMON = sorted((ROOT / "daemon").rglob("*.py"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from tests.e2e.harness import WEB, Place, camera, fill, shows, tree, until
 from tests.faults.books import failures, standing, told
-from tests.faults.mounting import folding, needs_folding, needs_mounts, read_only
+from tests.faults.mounting import folding, mounted, needs_folding, needs_mounts, read_only, volume
 from tests.faults.processes import without_privilege
 
 
@@ -120,6 +121,38 @@ def test_an_output_that_was_replaced_or_deleted_by_hand_is_left_so_until_its_pho
     assert place.once().code == 0
     assert all(shows(path, 3) for path in place.outputs("p000.jpg"))
     assert all(shows(path, 4) for path in place.outputs("p001.jpg"))
+
+
+@needs_mounts
+def test_nothing_is_written_to_the_mount_point_of_an_output_that_lost_its_volume(place: Place) -> None:
+    place.output.mkdir()
+    with mounted(place.root / "disk"), volume(place.root / "disk", place.output):
+        fill(place.inbox, 2)
+        assert place.once().code == 0  # the first start there
+        with place.run() as daemon:
+            subprocess.run(["umount", "--lazy", place.output], check=True)
+            fill(place.inbox, 1, 2)
+            daemon.wait_for("output.unwritable")
+            assert "not mounted" in daemon.events("output.unwritable")[0]["reason"]
+            assert daemon.stop() == 0
+        fill(place.inbox, 1, 3)
+        away = place.once()  # it is away at the start too
+        assert away.code == 1
+        assert "not mounted" in away.out
+        assert "not mounted" in place.watcher("check", "--config", place.config).out
+        assert not tree(place.output)
+        subprocess.run(["mount", "--bind", place.root / "disk", place.output], check=True)
+        with place.run() as daemon:
+            daemon.settle(2)
+            shutil.rmtree(place.output / "web")  # emptied on purpose: it lies where it lay
+            shutil.rmtree(place.output / "thumb")
+            fill(place.inbox, 1, 4)
+            daemon.settle(3)
+            assert daemon.stop() == 0
+    (place.output / "web").mkdir()  # to begin anew without the volume
+    fill(place.inbox, 1, 5)
+    assert place.once().code == 0
+    assert tree(place.output).keys() == {"web/p005.jpg", "thumb/p005.jpg"}
 
 
 def test_an_output_tree_that_is_removed_under_the_daemon_is_made_again_for_what_comes(place: Place) -> None:

@@ -7,7 +7,9 @@ import sys
 from collections.abc import Callable
 
 from watcher.cli import streams
-from watcher.errors import EXIT_BUG, EXIT_CONFIG, EXIT_INTERRUPTED, EXIT_OK, WatcherError
+from watcher.errors import EXIT_BUG, EXIT_CONFIG, EXIT_OK, WatcherError
+
+_INTERRUPTED = 130  # as shells call a command that Ctrl-C ended
 
 
 def main() -> None:
@@ -32,7 +34,7 @@ def _guarded(act: Callable[[], None]) -> int | str | None:
     except SystemExit as ended:
         return ended.code
     except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
+        return _INTERRUPTED
     except WatcherError as error:
         if text := str(error):
             _complain(text)

@@ -20,6 +20,7 @@ from watcher.errors import EXIT_CONFIG, EXIT_OK
 from watcher.pool import available_cpus, available_memory
 from watcher.render import describe
 from watcher.state import Reader
+from watcher.volumes import belongs_on
 
 _LITTLE_ROOM = 1_000_000_000  # bytes: about 3,000 renditions of 2048 pixels
 
@@ -112,7 +113,7 @@ def _inbox(plan: InboxPlan, config: Config, reader: Reader | None) -> Iterator[F
         place = mounts.file_system(plan.inbox)
         yield Finding("ok", what, f"{_count(found.photos, 'photo')} in {_count(found.folders, 'folder')}, on {place}")
         yield from _limits(what, found.folders)
-    yield from _output(plan, found)
+    yield from _output(plan, found, reader)
     yield from _after(plan)
 
 
@@ -149,8 +150,13 @@ def _after(plan: InboxPlan) -> Iterator[Finding]:
     yield Finding("ok", what, f"{readable(shutil.disk_usage(folder).free)} free; {there}")
 
 
-def _output(plan: InboxPlan, found: Forecast) -> Iterator[Finding]:
+def _output(plan: InboxPlan, found: Forecast, reader: Reader | None) -> Iterator[Finding]:
     what = f"output {os.fsdecode(plan.output)}"
+    report = reader.report(plan.inbox) if reader is not None else {}
+    volume = str(report.get("volume", "")) if report.get("output") == os.fsdecode(plan.output) else ""
+    if belongs_on(os.fsencode(volume), plan.volume, bare=plan.bare) != plan.volume:
+        yield Finding("fault", what, f"it was on a volume at {volume} that is not mounted now; mount it")
+        return
     folder = plan.output
     while not os.path.exists(folder):
         folder = os.path.dirname(folder)

@@ -91,6 +91,8 @@ def settle(config: Config, source: str, *, make_outputs: bool = True) -> Setting
             faults += _folder_faults(f"{key}.originals", originals, make=make)
     if faults:
         raise ConfigError(source, faults)
+    from watcher.render.volume import is_bare, mount_point  # noqa: PLC0415  # `status` needs none of it
+
     plans = tuple(
         InboxPlan(
             inbox=path,
@@ -98,6 +100,8 @@ def settle(config: Config, source: str, *, make_outputs: bool = True) -> Setting
             config=inbox,
             wanted={name: config.recipes[name] for name in inbox.renditions},
             originals=originals if inbox.after == "move" else None,
+            volume=mount_point(output),
+            bare=is_bare(output, inbox.renditions),
             folds_case=make_outputs and folds_case(output),
         )
         for inbox, (path, output, originals) in zip(config.inboxes, trios, strict=True)

@@ -29,7 +29,8 @@ class Paths:
             return job
         twins = tuple(self._outward_twin(twin) for twin in job.twins)
         photo = job.photo._replace(inbox=self.theirs(job.photo.inbox))
-        return replace(job, photo=photo, output_root=self.theirs(job.output_root), twins=twins)
+        output, volume = self.theirs(job.output_root), self.theirs(job.volume)
+        return replace(job, photo=photo, output_root=output, volume=volume, twins=twins)
 
     def _outward_twin(self, twin: Twin) -> Twin:
         photo = twin.photo._replace(inbox=self.theirs(twin.photo.inbox))

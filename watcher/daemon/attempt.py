@@ -54,6 +54,7 @@ def job_for(
         photo=sighting.photo,
         output_root=desk.plan.output,
         renderings=renderings,
+        volume=desk.volume,
         done=_done(before, current),
         current=current,
         expected=sighting.expected,

@@ -25,6 +25,7 @@ from watcher.model import (
     Seen,
     Stamp,
 )
+from watcher.volumes import belongs_on
 
 
 class Desks:
@@ -68,6 +69,8 @@ class Desks:
         was = self._ledger.store.report(plan.inbox)
         desk.moved = was.get("output") not in {None, os.fsdecode(plan.output)}
         desk.cured = was.get("terms") not in {None, desk.terms}
+        if not desk.moved and self._ledger.store.counts(plan.inbox).done:
+            desk.volume = belongs_on(os.fsencode(str(was.get("volume", ""))), plan.volume, bare=plan.bare)
         self._desks[plan.inbox] = desk
         parts.open()
 
@@ -109,6 +112,8 @@ class Desks:
             if kept.ready and kept.scan is None:
                 kept.next_scan = now + kept.scan_interval()
             terms = self._terms(plan, settings.config)
+            stays = kept.volume and kept.plan.output == plan.output
+            kept.volume = belongs_on(kept.volume, plan.volume, bare=plan.bare) if stays else b""
             kept.moved = kept.moved or kept.plan.output != plan.output
             kept.cured = kept.cured or kept.terms != terms
             kept.terms = terms

@@ -45,6 +45,8 @@ class InboxPlan:
     config: Inbox
     wanted: Mapping[str, Recipe]
     originals: bytes | None = None  # resolved absolute path: where originals go, if they are to be moved
+    volume: bytes = b""  # the mount point that the output is on; empty: not known
+    bare: bool = False  # none of the folders of its renditions is there
     folds_case: bool = False  # the output's file system takes `A.jpg` and `a.jpg` for one name
 
 

@@ -26,6 +26,7 @@ def report(
     oldest = min([*looked_at, *([queued] if queued is not None else [])], default=None)
     return {
         "output": os.fsdecode(desk.plan.output),
+        "volume": os.fsdecode(desk.volume),
         "terms": desk.terms,
         "watch": "native" if desk.native and desk.trusted else "poll",
         "watch_reason": (desk.watch_reason if desk.reachable else "") or desk.unreachable_reason,

@@ -204,6 +204,7 @@ class Settler:
         if desk is not None and (cause := desk.hold.end(job.number)) is not None:
             self._log.info(ENDS[cause], inbox=desk.inbox, output=desk.plan.output)
         if desk is not None:
+            desk.volume = desk.volume or desk.plan.volume
             desk.pace.count(wall)
         sighting = flight.sighting
         announced = sighting.ready > 0 or sighting.origin is Origin.FOLDER  # whatever it has waited for since

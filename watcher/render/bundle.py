@@ -15,6 +15,7 @@ from watcher.model import Blame, Done, Failed, Job, Outcome, Stamp
 from watcher.render.publish import Outputs, Publication
 from watcher.render.source import Source, open_photo
 from watcher.render.verdict import Verdict
+from watcher.render.volume import check as check_volume
 from watcher.render.work import make, short
 
 
@@ -65,6 +66,7 @@ class _Course:
     def make(self) -> None:
         """Make the renditions and write them to temporary files."""
         self._source = source = open_photo(self._job.photo)
+        check_volume(self._job)
         started = time.perf_counter()
         self.outcome = make(self._job, source, self._publication)
         if isinstance(self.outcome, Done):
