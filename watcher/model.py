@@ -319,12 +319,6 @@ class WorkerReport:
     generation: int  # of the executor
 
 
-class Removed(NamedTuple):
-    """Renditions that moved photos left behind were removed, as far as they were what was meant."""
-
-    number: int  # that the request was given
-
-
 class Stop(NamedTuple):
     """Somebody asks the daemon to stop; the second time, at once."""
 

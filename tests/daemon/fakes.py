@@ -18,7 +18,7 @@ from watcher.config import parse
 from watcher.daemon.attempt import Limits
 from watcher.daemon.desk import Desk
 from watcher.daemon.loop import Daemon
-from watcher.daemon.parts import InboxParts, InboxPlan, Message, Post, Reloaded, Settings, TakenAway
+from watcher.daemon.parts import InboxParts, InboxPlan, Message, Post, Reloaded, Removed, Settings, TakenAway
 from watcher.daemon.rooms import Outside
 from watcher.model import (
     Blame,
@@ -35,7 +35,6 @@ from watcher.model import (
     Outcome,
     PhotoId,
     Reload,
-    Removed,
     Rendering,
     Result,
     ScanDone,

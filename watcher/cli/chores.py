@@ -9,8 +9,8 @@ import threading
 from collections.abc import Callable, Sequence
 
 from watcher import originals as keeping
-from watcher.daemon.parts import TakenAway
-from watcher.model import Lent, PhotoId, Removed, Stamp
+from watcher.daemon.parts import Removed, TakenAway
+from watcher.model import Lent, PhotoId, Stamp
 from watcher.render import remove
 
 _WANTING = (

@@ -13,7 +13,7 @@ import queue
 from collections.abc import Callable, Iterable
 from typing import assert_never
 
-from watcher.daemon.parts import Message, Reloaded, Settings, TakenAway
+from watcher.daemon.parts import Message, Reloaded, Removed, Settings, TakenAway
 from watcher.daemon.rooms import Outside, Rooms
 from watcher.daemon.settle import Retry
 from watcher.daemon.tally import Progress
@@ -25,7 +25,6 @@ from watcher.model import (
     Gone,
     Listing,
     Reload,
-    Removed,
     Result,
     ScanDone,
     Seen,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from watcher.config import Config, Inbox
 from watcher.errors import WatcherError
@@ -19,7 +19,6 @@ from watcher.model import (
     PhotoId,
     Recipe,
     Reload,
-    Removed,
     Request,
     Result,
     ScanDone,
@@ -63,6 +62,12 @@ class Settings:
         keys = ("workers", "memory_mb", "state", "log", "web", "metrics", "executor")
         changed = [key for key in keys if getattr(mine, key) != getattr(other, key)]
         return changed + ["retry.timeout_seconds"] * (mine.retry.timeout_seconds != other.retry.timeout_seconds)
+
+
+class Removed(NamedTuple):
+    """Renditions that moved photos left behind were removed, as far as they were what was meant."""
+
+    number: int  # that the request was given
 
 
 @dataclass(frozen=True, slots=True)
