@@ -109,6 +109,17 @@ def until(holds: Callable[[], object], what: str, seconds: float = PATIENCE) -> 
 # ---- a place to run in ----
 
 
+def marked(mark: str) -> list[int]:
+    """Give the pids of all processes that have a mark in their environment."""
+    wanted = f"{MARK}={mark}".encode()
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+    return found
+
+
 def toml(value: object) -> str:
     """Write a value as TOML, strings and numbers as JSON does."""
     if isinstance(value, Mapping):
@@ -181,13 +192,7 @@ class Place:
 
     def left(self) -> list[int]:
         """Give the pids of all that a test started here and that still runs."""
-        wanted = f"{MARK}={self.mark}".encode()
-        found = []
-        for entry in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                if wanted in (entry / "environ").read_bytes().split(b"\0"):
-                    found.append(int(entry.name))
-        return found
+        return marked(self.mark)
 
     def outputs(self, *paths: str) -> list[Path]:
         """Name the two outputs of each photo, given relative to the inbox."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from pathlib import Path
 
@@ -13,8 +11,8 @@ from PIL import Image
 from tests import photos
 from tests.e2e.harness import Place, camera, fill, shows, until
 from tests.faults.books import failures, standing, told
+from tests.faults.poison import drop, lengthy
 from tests.faults.processes import Killer, cpu_seconds, workers_at
-from watcher.render.jpeg import MAX_SCANS
 
 TIMEOUT = 1.0
 OVERDUE = "took longer than 1 s in a worker (timeout_seconds)"
@@ -22,16 +20,7 @@ OVERDUE = "took longer than 1 s in a worker (timeout_seconds)"
 
 @pytest.fixture(scope="module")
 def endless(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a file of some 900 KB that is within every limit and takes many seconds to decode.
-
-    It is flat, and its last scan, which goes over each coefficient, comes as often as may be: 4 s on a CPU of 2020.
-    """
-    data = photos.jpeg(Image.new("L", (12_000, 12_000)), progressive=True)
-    scan, end = data.rindex(b"\xff\xda"), data.rindex(b"\xff\xd9")
-    again = data[data.rindex(b"\xff\xc4", 0, scan) : end]
-    path = tmp_path_factory.mktemp("poison") / "endless.jpg"
-    path.write_bytes(data[:end] + again * (MAX_SCANS - data.count(b"\xff\xda")) + data[end:])
-    return path
+    return lengthy(tmp_path_factory.mktemp("poison") / "endless.jpg")
 
 
 @pytest.fixture(scope="module")
@@ -43,18 +32,6 @@ def hungry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("poison") / "hungry.jpg"
     path.write_bytes(frame)
     return path
-
-
-def drop(poison: Path, inbox: Path, count: int) -> list[Path]:
-    """Put copies of a poison photo into the inbox: whole from the first moment, and too old to be doubted."""
-    paths = []
-    for number in range(count):
-        copy = inbox.parent / "poison.part"
-        shutil.copy(poison, copy)
-        os.utime(copy, (1, 1))
-        paths.append(inbox / f"{poison.stem}{number:03}.jpg")
-        copy.rename(paths[-1])
-    return paths
 
 
 @pytest.mark.parametrize(

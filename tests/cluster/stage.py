@@ -1,0 +1,91 @@
+"""What every story about a cluster begins with, and what has to be right in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from tests.cluster.cluster import Cluster, descendants
+from tests.cluster.people import SMALL, Dropper, Murderer, Witness
+from tests.e2e.harness import Place, Running, temporary, until
+from tests.faults.books import contents, failures
+from tests.faults.poison import drop, lengthy
+
+SLOW_SCANS = 30  # about a second on a CPU of 2020
+
+
+class Stage:
+    """A cluster, a daemon for it, and who is about. In the inbox lie a slow photo and one that is deadly."""
+
+    def __init__(
+        self,
+        place: Place,
+        stack: ExitStack,
+        count: int,
+        *,
+        via: Sequence[str] = (),
+        host: str = "127.0.0.1",
+        **executor: object,
+    ) -> None:
+        self.place = place
+        self.count = count
+        self.cluster = stack.enter_context(Cluster(place.root, place.env, via, host))
+        self.witness = stack.enter_context(Witness(place.output, SMALL))
+        keys = {"kind": "dask", "address": self.cluster.scheduler.address, **executor}
+        place.configure(SMALL, executor=keys, retry={"backoff_seconds": 0.1})
+        (self.poison,) = drop(lengthy(place.root / "endless.jpg"), place.inbox, 1)
+        (self.slow,) = drop(lengthy(place.root / "slow.jpg", SLOW_SCANS), place.inbox, 1)
+        self.murderer = stack.enter_context(Murderer(self._workers, self.poison))
+        self._daemon: Running | None = None
+        self._via = via
+        self._stack = stack
+
+    def begin(self) -> None:
+        """Start the daemon."""
+        self._daemon = self._stack.enter_context(self.place.run(via=self._via))
+
+    @property
+    def daemon(self) -> Running:
+        assert self._daemon is not None
+        return self._daemon
+
+    def _workers(self) -> list[int]:
+        """Give the processes of all workers, here too."""
+        return self.cluster.processes() + (descendants(self._daemon.process.pid) if self._daemon else [])
+
+    def drop_all(self) -> None:
+        """Begin to drop photos, and go on as they are made."""
+        self._stack.enter_context(Dropper(self.place.inbox, self.count, self.witness.count))
+
+    def goes_on(self, photos: int = 50) -> None:
+        """Wait until so many more photos are made, or all."""
+        self.witness.wait_for(min(self.count, self.witness.count() + photos))
+
+    def away(self) -> bool:
+        """Tell whether `status` says that the cluster is away."""
+        return self.place.status()["executor"]["away_since"] is not None
+
+    def all_is_right(self) -> None:
+        """Hold what was made against what is made without a cluster."""
+        names = {f"p{number:05}.jpg" for number in range(self.count)} | {self.slow.name}
+        until(lambda: sum(self.daemon.made().values()) >= len(names), "all are told", 120)
+        until(lambda: failures(self.place), "the poison photo is given up", 60)
+        until(lambda: self.place.status()["inboxes"][0]["waiting"] == 0, "nothing waits")
+        assert list(failures(self.place)) == [self.poison.name]
+        assert len(self.murderer.killed) <= 3
+        assert self.daemon.made() == dict.fromkeys(names, 1), "each is recorded once"
+        assert not self.witness.broken
+        until(lambda: not temporary(self.place.output), "no temporary file is left")
+        assert self.daemon.stop() == 0
+        made = contents(self.place.output)
+        assert made == self._as_made_at_home()
+        assert made.keys() == {f"{rendition}/{name}" for rendition in SMALL for name in names}
+
+    def _as_made_at_home(self) -> dict[str, tuple[str, int]]:
+        """Make all that lies in the inbox by `watcher once` on this machine alone, elsewhere; the outputs' contents."""
+        place = self.place
+        place.state, place.output = place.root / "home.db", place.root / "at home"
+        place.configure(SMALL, {"exclude": [self.poison.name]})
+        done = place.once()
+        assert done.code == 0, done
+        return contents(place.output)
