@@ -41,6 +41,12 @@ class StateError(WatcherError):
     exit_code = EXIT_CONFIG
 
 
+class WorkersError(WatcherError):
+    """Nobody can be had to make photos; it may pass, so that whoever supervises a daemon is to start it again."""
+
+    exit_code = EXIT_BUG
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One thing that is wrong with the config: where it stands, what was found there, what to write instead."""

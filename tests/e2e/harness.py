@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import uuid
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -318,25 +319,24 @@ class Running:
         return self.process.wait(PATIENCE)
 
 
-class Looker:
-    """Somebody who opens every output over and over, and notes those that do not decode."""
+class Beside(ABC):
+    """Somebody who acts over and over, on a thread of their own, for as long as this is entered."""
 
-    def __init__(self, output: Path) -> None:
-        self.looks = 0
-        self.broken: list[str] = []
-        self._output = output
+    def __init__(self, pause: float) -> None:
+        self._pause = pause  # seconds
         self._end = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def _look(self) -> None:
-        while not self._end.wait(0.002):
-            for path in list(self._output.rglob("*.jpg")):
-                if path.is_file():
-                    self.looks += 1
-                    if not is_whole(path):
-                        self.broken.append(str(path))
-                if self._end.is_set():
-                    return
+    @abstractmethod
+    def act(self) -> None: ...
+
+    @property
+    def ending(self) -> bool:
+        return self._end.is_set()
+
+    def _run(self) -> None:
+        while not self._end.wait(self._pause):
+            self.act()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -345,3 +345,22 @@ class Looker:
     def __exit__(self, *error: object) -> None:
         self._end.set()
         self._thread.join()
+
+
+class Looker(Beside):
+    """Somebody who opens every output over and over, and notes those that do not decode."""
+
+    def __init__(self, output: Path) -> None:
+        super().__init__(0.002)
+        self.looks = 0
+        self.broken: list[str] = []
+        self._output = output
+
+    def act(self) -> None:
+        for path in list(self._output.rglob("*.jpg")):
+            if path.is_file():
+                self.looks += 1
+                if not is_whole(path):
+                    self.broken.append(str(path))
+            if self.ending:
+                return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import subprocess
 import types
@@ -11,18 +10,14 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness import COMMAND, Place
+from tests.scripts import loaded
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.fixture(scope="module")
 def man() -> types.ModuleType:
-    spec = importlib.util.spec_from_file_location("man", DOCS / "man.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded(DOCS / "man.py")
 
 
 def test_the_man_page_is_what_the_command_line_says_of_itself(man: types.ModuleType) -> None:

@@ -20,6 +20,7 @@ from typing import Protocol
 
 import pytest
 
+from watcher.errors import WorkersError
 from watcher.model import Blame, Done, Failed, Job, Result, WorkerReport
 from watcher.pool import Pool, available_cpus, available_memory, lane, launching, teams, worker
 
@@ -460,7 +461,7 @@ def test_workers_that_cannot_start_end_in_an_error_after_some_tries(
                 waits.append(b.pool._main.shut_until)
             assert all(result.outcome is None for result in b.step(until))
 
-    with pytest.raises(RuntimeError, match="6 times in a row"):
+    with pytest.raises(WorkersError, match="6 times in a row"):
         serve()
     assert len(set(waits)) == lane.BARREN_LIMIT - 1
     assert all(job.photo.path == b"nothing" for job in b.pool.close(wait=False))

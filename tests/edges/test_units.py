@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import os
 import plistlib
@@ -18,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.e2e.harness import COMMAND
+from tests.scripts import loaded
 from watcher.units.launchd import plist, read_plist
 from watcher.units.service import Record, Service, unsayable
 from watcher.units.systemd import read_unit, system_unit, user_unit
@@ -28,12 +28,7 @@ needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="
 
 @pytest.fixture(scope="module")
 def examples() -> types.ModuleType:
-    spec = importlib.util.spec_from_file_location("examples", SYSTEMD / "examples.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded(SYSTEMD / "examples.py")
 
 
 @pytest.fixture

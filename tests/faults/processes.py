@@ -6,13 +6,11 @@ import contextlib
 import os
 import shutil
 import signal
-import threading
 from pathlib import Path
-from typing import Self
 
 import pytest
 
-from tests.e2e.harness import Place
+from tests.e2e.harness import Beside, Place
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -58,31 +56,21 @@ def workers_at(place: Place, photo: Path) -> list[int]:
     return found
 
 
-class Killer:
+class Killer(Beside):
     """Somebody who kills every worker that opens one of some photos, as the system does when memory runs out."""
 
     def __init__(self, place: Place, *photos: Path) -> None:
+        super().__init__(0.01)
         self.killed: set[int] = set()  # pids
         self._place = place
         self._photos = photos
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def _watch(self) -> None:
-        while not self._end.wait(0.01):
-            for photo in self._photos:
-                for pid in workers_at(self._place, photo):
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
-                        self.killed.add(pid)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._end.set()
-        self._thread.join()
+    def act(self) -> None:
+        for photo in self._photos:
+            for pid in workers_at(self._place, photo):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                    self.killed.add(pid)
 
 
 def without_privilege() -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future
 from dataclasses import dataclass, field
 
+from watcher.errors import WorkersError
 from watcher.model import Blame, Failed, Job, Outcome, Result, WorkerReport
 from watcher.pool.teams import Team
 from watcher.pool.worker import News, Reply, Times
@@ -273,9 +274,10 @@ class Lane:
     def _back_off(self, barren: int, cause: Exception | None) -> None:
         self._barren = barren
         if barren >= BARREN_LIMIT:
-            raise RuntimeError(
-                f"no photo can be worked on: {barren} times in a row the workers ended before they had done anything"
-                " (what they said of it is on standard error)"
+            why = f": {cause}" if cause else ""
+            raise WorkersError(
+                f"No photo can be worked on: {barren} times in a row the workers ended before they did anything{why}"
+                ". What they said of it is above; they need to be allowed to start processes, and to write to /dev/shm."
             ) from cause
         if barren:
             self.shut_until = self.clock() + BACKOFF_SECONDS * 2 ** (barren - 1)
