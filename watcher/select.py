@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 _JUNK_NAMES: dict[bytes, str] = {
     b"@eadir": "@eaDir",  # Synology's thumbnails and attributes, beside every indexed folder
     b"#recycle": "#recycle",  # Synology's recycle bin
+    b"@recycle": "@Recycle",  # QNAP's
+    b"$recycle.bin": "$RECYCLE.BIN",  # Windows': deleted photos, still called `*.jpg`
+    b"system volume information": "System Volume Information",  # Windows, on every volume
+    b"lost+found": "lost+found",  # ext4's: root alone may read it, and a scan that can't is not complete
     b"__macosx": "__MACOSX",  # resource forks in a ZIP that was packed on macOS
     b"thumbs.db": "Thumbs.db",  # Windows Explorer
 }
@@ -39,6 +43,8 @@ _JUNK_PREFIXES: dict[bytes, str] = {
     b".": "a dot file",
     b"~syncthing~": "~syncthing~*",  # Syncthing on Windows (docs.syncthing.net, "Temporary files")
     b"~$": "~$*",  # Office's owner files, also made on shares
+    b":2e": ":2e*",  # a dot file as netatalk 2 writes it: `:2e_IMG_0001.jpg` is macOS' `._IMG_0001.jpg`
+    b"(a document being saved by ": "(A Document Being Saved By *)",  # macOS: a folder that an editor saves into
 }
 _JUNK_SUFFIXES: dict[bytes, str] = {
     b".crdownload": "*.crdownload",  # Chrome, Chromium, Edge
@@ -51,7 +57,10 @@ _JUNK_SUFFIXES: dict[bytes, str] = {
     b".bts": "*.bts",  # BitTorrent Sync
     b".tmp": "*.tmp",  # OneDrive, many FTP servers and uploaders
     b".temp": "*.temp",  # the same
+    b"_exiftool_tmp": "*_exiftool_tmp",  # exiftool
+    b":zone.identifier": "*:Zone.Identifier",  # where from Windows got a file, as copies for Linux carry it along
 }
+_SAVED_INTO = re.compile(rb".+\.sb-[0-9a-f]{8}-[0-9a-z]{6}", re.DOTALL)  # macOS: the other such folder
 _FOLDER_SUFFIX = b".download"  # Safari's is a folder that holds the unfinished file; other suffixes name files only
 
 _NAMES = frozenset(_JUNK_NAMES)
@@ -201,6 +210,8 @@ def _junk(name: bytes, *, folder: bool = False) -> str | None:
     for prefix, label in _JUNK_PREFIXES.items():
         if low.startswith(prefix):
             return f"junk: `{shown(name)}` is a dot file" if prefix == b"." else f"junk: `{label}`"
+    if folder and _SAVED_INTO.fullmatch(low):
+        return "junk: `*.sb-*`, a folder that macOS saves into"
     if low in _JUNK_NAMES:
         return f"junk: `{_JUNK_NAMES[low]}`"
     for suffix, label in _JUNK_SUFFIXES.items():

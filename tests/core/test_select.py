@@ -89,11 +89,55 @@ def test_another_name_is_not_and_the_reason_lists_the_globs(name: bytes) -> None
         b"__MACOSX/a.jpg",
         b".dropbox.cache/a.jpg",
         b"a.jpg.download/a.jpg",
+        b"@Recycle/a.jpg",
+        b"$RECYCLE.BIN/S-1-5-21/$RJ2K3L4.jpg",
+        b"System Volume Information/a.jpg",
+        b"lost+found/a.jpg",
+        b":2e_a.jpg",
+        b":2eAppleDouble/a.jpg",
+        b"(A Document Being Saved By Preview)/a.jpg",
+        b"(A Document Being Saved By Preview 2)/a.jpg",
+        b"a.jpg.sb-1a2b3c4d-XyZ12a/a.jpg",
+        b".sb-1a2b3c4d-XyZ12a",
+        b"a.jpg_exiftool_tmp",
+        b"a.jpg:Zone.Identifier",
+        b".~tmp~/a.jpg",
+        b".nfs00000000012345",
+        b".fuse_hidden0000001200000001",
+        b".smbdelete1234",
+        b".davfs.tmp1a2b3c",
+        b".TemporaryItems/folders.501/a.jpg",
+        b".AppleDouble/a.jpg",
+        b".pending-1700000000-a.jpg",
+        b"a.jpg.1a2b3c4d.partial",
+        b"a.jpg.ocTransferId123.part",
     ],
 )
 def test_junk_is_never_a_photo_even_where_everything_is_included(path: bytes) -> None:
     assert not EVERYTHING.takes(path)
     assert EVERYTHING.verdict(path).reason.startswith("junk: ")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        b"a.sync-conflict-20261124-150000-ABCDEFG.jpg",
+        b"a (anna's conflicted copy 2026-11-24).jpg",
+        b"a~1.jpg",
+        b"a.sb-1.jpg",
+        b"tmp/a.jpg",
+        b"temp.jpg",
+        b"part.jpg",
+        b"download/a.jpg",
+        b"recycle/a.jpg",
+        b"Recycled bottles.jpg",
+        b"A document being saved.jpg",
+        b"e2e.jpg",
+    ],
+)
+def test_what_somebody_could_call_a_photo_is_one(path: bytes) -> None:
+    assert PLAIN.takes(path)
+    assert PLAIN.verdict(path).photo
 
 
 def test_a_folder_that_is_named_like_an_unfinished_file_is_entered() -> None:
