@@ -346,3 +346,14 @@ def test_a_photo_that_was_incomplete_before_and_is_whole_now_is_made(desk: Desk,
     desk.photo.write_bytes(data)
     desk.age(3)
     assert desk.waits(reopened=True) is None
+
+
+def test_of_a_progressive_photo_that_may_be_of_two_only_stillness_can_tell(desk: Desk) -> None:
+    data = photos.progressive()
+    desk.photo.write_bytes(data)
+    desk.age(30)
+    for closed in (False, True):
+        assert desk.waits(rewritten=True, closed=closed, size=len(data)) is not None
+        assert desk.waits(rewritten=True, closed=closed, size=len(data) + 1) is None
+    desk.age(REWRITE_SECONDS + 1)
+    assert desk.waits(rewritten=True, size=len(data)) is None

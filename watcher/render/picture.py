@@ -100,6 +100,7 @@ class Fit(Enum):
 
     WELL = "it does"
     SHORT = "its end is that of another photo, so that its last rows are missing: an overwrite that was broken off?"
+    UNTOLD = "it may be of two photos, which a progressive one does not show: an overwrite that is not over?"
     SURPLUS = "more is left behind its last row than belongs to it: an overwrite that is not over?"
 
 
@@ -108,10 +109,10 @@ def fit(data: bytes, header: Header, scale: int, picture: Picture) -> Fit:
 
     Of the head of one photo before the tail of another the decoder finds its way back into step, and then has too few
     blocks or too many. It says nothing of either. So the data is continued, and then its end replaced, by something
-    else: the first must not show, the second must. Of a file of several scans nothing can be said.
+    else: the first must not show, the second must.
     """
     if header.progressive or not header.interleaved:
-        return Fit.WELL
+        return Fit.UNTOLD
     scan = data[: data.find(EOI, header.scan)]
     if _differs(picture, decode(scan + b"\x55" * _FILL + EOI, header, scale)):
         return Fit.SHORT

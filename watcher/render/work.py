@@ -90,17 +90,18 @@ def _picture(
     if looks is Look.NO_END and rest.within(doubt(job.patience, rest)):
         raise Verdict(Unready(source.stamp, looks.value, settling=True))
     if looks is Look.WHOLE and mixed_perhaps(job.patience, source.stamp.size):
-        _refuse_mixed(data, header, step, picture, source.stamp, rest)
+        found = fit(data, header, step, picture)
+        if found is not Fit.UNTOLD or job.patience.rewritten:
+            _refuse_mixed(found, source.stamp, rest)
     return picture
 
 
-def _refuse_mixed(data: bytes, header: Header, step: int, picture: Picture, stamp: Stamp, rest: Rest) -> None:
-    """Raise the verdict on the head of one photo before the tail of another."""
-    match fit(data, header, step, picture):
-        case Fit.SHORT:
-            raise Verdict(Unready(stamp, f"truncated: {Fit.SHORT.value}"))
-        case Fit.SURPLUS if rest.within(REWRITE_SECONDS):
-            raise Verdict(Unready(stamp, Fit.SURPLUS.value, settling=True))
+def _refuse_mixed(found: Fit, stamp: Stamp, rest: Rest) -> None:
+    """Raise the verdict on what is, or may be, the head of one photo before the tail of another."""
+    if found is Fit.SHORT:
+        raise Verdict(Unready(stamp, f"truncated: {found.value}"))
+    if found is not Fit.WELL and rest.within(REWRITE_SECONDS):
+        raise Verdict(Unready(stamp, found.value, settling=True, seconds=REWRITE_SECONDS - rest.still))
 
 
 def _borrow(
