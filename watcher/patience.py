@@ -15,7 +15,7 @@ class Patience:
     closed: bool = False  # its writer closed it or renamed it into place
     rewritten: bool = False  # other content lay there before, and renditions of that are shown
     reopened: bool = False  # it was closed before and not whole: its writer comes back, or there are several
-    size: int = -1  # bytes that it had when it was looked at last; -1: not known
+    size: int = -1  # bytes that it had with that, as far as is known
     since: float = 0.0  # wall clock: since when it was seen to look as it was expected to; 0: its own date tells
 
 

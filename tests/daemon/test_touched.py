@@ -51,7 +51,9 @@ def test_a_share_that_dates_the_photo_when_it_closes_it_seconds_after_its_last_b
     world: World,
 ) -> None:
     """As Linux's cifs client does, which closes late: the photo has been still, and is made by then."""
-    world.drop("a.jpg", complete=False)
+    world.put("a.jpg")
+    date(world, by=20 * 10**9)  # written now
+    world.event(Seen(IN, b"a.jpg", complete=False, stamp=world.files[A].stamp))
     world.wait(0.5)
     world.work()
     world.wait(0.5)
@@ -258,5 +260,22 @@ def test_a_photo_that_was_empty_when_it_was_closed_first_has_one_writer(world: W
     )
     world.inboxes[IN].events += 2
     assert world.job().patience.closed
+    world.work_all()
+    world.check_settled()
+
+
+def test_a_job_says_how_large_the_photo_was_with_the_content_that_is_shown_however_often_it_changes(
+    world: World,
+) -> None:
+    world.drop("a.jpg", size=1000)
+    world.work()
+    for size in (1000, 700, 800):
+        world.drop("a.jpg", "truncated", size=size)
+        assert (world.job().patience.rewritten, world.job().patience.size) == (True, 1000)
+        world.work()
+    world.drop("a.jpg", size=900)
+    world.work_all()
+    world.drop("a.jpg", size=950)
+    assert world.job().patience.size == 900
     world.work_all()
     world.check_settled()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import re
@@ -16,7 +17,7 @@ import pytest
 from PIL import Image
 
 from tests import photos
-from watcher.model import Done, Job, Lent, PhotoId, Recipe, Rendering, Twin, Unready
+from watcher.model import Blame, Done, Failed, Job, Lent, PhotoId, Recipe, Rendering, Twin, Unready
 from watcher.patience import Patience
 from watcher.render import render
 from watcher.render.still import REWRITE_SECONDS, has_writer
@@ -357,3 +358,26 @@ def test_of_a_progressive_photo_that_may_be_of_two_only_stillness_can_tell(desk:
         assert desk.waits(rewritten=True, closed=closed, size=len(data) + 1) is None
     desk.age(REWRITE_SECONDS + 1)
     assert desk.waits(rewritten=True, size=len(data)) is None
+
+
+def test_a_photo_that_may_not_be_read_while_it_comes_is_waited_for_and_only_then_tried(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `rsync --inplace` keeps it until it is closed. To root nothing is forbidden, hence the patch."""
+    real = os.open
+
+    def closed_to_us(path: bytes | str, flags: int, *rest: int, dir_fd: int | None = None) -> int:
+        if path == b"a.jpg":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return real(path, flags, *rest, dir_fd=dir_fd)
+
+    monkeypatch.setattr("watcher.render.source.os.open", closed_to_us)
+    desk.age(2)
+    held = desk.waits()
+    assert held is not None
+    assert held.settling
+    assert "may not be read yet" in held.reason
+    desk.age(20)
+    outcome = render(desk.job)
+    assert isinstance(outcome, Failed)
+    assert outcome.blame is Blame.PASSING

@@ -71,7 +71,8 @@ def job_for(
 
 def _patience(sighting: Sighting, desk: Desk, before: Known | None, limits: Limits) -> Patience:
     """Say how still a photo must be."""
-    reopened = sighting.photo.path in desk.reopened
+    path, size = sighting.photo.path, before.stamp.size if before else UNKNOWN.size
+    reopened = desk.doubts.reopened(path)
     closed = sighting.complete and not reopened  # a close that others may follow is worth no more than silence
     return Patience(
         quiet=limits.quiet_seconds if limits.patient and not closed else 0.0,
@@ -79,7 +80,7 @@ def _patience(sighting: Sighting, desk: Desk, before: Known | None, limits: Limi
         closed=closed,
         rewritten=before is not None and any(fact.size for fact in before.made.values()),
         reopened=reopened,
-        size=before.stamp.size if before else UNKNOWN.size,
+        size=size if (earlier := desk.doubts.size(path)) is None else earlier,
         since=sighting.since,
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from watcher.config import Config
+from watcher.daemon.doubts import Doubts
 from watcher.daemon.hold import Hold
 from watcher.daemon.pace import Pace
 from watcher.daemon.parts import InboxParts, InboxPlan
@@ -16,7 +17,6 @@ from watcher.plan import is_current
 MISSED_GRACE_SECONDS = 2.0  # how late an event may come for a photo that a scan saw first
 WATCHFUL_SCANS = 10  # how many scans come sooner once events were missed
 WATCHFUL_SECONDS = 15.0  # and how soon
-_MOST_REOPENED = 10_000  # photos
 AFRESH_SECONDS = 2.0  # how soon a scan makes up for messages that could not be digested, or looks at a stand-in in use
 
 
@@ -62,7 +62,7 @@ class Desk:
     missed: int = 0
     suspects: dict[bytes, float] = field(default_factory=dict)  # seen by a scan first; when that counts as missed
     hints: dict[bytes, Stamp] = field(default_factory=dict)  # how photos looked when the debouncer was told of them
-    reopened: dict[bytes, None] = field(default_factory=dict)  # photos that were closed and not whole, and may go on
+    doubts: Doubts = field(default_factory=Doubts)
     batches: dict[int, int] = field(default_factory=dict)  # the debouncer's burst → batch
     scan_batch: int | None = None  # the batch that a scan is filling
     scan_batch_files: int = 0
@@ -92,12 +92,6 @@ class Desk:
         if self.watchful > 0:
             return min(WATCHFUL_SECONDS, config.rescan_seconds)
         return config.rescan_seconds
-
-    def note_reopened(self, path: bytes) -> None:
-        """Remember that a photo was closed and not whole."""
-        self.reopened[path] = None
-        if len(self.reopened) > _MOST_REOPENED:
-            del self.reopened[next(iter(self.reopened))]
 
     def use(self, plan: InboxPlan) -> bool:
         """Take on new settings of the same inbox; whether its photos must be looked at again."""

@@ -159,7 +159,7 @@ class Desks:
         flight = self._dispatcher.flights.get(photo)
         if flight is not None:
             if complete and flight.sighting.complete and _holds_something(was or flight.sighting.hint):
-                desk.note_reopened(path)  # two writers, or one who comes back
+                desk.doubts.note_closed(path)  # two writers, or one who comes back
             flight.again, flight.again_complete = True, complete
             if stamp is not None:
                 desk.hints[path] = stamp
@@ -171,7 +171,7 @@ class Desks:
         if waited is not None and not waited.alone:
             self._settler.waiting.pop(photo)  # a change starts over
         if complete and desk.debouncer.is_complete(path) and _holds_something(was):
-            desk.note_reopened(path)
+            desk.doubts.note_closed(path)
         desk.debouncer.see(path, now, complete=complete)
         if stamp is not None:
             desk.hints[path] = stamp
@@ -206,7 +206,7 @@ class Desks:
             desk.suspects.pop(path, None)
             desk.debouncer.forget(path)
             desk.hints.pop(path, None)
-            desk.reopened.pop(path, None)
+            desk.doubts.forget(path)
             self._settler.waiting.pop(photo)
             sighting = self._dispatcher.remove(photo)
             if sighting is not None:

@@ -167,7 +167,7 @@ class Settler:
         job, before = flight.job, flight.before
         desk = self._desk_of(job.photo.inbox)
         if desk is not None and not flight.again:
-            desk.reopened.pop(job.photo.path, None)
+            desk.doubts.forget(job.photo.path)
         if isinstance(outcome, Unchanged) and before is not None:
             phase = before.phase if before.phase is Phase.FAILED else Phase.DONE
             attempts, reason = (before.attempts, before.reason) if phase is Phase.FAILED else (0, "")
@@ -216,9 +216,7 @@ class Settler:
         row = still_waiting(flight.before, flight.job, flight.sighting, stamp, wall)
         self._ledger.put(flight.job.photo, replace(row, reason=verdict.reason, attempts=0), now)
         self._note(flight, notes.WAITING, wall, reason=verdict.reason, next=round(wall + verdict.seconds, 3))
-        desk = self._desk_of(flight.job.photo.inbox)
-        if desk is not None and sighting.complete and stamp is not None and stamp.size and verdict.seconds > AT_ONCE:
-            desk.note_reopened(flight.job.photo.path)  # some create a photo empty, or date it when they have closed it
+        self._doubt(flight, stamp, at_once=verdict.seconds <= AT_ONCE)
         same = before is not None and before.stamp == plain(stamp)
         if not self.waiting.full:
             stays = stamp is not None and stamp.same_content(sighting.expected)
@@ -235,6 +233,16 @@ class Settler:
             self.waiting.put(again, now + verdict.seconds, retry=False)
         self._log.debug("photo.waiting", path=flight.job.photo.absolute, reason=verdict.reason)
         self._leave(sighting, now)
+
+    def _doubt(self, flight: Flight, stamp: Stamp | None, *, at_once: bool) -> None:
+        """Remember of a photo that is not whole what its next look should know."""
+        photo, before, desk = flight.job.photo, flight.before, self._desk_of(flight.job.photo.inbox)
+        if desk is None:
+            return
+        if before is not None and before.phase is Phase.DONE:
+            desk.doubts.note_size(photo.path, before.stamp.size)
+        if flight.sighting.complete and stamp is not None and stamp.size and not at_once:
+            desk.doubts.note_closed(photo.path)  # one that is made empty, or dated once it is closed, has one writer
 
     def _try_again(self, flight: Flight, stamp: Stamp | None, verdict: TryAgain, now: float, wall: float) -> None:
         sighting = flight.sighting

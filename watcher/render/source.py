@@ -15,6 +15,7 @@ from watcher.render.verdict import Verdict, bad_photo, shown, unreachable, unrea
 from watcher.select import special
 
 _PAST = 2_000_000_000  # ns: what is dated further back was not written just now
+_PRIVATE_SECONDS = 10.0  # since its last byte: so long nobody is told that he may not read it
 _AT_ONCE = 0.01  # seconds until the next look
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}  # a link met with O_NOFOLLOW says ELOOP or ENOTDIR
@@ -98,13 +99,14 @@ def open_photo(photo: PhotoId) -> Source:
     parts = photo.path.split(b"/")
     if any(part in {b"", b".", b".."} for part in parts):
         raise bad_photo(f"{what} is no path inside an inbox")
-    folder = _open_inbox(photo.inbox)
+    folder, seen = _open_inbox(photo.inbox), None
     try:
         for part in parts[:-1]:
             deeper = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
             os.close(folder)
             folder = deeper
-        _refuse_special(os.stat(parts[-1], dir_fd=folder, follow_symlinks=False))
+        seen = os.stat(parts[-1], dir_fd=folder, follow_symlinks=False)
+        _refuse_special(seen)
         # NONBLOCK: should it have become a FIFO since, opening it must not hang
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
         file = os.open(parts[-1], flags, dir_fd=folder)
@@ -114,6 +116,9 @@ def open_photo(photo: PhotoId) -> Source:
             raise
         if error.errno in _GONE:
             raise Verdict(Vanished("there is no such file, or a symbolic link leads to it")) from error
+        if error.errno == errno.EACCES and seen is not None and 0 <= time.time() - seen.st_mtime < _PRIVATE_SECONDS:
+            reason = f"{what} may not be read yet: many a copy keeps others out until it is over"
+            raise Verdict(Unready(_stamp(seen), reason, settling=True)) from error
         raise unreadable(error, what) from error
     status = os.fstat(file)
     source = Source(photo, folder, file, _stamp(status))
