@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 from tests.e2e.harness import until
 
@@ -20,14 +22,16 @@ def rate(source: Path) -> int:
 
 
 def cut(client: subprocess.Popen[bytes], source: Path, folder: Path, pattern: str) -> None:
-    """Kill a client once a file in `folder` that matches `pattern` holds 40 % of `source`; wait until it is let go.
+    """Kill a client once 40 % of `source` lie in a file in `folder` that matches `pattern`; wait until it is let go.
 
     What was on its way is still written after the death of the client, and whoever asks for the size before that
     and goes on from there writes some bytes twice.
     """
-    enough = source.stat().st_size * 2 // 5
+    at = source.stat().st_size * 2 // 5
+    with source.open("rb") as file:
+        wanted = _piece(file, at)
     try:
-        until(lambda: _longest(folder, pattern) >= enough or client.poll() is not None, f"half of {pattern}")
+        until(lambda: _holds(folder, pattern, at, wanted) or client.poll() is not None, f"half of {pattern}")
         assert client.poll() is None, f"{client.args!r} ended before it could be cut off"
     finally:
         client.kill()
@@ -35,14 +39,18 @@ def cut(client: subprocess.Popen[bytes], source: Path, folder: Path, pattern: st
     until(lambda: not is_open(folder, pattern), f"{pattern} is let go")
 
 
-def _longest(folder: Path, pattern: str) -> int:
-    sizes = [0]
+def _piece(file: IO[bytes], at: int) -> bytes:
+    file.seek(at)
+    return file.read(64)
+
+
+def _holds(folder: Path, pattern: str, at: int, wanted: bytes) -> bool:
+    """Tell whether a file has these bytes there: its size says nothing where another photo is overwritten."""
     for path in folder.glob(pattern):
-        try:
-            sizes.append(path.stat().st_size)
-        except FileNotFoundError:
-            continue
-    return max(sizes)
+        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+            if _piece(file, at) == wanted:
+                return True
+    return False
 
 
 def is_open(folder: Path, pattern: str) -> bool:
