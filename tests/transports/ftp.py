@@ -64,7 +64,7 @@ class _Ftp(Road):
 
 
 class Lftp(_Ftp):
-    name = "FTP, lftp put, put -c"
+    name = "FTP, lftp put, put -c, mirror"
     client = "lftp"
 
     def script(self, *commands: str) -> str:
@@ -80,7 +80,7 @@ class Lftp(_Ftp):
         self.send(f'mkdir -p -f "{name}"')
 
     def put_tree(self, source: Path, name: str) -> None:
-        self.send(f'mirror -R "{source}" "{name}"')
+        self.send(f'set xfer:use-temp-file yes; mirror -R "{source}" "{name}"')  # `.in.IMG_0001.JPG`, then its name
 
     def interrupt(self, source: Path, name: str) -> None:
         slowly = (f"set net:limit-rate {rate(source)}", "set net:limit-max 65536")
