@@ -15,8 +15,8 @@ Rules and theory of operation:
 
 from watcher.state.gallery import Gallery, took
 from watcher.state.pages import PageReader as Reader
-from watcher.state.reading import Brief, Counts
 from watcher.state.requests import ask
+from watcher.state.rows import Brief, Counts
 from watcher.state.schema import StateBusyError, StateCorruptError
 from watcher.state.writing import State
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from watcher.model import PhotoId, Stamp
 from watcher.plan import Claim, stem_of, stems_above
-from watcher.state.reading import Reader, decode_made
+from watcher.state.reading import Reader
+from watcher.state.rows import decode_made
 from watcher.state.schema import translated
 
 _MOST_ALIKE = 32  # photos of one size that are looked at: in a heap of padded files the right one may be missed

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from watcher.model import PhotoId
 from watcher.plan import Known, MadeFact
 from watcher.state.claims import ClaimReader
-from watcher.state.reading import FIELDS, decode_made
+from watcher.state.reading import FIELDS
+from watcher.state.rows import decode_made
 from watcher.state.schema import translated
 
 PAGE = 1000  # photos

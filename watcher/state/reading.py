@@ -6,40 +6,20 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 from urllib.parse import quote
 
 from watcher.errors import StateError
 from watcher.model import PhotoId, Request, Stamp
 from watcher.plan import Known, MadeFact, Phase, stem_of, stems_above
 from watcher.state import history, requests
+from watcher.state.rows import Brief, Counts, decode_made
 from watcher.state.schema import BUSY_SECONDS, MIGRATIONS, StateBusyError, refuse_newer, translated, up_to_date
 from watcher.story import Note
 
 FIELDS = "size, mtime_ns, phase, recipes, made, at, attempts, leased, reason, first_seen, origin, digest, away"
 OPEN = "photo.phase <> 1"  # says nothing new, but without it SQLite does not see that the index photo_open will do
 _WHOLE_FOLDER = 4  # a listing is compared with its whole folder while that is at most this much larger
-
-
-class Brief(NamedTuple):
-    """The little that a scan compares."""
-
-    size: int
-    mtime_ns: int
-    phase: int
-    recipes: int  # see `State.recipes_of`
-    leased: int
-    attempts: int
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """How many photos of an inbox stand where."""
-
-    waiting: int = 0
-    done: int = 0
-    failed: int = 0
 
 
 class Reader:
@@ -299,8 +279,3 @@ class Reader:
             digest=digest or b"",
             away=away,
         )
-
-
-def decode_made(text: str) -> dict[str, MadeFact]:
-    """Read what stands in the column `made`."""
-    return {name: MadeFact(*fact[:3], *map(os.fsencode, fact[3:])) for name, fact in json.loads(text).items()}

@@ -1,0 +1,6 @@
+"""The walk of an inbox: which files are photos, and what they look like now."""
+
+from watcher.scan.scanner import Scanner
+from watcher.scan.walk import Walk, root_identity, walk
+
+__all__ = ["Scanner", "Walk", "root_identity", "walk"]

@@ -1,0 +1,148 @@
+"""One walk of an inbox, or of a folder in it: which files are photos, and what they look like now.
+
+Rules:
+- Only regular files count; a symbolic link is followed neither to a file nor to a folder.
+- A folder is told in parts (`Listing`), the final one with `last`; a folder without photos gets one empty last part.
+- `complete` is claimed only if every folder could be read and the inbox was the same folder before and after.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+
+from watcher.model import Entry, Listing
+from watcher.select import Selection, shown
+
+CHUNK = 1000  # photos in one part: some 200 KB
+VANISHED = (FileNotFoundError, NotADirectoryError)
+
+
+def root_identity(inbox: bytes) -> tuple[int, int] | None:
+    """Give the (st_dev, st_ino) of the folder at `inbox`, or None while no folder can be reached there. May block."""
+    try:
+        found = os.stat(inbox)
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if stat.S_ISDIR(found.st_mode) else None
+
+
+class Walk:
+    """One walk: iterate over it for the parts; afterwards the attributes tell how it went.
+
+    Attributes:
+        photos, folders: how many were found.
+        complete: whether absence means something; `reason` says why not.
+        missing: the folder that was asked for is not there, though the inbox is.
+        root: (st_dev, st_ino) of the inbox when the walk began; None: it was not reachable.
+
+    """
+
+    def __init__(
+        self,
+        inbox: bytes,
+        selection: Selection,
+        folder: bytes = b"",
+        *,
+        deep: bool = True,
+        number: int = 0,
+        chunk: int = CHUNK,
+    ) -> None:
+        self.inbox = inbox
+        self.folder = folder
+        self.photos = 0
+        self.folders = 0
+        self.complete = False
+        self.missing = False
+        self.reason = ""
+        self.root: tuple[int, int] | None = None
+        self._selection = selection
+        self._deep = deep
+        self._number = number
+        self._chunk = chunk
+
+    def __iter__(self) -> Iterator[Listing]:
+        """Walk, once."""
+        self.root = root_identity(self.inbox)
+        if self.root is None:
+            self.reason = f"the inbox {shown(self.inbox)} is not there; mount it or make it again"
+            return
+        self.complete = True
+        self.missing = not _is_plain_folder(self.inbox, self.folder)
+        waiting = [self.folder] if not self.missing and self._selection.enters(self.folder) else []
+        while waiting:
+            yield from self._list(waiting.pop(), waiting)
+        if root_identity(self.inbox) != self.root:
+            self._spoil(f"the inbox {shown(self.inbox)} changed under the scan; it is looked at again")
+
+    def _list(self, folder: bytes, waiting: list[bytes]) -> Iterator[Listing]:
+        prefix = folder + b"/" if folder else b""
+        takes = self._selection.takes_in(folder)
+        entries: list[Entry] = []
+        below: list[bytes] = []
+        try:
+            with os.scandir(os.path.join(self.inbox, folder) if folder else self.inbox) as found:
+                for item in found:
+                    name = item.name
+                    try:
+                        if takes(name) and item.is_file(follow_symlinks=False):
+                            seen = item.stat(follow_symlinks=False)
+                        else:
+                            if self._deep and item.is_dir(follow_symlinks=False):
+                                below.append(prefix + name)
+                            continue
+                    except FileNotFoundError:
+                        continue
+                    except OSError as error:
+                        self._spoil(_unreadable(self.inbox, prefix + name, error))
+                        continue
+                    if len(entries) >= self._chunk:
+                        yield self._part(folder, entries, last=False)
+                        entries = []
+                    entries.append(Entry(name, seen.st_size, seen.st_mtime_ns, seen.st_ino))
+        except VANISHED:
+            if folder:
+                return  # went away under the walk; whoever removes the inbox itself changes its identity
+        except OSError as error:
+            self._spoil(_unreadable(self.inbox, folder, error))
+            return
+        waiting.extend(sub for sub in reversed(below) if self._selection.enters(sub))
+        self.folders += 1
+        yield self._part(folder, entries, last=True)
+
+    def _part(self, folder: bytes, entries: list[Entry], *, last: bool) -> Listing:
+        self.photos += len(entries)
+        return Listing(self.inbox, self._number, folder, tuple(entries), last)
+
+    def _spoil(self, reason: str) -> None:
+        if self.complete:
+            self.reason = reason  # the first one stands for all
+        self.complete = False
+
+
+def walk(inbox: bytes, selection: Selection, folder: bytes = b"") -> Walk:
+    """Give a walk of `folder` and all below, for commands without a daemon: iterate, then ask it how it went."""
+    return Walk(inbox, selection, folder)
+
+
+def _is_plain_folder(inbox: bytes, folder: bytes) -> bool:
+    """Tell whether `folder` is reached through real folders only: a symbolic link on the way may lead anywhere."""
+    path = inbox
+    for part in folder.split(b"/") if folder else ():
+        path += b"/" + part
+        try:
+            if not stat.S_ISDIR(os.lstat(path).st_mode):
+                return False
+        except VANISHED:
+            return False
+        except OSError:
+            return True  # listing it will say what is wrong
+    return True
+
+
+def _unreadable(inbox: bytes, folder: bytes, error: OSError) -> str:
+    path = shown(os.path.join(inbox, folder) if folder else inbox)
+    if isinstance(error, PermissionError):
+        return f"{path} can't be read: permission denied; let this user read and enter it (chmod u+rx, or its group)"
+    return f"{path} can't be read: {error.strerror or error}; check the disk or the mount"

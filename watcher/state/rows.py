@@ -1,0 +1,35 @@
+"""What is read from the state file at once: the little that a scan compares, counts, and what was made of a photo."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from watcher.plan import MadeFact
+
+
+class Brief(NamedTuple):
+    """The little that a scan compares."""
+
+    size: int
+    mtime_ns: int
+    phase: int
+    recipes: int  # see `State.recipes_of`
+    leased: int
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many photos of an inbox stand where."""
+
+    waiting: int = 0
+    done: int = 0
+    failed: int = 0
+
+
+def decode_made(text: str) -> dict[str, MadeFact]:
+    """Read what stands in the column `made`."""
+    return {name: MadeFact(*fact[:3], *map(os.fsencode, fact[3:])) for name, fact in json.loads(text).items()}
