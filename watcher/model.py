@@ -258,6 +258,7 @@ class WatchLost:
     inbox: bytes
     reason: str
     healed: bool  # the watch was set up anew (or never broke, as when only the kernel's queue overflowed)
+    silent: bool = False  # what lies there now announces nothing: a share that was mounted there, or below
 
 
 class WatchBack(NamedTuple):

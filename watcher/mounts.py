@@ -7,8 +7,11 @@ holds for a folder that is a layer of an overlay: what is written through the ov
 
 from __future__ import annotations
 
+import os
 import re
 import sys
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from watcher.select import shown
@@ -34,8 +37,13 @@ _CHANGED_ELSEWHERE = frozenset(
         "beegfs",
         "ncpfs",
         "coda",
+        "gfs2",
+        "ocfs2",
+        "orangefs",
         "vboxsf",
+        "vmhgfs",
         "prl_fs",
+        "hostfs",
         "fuse",
     )
 )
@@ -51,11 +59,12 @@ class _Mount(NamedTuple):
     options: tuple[str, ...]  # of the file system
 
 
-def watch_advice(path: bytes, *, mountinfo: str | None = None) -> Advice:
+def watch_advice(path: bytes, enters: Callable[[bytes], bool] | None = None, *, mountinfo: str | None = None) -> Advice:
     """Say whether events of the folder `path` (resolved, absolute) can be relied on, or it must be polled, and why.
 
     Args:
         path: the folder.
+        enters: which folders below it count too, by their path in it; None: none of them.
         mountinfo: text in the form of /proc/self/mountinfo; None: that of this machine, and always native where
             there is none (macOS: FSEvents reports from below the file systems).
 
@@ -65,8 +74,13 @@ def watch_advice(path: bytes, *, mountinfo: str | None = None) -> Advice:
     mount = _mount_of(name, mounts)
     if mount is None:
         return "native", "the system announces changes"
-    if mount.kind in _CHANGED_ELSEWHERE or mount.kind.startswith("fuse."):
-        return "poll", f"{mount.kind} on {_show(mount.point)} does not announce what others change there"
+    if _speaks_not(mount):
+        return "poll", _silence(mount)
+    for other in mounts if enters is not None else ():
+        if _speaks_not(other) and _is_below(other.point, name) and other is _mount_of(other.point, mounts):
+            below = os.path.relpath(other.point, name).encode("utf-8", "surrogateescape")
+            if enters is not None and enters(below):
+                return "poll", _silence(other)
     for other in mounts:
         layer = _layer_over(name, other)
         if layer:
@@ -80,6 +94,14 @@ def watch_advice(path: bytes, *, mountinfo: str | None = None) -> Advice:
             "overlay announces what is changed through it; a change to its layers from below is not announced",
         )
     return "native", f"{mount.kind} announces changes"
+
+
+def _speaks_not(mount: _Mount) -> bool:
+    return mount.kind in _CHANGED_ELSEWHERE or mount.kind.startswith("fuse.")
+
+
+def _silence(mount: _Mount) -> str:
+    return f"{mount.kind} on {_show(mount.point)} does not announce what others change there"
 
 
 def file_system(path: bytes, *, mountinfo: str | None = None) -> str:
@@ -111,7 +133,8 @@ def _read_mountinfo() -> str:
         return ""
 
 
-def _mounts(mountinfo: str) -> list[_Mount]:
+@lru_cache(maxsize=1)  # it is asked for every few seconds, and hardly ever changes
+def _mounts(mountinfo: str) -> tuple[_Mount, ...]:
     """Parse the table (proc_pid_mountinfo(5)): `id parent dev root point options [tags] - type source options`."""
     mounts = []
     for line in mountinfo.split("\n"):
@@ -120,7 +143,7 @@ def _mounts(mountinfo: str) -> list[_Mount]:
         if separator and len(fields) >= 6 and len(rest) >= 3:  # noqa: PLR2004 - the fields that the form demands
             options = tuple(_split(rest[2], ","))
             mounts.append(_Mount(fields[0], fields[1], _unescape(fields[4]), rest[0], options))
-    return mounts
+    return tuple(mounts)
 
 
 def _unescape(text: str) -> str:
@@ -132,7 +155,7 @@ def _split(text: str, separator: str) -> list[str]:
     return re.split(rf"(?<!\\){separator}", text)
 
 
-def _mount_of(path: str, mounts: list[_Mount]) -> _Mount | None:
+def _mount_of(path: str, mounts: Sequence[_Mount]) -> _Mount | None:
     """Go down the tree of mounts as the kernel does, since a deeper mount may lie hidden below a later one."""
     over = [mount for mount in mounts if _is_below(path, mount.point)]
     numbers = {mount.number for mount in over}

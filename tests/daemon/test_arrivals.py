@@ -432,6 +432,21 @@ def test_an_inbox_that_vanishes_loses_nothing_and_is_scanned_when_it_is_back(wor
     assert watch_lines(world) == ["watch.lost", "watch.back"]
 
 
+def test_an_inbox_on_which_a_share_is_mounted_is_polled_until_it_is_gone(world: World) -> None:
+    world.tell(WatchLost(IN, "nfs4 does not announce", healed=False, silent=True))
+    world.scan()
+    assert [fields["reason"] for event, fields in world.log.lines if event == "watch.degraded"] == [
+        "nfs4 does not announce"
+    ]
+    assert (world.desk().native, world.desk().watch_reason) == (False, "nfs4 does not announce")
+    assert world.desk().scan_interval() == world.desk().plan.config.poll_seconds
+    assert watch_lines(world) == []
+    world.tell(WatchBack(IN))
+    world.scan()
+    assert (world.desk().native, world.desk().watch_reason) == (True, "")
+    assert watch_lines(world) == ["watch.back"]
+
+
 def watch_lines(world: World) -> list[str]:
     return [event for event, _ in world.log.lines if event in {"watch.lost", "watch.back"}]
 

@@ -51,6 +51,29 @@ def test_the_mount_on_which_a_folder_lies_decides(path: bytes, way: str, kind: s
     assert reason
 
 
+@pytest.mark.parametrize(
+    ("path", "entered", "way"),
+    [
+        (b"/mnt", True, "poll"),
+        (b"/mnt", False, "native"),  # a folder that nobody enters may say what it likes
+        (b"/mnt/x", True, "native"),  # a share that is hidden by a later mount
+        (b"/mnt/twice", True, "native"),
+        (b"/mnt/nasty", True, "native"),
+        (b"/home", True, "native"),
+    ],
+)
+def test_a_share_below_a_folder_counts_where_it_is_entered(path: bytes, entered: bool, way: str) -> None:
+    asked: list[bytes] = []
+
+    def enters(folder: bytes) -> bool:
+        asked.append(folder)
+        return entered
+
+    assert watch_advice(path, enters, mountinfo=TABLE)[0] == way
+    assert set(asked) <= {b"nas", b"my share\tx", b"ssh"}
+    assert watch_advice(path, mountinfo=TABLE)[0] == "native", "unless nobody asks for what is below"
+
+
 def test_the_reason_names_the_file_system_and_where_it_is_mounted() -> None:
     assert (
         watch_advice(b"/mnt/nas/in", mountinfo=TABLE)[1]

@@ -39,6 +39,7 @@ class Ear:
         takes: Callable[[bytes], bool] = JPEGS.takes,
         enters: Callable[[bytes], bool] = JPEGS.enters,
         recursive: bool = True,
+        silence: Callable[[], str] = lambda: "",
         budget: int = 20_000,
         pause: float = 0.0,
         retry: float = 0.0,
@@ -52,6 +53,7 @@ class Ear:
             takes=takes,
             enters=enters,
             post=self._queue.put,
+            silence=silence,
             budget=budget,
             pause=pause,
             retry=retry,
@@ -418,6 +420,41 @@ def test_an_inbox_that_is_not_there_at_the_start_is_waited_for(tmp_path: Path, l
     ear.back()
     assert ear.heard == [WatchBack(ear.inbox)]
     assert ear.hears_again(path)
+
+
+def test_where_nothing_is_announced_nothing_is_watched_until_it_is_and_each_is_said_once(
+    inbox: Path, outside: Path, listen: Listen
+) -> None:
+    said = [""]
+    ear = listen(silence=lambda: said[0])
+    assert ear.hears_again(inbox)
+    said[0] = "a share was mounted there"
+    assert ear.lost() == "a share was mounted there"
+    assert [m.silent for m in ear.heard if isinstance(m, WatchLost)] == [True]
+    put(inbox / "unheard.jpg")
+    inbox.rename(outside / "away")  # whether it is there is told by scans
+    for _ in range(3):
+        ear.watch.check()
+    (outside / "away").rename(inbox)
+    ear.watch.check()
+    said[0] = ""
+    ear.back()
+    assert ear.watch.reason == ""
+    assert sum(isinstance(m, WatchLost) for m in ear.heard) == 1
+    assert not any(isinstance(m, Seen) and m.path == b"unheard.jpg" for m in ear.heard)
+    assert ear.hears_again(inbox)
+
+
+def test_where_nothing_is_announced_at_the_start_it_says_why_and_waits(inbox: Path, listen: Listen) -> None:
+    said = ["on a share"]
+    ear = listen(start=False, silence=lambda: said[0])
+    with pytest.raises(WatchError, match="on a share"):
+        ear.watch.start()
+    ear.watch.check()
+    said[0] = ""
+    ear.back()
+    assert ear.heard == [WatchBack(ear.inbox)]
+    assert ear.hears_again(inbox)
 
 
 def test_healing_over_and_over_leaves_no_thread_and_no_descriptor(inbox: Path, outside: Path, listen: Listen) -> None:

@@ -12,6 +12,8 @@ import pytest
 from tests.e2e.harness import Place, Running, fill, until
 from tests.faults.books import standing
 from tests.faults.processes import without_privilege
+from tests.transports import mounts
+from tests.transports.road import Ground
 
 pytestmark = [
     pytest.mark.slow,  # a watch is looked after every five seconds
@@ -85,6 +87,33 @@ def test_where_the_kernel_refuses_to_watch_scans_take_over_until_it_may(
             subprocess.run(["nsenter", "-U", "--preserve-credentials", "-t", pid, "sh", "-c", more], check=True)
             daemon.wait_for("watch.back")
             until(lambda: place.status()["inboxes"][0]["watch"] == "native", "status says so")
+        assert daemon.stop() == 0
+
+
+@pytest.mark.skipif(bool(mounts.Bindfs.missing()), reason=mounts.Bindfs.missing())
+@pytest.mark.parametrize("point", ["", "nas"], ids=["over the inbox", "below it"])
+def test_a_share_that_is_mounted_later_is_scanned_and_without_it_the_inbox_is_watched_again(
+    place: Place, tmp_path: Path, point: str
+) -> None:
+    ground = Ground(tmp_path / "ground")
+    served, share = ground.root / "served", place.inbox / point
+    served.mkdir()
+    share.mkdir(exist_ok=True)
+    place.configure(inbox={"poll_seconds": 1})
+    with place.run() as daemon:
+        with ground.stack:
+            mounts.mount(ground, share, "bindfs", "-f", "--no-allow-other", served, share)
+            daemon.wait_for("watch.degraded")
+            reason = f"fuse on {share} does not announce what others change there"
+            fill(served, 1)  # behind the mount
+            daemon.settle(1)
+            found = place.status()["inboxes"][0]
+            assert (found["watch"], found["watch_reason"]) == ("poll", reason)
+        fill(place.inbox, 1, 1)
+        daemon.settle(2)
+        daemon.wait_for("watch.back")
+        until(lambda: place.status()["inboxes"][0]["watch"] == "native", "status says so")
+        assert [line["reason"] for line in daemon.events("watch.degraded")] == [reason], "it is said once"
         assert daemon.stop() == 0
 
 

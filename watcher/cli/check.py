@@ -19,6 +19,7 @@ from watcher.daemon.parts import InboxPlan
 from watcher.errors import EXIT_CONFIG, EXIT_OK
 from watcher.pool import available_cpus, available_memory
 from watcher.render import describe
+from watcher.select import Selection
 from watcher.state import Reader
 from watcher.volumes import belongs_on
 
@@ -105,7 +106,8 @@ def _inbox(plan: InboxPlan, config: Config, reader: Reader | None) -> Iterator[F
     found = forecast(plan, config, reader)
     if found.reason:
         yield Finding("warning", what, found.reason)
-    watch, why = mounts.watch_advice(plan.inbox)
+    selection = Selection(plan.config.include, plan.config.exclude, plan.config.recursive)
+    watch, why = mounts.watch_advice(plan.inbox, selection.enters)
     if plan.config.watch == "auto" and watch == "poll":
         seconds = plan.config.poll_seconds
         yield Finding("warning", what, f"{_count(found.photos, 'photo')}; looked through every {seconds:g} s: {why}")

@@ -193,19 +193,24 @@ class RealInbox:
         self._closed = False
 
     def _make_watch(self) -> Watch | None:
-        from watcher.mounts import watch_advice  # noqa: PLC0415  # `once` needs none of this
-        from watcher.watch import Watch  # noqa: PLC0415  # the same
+        from watcher.watch import Watch  # noqa: PLC0415  # `once` needs none of this
 
-        self._advice = watch_advice(self._plan.inbox)
-        if self._plan.config.watch == "auto" and self._advice[0] == "poll":
-            return None
         return Watch(
             self._plan.inbox,
             recursive=self._plan.config.recursive,
             takes=self._selection.takes,
             enters=self._selection.enters,
             post=self._post,
+            silence=self._silence,
         )
+
+    def _silence(self) -> str:
+        from watcher.mounts import watch_advice  # noqa: PLC0415  # `once` needs none of this
+
+        if self._plan.config.watch != "auto":
+            return ""
+        advice, reason = watch_advice(self._plan.inbox, self._selection.enters)
+        return reason if advice == "poll" else ""
 
     def open(self) -> None:
         """Set up the watch on a thread of its own, since a large tree takes a while and a dead mount for ever."""
@@ -216,8 +221,7 @@ class RealInbox:
         if self._hub.supervisor is None:
             native, reason = False, "this run looks once"
         elif self._watch is None:
-            native = False
-            reason = "the config says so" if self._plan.config.watch == "poll" else self._advice[1]
+            native, reason = False, "the config says so"
         else:
             try:
                 self._watch.start()

@@ -38,9 +38,10 @@ class Watching:
         desk = self._desks.get(lost.inbox)
         if desk is None:
             return
-        self._log.warning("watch.lost", inbox=lost.inbox, reason=lost.reason)
+        self._log.warning("watch.degraded" if lost.silent else "watch.lost", inbox=lost.inbox, reason=lost.reason)
         desk.touched = True
         desk.heals = lost.healed
+        desk.native = desk.native and not lost.silent
         if not lost.healed:
             desk.trusted, desk.watch_reason = False, lost.reason
         self._scans.scan(desk, Origin.SCAN, counts_missed=False)

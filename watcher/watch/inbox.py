@@ -30,6 +30,7 @@ class Watch:
         recursive: whether sub-folders are watched.
         takes, enters: what counts as a photo and which folders may hold some, by relative path.
         post: takes the messages, on watchdog's threads and the supervisor's; must not block.
+        silence: says why what others change there is not announced, as on a share; empty: it is.
         budget: events on their way at most. Each must be answered by `digested`.
         pause, retry: seconds between new observers, and between tries for more watches.
 
@@ -43,6 +44,7 @@ class Watch:
         takes: Callable[[bytes], bool],
         enters: Callable[[bytes], bool],
         post: Callable[[Message], None],
+        silence: Callable[[], str] = lambda: "",
         budget: int = 20_000,
         pause: float = _PAUSE_SECONDS,
         retry: float = _RETRY_SECONDS,
@@ -53,6 +55,7 @@ class Watch:
         self._takes = takes
         self._enters = enters
         self._post = post
+        self._silence = silence
         self._budget = budget
         self._pause = pause
         self._retry = retry
@@ -65,6 +68,7 @@ class Watch:
         self._signs = self._new_signs()
         self._identity: tuple[int, int] | None = None
         self._reason = ""  # why events can't be trusted
+        self._silent = False  # nothing is announced there; scans tell whether it is there at all
         self._told_denied: set[bytes] = set()
         self._next_try = 0.0
         self._next_retry = 0.0
@@ -93,6 +97,10 @@ class Watch:
 
         """
         with self._lock:
+            self._reason = self._silence()
+            if self._reason:
+                self._silent = True
+                raise WatchError(self._reason)
             try:
                 self._set_up()
             except WatchError as error:
@@ -107,6 +115,8 @@ class Watch:
             if self._closed.is_set():
                 return
             identity = _identity(self.inbox)
+            if self._rests(identity):
+                return
             broken = self._broken(identity) if self._native is not None else ""
             if broken:
                 self._lose(broken)
@@ -157,8 +167,22 @@ class Watch:
             native.close()
             raise WatchError(f"the inbox {shown(self.inbox)} was replaced while its watch was set up")
         self._native, self._signs, self._identity = native, signs, identity
-        self._worked, self.unhealed_since = True, None
+        self._silent, self._worked, self.unhealed_since = False, True, None
         self._next_retry = time.monotonic() + self._retry
+
+    def _rests(self, identity: tuple[int, int] | None) -> bool:
+        """Leave an inbox to scans that lies on a share, or has one below, for as long as it does."""
+        if identity is None:
+            return self._silent
+        reason = self._silence()
+        if not reason:
+            return False
+        self._tear_down()
+        self._silent, self.unhealed_since = True, None
+        if reason != self._reason:
+            self._reason = reason
+            self._post(WatchLost(self.inbox, reason, healed=False, silent=True))
+        return True
 
     def _tear_down(self) -> None:
         native, self._native = self._native, None
