@@ -96,6 +96,10 @@ def test_check_says_in_time_that_nobody_answers(place: Place, tmp_path: Path) ->
     done = place.watcher("check", "--config", place.config)
     assert done.code == 78
     assert "the scheduler can't be asked: connection refused; start it (`dask scheduler`), or mend" in done.out
+    place.configure(executor={"kind": "dask", "scheduler_file": "not-there.json"})
+    done = place.watcher("check", "--config", place.config)
+    assert done.code == 78
+    assert "no such file or directory; start it (`dask scheduler`), or mend `executor.scheduler_file`" in done.out
     with Dask(tmp_path) as lonely:
         join(place, lonely, fallback="processes")
         done = place.watcher("check", "--config", place.config)

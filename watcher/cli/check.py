@@ -65,6 +65,8 @@ def _machine(config: Config) -> Iterator[Finding]:
     yield Finding("ok", "python", sys.version.split()[0])
     for part, version in describe().items():
         yield Finding("ok", part, version)
+    if config.executor.kind == "dask" and config.executor.fallback == "none":
+        return  # the cluster has them
     workers = config.workers or available_cpus()
     memory = config.memory_mb * 1_000_000 or available_memory() // 2
     yield Finding("ok", "workers", f"{workers}, with {memory / 1e6:.0f} MB for decoded pictures")

@@ -11,7 +11,7 @@ from typing import Literal
 
 from watcher.cli.clustering import target
 from watcher.cluster import Survey, survey
-from watcher.config import Config
+from watcher.config import Config, Executor
 from watcher.daemon.parts import InboxPlan
 from watcher.render import describe
 from watcher.render.sweep import temporary_name
@@ -37,7 +37,7 @@ def look_at_cluster(config: Config, plans: Sequence[InboxPlan]) -> Iterator[Poin
         for marker in markers:
             with suppress(OSError):
                 os.unlink(marker)
-    yield from _points(found, f"cluster {to.place}", spared=config.executor.fallback != "none")
+    yield from _points(found, config.executor)
 
 
 def _read(plan: InboxPlan, theirs: bytes) -> Read:
@@ -62,10 +62,12 @@ def _marker(output: bytes, number: int) -> bytes:
     return b""
 
 
-def _points(found: Survey, cluster: str, *, spared: bool) -> Iterator[Point]:
-    level: Literal["warning", "fault"] = "warning" if spared else "fault"
+def _points(found: Survey, config: Executor) -> Iterator[Point]:
+    level: Literal["warning", "fault"] = "fault" if config.fallback == "none" else "warning"
+    cluster = f"cluster {config.address or config.scheduler_file}"
     if found.reason:
-        hint = "start it (`dask scheduler`), or mend `executor.address`"
+        key = "address" if config.address else "scheduler_file"
+        hint = f"start it (`dask scheduler`), or mend `executor.{key}`"
         yield level, cluster, f"the scheduler can't be asked: {found.reason}; {hint}"
         return
     ours, theirs = found.dask

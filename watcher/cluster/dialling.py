@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -20,6 +21,8 @@ ASIDE_SECONDS = 10.0
 
 async def connected(target: Target) -> Client:
     """Give a client that is connected; raises whatever Dask raises, in bounded time. To be called on an event loop."""
+    if target.scheduler_file is not None:
+        os.stat(target.scheduler_file)  # Dask would wait for it without a word
     client: Client = Client(  # type: ignore[no-untyped-call] # Dask's
         target.address,
         scheduler_file=target.scheduler_file,

@@ -11,6 +11,6 @@ Rules:
 from watcher.config.across import overlaps
 from watcher.config.reading import for_pair, parse
 from watcher.config.starting import starter
-from watcher.config.tables import DEFAULTS, Batch, Config, Inbox
+from watcher.config.tables import DEFAULTS, Batch, Config, Executor, Inbox
 
-__all__ = ["DEFAULTS", "Batch", "Config", "Inbox", "for_pair", "overlaps", "parse", "starter"]
+__all__ = ["DEFAULTS", "Batch", "Config", "Executor", "Inbox", "for_pair", "overlaps", "parse", "starter"]
