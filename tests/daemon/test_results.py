@@ -644,6 +644,17 @@ def test_photos_that_were_just_announced_go_one_by_one_since_nobody_knows_their_
     assert bundles(world) == [["a.jpg"], ["b.jpg"], ["c.jpg"]]
 
 
+def test_a_crowd_of_small_photos_that_just_came_goes_together_before_the_backlog(make_world: MakeWorld) -> None:
+    world = backlog(make_world, dict.fromkeys("abcdefghijklmno", 1_200_000))
+    taken = len(bundles(world))
+    for number, name in enumerate("wxyz"):
+        world.drop(f"{name}.jpg", size=100 + number)
+    world.work_all()
+    assert bundles(world)[taken] == ["w.jpg", "x.jpg", "y.jpg"]
+    assert bundles(world)[taken + 1][0] == "z.jpg"
+    world.check_settled()
+
+
 def test_beside_a_heavy_photo_small_ones_go_one_by_one(make_world: MakeWorld) -> None:
     world = backlog(make_world, {"a": 8_000_000, **dict.fromkeys("bcdefgh", 100)})
     assert bundles(world) == [["a.jpg"], ["b.jpg", "c.jpg", "d.jpg"], ["e.jpg", "f.jpg", "g.jpg"], ["h.jpg"]]

@@ -41,6 +41,7 @@ class Dispatcher:
         self._ledger = ledger
         self._desks = desks
         self._staged: deque[Flight] = deque()
+        self._fresh = 0  # how many of them, the first ones, came just now
         self._alone: dict[PhotoId, Sighting] = {}  # to be tried where they can hurt nobody, in order
         self._alone_now: PhotoId | None = None
         self._heavy: dict[PhotoId, tuple[Sighting, int]] = {}  # need more than one worker's share of memory, in order
@@ -113,11 +114,13 @@ class Dispatcher:
                 before = replace(before, recipes=untouched(before, flight.job))
             yield photo, before
         self._staged.clear()
+        self._fresh = 0
 
     def unstage(self) -> list[Flight]:
         """Take back what is on record as begun and has not begun."""
         flights = list(self._staged)
         self._staged.clear()
+        self._fresh = 0
         for flight in flights:
             del self.flights[flight.job.photo]
         return flights
@@ -154,9 +157,9 @@ class Dispatcher:
         self._dispatch_alone(now, wall)
         self._dispatch_heavy(now, wall)
         while not self._ledger.blocked and self._room() > 0:
-            live = self._live(self._room(), now)
+            live = self._live(self._lively(), now)
             if live:
-                self._staged.extendleft(reversed(self._lease(live, now, wall)))
+                self._stage_live(self._lease(live, now, wall))
             elif not self._staged:
                 backlog = self._backlog(now)
                 if not backlog:
@@ -167,15 +170,28 @@ class Dispatcher:
             while self._staged and self._room() > 0:
                 self._pool.submit(*self._bundle())
 
+    def _lively(self) -> int:
+        """How many photos that came just now are to be taken out of the line: as many as go to the pool at once."""
+        return min(LEASE, self._room() * self._pool.share(len(self.queue))) - self._fresh
+
+    def _stage_live(self, flights: list[Flight]) -> None:
+        """Put photos that came just now before the backlog, but behind those that came before them."""
+        self._staged.rotate(-self._fresh)
+        self._staged.extendleft(reversed(flights))
+        self._staged.rotate(self._fresh)
+        self._fresh += len(flights)
+
     def _bundle(self) -> list[Job]:
         """Take what one worker gets at once: several photos if they are small and many wait."""
         most = self._pool.share(len(self._staged) + len(self.queue))
-        jobs = [self._staged.popleft().job]
+        first = self._staged.popleft()
+        jobs = [first.job]
         if self._heavy or self._heavy_now:
-            return jobs
-        size, bound = _size(jobs[0]), BUNDLE_BYTES if self.limits.patient else ONCE_BYTES
-        while self._staged and len(jobs) < most and (size := size + _size(self._staged[0].job)) <= bound:
+            most = 1
+        size, bound = _size(first), BUNDLE_BYTES if self.limits.patient else ONCE_BYTES
+        while self._staged and len(jobs) < most and (size := size + _size(self._staged[0])) <= bound:
             jobs.append(self._staged.popleft().job)
+        self._fresh = max(0, self._fresh - len(jobs))
         return jobs
 
     def _room(self) -> int:
@@ -246,6 +262,7 @@ class Dispatcher:
         return flights
 
 
-def _size(job: Job) -> int:
+def _size(flight: Flight) -> int:
     """Tell how large a photo is, as far as anybody has looked."""
-    return job.expected.size if job.expected else ONCE_BYTES
+    looks = flight.job.expected or flight.sighting.hint
+    return looks.size if looks else ONCE_BYTES
