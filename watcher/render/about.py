@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from PIL import Image, features
 
-from watcher.render import resize
+from watcher.render import decoder, resize
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # mallopt's names, from glibc's malloc.h
 _KEPT = 64 << 20  # bytes that may lie free in a worker before they go back to the system
@@ -21,6 +21,7 @@ def warm() -> list[tuple[str, str]]:
     warnings.simplefilter("error", Image.DecompressionBombWarning)
     Image.preinit()
     _keep_memory()
+    decoder.at_once()  # its self-test
     name, why = resize.resizer()
     return [("resizer.fallback", f"{name} resizes: {why}")] if why else []
 

@@ -225,16 +225,16 @@ class Stream:
     """A file object for Pillow: decoding tables, then the scan data; no metadata, no copy of the whole."""
 
     def __init__(self, header: Header, data: bytes) -> None:
-        self._head = SOI + bytes(header.tables)
+        self.head = SOI + bytes(header.tables)
         self._data = data
-        self._shift = header.scan - len(self._head)
+        self._shift = header.scan - len(self.head)
         self._at = 0
 
     def read(self, size: int = -1) -> bytes:
         """Read up to `size` bytes; may give fewer at the seam between tables and scan."""
         at = self._at
-        if at < len(self._head):
-            part = self._head[at:] if size < 0 else self._head[at : at + size]
+        if at < len(self.head):
+            part = self.head[at:] if size < 0 else self.head[at : at + size]
         else:
             start = at + self._shift
             part = self._data[start:] if size < 0 else self._data[start : start + size]

@@ -8,6 +8,7 @@ from enum import Enum
 from PIL import Image, ImageChops
 
 from watcher.render.colour import to_srgb
+from watcher.render.decoder import load
 from watcher.render.geometry import Region, Target
 from watcher.render.jpeg import EOI, Header, Stream, size_text
 from watcher.render.resize import resize
@@ -67,11 +68,12 @@ class Picture:
 def decode(data: bytes, header: Header, scale: int) -> Picture:
     """Decode the whole photo at 1/`scale`; raises what Pillow raises (OSError for a truncated or broken file)."""
     # JPEG alone: MPO differs by its metadata, which the stream leaves out
-    image = Image.open(Stream(header, data), formats=("JPEG",))  # type: ignore[arg-type]  # has all that Pillow asks of a file
+    stream = Stream(header, data)
+    image = Image.open(stream, formats=("JPEG",))  # type: ignore[arg-type]  # has all that Pillow asks of a file
     image.decodermaxblock = _BLOCK
     if scale > 1:
         image.draft(image.mode, (max(1, header.width // scale), max(1, header.height // scale)))
-    image.load()
+    load(image, stream.head, memoryview(data)[header.scan :])
     if image.size != (-(-header.width // scale), -(-header.height // scale)):
         raise ValueError(f"the decoder gave {image.size} for {size_text(header)} at 1/{scale}")
     region = Region(0, 0, header.width, header.height)

@@ -1,0 +1,103 @@
+"""Pillow's decoder, handed all bytes at once, gives what Pillow's own `load` gives: pixels, or the same error."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import pytest
+from PIL import Image
+
+from tests import photos
+from watcher.render import decoder
+from watcher.render.jpeg import EndsEarlyError, NotJpegError, parse
+from watcher.render.picture import decode
+
+SAMPLES = {
+    "plain": photos.plain(),
+    "progressive": photos.progressive(),
+    "grey": photos.grey(),
+    "cmyk": photos.cmyk(),
+    "ycck": photos.ycck(),
+    "restarts": photos.jpeg(restart_marker_blocks=3),
+    "whole chroma": photos.jpeg(subsampling=0),
+    "odd": photos.jpeg(photos.scene(333, 77)),
+    "talkative": photos.talkative(),
+    "trailer": photos.with_trailer(),
+}
+
+
+@pytest.fixture(autouse=True)
+def _tested_anew() -> Iterator[None]:
+    decoder.at_once.cache_clear()
+    yield
+    decoder.at_once.cache_clear()
+
+
+def decoded(data: bytes, scale: int) -> tuple[str, bytes] | str:
+    try:
+        image = decode(data, parse(data), scale).image
+    except (NotJpegError, EndsEarlyError):
+        return "refused"
+    except (OSError, ValueError) as error:
+        return f"{type(error).__name__}: {error}"
+    return image.mode, image.tobytes()
+
+
+def both(data: bytes, scale: int, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bytes] | str]:
+    """Give what comes of it, at once and by `load`."""
+    found = [decoded(data, scale)]
+    with monkeypatch.context() as patch:
+        patch.setattr(decoder, "at_once", lambda: False)
+        found.append(decoded(data, scale))
+    return found
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize("scale", [1, 2, 8])
+def test_the_pixels_are_the_same(name: str, scale: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = both(SAMPLES[name], scale, monkeypatch)
+    assert not isinstance(theirs, str)
+    assert ours == theirs
+
+
+def test_what_is_cut_off_or_broken_comes_to_the_same_pixels_or_the_same_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(7)
+    errors = 0
+    for _ in range(200):
+        data = bytearray(SAMPLES[rng.choice(list(SAMPLES))])
+        for _ in range(rng.randrange(3)):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        broken = bytes(data[: rng.randrange(len(data)) if rng.random() < 0.4 else len(data)])
+        ours, theirs = both(broken, rng.choice((1, 4)), monkeypatch)
+        assert ours == theirs
+        errors += isinstance(theirs, str) and theirs != "refused"
+    assert errors > 20
+
+
+def test_a_whole_photo_is_decoded_without_pillows_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert decoder.at_once()
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda _: pytest.fail("by Pillow's reader"))
+    data = photos.plain()
+    image = decode(data, parse(data), 2).image
+    assert image.size == (300, 200)
+    assert getattr(image, "fp", None) is None, "the photo's bytes stay in memory"
+
+
+@pytest.mark.parametrize("fault", [AttributeError, TypeError])
+def test_where_pillow_has_changed_it_decodes_its_own_way(
+    fault: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = Image._getdecoder, 0
+
+    def changed(*arguments: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise fault
+        return real(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Image, "_getdecoder", changed)
+    assert not decoder.at_once()
+    data = photos.plain()
+    assert decode(data, parse(data), 1).image.size == (600, 400)
