@@ -71,6 +71,30 @@ MORE_DAMAGES = {
 }
 
 
+@pytest.mark.parametrize("how", ["removed with its folder", "replaced"])
+def test_a_state_file_that_goes_while_the_daemon_runs_is_begun_anew_from_the_outputs(place: Place, how: str) -> None:
+    place.state = place.root / "books" / "state.db"
+    place.configure()
+    with place.run() as daemon:
+        fill(place.inbox, 2)
+        daemon.settle(2)
+        before = fingerprint(place.output)
+        if how == "replaced":
+            copy = place.root / "copy.db"
+            shutil.copy(place.state, copy)
+            os.replace(copy, place.state)
+        else:
+            shutil.rmtree(place.state.parent)
+        fill(place.inbox, 1, 2)
+        daemon.wait_for("state.gone")
+        until(lambda: place.status()["inboxes"][0]["done"] == 3, "all is on the books")
+        assert not daemon.events("state.damaged")
+        assert before.items() <= fingerprint(place.output).items(), "nothing was made again"
+        shutil.rmtree(place.state.parent)
+        assert daemon.stop() == 0  # asked to stop, it stops
+        assert daemon.events("stopped")
+
+
 def test_damage_that_shows_while_the_daemon_runs_has_it_go_on_by_the_config_that_it_works_by(place: Place) -> None:
     with place.run() as daemon:
         place.configure({"small": {"width": 100}})

@@ -23,7 +23,7 @@ from watcher.daemon.tally import Progress
 from watcher.errors import EXIT_OK, EXIT_SOME_FAILED
 from watcher.model import PhotoId
 from watcher.plan import Known, Phase
-from watcher.state import State, StateCorruptError
+from watcher.state import State, StateCorruptError, StateGoneError
 
 
 def run(beginning: Beginning) -> int:
@@ -35,18 +35,23 @@ def run(beginning: Beginning) -> int:
         faulthandler.enable()  # systemd ends a daemon that is stuck by SIGABRT: where it was stuck is then in the log
     threading.excepthook = partial(_fault_of_thread, logs.log)
     source, damaged = replace(source, state=source.state_path(config)), False
+    stops: list[str] = []
     while True:
         try:
             with building.daemon(source, config, name, log, once=False, damaged=damaged) as (daemon, _):
                 try:
                     daemon.run()
                 finally:
-                    config = daemon.settings.config  # a reload counts after a new start too
+                    # a reload counts after a new start too
+                    config, stops = daemon.settings.config, daemon.stops
         except StateCorruptError as error:
-            damaged = True  # and set aside when it is opened next: found in use, the damage may not show at opening
-            log.error("state.damaged", reason=str(error))  # noqa: TRY400  # no fault of ours
-        else:
-            return EXIT_OK
+            # damaged, it is set aside when it is opened next: found in use, that may not show at opening
+            damaged = not isinstance(error, StateGoneError)
+            log.error("state.damaged" if damaged else "state.gone", reason=str(error))  # noqa: TRY400  # no fault of ours
+            if not stops:
+                continue
+            log.info("stopped", reason=stops[0])
+        return EXIT_OK
 
 
 def once(beginning: Beginning) -> int:

@@ -17,7 +17,18 @@ from watcher.state.gallery import Gallery, took
 from watcher.state.pages import PageReader as Reader
 from watcher.state.requests import ask
 from watcher.state.rows import Brief, Counts
-from watcher.state.schema import StateBusyError, StateCorruptError
+from watcher.state.schema import StateBusyError, StateCorruptError, StateGoneError
 from watcher.state.writing import State
 
-__all__ = ["Brief", "Counts", "Gallery", "Reader", "State", "StateBusyError", "StateCorruptError", "ask", "took"]
+__all__ = [
+    "Brief",
+    "Counts",
+    "Gallery",
+    "Reader",
+    "State",
+    "StateBusyError",
+    "StateCorruptError",
+    "StateGoneError",
+    "ask",
+    "took",
+]

@@ -150,6 +150,10 @@ class StateCorruptError(WatcherError):
     exit_code = EXIT_CONFIG
 
 
+class StateGoneError(StateCorruptError):
+    """Somebody removed or replaced the file while it was open: what is written to it is lost."""
+
+
 _REMEDIES = {
     "locked": "close the other program that uses it",
     "full": "make room on its disk",

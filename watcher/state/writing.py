@@ -16,7 +16,15 @@ from watcher.state import history, requests
 from watcher.state.claims import meeting
 from watcher.state.pages import PageReader
 from watcher.state.reading import FIELDS, OPEN
-from watcher.state.schema import BUSY_SECONDS, StateCorruptError, check_sound, migrate, put_aside, translated
+from watcher.state.schema import (
+    BUSY_SECONDS,
+    StateCorruptError,
+    StateGoneError,
+    check_sound,
+    migrate,
+    put_aside,
+    translated,
+)
 from watcher.story import Note
 
 _UPSERT = f"""INSERT INTO photo (folder, stem, name, {FIELDS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -42,6 +50,7 @@ class State(PageReader):
         self._inbox_ids: dict[bytes, int] = {}
         self._recipes_ids: dict[tuple[int, str], int] = {}
         self._durable = False
+        self._identity = _identity(path)
 
     @classmethod
     def open(cls, path: str, *, damaged: bool = False) -> Self:
@@ -83,6 +92,8 @@ class State(PageReader):
 
     @contextmanager
     def _transaction(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
+        if _identity(self.path) != self._identity:
+            raise StateGoneError(f"the state file {self.path} was removed or replaced while it was in use")
         with translated(self.path):
             if durable != self._durable:
                 self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
@@ -224,3 +235,12 @@ class State(PageReader):
             known.digest or None,
             known.away,
         )
+
+
+def _identity(path: str) -> tuple[int, int]:
+    """Tell which file lies there; nobody's number where it is gone."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return 0, 0
+    return found.st_dev, found.st_ino
