@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -68,6 +69,11 @@ def is_open(folder: Path, pattern: str) -> bool:
 def temporary(source: Path, name: str) -> str:
     """Give the name under which a client sends a photo that it will rename; no other client has it."""
     return f"{name}.{source.stem}.tmp"
+
+
+def user() -> str:
+    """Give the name of whose processes these are, whatever the environment says."""
+    return pwd.getpwuid(os.getuid()).pw_name
 
 
 def which(name: str) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import subprocess
 from pathlib import Path
 from urllib.parse import quote
 
-from tests.transports.clients import cut, rate, temporary, version_of, which
+from tests.transports.clients import cut, rate, temporary, user, version_of, which
 from tests.transports.road import Kind, Road, absent
 
 _SERVER = """\
@@ -57,7 +56,7 @@ class _Ftp(Road):
     def open(self) -> None:
         root, port = self.ground.root, self.ground.free_port()
         (root / "empty").mkdir()
-        places = {"root": root, "port": port, "inbox": self.ground.inbox, "user": getpass.getuser()}
+        places = {"root": root, "port": port, "inbox": self.ground.inbox, "user": user()}
         (root / "vsftpd.conf").write_text(_SERVER.format_map(places))
         self.url = f"ftp://127.0.0.1:{port}"
         self.ground.serve(which("vsftpd"), root / "vsftpd.conf", port=port)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import shutil
 import tempfile
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from tests.e2e.harness import until
-from tests.transports.clients import cut, rate, temporary, version_of, which
+from tests.transports.clients import cut, rate, temporary, user, version_of, which
 from tests.transports.road import Ground, Kind, Road, absent
 
 HOST = "box"
@@ -51,7 +50,7 @@ class Line:
         short = Path(tempfile.mkdtemp(prefix="ssh"))  # a socket's path has room for 100 characters
         ground.stack.callback(shutil.rmtree, short)
         self.root, self.port = root, port
-        places = {"root": root, "port": port, "user": getpass.getuser(), "socket": short / "s"}
+        places = {"root": root, "port": port, "user": user(), "socket": short / "s"}
         (root / "sshd_config").write_text(_SERVER.format_map(places))
         (root / "ssh_config").write_text(_CLIENT.format_map(places))
         (root / "known").write_text(f"[127.0.0.1]:{port} {(root / 'host.pub').read_text()}")
@@ -162,7 +161,7 @@ class SftpDates(_Ssh):
         return f"{super().versions()}, rclone {version_of(['rclone', 'version'])}"
 
     def client(self, *options: str) -> tuple[str | Path, ...]:
-        there = {"host": "127.0.0.1", "port": self.line.port, "user": getpass.getuser()}
+        there = {"host": "127.0.0.1", "port": self.line.port, "user": user()}
         keys = {"key-file": self.line.root / "user", "known-hosts-file": self.line.root / "known"}
         settings = [f"--sftp-{name}={value}" for name, value in {**there, **keys}.items()]
         return "rclone", f"--config={os.devnull}", "--sftp-disable-hashcheck", *settings, *options

@@ -96,6 +96,14 @@ class RcloneCurlMoves(RcloneCurl):
 class RcloneCopy(RcloneCurl):
     name = "WebDAV, rclone, rclone copy"
 
+    @classmethod
+    def missing(cls) -> str:
+        return absent("rclone")
+
+    @classmethod
+    def versions(cls) -> str:
+        return f"rclone {version_of(['rclone', 'version'])}, both sides"
+
     def open(self) -> None:
         super().open()
         self.client = ("rclone", "--config", os.devnull, "--webdav-url", self.url)
