@@ -8,8 +8,11 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+from PIL import Image
+
 from tests import photos
-from tests.e2e.harness import Looker, Place, camera, shows, tree, until
+from tests.e2e.harness import Looker, Place, camera, shows, tint, tree, until
 
 LONG_AGO = 1_600_000_000
 
@@ -20,7 +23,7 @@ def _dates(place: Place, *names: str) -> set[int]:
 
 def test_a_date_that_is_set_long_after_the_close_is_taken_on_and_nothing_made_again(place: Place) -> None:
     """As FTP's MFMT, Finder over Samba and WebDAV servers do it; `missed` would count what a scan alone finds."""
-    place.configure(inbox={"rescan_seconds": 1})
+    place.configure(inbox={"rescan_seconds": 0.5})
     with place.run() as daemon:
         (place.inbox / "p001.jpg").write_bytes(camera(1))
         daemon.settle(1)
@@ -117,6 +120,7 @@ def test_an_upload_that_ended_early_is_told_of_with_what_came_and_is_made_when_i
     with place.run() as daemon:
         photo.write_bytes(data[:half])
         until(lambda: "truncated" in str(place.status()["waiting"]), "it waits for the rest")
+        assert "p001.jpg: truncated: it ends early, " in place.watcher("status", "--config", place.config).out
         (waits,) = place.status()["waiting"]
         assert re.fullmatch(r"truncated: it ends early, after (4|5)\d % of the picture, \d+ kB", waits["reason"])
         assert not tree(place.output)
@@ -147,3 +151,56 @@ def test_an_overwrite_that_is_broken_off_and_closed_is_not_made_of_new_and_old(p
         daemon.settle(2)
         assert daemon.made() == {"p001.jpg": 2}
     assert not looker.broken
+
+
+def _halting(path: Path, data: bytes, pause: float) -> None:
+    """Write a newer version over a photo in its place, in four parts."""
+    with open(path, "r+b", buffering=0) as file:
+        for part in range(4):
+            file.write(data[len(data) * part // 4 : len(data) * (part + 1) // 4])
+            time.sleep(pause)  # this is the outside world: a slow line
+        file.truncate()
+
+
+def _noisy(number: int, *, progressive: bool) -> bytes:
+    scene = photos.scene(900, 600)
+    scene.paste(tint(number), (300, 200, 600, 400))
+    noise = Image.effect_noise(scene.size, 40).convert("RGB")
+    return photos.jpeg(Image.blend(scene, noise, 0.2), progressive=progressive)
+
+
+@pytest.mark.slow
+def test_in_an_inbox_without_events_a_photo_that_is_overwritten_in_its_place_is_never_made_of_new_and_old(
+    place: Place, tmp_path: Path
+) -> None:
+    """Its writer halts for longer than any time that watcher waits without a reason; nobody tells when it is over."""
+    place.configure(inbox={"watch": "poll", "poll_seconds": 0.2}, batch={"quiet_seconds": 0.2, "max_wait_seconds": 0.6})
+    (tmp_path / "aside").mkdir()
+    aside = Place(tmp_path / "aside")
+    new: dict[str, bytes] = {}
+    for name, progressive in (("baseline.jpg", False), ("progressive.jpg", True)):
+        versions = sorted((_noisy(number, progressive=progressive) for number in (1, 2)), key=len)
+        new[name] = versions[0]  # the shorter one: until the end the file has its old length, and its old end
+        (place.inbox / name).write_bytes(versions[1])
+        (aside.inbox / f"old {name}").write_bytes(versions[1])
+        (aside.inbox / f"new {name}").write_bytes(versions[0])
+    assert aside.once().code == 0
+    meant = {name: {path.read_bytes() for path in aside.output.rglob(f"* {name}")} for name in new}
+    with place.run() as daemon:
+        daemon.settle(2)
+        writers = [
+            threading.Thread(target=_halting, args=(place.inbox / name, data, 1.5)) for name, data in new.items()
+        ]
+        for writer in writers:
+            writer.start()
+
+        def is_over() -> bool:
+            for name in new:
+                assert all(path.read_bytes() in meant[name] for path in place.outputs(name)), "of new and old"
+            return set(daemon.made().values()) == {2}
+
+        until(is_over, "both are made anew")
+        for writer in writers:
+            writer.join()
+    for name in new:
+        assert place.outputs(name)[0].read_bytes() == (aside.output / "web" / f"new {name}").read_bytes()

@@ -8,6 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -124,7 +125,8 @@ def _inbox(row: Mapping[str, Any], found: Mapping[str, Any], story: Story) -> It
         left = f"rendition {name!r} is no longer in the config; its {photos} files are left on disk"
         grid.add_row("  left", _text(left))
     for item in _below(found["waiting"], row["path"])[:_REASONS]:
-        grid.add_row("  waits", _text(f"{_within(item['path'], row['path'])}: {item['reason']}"))
+        waits = f"{_within(item['path'], row['path'])}: {item['reason']}; as it is for {_since(item)}"
+        grid.add_row("  waits", _text(waits))
     yield grid
 
 
@@ -172,10 +174,15 @@ def _reasons(failed: list[Mapping[str, Any]], inbox: str) -> Iterator[Text]:
     for kind, items in ordered[:_REASONS]:
         more = f" and {len(items) - _EXAMPLES:,} more" if len(items) > _EXAMPLES else ""
         reason = items[0]["reason"] if len({item["reason"] for item in items}) == 1 else kind
-        photos = ", ".join(_within(item["path"], inbox) for item in items[:_EXAMPLES])
+        when = f", {_since(items[0])} ago" if len(items) == 1 else ""
+        photos = ", ".join(_within(item["path"], inbox) for item in items[:_EXAMPLES]) + when
         yield _text(f"{len(items):,} \u00d7 {reason}: {photos}{more}")
     if rest := sum(len(items) for _, items in ordered[_REASONS:]):
         yield _text(f"{rest:,} more for other reasons: see `watcher status --json`")
+
+
+def _since(item: Mapping[str, Any]) -> str:
+    return _duration(max(0.0, time.time() - datetime.fromisoformat(item["since"]).timestamp()))
 
 
 def _below(items: list[Mapping[str, Any]], inbox: str) -> list[Mapping[str, Any]]:

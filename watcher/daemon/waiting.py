@@ -9,7 +9,8 @@ from watcher.backlog import Sighting
 from watcher.model import PhotoId
 
 MOST_WAITING = 100_000  # photos that are looked at again on a timer
-_TOGETHER_SECONDS = 0.1  # those that come due within this are looked at together
+_TOGETHER_SECONDS = 0.25  # those that are to be tried again within this are tried together
+_LOOKS_SECONDS = 0.1  # the same for those that only come to rest: somebody waits for them
 
 
 class Waiting:
@@ -50,7 +51,8 @@ class Waiting:
     def put(self, sighting: Sighting, due: float, *, retry: bool) -> None:
         """Let a photo wait until `due`, or a moment longer: those that are due together make one batch."""
         self.pop(sighting.photo)
-        due = math.ceil(due / _TOGETHER_SECONDS) * _TOGETHER_SECONDS
+        step = _TOGETHER_SECONDS if retry else _LOOKS_SECONDS
+        due = math.ceil(due / step) * step
         self._photos[sighting.photo] = due, sighting, retry
         self._retries += retry
         heapq.heappush(self._heap, (due, sighting.photo))

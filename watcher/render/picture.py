@@ -102,7 +102,7 @@ class Fit(Enum):
 
     WELL = "it does"
     SHORT = "its end is that of another photo, so that its last rows are missing: an overwrite that was broken off?"
-    UNTOLD = "it may be of two photos, which a progressive one does not show: an overwrite that is not over?"
+    UNTOLD = "it has the size of what was there before, and may be of both: an overwrite that is not over?"
     SURPLUS = "more is left behind its last row than belongs to it: an overwrite that is not over?"
 
 

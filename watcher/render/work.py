@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 
 from watcher.model import Done, Heavy, Job, Made, Outcome, Rendering, Stamp, Unchanged, Unready
+from watcher.patience import Patience
 from watcher.render import whole
 from watcher.render.adopt import adopt
 from watcher.render.borrow import Borrowed, digest_of
@@ -90,18 +91,19 @@ def _picture(
     if looks is Look.NO_END and rest.within(doubt(job.patience, rest)):
         raise Verdict(Unready(source.stamp, looks.value, settling=True))
     if looks is Look.WHOLE and mixed_perhaps(job.patience, source.stamp.size):
-        found = fit(data, header, step, picture)
-        if found is not Fit.UNTOLD or job.patience.rewritten:
-            _refuse_mixed(found, source.stamp, rest)
+        _refuse_mixed(job.patience, fit(data, header, step, picture), source.stamp, rest)
     return picture
 
 
-def _refuse_mixed(found: Fit, stamp: Stamp, rest: Rest) -> None:
+def _refuse_mixed(patience: Patience, found: Fit, stamp: Stamp, rest: Rest) -> None:
     """Raise the verdict on what is, or may be, the head of one photo before the tail of another."""
     if found is Fit.SHORT:
         raise Verdict(Unready(stamp, f"truncated: {found.value}"))
-    if found is not Fit.WELL and rest.within(REWRITE_SECONDS):
-        raise Verdict(Unready(stamp, found.value, settling=True, seconds=REWRITE_SECONDS - rest.still))
+    # Two versions of one photo may fit by chance; where nobody says that it is over, only stillness can.
+    untold = found is Fit.UNTOLD or (found is Fit.WELL and rest.writer is None and patience.quiet > 0)
+    if (found is Fit.SURPLUS or (untold and patience.rewritten)) and rest.within(REWRITE_SECONDS):
+        reason = Fit.UNTOLD.value if untold else found.value
+        raise Verdict(Unready(stamp, reason, settling=True, seconds=REWRITE_SECONDS - rest.still))
 
 
 def _borrow(
