@@ -344,3 +344,4 @@ class Result:
     log: tuple[tuple[str, str], ...] = ()  # what the worker has to say: event name, text
     pid: int = 0  # of the worker; 0: not known
     seconds: float = 0.0  # that it took there, as far as is known
+    host: str = ""  # the worker's machine, if it is another one

@@ -146,6 +146,8 @@ def test_status_says_that_the_cluster_is_away_and_photos_wait_for_it(place: Plac
             assert "photos wait for it" in said
             cluster.begin_worker("--nanny")  # whose workers may have no children, if it were for multiprocessing
             daemon.settle(5)
+            why = place.watcher("why", str(place.inbox / "p000.jpg"), "--config", str(place.config)).out
+            assert f" on {socket.gethostname()}" in why
             found = place.status()
             assert (found["workers"], found["executor"]["workers"], found["executor"]["away_since"]) == (1, 1, None)
             assert len(daemon.events("executor.lost")) == len(daemon.events("executor.back")) == 1

@@ -133,7 +133,8 @@ def _tried(detail: Mapping[str, Any]) -> str:
     if detail.get("alone"):
         parts.append("alone")
     if detail.get("worker"):
-        parts.append(f"{detail.get('seconds', 0):.2f} s in worker {detail['worker']}")
+        where = f" on {detail['host']}" if detail.get("host") else ""
+        parts.append(f"{detail.get('seconds', 0):.2f} s in worker {detail['worker']}{where}")
     return f" ({', '.join(parts)})" if parts else ""
 
 

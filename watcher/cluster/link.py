@@ -110,6 +110,9 @@ class Link:
             self._loop.run_until_complete(self._main)
         except asyncio.CancelledError:
             pass
+        except Exception as error:
+            self.tell(Away(f"a fault of watcher itself ({error!r})"))
+            raise
         finally:
             left = asyncio.all_tasks(self._loop)
             for task in left:

@@ -210,7 +210,7 @@ class Cluster:
                 for result in results:
                     job = ours.pop(result.job.number)
                     outcome = _told_by(host, self._paths.homeward(job, result.outcome))
-                    self._ready.append(replace(result, job=job, outcome=outcome))
+                    self._ready.append(replace(result, job=job, outcome=outcome, host=host))
                 self._ready += [Result(job, None) for job in ours.values()]
 
     def _back(self, ticket: _Ticket) -> None:

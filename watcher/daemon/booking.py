@@ -33,6 +33,7 @@ class Flight:
     touched: bool = False  # its rights or its date were changed meanwhile
     pid: int = 0  # of the worker that it came back from, as far as is known
     seconds: float = 0.0  # that it was there
+    host: str = ""  # the worker's machine, if it is another one
     gone: bool = False  # its inbox, which is there, was found to hold it no longer
     lent: frozenset[Place] = frozenset()  # where it may copy from
 

@@ -41,6 +41,8 @@ def tried(flight: Flight, wall: float) -> dict[str, Any]:
     if flight.pid:
         detail["worker"] = flight.pid
         detail["seconds"] = round(flight.seconds, 3)
+    if flight.host:
+        detail["host"] = flight.host
     if job.attempt > 1:
         detail["attempt"] = job.attempt
     if job.alone:

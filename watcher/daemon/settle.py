@@ -71,7 +71,7 @@ class Settler:
             self._ledger.put(photo, None if elsewhere else flight.before, now)
             self._dispatcher.put(flight.sighting, live=True, front=True)
             return
-        flight.pid, flight.seconds = result.pid, result.seconds
+        flight.pid, flight.seconds, flight.host = result.pid, result.seconds, result.host
         self._act(flight, result.outcome, now, wall)
         if desk is None:
             return
