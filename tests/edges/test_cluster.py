@@ -205,6 +205,7 @@ def test_folders_have_their_own_names_on_workers(dask: Dask) -> None:
     assert found[2].outcome.twin is twins[1]
 
 
+@pytest.mark.slow
 def test_work_follows_a_cluster_that_grows_and_one_that_loses_a_worker(own: Dask, tmp_path: Path) -> None:
     own.begin_worker()
     with Bench(Target(own.address)) as bench:
@@ -222,6 +223,7 @@ def test_work_follows_a_cluster_that_grows_and_one_that_loses_a_worker(own: Dask
         assert len(bench.events("executor.back")) == 1
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_ends_is_waited_for_and_said_once_to_be_lost(own: Dask, tmp_path: Path) -> None:
     own.begin_worker()
     with Bench(Target(own.address)) as bench:
@@ -286,6 +288,9 @@ def test_a_worker_of_another_version_is_left_out(dask: Dask, monkeypatch: pytest
         bench.until(lambda: bench.pool.ailment, "nobody is fit")
         assert "and the daemon has 99.0: install the same on both" in bench.pool.ailment
         assert bench.pool.free == 0
+        monkeypatch.undo()
+        monkeypatch.setattr("watcher.cluster.roll.AGAIN_SECONDS", 0.0)
+        bench.until(lambda: bench.pool.there, "it is asked again")
 
 
 def test_what_nobody_answers_is_taken_back_and_not_listened_to_later(bench: Bench, tmp_path: Path) -> None:

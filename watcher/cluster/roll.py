@@ -15,6 +15,7 @@ from watcher.cluster.tasks import introduce, later, missing
 ANSWER_SECONDS = 20.0  # that a worker may take to say whether it can work
 REST_SECONDS = 5.0  # how long one that can't do its work is left out; doubles
 LONGEST_REST = 300.0
+AGAIN_SECONDS = 60.0  # how often one that can't work for us is asked again: another may have its address by then
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Roll:
     changed: Callable[[], None]
     _threads: dict[str, int] = field(default_factory=dict, init=False)
     _refusals: dict[str, str] = field(default_factory=dict, init=False)  # of whoever was asked; empty: it may work
+    _refused_at: dict[str, float] = field(default_factory=dict, init=False)
     _asking: dict[str, asyncio.Task[None]] = field(default_factory=dict, init=False)
     _resting: dict[str, _Rest] = field(default_factory=dict, init=False)
 
@@ -51,8 +53,11 @@ class Roll:
         for gone in self._refusals.keys() - threads.keys():
             del self._refusals[gone]
             self._resting.pop(gone, None)
-        for worker in threads.keys() - self._refusals.keys():
-            self._ask(worker)
+        now = asyncio.get_running_loop().time()
+        for worker in threads:
+            said = self._refusals.get(worker)
+            if said is None or (said and now > self._refused_at[worker] + AGAIN_SECONDS):
+                self._ask(worker)
 
     def doubt(self) -> None:
         """Ask everybody anew; until they answer, what they said before counts."""
@@ -112,5 +117,7 @@ class Roll:
             self._refusals[worker] = said
         elif isinstance(said, ImportError | AttributeError | pickle.UnpicklingError):
             self._refusals[worker] = missing(said)
+        if self._refusals.get(worker):
+            self._refused_at[worker] = asyncio.get_running_loop().time()
         # any other answer is an error on the way: it has just gone, or is asked again
         self.changed()
