@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
@@ -10,6 +12,7 @@ from tests.cluster.people import SMALL, Dropper, Murderer, Witness
 from tests.e2e.harness import Place, Running, temporary, until
 from tests.faults.books import contents, failures
 from tests.faults.poison import drop, lengthy
+from watcher.render import sweep
 
 SLOW_SCANS = 30  # about a second on a CPU of 2020
 
@@ -75,6 +78,8 @@ class Stage:
         assert len(self.murderer.killed) <= 3
         assert self.daemon.made() == dict.fromkeys(names, 1), "each is recorded once"
         assert not self.witness.broken
+        if self._via:  # what another host has left goes with the first sweep that finds it a day old
+            sweep(os.fsencode(self.place.output), now=time.time() + 90_000)
         until(lambda: not temporary(self.place.output), "no temporary file is left")
         assert self.daemon.stop() == 0
         made = contents(self.place.output)

@@ -99,6 +99,6 @@ def test_what_is_linked_and_named_exists() -> None:
     for folder in re.findall(r"tests/\w+", README):
         assert (ROOT / folder).is_dir(), folder
     example = (ROOT / "config.example.toml").read_text()
-    for section, key in re.findall(r"`(retry|batch|log|executor)\.(\w+)`", README):
+    for section, key in re.findall(r"`(retry|batch|log)\.(\w+)`", README):
         assert f"[{section}]" in example
         assert f"{key} = " in example
