@@ -1,4 +1,4 @@
-"""All inboxes at work: events in, sightings out; what is due."""
+"""All inboxes at work: opened and closed, and what is due of them."""
 
 from __future__ import annotations
 
@@ -7,29 +7,23 @@ from collections.abc import Callable, Iterable, Mapping
 
 from watcher.backlog import Sighting
 from watcher.config import Config
-from watcher.daemon import notes
-from watcher.daemon.desk import AFRESH_SECONDS, WATCHFUL_SCANS, Desk, terms_of
+from watcher.daemon.desk import WATCHFUL_SCANS, Desk, terms_of
 from watcher.daemon.dispatch import Dispatcher
 from watcher.daemon.ledger import Ledger
 from watcher.daemon.line import MOST_PENDING, Line
 from watcher.daemon.parts import InboxParts, InboxPlan, Log, Settings
 from watcher.daemon.scans import Scans
 from watcher.daemon.settle import Settler
-from watcher.daemon.twins import Twins
 from watcher.debounce import Debouncer, Ready
 from watcher.model import (
-    FolderSeen,
-    Gone,
     Origin,
     PhotoId,
-    Seen,
-    Stamp,
 )
 from watcher.volumes import belongs_on
 
 
 class Desks:
-    """The inboxes that are watched, and all that comes from them."""
+    """The inboxes that are watched."""
 
     def __init__(
         self,
@@ -39,21 +33,18 @@ class Desks:
         ledger: Ledger,
         scans: Scans,
         line: Line,
-        twins: Twins,
         log: Log,
         *,
         once: bool,
     ) -> None:
-        self.abandoned = (
-            0  # photos that a single run leaves, for want of room in their output or of anybody to make them
-        )
+        # photos that a single run leaves, for want of room in their output or of anybody to make them
+        self.abandoned = 0
         self._desks = by_path
         self._dispatcher = dispatcher
         self._settler = settler
         self._ledger = ledger
         self._scans = scans
         self._line = line
-        self._twins = twins
         self._log = log
         self._started: Config | None = None  # of the first inbox that was opened: some keys take a restart
         self._once = once
@@ -127,107 +118,6 @@ class Desks:
             desk.ready and not (desk.scan or desk.again or desk.afresh or len(desk.debouncer))
             for desk in self._desks.values()
         )
-
-    # ---- events ----
-
-    def event(self, message: Seen | FolderSeen | Gone, now: float, wall: float) -> None:
-        """Digest what the kernel announced."""
-        desk = self._desks.get(message.inbox)
-        if desk is None:
-            return
-        desk.parts.digested(1)
-        desk.touched = True
-        match message:
-            case Seen(_, path, touched=True):
-                self._touched(desk, path, message.stamp, now)
-            case Seen(_, path, complete):
-                self._seen(desk, path, message.stamp, now, complete=complete)
-            case FolderSeen(_, folder):
-                self._scans.look_into(desk, folder)
-            case Gone(_, paths, folders, root):
-                # A stand-in, as the empty folder below a volume that is not mounted, says nothing of the photos.
-                if root is None or root == self._ledger.store.identity(desk.inbox):
-                    self._gone(desk, paths, folders, now, wall)
-
-    def _seen(self, desk: Desk, path: bytes, stamp: Stamp | None, now: float, *, complete: bool) -> None:
-        photo = PhotoId(desk.inbox, path)
-        desk.suspects.pop(path, None)
-        was = desk.hints.pop(path, None)
-        if not desk.reachable and desk.next_scan is not None:
-            # Somebody uses what is there, so it is the inbox.
-            desk.next_scan = min(desk.next_scan, now + AFRESH_SECONDS)
-        flight = self._dispatcher.flights.get(photo)
-        if flight is not None:
-            if complete and flight.sighting.complete and _holds_something(was or flight.sighting.hint):
-                desk.doubts.note_closed(path)  # two writers, or one who comes back
-            flight.again, flight.again_complete = True, complete
-            if stamp is not None:
-                desk.hints[path] = stamp
-            return
-        if len(desk.debouncer) + self._dispatcher.queue.waiting(desk.inbox) >= MOST_PENDING:
-            desk.collapsed = True
-            return
-        waited = self._settler.waiting.get(photo)
-        if waited is not None and not waited.alone:
-            self._settler.waiting.pop(photo)  # a change starts over
-        if complete and desk.debouncer.is_complete(path) and _holds_something(was):
-            desk.doubts.note_closed(path)
-        desk.debouncer.see(path, now, complete=complete)
-        if stamp is not None:
-            desk.hints[path] = stamp
-        if desk.debouncer.burst not in desk.batches:
-            desk.batches[desk.debouncer.burst] = self._line.begin(desk.inbox, now)
-
-    def _touched(self, desk: Desk, path: bytes, stamp: Stamp | None, now: float) -> None:
-        """Hear that a photo's date or rights were changed: news only if it looks otherwise than it is known to."""
-        photo = PhotoId(desk.inbox, path)
-        flight = self._dispatcher.flights.get(photo)
-        if stamp is None or path in desk.debouncer or (flight is None and photo in self._dispatcher):
-            return
-        if flight is not None:
-            flight.touched = True
-            looked = flight.sighting.expected or flight.sighting.hint
-            if not flight.again and not stamp.same_content(looked):
-                flight.again, flight.again_complete = True, flight.sighting.complete
-                desk.hints[path] = stamp
-            return
-        waited = self._settler.waiting.get(photo)
-        if waited is not None:
-            news = not (waited.alone or waited.held or stamp.same_content(waited.incomplete))
-        else:
-            known = self._ledger.known(photo)
-            news = known is not None and not stamp.same_content(known.stamp)
-        if news:
-            self._seen(desk, path, stamp, now, complete=waited is not None and waited.complete)
-
-    def _gone(self, desk: Desk, paths: Iterable[bytes], folders: Iterable[bytes], now: float, wall: float) -> None:
-        for path in paths:
-            photo = PhotoId(desk.inbox, path)
-            desk.suspects.pop(path, None)
-            desk.debouncer.forget(path)
-            desk.hints.pop(path, None)
-            desk.doubts.forget(path)
-            self._settler.waiting.pop(photo)
-            sighting = self._dispatcher.remove(photo)
-            if sighting is not None:
-                self._line.leave(sighting, now)
-            flight = self._dispatcher.flights.get(photo)
-            if flight is None:
-                if self._ledger.known(photo) is not None:  # it is otherwise if its original was taken away
-                    self._ledger.put(photo, None, now)
-                    self._ledger.note(photo, wall, notes.GONE, {})
-                self._twins.gone(photo, now)
-            else:
-                # Its worker may have read it before it went: whatever comes back, it is looked at once more.
-                flight.gone = flight.again = flight.again_complete = True
-        if desk.debouncer.deadline() is None:  # so the next event begins a batch of its own
-            self._line.close(desk.batches.pop(desk.debouncer.burst, None), now)
-        for folder in folders:
-            if self._ledger.forget_folder(desk.inbox, folder, now):
-                self._twins.folder_gone(desk.inbox, folder, now)
-            for photo, flight in self._dispatcher.flights.items():
-                if photo.inbox == desk.inbox and photo.path.startswith(folder + b"/"):
-                    flight.gone = flight.again = flight.again_complete = True
 
     # ---- what is due ----
 
@@ -338,8 +228,3 @@ class Desks:
     def unreachable(self) -> Mapping[bytes, str]:
         """Inboxes that could not be read whole, and why."""
         return self._scans.unreachable
-
-
-def _holds_something(stamp: Stamp | None) -> bool:
-    """Tell whether a file was seen to hold anything: many a program makes it empty before it writes it."""
-    return stamp is not None and stamp.size > 0

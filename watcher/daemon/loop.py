@@ -140,7 +140,7 @@ class Daemon(Rooms):
         now, wall = self._clock.monotonic(), self._clock.time()
         match message:
             case Seen() | FolderSeen() | Gone():
-                self.desks.event(message, now, wall)
+                self.announced.event(message, now, wall)
             case Listing():
                 self.scans.listing(message, now, wall)
             case ScanDone():

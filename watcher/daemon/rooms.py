@@ -6,6 +6,7 @@ import queue
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from watcher.daemon.announced import Announced
 from watcher.daemon.asked import Requests
 from watcher.daemon.attempt import Limits
 from watcher.daemon.booking import Booking
@@ -83,7 +84,8 @@ class Rooms:
         waiting = self.settler.waiting
         self.line = Line(dispatcher, self.settler, self.tally)
         self.scans = Scans(by_path, dispatcher, waiting, ledger, self.line, self.keeper, log, once=once)
-        self.desks = Desks(by_path, dispatcher, self.settler, ledger, self.scans, self.line, self.twins, log, once=once)
+        self.desks = Desks(by_path, dispatcher, self.settler, ledger, self.scans, self.line, log, once=once)
+        self.announced = Announced(by_path, dispatcher, waiting, ledger, self.scans, self.line, self.twins)
         self.requests = Requests(by_path, dispatcher, waiting, ledger, self.line, self.scans, log)
         self.watching = Watching(by_path, self.scans, log, once=once)
         self.sweeps = Sweeps(outside.sweep, lambda: [plan.output for plan in self.settings.inboxes])
