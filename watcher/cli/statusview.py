@@ -72,7 +72,8 @@ def _plain(console: Console, found: Mapping[str, Any], story: Story) -> str:
 
 def _page(found: Mapping[str, Any], story: Story) -> RenderableType:
     if found["running"]:
-        begun = f"running since {found['since']} as process {found['pid']}, {found['workers']} workers"
+        here = f", {found['workers']} workers" if found["executor"]["kind"] == "processes" else ""
+        begun = f"running since {found['since']} as process {found['pid']}{here}"
         parts: list[RenderableType] = [Text(begun, style="green"), *_executor(found["executor"])]
     else:
         parts = [Text("not running", style="yellow")]
