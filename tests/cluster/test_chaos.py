@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
+import time
 from contextlib import ExitStack
 
 import pytest
 
+from tests.cluster.cluster import Member
 from tests.cluster.people import at_work
 from tests.cluster.stage import Stage
 from tests.e2e.harness import Place, until
@@ -51,7 +54,7 @@ def test_two_thousand_photos_are_made_once_each_while_workers_and_scheduler_die(
         stage.all_is_right()
 
 
-@pytest.mark.slow
+@pytest.mark.soak  # the everyday run has a shorter one in tests/e2e
 def test_what_comes_while_the_scheduler_is_away_is_made_at_home(place: Place) -> None:
     with ExitStack() as stack:
         stage = Stage(place, stack, 300, fallback="processes")
@@ -68,4 +71,48 @@ def test_what_comes_while_the_scheduler_is_away_is_made_at_home(place: Place) ->
         scheduler.start()
         stage.cluster.worker(threads=2)
         until(lambda: not stage.away(), "the cluster is used again", 60)
+        stage.all_is_right()
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_twenty_thousand_photos_are_made_once_each_whatever_dies_in_whatever_order(place: Place, seed: int) -> None:
+    chance = random.Random(seed)
+    with ExitStack() as stack:
+        stage = Stage(place, stack, 20_000)
+        cluster, scheduler = stage.cluster, stage.cluster.scheduler
+
+        def staffed() -> list[Member]:
+            """Do what service managers do: have at least two workers."""
+            alive = [member for member in cluster.members if member.process.poll() is None]
+            return [*alive, *(cluster.worker(chance.randrange(1, 3)) for _ in range(2 - len(alive)))]
+
+        def reach(count: int) -> None:
+            until(lambda: staffed() and stage.witness.count() >= count, f"{count} are made", 120)
+
+        staffed()
+        stage.begin()
+        until(lambda: failures(place), "the poison photo is given up", 60)
+        stage.drop_all()
+        while (made := stage.witness.count()) < stage.count:
+            reach(min(stage.count, made + chance.randrange(400)))
+            victim = chance.choice(staffed())
+            match chance.choice(["kill", "stop", "freeze", "add", "add", "kill scheduler", "stop scheduler"]):
+                case "kill":
+                    victim.kill()
+                case "stop":
+                    victim.stop()
+                case "freeze":
+                    victim.freeze()
+                    time.sleep(chance.random() * 12)  # it is taken for dead meanwhile, or not
+                    victim.thaw()
+                case "add":
+                    cluster.worker(chance.randrange(1, 3))
+                case "kill scheduler":
+                    scheduler.kill()
+                    scheduler.start()
+                case _:
+                    scheduler.stop()
+                    scheduler.start()
+        until(staffed, "somebody is there for the rest")
         stage.all_is_right()
