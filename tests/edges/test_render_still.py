@@ -197,7 +197,26 @@ def test_room_that_nobody_has_written_to_is_told_from_zeros_that_were_written(de
         pytest.skip("this file system keeps no holes")
     assert desk.photo.read_bytes() == data
     desk.age(30)
-    assert desk.waits() is not None
+    held = desk.waits()
+    assert held is not None
+    assert held.settling
+    desk.age(REWRITE_SECONDS + 1)
+    held = desk.waits()
+    assert held is not None
+    assert held.reason.startswith("truncated: a part of it was never written")
+    desk.photo.write_bytes(data)
+    desk.age(30)
+    assert desk.waits() is None, "zeros that were written are damage, and the photo is what it is"
+
+
+def test_a_flat_photo_that_was_copied_with_holes_in_place_of_its_zeros_is_whole(desk: Desk) -> None:
+    flat = photos.jpeg(Image.new("RGB", (6000, 6000), (255, 255, 255)), optimize=True)
+    at = flat.index(bytes(8192)) // 4096 * 4096 + 4096
+    with open(desk.photo, "wb") as file:
+        file.write(flat[:at])
+        file.seek(at + 4096)
+        file.write(flat[at + 4096 :])
+    assert desk.photo.read_bytes() == flat
     desk.age(REWRITE_SECONDS + 1)
     assert desk.waits() is None
 

@@ -85,13 +85,19 @@ def _picture(
     goals = list(targets.values())
     step = scale(goals)
     needed = _memory(len(data), header, goals, step)
+    holed = looks is Look.HOLE and source.is_sparse()
+    mixed = looks is Look.WHOLE and mixed_perhaps(job.patience, source.stamp.size)
+    if holed or mixed or looks is Look.NO_END:
+        needed += 2 * _decoded(header, step)  # another picture, and where they differ
     if 0 < job.memory_bytes < needed:
         raise Verdict(Heavy(needed))
     picture = _decode(data, header, step, source.stamp, looks)
     if looks is Look.NO_END and rest.within(doubt(job.patience, rest)):
         raise Verdict(Unready(source.stamp, looks.value, settling=True))
-    if looks is Look.WHOLE and mixed_perhaps(job.patience, source.stamp.size):
+    if mixed:
         _refuse_mixed(job.patience, fit(data, header, step, picture), source.stamp, rest)
+    if holed and fit(data, header, step, picture) in {Fit.SHORT, Fit.SURPLUS}:
+        raise Verdict(Unready(source.stamp, "truncated: a part of it was never written, its copy never finished"))
     return picture
 
 
@@ -202,13 +208,18 @@ def _memory(size: int, header: Header, targets: list[Target], step: int) -> int:
     """
     depth = 1 if header.components == 1 else 4
     rows = -(-header.height // step)
-    decoded = -(-header.width // step) * rows * depth
+    decoded = _decoded(header, step)
     kept = sum(t.width * t.height * depth for t in set(targets))
     largest = max(targets, key=lambda t: t.width * t.height)
     one = largest.width * largest.height * depth
     copies = 2 if header.components == 4 else 1  # noqa: PLR2004 - CMYK becomes RGB in a copy
     making = max(largest.width * rows * depth, copies * one) + kept if largest.factor > 1 else copies * one + kept
     return size + decoded + max(header.coefficient_bytes, making) + one // 4  # and the encoded file
+
+
+def _decoded(header: Header, step: int) -> int:
+    """Give how many bytes the decoded picture takes."""
+    return -(-header.width // step) * -(-header.height // step) * (1 if header.components == 1 else 4)
 
 
 def _decode(data: bytes, header: Header, step: int, stamp: Stamp, looks: Look) -> Picture:
