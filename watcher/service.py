@@ -37,7 +37,7 @@ from watcher.model import Asked, Reload, Stop
 class Signals:
     """While entered, SIGTERM and SIGINT post `Stop`, SIGHUP posts `Reload`, SIGUSR1 posts `Asked`.
 
-    The handlers of before come back after.
+    The handlers of before come back after; with `ignored_after` all four are ignored from then on, without a gap.
 
     `post` is called on a thread of its own. A handler in Python would do most of the time, but not always: it runs
     between two bytecodes of the main thread, and a signal that comes after the last of them and before that thread
@@ -45,8 +45,9 @@ class Signals:
     3.11). What CPython's own handler writes to the wake-up descriptor gets through at once.
     """
 
-    def __init__(self, post: Callable[[Stop | Reload | Asked], object]) -> None:
+    def __init__(self, post: Callable[[Stop | Reload | Asked], object], *, ignored_after: bool = False) -> None:
         self._post = post
+        self._ignored_after = ignored_after
         self._before: dict[signal.Signals, Callable[[int, FrameType | None], object] | int | None] = {}
         self._reads = self._writes = self._wakeup_before = -1  # descriptors
         self._thread = threading.Thread(target=self._listen, name="signals", daemon=True)
@@ -65,7 +66,8 @@ class Signals:
     ) -> None:
         for number, handler in self._before.items():
             # None: it was not set from Python, and Python can't give it back
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+            given = signal.SIG_DFL if handler is None else handler
+            signal.signal(number, signal.SIG_IGN if self._ignored_after else given)
         self._before.clear()
         signal.set_wakeup_fd(self._wakeup_before)
         os.close(self._writes)  # which ends the thread, after all that was written

@@ -110,6 +110,29 @@ def test_after_it_the_handlers_of_before_are_back() -> None:
     assert messages.empty()
 
 
+def test_a_signal_that_comes_while_it_is_entered_or_left_is_not_lost_and_ends_nobody_afterwards() -> None:
+    code = """
+        import os, queue, signal, threading
+        from watcher import service
+        heard, messages, start = [], queue.SimpleQueue(), threading.Thread.start
+
+        def slow_start(self):  # as on a machine that has other things to do
+            os.kill(os.getpid(), signal.SIGTERM)
+            start(self)
+
+        signal.signal(signal.SIGTERM, lambda *_: heard.append(1))
+        threading.Thread.start = slow_start
+        with service.Signals(messages.put, ignored_after=True):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGHUP)
+        print(len(heard), messages.qsize(), flush=True)
+    """
+    with child(code) as process:
+        assert line(process) == "1 1"  # whoever was there before heard it, and the loop does
+        assert process.wait(10) == 0
+
+
 def test_a_program_that_left_it_dies_of_a_signal_again() -> None:
     code = """
         from watcher.service import Signals

@@ -58,7 +58,8 @@ def daemon(
         about = {"pid": os.getpid(), "since": time.time(), "workers": workers, "version": __version__}
         wait = None if once else partial(_waits, listener)
         store = stack.enter_context(open_state(path, log, about, damaged=damaged, wait=wait))
-        stack.enter_context(_signals(messages))
+        # once the daemon has ended, one more request to end changes nothing
+        stack.enter_context(service.Signals(messages.put, ignored_after=True))
         if not once:
             stack.enter_context(serving.metrics(config, name, messages.put, log))
         told = messages.put if once else stack.enter_context(paging.page(config, name, settings, store, messages, log))
@@ -87,14 +88,6 @@ def daemon(
         built = Daemon(settings, outside, once=once)
         stack.callback(built.desks.close)
         yield built, store
-
-
-@contextmanager
-def _signals(messages: queue.SimpleQueue[Message]) -> Iterator[None]:
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # once the daemon has ended, one more request to end changes nothing
-    with service.Signals(messages.put):
-        yield
 
 
 def _waits(listener: manager.Nobody, reason: str) -> None:

@@ -16,6 +16,7 @@ from functools import partial
 from watcher import logs
 from watcher.cli import building, printable
 from watcher.cli.ahead import Beginning
+from watcher.cli.early import heed_signals
 from watcher.cli.wiring import Source
 from watcher.daemon.loop import Daemon
 from watcher.daemon.parts import InboxParts, InboxPlan, Log, Post
@@ -49,6 +50,7 @@ def run(beginning: Beginning) -> int:
             damaged = not isinstance(error, StateGoneError)
             log.error("state.damaged" if damaged else "state.gone", reason=str(error))  # noqa: TRY400  # no fault of ours
             if not stops:
+                heed_signals()
                 continue
             log.info("stopped", reason=stops[0])
         return EXIT_OK
