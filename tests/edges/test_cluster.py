@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import queue
@@ -18,7 +19,7 @@ from PIL import Image
 
 from tests.dask_processes import PATIENCE, Dask, until
 from tests.photos import jpeg, scene
-from watcher.cluster import Cluster, Paths, Target
+from watcher.cluster import Cluster, Paths, Target, dialling
 from watcher.model import Blame, Done, Failed, PhotoId, Result, Twin, WorkerReport
 
 HERE = str(Path(__file__).parent)
@@ -315,6 +316,13 @@ def test_a_run_that_waits_for_nobody_gives_up_after_its_patience() -> None:
         assert due <= time.monotonic() + 15
         bench.now = 15.0
         assert (bench.pool.hopeless, bench.pool.deadline()) == (True, None)
+
+
+def test_the_system_is_asked_why_nobody_is_reached_where_dask_only_says_that_time_is_out() -> None:
+    with pytest.raises(OSError, match="9") as caught:
+        asyncio.run(dialling._knock("tcp://127.0.0.1:9"))
+    assert dialling.words(caught.value) == "connection refused"
+    assert dialling.words(OSError("Timed out trying to connect")) == "it does not answer"
 
 
 def test_closing_does_not_wait_for_what_is_out(bench: Bench, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from distributed import Client
 from watcher.cluster.target import Target
 
 CONNECT_SECONDS = 5.0  # one try to reach the scheduler
+KNOCK_SECONDS = 1.0
 CLOSE_SECONDS = 2.0
 ASIDE_SECONDS = 10.0
 
@@ -34,10 +36,20 @@ async def connected(target: Target) -> Client:
     )
     try:
         await asyncio.wait_for(client, 2 * CONNECT_SECONDS)
-    except BaseException:
+    except BaseException as error:
         await end(client)
+        if isinstance(error, OSError) and target.address:
+            await _knock(target.address)
         raise
     return client
+
+
+async def _knock(address: str) -> None:
+    """Raise what the system says of an address: of Dask's tries the last may end with its time, and say just that."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    with suppress(TimeoutError):
+        _, writer = await asyncio.wait_for(asyncio.open_connection(host.strip("[]"), int(port)), KNOCK_SECONDS)
+        writer.close()
 
 
 async def end(client: Client) -> None:
@@ -72,8 +84,9 @@ def words(error: BaseException) -> str:
     if isinstance(error, TypeError) and "ssl_context" in str(error):
         return "tls:// takes `tls_ca_file`, `tls_client_cert` and `tls_client_key`, or the same in Dask's own config"
     for cause in _causes(error):
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror.lower()
+        if isinstance(cause, OSError) and cause.errno and cause.strerror:
+            # asyncio has words of its own for it; names that are not found have numbers of their own
+            return (cause.strerror if isinstance(cause, socket.gaierror) else os.strerror(cause.errno)).lower()
     if isinstance(error, OSError):  # among them that time is out
         return "it does not answer"
     return " ".join(str(error).split()) or type(error).__name__
