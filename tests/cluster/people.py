@@ -59,20 +59,20 @@ class Somebody:
 
 
 class Dropper(Somebody):
-    """Drops photos into the inbox, whole, and a crowd of them ahead of what is made, as long as there are any."""
+    """Drops photos into the inbox, whole, and a crowd of them ahead of what is made, until there are `wanted`."""
 
-    def __init__(self, inbox: Path, count: int, made: Callable[[], int], ahead: int = 150) -> None:
+    def __init__(self, inbox: Path, made: Callable[[], int], ahead: int = 150) -> None:
         super().__init__(0.005)
-        self._inbox, self._count, self._made, self._ahead = inbox, count, made, ahead
+        self._inbox, self._made, self._ahead = inbox, made, ahead
         self._part = inbox.parent / "dropped.part"
-        self.dropped = 0
+        self.wanted = self.dropped = 0
 
     def act(self) -> bool:
-        while self.dropped < min(self._count, self._made() + self._ahead):
+        while self.dropped < min(self.wanted, self._made() + self._ahead):
             self._part.write_bytes(tiny(self.dropped))
             self._part.rename(self._inbox / f"p{self.dropped:05}.jpg")
             self.dropped += 1
-        return self.dropped < self._count
+        return True
 
 
 class Witness(FileSystemEventHandler):

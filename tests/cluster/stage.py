@@ -24,14 +24,12 @@ class Stage:
         self,
         place: Place,
         stack: ExitStack,
-        count: int,
         *,
         via: Sequence[str] = (),
         host: str = "127.0.0.1",
         **executor: object,
     ) -> None:
         self.place = place
-        self.count = count
         self.cluster = stack.enter_context(Cluster(place.root, place.env, via, host))
         self.witness = stack.enter_context(Witness(place.output, SMALL))
         keys = {"kind": "dask", "address": self.cluster.scheduler.address, **executor}
@@ -39,6 +37,7 @@ class Stage:
         (self.poison,) = drop(lengthy(place.root / "endless.jpg"), place.inbox, 1)
         (self.slow,) = drop(lengthy(place.root / "slow.jpg", SLOW_SCANS), place.inbox, 1)
         self.murderer = stack.enter_context(Murderer(self._workers, self.poison))
+        self.dropper = stack.enter_context(Dropper(place.inbox, self.witness.count))
         self._daemon: Running | None = None
         self._via = via
         self._stack = stack
@@ -56,13 +55,13 @@ class Stage:
         """Give the processes of all workers, here too."""
         return self.cluster.processes() + (descendants(self._daemon.process.pid) if self._daemon else [])
 
-    def drop_all(self) -> None:
-        """Begin to drop photos, and go on as they are made."""
-        self._stack.enter_context(Dropper(self.place.inbox, self.count, self.witness.count))
+    def drop(self, photos: int) -> None:
+        """Drop so many photos more, as they are made."""
+        self.dropper.wanted += photos
 
     def goes_on(self, photos: int = 50) -> None:
-        """Wait until so many more photos are made, or all."""
-        self.witness.wait_for(min(self.count, self.witness.count() + photos))
+        """Wait until so many more photos are made."""
+        self.witness.wait_for(self.witness.count() + photos)
 
     def away(self) -> bool:
         """Tell whether `status` says that the cluster is away."""
@@ -70,14 +69,14 @@ class Stage:
 
     def all_is_right(self) -> None:
         """Hold what was made against what is made without a cluster."""
-        names = {f"p{number:05}.jpg" for number in range(self.count)} | {self.slow.name}
+        names = {f"p{number:05}.jpg" for number in range(self.dropper.wanted)} | {self.slow.name}
         until(lambda: sum(self.daemon.made().values()) >= len(names), "all are told", 120)
         until(lambda: failures(self.place), "the poison photo is given up", 60)
         until(lambda: self.place.status()["inboxes"][0]["waiting"] == 0, "nothing waits")
-        assert list(failures(self.place)) == [self.poison.name]
-        assert len(self.murderer.killed) <= 3
+        assert list(failures(self.place)) == [self.poison.name], failures(self.place)
+        assert len(self.murderer.killed) <= 3, f"{len(self.murderer.killed)} workers were killed for one photo"
         assert self.daemon.made() == dict.fromkeys(names, 1), "each is recorded once"
-        assert not self.witness.broken
+        assert not self.witness.broken, f"not whole when it appeared: {self.witness.broken[:3]}"
         if self._via:  # what another host has left goes with the first sweep that finds it a day old
             sweep(os.fsencode(self.place.output), now=time.time() + 90_000)
         until(lambda: not temporary(self.place.output), "no temporary file is left")

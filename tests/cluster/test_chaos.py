@@ -18,13 +18,13 @@ from tests.faults.books import failures
 @pytest.mark.slow
 def test_two_thousand_photos_are_made_once_each_while_workers_and_scheduler_die(place: Place) -> None:
     with ExitStack() as stack:
-        stage = Stage(place, stack, 2000)
+        stage = Stage(place, stack)
         cluster, scheduler = stage.cluster, stage.cluster.scheduler
         pair = [cluster.worker(), cluster.worker(threads=2)]
         stage.begin()
         silent = at_work(pair, stage.slow)
         silent.freeze()
-        stage.drop_all()
+        stage.drop(800)
         stage.goes_on()
         next(member for member in pair if member is not silent).kill()
         more = [cluster.worker(), cluster.worker(threads=2)]
@@ -32,6 +32,7 @@ def test_two_thousand_photos_are_made_once_each_while_workers_and_scheduler_die(
         until(lambda: stage.daemon.made()[stage.slow.name], "the slow photo is made elsewhere")
         silent.thaw()  # it goes on where it was, and publishes what others have made meanwhile
         until(lambda: stage.witness.appeared[f"web/{stage.slow.name}"] == 2, "the slow photo was published twice")
+        stage.drop(600)
         stage.goes_on()
 
         scheduler.kill()
@@ -47,6 +48,7 @@ def test_two_thousand_photos_are_made_once_each_while_workers_and_scheduler_die(
 
         relief = [cluster.worker(), cluster.worker()]
         scheduler.wait_for(4)
+        stage.drop(600)
         for member in again:
             member.stop()
             stage.goes_on()
@@ -57,7 +59,7 @@ def test_two_thousand_photos_are_made_once_each_while_workers_and_scheduler_die(
 @pytest.mark.soak  # the everyday run has a shorter one in tests/e2e
 def test_what_comes_while_the_scheduler_is_away_is_made_at_home(place: Place) -> None:
     with ExitStack() as stack:
-        stage = Stage(place, stack, 300, fallback="processes")
+        stage = Stage(place, stack, fallback="processes")
         scheduler = stage.cluster.scheduler
         worker = stage.cluster.worker(threads=2)
         scheduler.wait_for(1)
@@ -65,7 +67,7 @@ def test_what_comes_while_the_scheduler_is_away_is_made_at_home(place: Place) ->
         at_work([worker], stage.slow)
         until(lambda: failures(place), "the poison photo is given up")  # what is not heard of does not count against it
         scheduler.kill()
-        stage.drop_all()
+        stage.drop(300)
         stage.goes_on(200)
         assert stage.away()
         scheduler.start()
@@ -79,7 +81,7 @@ def test_what_comes_while_the_scheduler_is_away_is_made_at_home(place: Place) ->
 def test_twenty_thousand_photos_are_made_once_each_whatever_dies_in_whatever_order(place: Place, seed: int) -> None:
     chance = random.Random(seed)
     with ExitStack() as stack:
-        stage = Stage(place, stack, 20_000)
+        stage = Stage(place, stack)
         cluster, scheduler = stage.cluster, stage.cluster.scheduler
 
         def staffed() -> list[Member]:
@@ -93,9 +95,9 @@ def test_twenty_thousand_photos_are_made_once_each_whatever_dies_in_whatever_ord
         staffed()
         stage.begin()
         until(lambda: failures(place), "the poison photo is given up", 60)
-        stage.drop_all()
-        while (made := stage.witness.count()) < stage.count:
-            reach(min(stage.count, made + chance.randrange(400)))
+        for _ in range(80):
+            stage.drop(250)
+            reach(stage.dropper.wanted - chance.randrange(200))
             victim = chance.choice(staffed())
             match chance.choice(["kill", "stop", "freeze", "add", "add", "kill scheduler", "stop scheduler"]):
                 case "kill":

@@ -24,7 +24,7 @@ def test_a_host_that_is_cut_off_and_one_that_loses_its_power_cost_nothing_but_ti
         network = stack.enter_context(hosts.Network(place.root, seen))
         cables = {cable: network.join(cable, "studio") for cable in ("left", "right")}  # like containers: the same name
         paths = {str(place.root): str(seen)}
-        stage = Stage(place, stack, 400, via=network.hub(), host="tcp://", paths=paths)
+        stage = Stage(place, stack, via=network.hub(), host="tcp://", paths=paths)
         cluster, scheduler = stage.cluster, stage.cluster.scheduler
 
         def worker(cable: str) -> Member:
@@ -36,7 +36,7 @@ def test_a_host_that_is_cut_off_and_one_that_loses_its_power_cost_nothing_but_ti
         cut_off = at_work(there, stage.slow)
         network.pull(there[cut_off])
         cut_off.freeze()  # the photo takes it longer than anybody waits for a sign of life
-        stage.drop_all()
+        stage.drop(200)
         until(lambda: len(scheduler.workers()) == 1, "the one that is cut off is taken for dead", 60)
         until(lambda: stage.daemon.made()[stage.slow.name], "the slow photo is made elsewhere")
         cut_off.thaw()
@@ -45,6 +45,7 @@ def test_a_host_that_is_cut_off_and_one_that_loses_its_power_cost_nothing_but_ti
         cut_off.process.wait(60)  # it hears that it is dead; a service manager would start it again
         worker(there[cut_off])
         scheduler.wait_for(2)
+        stage.drop(200)
         stage.goes_on()
         cables[next(cable for member, cable in there.items() if member is not cut_off)].cut_power()
         stage.all_is_right()

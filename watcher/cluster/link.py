@@ -131,7 +131,12 @@ class Link:
                 self.tell(Away(words(error)))
             else:
                 pause = SHORTEST
-                self.tell(Away(await self._work(client)))
+                try:
+                    # said before its bundles come back: they would be handed out to nobody, over and over
+                    self.tell(Away(await self._work(client)))
+                finally:
+                    self._let_go()
+                    await end(client)
             await asyncio.sleep(pause * (1 + random.random() / 4))  # noqa: S311 - spreads tries, guards nothing
             pause = min(2 * pause, LONGEST)
 
@@ -145,14 +150,15 @@ class Link:
                 await asyncio.sleep(LOOK_SECONDS)
         except Exception as error:  # noqa: BLE001 - see `_hold`
             return words(error)
-        else:
-            return "the connection was lost"
-        finally:
-            self._roll = self._told = None
-            roll.close()
-            for number in list(self._errands):
-                self._drop(number)
-            await end(client)
+        return "the connection was lost"
+
+    def _let_go(self) -> None:
+        """Have all that is out come back undone."""
+        if self._roll is not None:
+            self._roll.close()
+        self._roll = self._told = None
+        for number in list(self._errands):
+            self._drop(number)
 
     def _look(self) -> None:
         """Tell of the crew if it has changed, and take back what its workers can no longer do."""
