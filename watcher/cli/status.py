@@ -76,9 +76,9 @@ def _look(config: Config, path: str) -> tuple[dict[str, Any], Story]:
         found = _collect(reader, config.inboxes, running=holder is not None)
         found["pid"] = holder.pid if holder else None
         reports = {row["path"]: reader.report(os.fsencode(row["path"])) if reader else {} for row in found["inboxes"]}
-        found["executor"] = _executor(config, reports.values() if holder else ())
-        if found["executor"]["kind"] == "dask" and holder:
-            found["workers"] = found["executor"]["threads"]
+        if config.executor.kind == "dask":
+            found["executor"] = _executor(config, reports.values() if holder else ())
+            found["workers"] = found["executor"]["threads"] if holder else None
         return found, Story(path, reports, _superseded(reader, config.inboxes))
     finally:
         if reader is not None:

@@ -72,9 +72,10 @@ def _plain(console: Console, found: Mapping[str, Any], story: Story) -> str:
 
 def _page(found: Mapping[str, Any], story: Story) -> RenderableType:
     if found["running"]:
-        here = f", {found['workers']} workers" if found["executor"]["kind"] == "processes" else ""
+        cluster = found.get("executor")
+        here = "" if cluster else f", {found['workers']} workers"
         begun = f"running since {found['since']} as process {found['pid']}{here}"
-        parts: list[RenderableType] = [Text(begun, style="green"), *_executor(found["executor"])]
+        parts: list[RenderableType] = [Text(begun, style="green"), *(_executor(cluster) if cluster else ())]
     else:
         parts = [Text("not running", style="yellow")]
     for row in found["inboxes"]:
@@ -85,8 +86,6 @@ def _page(found: Mapping[str, Any], story: Story) -> RenderableType:
 
 def _executor(executor: Mapping[str, Any]) -> Iterator[Text]:
     """Say how a cluster fares that photos are made on."""
-    if executor["kind"] != "dask":
-        return
     cluster = f"the Dask cluster at {executor['address']}"
     if executor["away_since"]:
         meanwhile = "photos are made here meanwhile" if executor["fallback"] else "photos wait for it"
