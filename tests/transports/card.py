@@ -136,10 +136,10 @@ def build(folder: Path, size: Size) -> Card:
 
 
 class _Press:
-    """Prints photos of one size: a real picture enlarged, with sensor noise, so that a megapixel takes 0.33 MB."""
+    """Prints photos of one size: a real picture enlarged, with sensor noise: a third of a byte for a pixel."""
 
     def __init__(self, size: tuple[int, int]) -> None:
-        noise = Image.effect_noise((1000, 1000), 11)
+        noise = Image.effect_noise((1000, 1000), 9)
         sheet = Image.new("L", size)
         for x in range(0, size[0], 1000):
             for y in range(0, size[1], 1000):
