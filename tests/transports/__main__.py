@@ -26,6 +26,7 @@ from tests.transports.travel import travel
 
 _README = Path(__file__).parents[2] / "README.md"
 _BEGIN, _END = "<!-- the roads: python -m tests.transports -->", "<!-- end of the roads -->"
+_WITHOUT = {"overwrite": "overwrote nothing", "resume": "resumed nothing", "two_writers": "had no two writers"}
 
 
 def main() -> None:
@@ -34,7 +35,7 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="16 small photos a road, as the tests take, not 60")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="leave inboxes, outputs, logs, and a sheet of them")
     arguments = parser.parse_args()
-    chosen = [r for r in everything() if not arguments.roads or any(name in r.name for name in arguments.roads)]
+    chosen = _chosen(arguments.roads)
     rows: list[Row] = []
     closed: dict[str, str] = {}  # road -> why it was not taken
     with tempfile.TemporaryDirectory(prefix="watcher-roads-") as scratch:
@@ -53,6 +54,13 @@ def main() -> None:
         before, _, rest = _README.read_text().partition(_BEGIN)
         _README.write_text(f"{before}{_BEGIN}\n{text}\n{_END}{rest.partition(_END)[2]}")
     sys.exit(any(row.faults() for row in rows))
+
+
+def _chosen(names: Sequence[str]) -> list[type[Road]]:
+    """Give the roads of these names, or, where none has one, those whose names hold it; without names, all."""
+    roads = everything()
+    exact = {road.name for road in roads} & set(names)
+    return [r for r in roads if not names or r.name in exact or any(n in r.name for n in names if n not in exact)]
 
 
 def _take(road: type[Road], card: Card, root: Path) -> Row | str:
@@ -89,9 +97,9 @@ def _tell(rows: Sequence[Row], closed: Mapping[str, str]) -> str:
     cannot: dict[str, list[str]] = {}
     for row in rows:
         for what, why in row.road.cannot.items():
-            cannot.setdefault(f"nothing to {what.replace('_', ' ')}: {why}", []).append(row.road.name)
+            cannot.setdefault(f"{_WITHOUT[what]}: {why}", []).append(row.road.name)
     lines = [markdown(rows), "", f"{machine()}. {'; '.join(versions)}.", ""]
-    lines += [f"- {', '.join(names)}: {what}." for what, names in cannot.items()]
+    lines += [f"- {'; '.join(names)} {what}." for what, names in cannot.items()]
     lines += [f"- Not taken: {name}, {why}." for name, why in closed.items()]
     return "\n".join(lines).rstrip()
 
