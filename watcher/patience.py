@@ -16,6 +16,7 @@ class Patience:
     rewritten: bool = False  # other content lay there before, and renditions of that are shown
     reopened: bool = False  # it was closed before and not whole: its writer comes back, or there are several
     size: int = -1  # bytes that it had with that, as far as is known
+    mtime_ns: int = -1  # and its date then: where both are as they were, only its recipe has changed
     since: float = 0.0  # wall clock: since when it was seen to look as it was expected to; 0: its own date tells
 
 

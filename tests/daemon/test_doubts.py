@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from watcher.daemon.doubts import _MOST, Doubts
+from watcher.model import Stamp
 
 
 def test_of_too_many_the_oldest_are_forgotten_and_what_is_made_is_forgotten_at_once() -> None:
     doubts = Doubts()
     for number in range(_MOST + 10):
         doubts.note_closed(b"%d" % number)
-        doubts.note_size(b"%d" % number, number)
+        doubts.note_shown(b"%d" % number, Stamp(number, 1))
     assert not doubts.reopened(b"9")
-    assert doubts.size(b"9") is None
+    assert doubts.shown(b"9") is None
     assert doubts.reopened(b"10")
-    assert doubts.size(b"10") == 10
+    assert doubts.shown(b"10") == Stamp(10, 1)
     doubts.forget(b"10")
     assert not doubts.reopened(b"10")
-    assert doubts.size(b"10") is None
+    assert doubts.shown(b"10") is None

@@ -158,7 +158,7 @@ def test_a_job_says_whether_other_content_is_shown_and_whether_the_writer_has_cl
     world.put("a.jpg")
     world.wait(301)
     world.scan()
-    assert world.job().patience == Patience(quiet=0.5, open=5.0, rewritten=True, size=100_001)
+    assert replace(world.job().patience, mtime_ns=-1) == Patience(quiet=0.5, open=5.0, rewritten=True, size=100_001)
     world.end(Unready(world.files[A].stamp, "it was written anew", settling=True, seconds=3.0))
     world.wait(2.9)
     assert world.flying() == []
@@ -249,6 +249,21 @@ def test_a_photo_that_is_closed_twice_before_it_is_made_has_writers_who_may_not_
     jobs = [job for job in world.pool.submitted if job.photo == A]
     assert jobs[-1].patience.reopened
     assert not jobs[-1].patience.closed
+    world.check_settled()
+
+
+def test_a_job_says_what_the_photo_looked_like_when_it_was_made_though_it_was_waited_for_since(world: World) -> None:
+    world.drop("a.jpg")
+    world.work()
+    shown = world.files[A].stamp
+    world.put("a.jpg")
+    world.wait(301)
+    world.scan()
+    for _ in range(2):
+        assert (world.job().patience.size, world.job().patience.mtime_ns) == shown[:2]
+        world.end(Unready(world.files[A].stamp, "it was written a moment ago", settling=True, seconds=3.0))
+        world.wait(3.2)
+    world.work_all()
     world.check_settled()
 
 

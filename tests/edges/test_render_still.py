@@ -382,6 +382,18 @@ def test_of_a_photo_that_nobody_has_closed_and_that_may_be_of_two_only_stillness
     assert desk.waits(rewritten=True, quiet=0.5, open=5.0, size=size) is None
 
 
+def test_a_photo_whose_recipe_alone_has_changed_is_not_taken_for_one_that_is_written_anew(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watcher.render.still.has_writer", lambda _file: None)
+    seen = desk.photo.stat()
+    terms = {"rewritten": True, "quiet": 0.5, "open": 5.0, "size": seen.st_size}
+    assert desk.waits(**terms) is not None
+    terms["mtime_ns"] = seen.st_mtime_ns
+    assert desk.waits(**terms) is None
+    assert desk.waits(**terms, since=time.time() - 1) is None
+
+
 def test_of_a_progressive_photo_that_may_be_of_two_only_stillness_can_tell(desk: Desk) -> None:
     data = photos.progressive()
     desk.photo.write_bytes(data)

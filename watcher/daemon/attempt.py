@@ -71,8 +71,9 @@ def job_for(
 
 def _patience(sighting: Sighting, desk: Desk, before: Known | None, limits: Limits) -> Patience:
     """Say how still a photo must be."""
-    path, size = sighting.photo.path, before.stamp.size if before else UNKNOWN.size
+    path, known = sighting.photo.path, before.stamp if before else UNKNOWN
     reopened = desk.doubts.reopened(path)
+    shown = desk.doubts.shown(path) or (known if before and before.phase is Phase.DONE else None)
     closed = sighting.complete and not reopened  # a close that others may follow is worth no more than silence
     return Patience(
         quiet=limits.quiet_seconds if limits.patient and not closed else 0.0,
@@ -80,7 +81,8 @@ def _patience(sighting: Sighting, desk: Desk, before: Known | None, limits: Limi
         closed=closed,
         rewritten=before is not None and any(fact.size for fact in before.made.values()),
         reopened=reopened,
-        size=size if (earlier := desk.doubts.size(path)) is None else earlier,
+        size=(shown or known).size,
+        mtime_ns=shown.mtime_ns if shown else -1,
         since=sighting.since,
     )
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from watcher.model import Stamp
+
 _MOST = 10_000  # photos; of those beyond the oldest are forgotten
 
 
 @dataclass(slots=True)
 class Doubts:
-    """Which photos were closed and not whole, and how large they were with the content that is shown of them."""
+    """Which photos were closed and not whole, and what they looked like with the content that is shown of them."""
 
     _closed: dict[bytes, None] = field(default_factory=dict)
-    _sizes: dict[bytes, int] = field(default_factory=dict)  # bytes
+    _shown: dict[bytes, Stamp] = field(default_factory=dict)
 
     def note_closed(self, path: bytes) -> None:
         """Remember that a photo was closed and not whole, or that it was closed twice."""
@@ -20,21 +22,21 @@ class Doubts:
         if len(self._closed) > _MOST:
             del self._closed[next(iter(self._closed))]
 
-    def note_size(self, path: bytes, size: int) -> None:
-        """Remember how large a photo was before it began to change."""
-        self._sizes[path] = size
-        if len(self._sizes) > _MOST:
-            del self._sizes[next(iter(self._sizes))]
+    def note_shown(self, path: bytes, stamp: Stamp) -> None:
+        """Remember what a photo looked like when it was made last."""
+        self._shown[path] = stamp
+        if len(self._shown) > _MOST:
+            del self._shown[next(iter(self._shown))]
 
     def reopened(self, path: bytes) -> bool:
         """Tell whether more may follow though a photo is closed."""
         return path in self._closed
 
-    def size(self, path: bytes) -> int | None:
-        """Give how large a photo was before it began to change, if that is known."""
-        return self._sizes.get(path)
+    def shown(self, path: bytes) -> Stamp | None:
+        """Give what a photo looked like when it was made last, if that is known."""
+        return self._shown.get(path)
 
     def forget(self, path: bytes) -> None:
         """Hear that a photo is made or gone."""
         self._closed.pop(path, None)
-        self._sizes.pop(path, None)
+        self._shown.pop(path, None)

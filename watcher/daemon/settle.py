@@ -240,7 +240,7 @@ class Settler:
         if desk is None:
             return
         if before is not None and before.phase is Phase.DONE:
-            desk.doubts.note_size(photo.path, before.stamp.size)
+            desk.doubts.note_shown(photo.path, before.stamp)
         if flight.sighting.complete and stamp is not None and stamp.size and not at_once:
             desk.doubts.note_closed(photo.path)  # one that is made empty, or dated once it is closed, has one writer
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 
 from watcher.model import Done, Heavy, Job, Made, Outcome, Rendering, Stamp, Unchanged, Unready
 from watcher.patience import Patience
@@ -37,6 +38,8 @@ def make(job: Job, source: Source, publication: Publication) -> Outcome:
     wanted = [r for r in job.renderings if not (stamp.same_content(job.done) and r.name in job.current)]
     if not wanted:
         return Unchanged(stamp)
+    if stamp[:2] == (job.patience.size, job.patience.mtime_ns):  # its recipes have changed, and not what lies there
+        job = replace(job, patience=replace(job.patience, rewritten=False))
     rest = rest_of(job.patience, source)
     _hold_back(job, source, rest)
     adopted: list[Made] = []
