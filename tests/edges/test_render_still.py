@@ -368,24 +368,12 @@ def test_a_photo_that_was_incomplete_before_and_is_whole_now_is_made(desk: Desk,
     assert desk.waits(reopened=True) is None
 
 
-def test_of_a_photo_that_nobody_has_closed_and_that_may_be_of_two_only_stillness_can_tell(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("watcher.render.still.has_writer", lambda _file: None)
-    size = desk.photo.stat().st_size
-    desk.age(30)
-    assert desk.waits(rewritten=True, quiet=0.5, open=5.0, size=size) is not None
-    assert desk.waits(rewritten=True, quiet=0.5, open=5.0, size=size + 1) is None
-    assert desk.waits(rewritten=True, closed=True, size=size) is None
-    assert desk.waits(rewritten=True, size=size) is None, "a single run waits for nobody"
-    desk.age(REWRITE_SECONDS + 1)
-    assert desk.waits(rewritten=True, quiet=0.5, open=5.0, size=size) is None
-
-
 def test_a_photo_whose_recipe_alone_has_changed_is_not_taken_for_one_that_is_written_anew(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("watcher.render.still.has_writer", lambda _file: None)
+    desk.photo.write_bytes(photos.progressive())
+    desk.age(3)
     seen = desk.photo.stat()
     terms = {"rewritten": True, "quiet": 0.5, "open": 5.0, "size": seen.st_size}
     assert desk.waits(**terms) is not None

@@ -108,11 +108,9 @@ def _refuse_mixed(patience: Patience, found: Fit, stamp: Stamp, rest: Rest) -> N
     """Raise the verdict on what is, or may be, the head of one photo before the tail of another."""
     if found is Fit.SHORT:
         raise Verdict(Unready(stamp, f"truncated: {found.value}"))
-    # Two versions of one photo may fit by chance; where nobody says that it is over, only stillness can.
-    untold = found is Fit.UNTOLD or (found is Fit.WELL and rest.writer is None and patience.quiet > 0)
-    if (found is Fit.SURPLUS or (untold and patience.rewritten)) and rest.within(REWRITE_SECONDS):
-        reason = Fit.UNTOLD.value if untold else found.value
-        raise Verdict(Unready(stamp, reason, settling=True, seconds=REWRITE_SECONDS - rest.still))
+    untold = found is Fit.UNTOLD and patience.rewritten
+    if (found is Fit.SURPLUS or untold) and rest.within(REWRITE_SECONDS):
+        raise Verdict(Unready(stamp, found.value, settling=True, seconds=REWRITE_SECONDS - rest.still))
 
 
 def _borrow(
