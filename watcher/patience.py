@@ -17,6 +17,7 @@ class Patience:
     reopened: bool = False  # it was closed before and not whole: its writer comes back, or there are several
     size: int = -1  # bytes that it had with that, as far as is known
     mtime_ns: int = -1  # and its date then: where both are as they were, only its recipe has changed
+    digest: bytes = b""  # BLAKE3 of that; empty: not known
     since: float = 0.0  # wall clock: since when it was seen to look as it was expected to; 0: its own date tells
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from watcher.daemon.doubts import _MOST, Doubts
+from watcher.daemon.doubts import _MOST, Doubts, Shown
 from watcher.model import Stamp
 
 
@@ -10,11 +10,11 @@ def test_of_too_many_the_oldest_are_forgotten_and_what_is_made_is_forgotten_at_o
     doubts = Doubts()
     for number in range(_MOST + 10):
         doubts.note_closed(b"%d" % number)
-        doubts.note_shown(b"%d" % number, Stamp(number, 1))
+        doubts.note_shown(b"%d" % number, Shown(Stamp(number, 1), b""))
     assert not doubts.reopened(b"9")
     assert doubts.shown(b"9") is None
     assert doubts.reopened(b"10")
-    assert doubts.shown(b"10") == Stamp(10, 1)
+    assert doubts.shown(b"10") == Shown(Stamp(10, 1), b"")
     doubts.forget(b"10")
     assert not doubts.reopened(b"10")
     assert doubts.shown(b"10") is None

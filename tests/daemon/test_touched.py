@@ -158,7 +158,9 @@ def test_a_job_says_whether_other_content_is_shown_and_whether_the_writer_has_cl
     world.put("a.jpg")
     world.wait(301)
     world.scan()
-    assert replace(world.job().patience, mtime_ns=-1) == Patience(quiet=0.5, open=5.0, rewritten=True, size=100_001)
+    assert replace(world.job().patience, mtime_ns=-1, digest=b"") == Patience(
+        quiet=0.5, open=5.0, rewritten=True, size=100_001
+    )
     world.end(Unready(world.files[A].stamp, "it was written anew", settling=True, seconds=3.0))
     world.wait(2.9)
     assert world.flying() == []
@@ -256,11 +258,16 @@ def test_a_job_says_what_the_photo_looked_like_when_it_was_made_though_it_was_wa
     world.drop("a.jpg")
     world.work()
     shown = world.files[A].stamp
+    known = world.known("a.jpg")
+    assert known is not None
+    digest = known.digest
+    assert digest
     world.put("a.jpg")
     world.wait(301)
     world.scan()
     for _ in range(2):
         assert (world.job().patience.size, world.job().patience.mtime_ns) == shown[:2]
+        assert world.job().patience.digest == digest
         world.end(Unready(world.files[A].stamp, "it was written a moment ago", settling=True, seconds=3.0))
         world.wait(3.2)
     world.work_all()

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -163,7 +164,8 @@ def test_photos_are_made_here_while_the_cluster_is_away(place: Place, tmp_path: 
         with place.run() as daemon:
             fill(place.inbox, 3)
             daemon.settle(3)
-            assert "photos are made here meanwhile" in place.watcher("status", "--config", place.config).out
+            status = partial(place.watcher, "status", "--config", place.config)
+            until(lambda: "photos are made here meanwhile" in status().out, "status says where")
             here = {line["pid"] for line in daemon.events("photo.done")}
             worker = cluster.begin_worker()
             daemon.wait_for("executor.back")

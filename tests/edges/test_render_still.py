@@ -20,6 +20,7 @@ from tests import photos
 from watcher.model import Blame, Done, Failed, Job, Lent, PhotoId, Recipe, Rendering, Twin, Unready
 from watcher.patience import Patience
 from watcher.render import render
+from watcher.render.borrow import digest_of
 from watcher.render.still import REWRITE_SECONDS, has_writer
 
 WEB = Rendering("web", Recipe(120, None, "inside", "jpeg", 85, "safe", "0000000000000002"), b"web/a.jpg")
@@ -368,18 +369,32 @@ def test_a_photo_that_was_incomplete_before_and_is_whole_now_is_made(desk: Desk,
     assert desk.waits(reopened=True) is None
 
 
-def test_a_photo_whose_recipe_alone_has_changed_is_not_taken_for_one_that_is_written_anew(
+def test_of_a_photo_that_nobody_has_closed_and_that_may_be_of_two_only_stillness_can_tell(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("watcher.render.still.has_writer", lambda _file: None)
-    desk.photo.write_bytes(photos.progressive())
-    desk.age(3)
+    size = desk.photo.stat().st_size
+    desk.age(30)
+    assert desk.waits(rewritten=True, quiet=0.5, open=5.0, size=size) is not None
+    assert desk.waits(rewritten=True, quiet=0.5, open=5.0, size=size + 1) is None
+    assert desk.waits(rewritten=True, closed=True, size=size) is None
+    assert desk.waits(rewritten=True, size=size) is None, "a single run waits for nobody"
+    desk.age(REWRITE_SECONDS + 1)
+    assert desk.waits(rewritten=True, quiet=0.5, open=5.0, size=size) is None
+
+
+def test_a_photo_whose_recipe_alone_has_changed_or_whose_content_has_not_is_no_overwrite(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watcher.render.still.has_writer", lambda _file: None)
+    desk.age(30)
     seen = desk.photo.stat()
     terms = {"rewritten": True, "quiet": 0.5, "open": 5.0, "size": seen.st_size}
     assert desk.waits(**terms) is not None
-    terms["mtime_ns"] = seen.st_mtime_ns
-    assert desk.waits(**terms) is None
-    assert desk.waits(**terms, since=time.time() - 1) is None
+    assert desk.waits(**terms, mtime_ns=seen.st_mtime_ns) is None
+    assert desk.waits(**terms, digest=digest_of(desk.photo.read_bytes())) is None
+    desk.age(3)
+    assert desk.waits(**terms, digest=digest_of(desk.photo.read_bytes())) is not None, "it may go on changing"
 
 
 def test_of_a_progressive_photo_that_may_be_of_two_only_stillness_can_tell(desk: Desk) -> None:

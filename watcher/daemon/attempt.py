@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from watcher import plan
 from watcher.backlog import Sighting
 from watcher.daemon.desk import Desk
+from watcher.daemon.doubts import Shown
 from watcher.model import Done, Job, Origin, Rendering, Stamp, Twin
 from watcher.patience import Patience
 from watcher.plan import Known, MadeFact, Phase
@@ -73,7 +74,7 @@ def _patience(sighting: Sighting, desk: Desk, before: Known | None, limits: Limi
     """Say how still a photo must be."""
     path, known = sighting.photo.path, before.stamp if before else UNKNOWN
     reopened = desk.doubts.reopened(path)
-    shown = desk.doubts.shown(path) or (known if before and before.phase is Phase.DONE else None)
+    shown = desk.doubts.shown(path) or (Shown(known, before.digest) if before and before.phase is Phase.DONE else None)
     closed = sighting.complete and not reopened  # a close that others may follow is worth no more than silence
     return Patience(
         quiet=limits.quiet_seconds if limits.patient and not closed else 0.0,
@@ -81,8 +82,9 @@ def _patience(sighting: Sighting, desk: Desk, before: Known | None, limits: Limi
         closed=closed,
         rewritten=before is not None and any(fact.size for fact in before.made.values()),
         reopened=reopened,
-        size=(shown or known).size,
-        mtime_ns=shown.mtime_ns if shown else -1,
+        size=shown.stamp.size if shown else known.size,
+        mtime_ns=shown.stamp.mtime_ns if shown else -1,
+        digest=shown.digest if shown else b"",
         since=sighting.since,
     )
 

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from watcher.model import Stamp
 
 _MOST = 10_000  # photos; of those beyond the oldest are forgotten
 
 
+class Shown(NamedTuple):
+    """The content that a photo's renditions were made of."""
+
+    stamp: Stamp
+    digest: bytes  # empty: not known
+
+
 @dataclass(slots=True)
 class Doubts:
-    """Which photos were closed and not whole, and what they looked like with the content that is shown of them."""
+    """Which photos were closed and not whole, and what is shown of them meanwhile."""
 
     _closed: dict[bytes, None] = field(default_factory=dict)
-    _shown: dict[bytes, Stamp] = field(default_factory=dict)
+    _shown: dict[bytes, Shown] = field(default_factory=dict)
 
     def note_closed(self, path: bytes) -> None:
         """Remember that a photo was closed and not whole, or that it was closed twice."""
@@ -22,9 +30,9 @@ class Doubts:
         if len(self._closed) > _MOST:
             del self._closed[next(iter(self._closed))]
 
-    def note_shown(self, path: bytes, stamp: Stamp) -> None:
-        """Remember what a photo looked like when it was made last."""
-        self._shown[path] = stamp
+    def note_shown(self, path: bytes, shown: Shown) -> None:
+        """Remember what a photo was made of last."""
+        self._shown[path] = shown
         if len(self._shown) > _MOST:
             del self._shown[next(iter(self._shown))]
 
@@ -32,8 +40,8 @@ class Doubts:
         """Tell whether more may follow though a photo is closed."""
         return path in self._closed
 
-    def shown(self, path: bytes) -> Stamp | None:
-        """Give what a photo looked like when it was made last, if that is known."""
+    def shown(self, path: bytes) -> Shown | None:
+        """Give what a photo was made of last, if that is known."""
         return self._shown.get(path)
 
     def forget(self, path: bytes) -> None:

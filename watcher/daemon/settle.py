@@ -13,6 +13,7 @@ from watcher.daemon.attempt import UNKNOWN, done_row, only_dated, plain, still_w
 from watcher.daemon.booking import Flight
 from watcher.daemon.desk import Desk
 from watcher.daemon.dispatch import Dispatcher
+from watcher.daemon.doubts import Shown
 from watcher.daemon.hold import BEGINS, ENDS, TRY_SECONDS
 from watcher.daemon.keeper import Keeper
 from watcher.daemon.ledger import Ledger
@@ -240,7 +241,7 @@ class Settler:
         if desk is None:
             return
         if before is not None and before.phase is Phase.DONE:
-            desk.doubts.note_shown(photo.path, before.stamp)
+            desk.doubts.note_shown(photo.path, Shown(before.stamp, before.digest))
         if flight.sighting.complete and stamp is not None and stamp.size and not at_once:
             desk.doubts.note_closed(photo.path)  # one that is made empty, or dated once it is closed, has one writer
 

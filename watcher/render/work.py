@@ -39,7 +39,7 @@ def make(job: Job, source: Source, publication: Publication) -> Outcome:
     if not wanted:
         return Unchanged(stamp)
     if stamp[:2] == (job.patience.size, job.patience.mtime_ns):  # its recipes have changed, and not what lies there
-        job = replace(job, patience=replace(job.patience, rewritten=False))
+        job = _of_one_version(job)
     rest = rest_of(job.patience, source)
     _hold_back(job, source, rest)
     adopted: list[Made] = []
@@ -54,6 +54,8 @@ def make(job: Job, source: Source, publication: Publication) -> Outcome:
     data = source.read()
     header = _parse(data, stamp, young=rest.within(doubt(job.patience, rest)))
     digest, found = digest_of(data), Found(data, header)
+    if digest == job.patience.digest:  # it was whole when it was made before
+        job = _of_one_version(job)
     orientation = found.exif.orientation
     with ExitStack() as stack:
         borrowed = Borrowed(job, stamp, stack)
@@ -71,6 +73,11 @@ def make(job: Job, source: Source, publication: Publication) -> Outcome:
     order = [rendering.name for rendering in job.renderings]
     adopted.sort(key=lambda item: order.index(item.name))
     return Done(stamp, tuple(adopted), header.width, header.height, 0.0, os.getpid(), digest, borrowed.twin)
+
+
+def _of_one_version(job: Job) -> Job:
+    """Give the job for a photo that is known not to be the head of one version and the tail of another."""
+    return replace(job, patience=replace(job.patience, rewritten=False))
 
 
 def _picture(
@@ -108,9 +115,11 @@ def _refuse_mixed(patience: Patience, found: Fit, stamp: Stamp, rest: Rest) -> N
     """Raise the verdict on what is, or may be, the head of one photo before the tail of another."""
     if found is Fit.SHORT:
         raise Verdict(Unready(stamp, f"truncated: {found.value}"))
-    untold = found is Fit.UNTOLD and patience.rewritten
-    if (found is Fit.SURPLUS or untold) and rest.within(REWRITE_SECONDS):
-        raise Verdict(Unready(stamp, found.value, settling=True, seconds=REWRITE_SECONDS - rest.still))
+    # Two versions of one photo may fit by chance; where nobody says that it is over, only stillness can.
+    untold = found is Fit.UNTOLD or (found is Fit.WELL and rest.writer is None and patience.quiet > 0)
+    if (found is Fit.SURPLUS or (untold and patience.rewritten)) and rest.within(REWRITE_SECONDS):
+        reason = Fit.UNTOLD.value if untold else found.value
+        raise Verdict(Unready(stamp, reason, settling=True, seconds=REWRITE_SECONDS - rest.still))
 
 
 def _borrow(
