@@ -1,4 +1,4 @@
-"""The README is true: its commands run, its config works, its tables name what there is."""
+"""README and docs are true: their commands run, their config works, their tables name what there is."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shutil
 import tomllib
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from tests.e2e.harness import Place, fill, tree
@@ -17,6 +18,11 @@ from watcher.config import parse
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+
+def _page(name: str) -> str:
+    return (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
 
 
 def _blocks(language: str) -> list[str]:
@@ -75,7 +81,7 @@ def test_the_test_command_is_what_ci_runs() -> None:
 
 def test_every_exit_code_is_explained() -> None:
     codes = {value for name, value in vars(errors).items() if name.startswith("EXIT_")}
-    section = README.partition("### Exit codes")[2].partition("\n## ")[0]
+    section = _page("troubleshooting").partition("## Exit codes")[2].partition("\n## ")[0]
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", section, re.MULTILINE)} == codes
 
 
@@ -83,22 +89,42 @@ def test_every_room_and_no_other_is_listed() -> None:
     rooms = {
         path.stem for path in (ROOT / "watcher").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
     }
-    assert set(re.findall(r"^\| `(\w+)/?` \|", README, re.MULTILINE)) == rooms - {"__init__"}
+    assert set(re.findall(r"^\| `(\w+)/?` \|", _page("architecture"), re.MULTILINE)) == rooms - {"__init__"}
 
 
 def test_every_dependency_and_no_other_is_explained() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = [text for extra in project["optional-dependencies"].values() for text in extra]
     wanted = {re.split(r"[^\w-]", text)[0] for text in [*project["dependencies"], *extras]}
-    assert set(re.findall(r"pypi\.org/project/([\w-]+)", README)) == wanted
+    assert set(re.findall(r"pypi\.org/project/([\w-]+)", _page("architecture"))) == wanted
 
 
-def test_what_is_linked_and_named_exists() -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
-    for folder in re.findall(r"tests/\w+", README):
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 150
+    assert (
+        max(len(line) for line in README.splitlines() if not line.startswith(("`", "python3", "watcher", "!["))) <= 110
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_is_linked_and_named_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(#[^)]+)?\)", text):
+        linked = page.parent / target if target else page
+        assert linked.exists(), target
+        if anchor:
+            assert anchor in {_anchor(line) for line in linked.read_text(encoding="utf-8").splitlines()}, anchor
+    for folder in re.findall(r"\btests/\w+", text):
         assert (ROOT / folder).is_dir(), folder
     example = (ROOT / "config.example.toml").read_text()
-    for section, key in re.findall(r"`(retry|batch|log)\.(\w+)`", README):
+    if page.name == "CHANGELOG.md":  # `batch.done` is an event there
+        return
+    for section, key in re.findall(r"`(retry|batch|log)\.(\w+)`", text):
         assert f"[{section}]" in example
         assert f"{key} = " in example
+
+
+def _anchor(line: str) -> str:
+    """Give what a forge calls a heading in an address."""
+    title = re.match(r"#+ (.+)", line)
+    return "#" + re.sub(r"[^\w -]", "", title[1].lower()).replace(" ", "-") if title else ""

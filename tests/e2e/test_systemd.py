@@ -123,7 +123,7 @@ def pids(machine: Machine) -> set[int]:
 
 def test_three_commands_lead_from_nothing_to_a_service_and_one_back(machine: Machine) -> None:
     inbox, output = machine.photos / "inbox", machine.photos / "resized"
-    text = (ROOT / "README.md").read_text().partition("### As a service")[2].partition("```sh\n")[2].partition("```")[0]
+    text = (ROOT / "docs" / "service.md").read_text().partition("```sh\n")[2].partition("```")[0]
     pip, *commands = [shlex.split(line.removeprefix("sudo "), comments=True) for line in text.splitlines()]
     assert pip[-1] == "."  # the fixture installs a wheel, since there is no network in the machine
     assert [command[0] for command in commands] == [WATCHER] * 2

@@ -1,6 +1,6 @@
 """Every road into the inbox, as a table: `python -m tests.transports [--small] [ROAD ...]`.
 
-Without names all roads are taken, one after the other, and the table goes into the README between its markers.
+Without names all roads are taken, one after the other, and the table goes into docs/roads.md between its markers.
 It wants a quiet machine: the times are part of it.
 """
 
@@ -24,7 +24,7 @@ from tests.transports.roads import everything
 from tests.transports.row import Row, markdown
 from tests.transports.travel import travel
 
-_README = Path(__file__).parents[2] / "README.md"
+_PAGE = Path(__file__).parents[2] / "docs" / "roads.md"
 _BEGIN, _END = "<!-- the roads: python -m tests.transports -->", "<!-- end of the roads -->"
 _WITHOUT = {"overwrite": "overwrote nothing", "resume": "resumed nothing", "two_writers": "had no two writers"}
 
@@ -51,8 +51,8 @@ def main() -> None:
     text = _tell(rows, closed)
     print(f"\n{text}")
     if not arguments.roads and not arguments.small:
-        before, _, rest = _README.read_text().partition(_BEGIN)
-        _README.write_text(f"{before}{_BEGIN}\n{text}\n{_END}{rest.partition(_END)[2]}")
+        before, _, rest = _PAGE.read_text().partition(_BEGIN)
+        _PAGE.write_text(f"{before}{_BEGIN}\n{text}\n{_END}{rest.partition(_END)[2]}")
     sys.exit(any(row.faults() for row in rows))
 
 

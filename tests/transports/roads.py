@@ -1,4 +1,4 @@
-"""All roads, in the order of the README's table."""
+"""All roads, in the order of the table in docs/roads.md."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Theory of operation:
 - Events and listings become sightings, sightings become jobs, results become rows of the state file. See the picture
-  in the README, "How it works".
+  in docs/architecture.md.
 - Nothing here waits on a disk or a decoder, the state file excepted. `deadline` tells how long the loop may sleep.
 - Two ways to run: as a daemon, until it is asked to stop, and once, until nothing is left to do.
 """
