@@ -1,10 +1,10 @@
 """Build the native JPEG decoder into the wheel, with whatever C compiler works here.
 
-- A compiler is one that turns `watcher/render/native/jpeg.c`'s headers into a library that this Python can load: $CC, cc, gcc,
-  clang. Where none does, the `ziglang` wheel (100 MB, clang with its headers) is a build requirement, and `zig cc` compiles.
-- Where that can't be had either, or WATCHER_DECODER=pillow is set, the wheel is built without, says so, and Pillow decodes.
-- The library uses no Python, so one wheel a platform serves every version: `py3-none-PLATFORM`. It carries a digest of its
-  source, which `watcher.render.native` compares: a library of another source is never used.
+- A compiler does if this Python can load what it makes. Its own are tried ($CC, cc, gcc, clang); where none does,
+  the `ziglang` wheel (100 MB: clang and its headers) is a build requirement, and `zig cc` compiles.
+- Where that can't be had either, or WATCHER_DECODER=pillow is set, the wheel goes without, says so, and Pillow decodes.
+- The library uses no Python, so one wheel a platform serves every version: `py3-none-PLATFORM`. It carries a digest of
+  its source, so that `watcher.render.native` never uses a library of another source.
 - `python hatch_build.py` builds it beside its source, as an editable install does.
 """
 
@@ -28,7 +28,10 @@ LIBRARY = "_jpeg.dylib" if sys.platform == "darwin" else "_jpeg.so"
 ZIG = "ziglang>=0.13"
 
 _FLAGS = ["-std=c11", "-O3", "-g0", "-fPIC", "-shared", "-fvisibility=hidden", "-fstack-protector-strong"]
-_OLDEST_MACOS = "11.0"
+_OLDEST_MACOS = (11, 0)
+_SYSTEM = ["-Wl,-z,relro,-z,now,-z,noexecstack"]
+if sys.platform == "darwin":
+    _SYSTEM = ["-mmacosx-version-min=" + ".".join(map(str, _OLDEST_MACOS))]
 _SECONDS = 300.0  # for one compilation; zig builds parts of its C library first
 _STAMP = """
 #include <stddef.h>
@@ -43,7 +46,7 @@ _STAMP = """
 __attribute__((visibility("default"), used)) const char watcher_source[] = "{digest}";
 __attribute__((visibility("default"), used)) const char watcher_compiler[] = COMPILER;
 """
-_LOAD = "import ctypes, sys; print(ctypes.string_at(ctypes.addressof(ctypes.c_char.in_dll(ctypes.CDLL(sys.argv[1]), 'watcher_source'))))"
+_LOAD = "import ctypes, sys; ctypes.CDLL(sys.argv[1]).watcher_source"
 
 
 def compilers() -> list[list[str]]:
@@ -64,21 +67,24 @@ def build(command: list[str], sources: list[str], digest: str, folder: str) -> s
     stamp, library = os.path.join(folder, "stamp.c"), os.path.join(folder, LIBRARY)
     with open(stamp, "w", encoding="ascii") as file:
         file.write(_STAMP.replace("{digest}", digest))
-    system = [f"-mmacosx-version-min={_OLDEST_MACOS}"] if sys.platform == "darwin" else ["-Wl,-z,relro,-z,now,-z,noexecstack"]
-    flags = [*_FLAGS, *system, *shlex.split(os.environ.get("CFLAGS", "")), *shlex.split(os.environ.get("LDFLAGS", ""))]
+    more = [word for name in ("CFLAGS", "LDFLAGS") for word in shlex.split(os.environ.get(name, ""))]
     caches = {name: os.path.join(folder, "zig") for name in ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")}
+    if wrong := _run([*command, *_FLAGS, *_SYSTEM, *more, "-o", library, stamp, *sources], caches):
+        return wrong
+    wrong = _run([sys.executable, "-c", _LOAD, library], {})
+    return "" if "failed to map segment" in wrong else wrong  # nothing in this folder may be run: says nothing about it
+
+
+def _run(command: list[str], environ: dict[str, str]) -> str:
+    """Run a command and return what went wrong, if anything did."""
+    options: dict[str, Any] = {"capture_output": True, "text": True, "errors": "replace", "timeout": _SECONDS}
     try:
-        for line in ([*command, *flags, "-o", library, stamp, *sources], [sys.executable, "-c", _LOAD, library]):
-            subprocess.run(
-                line, check=True, capture_output=True, text=True, errors="replace", timeout=_SECONDS, env={**os.environ, **caches}
-            )
-    except subprocess.CalledProcessError as error:
-        if "failed to map segment" in error.stderr:
-            return ""  # a folder that nothing may be run from (noexec) says nothing about the library
-        return next((text for text in error.stderr.splitlines() if "error" in text.lower()), f"exit code {error.returncode}")
+        done = subprocess.run(command, check=False, env={**os.environ, **environ}, **options)
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
-    return ""
+    if not done.returncode:
+        return ""
+    return next((line for line in done.stderr.splitlines() if "error" in line.lower()), f"exit code {done.returncode}")
 
 
 def a_compiler_works() -> bool:
@@ -88,19 +94,15 @@ def a_compiler_works() -> bool:
 
 
 def zig_can_be_had() -> bool:
-    """Return whether pip finds the wheel, by its own configuration; a build requirement that it lacks would fail the install."""
+    """Return whether pip finds the wheel: a build requirement that can't be had would fail the install."""
     pip = [sys.executable, "-E", "-P", "-m", "pip"]  # the one outside of the build's environment, which has none
-    try:
-        if subprocess.run([*pip, "--version"], check=False, capture_output=True, timeout=60).returncode:
-            return True  # another front end
-        look = [*pip, "--retries", "1", "index", "versions", ZIG.partition(">")[0]]
-        return subprocess.run(look, check=False, capture_output=True, timeout=60).returncode == 0
-    except (OSError, subprocess.TimeoutExpired):
-        return False
+    if _run([*pip, "--version"], {}):
+        return True  # another front end
+    return not _run([*pip, "--retries", "1", "index", "versions", ZIG.partition(">")[0]], {})
 
 
 def make(root: str, folder: str) -> str:
-    """Compile the decoder in `root` into `folder` with the first compiler that can; return what went wrong, if anything did."""
+    """Compile the decoder of `root` into `folder` with the first compiler that can; return what went wrong."""
     if turned_off():
         return "turned off by WATCHER_DECODER=pillow"
     source = os.path.join(root, FOLDER, "jpeg.c")
@@ -123,7 +125,7 @@ def turned_off() -> bool:
 
 
 def put_beside_source(root: str) -> str:
-    """Compile the decoder into the source tree; return what went wrong, if anything did."""
+    """Compile the decoder into the source tree; return what went wrong."""
     with tempfile.TemporaryDirectory() as folder:
         if wrong := make(root, folder):
             return wrong
@@ -141,11 +143,12 @@ def platform_tag() -> str:
     from packaging.tags import mac_platforms, platform_tags  # noqa: PLC0415 - comes with hatchling
 
     if sys.platform == "darwin":
-        return next(iter(mac_platforms((int(_OLDEST_MACOS.partition(".")[0]), 0))))
-    return next(tag for tag in platform_tags() if not tag.startswith(("manylinux", "musllinux")))  # auditwheel finds those
+        return next(iter(mac_platforms(_OLDEST_MACOS)))
+    found_by_auditwheel = ("manylinux", "musllinux")
+    return next(tag for tag in platform_tags() if not tag.startswith(found_by_auditwheel))
 
 
-class NativeDecoder(BuildHookInterface):
+class NativeDecoder(BuildHookInterface[Any]):
     """The part that hatchling calls."""
 
     PLUGIN_NAME = "custom"
