@@ -1,6 +1,9 @@
 """Ask for known holes in what watcher stands on: the oldest versions that it allows, and those that were installed.
 
     python .ci/audit.py pyproject.toml INSTALLED [pip-audit's options]
+    python .ci/audit.py --floors pyproject.toml
+
+The second prints those oldest versions, a line each, as pip takes them for constraints.
 
 INSTALLED is what `pip freeze` says. Exit code 1: a hole is known. Where nobody can be asked (no network, a mirror
 that knows no advisories) that is a warning and exit code 0: a step that fails with the network gets switched off.
@@ -94,4 +97,7 @@ def main(pyproject: str, installed: str, *options: str) -> int:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["--floors"]:
+        print(*floors(Path(sys.argv[2])), sep="\n")
+        sys.exit()
     sys.exit(main(*sys.argv[1:]))

@@ -6,6 +6,7 @@ boundary. Anything else is a bug: it ends in a traceback in the log and exit cod
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,6 +16,13 @@ EXIT_USAGE = 2
 EXIT_BUG = 70  # EX_SOFTWARE of sysexits.h
 EXIT_BUSY = 75  # EX_TEMPFAIL
 EXIT_CONFIG = 78  # EX_CONFIG
+
+
+def tell_fault(error: BaseException) -> None:
+    """Say what would have ended this thread, as if it had; for a thread that goes on all the same."""
+    threading.excepthook(
+        threading.ExceptHookArgs((type(error), error, error.__traceback__, threading.current_thread()))
+    )
 
 
 class WatcherError(Exception):

@@ -24,6 +24,7 @@ CORE = (
     "story",
     "units",
     "verdict",
+    "visitors",
     "vitals",
     "volumes",
 )

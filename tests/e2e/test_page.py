@@ -167,7 +167,7 @@ def id_of(site: Site, path: bytes) -> str:
 
 REFUSALS = {
     "a name that was made to point here": ("/", {"Host": "evil.example:8424"}, 403),
-    "no name": ("/api/summary", {"Host": ""}, 403),
+    "no name": ("/api/summary", {"Host": ""}, 400),
     "an address that only looks like the loopback": ("/", {"Host": "127.0.0.1.evil.example"}, 403),
     "a page of another site": ("/api/newest", {"Origin": "http://evil.example"}, 403),
     "a page without an origin": ("/api/newest", {"Origin": "null"}, 403),
@@ -182,6 +182,7 @@ REFUSALS = {
         {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"},
         403,
     ),
+    "a name that holds a path": ("/api/newest", {"Host": "x/page.css?"}, 400),
     "an id that is none": ("/picture/x/web", {}, 404),
     "an inbox that is none": ("/picture/00000000.cDAwMC5qcGc/web", {}, 404),
     "a number that is none": ("/api/newest?before=x", {}, 400),

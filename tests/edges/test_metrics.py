@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import http.client
 import queue
@@ -50,8 +51,9 @@ def start() -> Iterator[Start]:
             post: Callable[[Checkup], object] = lambda checkup: checkup.answer(WELL),
             listen: str = "127.0.0.1:0",
             patience: float = 5.0,
+            open_files: int = 1024,
         ) -> Server:
-            return stack.enter_context(Server(listen, post, "1.2.3", patience))
+            return stack.enter_context(Server(listen, post, "1.2.3", patience, open_files=open_files))
 
         yield make
 
@@ -205,26 +207,20 @@ def test_a_file_system_that_hangs_costs_its_number_and_one_thread(
 def test_peers_that_say_nothing_are_limited_and_hold_up_neither_others_nor_the_end(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "_MOST_REQUESTS", 3)
     assert 0 < server._Handler.timeout <= 30
     monkeypatch.setattr(server._Handler, "timeout", 1.0)
     with ExitStack() as stack:
-        running = start()
+        running = start(open_files=64)  # eight connections, and four of each client
         host, _, port = running.address.rpartition(":")
-        silent = [stack.enter_context(socket.create_connection((host, int(port)), 10)) for _ in range(3)]
-        deadline = time.monotonic() + 10
-        while running._server._slots._value > 0:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        with socket.create_connection((host, int(port)), 10) as late:
-            assert late.recv(1) == b""  # turned away, while the others still have their places
-        assert running._server._slots._value == 0
+        silent = [stack.enter_context(socket.create_connection((host, int(port)), 10)) for _ in range(20)]
+        for peer in silent[::2]:
+            with contextlib.suppress(OSError):  # it had to go
+                peer.send(b"GET /healthz HTTP/1.1\r\nX: y\r\n")
+        assert get(running, "/healthz")[0] == 200  # whoever asks is answered
+        assert sum("process_request_thread" in thread.name for thread in threading.enumerate()) <= 8
         for peer in silent:
-            assert peer.recv(1) == b""  # none may keep its place for ever
-        while running._server._slots._value < 3:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        assert get(running, "/healthz")[0] == 200
+            with contextlib.suppress(ConnectionResetError):
+                assert peer.recv(1) == b""  # none may keep its place for ever
         with socket.create_connection((host, int(port)), 10) as peer:
             peer.send(b"GET /metrics HTTP/1.0\r\n\r\n")  # and away
         stack.enter_context(socket.create_connection((host, int(port)), 10))
@@ -235,6 +231,73 @@ def test_peers_that_say_nothing_are_limited_and_hold_up_neither_others_nor_the_e
     while any("process_request_thread" in thread.name for thread in threading.enumerate()):
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_a_request_has_its_time_as_a_whole_however_often_a_part_of_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("watcher.metrics.server.time.monotonic", lambda: now[0])
+    here, there = socket.socketpair()
+    with here, there:
+        source = server._Until(here, 10.0)
+        for _ in range(10):
+            there.send(b"x")
+            assert source.read(8) == b"x"
+            now[0] += 1.0
+        there.send(b"x")
+        with pytest.raises(TimeoutError):
+            source.read(8)
+
+
+@pytest.mark.parametrize(
+    ("path", "hosts", "status"),
+    [
+        ("/healthz", ["127.0.0.1:9464"], 200),
+        ("/healthz", ["LOCALHOST"], 200),
+        ("/healthz", [], 200),  # a probe of version 1.0; browsers always send one
+        ("/metrics", ["evil.example"], 403),
+        ("/healthz", ["127.0.0.1.evil.example"], 403),
+        ("/metrics", ["x/healthz?"], 400),
+        ("/metrics", [""], 400),
+        ("/metrics", ["127.0.0.1", "evil.example"], 400),
+        ("/metrics", ["127.0.0.1", "127.0.0.1"], 400),
+        ("http://127.0.0.1/metrics", ["127.0.0.1"], 404),
+        ("/METRICS", ["127.0.0.1"], 404),
+        ("/metrics/", ["127.0.0.1"], 404),
+        ("/%6detrics", ["127.0.0.1"], 404),
+        ("*", ["127.0.0.1"], 404),
+    ],
+)
+def test_what_is_served_on_the_loopback_is_for_whoever_asks_by_its_name(
+    start: Start, path: str, hosts: list[str], status: int
+) -> None:
+    host, _, port = start().address.rpartition(":")
+    with socket.create_connection((host, int(port)), 10) as peer:
+        lines = [f"GET {path} HTTP/1.1", *(f"Host: {name}" for name in hosts), "X-Forwarded-Host: localhost", "", ""]
+        peer.send("\r\n".join(lines).encode())
+        assert int(peer.makefile("rb").readline().split()[1]) == status
+
+
+def test_on_other_addresses_any_name_will_do(start: Start) -> None:
+    server = start(listen="0.0.0.0:0")
+    assert get(server, "/healthz", Host="nas.example")[0] == 200
+    assert get(server, "/healthz", Host="nas.example/")[0] == 400
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_server_that_fails_says_so_and_serves_again(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", lambda fault: told.append(fault.exc_type))
+    monkeypatch.setattr(server, "_PAUSE_SECONDS", 0.01)
+    running = start()
+    with monkeypatch.context() as patch:
+        patch.setattr(running._server, "handle_request", lambda: 1 / 0)
+        get(running, "/healthz")  # the last one that it waits for as it should
+        deadline = time.monotonic() + 10
+        while not told:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    assert told[0] is ZeroDivisionError
+    assert get(running, "/healthz")[0] == 200
 
 
 def test_a_process_without_descriptors_does_not_spin(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:

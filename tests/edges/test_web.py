@@ -7,7 +7,7 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -134,6 +134,293 @@ def test_a_page_that_breaks_says_so_and_nothing_else_happens(tmp_path: Path, mon
     assert "out of luck" in str(log.lines[1][1]["reason"])
     news.tell([row(1)])
     page.close()
+
+
+def test_a_page_that_broke_is_served_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from watcher.web import server  # noqa: PLC0415  # needs the extra
+
+    monkeypatch.setattr(server, "_PAUSE_SECONDS", 0.01)
+    with monkeypatch.context() as patch:
+        patch.setattr(server._Server, "main_loop", _nothing)
+        with _page(tmp_path) as page:
+            until(lambda: len(page.lines) > 2, "it ends again and again")
+            patch.undo()
+            until(lambda: _asked(page, "/page.css").startswith(b"HTTP/1.1 200"), "it is served again")
+
+
+# ---- who may ask ----
+
+TOKEN = "t" * 43
+
+
+async def _answered(token: str | None, headers: list[tuple[bytes, bytes]], **scope: object) -> int:
+    """Give the status of the guard's answer; 0: it let the request through."""
+    from watcher.web.guard import Guard  # noqa: PLC0415  # needs the extra
+
+    statuses: list[int] = []
+
+    async def handlers(*_: object) -> None:
+        statuses.append(0)
+
+    async def send(message: Any) -> None:  # noqa: ANN401
+        statuses.extend([message["status"]] if "status" in message else [])
+
+    async def receive() -> dict[str, object]:
+        return {"type": "http.request", "body": b""}
+
+    path = str(scope.get("path", "/"))
+    whole = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"", **scope}
+    whole |= {"headers": headers, "scheme": "http", "server": ("127.0.0.1", 8424), "root_path": ""}
+    await Guard(handlers, token=token, port=8424)(whole, receive, send)
+    return statuses[0] if statuses else -1
+
+
+def guarded(token: str | None = TOKEN, hosts: tuple[str, ...] = ("nas.example",), **scope: object) -> int:
+    more = scope.pop("headers", {})
+    assert isinstance(more, dict)
+    headers = [(b"host", host.encode("latin-1")) for host in hosts]
+    headers += [(name.encode(), value.encode()) for name, value in more.items()]
+    return asyncio.run(_answered(token, headers, **scope))
+
+
+@pytest.mark.parametrize(
+    "host", ["x/page.css?", "x/page.css", "x/page.css#", "x?", "/page.css", "@/page.css", "", "a b"]
+)
+@pytest.mark.parametrize("token", [TOKEN, None])
+def test_a_host_that_is_none_is_refused_whatever_is_asked_for(host: str, token: str | None) -> None:
+    for path in ("/api/newest", "/", "/page.css", "/enter"):
+        assert guarded(token, (host,), path=path) == 400
+
+
+def test_one_host_is_named() -> None:
+    assert guarded(hosts=(), path="/page.css") == 400
+    assert guarded(hosts=("nas.example", "nas.example"), path="/page.css") == 400
+    assert guarded(None, ("127.0.0.1", "evil.example")) == 400
+    assert guarded(None, ("evil.example",)) == 403
+    assert guarded(None, ("127.0.0.1",)) == 0
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "//page.css",
+        "/page.css/",
+        "/page.css/..",
+        "/page.css/../api/newest",
+        "/page.css;/api/newest",
+        "/..;/page.css",
+        "/%70age.css",
+        "/page%2ecss",
+        "/PAGE.CSS",
+        "/page.css.",
+        "/page.css%00",
+        "/page.css%3f",
+        "/page.css%2f..%2fapi%2fnewest",
+        "/enter",
+        "/enter/",
+        "/page.js",
+        "/api/newest",
+        "/healthz",
+    ],
+)
+def test_what_is_not_public_letter_by_letter_asks_for_the_token(raw: str) -> None:
+    for method in ("GET", "HEAD", "POST", "PUT", "OPTIONS", "TRACE", "CONNECT", "X"):
+        path = raw.replace("%2f", "/").replace("%2e", ".").replace("%70", "p").replace("%3f", "?")
+        status = guarded(path=path, raw_path=raw.encode(), method=method, headers={"origin": "http://nas.example"})
+        assert status == 401, method
+
+
+@pytest.mark.parametrize("target", ["http://nas.example/page.css", "nas.example:80", "*", "", "page.css", "\\page.css"])
+def test_a_target_that_is_no_path_is_refused(target: str) -> None:
+    assert guarded(path=target, raw_path=target.encode()) == 400
+    assert guarded(path="/page.css", raw_path=target.encode()) == 400
+
+
+def test_a_server_that_tells_no_raw_path_is_asked_for_the_other() -> None:
+    assert guarded(path="/page.css", raw_path=None) == 0
+    assert guarded(path="/api/newest", raw_path=None) == 401
+
+
+def test_what_a_proxy_may_say_of_the_request_changes_nothing() -> None:
+    said = {
+        "x-forwarded-host": "localhost",
+        "x-forwarded-for": "127.0.0.1",
+        "forwarded": "for=127.0.0.1;host=localhost",
+        "x-original-url": "/page.css",
+        "x-rewrite-url": "/page.css",
+        "x-forwarded-prefix": "/page.css",
+        "x-http-method-override": "GET",
+    }
+    assert guarded(path="/api/newest", headers=said) == 401
+    assert guarded(None, ("evil.example",), headers=said) == 403
+
+
+def test_nothing_but_requests_gets_an_answer() -> None:
+    for kind in ("websocket", "lifespan"):
+        assert guarded(type=kind, path="/page.css") == -1
+
+
+def test_the_public_files_and_the_form_are_there_without_a_token_and_the_rest_with_it() -> None:
+    assert guarded(path="/page.css") == guarded(path="/icon.svg", method="HEAD") == 0
+    assert guarded(path="/page.css", method="POST", headers={"origin": "http://nas.example"}) == 401
+    assert guarded(path="/") == 401
+    for cookie, status in ((TOKEN, 0), (TOKEN[:-1], 401), (TOKEN.upper(), 401), ("", 401)):
+        assert guarded(path="/api/newest", headers={"cookie": f"watcher-8424={cookie}"}) == status
+    assert guarded(path="/api/newest", query_string=f"token={TOKEN}".encode()) == 401  # opens the page alone
+
+
+# ---- connections ----
+
+
+class Running(NamedTuple):
+    port: int
+    lines: list[tuple[str, dict[str, object]]]
+
+
+@contextlib.contextmanager
+def _page(tmp_path: Path, open_files: int = 1024) -> Iterator[Running]:
+    """A page about nothing at all."""
+    from watcher.web import server  # noqa: PLC0415  # needs the extra
+
+    log = Log()
+    site = Site("1", contextlib.nullcontext, _nothing, _nothing)  # type: ignore[arg-type]  # nothing is asked of it
+    address = listen("127.0.0.1:0", "here")
+    page = server.Page(site, News(), address, str(tmp_path / "token"), log, open_files=open_files)
+    page.start()
+    try:
+        yield Running(address.port, log.lines)
+    finally:
+        page.close()
+
+
+def _asked(page: Running, path: str) -> bytes:
+    with socket.create_connection(("127.0.0.1", page.port), 10) as peer:
+        return _ask(peer, path)
+
+
+def _ask(peer: socket.socket, path: str) -> bytes:
+    peer.send(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    return peer.recv(1 << 16)
+
+
+def test_connections_that_say_nothing_keep_nobody_out(tmp_path: Path) -> None:
+    with _page(tmp_path, open_files=64) as page, contextlib.ExitStack() as stack:  # 8 connections, 4 of each client
+        silent = [stack.enter_context(socket.create_connection(("127.0.0.1", page.port), 10)) for _ in range(20)]
+        for peer in silent[1::2]:
+            with contextlib.suppress(OSError):  # it had to go
+                peer.send(b"GET / HTTP/1.1\r\nHost: ")
+        assert _asked(page, "/page.css").startswith(b"HTTP/1.1 200")
+        for peer in silent[:16]:
+            with contextlib.suppress(ConnectionResetError):
+                assert peer.recv(1) == b""
+
+
+def test_a_browser_that_is_told_the_news_is_not_cut_off_for_who_comes(tmp_path: Path) -> None:
+    with _page(tmp_path, open_files=64) as page, contextlib.ExitStack() as stack:
+        told = [stack.enter_context(socket.create_connection(("127.0.0.1", page.port), 10)) for _ in range(4)]
+        assert all(_ask(peer, "/api/news").startswith(b"HTTP/1.1 200") for peer in told)
+        with socket.create_connection(("127.0.0.1", page.port), 10) as late, contextlib.suppress(ConnectionResetError):
+            assert _ask(late, "/page.css") == b""
+        told.pop().close()
+        until(lambda: _tries(page).startswith(b"HTTP/1.1 200"), "there is room again")
+
+
+def _tries(page: Running) -> bytes:
+    try:
+        return _asked(page, "/page.css")
+    except OSError:
+        return b""
+
+
+@pytest.mark.parametrize("part", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1"])
+def test_a_request_has_its_time_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: bytes) -> None:
+    from watcher.web.connections import Connection  # noqa: PLC0415  # needs the extra
+
+    assert 0 < Connection.request_seconds <= 30
+    monkeypatch.setattr(Connection, "request_seconds", 0.2)
+    with _page(tmp_path) as page, socket.create_connection(("127.0.0.1", page.port), 10) as peer:
+        peer.settimeout(10)
+        peer.send(part)
+        with contextlib.suppress(ConnectionResetError):
+            while peer.recv(1 << 16):  # the answer to what it did say, perhaps
+                pass
+        assert _asked(page, "/page.css").startswith(b"HTTP/1.1 200")
+
+
+def test_whoever_asks_again_on_the_same_connection_has_that_time_again_and_no_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from watcher.web.connections import Connection  # noqa: PLC0415  # needs the extra
+
+    monkeypatch.setattr(Connection, "request_seconds", 0.5)
+    with _page(tmp_path) as page, socket.create_connection(("127.0.0.1", page.port), 10) as peer:
+        peer.settimeout(10)
+        assert _ask(peer, "/page.css").startswith(b"HTTP/1.1 200")
+        peer.send(b"GET ")
+        with contextlib.suppress(ConnectionResetError):
+            while peer.recv(1 << 16):
+                pass
+
+
+def test_a_client_that_takes_no_answer_is_let_go() -> None:
+    from watcher.web.connections import limited  # noqa: PLC0415  # needs the extra
+
+    class Transport:
+        aborted = 0
+
+        def abort(self) -> None:
+            self.aborted += 1
+
+    async def stall() -> None:
+        made = limited(8, stall_seconds=0.01)
+        connection = made.__new__(made)
+        connection.loop = asyncio.get_running_loop()
+        transport = connection.transport = Transport()  # type: ignore[assignment]
+        connection.flow = FlowControl(transport)  # type: ignore[arg-type]
+        connection.pause_writing()
+        connection.resume_writing()
+        await asyncio.sleep(0.05)
+        assert not transport.aborted
+        connection.pause_writing()
+        await asyncio.sleep(0.05)
+        assert transport.aborted
+
+    from uvicorn.protocols.http.flow_control import FlowControl  # noqa: PLC0415  # needs the extra
+
+    asyncio.run(stall())
+
+
+def test_garbage_is_answered_and_makes_no_line_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with _page(tmp_path) as page:
+        for said in (
+            b"garbage\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade, close\r\n\r\n",
+        ):
+            with socket.create_connection(("127.0.0.1", page.port), 10) as peer:
+                peer.send(said)
+                assert peer.recv(1 << 16).startswith(b"HTTP/1.1 ")
+    assert not caplog.records
+    assert [event for event, _ in page.lines] == ["web.listening"]
+
+
+def test_news_are_told_to_so_many_of_one_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def follow() -> None:
+        from watcher.web import news as module  # noqa: PLC0415
+
+        monkeypatch.setattr(module, "MOST_BROWSERS", 3)
+        monkeypatch.setattr(module, "_MOST_OF_ONE", 2)
+        news = News()
+        news.open(asyncio.get_running_loop())
+        streams = []
+        for number, client in enumerate(("a", "a", "b")):
+            assert not news.full(client), number
+            streams.append(news.follow(client))
+            await _message(streams[-1])
+            assert news.full("a") is (number > 0)
+        assert news.full("b")
+        news.close()
+
+    asyncio.run(follow())
 
 
 # ---- addresses ----

@@ -17,6 +17,7 @@ from watcher.daemon.parts import Log, Message, Reloaded, Settings
 from watcher.errors import StateError, WatcherError
 from watcher.model import Asked, PhotoId, Request
 from watcher.plan import Known
+from watcher.pool import open_files
 from watcher.state import Gallery, State, ask, took
 from watcher.story import Note
 
@@ -104,7 +105,8 @@ def page(
             site.shown = _shown(reloaded.settings)
             news.tell_much()
 
-    serving = Page(site, news, listen(config.web.listen, source), f"{store.path}.token", log)
+    address = listen(config.web.listen, source)
+    serving = Page(site, news, address, f"{store.path}.token", log, open_files=open_files())
     try:
         serving.start()
         store.news = news

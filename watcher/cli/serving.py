@@ -11,6 +11,7 @@ from watcher import __version__
 from watcher.config import Config
 from watcher.daemon.parts import Log
 from watcher.errors import ConfigError, Fault
+from watcher.pool import open_files
 from watcher.vitals import Checkup
 
 _PACKAGES = {  # what each extra brings
@@ -48,7 +49,7 @@ def metrics(config: Config, source: str, post: Callable[[Checkup], object], log:
     from watcher.metrics import Server  # noqa: PLC0415  # 60 ms, and not everybody has it
 
     try:
-        server = Server(listen, post, __version__)
+        server = Server(listen, post, __version__, open_files=open_files())
     except OSError as error:
         raise ConfigError(source, [_refused(listen, error)]) from error
     with server:

@@ -18,7 +18,7 @@ Theory of operation:
 from __future__ import annotations
 
 from watcher.pool.launching import allow_children, prepare
-from watcher.pool.limits import available_cpus, available_memory
+from watcher.pool.limits import available_cpus, available_memory, open_files
 from watcher.pool.pool import Pool
 
-__all__ = ["Pool", "allow_children", "available_cpus", "available_memory", "prepare"]
+__all__ = ["Pool", "allow_children", "available_cpus", "available_memory", "open_files", "prepare"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import resource
 import sys
 from collections.abc import Iterator
 
@@ -25,6 +26,12 @@ def available_cpus(root: str = "/") -> int:
 def available_memory(root: str = "/") -> int:
     """Tell how many bytes of memory this process may use: the machine's, or less where a cgroup limits it."""
     return min((_machine_memory(root), *_memory_limits(root)))
+
+
+def open_files() -> int:
+    """Return how many descriptors this process may have open."""
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
 def _machine_memory(root: str) -> int:

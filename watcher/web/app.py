@@ -27,6 +27,7 @@ _PAGE = 120  # photos of a list at a time
 _MOST_PAGE = 500
 _LONGEST_BODY = 1 << 16  # bytes
 _AT_DISKS = 16  # threads that may hang on a dead mount, of the forty that there are
+_AT_BOOKS = 8  # threads that read the state file, each with three descriptors
 _LONGEST_SEARCH = 200  # characters
 _TYPES = {
     "html": "text/html; charset=utf-8",
@@ -54,6 +55,7 @@ class Handlers:
         self._site = site
         self._news = news
         self._disks = CapacityLimiter(_AT_DISKS)
+        self._at_books = CapacityLimiter(_AT_BOOKS)
         news.describe = lambda rows: telling.changes(rows, site)
         news.summary = lambda: self._read(lambda books: telling.summary(books, site))
 
@@ -74,14 +76,16 @@ class Handlers:
             Route("/api/news", self.news),
             Route("/picture/{photo}/{rendition}", self.picture),
         ]
-        return Starlette(routes=routes, exception_handlers={RefusedError: _refused, WatcherError: _unreadable})
+        app = Starlette(routes=routes, exception_handlers={RefusedError: _refused, WatcherError: _unreadable})
+        app.router.redirect_slashes = False  # it would send people to wherever `Host` says
+        return app
 
     async def _read(self, look: Callable[[Books], _T]) -> _T:
         def on_a_thread() -> _T:
             with self._site.open_books() as books:
                 return look(books)
 
-        return await run_sync(on_a_thread)
+        return await run_sync(on_a_thread, limiter=self._at_books)
 
     def _photo(self, request: Asked) -> PhotoId:
         photo = photo_of(request.path_params["photo"], self._site.inboxes())
@@ -175,10 +179,10 @@ class Handlers:
 
     async def news(self, request: Asked) -> Response:
         """Tell what happens, for as long as somebody listens."""
-        del request
-        if self._news.full:
+        client = request.client.host if request.client else ""
+        if self._news.full(client):
             raise RefusedError(503, "too many pages are open")
-        return StreamingResponse(self._news.follow(), media_type="text/event-stream")
+        return StreamingResponse(self._news.follow(client), media_type="text/event-stream")
 
 
 def _statics() -> dict[str, bytes]:

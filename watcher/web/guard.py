@@ -1,6 +1,9 @@
 """Who may ask: decided before any handler runs, and what every answer says about its own use.
 
 Rules:
+- What is asked for is the path as it was sent (`raw_path`), never an address put together from it and `Host`: a
+  `Host` of `x/page.css?` would make any path look public. What is not named as public here asks for the token.
+- There is one `Host`, and it names a host; the target is a path. All else is answered with 400.
 - On a loopback address the `Host` must be a name of the loopback: a page from elsewhere whose name was made to point
   here (DNS rebinding) sends its own.
 - On any other address whoever asks must know the token: once in the address of the page or in the form, from then on
@@ -12,14 +15,15 @@ Rules:
 from __future__ import annotations
 
 import html
-import ipaddress
 import secrets
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+
+from watcher.visitors import host_name, is_loopback
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -36,7 +40,7 @@ _ALWAYS = {
     "cross-origin-resource-policy": "same-origin",
 }
 _SAFE = frozenset({"GET", "HEAD"})
-_PUBLIC = frozenset({"/page.css", "/icon.svg", "/enter"})  # what the form that asks for the token is made of
+_PUBLIC = frozenset({b"/page.css", b"/icon.svg"})  # what the form that asks for the token is made of
 _LONGEST_FORM = 4096  # bytes
 
 _FORM = """<!doctype html>
@@ -56,6 +60,8 @@ _ON = (
     '<!doctype html><meta charset="utf-8"><title>watcher</title><link rel="icon" href="/icon.svg">'
     '<meta http-equiv="refresh" content="0;url=/">'
 )
+_NO_TRACE = {"referrer-policy": "no-referrer"}  # the address holds the token
+_WRONG = "This is not the token."
 
 
 class Guard:
@@ -75,7 +81,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in _ALWAYS.items():
-                    headers[name] = value
+                    headers.setdefault(name, value)
                 headers.setdefault("cache-control", "no-store")
             await send(message)
 
@@ -85,22 +91,26 @@ class Guard:
     async def _answer(self, request: Request) -> Response | None:
         """Give what to say in place of the handlers; None: they may."""
         headers = request.headers
-        host = headers.get("host", "")
-        if self._token is None and not _is_loopback(host):
+        path = _path(request.scope)
+        host, *more = headers.getlist("host") or [""]
+        name = host_name(host)
+        if name is None or more or path is None:
+            return _no("a request is for a path, and its Host names one host", 400)
+        if self._token is None and not is_loopback(name):
             return _no("this is not a name of this machine's loopback address", 403)
         if not _is_own(headers, host, changes=request.method not in _SAFE):
             return _no("asked for by a page of another site", 403)
         if self._token is None:
             return None
-        if request.url.path == "/enter" and request.method == "POST":
+        if path == b"/enter" and request.method == "POST":
             return await self._enter(request)
-        if request.url.path == "/" and (given := request.query_params.get("token")):
-            return self._opened(HTMLResponse(_ON)) if self._is_token(given) else _form("This is not the token.")
+        if path == b"/" and (given := request.query_params.get("token")):
+            return self._opened(HTMLResponse(_ON, headers=_NO_TRACE)) if self._is_token(given) else _form(_WRONG)
         if self._is_token(request.cookies.get(self._cookie, "")):
             return None
-        if request.url.path in _PUBLIC and request.method in _SAFE:
+        if path in _PUBLIC and request.method in _SAFE:
             return None
-        return _form("") if request.url.path == "/" else _no("a token is asked for: open the page", 401)
+        return _form("") if path == b"/" else _no("a token is asked for: open the page", 401)
 
     async def _enter(self, request: Request) -> Response:
         body = b""
@@ -109,7 +119,7 @@ class Guard:
             if len(body) > _LONGEST_FORM:
                 return _no("too long", 413)
         given = parse_qs(body.decode("ascii", "replace")).get("token", [""])[0].strip()
-        return self._opened(RedirectResponse("/", 303)) if self._is_token(given) else _form("This is not the token.")
+        return self._opened(RedirectResponse("/", 303)) if self._is_token(given) else _form(_WRONG)
 
     def _is_token(self, given: str) -> bool:
         return self._token is not None and secrets.compare_digest(given.encode(), self._token.encode())
@@ -127,25 +137,23 @@ def _form(wrong: str) -> Response:
     return HTMLResponse(_FORM.format(html.escape(wrong)), 401)
 
 
-def _is_loopback(host: str) -> bool:
-    """Tell whether a `Host` names the loopback; its port may be another one, as at the end of a tunnel."""
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return False
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
+def _path(scope: Scope) -> bytes | None:
+    """Return the path as it was asked for; None: it is none, or the handlers would be asked for another one.
+
+    Where it says the same in other characters (`%2e`), the handlers may know it, but it is not public.
+    """
+    asked, routed = scope.get("raw_path"), scope["path"]
+    path = routed.encode("utf-8", "surrogatepass") if asked is None else bytes(asked)
+    if not path.startswith(b"/") or not routed.startswith("/") or scope.get("root_path"):
+        return None
+    return path
 
 
 def _is_own(headers: Headers, host: str, *, changes: bool) -> bool:
     """Tell whether a request comes from the page itself, or from a person who goes there."""
-    origin = headers.get("origin")
-    if origin is not None:
-        return origin in {f"http://{host}", f"https://{host}"}
+    origins = headers.getlist("origin")
+    if origins:
+        return len(origins) == 1 and origins[0].lower() in {f"http://{host.lower()}", f"https://{host.lower()}"}
     if changes:
         return False
     going = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"

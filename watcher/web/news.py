@@ -22,6 +22,7 @@ _MOST_ROWS = 4000  # in the box
 _MOST_TOLD = 250  # photos told at once; of more the newest are asked for
 _MOST_MESSAGES = 40  # that wait for one browser: ten seconds
 MOST_BROWSERS = 64
+_MOST_OF_ONE = 32  # with one address
 _BATCH_SECONDS = 0.25
 _SUMMARY_SECONDS = 1.0
 _ALIVE_SECONDS = 20.0  # a word now and then shows whether anybody is there still
@@ -47,7 +48,8 @@ def event(name: str, data: object) -> bytes:
 class Browser:
     """One open page: what it is still to be told."""
 
-    def __init__(self) -> None:
+    def __init__(self, client: str = "") -> None:
+        self.client = client
         self.queue: asyncio.Queue[bytes | None] = asyncio.Queue(_MOST_MESSAGES + 1)  # one more, for the end
 
     def put(self, message: bytes) -> None:
@@ -136,14 +138,14 @@ class News:
         for browser in self._browsers:
             browser.end()
 
-    @property
-    def full(self) -> bool:
-        """Whether as many listen as may."""
-        return len(self._browsers) >= MOST_BROWSERS
+    def full(self, client: str) -> bool:
+        """Return whether as many listen as may, in all or from this address."""
+        of_this = sum(browser.client == client for browser in self._browsers)
+        return len(self._browsers) >= MOST_BROWSERS or of_this >= _MOST_OF_ONE
 
-    async def follow(self) -> AsyncIterator[bytes]:
+    async def follow(self, client: str = "") -> AsyncIterator[bytes]:
         """Give what happens from now on, as server-sent events."""
-        browser = Browser()
+        browser = Browser(client)
         self._browsers.add(browser)
         try:
             browser.put(event("hello", {}))  # from here on nothing is missed: what was before can be asked for

@@ -11,13 +11,17 @@ from typing import Protocol
 
 import uvicorn
 
+from watcher.visitors import most_connections
 from watcher.web.address import Address
 from watcher.web.app import Handlers
 from watcher.web.books import Site
+from watcher.web.connections import limited
 from watcher.web.guard import Guard
 from watcher.web.news import News
 
 _LEAVING_SECONDS = 2  # for answers that are under way when it ends
+_MOST_CONNECTIONS = 128  # that are open at once; a browser has up to six
+_PAUSE_SECONDS = 1.0  # before the page is served anew
 _LONGEST_HEAD = 1 << 16  # bytes of a request's head: a photo's path may take 4 KB, in base64 more
 
 
@@ -46,29 +50,37 @@ class _Server(uvicorn.Server):
 class Page:
     """The page at work. `token_file` gets the token where one is asked for, readable by its owner alone."""
 
-    def __init__(self, site: Site, news: News, address: Address, token_file: str, log: Log) -> None:
+    def __init__(
+        self, site: Site, news: News, address: Address, token_file: str, log: Log, *, open_files: int = 1024
+    ) -> None:
         token = None if address.loopback else secrets.token_urlsafe(32)
         self._address = address
         self._token_file = token_file if token else None
         self._token = token
         self._log = log
-        self._server = _Server(
-            uvicorn.Config(
-                Guard(Handlers(site, news).app(), token=token, port=address.port),
-                http="h11",
-                ws="none",
-                loop="asyncio",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-                timeout_graceful_shutdown=_LEAVING_SECONDS,
-                h11_max_incomplete_event_size=_LONGEST_HEAD,
-            ),
-            news,
-        )
+        self._news = news
+        self._app = Guard(Handlers(site, news).app(), token=token, port=address.port)
+        self._most = most_connections(_MOST_CONNECTIONS, open_files)
+        self._closing = threading.Event()
+        self._server = self._make_server()
         self._thread = threading.Thread(target=self._run, name="page", daemon=True)
+
+    def _make_server(self) -> _Server:
+        config = uvicorn.Config(
+            self._app,
+            http=limited(self._most),
+            ws="none",
+            loop="asyncio",
+            lifespan="off",
+            log_config=None,
+            log_level="error",  # it warns of requests that are none: as often as somebody likes
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=_LEAVING_SECONDS,
+            h11_max_incomplete_event_size=_LONGEST_HEAD,
+        )
+        return _Server(config, self._news)
 
     def start(self) -> None:
         """Serve from now on; the log tells where. Raises OSError where the token can't be written down."""
@@ -81,6 +93,7 @@ class Page:
 
     def close(self) -> None:
         """End; answers under way get a moment."""
+        self._closing.set()
         self._server.should_exit = True
         if self._thread.ident is not None:
             self._thread.join(_LEAVING_SECONDS + 1)
@@ -90,10 +103,18 @@ class Page:
                 os.unlink(self._token_file)
 
     def _run(self) -> None:
-        try:
-            asyncio.run(self._server.serve(list(self._address.sockets)))
-        except Exception as error:  # noqa: BLE001  # whatever it is, rendering goes on
-            self._log.error("web.ended", reason=repr(error), exc_info=True)
+        while not self._closing.is_set():
+            sockets = [item.dup() for item in self._address.sockets]  # it closes what it is given
+            try:
+                asyncio.run(self._server.serve(sockets))
+            except BaseException as error:  # noqa: BLE001  # whatever it is, the page is to be served again
+                self._log.error("web.ended", reason=repr(error), exc_info=True)
+            finally:
+                for item in sockets:
+                    item.close()
+            if self._closing.wait(_PAUSE_SECONDS):
+                return
+            self._server = self._make_server()
 
 
 def _write_private(path: str, text: str) -> None:
