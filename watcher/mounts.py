@@ -1,8 +1,11 @@
-"""The mount table and inotify's limits: whether the kernel can be trusted to announce what happens in a folder.
+"""The mount table and inotify's limits: whether changes in a folder are announced, and which folders are the same.
 
 Theory: inotify tells what was done through this kernel's own view of a file system. A network share, a shared folder
 of a virtual machine or a FUSE file system is also changed by somebody else, behind that view and in silence. The same
 holds for a folder that is a layer of an overlay: what is written through the overlay is not written through the folder.
+
+One folder may have several paths: a bind mount shows a part of a file system again, an overlay shows its layers. The
+table tells by which device and which path on it (`Spot`) a folder is what it is.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -47,13 +50,24 @@ _CHANGED_ELSEWHERE = frozenset(
         "fuse",
     )
 )
+_DEEPEST = 3  # overlays upon overlays that are followed
 _INOTIFY = "/proc/sys/fs/inotify/"
 _ESCAPE = re.compile(r"\\([0-7]{3})")
+
+
+class Spot(NamedTuple):
+    """What a folder is, whatever its path: a place on a device."""
+
+    device: str
+    path: str  # on the device
+    name: str  # absolute path by which it is seen
 
 
 class _Mount(NamedTuple):
     number: str
     parent: str
+    device: str
+    root: str  # the part of the device that is shown
     point: str
     kind: str
     options: tuple[str, ...]  # of the file system
@@ -111,6 +125,34 @@ def file_system(path: bytes, *, mountinfo: str | None = None) -> str:
     return mount.kind if mount is not None else ""
 
 
+def spots(path: bytes, *, layers: bool, mountinfo: str | None = None) -> list[Spot]:
+    """Return what the folder `path` (resolved, absolute) is; empty where there is no mount table.
+
+    On an overlay it also is the folder of the upper layer, where writes go, and with `layers` those of all the others.
+    """
+    mounts = _mounts(_read_mountinfo() if mountinfo is None else mountinfo)
+    return list(_spots(path.decode("utf-8", "surrogateescape"), mounts, layers, _DEEPEST))
+
+
+def spots_below(path: bytes, *, mountinfo: str | None = None) -> list[Spot]:
+    """Return what is mounted, and seen, below the folder `path` (resolved, absolute)."""
+    mounts = _mounts(_read_mountinfo() if mountinfo is None else mountinfo)
+    name = path.decode("utf-8", "surrogateescape")
+    below = (mount for mount in mounts if mount.point != name and _is_below(mount.point, name))
+    return [Spot(m.device, m.root, m.point) for m in below if m is _mount_of(m.point, mounts)]
+
+
+def _spots(name: str, mounts: Sequence[_Mount], layers: bool, deepest: int) -> Iterator[Spot]:
+    mount = _mount_of(name, mounts)
+    if mount is None or not deepest:
+        return
+    inside = os.path.relpath(name, mount.point)
+    yield Spot(mount.device, os.path.normpath(os.path.join(mount.root, inside)), name)
+    for key, folder in _layers(mount):
+        if layers or key == "upperdir":
+            yield from _spots(os.path.normpath(os.path.join(folder, inside)), mounts, layers, deepest - 1)
+
+
 def inotify_limits() -> dict[str, int]:
     """Give inotify's `max_user_watches`, `max_user_instances` and `max_queued_events`; empty where there is none."""
     limits: dict[str, int] = {}
@@ -142,7 +184,8 @@ def _mounts(mountinfo: str) -> tuple[_Mount, ...]:
         fields, rest = head.split(" "), tail.split(" ")
         if separator and len(fields) >= 6 and len(rest) >= 3:  # noqa: PLR2004 - the fields that the form demands
             options = tuple(_split(rest[2], ","))
-            mounts.append(_Mount(fields[0], fields[1], _unescape(fields[4]), rest[0], options))
+            root, point = _unescape(fields[3]), _unescape(fields[4])
+            mounts.append(_Mount(fields[0], fields[1], fields[2], root, point, rest[0], options))
     return tuple(mounts)
 
 
@@ -181,16 +224,18 @@ def _is_below(path: str, folder: str) -> bool:
 
 def _layer_over(path: str, mount: _Mount) -> str:
     """Give the layer of an overlay that `path` lies in; empty: none."""
-    if mount.kind != "overlay":
-        return ""
-    for option in mount.options:
+    return next((folder for _, folder in _layers(mount) if folder != "/" and _is_below(path, folder)), "")
+
+
+def _layers(mount: _Mount) -> Iterator[tuple[str, str]]:
+    """List the layers of an overlay: the option, and the absolute folder; none of what is no overlay."""
+    for option in mount.options if mount.kind == "overlay" else ():
         key, _, value = option.partition("=")
         if key in {"lowerdir", "lowerdir+", "datadir+", "upperdir"}:
             for layer in _split(value, ":"):
                 folder = re.sub(r"\\([:,\\])", r"\1", _unescape(layer))
-                if folder.startswith("/") and folder != "/" and _is_below(path, folder):
-                    return folder
-    return ""
+                if folder.startswith("/"):
+                    yield key, folder
 
 
 def _show(path: str) -> str:

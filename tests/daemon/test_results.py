@@ -8,6 +8,7 @@ from tests.daemon.conftest import MakeWorld
 from tests.daemon.fakes import IN, World, changed, failed
 from watcher.daemon import waiting
 from watcher.daemon.attempt import UNKNOWN
+from watcher.daemon.parts import FoldersMeet
 from watcher.model import Blame, Gone, Heavy, Job, PhotoId, Seen, Stamp, Unready, Vanished, WatchLost
 from watcher.plan import Known, Phase
 
@@ -668,3 +669,33 @@ def test_beside_a_heavy_photo_small_ones_go_one_by_one(make_world: MakeWorld) ->
     assert bundles(world)[4:] == [["a.jpg"], ["i.jpg"]]
     world.work_all()
     world.check_settled()
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_while_folders_lie_in_each_other_nothing_of_their_inbox_is_tried_and_then_it_goes_on(
+    make_world: MakeWorld, *, full: bool
+) -> None:
+    world = make_world()
+    world.raw["inbox"].append({"path": "/in2", "output": "/out2"})
+    world._build()
+    world.start()
+    if full:
+        world.drop("full.jpg")
+        world.end(failed(Blame.DISK_FULL))
+    world.tell(FoldersMeet({IN: "the one is the other"}))
+    world.drop("a.jpg")
+    world.drop("b.jpg", inbox=b"/in2")
+    world.wait(60)
+    assert world.flying() == ["b.jpg"]
+    assert world.log.of("folders.meet") == [{"inbox": IN, "output": b"/out", "reason": "the one is the other"}]
+    assert world.store.report(IN)["held_up"] == "the one is the other"
+    assert world.store.report(b"/in2")["held_up"] == ""
+    world.tell(FoldersMeet({}))
+    world.scan()
+    world.work_all()
+    world.wait(5)
+    world.work_all()
+    assert len(world.log.of("folders.apart")) == 1
+    assert books(world).phase is Phase.DONE
+    world.check_settled()
+    assert world.store.report(IN)["held_up"] == ""

@@ -547,6 +547,57 @@ def test_fsync_comes_before_rename_and_the_folder_after_it(inbox: Path, monkeypa
     assert trace == ["fsync", "fsync", "rename", "rename", "folder", "folder"]
 
 
+# ---- file systems that can do less ----
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.ENOSYS, errno.EACCES])
+def test_where_folders_cannot_be_synced_photos_are_made_all_the_same(
+    inbox: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    real = os.fsync
+
+    def of_files_only(file: int) -> None:
+        if os.path.isdir(f"/dev/fd/{file}"):
+            raise OSError(code, os.strerror(code))
+        real(file)
+
+    monkeypatch.setattr(os, "fsync", of_files_only)
+    put(inbox, photos.plain())
+    assert isinstance(render(job(inbox)), Done)
+    assert outputs(inbox) == {"web/x/a.jpg", "thumb/x/a.jpg"}
+
+
+def test_a_folder_that_fails_to_be_synced_is_no_folder_that_cannot_be(
+    inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(inbox, photos.plain())
+    render(job(inbox))  # the folders are there
+    real = os.fsync
+
+    def failing(file: int) -> None:
+        if os.path.isdir(f"/dev/fd/{file}"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(file)
+
+    monkeypatch.setattr(os, "fsync", failing)
+    outcome = render(job(inbox))
+    assert isinstance(outcome, Failed)
+    assert outcome.blame is Blame.PASSING
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP])
+def test_where_dates_cannot_be_set_photos_are_made_all_the_same(
+    inbox: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    put(inbox, photos.plain())
+    monkeypatch.setattr(os, "utime", refuse)
+    assert isinstance(render(job(inbox)), Done)
+    assert outputs(inbox) == {"web/x/a.jpg", "thumb/x/a.jpg"}
+
+
 # ---- adoption and sweeping ----
 
 

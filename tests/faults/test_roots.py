@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -195,4 +196,27 @@ def test_photos_of_an_inbox_that_may_not_be_read_wait_until_it_may_and_none_has_
         assert len(daemon.events("inbox.unreadable")) == 1
         assert not daemon.events("photo.failed")
         assert told(place) == (True, 6, 0, 0)
+        assert daemon.stop() == 0
+
+
+@needs_mounts
+def test_an_output_that_is_mounted_in_its_inbox_later_is_waited_out(place: Place) -> None:
+    with place.run() as daemon:
+        fill(place.inbox, 1)
+        daemon.settle(1)
+        seen = place.inbox / "seen"
+        seen.mkdir()
+        with volume(place.output, seen):
+            daemon.wait_for("folders.meet")
+            (said,) = daemon.events("folders.meet")
+            assert "is another name for a folder inside the inbox" in said["reason"]
+            fill(place.inbox, 1, 1)
+            until(lambda: standing(place).waiting, "it waits")
+            assert "held up" in place.watcher("status", "--config", place.config).out
+            assert place.watcher("check", "--config", place.config).code == 78
+            daemon.send(signal.SIGHUP)
+            daemon.wait_for("config.rejected")
+        daemon.wait_for("folders.apart")
+        daemon.settle(2)
+        assert tree(place.output).keys() == {f"{name}/p00{n}.jpg" for name in ("web", "thumb") for n in (0, 1)}
         assert daemon.stop() == 0

@@ -15,6 +15,7 @@ from watcher.cli import paging, serving
 from watcher.cli.ahead import PRELOAD
 from watcher.cli.chores import Chores
 from watcher.cli.opening import open_state
+from watcher.cli.overlapping import MountGuard
 from watcher.cli.reloading import Reloader
 from watcher.cli.sweeping import Sweeper
 from watcher.cli.wiring import Hub, Source, settle
@@ -87,6 +88,7 @@ def daemon(
         )
         built = Daemon(settings, outside, once=once)
         stack.callback(built.desks.close)
+        stack.enter_context(MountGuard(lambda: built.settings, messages.put))
         yield built, store
 
 

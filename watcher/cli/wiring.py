@@ -6,12 +6,13 @@ import os
 import shlex
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from watcher import places
+from watcher.cli.overlapping import met_otherwise
 from watcher.config import Config, for_pair, overlaps, parse
 from watcher.daemon.parts import InboxParts, InboxPlan, Post, Settings
 from watcher.errors import ConfigError, Fault, StateError, WatcherError
@@ -80,8 +81,8 @@ def settle(config: Config, source: str, *, make_outputs: bool = True) -> Setting
         resolved = [os.path.realpath(os.fsencode(path)) for path in (inbox.path, inbox.output)]
         originals = os.path.realpath(os.fsencode(inbox.originals)) if inbox.originals else None
         trios.append((resolved[0], resolved[1], originals))
-    faults = list(overlaps(trios, [[os.fsencode(name) for name in inbox.renditions] for inbox in config.inboxes]))
-    faults += [] if faults else _same_under_other_names(trios)
+    renditions = [[os.fsencode(name) for name in inbox.renditions] for inbox in config.inboxes]
+    faults = overlaps(trios, renditions) or met_otherwise(trios, renditions)
     for number, (path, output, originals) in enumerate(trios):
         key, make = f"inbox[{number}]", make_outputs and not faults
         if os.path.exists(path) and not os.path.isdir(path):
@@ -107,36 +108,6 @@ def settle(config: Config, source: str, *, make_outputs: bool = True) -> Setting
         for inbox, (path, output, originals) in zip(config.inboxes, trios, strict=True)
     )
     return Settings(config, plans)
-
-
-def _same_under_other_names(trios: Sequence[tuple[bytes, bytes, bytes | None]]) -> Iterator[Fault]:
-    """Find what gets in an inbox's way and has another path: mounted a second time, or on a disk that folds case."""
-    inboxes: dict[tuple[int, int], bytes] = {}
-    for path, _, _ in trios:
-        if identity := _identity(path):
-            inboxes.setdefault(identity, path)
-    for number, (path, output, originals) in enumerate(trios):
-        for key, folder in (("path", path), ("output", output), ("originals", originals)):
-            found_above = map(_identity, _with_those_above(folder))
-            met = {inboxes[identity] for identity in found_above if identity in inboxes}
-            for inbox in met - {path} if key == "path" else met:
-                found = f"found {os.fsdecode(folder or b'')!r}, another name for a folder inside the inbox"
-                hint = "write a folder apart from it" if key != "path" else "write each inbox once, none in another"
-                yield Fault(f"inbox[{number}].{key}", f"{found} {os.fsdecode(inbox)!r}", hint)
-
-
-def _with_those_above(folder: bytes | None) -> Iterator[bytes]:
-    while folder:
-        yield folder
-        folder = os.path.dirname(folder) if folder != b"/" else None
-
-
-def _identity(folder: bytes) -> tuple[int, int] | None:
-    try:
-        found = os.stat(folder)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def _folder_faults(key: str, folder: bytes, *, make: bool) -> list[Fault]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from watcher.config.sentences import dotted, nearest, plain, shown
 from watcher.config.tables import WEB
 from watcher.config.values import expanded, path_text
 from watcher.errors import Fault
 
+Within = Callable[[bytes, bytes], bool]  # whether a path is a folder or lies in it
 _OUTSIDE = "write a folder outside of every inbox"
 
 
@@ -31,7 +32,7 @@ def across(raw: Mapping[str, object], base: str, home: str, *, require_inbox: bo
         names = inbox.get("renditions", [*renditions])
         known = [name for name in renditions if isinstance(names, list) and name in names]
         chosen.append([name.encode("utf-8", "surrogatepass") for name in known])
-    yield from _overlaps(trios, chosen)
+    yield from _overlaps(trios, chosen, _within)
 
 
 def _table(value: object) -> Mapping[str, object]:
@@ -93,19 +94,35 @@ def _raw_path(value: object, base: str, home: str) -> bytes | None:
 
 
 def overlaps(
-    inboxes: Sequence[tuple[bytes, bytes, bytes | None]], renditions: Sequence[Collection[bytes]] = ()
+    inboxes: Sequence[tuple[bytes, bytes, bytes | None]],
+    renditions: Sequence[Collection[bytes]] = (),
+    within: Within | None = None,
 ) -> list[Fault]:
     """Tell which folders get in each other's way; of each inbox: its path, its output, where its originals go.
 
     Paths are absolute and compared as they are: give them resolved to see through symbolic links. `renditions`,
     the names that each inbox gets, finds the rarer cases too: an inbox below one of the folders
-    `OUTPUT/<rendition>`, and two outputs of which one lies in a rendition of the other.
+    `OUTPUT/<rendition>`, and two outputs of which one lies in a rendition of the other. `within` compares in another
+    way, as one that knows what is mounted twice; its faults say that a folder is met by another name.
     """
-    return list(_overlaps(inboxes, renditions or [()] * len(inboxes)))
+    names = renditions or [()] * len(inboxes)
+    if within is None:
+        return list(_overlaps(inboxes, names, _within))
+    found = _overlaps(inboxes, names, lambda path, folder: bool(path and folder and within(path, folder)))
+    return [_by_another_name(fault, inboxes) for fault in found]
+
+
+def _by_another_name(fault: Fault, trios: Sequence[tuple[bytes, bytes, bytes | None]]) -> Fault:
+    number, _, key = fault.key.removeprefix("inbox[").partition("].")
+    folder = trios[int(number)][("path", "output", "originals").index(key)]
+    named = f"found {shown(os.fsdecode(folder or b''))}, another name for "
+    return Fault(fault.key, fault.found.replace("found ", named, 1), fault.hint)
 
 
 def _overlaps(
-    trios: Sequence[tuple[bytes | None, bytes | None, bytes | None]], names: Sequence[Collection[bytes]]
+    trios: Sequence[tuple[bytes | None, bytes | None, bytes | None]],
+    names: Sequence[Collection[bytes]],
+    within: Callable[[bytes | None, bytes | None], bool],
 ) -> Iterator[Fault]:
     trees = [
         [os.path.join(trio[1], name) for name in own] if trio[1] else [] for trio, own in zip(trios, names, strict=True)
@@ -113,33 +130,38 @@ def _overlaps(
     for i, (path, output, originals) in enumerate(trios):
         for j, (other, other_output, _) in enumerate(trios):
             inbox = f"the inbox {shown(os.fsdecode(other))}" if other else ""
-            if _within(output, other):
+            if within(output, other):
                 yield Fault(f"inbox[{i}].output", f"found a folder inside {inbox}", _OUTSIDE)
-            elif any(_within(tree, other) or _within(other, tree) for tree in trees[i]):
+            elif any(within(tree, other) or within(other, tree) for tree in trees[i]):
                 found = f"found a folder whose renditions meet {inbox}"
                 yield Fault(f"inbox[{i}].output", found, "write another folder, or name the renditions otherwise")
-            yield from _meeting(f"inbox[{i}].originals", originals, other, trees[j], j)
-            if i != j and _within(path, other) and (path != other or i > j):
+            yield from _meeting(f"inbox[{i}].originals", originals, other, trees[j], j, within)
+            if i != j and within(path, other) and (i > j or not within(other, path)):
                 yield Fault(
                     f"inbox[{i}].path", f"found a folder inside {inbox}", "write each inbox once, none in another"
                 )
-            if i > j and output and output == other_output:
+            if i > j and within(output, other_output) and within(other_output, output):
                 yield Fault(f"inbox[{i}].output", f"found the output of inbox[{j}]", "write a folder of its own")
-            elif i > j and any(_within(a, b) or _within(b, a) for a in trees[i] for b in trees[j]):
+            elif i > j and any(within(a, b) or within(b, a) for a in trees[i] for b in trees[j]):
                 found = f"found a folder whose renditions meet those of inbox[{j}]"
                 yield Fault(f"inbox[{i}].output", found, "write a folder apart from it")
 
 
 def _meeting(
-    key: str, originals: bytes | None, inbox: bytes | None, trees: Sequence[bytes], number: int
+    key: str,
+    originals: bytes | None,
+    inbox: bytes | None,
+    trees: Sequence[bytes],
+    number: int,
+    within: Callable[[bytes | None, bytes | None], bool],
 ) -> Iterator[Fault]:
     """Find where a folder for originals gets in the way of an inbox or its renditions."""
     shown_inbox = f"the inbox {shown(os.fsdecode(inbox))}" if inbox else ""
-    if _within(originals, inbox):
+    if within(originals, inbox):
         yield Fault(key, f"found a folder inside {shown_inbox}", _OUTSIDE)
-    elif _within(inbox, originals):
+    elif within(inbox, originals):
         yield Fault(key, f"found a folder around {shown_inbox}", "write a folder apart from it")
-    if any(_within(tree, originals) or _within(originals, tree) for tree in trees):
+    if any(within(tree, originals) or within(originals, tree) for tree in trees):
         found = f"found a folder that meets the renditions of inbox[{number}]"
         yield Fault(key, found, "write a folder apart from its `output`")
 

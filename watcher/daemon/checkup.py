@@ -86,5 +86,7 @@ class Examiner:
         for desk in self._desks.values():
             if not desk.reachable:
                 yield f"the inbox {os.fsdecode(desk.inbox)} is not reachable: {desk.unreachable_reason}"
-            if desk.hold.cause is not None:
+            if desk.hold.met:
+                yield f"the inbox {os.fsdecode(desk.inbox)} is held up: {desk.hold.met}"
+            elif desk.hold.cause is not None:
                 yield f"the output {os.fsdecode(desk.plan.output)} can't be written: {desk.hold.reason}"

@@ -156,7 +156,7 @@ class Desks:
                 if desk.collapsed:
                     desk.collapsed = False
                     self._scans.scan(desk, Origin.SCAN, counts_missed=False)
-            if self._once and (desk.hold.cause or self._dispatcher.despair):
+            if self._once and (desk.hold.why or self._dispatcher.despair):
                 for sighting in self._dispatcher.drop(desk.inbox):
                     self._abandon(sighting, now)
         if self._once and self._dispatcher.despair:
@@ -223,6 +223,18 @@ class Desks:
             desk.next_scan = now + desk.scan_interval()
             desk.touched = True
             self._log.warning("events.missed", inbox=desk.inbox, photos=len(late), total=desk.missed)
+
+    def folders_meet(self, reasons: Mapping[bytes, str]) -> None:
+        """Hold up the inboxes whose folders lie in each other, and no others for that."""
+        for desk in self._desks.values():
+            reason, before = reasons.get(desk.inbox, ""), desk.hold.met
+            desk.hold.met = reason
+            desk.touched = desk.touched or reason != before
+            if reason and not before:
+                self._log.error("folders.meet", inbox=desk.inbox, output=desk.plan.output, reason=reason)
+            if before and not reason:
+                self._log.info("folders.apart", inbox=desk.inbox, output=desk.plan.output)
+                self._scans.scan(desk, Origin.SCAN, counts_missed=False)
 
     @property
     def unreachable(self) -> Mapping[bytes, str]:

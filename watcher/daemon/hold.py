@@ -22,6 +22,7 @@ class Hold:
     until: float | None = None  # when it is tried again; None: nothing is wrong, as far as anybody knows
     cause: Blame | None = None
     reason: str = ""
+    met: str = ""  # why nothing may be tried at all: its folders lie in each other now
     _tries: int = 0
     _since: int = 0  # the number of the last job that was begun before: what it finds says nothing of now
 
@@ -34,6 +35,8 @@ class Hold:
 
     def lets(self, now: float) -> bool:
         """Tell whether a photo may be tried: of an inbox that is held up, one at a time."""
+        if self.met:
+            return False
         if self.until is None:
             return True
         if now < self.until:
@@ -41,6 +44,11 @@ class Hold:
         self.until = now + _UNTOLD_SECONDS
         self._tries += 1
         return True
+
+    @property
+    def why(self) -> str:
+        """Why the inbox is held up; empty: it is not."""
+        return self.met or self.reason
 
     def untold(self, now: float) -> None:
         """Let the next photo try at once: the one that tried could not tell how the output stands."""

@@ -13,7 +13,7 @@ import queue
 from collections.abc import Callable, Iterable
 from typing import assert_never
 
-from watcher.daemon.parts import Message, Reloaded, Removed, Settings, TakenAway
+from watcher.daemon.parts import FoldersMeet, Message, Reloaded, Removed, Settings, TakenAway
 from watcher.daemon.rooms import Outside, Rooms
 from watcher.daemon.settle import Retry
 from watcher.daemon.tally import Progress
@@ -166,6 +166,8 @@ class Daemon(Rooms):
             case Reloaded(settings):
                 self._take_on(settings, now)
                 self.health.reloaded()
+            case FoldersMeet(reasons):
+                self.desks.folders_meet(reasons)
             case Asked():
                 self.requests.take_up(now, wall)
             case Checkup(answer):

@@ -88,6 +88,13 @@ class Reloaded:
     settings: Settings | WatcherError
 
 
+@dataclass(frozen=True, slots=True)
+class FoldersMeet:
+    """Something was mounted or unmounted: which inboxes are to be held up, since folders lie in each other, and why."""
+
+    reasons: Mapping[bytes, str]  # by inbox; of all others it is no longer so
+
+
 Message = (
     Seen
     | FolderSeen
@@ -103,6 +110,7 @@ Message = (
     | Stop
     | Reload
     | Reloaded
+    | FoldersMeet
     | Asked
     | Checkup
 )

@@ -32,7 +32,7 @@ def report(
         "watch_reason": (desk.watch_reason if desk.reachable else "") or desk.unreachable_reason,
         "reachable": desk.reachable,
         "missed_events": desk.missed,
-        "held_up": desk.hold.reason,
+        "held_up": desk.hold.why,
         "executor": executor,
         "waiting": dispatcher.waiting(inbox) + len(looked_at) + len(desk.debouncer),
         "oldest_waiting": oldest,

@@ -6,6 +6,28 @@ import errno
 import os
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+# How file systems say that they can't sync a folder: vboxsf, drvfs, older cifs, some FUSE
+_UNSYNCED = {
+    errno.EINVAL,
+    errno.EBADF,
+    errno.ENOTSUP,
+    errno.EOPNOTSUPP,
+    errno.ENOSYS,
+    errno.EISDIR,
+    errno.EACCES,
+    errno.EPERM,
+}
+
+
+def sync_folder(folder: int) -> bool:
+    """Make an open folder durable; False: its file system can't do that. Raises OSError for all else."""
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        if error.errno not in _UNSYNCED:
+            raise
+        return False
+    return True
 
 
 def open_root(root: bytes, *, create: bool) -> int:
@@ -29,7 +51,7 @@ def _make(path: bytes) -> None:
         return
     above = os.open(parent or b".", _FOLDER)
     try:
-        os.fsync(above)
+        sync_folder(above)
     finally:
         os.close(above)
 
@@ -61,7 +83,7 @@ def _step(at: int, part: bytes, *, create: bool) -> int:
             raise
     try:
         os.mkdir(part, dir_fd=at)
-        os.fsync(at)
+        sync_folder(at)
     except FileExistsError:
         pass  # another worker was quicker
     return os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=at)

@@ -16,7 +16,8 @@ from types import TracebackType
 from typing import Self
 
 from watcher.model import Blame
-from watcher.render.folders import open_below, open_root
+from watcher.render.dates import set_date
+from watcher.render.folders import open_below, open_root, sync_folder
 from watcher.render.sweep import temporary_name
 from watcher.render.verdict import OF_A_TREE, Verdict, shown, unwritable
 
@@ -65,7 +66,7 @@ class Outputs:
         if folder not in self._synced:
             self._synced[folder] = None
             try:
-                os.fsync(folder)
+                sync_folder(folder)
             except OSError as error:
                 self._synced[folder] = error
         failed = self._synced[folder]
@@ -120,7 +121,7 @@ class Publication:
             _look_at_place(output.rpartition(b"/")[2], folder)
             fill(file)
             _label(file, fingerprint)
-            os.utime(file, ns=(mtime_ns, mtime_ns))
+            set_date(file, mtime_ns)
             _begin_sync(file)
         except OSError as error:
             raise self._sorted(error, output) from error
@@ -153,7 +154,7 @@ class Publication:
             del self._waiting[0]
         for file, output, mtime_ns in self._dates:
             try:
-                os.utime(file, ns=(mtime_ns, mtime_ns))
+                set_date(file, mtime_ns)
                 os.fsync(file)
             except OSError as error:
                 raise self._sorted(error, output) from error
