@@ -1,0 +1,1528 @@
+/*
+ * A JPEG decoder for ordinary photos, at full, half, quarter and eighth size, and a walk that says whether a photo is whole.
+ *
+ * Rules of this file
+ * 1. Its pixels are those of libjpeg-turbo's defaults, bit for bit: the "islow" inverse DCT and its reduced forms,
+ *    "fancy" upsampling, its conversion of colour. Where C and SIMD code of libjpeg-turbo may differ (values that no
+ *    encoder writes), the file is declined. Sources: ITU-T T.81; for the integers, libjpeg's documented fixed-point
+ *    constants. The code is our own.
+ * 2. It declines rather than guesses: what it does not know is DECLINED, and another decoder has its way.
+ * 3. A file is WHOLE only if every block was decoded from its own data, every code stands in its table, restart markers
+ *    come in order, nothing but padding is left over, and the end marker follows.
+ * 4. Input is read through `Bits` and `Cursor` alone, and both check their end before each read. Tables are indexed by
+ *    a number of bits that is smaller than they are, by a byte where they hold 256, or after a check on the line above.
+ *    Sizes are computed in 64 bits and refused before memory is taken. Pixels are written through `plane_row` and
+ *    `emit`, which check their bounds once per row.
+ * 5. No state outlives a call, nothing is shared: calls from several threads do not meet.
+ * 6. C11 and its library. SSE2 on x86-64, which every such processor has; the same in plain C elsewhere.
+ */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__SSE2__) && !defined(JPEG_PLAIN)
+#include <emmintrin.h>
+#define SIMD 1
+#else
+#define SIMD 0
+#endif
+
+#define LIKELY(x) __builtin_expect(!!(x), 1)
+
+enum { WHOLE, TRUNCATED, DAMAGED, DECLINED };
+
+/* What was met. `jpeg_reason` gives the words. */
+typedef enum {
+    NOTHING, /* to be said: it is whole */
+    NO_MEMORY, NOT_JPEG, HEADER_ENDS, BAD_HEADER, BAD_FRAME, BAD_SCAN, BAD_TABLE, NO_TABLE, CODING, PRECISION, CHANNELS,
+    SAMPLING, COLOUR, PROGRESSIVE, SEVERAL_SCANS, TOO_LARGE, TOO_MANY_SCANS, SCAN_ORDER, EXTREME, NO_HEIGHT, SCALE,
+    DATA_ENDS, NO_END, SCANS_MISSING,
+    BAD_CODE, RUN_PAST, EARLY_MARKER, EARLY_END, RESTART, LEFT_OVER, SECOND_PICTURE, ZEROS, LATE_TABLE
+} Reason;
+
+static const char *const REASONS[] = {
+    "", "not enough memory", "not a JPEG", "it ends inside its header", "a broken header", "a broken frame header",
+    "a broken scan header", "a broken table", "a table is missing", "its coding", "its precision", "its channels",
+    "its sampling", "its colour space", "progressive", "several scans", "too large", "too many scans",
+    "its scans are out of order", "extreme values", "its height is not told", "no such scale",
+    "its data ends early", "its end marker is missing", "scans are missing",
+    "a code that is in no table", "a run past the end of a block", "a marker where none belongs",
+    "its end marker comes early", "a restart marker out of order", "data left over", "a second picture inside it",
+    "zeros where data is missing", "a broken table between its scans"
+};
+
+typedef struct {
+    int32_t state, reason;
+    int32_t width, height, channels, scans; /* of the frame, in pixels */
+    int64_t done, total;                    /* blocks that were decoded from their own data, and that there should be */
+    void *image;                            /* an `Image`, or NULL */
+} Report;
+
+typedef struct {
+    const uint8_t *next, *end;
+} Cursor;
+
+/* ---- Bits: entropy-coded data, without its stuffed zeros, up to the next marker ---------------------------------- */
+
+typedef struct {
+    const uint8_t *next, *end;
+    uint64_t bits; /* the next bits, first one at the top; what lies below the first `count` is the same data again */
+    int count;     /* how many may be taken */
+    int past;      /* how many of all that were put in are zeros from behind the end */
+} Bits;
+
+static uint64_t load64(const uint8_t *at)
+{
+    uint64_t value;
+    memcpy(&value, at, 8);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    value = __builtin_bswap64(value);
+#endif
+    return value;
+}
+
+static __attribute__((noinline)) void refill_slowly(Bits *b)
+{
+    b->bits = b->count ? b->bits & ~(UINT64_MAX >> b->count) : 0;
+    while (b->count <= 55) {
+        uint64_t byte = 0;
+        if (b->next < b->end && *b->next != 0xFF)
+            byte = *b->next++;
+        else if (b->end - b->next >= 2 && b->next[1] == 0) {
+            byte = 0xFF;
+            b->next += 2;
+        } else
+            b->past += 8;
+        b->bits |= byte << (56 - b->count);
+        b->count += 8;
+    }
+}
+
+/* Have at least 56 bits at hand. */
+static inline void refill(Bits *b)
+{
+    if (LIKELY(b->end - b->next >= 8)) {
+        uint64_t value = load64(b->next);
+        if (LIKELY(!((~value - 0x0101010101010101u) & value & 0x8080808080808080u))) { /* none of its bytes is 0xFF */
+            b->bits |= value >> b->count;
+            b->next += (63 - b->count) >> 3;
+            b->count |= 56;
+            return;
+        }
+    }
+    Bits slow = *b; /* a copy, so that `b` itself may live in registers */
+    refill_slowly(&slow);
+    *b = slow;
+}
+
+static inline void drop(Bits *b, int count)
+{
+    b->bits <<= count;
+    b->count -= count;
+}
+
+/* Take 1 to 16 bits; they must be at hand. */
+static inline int take(Bits *b, int count)
+{
+    int value = (int)(b->bits >> (64 - count));
+    drop(b, count);
+    return value;
+}
+
+static inline int ran_out(const Bits *b) { return b->count < b->past; }
+
+static void start_segment(Bits *b)
+{
+    b->bits = 0;
+    b->count = b->past = 0;
+}
+
+#define MOST_PADDING 64 /* bytes: some encoders fill up */
+
+/* End a segment: go to the marker behind it. Returns whether nothing but padding was left over. */
+static int end_segment(Bits *b)
+{
+    drop(b, (b->count - b->past) & 7);
+    for (int bytes = 0;; bytes++) {
+        refill(b);
+        if (b->count - b->past < 8)
+            return 1;
+        int byte = take(b, 8);
+        if ((byte != 0 && byte != 0xFF) || bytes == MOST_PADDING)
+            return 0;
+    }
+}
+
+/* ---- Huffman tables ---------------------------------------------------------------------------------------------- */
+
+#define FAST 11 /* bits */
+#define WIDE 13
+#define END 128 /* an advance that ends a block */
+
+/*
+ * An entry of `one` is a whole symbol, with the bits of its value where there is room for them:
+ *     bits 0..5 how many bits it takes, 0: look it up slowly; bit 7: `value` is how many bits of a value are to follow
+ *     bits 8..15 by how many coefficients it advances, or END
+ *     bits 16..31 value
+ * An entry of `many` is as many symbols as fit, for a walk: bits 0..3 how many bits they take, 0: none;
+ *     bit 7: they end the block; bits 8..15 by how many coefficients they advance
+ */
+typedef struct {
+    uint8_t counts[17], symbols[256];
+    uint8_t given, built, walked;
+    uint32_t limit[17]; /* the first 16 bits that are no code of up to so many bits */
+    int32_t offset[17]; /* from a code of so many bits to its symbol */
+    uint32_t one[1 << FAST];
+    uint16_t many[1 << WIDE];
+} Huffman;
+
+typedef struct {
+    int id, h, v, quantiser;        /* as in the frame header */
+    int64_t across, down;           /* blocks: what the picture needs */
+    int64_t wide, high;             /* blocks: whole MCUs */
+    int dc, ac;                     /* tables of the current scan */
+    int predicted;
+    int seen;                       /* sequential: its scan was read */
+    int8_t known[64];               /* progressive: how many low bits are not known yet; -1: all */
+    uint64_t *mask;                 /* progressive: which coefficients of each block are not zero */
+    /* for pixels */
+    int size;                       /* samples of a block, along each side: 1, 2, 4, 8 */
+    int64_t columns, lines;         /* samples that the picture has */
+    int64_t stride, rows;           /* of `plane` for one row of MCUs; there are two such rows */
+    uint8_t *plane;
+    uint16_t scale[256];            /* quantiser in zigzag order, zeros behind it */
+} Component;
+
+typedef struct {
+    Report *report;
+    Cursor cursor;
+    int frame;                      /* the marker's second byte; 0: none yet */
+    int channels, hmax, vmax;
+    int64_t mcus_across, mcus_down;
+    int restart_interval;
+    int jfif, adobe;                /* adobe: 1 + its transform; 0: none */
+    int quantisers_given;           /* a bit each */
+    uint16_t quantisers[4][64];
+    Component components[4];
+    int scan_count, scan[4];        /* of the current scan: which components */
+    int first, last, high, low;     /* of the current scan: band and bits */
+    int end_run;                    /* progressive */
+    Bits bits;
+    Huffman dc[4], ac[4];
+    uint64_t *masks;
+} Decoder;
+
+static int fail(Decoder *d, int state, Reason reason)
+{
+    d->report->state = state;
+    d->report->reason = reason;
+    return 0;
+}
+
+/* The value that `bits`, `size` of them, stand for. */
+static inline int extend(int bits, int size)
+{
+    return bits < (1 << (size - 1)) ? bits - (1 << size) + 1 : bits;
+}
+
+static uint32_t pack(int length, int advance, int value)
+{
+    return (uint32_t)length | (uint32_t)advance << 8 | (uint32_t)value << 16;
+}
+
+enum { DC, AC, AC_PROGRESSIVE };
+
+/* Tell what a symbol means: how many bits of a value follow, and the advance; 0 if it means nothing. */
+static int meaning(int kind, int symbol, int *size, int *advance)
+{
+    int run = symbol >> 4;
+    *size = symbol & 15;
+    *advance = run + 1;
+    if (kind == DC) {
+        *advance = 0;
+        return symbol <= 15;
+    }
+    if (*size == 0 && run != 15) {
+        *advance = END;
+        *size = run; /* of the length of a run of blocks */
+        return run == 0 || kind == AC_PROGRESSIVE;
+    }
+    return 1;
+}
+
+/* Build what is looked up from what the file gave. */
+static int build(Huffman *h, int kind)
+{
+    uint32_t code = 0;
+    int index = 0;
+    memset(h->one, 0, sizeof h->one);
+    memset(h->many, 0, sizeof h->many);
+    h->limit[0] = 0;
+    for (int length = 1; length <= 16; length++) {
+        h->offset[length] = index - (int32_t)code;
+        for (int i = 0; i < h->counts[length]; i++, code++, index++) {
+            if (code >= 1u << length || index >= 256)
+                return 0;
+            int size, advance;
+            if (length > FAST || !meaning(kind, h->symbols[index], &size, &advance))
+                continue;
+            uint32_t from = code << (FAST - length), count = 1u << (FAST - length);
+            for (uint32_t i2 = 0; i2 < count; i2++) {
+                int rest = FAST - length - size;
+                if (size == 0)
+                    h->one[from + i2] = pack(length, advance, 0);
+                else if (rest < 0 || advance == END)
+                    h->one[from + i2] = pack(length | 0x80, advance, size);
+                else
+                    h->one[from + i2] = pack(length + size, advance, extend((int)(i2 >> rest), size));
+            }
+        }
+        h->limit[length] = code << (16 - length);
+        code <<= 1;
+    }
+    h->built = (uint8_t)(1 + kind);
+    h->walked = 0;
+    return 1;
+}
+
+/* Build the table for walks, chains of symbols out of `one`, where there is enough data to be worth it. */
+static void build_walk(Huffman *h, const Cursor *left)
+{
+    if (h->walked || left->end - left->next < 1 << 17)
+        return;
+    for (uint32_t index = 0; index < 1u << WIDE; index++) {
+        uint32_t bits = index << (32 - WIDE), entry;
+        int length = 0, advance = 0, end = 0;
+        while (!end && (entry = h->one[bits >> (32 - FAST)]) && !(entry & 0x80)) {
+            int taken = entry & 63, step = entry >> 8 & 255;
+            if (length + taken > WIDE || (step != END && advance + step > 63))
+                break;
+            length += taken;
+            bits <<= taken;
+            if (step == END)
+                end = 0x80;
+            else
+                advance += step;
+        }
+        h->many[index] = (uint16_t)(length | end | advance << 8);
+    }
+    h->walked = 1;
+}
+
+/* Look up a symbol that `one` does not hold whole; 0: it is no code. At least 31 bits must be at hand. */
+static __attribute__((noinline)) uint32_t look_up_slowly(Bits *b, const Huffman *h, uint32_t entry)
+{
+    int size, advance;
+    if (entry) {
+        drop(b, entry & 63);
+        advance = entry >> 8 & 255;
+        size = (int)(entry >> 16);
+    } else {
+        uint32_t code = (uint32_t)(b->bits >> 48);
+        int length = 1;
+        while (length <= 16 && code >= h->limit[length])
+            length++;
+        if (length > 16)
+            return 0;
+        int index = h->offset[length] + (int)(code >> (16 - length));
+        if (index < 0 || index > 255 || !meaning(h->built - 1, h->symbols[index], &size, &advance))
+            return 0;
+        drop(b, length);
+    }
+    int value = size ? take(b, size) : 0;
+    if (advance == END)
+        value += (1 << size) - 1; /* so many blocks more */
+    else if (size)
+        value = extend(value, size);
+    return pack(1, advance, value);
+}
+
+/* Take a symbol and its value: an entry as those of `one`; 0: it is no code. At least 31 bits must be at hand. */
+static inline uint32_t look_up(Bits *b, const Huffman *h)
+{
+    uint32_t entry = h->one[b->bits >> (64 - FAST)];
+    if (LIKELY(entry & 63 && !(entry & 0x80))) {
+        drop(b, entry & 63);
+        return entry;
+    }
+    Bits slow = *b;
+    entry = look_up_slowly(&slow, h, entry);
+    *b = slow;
+    return entry;
+}
+
+static inline int value_of(uint32_t entry) { return (int32_t)entry >> 16; }
+static inline int advance_of(uint32_t entry) { return (int)(entry >> 8 & 255); }
+
+/* ---- Blocks ------------------------------------------------------------------------------------------------------ */
+
+/* Walk over the rest of a block, of which `k` coefficients are known. */
+static inline Reason skip_ac(Bits *b, const Huffman *ac)
+{
+    int k = 1;
+    while (k < 64) {
+        refill(b);
+        for (int i = 0; i < 2; i++) {
+            uint32_t many = ac->many[b->bits >> (64 - WIDE)];
+            int after = k + (int)(many >> 8);
+            if (LIKELY(many & 15 && after <= 63)) {
+                drop(b, many & 15);
+                if (many & 0x80)
+                    return NOTHING;
+                k = after;
+                continue;
+            }
+            uint32_t entry = look_up(b, ac);
+            if (!entry)
+                return BAD_CODE;
+            k += advance_of(entry);
+            break;
+        }
+    }
+    return k == 64 || k >= END ? NOTHING : RUN_PAST;
+}
+
+static inline Reason walk_block(Bits *b, const Huffman *dc, const Huffman *ac)
+{
+    refill(b);
+    return look_up(b, dc) ? skip_ac(b, ac) : BAD_CODE;
+}
+
+static inline void skip_bits(Bits *b, int count)
+{
+    for (; count > 0; count -= 32) {
+        refill(b);
+        drop(b, count < 32 ? count : 32);
+    }
+}
+
+/* A progressive scan's part of one block; `mask` says which of its coefficients are not zero so far. */
+static inline Reason walk_progressive(Decoder *d, Bits *b, const Component *c, uint64_t *mask)
+{
+    const Huffman *ac = &d->ac[c->ac];
+    int k = d->first;
+    refill(b);
+    if (k == 0) {
+        if (d->high)
+            drop(b, 1);
+        else if (!look_up(b, &d->dc[c->dc]))
+            return BAD_CODE;
+        return NOTHING;
+    }
+    if (d->end_run == 0)
+        for (; k <= d->last; k++) {
+            refill(b);
+            uint32_t entry = look_up(b, ac);
+            if (!entry)
+                return BAD_CODE;
+            int zeros = advance_of(entry) - 1, value = value_of(entry), corrections = 0;
+            if (zeros == END - 1) {
+                d->end_run = value + 1;
+                break;
+            }
+            if (!d->high)
+                k += zeros;
+            else {
+                if (value < -1 || value > 1)
+                    return BAD_CODE;
+                for (; k <= d->last; k++) {
+                    if (*mask >> k & 1)
+                        corrections++;
+                    else if (zeros-- == 0)
+                        break;
+                }
+            }
+            if (k > d->last && (value || !d->high))
+                return RUN_PAST;
+            if (value)
+                *mask |= (uint64_t)1 << k;
+            skip_bits(b, corrections);
+        }
+    if (d->end_run) {
+        d->end_run--;
+        if (d->high && k <= d->last)
+            skip_bits(b, __builtin_popcountll((*mask >> k) & (UINT64_MAX >> (63 - d->last + k))));
+    }
+    return NOTHING;
+}
+
+/* ---- Scans ------------------------------------------------------------------------------------------------------- */
+
+/* Sort out that the data of a segment ended before its blocks. */
+static int data_ends(Decoder *d, const Bits *b)
+{
+    const uint8_t *at = b->next;
+    while (at < b->end && *at == 0xFF)
+        at++;
+    if (at >= b->end)
+        return fail(d, TRUNCATED, DATA_ENDS);
+    return fail(d, DAMAGED, *at == 0xD9 ? EARLY_END : *at >= 0xD0 && *at <= 0xD7 ? RESTART : EARLY_MARKER);
+}
+
+static int bad_block(Decoder *d, const Bits *b, Reason reason)
+{
+    if (b->past && b->count - b->past < 32)
+        return data_ends(d, b);
+    return fail(d, reason == EXTREME ? DECLINED : DAMAGED, reason);
+}
+
+static void reset(Decoder *d)
+{
+    start_segment(&d->bits);
+    d->end_run = 0;
+    for (int i = 0; i < 4; i++)
+        d->components[i].predicted = 0;
+}
+
+/* Pass restart marker `number`. */
+static int restart(Decoder *d, int number)
+{
+    Bits *b = &d->bits;
+    if (!end_segment(b))
+        return fail(d, DAMAGED, LEFT_OVER);
+    while (b->end - b->next >= 2 && b->next[1] == 0xFF)
+        b->next++;
+    if (b->end - b->next < 2 || b->next[1] != 0xD0 + (number & 7))
+        return data_ends(d, b);
+    b->next += 2;
+    reset(d);
+    return 1;
+}
+
+typedef enum { WALK, WALK_PROGRESSIVE, PIXELS } Mode;
+
+static inline Reason decode_block(Bits *b, Component *c, const Huffman *dc, const Huffman *ac, int64_t column, int line,
+                                  int row);
+
+/* Go through row `y` of a scan's MCUs, which begins with MCU `first` of the scan. Inlined once for each mode. */
+static inline __attribute__((always_inline)) int scan_row(Decoder *d, Mode mode, int64_t y, int64_t width)
+{
+    Bits b = d->bits;
+    int alone = d->scan_count == 1;
+    int64_t first = y * width, done = 0;
+    Reason reason = NOTHING;
+    for (int64_t x = 0; x < width; x++) {
+        if (d->restart_interval && first + x && (first + x) % d->restart_interval == 0) {
+            d->bits = b;
+            d->report->done += done;
+            done = 0;
+            if (!restart(d, (int)((first + x) / d->restart_interval - 1)))
+                return 0;
+            b = d->bits;
+        }
+        for (int i = 0; i < d->scan_count; i++) {
+            Component *c = &d->components[d->scan[i]];
+            const Huffman *dc = &d->dc[c->dc], *ac = &d->ac[c->ac];
+            int h = alone ? 1 : c->h, v = alone ? 1 : c->v;
+            for (int line = 0; line < v; line++)
+                for (int column = 0; column < h; column++) {
+                    if (mode == WALK)
+                        reason = walk_block(&b, dc, ac);
+                    else if (mode == WALK_PROGRESSIVE)
+                        reason = walk_progressive(d, &b, c, c->mask + (y * v + line) * c->wide + x * h + column);
+                    else
+                        reason = decode_block(&b, c, dc, ac, x * h + column, line, (int)(y & 1));
+                    if (reason || ran_out(&b)) {
+                        d->bits = b;
+                        d->report->done += done;
+                        return reason ? bad_block(d, &b, reason) : data_ends(d, &b);
+                    }
+                    done++;
+                }
+        }
+    }
+    d->bits = b;
+    d->report->done += done;
+    return 1;
+}
+
+static int walk_row(Decoder *d, int64_t y, int64_t width) { return scan_row(d, WALK, y, width); }
+static int progressive_row(Decoder *d, int64_t y, int64_t width) { return scan_row(d, WALK_PROGRESSIVE, y, width); }
+static int pixel_row(Decoder *d, int64_t y, int64_t width) { return scan_row(d, PIXELS, y, width); }
+
+/* Tell whether a run of zeros in the data of a scan can't be data: no flat picture is coded so. */
+static int has_hole(const Decoder *d, const uint8_t *from, const uint8_t *to)
+{
+    enum { STEP = 256, HOLE = 512 };
+    int flat = 1;
+    for (int i = 0; i < d->scan_count; i++) {
+        const Component *c = &d->components[d->scan[i]];
+        if (d->first == 0 && !d->high)
+            flat &= (d->dc[c->dc].symbols[0] & 15) == 0;
+        if (d->last > 0)
+            flat &= (d->ac[c->ac].symbols[0] & 15) == 0 && d->ac[c->ac].symbols[0] != 0xF0;
+    }
+    if (flat)
+        return 0;
+    for (const uint8_t *floor = from; to - from >= HOLE; from += STEP) {
+        int i = 0;
+        while (i < STEP && from[i] == 0)
+            i++;
+        if (i == STEP) {
+            const uint8_t *before = from;
+            while (i < to - from && from[i] == 0)
+                i++;
+            while (before > floor && before[-1] == 0)
+                before--;
+            if (from + i - before >= HOLE)
+                return 1;
+        }
+    }
+    return 0;
+}
+
+static int64_t divide_up(int64_t value, int64_t by) { return (value + by - 1) / by; }
+
+static int walk_scan(Decoder *d)
+{
+    int progressive = d->frame == 0xC2, alone = d->scan_count == 1;
+    const Component *only = &d->components[d->scan[0]];
+    int64_t width = alone ? only->across : d->mcus_across, height = alone ? only->down : d->mcus_down;
+    for (int i = 0; i < d->scan_count; i++) {
+        const Component *c = &d->components[d->scan[i]];
+        d->report->total += alone ? width * height : width * height * c->h * c->v;
+        if (!progressive)
+            build_walk(&d->ac[c->ac], &d->cursor);
+    }
+    for (int64_t y = 0; y < height; y++)
+        if (!(progressive ? progressive_row : walk_row)(d, y, width))
+            return 0;
+    return 1;
+}
+
+/* ---- Markers ----------------------------------------------------------------------------------------------------- */
+
+static int big_endian(const uint8_t *at) { return at[0] << 8 | at[1]; }
+
+/* A fault of a segment: before the first scan another decoder may know better. */
+static int bad(Decoder *d, Reason reason)
+{
+    return fail(d, d->report->scans ? DAMAGED : DECLINED, reason);
+}
+
+static int take_quantisers(Decoder *d, Cursor c)
+{
+    while (c.next < c.end) {
+        int id = *c.next & 15, wide = *c.next >> 4;
+        c.next++;
+        if (id > 3 || wide > 1 || c.end - c.next < (wide ? 128 : 64))
+            return bad(d, BAD_TABLE);
+        for (int i = 0; i < 64; i++, c.next += 1 + wide)
+            d->quantisers[id][i] = (uint16_t)(wide ? big_endian(c.next) : *c.next);
+        d->quantisers_given |= 1 << id;
+    }
+    return 1;
+}
+
+static int take_huffman(Decoder *d, Cursor c)
+{
+    while (c.next < c.end) {
+        int id = *c.next & 15, ac = *c.next >> 4, sum = 0;
+        c.next++;
+        if (id > 3 || ac > 1 || c.end - c.next < 16)
+            return bad(d, BAD_TABLE);
+        Huffman *h = ac ? &d->ac[id] : &d->dc[id];
+        for (int i = 1; i <= 16; i++)
+            sum += h->counts[i] = *c.next++;
+        if (sum > 256 || sum > c.end - c.next)
+            return bad(d, BAD_TABLE);
+        memset(h->symbols, 0, sizeof h->symbols);
+        memcpy(h->symbols, c.next, (size_t)sum);
+        c.next += sum;
+        h->given = 1;
+        h->built = h->walked = 0;
+    }
+    return 1;
+}
+
+static int take_frame(Decoder *d, int marker, Cursor c)
+{
+    if (d->frame || c.end - c.next < 6)
+        return bad(d, BAD_FRAME);
+    if (marker > 0xC2)
+        return bad(d, CODING);
+    Report *r = d->report;
+    d->frame = marker;
+    r->height = big_endian(c.next + 1);
+    r->width = big_endian(c.next + 3);
+    d->channels = r->channels = c.next[5];
+    if (c.next[0] != 8)
+        return bad(d, PRECISION);
+    c.next += 6;
+    if (d->channels < 1 || d->channels > 4)
+        return bad(d, CHANNELS);
+    if (r->width == 0 || c.end - c.next != 3 * d->channels)
+        return bad(d, BAD_FRAME);
+    d->hmax = d->vmax = 1;
+    for (int i = 0; i < d->channels; i++, c.next += 3) {
+        Component *p = &d->components[i];
+        p->id = c.next[0];
+        p->h = c.next[1] >> 4;
+        p->v = c.next[1] & 15;
+        p->quantiser = c.next[2];
+        if (p->h < 1 || p->h > 4 || p->v < 1 || p->v > 4)
+            return bad(d, SAMPLING);
+        if (p->quantiser > 3)
+            return bad(d, BAD_FRAME);
+        for (int j = 0; j < i; j++)
+            if (d->components[j].id == p->id)
+                return bad(d, BAD_FRAME);
+        d->hmax = p->h > d->hmax ? p->h : d->hmax;
+        d->vmax = p->v > d->vmax ? p->v : d->vmax;
+        memset(p->known, -1, sizeof p->known);
+    }
+    return 1;
+}
+
+/* Find the height of a picture whose frame header leaves it to a marker behind the first scan. */
+static int late_height(Decoder *d)
+{
+    const uint8_t *at = d->cursor.next, *end = d->cursor.end;
+    while (end - at >= 6 && (at = memchr(at, 0xFF, (size_t)(end - at - 5)))) {
+        if (at[1] == 0xDC && big_endian(at + 2) == 4)
+            return big_endian(at + 4);
+        if (at[1] != 0xFF && at[1] != 0 && (at[1] < 0xD0 || at[1] > 0xD7))
+            return 0;
+        at++;
+    }
+    return 0;
+}
+
+#define MOST_BLOCKS ((int64_t)1 << 24) /* of a progressive picture: 128 MB of masks */
+
+/* Work out how many blocks there are; at the first scan, when the height is known. */
+static int lay_out(Decoder *d)
+{
+    Report *r = d->report;
+    if (r->height == 0 && (r->height = late_height(d)) == 0)
+        return bad(d, NO_HEIGHT);
+    d->mcus_across = divide_up(r->width, 8 * d->hmax);
+    d->mcus_down = divide_up(r->height, 8 * d->vmax);
+    int64_t blocks = 0;
+    for (int i = 0; i < d->channels; i++) {
+        Component *c = &d->components[i];
+        c->across = divide_up(divide_up((int64_t)r->width * c->h, d->hmax), 8);
+        c->down = divide_up(divide_up((int64_t)r->height * c->v, d->vmax), 8);
+        c->wide = d->mcus_across * c->h;
+        c->high = d->mcus_down * c->v;
+        blocks += c->wide * c->high;
+    }
+    if (d->frame != 0xC2)
+        return 1;
+    if (blocks > MOST_BLOCKS)
+        return fail(d, DECLINED, TOO_LARGE);
+    d->masks = calloc((size_t)blocks, sizeof *d->masks);
+    if (!d->masks)
+        return fail(d, DECLINED, NO_MEMORY);
+    uint64_t *mask = d->masks;
+    for (int i = 0; i < d->channels; i++) {
+        d->components[i].mask = mask;
+        mask += d->components[i].wide * d->components[i].high;
+    }
+    return 1;
+}
+
+/* Hold a progressive scan's band and bits against what is known; note what it adds. */
+static int take_band(Decoder *d)
+{
+    if (d->first > d->last || d->last > 63 || (d->first == 0 && d->last != 0) || (d->first && d->scan_count != 1) ||
+        d->low > 13 || (d->high && d->high != d->low + 1))
+        return bad(d, BAD_SCAN);
+    for (int i = 0; i < d->scan_count; i++) {
+        int8_t *known = d->components[d->scan[i]].known;
+        if (d->first && known[0] < 0)
+            return fail(d, DECLINED, SCAN_ORDER);
+        for (int k = d->first; k <= d->last; k++) {
+            if (known[k] != (d->high ? d->high : -1))
+                return fail(d, DECLINED, SCAN_ORDER);
+            known[k] = (int8_t)d->low;
+        }
+    }
+    return 1;
+}
+
+static int take_scan(Decoder *d, Cursor c)
+{
+    if (!d->frame)
+        return bad(d, BAD_SCAN);
+    int count = c.next < c.end ? *c.next++ : 0, blocks = 0;
+    if (count < 1 || count > d->channels || c.end - c.next != 2 * count + 3)
+        return bad(d, BAD_SCAN);
+    d->scan_count = count;
+    for (int i = 0; i < count; i++, c.next += 2) {
+        int index = 0;
+        while (index < d->channels && d->components[index].id != c.next[0])
+            index++;
+        if (index == d->channels)
+            return bad(d, BAD_SCAN);
+        for (int j = 0; j < i; j++)
+            if (d->scan[j] == index)
+                return bad(d, BAD_SCAN);
+        Component *p = &d->components[d->scan[i] = index];
+        p->dc = c.next[1] >> 4;
+        p->ac = c.next[1] & 15;
+        if (p->dc > 3 || p->ac > 3)
+            return bad(d, BAD_SCAN);
+        blocks += p->h * p->v;
+    }
+    if (count > 1 && blocks > 10)
+        return bad(d, BAD_SCAN);
+    d->first = 0;
+    d->last = 63;
+    d->high = d->low = 0;
+    if (d->frame == 0xC2) {
+        d->first = c.next[0];
+        d->last = c.next[1];
+        d->high = c.next[2] >> 4;
+        d->low = c.next[2] & 15;
+        if (!take_band(d))
+            return 0;
+    }
+    for (int i = 0; i < count; i++) {
+        Component *p = &d->components[d->scan[i]];
+        Huffman *dc = &d->dc[p->dc], *ac = &d->ac[p->ac];
+        int ac_kind = d->frame == 0xC2 ? AC_PROGRESSIVE : AC;
+        if (d->frame != 0xC2 && p->seen++)
+            return fail(d, DECLINED, SCAN_ORDER);
+        if (d->first == 0 && !d->high) {
+            if (!dc->given)
+                return bad(d, NO_TABLE);
+            if (dc->built != 1 + DC && !build(dc, DC))
+                return bad(d, BAD_TABLE);
+        }
+        if (d->last > 0) {
+            if (!ac->given)
+                return bad(d, NO_TABLE);
+            if (ac->built != 1 + ac_kind && !build(ac, ac_kind))
+                return bad(d, BAD_TABLE);
+        }
+    }
+    return 1;
+}
+
+/* Read segments up to a scan's data, or the end marker. Returns the marker's second byte, 0xDA or 0xD9, or 0. */
+static int read_segments(Decoder *d)
+{
+    Cursor *c = &d->cursor;
+    for (;;) {
+        const uint8_t *at = c->next < c->end ? memchr(c->next, 0xFF, (size_t)(c->end - c->next)) : NULL;
+        while (at && c->end - at >= 2 && at[1] == 0xFF)
+            at++;
+        if (!at || c->end - at < 2)
+            return fail(d, TRUNCATED, d->report->scans ? NO_END : HEADER_ENDS);
+        int marker = at[1];
+        c->next = at + 2;
+        if (marker == 0 || marker == 1 || (marker >= 0xD0 && marker <= 0xD7))
+            continue;
+        if (marker == 0xD8)
+            return bad(d, SECOND_PICTURE);
+        if (marker == 0xD9)
+            return d->report->scans ? marker : bad(d, BAD_HEADER);
+        int known = (marker >= 0xC0 && marker <= 0xCF && marker != 0xC8) || (marker >= 0xDA && marker <= 0xDD) ||
+                    (marker >= 0xE0 && marker <= 0xEF) || marker == 0xFE;
+        if (!known)
+            return bad(d, BAD_HEADER);
+        if (c->end - c->next < 2 || c->end - c->next < big_endian(c->next))
+            return fail(d, TRUNCATED, d->report->scans ? NO_END : HEADER_ENDS);
+        int length = big_endian(c->next);
+        if (length < 2)
+            return bad(d, BAD_HEADER);
+        Cursor body = {c->next + 2, c->next + length};
+        int size = length - 2, good = 1;
+        c->next += length;
+        if (marker == 0xDB)
+            good = take_quantisers(d, body);
+        else if (marker == 0xC4)
+            good = take_huffman(d, body);
+        else if (marker == 0xDD) {
+            if (size != 2)
+                return bad(d, BAD_HEADER);
+            d->restart_interval = big_endian(body.next);
+        } else if (marker >= 0xC0 && marker <= 0xCF && marker != 0xCC)
+            good = take_frame(d, marker, body);
+        else if (marker == 0xE0)
+            d->jfif |= size >= 14 && !memcmp(body.next, "JFIF", 5);
+        else if (marker == 0xEE && size >= 12 && !memcmp(body.next, "Adobe", 5))
+            d->adobe = 1 + body.next[11];
+        else if (marker == 0xDA)
+            return take_scan(d, body) ? marker : 0;
+        if (!good)
+            return 0;
+    }
+}
+
+/* ---- Inverse DCT -------------------------------------------------------------------------------------------------
+ *
+ * Loeffler, Ligtenberg and Moschytz's, in fixed point with 13 bits, as libjpeg's "islow"; the reduced ones give the
+ * averages of neighbours. Each takes dequantised coefficients within +-LIMIT, in natural order, writes `size` x `size`
+ * samples, and returns something else than 0 for a block whose values no encoder writes: there C and SIMD differ.
+ */
+
+#define LIMIT 16383
+#define DESCALE(x, bits) (((x) + (1 << ((bits) - 1))) >> (bits))
+
+static inline int sample(int value, int *wild)
+{
+    *wild |= (value + 512) & ~1023;
+    value += 128;
+    return value < 0 ? 0 : value > 255 ? 255 : value;
+}
+
+static int idct_1(const int16_t *in, uint8_t *out, int64_t stride)
+{
+    int wild = 0;
+    (void)stride;
+    out[0] = (uint8_t)sample(DESCALE(in[0], 3), &wild);
+    return wild;
+}
+
+#if !SIMD
+
+static int beyond(int32_t value) { return (value + LIMIT + 1) & ~(2 * LIMIT + 1); }
+
+/* One dimension of 8: from `in`, `step` apart, to `out`, 8 values. */
+static inline void eight(const int32_t *in, int step, int bits, int32_t *out)
+{
+    int32_t i0 = in[0], i1 = in[step], i2 = in[2 * step], i3 = in[3 * step];
+    int32_t i4 = in[4 * step], i5 = in[5 * step], i6 = in[6 * step], i7 = in[7 * step];
+    int32_t even0 = (i0 + i4) * 8192, even1 = (i0 - i4) * 8192;
+    int32_t even2 = i2 * 4433 - i6 * 10704, even3 = i2 * 10703 + i6 * 4433;
+    int32_t a = (i3 + i7) * -6436 + (i1 + i5) * 9633, b = (i3 + i7) * 9633 + (i1 + i5) * 6437;
+    int32_t odd0 = i7 * -4927 + i1 * -7373 + a, odd1 = i5 * -4176 + i3 * -20995 + b;
+    int32_t odd2 = i3 * 4177 + i5 * -20995 + a, odd3 = i1 * 4926 + i7 * -7373 + b;
+    out[0] = DESCALE(even0 + even3 + odd3, bits);
+    out[7] = DESCALE(even0 + even3 - odd3, bits);
+    out[1] = DESCALE(even1 + even2 + odd2, bits);
+    out[6] = DESCALE(even1 + even2 - odd2, bits);
+    out[2] = DESCALE(even1 - even2 + odd1, bits);
+    out[5] = DESCALE(even1 - even2 - odd1, bits);
+    out[3] = DESCALE(even0 - even3 + odd0, bits);
+    out[4] = DESCALE(even0 - even3 - odd0, bits);
+}
+
+static inline void four(const int32_t *in, int step, int bits, int32_t *out)
+{
+    int32_t i0 = in[0], i1 = in[step], i2 = in[2 * step], i3 = in[3 * step];
+    int32_t i5 = in[5 * step], i6 = in[6 * step], i7 = in[7 * step];
+    int32_t middle = i0 * 16384, even = i2 * 15137 - i6 * 6270;
+    int32_t odd0 = i7 * -1730 + i5 * 11893 + i3 * -17799 + i1 * 8697;
+    int32_t odd2 = i7 * -4176 + i5 * -4926 + i3 * 7373 + i1 * 20995;
+    out[0] = DESCALE(middle + even + odd2, bits);
+    out[3] = DESCALE(middle + even - odd2, bits);
+    out[1] = DESCALE(middle - even + odd0, bits);
+    out[2] = DESCALE(middle - even - odd0, bits);
+}
+
+static inline void two(const int32_t *in, int step, int bits, int32_t *out)
+{
+    int32_t middle = in[0] * 32768;
+    int32_t odd = in[7 * step] * -5906 + in[5 * step] * 6967 + in[3 * step] * -10426 + in[step] * 29692;
+    out[0] = DESCALE(middle + odd, bits);
+    out[1] = DESCALE(middle - odd, bits);
+}
+
+/* Columns first, then rows: `size` of 8. */
+static inline int idct(const int16_t *in, uint8_t *out, int64_t stride, int size,
+                       void (*line)(const int32_t *, int, int, int32_t *), int bits)
+{
+    int32_t block[64], between[8][8] = {{0}}, row[8];
+    int wild = 0;
+    for (int i = 0; i < 64; i++)
+        block[i] = in[i];
+    for (int x = 0; x < 8; x++) {
+        line(block + x, 8, bits, row);
+        for (int y = 0; y < size; y++) {
+            between[y][x] = row[y];
+            if (!((size == 4 && x == 4) || (size == 2 && x && x % 2 == 0))) /* such columns are not used */
+                wild |= beyond(row[y]);
+        }
+    }
+    if (wild)
+        return wild;
+    for (int y = 0; y < size; y++) {
+        line(between[y], 1, bits + 7, row);
+        for (int x = 0; x < size; x++)
+            out[y * stride + x] = (uint8_t)sample(row[x], &wild);
+    }
+    return wild;
+}
+
+static int idct_2(const int16_t *in, uint8_t *out, int64_t stride) { return idct(in, out, stride, 2, two, 13); }
+static int idct_4(const int16_t *in, uint8_t *out, int64_t stride) { return idct(in, out, stride, 4, four, 12); }
+static int idct_8(const int16_t *in, uint8_t *out, int64_t stride) { return idct(in, out, stride, 8, eight, 11); }
+
+#else
+
+typedef __m128i V;
+#define ADD(a, b) _mm_add_epi32(a, b)
+#define SUB(a, b) _mm_sub_epi32(a, b)
+
+static inline V load(const int16_t *at) { return _mm_loadu_si128((const V *)(const void *)at); }
+static inline V pair(int low, int high) { return _mm_set1_epi32((int)((uint32_t)high << 16 | (low & 0xFFFF))); }
+static inline V times(V pairs, int low, int high) { return _mm_madd_epi16(pairs, pair(low, high)); }
+static inline V shifted(V value, int bits)
+{
+    return _mm_srai_epi32(ADD(value, _mm_set1_epi32(1 << (bits - 1))), bits);
+}
+
+/* Something else than 0 in the upper bit of a lane that is beyond LIMIT. */
+static inline V beyond(V value) { return _mm_xor_si128(value, _mm_slli_epi16(value, 1)); }
+static inline int any_upper(V value) { return _mm_movemask_epi8(value) & 0xAAAA; }
+
+/* Something else than 0 in the upper 6 bits of a lane that is no sample before its range is limited. */
+static inline V no_sample(V value) { return _mm_add_epi16(value, _mm_set1_epi16(512)); }
+static inline int any_wild(V value)
+{
+    return 0xFFFF ^ _mm_movemask_epi8(_mm_cmpeq_epi16(_mm_srli_epi16(value, 10), _mm_setzero_si128()));
+}
+static inline V samples(V low, V high)
+{
+    return _mm_xor_si128(_mm_packs_epi16(low, high), _mm_set1_epi8((char)0x80));
+}
+
+/* One dimension of 8, four lanes wide; the inputs are pairs of rows. */
+static inline void eight(V i04, V i26, V i71, V i53, V sum, int bits, V out[8])
+{
+    V even0 = times(i04, 8192, 8192), even1 = times(i04, 8192, -8192);
+    V even2 = times(i26, 4433, -10704), even3 = times(i26, 10703, 4433);
+    V a = times(sum, -6436, 9633), b = times(sum, 9633, 6437);
+    V odd0 = ADD(times(i71, -4927, -7373), a), odd3 = ADD(times(i71, -7373, 4926), b);
+    V odd1 = ADD(times(i53, -4176, -20995), b), odd2 = ADD(times(i53, -20995, 4177), a);
+    V e0 = ADD(even0, even3), e3 = SUB(even0, even3), e1 = ADD(even1, even2), e2 = SUB(even1, even2);
+    out[0] = shifted(ADD(e0, odd3), bits);
+    out[7] = shifted(SUB(e0, odd3), bits);
+    out[1] = shifted(ADD(e1, odd2), bits);
+    out[6] = shifted(SUB(e1, odd2), bits);
+    out[2] = shifted(ADD(e2, odd1), bits);
+    out[5] = shifted(SUB(e2, odd1), bits);
+    out[3] = shifted(ADD(e3, odd0), bits);
+    out[4] = shifted(SUB(e3, odd0), bits);
+}
+
+/* The same for eight lanes: rows in, rows out. */
+static inline void eight_rows(V row[8], int bits)
+{
+    V low[8], high[8], a = _mm_add_epi16(row[3], row[7]), b = _mm_add_epi16(row[1], row[5]);
+#define HALF(unpack, out)                                                                                              \
+    eight(unpack(row[0], row[4]), unpack(row[2], row[6]), unpack(row[7], row[1]), unpack(row[5], row[3]),              \
+          unpack(a, b), bits, out)
+    HALF(_mm_unpacklo_epi16, low);
+    HALF(_mm_unpackhi_epi16, high);
+#undef HALF
+    for (int i = 0; i < 8; i++)
+        row[i] = _mm_packs_epi32(low[i], high[i]);
+}
+
+static inline void transpose(V r[8])
+{
+    V a[8], b[8];
+    for (int i = 0; i < 4; i++) {
+        a[2 * i] = _mm_unpacklo_epi16(r[2 * i], r[2 * i + 1]);
+        a[2 * i + 1] = _mm_unpackhi_epi16(r[2 * i], r[2 * i + 1]);
+    }
+    for (int i = 0; i < 2; i++)
+        for (int j = 0; j < 2; j++) {
+            b[4 * i + 2 * j] = _mm_unpacklo_epi32(a[4 * i + j], a[4 * i + 2 + j]);
+            b[4 * i + 2 * j + 1] = _mm_unpackhi_epi32(a[4 * i + j], a[4 * i + 2 + j]);
+        }
+    for (int i = 0; i < 4; i++) {
+        r[2 * i] = _mm_unpacklo_epi64(b[i], b[4 + i]);
+        r[2 * i + 1] = _mm_unpackhi_epi64(b[i], b[4 + i]);
+    }
+}
+
+static int idct_8(const int16_t *in, uint8_t *out, int64_t stride)
+{
+    V row[8], far = _mm_setzero_si128(), wild = far;
+    for (int i = 0; i < 8; i++)
+        row[i] = load(in + 8 * i);
+    eight_rows(row, 11);
+    for (int i = 0; i < 8; i++)
+        far = _mm_or_si128(far, beyond(row[i]));
+    transpose(row);
+    eight_rows(row, 18);
+    for (int i = 0; i < 8; i++)
+        wild = _mm_or_si128(wild, no_sample(row[i]));
+    transpose(row);
+    for (int i = 0; i < 8; i += 2) {
+        V both = samples(row[i], row[i + 1]);
+        _mm_storel_epi64((V *)(void *)(out + i * stride), both);
+        _mm_storel_epi64((V *)(void *)(out + (i + 1) * stride), _mm_unpackhi_epi64(both, both));
+    }
+    return any_upper(far) | any_wild(wild);
+}
+
+/* 8 to 4 in one dimension, four lanes wide; `zero` holds the first input in the upper half of each lane. */
+static inline void four(V zero, V i26, V i13, V i57, int bits, V out[4])
+{
+    V middle = _mm_srai_epi32(zero, 2), even = times(i26, 15137, -6270);
+    V odd0 = ADD(times(i13, 8697, -17799), times(i57, 11893, -1730));
+    V odd2 = ADD(times(i13, 20995, 7373), times(i57, -4926, -4176));
+    V e0 = ADD(middle, even), e1 = SUB(middle, even);
+    out[0] = shifted(ADD(e0, odd2), bits);
+    out[3] = shifted(SUB(e0, odd2), bits);
+    out[1] = shifted(ADD(e1, odd0), bits);
+    out[2] = shifted(SUB(e1, odd0), bits);
+}
+
+static int idct_4(const int16_t *in, uint8_t *out, int64_t stride)
+{
+    V r[8], low[4], high[4], none = _mm_setzero_si128();
+    for (int i = 0; i < 8; i++)
+        r[i] = load(in + 8 * i);
+    four(_mm_unpacklo_epi16(none, r[0]), _mm_unpacklo_epi16(r[2], r[6]), _mm_unpacklo_epi16(r[1], r[3]),
+         _mm_unpacklo_epi16(r[5], r[7]), 12, low);
+    four(_mm_unpackhi_epi16(none, r[0]), _mm_unpackhi_epi16(r[2], r[6]), _mm_unpackhi_epi16(r[1], r[3]),
+         _mm_unpackhi_epi16(r[5], r[7]), 12, high);
+    V mid[4], far = none;
+    for (int i = 0; i < 4; i++) {
+        mid[i] = _mm_packs_epi32(low[i], high[i]);
+        far = _mm_or_si128(far, beyond(mid[i]));
+    }
+    far = _mm_and_si128(far, _mm_set_epi16(-1, -1, -1, 0, -1, -1, -1, -1)); /* column 4 is not used */
+    /* columns, four rows each: c01 holds column 0, then 1 */
+    V a = _mm_unpacklo_epi16(mid[0], mid[1]), b = _mm_unpacklo_epi16(mid[2], mid[3]);
+    V c = _mm_unpackhi_epi16(mid[0], mid[1]), d = _mm_unpackhi_epi16(mid[2], mid[3]);
+    V c01 = _mm_unpacklo_epi32(a, b), c23 = _mm_unpackhi_epi32(a, b);
+    V c45 = _mm_unpacklo_epi32(c, d), c67 = _mm_unpackhi_epi32(c, d);
+    V i26 = _mm_unpacklo_epi16(c23, c67), i13 = _mm_unpackhi_epi16(c01, c23), i57 = _mm_unpackhi_epi16(c45, c67);
+    four(_mm_unpacklo_epi16(none, c01), i26, i13, i57, 19, low);
+    /* low[x] holds four rows' sample x */
+    V x01 = _mm_packs_epi32(low[0], low[1]), x23 = _mm_packs_epi32(low[2], low[3]);
+    V wild = _mm_or_si128(no_sample(x01), no_sample(x23));
+    V p = samples(x01, x23), q = _mm_unpacklo_epi8(p, _mm_srli_si128(p, 4));
+    V s = _mm_unpacklo_epi8(_mm_srli_si128(p, 8), _mm_srli_si128(p, 12)), t = _mm_unpacklo_epi16(q, s);
+    for (int y = 0; y < 4; y++) {
+        int32_t line = _mm_cvtsi128_si32(t);
+        memcpy(out + y * stride, &line, 4);
+        t = _mm_srli_si128(t, 4);
+    }
+    return any_upper(far) | any_wild(wild);
+}
+
+static int idct_2(const int16_t *in, uint8_t *out, int64_t stride)
+{
+    V none = _mm_setzero_si128(), r0 = load(in), r1 = load(in + 8), r3 = load(in + 24), r5 = load(in + 40);
+    V r7 = load(in + 56), mid[2][2];
+#define HALF(unpack, i)                                                                                                \
+    do {                                                                                                               \
+        V middle = _mm_srai_epi32(unpack(none, r0), 1);                                                                \
+        V odd = ADD(times(unpack(r1, r3), 29692, -10426), times(unpack(r5, r7), 6967, -5906));                         \
+        mid[0][i] = shifted(ADD(middle, odd), 13);                                                                     \
+        mid[1][i] = shifted(SUB(middle, odd), 13);                                                                     \
+    } while (0)
+    HALF(_mm_unpacklo_epi16, 0);
+    HALF(_mm_unpackhi_epi16, 1);
+#undef HALF
+    V first = _mm_packs_epi32(mid[0][0], mid[0][1]), second = _mm_packs_epi32(mid[1][0], mid[1][1]);
+    V used = _mm_set_epi16(-1, 0, -1, 0, -1, 0, -1, -1), far = _mm_or_si128(beyond(first), beyond(second));
+    V factors = _mm_set_epi16(-5906, 0, 6967, 0, -10426, 0, 29692, 0);
+    V odd0 = _mm_madd_epi16(first, factors), odd1 = _mm_madd_epi16(second, factors);
+    V sum = ADD(_mm_unpacklo_epi32(odd0, odd1), _mm_unpackhi_epi32(odd0, odd1));
+    sum = ADD(sum, _mm_srli_si128(sum, 8)); /* lanes 0 and 1: the rows' odd parts */
+    V middle = _mm_srai_epi32(_mm_unpacklo_epi32(_mm_slli_epi32(first, 16), _mm_slli_epi32(second, 16)), 1);
+    V even_odd = _mm_unpacklo_epi32(shifted(ADD(middle, sum), 20), shifted(SUB(middle, sum), 20));
+    V x = _mm_packs_epi32(even_odd, even_odd);
+    int32_t four_samples = _mm_cvtsi128_si32(samples(x, x));
+    memcpy(out, &four_samples, 2);
+    memcpy(out + stride, (const char *)&four_samples + 2, 2);
+    return any_upper(_mm_and_si128(far, used)) | any_wild(no_sample(x));
+}
+
+#endif
+
+/* ---- Pixels ------------------------------------------------------------------------------------------------------ */
+
+/* Where in a block a coefficient belongs; behind its end there is a spare place for what an END writes. */
+static const uint8_t PLACE[64 + END] = {
+    0,  1,  8,  16, 9,  2,  3,  10, 17, 24, 32, 25, 18, 11, 4,  5,  12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6,  7,  14, 21, 28,
+    35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
+    [64 ... 63 + END] = 64
+};
+
+static inline Reason decode_block(Bits *b, Component *c, const Huffman *dc, const Huffman *ac, int64_t column, int line,
+                                  int row)
+{
+    int16_t block[72];
+    refill(b);
+    uint32_t entry = look_up(b, dc);
+    if (!entry)
+        return BAD_CODE;
+    c->predicted += value_of(entry);
+    if (c->predicted < -32768 || c->predicted > 32767)
+        return EXTREME;
+    int32_t value = c->predicted * (int32_t)c->scale[0];
+    uint32_t wild = (uint32_t)(value + LIMIT + 1);
+    uint8_t *out = c->plane + (row * c->rows + line * c->size) * c->stride + column * c->size;
+    if (c->size == 1) {
+        if (wild > 2 * LIMIT + 1)
+            return EXTREME;
+        block[0] = (int16_t)value;
+        Reason reason = skip_ac(b, ac);
+        return reason ? reason : idct_1(block, out, c->stride) ? EXTREME : NOTHING;
+    }
+    memset(block, 0, 128);
+    block[0] = (int16_t)value;
+    int k = 1;
+    while (k < 64) {
+        refill(b);
+        for (int i = 0; i < 3 && k < 64; i++) {
+            entry = ac->one[b->bits >> (64 - FAST)];
+            if (LIKELY(entry & 63 && !(entry & 0x80)))
+                drop(b, entry & 63);
+            else {
+                entry = look_up(b, ac);
+                if (!entry)
+                    return BAD_CODE;
+                i = 3;
+            }
+            k += advance_of(entry);
+            value = value_of(entry) * (int32_t)c->scale[k - 1];
+            wild |= (uint32_t)(value + LIMIT + 1);
+            block[PLACE[k - 1]] = (int16_t)value;
+        }
+    }
+    if (k > 64 && k < END)
+        return RUN_PAST;
+    if (wild > 2 * LIMIT + 1)
+        return EXTREME;
+    int bad_values = c->size == 8   ? idct_8(block, out, c->stride)
+                     : c->size == 4 ? idct_4(block, out, c->stride)
+                                    : idct_2(block, out, c->stride);
+    return bad_values ? EXTREME : NOTHING;
+}
+
+/* A picture as Arrow's C data interface has it; its pixels stand behind it, in the same piece of memory. */
+typedef struct Image {
+    int64_t length, null_count, offset, n_buffers, n_children;
+    const void **buffers;
+    struct Image **children, *dictionary;
+    void (*release)(struct Image *);
+    void *private_data;
+    const void *pointers[2];
+} Image;
+
+#define IMAGE_HEAD (((sizeof(Image)) + 63) / 64 * 64)
+#define MOST_BYTES ((int64_t)1 << 31) /* of a picture */
+
+/* Row `y` of a component, or the nearest row that the picture has. */
+static inline const uint8_t *plane_row(const Component *c, int64_t y)
+{
+    y = y < 0 ? 0 : y < c->lines ? y : c->lines - 1;
+    return c->plane + ((y / c->rows & 1) * c->rows + y % c->rows) * c->stride;
+}
+
+/* Twice as wide, smoothly; `n` is more than 2. */
+static void widen(const uint8_t *in, int64_t n, uint8_t *out)
+{
+    out[0] = in[0];
+    out[1] = (uint8_t)((in[0] * 3 + in[1] + 2) >> 2);
+    for (int64_t i = 1; i < n - 1; i++) {
+        out[2 * i] = (uint8_t)((in[i] * 3 + in[i - 1] + 1) >> 2);
+        out[2 * i + 1] = (uint8_t)((in[i] * 3 + in[i + 1] + 2) >> 2);
+    }
+    out[2 * n - 2] = (uint8_t)((in[n - 1] * 3 + in[n - 2] + 1) >> 2);
+    out[2 * n - 1] = in[n - 1];
+}
+
+static void widen_both(const uint8_t *near, const uint8_t *far, int64_t n, uint8_t *out, int16_t *sum)
+{
+    for (int64_t i = 0; i < n; i++)
+        sum[i] = (int16_t)(near[i] * 3 + far[i]);
+    out[0] = (uint8_t)((sum[0] * 4 + 8) >> 4);
+    out[1] = (uint8_t)((sum[0] * 3 + sum[1] + 7) >> 4);
+    for (int64_t i = 1; i < n - 1; i++) {
+        out[2 * i] = (uint8_t)((sum[i] * 3 + sum[i - 1] + 8) >> 4);
+        out[2 * i + 1] = (uint8_t)((sum[i] * 3 + sum[i + 1] + 7) >> 4);
+    }
+    out[2 * n - 2] = (uint8_t)((sum[n - 1] * 3 + sum[n - 2] + 8) >> 4);
+    out[2 * n - 1] = (uint8_t)((sum[n - 1] * 4 + 7) >> 4);
+}
+
+typedef struct {
+    int scale, across, down; /* across, down: 1 or 2, what colour is to be widened by */
+    int smooth, context;     /* context: a row of colour needs the next one */
+    int64_t width, height;   /* of the picture */
+    uint8_t *scratch[2];     /* a row of colour each, widened */
+    int16_t *sum;
+    uint8_t *memory;
+    Image *image;
+} Output;
+
+/* Row `y` of colour component `index`, as wide as the picture. */
+static const uint8_t *colour_row(const Decoder *d, const Output *o, int index, int64_t y)
+{
+    const Component *c = &d->components[index];
+    const uint8_t *near = plane_row(c, y / o->down);
+    uint8_t *out = o->scratch[index - 1];
+    int64_t n = c->columns;
+    int smooth = o->smooth && (o->across == 1 || n > 2);
+    if (smooth && o->down == 2) {
+        const uint8_t *far = plane_row(c, y & 1 ? y / 2 + 1 : y / 2 - 1);
+        if (o->across == 2)
+            widen_both(near, far, n, out, o->sum);
+        else
+            for (int64_t i = 0, bias = y & 1 ? 2 : 1; i < n; i++)
+                out[i] = (uint8_t)((near[i] * 3 + far[i] + bias) >> 2);
+        return out;
+    }
+    if (o->across == 1)
+        return near;
+    if (smooth)
+        widen(near, n, out);
+    else
+        for (int64_t i = 0; i < n; i++)
+            out[2 * i] = out[2 * i + 1] = near[i];
+    return out;
+}
+
+static inline uint8_t clamp(int value) { return (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value); }
+
+/* YCbCr to RGB with 16 bits of fraction, rounded as libjpeg's tables are; the fourth byte is 255, as Pillow has it. */
+static void convert(const uint8_t *luma, const uint8_t *blue, const uint8_t *red, int64_t width, uint8_t *out)
+{
+    int64_t x = 0;
+#if SIMD
+    const V zero = _mm_setzero_si128(), middle = _mm_set1_epi16(128), ones = _mm_set1_epi16(1);
+    const V opaque = _mm_set1_epi8((char)0xFF), half = _mm_set1_epi32(32768);
+    for (; x + 8 <= width; x += 8) {
+        V y = _mm_unpacklo_epi8(_mm_loadl_epi64((const V *)(const void *)(luma + x)), zero);
+        V cb = _mm_sub_epi16(_mm_unpacklo_epi8(_mm_loadl_epi64((const V *)(const void *)(blue + x)), zero), middle);
+        V cr = _mm_sub_epi16(_mm_unpacklo_epi8(_mm_loadl_epi64((const V *)(const void *)(red + x)), zero), middle);
+        /* 1.402 is 1 + 26345 / 65536, 1.772 is 2 - 14942 / 65536; of twice the value, so that half can be rounded */
+        V r = _mm_mulhi_epi16(_mm_add_epi16(cr, cr), _mm_set1_epi16(26345));
+        V b = _mm_mulhi_epi16(_mm_add_epi16(cb, cb), _mm_set1_epi16(-14942));
+        r = _mm_add_epi16(_mm_add_epi16(y, cr), _mm_srai_epi16(_mm_add_epi16(r, ones), 1));
+        b = _mm_add_epi16(_mm_add_epi16(y, _mm_add_epi16(cb, cb)), _mm_srai_epi16(_mm_add_epi16(b, ones), 1));
+        /* -0.71414 is 18734 / 65536 - 1 */
+        V low = ADD(times(_mm_unpacklo_epi16(cb, cr), -22554, 18734), half);
+        V high = ADD(times(_mm_unpackhi_epi16(cb, cr), -22554, 18734), half);
+        V g = _mm_packs_epi32(_mm_srai_epi32(low, 16), _mm_srai_epi32(high, 16));
+        g = _mm_add_epi16(y, _mm_sub_epi16(g, cr));
+        V rg = _mm_unpacklo_epi8(_mm_packus_epi16(r, r), _mm_packus_epi16(g, g));
+        V bx = _mm_unpacklo_epi8(_mm_packus_epi16(b, b), opaque);
+        _mm_storeu_si128((V *)(void *)(out + 4 * x), _mm_unpacklo_epi16(rg, bx));
+        _mm_storeu_si128((V *)(void *)(out + 4 * x + 16), _mm_unpackhi_epi16(rg, bx));
+    }
+#endif
+    for (; x < width; x++) {
+        int y = luma[x], cb = blue[x] - 128, cr = red[x] - 128;
+        out[4 * x] = clamp(y + ((91881 * cr + 32768) >> 16));
+        out[4 * x + 1] = clamp(y + ((-22554 * cb - 46802 * cr + 32768) >> 16));
+        out[4 * x + 2] = clamp(y + ((116130 * cb + 32768) >> 16));
+        out[4 * x + 3] = 255;
+    }
+}
+
+/* Write the rows `from` to `to` of the picture; their samples are in the planes. */
+static void emit(const Decoder *d, const Output *o, int64_t from, int64_t to)
+{
+    int64_t bytes = d->channels == 1 ? 1 : 4;
+    for (int64_t y = from; y < to && y < o->height; y++) {
+        const uint8_t *luma = plane_row(&d->components[0], y);
+        uint8_t *out = (uint8_t *)o->image + IMAGE_HEAD + y * o->width * bytes;
+        if (d->channels == 1)
+            memcpy(out, luma, (size_t)o->width);
+        else {
+            const uint8_t *blue = colour_row(d, o, 1, y), *red = colour_row(d, o, 2, y);
+            convert(luma, blue, red, o->width, out);
+        }
+    }
+}
+
+/* Take what pixels are decoded of, and get memory. */
+static int prepare(Decoder *d, Output *o)
+{
+    Report *r = d->report;
+    Component *luma = &d->components[0];
+    if (d->frame == 0xC2)
+        return fail(d, DECLINED, PROGRESSIVE);
+    if (d->channels != 1 && d->channels != 3)
+        return fail(d, DECLINED, CHANNELS);
+    if (d->scan_count != d->channels)
+        return fail(d, DECLINED, SEVERAL_SCANS);
+    if (d->channels == 1)
+        luma->h = luma->v = d->hmax = d->vmax = 1; /* a single component is not interleaved */
+    else {
+        int rgb = d->components[0].id == 'R' && d->components[1].id == 'G' && d->components[2].id == 'B';
+        if (!d->jfif && (d->adobe ? d->adobe == 1 : rgb))
+            return fail(d, DECLINED, COLOUR);
+        if (luma->h > 2 || luma->v > 2 || d->components[1].h != 1 || d->components[1].v != 1 ||
+            d->components[2].h != 1 || d->components[2].v != 1)
+            return fail(d, DECLINED, SAMPLING);
+    }
+    if (!lay_out(d))
+        return 0;
+    int min = 8 / o->scale;
+    o->smooth = min > 1;
+    o->width = divide_up(r->width, o->scale);
+    o->height = divide_up(r->height, o->scale);
+    int64_t bytes = o->width * o->height * (d->channels == 1 ? 1 : 4), memory = 0;
+    if (bytes > MOST_BYTES)
+        return fail(d, DECLINED, TOO_LARGE);
+    for (int i = 0; i < d->channels; i++) {
+        Component *c = &d->components[i];
+        if (!(d->quantisers_given >> c->quantiser & 1))
+            return fail(d, DECLINED, NO_TABLE);
+        for (int k = 0; k < 64; k++)
+            c->scale[k] = d->quantisers[c->quantiser][k];
+        /* colour is decoded at twice the scale where that saves widening it in both directions */
+        c->size = i && min < 8 && d->hmax == 2 && d->vmax == 2 ? 2 * min : min;
+        c->columns = divide_up((int64_t)r->width * c->h * c->size, 8 * d->hmax);
+        c->lines = divide_up((int64_t)r->height * c->v * c->size, 8 * d->vmax);
+        c->stride = c->wide * c->size;
+        c->rows = c->v * c->size;
+        memory += 2 * c->rows * c->stride;
+    }
+    const Component *colour = &d->components[d->channels - 1];
+    o->across = d->hmax * min / (colour->h * colour->size);
+    o->down = d->vmax * min / (colour->v * colour->size);
+    o->context = o->smooth && o->down == 2 && (o->across == 1 || colour->columns > 2);
+    int64_t row = (2 * colour->columns + 63) / 64 * 64;
+    o->memory = malloc((size_t)(memory + 4 * row));
+    o->image = malloc(IMAGE_HEAD + (size_t)bytes);
+    if (!o->memory || !o->image)
+        return fail(d, DECLINED, NO_MEMORY);
+    o->sum = (int16_t *)(void *)o->memory;
+    o->scratch[0] = o->memory + 2 * row;
+    o->scratch[1] = o->memory + 3 * row;
+    uint8_t *plane = o->memory + 4 * row;
+    for (int i = 0; i < d->channels; i++) {
+        d->components[i].plane = plane;
+        plane += 2 * d->components[i].rows * d->components[i].stride;
+    }
+    return 1;
+}
+
+static void release(Image *image) { image->release = NULL; }
+
+static int decode_scan(Decoder *d, Output *o)
+{
+    int64_t per_row = d->components[0].rows, emitted = 0;
+    int blocks = 0;
+    for (int i = 0; i < d->channels; i++)
+        blocks += d->components[i].h * d->components[i].v;
+    d->report->total = blocks * d->mcus_across * d->mcus_down;
+    for (int i = 0; i < d->channels; i++)
+        if (d->components[i].size == 1)
+            build_walk(&d->ac[d->components[i].ac], &d->cursor);
+    for (int64_t y = 0; y < d->mcus_down; y++) {
+        if (!pixel_row(d, y, d->mcus_across))
+            return 0;
+        int64_t ready = y + 1 == d->mcus_down ? o->height : (y + 1) * per_row - o->context;
+        emit(d, o, emitted, ready);
+        emitted = ready;
+    }
+    *o->image = (Image){.length = o->width * o->height, .n_buffers = 2, .release = release};
+    o->image->pointers[1] = (uint8_t *)o->image + IMAGE_HEAD;
+    o->image->buffers = o->image->pointers;
+    return 1;
+}
+
+/* ---- The whole file ---------------------------------------------------------------------------------------------- */
+
+#define MOST_SCANS 100
+
+static void read_file(Decoder *d, Output *o)
+{
+    int marker;
+    while ((marker = read_segments(d)) == 0xDA) {
+        Report *r = d->report;
+        if (r->scans == 0 && !(o->scale ? prepare(d, o) : lay_out(d)))
+            return;
+        if (r->scans == MOST_SCANS || (o->scale && r->scans)) {
+            fail(d, DECLINED, o->scale ? SEVERAL_SCANS : TOO_MANY_SCANS);
+            return;
+        }
+        r->scans++;
+        const uint8_t *from = d->cursor.next;
+        d->bits.next = from;
+        d->bits.end = d->cursor.end;
+        reset(d);
+        if (!(o->scale ? decode_scan(d, o) : walk_scan(d)))
+            return;
+        if (!end_segment(&d->bits)) {
+            fail(d, DAMAGED, LEFT_OVER);
+            return;
+        }
+        d->cursor.next = d->bits.next;
+        if (has_hole(d, from, d->bits.next)) {
+            fail(d, DAMAGED, ZEROS);
+            return;
+        }
+    }
+    if (marker != 0xD9)
+        return;
+    int missing = 0;
+    for (int i = 0; i < d->channels; i++)
+        missing |= d->frame == 0xC2 ? d->components[i].known[0] < 0 : !d->components[i].seen;
+    fail(d, missing ? DAMAGED : WHOLE, missing ? SCANS_MISSING : NOTHING);
+}
+
+/*
+ * Read the JPEG file of `size` bytes at `data`: walk it where `scale` is 0, or decode it at 1/`scale` (1, 2, 4, 8).
+ * `report->image` is a picture only where it is WHOLE; it belongs to the caller, and `jpeg_free` frees it.
+ */
+__attribute__((visibility("default"))) void jpeg_read(const uint8_t *data, size_t size, int scale, Report *report)
+{
+    *report = (Report){0};
+    Decoder *d = calloc(1, sizeof *d);
+    Output o = {.scale = scale};
+    if (!d) {
+        report->state = DECLINED;
+        report->reason = NO_MEMORY;
+        return;
+    }
+    d->report = report;
+    while (size && data[size - 1] == 0) /* a copy that reserved its room, or a card's block */
+        size--;
+    d->cursor = (Cursor){data, data + size};
+    if (scale && scale != 1 && scale != 2 && scale != 4 && scale != 8)
+        fail(d, DECLINED, SCALE);
+    else if (size < 2 || data[0] != 0xFF || data[1] != 0xD8)
+        fail(d, DECLINED, NOT_JPEG);
+    else {
+        d->cursor.next += 2;
+        read_file(d, &o);
+    }
+    if (report->state == WHOLE)
+        report->image = o.image;
+    else
+        free(o.image);
+    free(o.memory);
+    free(d->masks);
+    free(d);
+}
+
+__attribute__((visibility("default"))) void jpeg_free(void *image) { free(image); }
+
+__attribute__((visibility("default"))) const char *jpeg_reason(int reason)
+{
+    return reason < 0 || (size_t)reason >= sizeof REASONS / sizeof *REASONS ? "" : REASONS[reason];
+}
+
+/*
+ * For Pillow: `jpeg_capsule_freed` is the destructor of a capsule named "arrow_array" that holds a picture. It gets at
+ * it by Python's PyCapsule_GetPointer, whose address `jpeg_python` is given.
+ */
+static void *(*get_pointer)(void *, const char *);
+
+__attribute__((visibility("default"))) void jpeg_python(void *pycapsule_getpointer)
+{
+    memcpy(&get_pointer, &pycapsule_getpointer, sizeof get_pointer);
+}
+
+__attribute__((visibility("default"))) void jpeg_capsule_freed(void *capsule)
+{
+    free(get_pointer(capsule, "arrow_array"));
+}
+
+typedef struct {
+    const char *format, *name, *metadata;
+    int64_t flags, n_children;
+    void *children, *dictionary;
+    void (*release)(void *);
+    void *private_data;
+} Schema;
+
+__attribute__((visibility("default"))) const Schema jpeg_grey_schema = {.format = "C"}, jpeg_colour_schema = {.format = "I"};
