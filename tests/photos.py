@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
+from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageCms, ImageDraw
@@ -339,3 +341,15 @@ def scan_bomb(scans: int = 300, width: int = 2000, height: int = 2000) -> bytes:
             break
     again = data[table:end]
     return data[:end] + again * (scans - data.count(b"\xff\xda")) + data[end:]
+
+
+def nest(top: Path, levels: int, name: str = "n") -> None:
+    """Make folders, each in the one before: deeper than a path can say, which only `rm -rf` removes."""
+    top.mkdir(exist_ok=True)
+    at = os.open(top, os.O_RDONLY | os.O_DIRECTORY)
+    for _ in range(levels):
+        os.mkdir(name, dir_fd=at)
+        deeper = os.open(name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=at)
+        os.close(at)
+        at = deeper
+    os.close(at)

@@ -19,10 +19,8 @@ EXIT_CONFIG = 78  # EX_CONFIG
 
 
 def tell_fault(error: BaseException) -> None:
-    """Say what would have ended this thread, as if it had; for a thread that goes on all the same."""
-    threading.excepthook(
-        threading.ExceptHookArgs((type(error), error, error.__traceback__, threading.current_thread()))
-    )
+    """Say what would have ended this thread, which goes on all the same: hence no thread is named as ended."""
+    threading.excepthook(threading.ExceptHookArgs((type(error), error, error.__traceback__, None)))
 
 
 class WatcherError(Exception):

@@ -151,7 +151,11 @@ class Selection:
         known = self._folders.get(folder)
         if known is not None:
             return known
-        verdict = self.recursive and self._barrier(folder) is None
+        above, _, name = folder.rpartition(b"/")
+        if above in self._folders:  # as in every walk: looking at all parts again would take the square of the depth
+            verdict = self.recursive and self._folders[above] and self._barrier_of(folder, name) is None
+        else:
+            verdict = self.recursive and self._barrier(folder) is None
         if len(self._folders) >= _REMEMBERED_FOLDERS:
             self._folders = {b"": True}
         self._folders[folder] = verdict
@@ -186,13 +190,18 @@ class Selection:
             end = folder.find(b"/", start)
             if end < 0:
                 end = len(folder)
-            junk = _junk(folder[start:end], folder=True)
-            if junk is not None:
-                return junk
-            pattern = self._excluding(folder[:end] + b"/")
-            if pattern is not None:
-                return f"excluded by the pattern `{pattern}`"
+            barrier = self._barrier_of(folder[:end], folder[start:end])
+            if barrier is not None:
+                return barrier
         return None
+
+    def _barrier_of(self, folder: bytes, name: bytes) -> str | None:
+        """Say why a folder keeps everybody out, whatever those above it do; None: it does not."""
+        junk = _junk(name, folder=True)
+        if junk is not None:
+            return junk
+        pattern = self._excluding(folder + b"/")
+        return None if pattern is None else f"excluded by the pattern `{pattern}`"
 
     def _excluding(self, path: bytes) -> str | None:
         """Give the exclude pattern that matches `path` itself (a folder ends in a slash); None: none does."""

@@ -154,11 +154,10 @@ def test_a_fault_of_the_program_is_an_error_in_the_journal_each_line_of_its_trac
 def test_a_fault_in_a_thread_is_an_error_in_the_log(place: Place) -> None:
     program = """
 import threading
-from functools import partial
 from watcher import logs
-from watcher.cli import running
+from watcher.cli.threads import Threads
 logs.setup("json")
-threading.excepthook = partial(running._fault_of_thread, logs.log)
+threading.excepthook = Threads(logs.log).fault
 for target in (lambda: 1 // 0, lambda: exit(3)):
     thread = threading.Thread(target=target, name="bad one")
     thread.start()

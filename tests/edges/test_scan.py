@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.photos import nest
 from watcher.model import Gone, Listing, Origin, ScanDone
 from watcher.scan import Scanner, Walk, root_identity, walk
 from watcher.select import Selection
@@ -54,6 +55,52 @@ def desk(inbox: Path, selection: Selection = JPEGS, *, chunk: int = 1000, outsta
         yield made
     finally:
         made.scanner.close()
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Iterator[Path]:
+    """Give an inbox that nobody but `rm` may be able to remove."""
+    path = tmp_path / "inbox"
+    path.mkdir()
+    yield path
+    subprocess.run(["rm", "-rf", "inbox"], cwd=tmp_path, check=True)
+
+
+def test_a_folder_of_a_thousand_levels_is_walked_to_its_end(inbox: Path) -> None:
+    nest(inbox, 1000)
+    (inbox / "/".join(["n"] * 1000) / "a.jpg").write_bytes(b"x")
+    with desk(inbox) as made:
+        listings, done = made.scan(1)
+    assert (done.complete, done.folders, done.photos) == (True, 1001, 1)
+    assert listings[-1].folder == b"/".join([b"n"] * 1000)
+
+
+def test_a_folder_whose_path_nobody_can_open_is_told_and_the_rest_is_walked(inbox: Path) -> None:
+    nest(inbox, 20, "ä" * 127)  # 254 bytes each
+    (inbox / "z").mkdir()
+    (inbox / "z" / "a.jpg").write_bytes(b"x")
+    with desk(inbox) as made:
+        _, done = made.scan(1)
+    assert done.photos == 1
+    assert not done.complete
+    assert "its path is longer than the system can open" in done.reason
+    assert len(done.reason) < 1000
+
+
+def test_a_scan_that_fails_is_answered_and_the_next_one_is_done(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", lambda fault: told.append(fault.exc_type))
+    (inbox / "a.jpg").write_bytes(b"x")
+    with desk(inbox) as made:
+        with monkeypatch.context() as patch:
+            patch.setattr(Walk, "_list", lambda *_: 1 // 0)
+            _, done = made.scan(1)
+        assert not done.complete
+        assert "by a fault of the program: ZeroDivisionError" in done.reason
+        assert done.root is not None
+        assert told == [ZeroDivisionError]
+        _, done = made.scan(2)
+    assert (done.complete, done.photos) == (True, 1)
 
 
 def ends(thread: threading.Thread) -> bool:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.photos import nest
 from watcher.model import FolderSeen, Gone, Seen, WatchBack, WatchLost
 from watcher.select import Selection
 from watcher.watch import Message, Supervisor, Watch, WatchError
@@ -282,6 +283,53 @@ def test_a_deep_tree_that_is_copied_in_is_watched_in_every_folder(inbox: Path, l
         lambda m: isinstance(m, Seen) and m.complete and m.path.startswith(b"19/a/b/c/"),
         doing=lambda: put(inbox / f"19/a/b/c/{time.monotonic_ns()}.jpg"),
     )
+
+
+@pytest.fixture
+def abyss(tmp_path: Path) -> Iterator[Path]:
+    """Give a folder 1,000 levels deep: more than anything may call itself. Nobody but `rm` can remove it."""
+    top = tmp_path / "abyss"
+    nest(top, 1000)
+    yield top
+    for name in ("abyss", "inbox"):
+        subprocess.run(["rm", "-rf", name], cwd=tmp_path, check=True)
+
+
+def test_a_folder_of_a_thousand_levels_is_watched_to_its_end_when_it_comes_and_from_the_start(
+    inbox: Path, abyss: Path, listen: Listen
+) -> None:
+    ear = listen()
+    before = kernel_watches()
+    abyss.rename(inbox / "n")
+    ear.until(lambda m: m == FolderSeen(ear.inbox, b"n"))
+    again = listen()
+    deadline = time.monotonic() + PATIENCE
+    while kernel_watches() - before < 1001 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert kernel_watches() - before >= 1001
+    assert [watch.watch.reason for watch in (ear, again)] == ["", ""]
+    put(inbox / "n" / "a.jpg")
+    deepest = inbox / "/".join(["n"] * 1001)
+    put(deepest / "b.jpg")
+    for one in (ear, again):
+        for folder in ("n", os.path.relpath(deepest, inbox)):
+            path = os.fsencode(f"{folder}/{'a' if folder == 'n' else 'b'}.jpg")
+            one.until(lambda m: isinstance(m, Seen) and m.complete and m.path == path)  # noqa: B023  # called here
+
+
+def test_whatever_keeps_it_from_being_set_up_is_told_as_the_reason_and_tried_again(
+    listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", lambda fault: told.append(fault.exc_type))
+    ear = listen(start=False, pause=0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr("watcher.watch.native._walk", lambda _: 1 // 0)
+        with pytest.raises(WatchError, match="by a fault of the program: ZeroDivisionError"):
+            ear.watch.start()
+    assert told == [ZeroDivisionError]
+    ear.watch.check()
+    ear.until(lambda m: isinstance(m, WatchBack))
 
 
 # ---- every way in which it falls silent ----
@@ -750,6 +798,32 @@ def test_an_inbox_that_could_never_be_watched_is_no_fault_of_this_process(
         supervisor.add(ear.watch)
         ear.watch.check()
         assert supervisor.fault() == ""
+    finally:
+        supervisor.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_supervision_outlives_a_turn_that_fails(
+    inbox: Path, outside: Path, listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervisor = Supervisor(interval=0.02)
+    ear = listen()
+    with monkeypatch.context() as patch:
+        turns: list[int] = []
+
+        def fail(*_: object) -> None:
+            turns.append(1)
+            raise ZeroDivisionError
+
+        patch.setattr(supervisor, "_have_checked", fail)
+        supervisor.add(ear.watch)
+        deadline = time.monotonic() + PATIENCE
+        while len(turns) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+    try:
+        assert supervisor.fault() == ""
+        kill_the_reader(inbox, outside)
+        ear.until(lambda m: isinstance(m, WatchBack))
     finally:
         supervisor.close()
 

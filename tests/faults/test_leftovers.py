@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness import until
+from tests.photos import nest
 from watcher.cli.wiring import folds_case
 from watcher.render import sweep
 from watcher.render.sweep import host
@@ -37,3 +39,24 @@ def test_the_file_that_tries_how_names_are_compared_is_swept_if_its_writer_died(
     monkeypatch.undo()
     assert len(list(tmp_path.iterdir())) == 1
     assert sweep(os.fsencode(tmp_path)) == 1
+
+
+def test_a_sweep_takes_few_descriptors_and_few_calls_however_many_folders_there_are_and_however_deep(
+    tmp_path: Path,
+) -> None:
+    with subprocess.Popen(["true"]) as process:
+        pass
+    left = f".watcher-{host().decode()}-{process.pid}-1-0.tmp"
+    for number in range(200):
+        (tmp_path / f"{number}" / "inner").mkdir(parents=True)
+        (tmp_path / f"{number}" / "inner" / left).touch()
+    nest(tmp_path / "deep", 1000)
+    (tmp_path / "deep" / "/".join(["n"] * 1000) / left).touch()
+    taken = len(os.listdir("/proc/self/fd" if sys.platform == "linux" else "/dev/fd"))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (taken + 10, limits[1]))
+    try:
+        assert sweep(os.fsencode(tmp_path)) == 201
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        subprocess.run(["rm", "-rf", tmp_path / "deep"], check=True)

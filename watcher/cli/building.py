@@ -18,6 +18,7 @@ from watcher.cli.opening import open_state
 from watcher.cli.overlapping import MountGuard
 from watcher.cli.reloading import Reloader
 from watcher.cli.sweeping import Sweeper
+from watcher.cli.threads import Threads
 from watcher.cli.wiring import Hub, Source, settle
 from watcher.config import Config
 from watcher.daemon.attempt import Limits
@@ -41,6 +42,7 @@ def daemon(
     *,
     once: bool,
     damaged: bool = False,
+    threads: Threads | None = None,
     open_inbox: Callable[[InboxPlan, Post], InboxParts] | None = None,
 ) -> Iterator[tuple[Daemon, State]]:
     """Build a daemon that works by `config`, which was read from `name`, and take it all down again.
@@ -81,7 +83,7 @@ def daemon(
             reload=Reloader(source, told, log).ask,
             sweep=sweeper.begin,
             manager=listener,
-            watch_fault=hub.watch_fault,
+            watch_fault=lambda: hub.watch_fault() or (threads.ended if threads else ""),
             chores=chores,
             clock=time,
             log=log,

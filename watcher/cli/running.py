@@ -11,15 +11,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 
 from watcher import logs
 from watcher.cli import building, printable
 from watcher.cli.ahead import Beginning
 from watcher.cli.early import heed_signals
+from watcher.cli.threads import Threads
 from watcher.cli.wiring import Source
 from watcher.daemon.loop import Daemon
-from watcher.daemon.parts import InboxParts, InboxPlan, Log, Post
+from watcher.daemon.parts import InboxParts, InboxPlan, Post
 from watcher.daemon.tally import Progress
 from watcher.errors import EXIT_OK, EXIT_SOME_FAILED
 from watcher.model import PhotoId
@@ -34,12 +34,14 @@ def run(beginning: Beginning) -> int:
     log = logs.log
     with contextlib.suppress(OSError, RuntimeError, ValueError):  # standard error is closed, or no file
         faulthandler.enable()  # systemd ends a daemon that is stuck by SIGABRT: where it was stuck is then in the log
-    threading.excepthook = partial(_fault_of_thread, logs.log)
+    threads = Threads(log)
+    threading.excepthook = threads.fault
     source, damaged = replace(source, state=source.state_path(config)), False
     stops: list[str] = []
     while True:
         try:
-            with building.daemon(source, config, name, log, once=False, damaged=damaged) as (daemon, _):
+            built = building.daemon(source, config, name, log, once=False, damaged=damaged, threads=threads)
+            with built as (daemon, _):
                 try:
                     daemon.run()
                 finally:
@@ -74,11 +76,6 @@ def serve_requests(source: Source, open_inbox: Callable[[InboxPlan, Post], Inbox
     logs.setup(config.log.format, "warning")
     with building.daemon(source, config, name, logs.log, once=True, open_inbox=open_inbox) as (daemon, _):
         daemon.run()
-
-
-def _fault_of_thread(log: Log, fault: threading.ExceptHookArgs) -> None:
-    if fault.exc_type is not SystemExit:
-        log.error("fault", thread=fault.thread.name if fault.thread else "", exc_info=fault.exc_value)
 
 
 # ---- once ----

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable
 
 from watcher.daemon.parts import Log
+from watcher.errors import tell_fault
 from watcher.render import sweep
 
 _JOIN_SECONDS = 10.0  # a mount that hangs must not keep a run from ending
@@ -33,6 +34,10 @@ class Sweeper:
 
     def _sweep(self, outputs: list[bytes]) -> None:
         for output in outputs:
-            swept = sweep(output)
+            try:
+                swept = sweep(output)
+            except Exception as error:  # noqa: BLE001  # the other outputs are swept all the same
+                tell_fault(error)
+                continue
             if swept:
                 self._log.info("outputs.swept", output=output, temporary_files=swept)

@@ -15,7 +15,7 @@ from watcher import places
 from watcher.cli.overlapping import met_otherwise
 from watcher.config import Config, for_pair, overlaps, parse
 from watcher.daemon.parts import InboxParts, InboxPlan, Post, Settings
-from watcher.errors import ConfigError, Fault, StateError, WatcherError
+from watcher.errors import ConfigError, Fault, StateError, WatcherError, tell_fault
 from watcher.model import Origin, WatchReady
 
 if TYPE_CHECKING:
@@ -198,6 +198,9 @@ class RealInbox:
                 self._watch.start()
             except WatcherError as error:
                 native, reason = False, str(error)
+            except Exception as error:  # noqa: BLE001  # whatever it is, the inbox is to be looked through
+                tell_fault(error)
+                native, reason = False, f"a fault of the program: {error!r}"
             if not self._closed:
                 self._hub.supervisor.add(self._watch)
         self._post(WatchReady(self._plan.inbox, native, reason))

@@ -10,14 +10,13 @@ from contextlib import suppress
 from functools import lru_cache
 from hashlib import sha256
 
-from watcher.render.folders import open_root
+from watcher.render.folders import open_below, open_root
 
 # those of earlier versions have no place
 _NAME = re.compile(
     rb"\.watcher-(?P<host>[A-Za-z0-9._-]{1,64})-(?P<pid>\d{1,10})-\d{1,20}-\d{1,6}(\.(?P<place>[0-9a-f]{8}))?\.tmp"
 )
 _FIRST_PIDS = "pid:[4026531836]"  # the kernel's number for the process numbers outside of all containers
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 @lru_cache(maxsize=1)
@@ -65,36 +64,36 @@ def sweep(
     except OSError:
         return 0
     at = time.time() if now is None else now
-    removed, folders = 0, [root]
-    while folders:
-        folder = folders.pop()
-        try:
-            removed += _sweep_folder(folder, folders, at, own_seconds, other_seconds)
-        except OSError:
-            pass  # gone or unreadable: nothing of ours to be had there
-        finally:
-            os.close(folder)
+    removed, waiting = 0, [b""]
+    try:
+        while waiting:
+            path = waiting.pop()
+            with suppress(OSError):  # gone or unreadable: nothing of ours to be had there
+                folder = open_below(root, path, create=False)
+                try:
+                    removed += _sweep_folder(folder, path, waiting, at, own_seconds, other_seconds)
+                finally:
+                    os.close(folder)
+    finally:
+        os.close(root)
     return removed
 
 
-def _sweep_folder(folder: int, folders: list[int], now: float, own_seconds: float, other_seconds: float) -> int:
-    """Sweep one open folder and push its sub-folders."""
-    removed, below = 0, []
+def _sweep_folder(
+    folder: int, path: bytes, waiting: list[bytes], now: float, own_seconds: float, other_seconds: float
+) -> int:
+    """Sweep one open folder and have its sub-folders wait, by their paths: a descriptor for each would be too many."""
+    removed = 0
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
-                below.append(entry.name)
+                waiting.append(path + b"/" + os.fsencode(entry.name))
             elif entry.name.startswith(".watcher-") and (match := _NAME.fullmatch(os.fsencode(entry.name))):
                 patience = own_seconds if match["host"] == host() else other_seconds
                 ours = match["host"] == host() and match["place"] in {None, place()}
                 dead = ours and not _alive(int(match["pid"]))
                 if dead or now - entry.stat(follow_symlinks=False).st_ctime > patience:
                     removed += _remove(entry.name, folder)
-    for name in below:
-        try:
-            folders.append(os.open(name, _FOLDER, dir_fd=folder))
-        except OSError:
-            continue
     return removed
 
 

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from watcher.errors import tell_fault
 from watcher.model import Gone, Listing, Origin, ScanDone
 from watcher.scan.walk import CHUNK, VANISHED, Walk, root_identity
 from watcher.select import Selection, shown
@@ -112,9 +113,29 @@ class Scanner:
                 if self._closing:
                     return
                 request = self._requests.popleft() if self._requests else None
-            self._examine_doubtful()
-            if request is not None:
-                self._walk(request)
+            try:
+                self._examine_doubtful()
+                if request is not None:
+                    self._walk(request)
+            except Exception as error:  # noqa: BLE001 — whatever it is, the next request is to be answered
+                tell_fault(error)
+                if request is not None:
+                    self._post(self._failed(request, error))
+
+    def _failed(self, request: _Request, error: Exception) -> ScanDone:
+        """Answer a request that a fault of the program cut off."""
+        return ScanDone(
+            inbox=self._inbox,
+            scan=request.scan,
+            origin=request.origin,
+            folder=request.folder,
+            photos=0,
+            folders=0,
+            seconds=0.0,
+            complete=False,
+            reason=f"{shown(self._inbox)} could not be looked through, by a fault of the program: {error!r}",
+            root=root_identity(self._inbox),
+        )
 
     def _walk(self, request: _Request) -> None:
         began = time.monotonic()

@@ -8,6 +8,7 @@ Rules:
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -143,6 +144,9 @@ def _is_plain_folder(inbox: bytes, folder: bytes) -> bool:
 
 def _unreadable(inbox: bytes, folder: bytes, error: OSError) -> str:
     path = shown(os.path.join(inbox, folder) if folder else inbox)
+    if error.errno == errno.ENAMETOOLONG:
+        path = shown(b"%b/\xe2\x80\xa6/%b" % (inbox, folder[-40:]))
+        return f"{path}: its path is longer than the system can open (4,095 bytes on Linux); move it further up"
     if isinstance(error, PermissionError):
         return f"{path} can't be read: permission denied; let this user read and enter it (chmod u+rx, or its group)"
     return f"{path} can't be read: {error.strerror or error}; check the disk or the mount"

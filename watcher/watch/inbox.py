@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from watcher.errors import tell_fault
 from watcher.model import WatchBack, WatchLost
 from watcher.select import shown
 from watcher.watch.handler import Event, Handler
@@ -163,6 +164,9 @@ class Watch:
             native = Native(self.inbox, handler, signs, self._wanted, recursive=self._recursive)
         except OSError as error:
             raise WatchError(refusal(self.inbox, error.errno or 0, error)) from error
+        except Exception as error:
+            tell_fault(error)
+            raise WatchError(f"{shown(self.inbox)} can't be watched, by a fault of the program: {error!r}") from error
         if _identity(self.inbox) != identity:
             native.close()
             raise WatchError(f"the inbox {shown(self.inbox)} was replaced while its watch was set up")
@@ -257,7 +261,7 @@ class Watch:
         self.on_trouble()
 
     def _wanted(self, path: bytes) -> bool:
-        return path == self.inbox or self._enters(os.path.relpath(path, self.inbox))
+        return path == self.inbox or self._enters(path[len(self.inbox.rstrip(b"/")) + 1 :])
 
     def _emit(self, event: Event) -> None:
         if self._collapsed_at is not None:

@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from watchdog.events import FileSystemEvent
 from watchdog.observers import Observer
@@ -25,6 +25,7 @@ logging.getLogger("watchdog").addHandler(logging.NullHandler())  # all that it s
 logging.getLogger("watchdog").propagate = False
 
 if sys.platform == "linux":
+    from watchdog.observers import inotify
     from watchdog.observers.inotify import InotifyFullEmitter, InotifyWatchGroup
     from watchdog.observers.inotify_c import (
         CallbackId,
@@ -36,6 +37,33 @@ if sys.platform == "linux":
         WatchDescriptor,
     )
     from watchdog.observers.inotify_move_event_grouper import InotifyMoveEventGrouper
+
+    def _nothing(*_: object) -> tuple[()]:
+        return ()
+
+    # What they make by a walk of a folder that came are synthetic events, which the handler drops.
+    for _name in ("generate_sub_created_events", "generate_sub_moved_events"):
+        setattr(inotify, _name, _nothing)
+
+    class _Group(InotifyWatchGroup):
+        """Walks folders as deep as they are: on Python 3.11 `os.walk` calls itself for each level, 1,000 at most."""
+
+        def _add_all_callbacks(self, path: bytes) -> None:
+            self._add_callback(path)
+            if self.is_recursive:
+                for root, folders, _ in _walk(path):
+                    for name in folders:
+                        self._add_callback(root + b"/" + name)
+
+        def _recursive_simulate(self, src_path: bytes) -> list[InotifyEvent]:
+            events = []
+            for root, folders, files in _walk(src_path):
+                watch = self._active_callbacks_by_path.get(root)
+                if watch is not None:  # else its own event, which is still to come, tells what is in it
+                    mask = Mask(InotifyConstants.IN_CREATE | InotifyConstants.IN_ISDIR)
+                    events += [InotifyEvent(watch, mask, 0, name) for name in folders]
+                    events += [InotifyEvent(watch, InotifyConstants.IN_CREATE, 0, name) for name in files]
+            return events
 
     class _Quiet:
         """Hands on to a callback whose repr is its whole watch table: watchdog formats that per folder added twice."""
@@ -111,12 +139,37 @@ if sys.platform == "linux":
             self.signs = signs
             super().__init__(event_queue, watch, timeout=timeout, event_filter=event_filter, inotify_fd=inotify_fd)
 
+        def on_thread_start(self) -> None:
+            self._inotify = _Group(
+                self._inotify_fd,
+                os.fsencode(self.watch.path),
+                is_recursive=self.watch.is_recursive,
+                event_mask=self.get_event_mask_from_filter(),
+            )
+
     class _Dispatcher(Supervised, BaseObserver):
         """Calls the handler."""
 
         def __init__(self, signs: Signs, reader: _Reader) -> None:
             self.signs = signs
             super().__init__(_Emitter, inotify_fd=reader, signs=signs)
+
+
+def _walk(top: bytes) -> Iterator[tuple[bytes, list[bytes], list[bytes]]]:
+    """Give every folder from `top` down that can be read, with the names of its folders and of all else in it."""
+    waiting = [top]
+    while waiting:
+        root = waiting.pop()
+        folders: list[bytes] = []
+        others: list[bytes] = []
+        try:
+            with os.scandir(root) as found:
+                for item in found:
+                    (folders if item.is_dir(follow_symlinks=False) else others).append(item.name)
+        except OSError:  # it went away, or may not be read: whoever watches or scans it says so
+            continue
+        yield root, folders, others
+        waiting += [root + b"/" + name for name in reversed(folders)]
 
 
 class Native:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
+from watcher.errors import tell_fault
 from watcher.select import shown
 from watcher.watch.inbox import Watch
 from watcher.watch.signs import JOIN_SECONDS
@@ -61,7 +62,10 @@ class Supervisor:
             for watch, (running, since) in list(self._checks.items()):
                 if self._closing.is_set():
                     return
-                self._have_checked(watch, running, since)
+                try:
+                    self._have_checked(watch, running, since)
+                except Exception as error:  # noqa: BLE001 - such as no thread to be had: the next turn tries again
+                    tell_fault(error)
 
     def _have_checked(self, watch: Watch, running: threading.Thread | None, since: float) -> None:
         if running is not None and running.is_alive():
@@ -78,7 +82,7 @@ def _check(watch: Watch) -> None:
     known = watch.unhealed_since is not None
     try:
         watch.check()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
         watch.fails(error)
         if not known:
-            raise  # with a traceback, once
+            tell_fault(error)  # with a traceback, once
