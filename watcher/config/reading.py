@@ -17,6 +17,7 @@ from watcher.errors import ConfigError, Fault
 from watcher.model import Recipe
 
 RECIPE_VERSION = 1  # raise it when the encoder settings change: every rendition is then made again
+_FORMAT_VERSION = {"avif": 1}  # the same for one format; grey ones have a single plane since 1
 
 
 def parse(data: Mapping[str, object], *, source: str, base: str, home: str, require_inbox: bool = True) -> Config:
@@ -81,5 +82,6 @@ def for_pair(inbox: str, output: str, base: Config | None = None) -> Config:
 
 def _recipe(rendition: Rendition) -> Recipe:
     fields = rendition.model_dump()
-    canonical = json.dumps({**fields, "version": RECIPE_VERSION}, sort_keys=True, separators=(",", ":"))
+    version = RECIPE_VERSION + _FORMAT_VERSION.get(rendition.format, 0)
+    canonical = json.dumps({**fields, "version": version}, sort_keys=True, separators=(",", ":"))
     return Recipe(**fields, fingerprint=sha256(canonical.encode()).hexdigest()[:16])

@@ -34,7 +34,8 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     if image.mode == "RGB":
         ImageCms.applyTransform(image, transform, inPlace=True)
         return image
-    out = ImageCms.applyTransform(image, transform)
+    grey_as_rgb = image.mode == "L" and _space(profile) == "RGB"
+    out = ImageCms.applyTransform(image.convert("RGB") if grey_as_rgb else image, transform)
     if out is None:  # says the signature; happens only in place
         return image.convert("RGB")
     return out.getchannel(1) if image.mode == "L" else out
@@ -53,8 +54,15 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     return transform
 
 
+def _space(profile: bytes) -> str:
+    """Give the mode of the pictures that a profile is for; empty if there is none."""
+    return _SPACES.get(profile[16:20], "") if profile[36:40] == b"acsp" else ""
+
+
 def _build(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    if profile[36:40] != b"acsp" or _SPACES.get(profile[16:20]) != mode:
+    if mode == "L" and _space(profile) == "RGB":  # editors leave it so when they make a photo grey; browsers use it
+        mode = "RGB"
+    if _space(profile) != mode:
         return None
     try:
         transform = ImageCms.buildTransform(

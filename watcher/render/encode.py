@@ -22,7 +22,8 @@ from watcher.render.jpeg import Header, parse
 from watcher.render.metadata import Kept, jpeg_segments
 
 WHOLE_CHROMA = 90  # the JPEG quality from which chroma is not subsampled
-LIMITS: dict[Format, int] = {"jpeg": 65_500, "webp": 16_383, "avif": 65_536, "png": 1 << 31}  # pixels a side, by format
+_LIMITS: dict[Format, int] = {"jpeg": 65_500, "webp": 16_383, "avif": 32_768, "png": 1_000_000}  # pixels a side
+_MOST_PIXELS: dict[Format, int] = {"avif": 1 << 28}  # of all. AVIF and PNG hold more, which usual decoders refuse
 
 # JPEG quality, and what looks like it in WebP and AVIF: medians of equal SSIM (luma, windows of 8 by 8) over 14
 # distinct untouched pictures at 800 px, with libwebp 1.6 and libavif 1.4.2 as set up here. Pictures differ: what equals
@@ -55,11 +56,22 @@ def encode(image: Image.Image, recipe: Recipe, kept: Kept) -> bytes:
             quality = quality_of("webp", recipe.quality)
             return _saved(image, "WEBP", kept, icc_profile=icc.SRGB, quality=quality, method=4)
         case "avif":
-            chroma = "4:4:4" if recipe.quality >= WHOLE_CHROMA else "4:2:0"
+            # a grey picture has one plane: browsers refuse three planes with a profile for one
+            chroma = "4:0:0" if image.mode == "L" else "4:4:4" if recipe.quality >= WHOLE_CHROMA else "4:2:0"
             profile = icc.SGREY if image.mode == "L" else icc.SRGB
             quality = quality_of("avif", recipe.quality)
             settings = {"quality": quality, "speed": 8, "subsampling": chroma, "max_threads": 1}
             return _saved(image, "AVIF", kept, icc_profile=profile, **settings)
+
+
+def too_large(form: Format, width: int, height: int) -> str:
+    """Return why a format can't hold so large a picture, as a clause for a person; empty if it can."""
+    longest, pixels = max(width, height), width * height
+    if longest > _LIMITS[form]:
+        return f"would be {longest} pixels long, {form} holds at most {_LIMITS[form]}"
+    if pixels > _MOST_PIXELS.get(form, pixels):
+        return f"would have {pixels / 1e6:.0f} megapixels, {form} holds at most {_MOST_PIXELS[form] / 1e6:.0f}"
+    return ""
 
 
 def quality_of(form: Format, quality: int) -> int:
@@ -91,17 +103,32 @@ def _png(image: Image.Image, kept: Kept) -> bytes:
     return _saved(image, "PNG", Kept(kept.exif), icc_profile=profile, compress_level=1, pnginfo=info)
 
 
+class _Block(Image.Exif):
+    """An EXIF block that is written as it is.
+
+    Of bytes, Pillow's AVIF writer takes the orientation out and writes the rest anew: maker notes move, and texts lose
+    every letter that is not ASCII. Of an `Exif` it asks just for its bytes.
+    """
+
+    def __init__(self, block: bytes) -> None:
+        super().__init__()
+        self._block = block
+
+    def __bool__(self) -> bool:
+        return bool(self._block)
+
+    def __contains__(self, tag: object) -> bool:
+        return False  # no orientation is to be taken out: it is 1
+
+    def tobytes(self, offset: int = 8) -> bytes:  # noqa: ARG002 - as Pillow has it
+        """Give the block."""
+        return self._block
+
+
 def _saved(image: Image.Image, form: str, kept: Kept, **settings: object) -> bytes:
     buffer = io.BytesIO()
-    if not kept.exif and not kept.xmp:
-        image.save(buffer, form, **settings)
-        return buffer.getvalue()
-    try:
-        image.save(buffer, form, exif=kept.exif, xmp=kept.xmp, **settings)
-    except (MemoryError, OSError):
-        raise
-    except Exception:  # noqa: BLE001 - Pillow parses EXIF again for some formats; a photo never fails for its metadata
-        return _saved(image, form, Kept(), **settings)
+    there = {"exif": _Block(kept.exif), "xmp": kept.xmp}
+    image.save(buffer, form, **{name: value for name, value in there.items() if value}, **settings)
     return buffer.getvalue()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 
+_LENGTH, _MAGIC = slice(4), slice(36, 40)  # where a profile says how long it is, and that it is one
 _D50 = (0.9642, 1.0, 0.8249)
 _D65_TO_D50 = (1.04788, 0.02292, -0.05022, 0.02959, 0.99048, -0.01707, -0.00925, 0.01508, 0.75168)
 # IEC 61966-2-1: y = ((x + 0.055) / 1.055) ** 2.4 above 0.04045, x / 12.92 below
@@ -72,3 +73,23 @@ ADOBE_RGB = rgb(
     ((0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457)),
     (2.19921875,),
 )
+
+
+def joined(parts: list[bytes]) -> bytes:
+    """Put a profile together from the bodies of its segments; empty if there is none, or not all of one.
+
+    Each part begins with its number, from 1, and how many there are. Both are often wrong (zeros, counted from 0,
+    given twice), and readers differ in what they then make of them; the length in the profile itself decides.
+    """
+    parts = [part for part in parts if len(part) > 2]  # noqa: PLR2004 - number and count
+    numbered: dict[int, bytes] = {}
+    for part in parts:
+        numbered.setdefault(part[0], part)
+    ordered = [numbered[number] for number in sorted(numbered)]
+    profile = b"".join(part[2:] for part in ordered)
+    for candidate in (profile, b"".join(part[2:] for part in parts)):
+        length = int.from_bytes(candidate[_LENGTH], "big")
+        if candidate[_MAGIC] == b"acsp" and 128 <= length <= len(candidate):  # noqa: PLR2004 - of its header
+            return candidate[:length]
+    whole = [(part[0], part[1]) for part in ordered] == [(i + 1, len(ordered)) for i in range(len(ordered))]
+    return profile if whole else b""

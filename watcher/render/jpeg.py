@@ -20,8 +20,12 @@ _ARITHMETIC = frozenset({0xC9, 0xCA})
 _BARE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a length
 _TABLES = frozenset({0xC4, 0xCC, 0xDB, 0xDC, 0xDD})  # Huffman, arithmetic, quantisation, line count, restart interval
 _ADOBE, _JFIF = 0xEE, 0xE0
-_KEPT = frozenset({0xE1, 0xE2, 0xED})  # EXIF and XMP, ICC, IPTC
+EXIF, XMP, ICC, IPTC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0", b"Photoshop 3.0\0"
+_METADATA = {0xE1: (EXIF, XMP), 0xE2: (ICC,), 0xED: (IPTC,)}  # by marker: how a segment that is read begins
+_MAX_METADATA = 1_000  # segments that are read; a profile may have 255, the rest has a few
+_MAX_SEGMENTS = 50_000  # a real header has tens, one with 1 GB of metadata 16,000
 _MAX_TABLES = 1_000  # a real header has about ten; Pillow walks them one by one
+_MAX_TABLE_BYTES = 1 << 20
 MAX_SCANS = 100  # a real progressive file has about 10; 300 scans in 42 KB decode for a second, 1 MB for minutes
 
 
@@ -44,7 +48,7 @@ class Header:
     sampling: tuple[tuple[int, int], ...] = ()  # per component: horizontal, vertical
     tables: bytearray = field(default_factory=bytearray)  # everything that a decoder needs up to the first scan
     quantisation: dict[int, bytes] = field(default_factory=dict)  # by table number; raw as in the file
-    metadata: list[tuple[int, int, int]] = field(default_factory=list)  # marker, first byte, end: EXIF, XMP, ICC, IPTC
+    metadata: list[tuple[bytes, int, int]] = field(default_factory=list)  # EXIF, XMP, ICC or IPTC; first byte, end
     adobe: bool = False
     scan: int = 0  # offset of the first entropy-coded byte
     interleaved: bool = True  # all components in the first scan
@@ -92,23 +96,25 @@ def parse(data: bytes) -> Header:
     if not data.startswith(SOI):
         raise NotJpegError(f"not a JPEG: {_beginning(data)}")
     header, at, tables = Header(), 2, 0
-    while True:
+    for _ in range(_MAX_SEGMENTS):
         marker, at = _next_marker(data, at)
         if marker in _BARE:
             continue
         if marker == EOI[1]:
             raise NotJpegError("a JPEG without a picture: it ends before its first scan")
         end = _end(data, at)
-        if marker in _FRAMES or marker in _TABLES or marker == SOS[1]:
+        if _decodes(marker, data, at):
             tables += 1
-            if tables > _MAX_TABLES:
-                raise NotJpegError(f"a broken JPEG: more than {_MAX_TABLES} tables in its header")
+            if tables > _MAX_TABLES or len(header.tables) + end - at > _MAX_TABLE_BYTES:
+                raise NotJpegError("a broken JPEG: too many tables in its header")
+            header.tables += b"\xff" + bytes((marker,)) + data[at:end]
         _take(header, marker, data, at, end)
         at = end
         if marker == SOS[1]:
             header.scan = at
             _check(header)
             return header
+    raise NotJpegError("a broken JPEG: too many segments in its header")
 
 
 def _end(data: bytes, at: int) -> int:
@@ -154,16 +160,20 @@ def _take(header: Header, marker: int, data: bytes, at: int, end: int) -> None:
         header.interleaved = end - at > 2 and data[at + 2] >= header.components  # noqa: PLR2004 - the length itself
     elif marker == _ADOBE:
         header.adobe = header.adobe or data[at + 2 : at + 7] == b"Adobe"
-    elif marker in _KEPT:
-        header.metadata.append((marker, at + 2, end))
-    if marker in _FRAMES or marker in _TABLES or marker == SOS[1] or _colour_hint(marker, data, at):
-        header.tables += b"\xff" + bytes((marker,)) + data[at:end]
+    elif marker in _METADATA and len(header.metadata) < _MAX_METADATA:
+        kind = next((kind for kind in _METADATA[marker] if data.startswith(kind, at + 2, end)), None)
+        if kind:
+            header.metadata.append((kind, at + 2 + len(kind), end))
 
 
-def _colour_hint(marker: int, data: bytes, at: int) -> bool:
-    """Tell whether libjpeg derives the colour space from this segment."""
-    return (marker == _JFIF and data[at + 2 : at + 7] == b"JFIF\0") or (
-        marker == _ADOBE and data[at + 2 : at + 7] == b"Adobe"
+def _decodes(marker: int, data: bytes, at: int) -> bool:
+    """Return whether a decoder needs this segment; from JFIF's and Adobe's libjpeg derives the colour space."""
+    return (
+        marker in _FRAMES
+        or marker in _TABLES
+        or marker == SOS[1]
+        or (marker == _JFIF and data.startswith(b"JFIF\0", at + 2))
+        or (marker == _ADOBE and data.startswith(b"Adobe", at + 2))
     )
 
 

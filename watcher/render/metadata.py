@@ -1,26 +1,32 @@
 """What a photo says about itself, found within bounds, and what of it a rendition may carry.
 
 `none` carries nothing. `safe` carries chosen EXIF tags; copyright and author, where only IPTC or XMP have them, are
-moved into EXIF. `all` carries EXIF, XMP and IPTC, with what no longer holds (orientation, size) set right.
+moved into EXIF. `all` carries EXIF, XMP and IPTC, with what no longer holds (orientation, sizes, a film or second
+picture behind the photo) set right or left out; where a format has no place for IPTC, author and copyright go to EXIF.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import md5
 
-from watcher.model import Metadata
-from watcher.render import icc
-from watcher.render.exif import ARTIST, COPYRIGHT, Exif
+from watcher.model import Format, Metadata
+from watcher.render import icc, iptc, jpeg, xmp
+from watcher.render.claims import Shape, current
+from watcher.render.exif import Exif
+from watcher.render.geometry import TURNED, Region
 from watcher.render.jpeg import Header
+from watcher.render.tags import ARTIST, COPYRIGHT
 
-_EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
-_ICC, _IPTC = b"ICC_PROFILE\0", b"Photoshop 3.0\0"
-_KINDS = ((0xE1, _EXIF), (0xE1, _XMP), (0xE2, _ICC), (0xED, _IPTC))
 _MOST_BYTES = 4 << 20  # of one kind; press profiles reach 3 MB. What lies beyond is not looked at
 _MOST_SEGMENT = 65_533
-_UTF8 = b"\x1b%G"  # IPTC's way to say it
+_TIFF = (b"II*\0", b"MM\0*")
+_IPTC, _IPTC_DIGEST = 0x0404, 0x0425  # resources of Photoshop's
+_CREDITS = (
+    (ARTIST, iptc.BYLINE, ("dc:creator", "tiff:Artist")),
+    (COPYRIGHT, iptc.COPYRIGHT, ("dc:rights", "tiff:Copyright")),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,116 +42,92 @@ class Found:
     """The metadata of one photo; a copy of what counts, so that the file's bytes can be let go."""
 
     def __init__(self, data: bytes, header: Header) -> None:
-        self._components = header.components
-        self._parts: dict[bytes, list[bytes]] = {prefix: [] for _, prefix in _KINDS}
+        self._header = header
+        self._parts: dict[bytes, list[bytes]] = {kind: [] for kind in (jpeg.EXIF, jpeg.XMP, jpeg.ICC, jpeg.IPTC)}
         room = dict.fromkeys(self._parts, _MOST_BYTES)
-        for marker, at, end in header.metadata:
-            for kind, prefix in _KINDS:
-                if kind == marker and data.startswith(prefix, at, end):
-                    room[prefix] -= end - at
-                    if room[prefix] >= 0:
-                        self._parts[prefix].append(data[at + len(prefix) : end])
-
-    def _segments(self, prefix: bytes) -> list[bytes]:
-        """Give the bodies of the segments of one kind, in order, up to the bound."""
-        return self._parts[prefix]
+        for kind, at, end in header.metadata:
+            room[kind] -= end - at
+            if room[kind] >= 0:
+                self._parts[kind].append(data[at:end])
 
     @cached_property
     def exif(self) -> Exif:
-        """The EXIF block; one that was too long for a segment goes on in the next."""
-        return Exif(b"".join(self._segments(_EXIF)))
+        """The first EXIF block; one that was too long for a segment goes on in the next."""
+        parts = self._parts[jpeg.EXIF]
+        first = next((i for i, part in enumerate(parts) if part.startswith(_TIFF)), len(parts))
+        second = next((i for i, part in enumerate(parts) if i > first and part.startswith(_TIFF)), len(parts))
+        return Exif(b"".join(parts[first:second]))
 
     @cached_property
     def profile(self) -> bytes:
         """The ICC profile to assume; empty: sRGB."""
-        parts = sorted(s for s in self._segments(_ICC) if len(s) > 2)  # noqa: PLR2004 - number and count of the part
-        numbers = [(p[0], p[1]) for p in parts]
-        if parts and numbers == [(i + 1, len(parts)) for i in range(len(parts))]:
-            return b"".join(p[2:] for p in parts)
-        if not parts and self._components == 3 and self.exif.adobe_rgb:  # noqa: PLR2004 - RGB
+        profile = icc.joined(self._parts[jpeg.ICC])
+        if not profile and self._header.components == 3 and self.exif.adobe_rgb:  # noqa: PLR2004 - RGB
             return icc.ADOBE_RGB
-        return b""
+        return profile
 
     @cached_property
-    def xmp(self) -> bytes:
-        """The XMP packet (the first segment: what overflows into extended XMP is left behind)."""
-        return next(iter(self._segments(_XMP)), b"")
+    def _resources(self) -> dict[int, bytes]:
+        return iptc.resources(b"".join(self._parts[jpeg.IPTC]))
 
-    @cached_property
-    def iptc(self) -> bytes:
-        """The IPTC record out of Photoshop's resources."""
-        block, at = b"".join(self._segments(_IPTC)), 0
-        while block.startswith(b"8BIM", at) and at + 12 <= len(block):
-            data = at + 6 + (block[at + 6] + 2) // 2 * 2 + 4
-            size = int.from_bytes(block[data - 4 : data], "big")
-            if block[at + 4 : at + 6] == b"\x04\x04":
-                return block[data : data + size]
-            at = data + (size + 1) // 2 * 2
-        return b""
-
-    def keep(self, policy: Metadata, width: int, height: int) -> Kept:
-        """Choose what a rendition of `width` by `height` pixels carries."""
+    def keep(self, policy: Metadata, size: tuple[int, int], form: Format, region: Region) -> Kept:
+        """Choose what a rendition carries, of `size` (pixels, upright), that shows a `region` of the photo."""
         if policy == "none" or not any(self._parts.values()):
             return Kept()
+        width, height = self._header.width, self._header.height
+        turned, cropped = self.exif.orientation != 1, region != Region(0, 0, width, height)
+        if self.exif.orientation in TURNED:
+            width, height = height, width
+        shape = Shape(*size, width, height, turned, cropped)
         if policy == "safe":
-            return Kept(exif=self.exif.safe(width, height, self._credits()))
-        return Kept(self.exif.all(width, height), _upright(self.xmp), self.iptc)
+            return Kept(exif=self.exif.safe(shape.width, shape.height, self._credits))
+        has_iptc = form == "jpeg"
+        extra = {} if has_iptc else self._credits
+        exif = self.exif.all(shape.width, shape.height, extra, thumbnail=not shape.cropped)
+        record = iptc.current(self._resources.get(_IPTC, b"")) if has_iptc else b""
+        return Kept(exif, self._xmp(shape, form), record)
 
+    def _packet(self) -> xmp.Node | None:
+        """Read the first XMP packet; what overflows into extended XMP is left behind."""
+        return next((node for node in map(xmp.parse, self._parts[jpeg.XMP]) if node), None)
+
+    def _xmp(self, shape: Shape, form: Format) -> bytes:
+        packet = self._packet()
+        written = xmp.written(current(packet, shape, f"image/{form}")) if packet else b""
+        return written if len(written) + len(jpeg.XMP) <= _MOST_SEGMENT else b""
+
+    @cached_property
     def _credits(self) -> dict[int, bytes]:
-        """Give author and copyright where only IPTC or XMP have them, as EXIF texts."""
+        """Author and copyright where only IPTC or XMP have them, as EXIF texts.
+
+        Which of both to believe, the Metadata Working Group's way: XMP, unless IPTC was changed later by somebody who
+        does not know XMP (the digest beside it tells); but IPTC's short fields don't cut what XMP has whole.
+        """
+        missing = [credit for credit in _CREDITS if not self.exif.says(credit[0])]
+        packet, record = self._packet() if missing else None, self._resources.get(_IPTC, b"") if missing else b""
+        digest = self._resources.get(_IPTC_DIGEST)
+        changed = bool(digest) and digest != md5(record, usedforsecurity=False).digest()
         found = {}
-        for tag, dataset, name in ((ARTIST, 80, b"creator"), (COPYRIGHT, 116, b"rights")):
-            text = b"" if self.exif.says(tag) else _iptc_text(self.iptc, dataset) or _xmp_text(self.xmp, name)
+        for tag, dataset, names in missing:
+            values = (xmp.texts(packet, name) for name in names) if packet else ()
+            modern, old = "; ".join(next(filter(None, values), [])), "; ".join(iptc.texts(record, dataset))
+            text = old if changed and not modern.startswith(old) else modern or old
             if text:
-                found[tag] = text
+                found[tag] = text.replace("\0", "").encode()
         return found
-
-
-def _iptc_text(record: bytes, dataset: int) -> bytes:
-    """Give the first value of a dataset of IPTC's application record, as UTF-8."""
-    at, utf8 = 0, False
-    while at + 5 <= len(record) and record[at] == 0x1C:  # noqa: PLR2004 - the tag marker
-        number, size = record[at + 1 : at + 3], int.from_bytes(record[at + 3 : at + 5], "big")
-        value = record[at + 5 : at + 5 + size]
-        if number == b"\x01\x5a":
-            utf8 = value == _UTF8
-        elif number == bytes((2, dataset)):
-            return value if utf8 else value.decode("latin-1").encode()
-        at += 5 + size
-    return b""
-
-
-def _xmp_text(packet: bytes, name: bytes) -> bytes:
-    """Give the first item of a Dublin Core list, without an XML parser and its traps."""
-    found = re.search(
-        rb"<dc:" + name + rb">[^<]{0,200}<rdf:\w{1,9}>[^<]{0,200}<rdf:li[^>]{0,200}>([^<]{1,500})<", packet
-    )
-    if not found:
-        return b""
-    text = found[1]
-    for entity, char in ((b"&lt;", b"<"), (b"&gt;", b">"), (b"&quot;", b'"'), (b"&apos;", b"'"), (b"&amp;", b"&")):
-        text = text.replace(entity, char)
-    return text
-
-
-def _upright(packet: bytes) -> bytes:
-    """Set the orientation in an XMP packet to 1; a packet too long for its segment is dropped."""
-    if len(packet) + len(_XMP) > _MOST_SEGMENT:
-        return b""
-    return re.sub(rb"""(tiff:Orientation(?:>|=["']))[2-8]""", rb"\g<1>1", packet)
 
 
 def jpeg_segments(kept: Kept, profile: bytes) -> bytes:
     """Write `kept` and an ICC profile (of one segment) as the segments of a JPEG header."""
     out = b""
     if kept.exif:
-        out += _segment(0xE1, _EXIF + kept.exif)
+        out += _segment(0xE1, jpeg.EXIF + kept.exif)
     if kept.xmp:
-        out += _segment(0xE1, _XMP + kept.xmp)
+        out += _segment(0xE1, jpeg.XMP + kept.xmp)
     if kept.iptc:
         resource = b"8BIM\x04\x04\0\0" + len(kept.iptc).to_bytes(4, "big") + kept.iptc + bytes(len(kept.iptc) % 2)
-        out += _segment(0xED, _IPTC + resource)
-    return out + _segment(0xE2, _ICC + b"\x01\x01" + profile)
+        out += _segment(0xED, jpeg.IPTC + resource)
+    return out + _segment(0xE2, jpeg.ICC + b"\x01\x01" + profile)
 
 
 def _segment(marker: int, body: bytes) -> bytes:

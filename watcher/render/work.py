@@ -12,7 +12,7 @@ from watcher.patience import Patience
 from watcher.render import whole
 from watcher.render.adopt import adopt
 from watcher.render.borrow import Borrowed, digest_of
-from watcher.render.encode import LIMITS, encode
+from watcher.render.encode import encode, too_large
 from watcher.render.geometry import TURNED, Target, scale, target
 from watcher.render.jpeg import EOI, MAX_SCANS, EndsEarlyError, Header, NotJpegError, parse, size_text
 from watcher.render.metadata import Found
@@ -203,10 +203,9 @@ def _judge(job: Job, data: bytes, header: Header, source: Source, rest: Rest) ->
 
 def _limit(wanted: list[Rendering], targets: Mapping[str, Target]) -> None:
     for rendering in wanted:
-        most, goal = LIMITS[rendering.recipe.format], targets[rendering.name]
-        if max(goal.width, goal.height) > most:
-            text = f"rendition {rendering.name} would be {max(goal.width, goal.height)} pixels long"
-            raise bad_photo(f"{text}, {rendering.recipe.format} holds at most {most}")
+        goal = targets[rendering.name]
+        if reason := too_large(rendering.recipe.format, goal.width, goal.height):
+            raise bad_photo(f"rendition {rendering.name} {reason}")
 
 
 def _memory(size: int, header: Header, targets: list[Target], step: int) -> int:
@@ -277,7 +276,7 @@ def _make(
             continue  # it lies on disk already; smaller ones are made from it
         image = upright(pixels, orientation)
         for rendering in now:
-            kept = found.keep(rendering.recipe.metadata, image.width, image.height)
+            kept = found.keep(rendering.recipe.metadata, image.size, rendering.recipe.format, goal.region)
             data = encode(image, rendering.recipe, kept)
             publication.add(rendering.output, data, mtime_ns, rendering.recipe.fingerprint)
             made[rendering.name] = Made(rendering.name, rendering.output, image.width, image.height, len(data))
