@@ -105,8 +105,10 @@ def parse(data: bytes) -> Header:
         end = _end(data, at)
         if _decodes(marker, data, at):
             tables += 1
-            if tables > _MAX_TABLES or len(header.tables) + end - at > _MAX_TABLE_BYTES:
-                raise NotJpegError("a broken JPEG: too many tables in its header")
+            if tables > _MAX_TABLES:
+                raise NotJpegError(f"a broken JPEG: more than {_MAX_TABLES} tables in its header")
+            if len(header.tables) + end - at > _MAX_TABLE_BYTES:
+                raise NotJpegError(f"a broken JPEG: more than {_MAX_TABLE_BYTES >> 20} MB of tables in its header")
             header.tables += b"\xff" + bytes((marker,)) + data[at:end]
         _take(header, marker, data, at, end)
         at = end
@@ -114,7 +116,7 @@ def parse(data: bytes) -> Header:
             header.scan = at
             _check(header)
             return header
-    raise NotJpegError("a broken JPEG: too many segments in its header")
+    raise NotJpegError(f"a broken JPEG: more than {_MAX_SEGMENTS} segments in its header")
 
 
 def _end(data: bytes, at: int) -> int:
