@@ -1,10 +1,10 @@
-"""Guards around every test: nobody's real home is touched, no thread is left behind. `test_guards.py` tests them."""
+"""Guards around every test: a home of its own, no thread left, missing tools named. `test_guards.py` tests them."""
 
 from __future__ import annotations
 
-import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,39 +22,31 @@ _OTHERS = (
     "WATCHDOG_USEC",
     "WATCHDOG_PID",
     "INVOCATION_ID",
+    "PYTHONUNBUFFERED",
 )
 
 
-def _real_places() -> list[Path]:
-    """List where a watcher that escaped its test would write."""
-    home = Path(os.path.expanduser("~"))  # as the program finds it
-    config = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
-    state = Path(os.environ.get("XDG_STATE_HOME") or home / ".local" / "state")
-    support = home / "Library" / "Application Support"
-    return [folder / "watcher" for folder in (config, state, support)]
-
-
-def _looks(folders: list[Path]) -> dict[Path, int]:
-    """Tell of everything in those folders when it was last changed."""
-    found = [path for folder in folders for path in (folder, *folder.rglob("*"))]
-    return {path: path.lstat().st_mtime_ns for path in found if path.exists() and path.suffix != ".db-shm"}
+def _move(home: Path, patch: pytest.MonkeyPatch) -> None:
+    """Have `home` be where a watcher finds its user's config and state, and nothing else be known to it."""
+    for name in _HOMES:
+        patch.setenv(name, str(home if name == "HOME" else home / name.lower()))
+    for name in _OTHERS:
+        patch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _nobody_writes_to_the_real_home() -> Iterator[None]:
-    places = _real_places()
-    before = _looks(places)
-    yield
-    assert _looks(places) == before, "a test wrote to the real config or state folder"
+def _nobody_writes_outside_of_a_test_s_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    home = tmp_path_factory.mktemp("nobody")  # not the user's, who may run a watcher meanwhile
+    with pytest.MonkeyPatch.context() as patch:
+        _move(home, patch)
+        yield
+    found = [str(path) for path in home.rglob("*watcher*")]
+    assert not found, f"a test wrote to a config or state folder that is not its own: {found}"
 
 
 @pytest.fixture(autouse=True)
 def _home_is_elsewhere(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    home = tmp_path_factory.mktemp("home")
-    for name in _HOMES:
-        monkeypatch.setenv(name, str(home if name == "HOME" else home / name.lower()))
-    for name in _OTHERS:
-        monkeypatch.delenv(name, raising=False)
+    _move(tmp_path_factory.mktemp("home"), monkeypatch)
 
 
 @pytest.fixture(autouse=True)
@@ -65,3 +57,17 @@ def _no_thread_is_left() -> Iterator[None]:
     while left := [thread for thread in threading.enumerate() if thread not in before]:
         assert time.monotonic() < deadline, f"left behind: {left}"
         left[0].join(0.05)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name what was not tested for want of a tool, and how much that is."""
+    reasons = Counter(
+        report.longrepr[2].removeprefix("Skipped: ")
+        for report in terminalreporter.stats.get("skipped", [])
+        if isinstance(report.longrepr, tuple) and "not installed" in report.longrepr[2]
+    )
+    if reasons:
+        terminalreporter.write_sep("=", "for want of a tool")
+        terminalreporter.line(f"{reasons.total()} tests were skipped, since something is not installed:")
+        for reason, count in sorted(reasons.items()):
+            terminalreporter.line(f"{count:5} {reason}")

@@ -47,18 +47,66 @@ def test_a_test_sees_a_home_of_its_own(guarded: pytest.Pytester) -> None:
     guarded.runpytest_subprocess().assert_outcomes(passed=1)
 
 
-def test_writing_to_the_real_state_folder_fails_the_run(guarded: pytest.Pytester) -> None:
+def test_writing_to_a_state_folder_that_is_no_test_s_own_fails_the_run(guarded: pytest.Pytester) -> None:
     guarded.makepyfile(
-        f"""
-        import pathlib
-        def test_escapes():
-            folder = pathlib.Path({str(guarded.path)!r}, "real-home/.local/state/watcher")
-            folder.mkdir(parents=True)
+        """
+        import os, pathlib, pytest
+        @pytest.fixture(scope="module")
+        def daemon():
+            pathlib.Path(os.environ["XDG_STATE_HOME"], "watcher").mkdir(parents=True)
+        def test_escapes(daemon):
+            pass
         """
     )
     result = guarded.runpytest_subprocess()
     result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines(["*a test wrote to the real config or state folder*"])
+    result.stdout.fnmatch_lines(
+        ["*a test wrote to a config or state folder that is not its own: *xdg_state_home/watcher*"]
+    )
+
+
+def test_what_the_user_s_own_watcher_writes_meanwhile_fails_nothing(guarded: pytest.Pytester) -> None:
+    guarded.makepyfile(
+        f"""
+        import pathlib
+        def test_meanwhile():
+            folder = pathlib.Path({str(guarded.path)!r}, "real-home/.local/state/watcher")
+            folder.mkdir(parents=True)
+        """
+    )
+    guarded.runpytest_subprocess().assert_outcomes(passed=1)
+
+
+def test_what_is_skipped_for_want_of_a_tool_is_counted_and_named_before_the_closing_line(
+    guarded: pytest.Pytester,
+) -> None:
+    guarded.makepyfile(
+        """
+        import pytest
+        pytestmark = pytest.mark.skipif(True, reason="rsync is not installed")
+        def test_one(): pass
+        def test_two(): pass
+        """,
+        test_other="""
+        import pytest
+        module = pytest.importorskip("no_such_module", reason="the driver is not installed")
+        """,
+        test_third="""
+        import pytest
+        def test_root(): pytest.skip("only root may mount")
+        def test_passes(): pass
+        """,
+    )
+    lines = guarded.runpytest_subprocess().outlines
+    told = next(number for number, line in enumerate(lines) if "for want of a tool" in line)
+    assert lines[told + 1 : told + 4] == [
+        "3 tests were skipped, since something is not installed:",
+        "    2 rsync is not installed",
+        "    1 the driver is not installed",
+    ]
+    assert "1 passed, 4 skipped" in lines[-1]
+    guarded.makepyfile("def test_passes(): pass", test_other="", test_third="")
+    assert not [line for line in guarded.runpytest_subprocess().outlines if "want of a tool" in line]
 
 
 def test_a_warning_in_a_thread_fails_the_run(guarded: pytest.Pytester) -> None:

@@ -224,7 +224,7 @@ def test_no_name_raises(name: bytes, exclude: list[str]) -> None:
         assert shown(name).isprintable()
 
 
-@pytest.mark.skipif(shutil.which("git") is None, reason="git is the judge here")
+@pytest.mark.skipif(shutil.which("git") is None, reason="git, the judge here, is not installed")
 def test_excludes_mean_what_they_mean_to_git(tmp_path: Path) -> None:
     patterns = [
         "drafts/",

@@ -24,7 +24,7 @@ def test_the_man_page_is_what_the_command_line_says_of_itself(man: types.ModuleT
     assert (DOCS / "watcher.1").read_text() == man.page(), "run `python docs/man.py`"
 
 
-@pytest.mark.skipif(not shutil.which("man"), reason="no man here")
+@pytest.mark.skipif(not shutil.which("man"), reason="man is not installed")
 def test_the_man_page_can_be_read_without_a_warning() -> None:
     done = subprocess.run(
         ["man", "--warnings", "-l", str(DOCS / "watcher.1")],
@@ -37,7 +37,7 @@ def test_the_man_page_can_be_read_without_a_warning() -> None:
 def test_one_command_installs_completion_for_the_shell_and_it_knows_the_commands(place: Place) -> None:
     bash = shutil.which("bash")
     if bash is None:
-        pytest.skip("no bash here")
+        pytest.skip("bash is not installed")
     home = place.root / "home"
     home.mkdir(exist_ok=True)
     command = ["bash", "-c", "watcher --install-completion bash && cat ~/.bashrc"]

@@ -100,7 +100,7 @@ main()
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is missing (Debian's package prometheus)")
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (Debian's package prometheus) is not installed")
 def test_names_and_helps_are_as_prometheus_wants_them(place: Place, tmp_path: Path) -> None:
     place.configure(metrics={"listen": "127.0.0.1:0"})
     with place.run() as daemon:

@@ -196,7 +196,7 @@ def test_a_token_is_asked_for_on_another_address_and_then_known(place: Place, pa
         assert page.evaluate("document.cookie") == ""
 
 
-@pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not here: npm install axe-core, and name it in AXE_CORE")
+@pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not installed, or AXE_CORE does not name it")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_violation(place: Place, browser: Browser, scheme: str) -> None:
     served(place, "0.0.0.0:0", **SHEET)

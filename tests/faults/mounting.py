@@ -72,7 +72,7 @@ def can_fold() -> bool:
 
 
 needs_folding = pytest.mark.skipif(
-    not can_fold(), reason="only root may mount, and exfat-fuse and exfatprogs are needed"
+    not can_fold(), reason="only root may mount, or exfat-fuse or exfatprogs is not installed"
 )
 
 

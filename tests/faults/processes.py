@@ -78,5 +78,5 @@ def without_privilege() -> list[str]:
     if os.geteuid() != 0:
         return []
     if shutil.which("setpriv") is None:
-        pytest.skip("setpriv is missing: root may read everything")
+        pytest.skip("setpriv is not installed: root may read everything")
     return ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]

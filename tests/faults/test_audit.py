@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("pip_audit", reason="pip-audit is in the group `dev`")
+pytest.importorskip("pip_audit", reason="pip-audit is not installed: it is in the group `dev`")
 pytestmark = pytest.mark.slow
 AUDIT = Path(__file__).parents[2] / ".ci" / "audit.py"
 

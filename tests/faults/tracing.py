@@ -25,7 +25,7 @@ def _can_trace() -> bool:
     return subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True, check=False).returncode == 0
 
 
-needs_strace = pytest.mark.skipif(not _can_trace(), reason="strace is missing, or may not trace")
+needs_strace = pytest.mark.skipif(not _can_trace(), reason="strace is not installed, or may not trace")
 
 
 @dataclass(frozen=True)

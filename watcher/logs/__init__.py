@@ -19,6 +19,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from watcher.logs import journal
@@ -115,11 +116,21 @@ class _Target:
         stream = self.stream
         # OSError: broken pipe, full disk; ValueError: closed; nothing can be said about it, and nothing need be done
         with contextlib.suppress(OSError, ValueError):
-            if stream is not None:
+            if type(stream) is TextIOWrapper:
+                _write(stream, text)
+            elif stream is not None:
                 stream.write(text)
                 stream.flush()
 
     debug = info = warning = error = critical = fatal = msg
+
+
+def _write(stream: TextIOWrapper, text: str) -> None:
+    """Write past the stream's buffer: what can't be written would stay there, and end the process with code 120."""
+    stream.flush()
+    left = memoryview(text.encode(stream.encoding, stream.errors or "backslashreplace"))
+    while left:
+        left = left[os.write(stream.fileno(), left) :]
 
 
 _Render = Callable[[Mapping[str, Any]], str]
