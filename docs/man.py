@@ -29,6 +29,10 @@ _FILES = (
 )
 _ENVIRONMENT = (
     ("WATCHER_CONFIG", "The config file, where --config names none."),
+    (
+        "WATCHER_DECODER",
+        "Set to pillow, JPEGs are decoded by Pillow, not by watcher's own decoder; the copies are the same.",
+    ),
     ("STATE_DIRECTORY", "The folder for the state file; systemd sets it."),
     ("NO_COLOR", "Where it is set, nothing is coloured."),
 )

@@ -126,9 +126,9 @@ class FakePool:
             self.jobs[job.number] = job
             self.submitted.append(job)
 
-    def finish(self, job: Job, outcome: Outcome | None) -> None:
+    def finish(self, job: Job, outcome: Outcome | None, *log: tuple[str, str], host: str = "") -> None:
         del self.jobs[job.number]
-        self._ready.append(Result(job, outcome))
+        self._ready.append(Result(job, outcome, log, host=host))
         self._post(WorkerReport(job.number, 1))
 
     def take(self, report: WorkerReport) -> list[Result]:

@@ -699,3 +699,21 @@ def test_while_folders_lie_in_each_other_nothing_of_their_inbox_is_tried_and_the
     assert books(world).phase is Phase.DONE
     world.check_settled()
     assert world.store.report(IN)["held_up"] == ""
+
+
+# ---- what workers have to say ----
+
+
+def test_a_decoder_that_a_worker_found_wrong_is_told_and_no_longer_reported_as_in_use(world: World) -> None:
+    said = ("decoder.fallback", "Pillow decodes: its self-test failed")
+    world.start()
+    world.drop("a.jpg", size=1000)
+    world.drop("b.jpg", size=2000)
+    world.wait(10)
+    world.pool.finish(world.job("a.jpg"), world.done("a.jpg"), said, host="elsewhere")
+    world.wait(1)
+    assert world.store.report(IN)["decoder"] == ""  # as it was said at the start
+    world.pool.finish(world.job("b.jpg"), world.done("b.jpg"), said)
+    world.wait(1)
+    assert world.store.report(IN)["decoder"] == "pillow"
+    assert world.log.of("decoder.fallback") == [{"text": said[1]}] * 2

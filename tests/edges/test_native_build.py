@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.scripts import loaded
-from watcher.render.native import library
+from watcher.render import library
 
 ROOT = Path(__file__).parents[2]
 FOLDER = "watcher/render/native"
@@ -37,7 +37,7 @@ def project(tmp_path: Path) -> Path:
         (made / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(ROOT / name, made / name)
     shutil.copyfile(ROOT / "watcher/__init__.py", made / "watcher/__init__.py")
-    shutil.copyfile(ROOT / FOLDER / "library.py", made / FOLDER / "library.py")
+    shutil.copyfile(ROOT / "watcher/render/library.py", made / "watcher/render/library.py")
     (made / FOLDER / "jpeg.c").write_text(SOURCE)
     return made
 
@@ -86,7 +86,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def answer(folder: Path) -> str:
     """Load what is installed in `folder`, in a process of its own, by the way that the decoder goes."""
-    code = "from watcher.render.native.library import load; found, why = load(); print(found and found.answer(), why)"
+    code = "from watcher.render.library import load; found, why = load(); print(found and found.answer(), why)"
     command = [sys.executable, "-c", code]
     return subprocess.run(command, cwd=folder, check=True, timeout=60, capture_output=True, text=True).stdout
 

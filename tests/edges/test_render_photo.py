@@ -300,6 +300,18 @@ def test_the_resizer_in_use_passed_its_self_test_or_the_log_says_why_not() -> No
     assert {"pillow", "libjpeg", "webp", "avif"} <= describe().keys()
 
 
+def test_a_native_decoder_that_can_be_loaded_and_is_not_used_is_told_by_the_worker_and_by_check(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("watcher.render.native.name", lambda: "pillow")
+    monkeypatch.setattr("watcher.render.native.reason", lambda: "its self-test failed")
+    monkeypatch.setattr("watcher.render.library.load", lambda: (object(), "built with gcc 12"))
+    assert ("decoder.fallback", "Pillow decodes: its self-test failed") in warm()
+    assert describe()["decoder"] == "pillow (its self-test failed)"
+    monkeypatch.setattr("watcher.render.library.load", lambda: (None, "no library was built"))
+    assert "decoder.fallback" not in dict(warm())
+
+
 def test_a_resizer_that_errs_or_raises_is_replaced_by_pillow() -> None:
     def shifted(image: Image.Image, size: tuple[int, int], box: seam.Box) -> Image.Image:
         return seam.pillow(image, size, (0, 0, box[2], box[3]))

@@ -26,7 +26,7 @@ from watcher.daemon.loop import Daemon
 from watcher.daemon.parts import InboxParts, InboxPlan, Log, Message, Post, Workers
 from watcher.daemon.rooms import Outside
 from watcher.pool import Pool, available_cpus, available_memory
-from watcher.render import render_all, warm
+from watcher.render import jpeg_decoder, render_all, warm
 from watcher.state import State
 
 _MORE_SECONDS = 30.0  # to start, each time that the state file is found to be busy
@@ -58,7 +58,15 @@ def daemon(
         stack.enter_context(service.Lock(path))
         listener = stack.enter_context(manager.Nobody() if once else manager.find(partial(_last_words, log)))
         workers = config.workers or available_cpus()
-        about = {"pid": os.getpid(), "since": time.time(), "workers": workers, "version": __version__}
+        jpegs, why = jpeg_decoder()
+        log.info("decoder.ready", decoder=jpegs, reason=why)
+        about = {
+            "pid": os.getpid(),
+            "since": time.time(),
+            "workers": workers,
+            "version": __version__,
+            "decoder": jpegs,
+        }
         wait = None if once else partial(_waits, listener)
         store = stack.enter_context(open_state(path, log, about, damaged=damaged, wait=wait))
         # once the daemon has ended, one more request to end changes nothing

@@ -16,6 +16,7 @@ from watcher.config import Config, Inbox
 from watcher.errors import EXIT_OK
 from watcher.model import PhotoId
 from watcher.plan import Known, Phase
+from watcher.render import jpeg_decoder
 from watcher.state import Counts, Reader
 
 _MOST_WAITING = 1000  # waiting photos that `--json` names; all of them are counted
@@ -76,6 +77,7 @@ def _look(config: Config, path: str) -> tuple[dict[str, Any], Story]:
         found = _collect(reader, config.inboxes, running=holder is not None)
         found["pid"] = holder.pid if holder else None
         reports = {row["path"]: reader.report(os.fsencode(row["path"])) if reader else {} for row in found["inboxes"]}
+        found["decoder"] = (_decoder(reader, reports.values()) if holder else "") or jpeg_decoder()[0]
         if config.executor.kind == "dask":
             found["executor"] = _executor(config, reports.values() if holder else ())
             found["workers"] = found["executor"]["threads"] if holder else None
@@ -101,10 +103,17 @@ def _collect(reader: Reader | None, inboxes: tuple[Inbox, ...], *, running: bool
         "pid": None,
         "since": _iso(float(str(since))) if since is not None else None,
         "workers": reader.meta("workers") if reader and running else None,
+        "decoder": None,
         "inboxes": rows,
         "failed": failed,
         "waiting": waiting,
     }
+
+
+def _decoder(reader: Reader | None, reports: Iterable[Mapping[str, Any]]) -> str:
+    """Return what a running daemon decodes JPEGs with: as its workers found, else as was said at its start."""
+    said = reader.meta("decoder") if reader else None
+    return next((report["decoder"] for report in reports if report.get("decoder")), str(said or ""))
 
 
 def _executor(config: Config, reports: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

@@ -95,12 +95,17 @@ def _worker(what: str, answer: Inspection, mine: Mapping[str, str]) -> Iterator[
     other = [
         f"{name} {theirs} there and {mine.get(name)} here"
         for name, theirs in answer.versions.items()
-        if theirs != mine.get(name)
+        if theirs != mine.get(name) and name != "decoder"  # whichever decodes, the bytes are the same
     ]
+    decoder = f"decoder {answer.versions.get('decoder', 'pillow')}"
     if other:
-        yield "warning", what, f"{', '.join(other)}: the same photo may become other bytes; install the same"
+        yield "warning", what, f"{', '.join(other)}: the same photo may become other bytes; install the same; {decoder}"
     elif not answer.faults:
-        yield "ok", what, f"a tiny photo in {answer.seconds:.2f} s, every folder read and written, versions as here"
+        yield (
+            "ok",
+            what,
+            f"a tiny photo in {answer.seconds:.2f} s, every folder read and written, versions as here, {decoder}",
+        )
 
 
 def _count(number: int, what: str) -> str:

@@ -180,6 +180,8 @@ class Daemon(Rooms):
             self.health.answered(now)
             for event, text in result.log:
                 self._log.warning(event, text=text)
+                if event == "decoder.fallback" and not result.host:
+                    self.reporter.decoder = "pillow"
             flight = self.dispatcher.flights.get(result.job.photo)
             if flight is not None and flight.job.number == result.job.number:
                 self.settler.settle(result, now, wall)

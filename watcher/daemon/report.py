@@ -70,6 +70,7 @@ class Reporter:
         self._ledger = ledger
         self._about = about
         self._also = also
+        self.decoder = ""  # what a worker decodes JPEGs with, where it is not what was said at the start
         self._executor: Report = {}
         self._reported: dict[bytes, Report] = {}
         self._next: float | None = None
@@ -96,8 +97,11 @@ class Reporter:
     def report(self, now: float, wall: float) -> None:
         """Report now."""
         self._executor = self._about()
-        reports = {
-            inbox: report(desk, self._dispatcher, self._waiting, self._executor, now=now, wall=wall)
+        reports: dict[bytes, Report] = {
+            inbox: {
+                **report(desk, self._dispatcher, self._waiting, self._executor, now=now, wall=wall),
+                "decoder": self.decoder,
+            }
             for inbox, desk in self._desks.items()
             if not (desk.moved or desk.cured)  # by the report the next start knows that
         }

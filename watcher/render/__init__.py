@@ -17,10 +17,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from watcher.model import Job, Outcome
+from watcher.render import library
 from watcher.render.remove import remove
 from watcher.render.sweep import sweep
 
-__all__ = ["alike", "describe", "remove", "render", "render_all", "sweep", "warm"]
+__all__ = ["alike", "describe", "jpeg_decoder", "remove", "render", "render_all", "sweep", "warm"]
 
 
 def render_all(jobs: Iterable[Job]) -> list[Outcome]:
@@ -52,8 +53,14 @@ def alike(one: bytes, other: bytes) -> bool:
     return work(one, other)
 
 
+def jpeg_decoder() -> tuple[str, str]:
+    """Return which JPEG decoder workers here will use, "native" or "pillow", and why; its self-test is left to them."""
+    found, why = library.load()
+    return "native" if found else "pillow", why
+
+
 def describe() -> dict[str, str]:
-    """Tell what renders here: library versions and the resizer in use, for `check`."""
+    """Tell what renders here: library versions, the decoder and the resizer in use, for `check`."""
     from watcher.render.about import describe as work  # noqa: PLC0415 - keeps Pillow out of the daemon's process
 
     return work()

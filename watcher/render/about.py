@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from PIL import Image, features
 
-from watcher.render import decoder, resize
+from watcher.render import decoder, library, native, resize
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # mallopt's names, from glibc's malloc.h
 _KEPT = 64 << 20  # bytes that may lie free in a worker before they go back to the system
@@ -22,8 +22,13 @@ def warm() -> list[tuple[str, str]]:
     Image.preinit()
     _keep_memory()
     decoder.at_once()  # its self-test
+    news = []
+    if native.name() == "pillow" and library.load()[0]:  # all else is known without a worker
+        news.append(("decoder.fallback", f"Pillow decodes: {native.reason()}"))
     name, why = resize.resizer()
-    return [("resizer.fallback", f"{name} resizes: {why}")] if why else []
+    if why:
+        news.append(("resizer.fallback", f"{name} resizes: {why}"))
+    return news
 
 
 def _keep_memory() -> None:
@@ -51,6 +56,7 @@ def describe() -> dict[str, str]:
     turbo = features.version_feature("libjpeg_turbo") if features.check_feature("libjpeg_turbo") else None
     return {
         "pillow": version("pillow"),
+        "decoder": f"{native.name()} ({native.reason()})",
         "libjpeg": f"libjpeg-turbo {turbo}" if turbo else f"libjpeg {features.version_codec('jpg') or 'missing'}",
         "webp": features.version_module("webp") or "missing",
         "avif": features.version_module("avif") or "missing",

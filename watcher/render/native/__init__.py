@@ -15,7 +15,7 @@ from functools import lru_cache
 
 from PIL import Image
 
-from watcher.render.native.library import load
+from watcher.render.library import load
 
 SCALES = (1, 2, 4, 8)
 _SOFT = [64 + value // 2 for value in range(256)]

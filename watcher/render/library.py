@@ -1,4 +1,4 @@
-"""The library that `hatch_build.py` makes of `jpeg.c` and puts beside it."""
+"""The library that `hatch_build.py` makes of `native/jpeg.c` and puts beside it; without Pillow, for the daemon too."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import os
 import sys
 
-_FOLDER = os.path.dirname(os.path.abspath(__file__))
+_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "native")
 LIBRARY = os.path.join(_FOLDER, "_jpeg.dylib" if sys.platform == "darwin" else "_jpeg.so")
 
 
