@@ -64,7 +64,7 @@ def test_check_asks_each_worker(place: Place, dask: Dask) -> None:
     assert done.code == 0, done
     assert f"ok      cluster {dask.address}: 1 worker with 2 threads" in done.out
     assert f" on {socket.gethostname()}: a tiny photo in " in done.out
-    assert "every folder read and written, versions as here" in done.out
+    assert "every folder read and written, versions as here, decoder " in done.out
     assert not place.output.exists()
     assert [path.name for path in place.root.glob(".watcher*")] == []
 
