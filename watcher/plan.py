@@ -110,11 +110,7 @@ def lent_by(claim: Claim, wanted: Mapping[str, Format]) -> tuple[Lent, ...]:
 def stem_of(name: bytes) -> bytes:
     """Give the name less its extension, case folded. Whatever an output is called, that and a dot is how it begins."""
     name = called(name)
-    stem = name.rpartition(b".")[0] or name
-    try:
-        return stem.decode().casefold().encode()
-    except UnicodeDecodeError:
-        return stem.lower()
+    return folded(name.rpartition(b".")[0] or name)
 
 
 def aside(photo: PhotoId, number: int) -> PhotoId:
@@ -183,9 +179,13 @@ def names_on_books(name: bytes, fact: MadeFact, fmt: Format | None) -> list[byte
 
 
 def folded(name: bytes) -> bytes:
-    """Give a name or path as it is compared where case is folded."""
+    """Give a name or path as it is compared where case, or how an accent is written, makes no difference."""
+    if name.isascii():
+        return name.lower()
+    from unicodedata import normalize  # noqa: PLC0415  # 1 ms that few need
+
     try:
-        return name.decode().casefold().encode()
+        return normalize("NFC", name.decode().casefold()).encode()
     except UnicodeDecodeError:
         return name.lower()
 

@@ -92,3 +92,14 @@ def test_stems_fold_what_a_file_system_could_fold() -> None:
     assert stem_of(b"IMG.JPG") == stem_of(b"img.jpeg")
     assert stem_of(b"STRASSE.jpg") == stem_of("straße.jpg".encode())
     assert stem_of(b"\xffA.jpg") == b"\xffa"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("A", "a"), ("\u00e9", "e\u0301"), ("\u00c9", "e\u0301"), ("\uac00", "\u1100\u1161")]
+)
+def test_names_that_differ_in_case_or_in_how_an_accent_is_written_meet_where_they_are_one(one: str, other: str) -> None:
+    name, rival = f"{one}.jpg".encode(), f"{other}.jpg".encode()
+    assert could_meet(name, rival)
+    others = {rival: {"web": MadeFact(1, 1, 1)}}
+    assert output_name(name, "web", "jpeg", others, folds_case=True) == name + b".jpg"
+    assert output_name(name, "web", "jpeg", others, folds_case=False) == name

@@ -12,9 +12,9 @@ import pytest
 
 from tests.e2e.harness import until
 from tests.photos import nest
-from watcher.cli.wiring import folds_case
 from watcher.render import sweep
 from watcher.render.sweep import host
+from watcher.render.traits import Traits, probe
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="told by /proc")
@@ -28,17 +28,17 @@ def test_a_dead_worker_that_nobody_has_reaped_yet_is_dead(tmp_path: Path) -> Non
     assert not left.exists()
 
 
-def test_the_file_that_tries_how_names_are_compared_is_swept_if_its_writer_died(
+def test_the_files_that_try_what_a_file_system_does_are_swept_if_their_writer_died(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with subprocess.Popen(["true"]) as process:
         pass
     monkeypatch.setattr(os, "unlink", lambda _path: None)  # as if it had died just before
     monkeypatch.setattr(os, "getpid", lambda: process.pid)
-    assert not folds_case(os.fsencode(tmp_path))
+    assert probe(os.fsencode(tmp_path)) == Traits()
     monkeypatch.undo()
-    assert len(list(tmp_path.iterdir())) == 1
-    assert sweep(os.fsencode(tmp_path)) == 1
+    assert len(list(tmp_path.iterdir())) == 2
+    assert sweep(os.fsencode(tmp_path)) == 2
 
 
 def test_a_sweep_takes_few_descriptors_and_few_calls_however_many_folders_there_are_and_however_deep(

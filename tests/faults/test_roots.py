@@ -220,3 +220,49 @@ def test_an_output_that_is_mounted_in_its_inbox_later_is_waited_out(place: Place
         daemon.settle(2)
         assert tree(place.output).keys() == {f"{name}/p00{n}.jpg" for name in ("web", "thumb") for n in (0, 1)}
         assert daemon.stop() == 0
+
+
+def _not_writable(output: Path) -> None:
+    output.parent.mkdir()
+
+
+def _a_mount_point(output: Path) -> None:
+    output.mkdir(parents=True)
+
+
+@pytest.mark.parametrize("there", [_not_writable, _a_mount_point])
+def test_an_output_that_nobody_may_write_at_the_start_is_waited_for_and_config_and_check_say_so(
+    place: Place, there: Callable[[Path], None]
+) -> None:
+    place.output = place.root / "disk" / "out"
+    place.configure()
+    there(place.output)
+    closed = place.output if place.output.exists() else place.output.parent
+    closed.chmod(0o555)
+    place.within = without_privilege()
+    fill(place.inbox, 1)
+    done = place.once()
+    assert done.code == 1
+    assert "p000.jpg" in done.out
+    assert "mount its disk" in done.events("output.unwritable")[0]["reason"]
+    checked = place.watcher("check", "--config", place.config)
+    assert checked.code == 78
+    assert "mount the disk" in checked.out
+    with place.run(via=without_privilege()) as daemon:
+        daemon.wait_for("output.unwritable", 2)
+        assert place.watcher("status", "--config", place.config).out.count("held up") == 1
+        closed.chmod(0o755)
+        daemon.settle(1)
+        assert not daemon.events("photo.failed")
+        assert len(daemon.events("output.back")) == 1
+        assert daemon.stop() == 0
+
+
+@pytest.mark.parametrize("output", ["a-file", "a-file/below", "a-link", "n" * 300])
+def test_an_output_that_can_never_be_a_folder_is_a_fault_of_the_config(place: Place, output: str) -> None:
+    (place.root / "a-file").touch()
+    (place.root / "a-link").symlink_to("a-link")
+    place.configure(inbox={"output": str(place.root / output)})
+    done = place.once()
+    assert done.code == 78
+    assert "inbox[0].output" in done.err

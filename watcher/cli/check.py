@@ -19,6 +19,7 @@ from watcher.daemon.parts import InboxPlan
 from watcher.errors import EXIT_CONFIG, EXIT_OK
 from watcher.pool import available_cpus, available_memory
 from watcher.render import describe
+from watcher.render.traits import probe
 from watcher.select import Selection
 from watcher.state import Reader
 from watcher.volumes import belongs_on
@@ -165,8 +166,12 @@ def _output(plan: InboxPlan, found: Forecast, reader: Reader | None) -> Iterator
     while not os.path.exists(folder):
         folder = os.path.dirname(folder)
     if not os.access(folder, os.W_OK | os.X_OK):
-        yield Finding("fault", what, f"this user can't write in {os.fsdecode(folder)}; let it, or mend `output`")
+        remedy = "let it, mount the disk or share that is to be there, or mend `output`"
+        yield Finding("fault", what, f"this user can't write in {os.fsdecode(folder)}; {remedy}")
         return
+    traits = probe(folder)
+    if traits is not None and traits.weaker:
+        yield Finding("warning", what, traits.weaker)
     free = shutil.disk_usage(folder).free
     room = f"{readable(free)} free on {mounts.file_system(folder)}"
     wanted = found.bytes

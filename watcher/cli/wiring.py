@@ -7,13 +7,14 @@ import shlex
 import sys
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from watcher import places
+from watcher.cli import outputs
 from watcher.cli.overlapping import met_otherwise
-from watcher.config import Config, for_pair, overlaps, parse
+from watcher.config import Config, Inbox, for_pair, overlaps, parse
 from watcher.daemon.parts import InboxParts, InboxPlan, Post, Settings
 from watcher.errors import ConfigError, Fault, StateError, WatcherError, tell_fault
 from watcher.model import Origin, WatchReady
@@ -84,67 +85,42 @@ def settle(config: Config, source: str, *, make_outputs: bool = True) -> Setting
     renditions = [[os.fsencode(name) for name in inbox.renditions] for inbox in config.inboxes]
     faults = overlaps(trios, renditions) or met_otherwise(trios, renditions)
     for number, (path, output, originals) in enumerate(trios):
-        key, make = f"inbox[{number}]", make_outputs and not faults
+        key = f"inbox[{number}]"
         if os.path.exists(path) and not os.path.isdir(path):
             faults.append(Fault(f"{key}.path", f"found {os.fsdecode(path)!r}, which is no folder", "name a folder"))
-        faults += _folder_faults(f"{key}.output", output, make=make)
+        faults += outputs.faults(f"{key}.output", output)
         if originals is not None and config.inboxes[number].after == "move":
-            faults += _folder_faults(f"{key}.originals", originals, make=make)
+            faults += outputs.faults(f"{key}.originals", originals)
     if faults:
         raise ConfigError(source, faults)
-    from watcher.render.volume import is_bare, mount_point  # noqa: PLC0415  # `status` needs none of it
+    return Settings(config, tuple(map(partial(_plan, config, make_outputs), config.inboxes, trios)))
 
-    plans = tuple(
-        InboxPlan(
-            inbox=path,
-            output=output,
-            config=inbox,
-            wanted={name: config.recipes[name] for name in inbox.renditions},
-            originals=originals if inbox.after == "move" else None,
-            volume=mount_point(output),
-            bare=is_bare(output, inbox.renditions),
-            folds_case=make_outputs and folds_case(output),
-        )
-        for inbox, (path, output, originals) in zip(config.inboxes, trios, strict=True)
+
+def _plan(config: Config, make_outputs: bool, inbox: Inbox, trio: tuple[bytes, bytes, bytes | None]) -> InboxPlan:
+    from watcher.render.traits import Traits, probe  # noqa: PLC0415  # `status` needs none of it
+    from watcher.render.volume import is_bare, mount_point  # noqa: PLC0415  # the same
+
+    path, output, originals = trio
+    originals = originals if inbox.after == "move" else None
+    away, traits = "", None
+    if make_outputs:
+        away = outputs.away(output)
+        traits = probe(output)
+        if originals is not None:
+            outputs.away(originals)  # an original that can't be put there stays, and says so
+    traits = traits or Traits(folds=make_outputs)  # of one that is away nobody knows
+    return InboxPlan(
+        inbox=path,
+        output=output,
+        config=inbox,
+        wanted={name: config.recipes[name] for name in inbox.renditions},
+        originals=originals,
+        volume=b"" if away else mount_point(output),
+        bare=is_bare(output, inbox.renditions),
+        folds_case=traits.folds,
+        away=away,
+        weaker=traits.weaker,
     )
-    return Settings(config, plans)
-
-
-def _folder_faults(key: str, folder: bytes, *, make: bool) -> list[Fault]:
-    """Tell what is wrong with a folder that is to be written to; with `make`, it is made."""
-    if os.path.exists(folder) and not os.path.isdir(folder):
-        return [Fault(key, f"found {os.fsdecode(folder)!r}, which is no folder", "name a folder")]
-    if not make:
-        return []
-    try:
-        os.makedirs(folder, exist_ok=True)
-        writable = os.access(folder, os.W_OK | os.X_OK)
-        why = "which can't be written"
-    except OSError as error:
-        writable, why = False, f"which can't be made ({error.strerror})"
-    if writable:
-        return []
-    hint = "let the user write there that watcher runs as, or name another folder"
-    if os.environ.get("INVOCATION_ID") and os.getppid() == 1:
-        hint += "; a service may write to new folders after `watcher service install`, done again"
-    return [Fault(key, f"found {os.fsdecode(folder)!r}, {why}", hint)]
-
-
-def folds_case(folder: bytes) -> bool:
-    """Tell whether a folder's file system takes two names that differ only in case for one; tried, not guessed."""
-    from watcher.render.sweep import temporary_name  # noqa: PLC0415  # `status` needs none of it
-
-    name = temporary_name(0, 0)  # one that is swept, should this be its last moment
-    path = folder + b"/" + name
-    try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
-    except OSError:
-        return False
-    try:
-        return os.path.exists(folder + b"/" + name.upper())
-    finally:
-        with suppress(OSError):  # a folder that can only be added to: the first photo that can't be written says so
-            os.unlink(path)
 
 
 class RealInbox:

@@ -63,7 +63,14 @@ class Desks:
         if not desk.moved and self._ledger.store.counts(plan.inbox).done:
             desk.volume = belongs_on(os.fsencode(str(was.get("volume", ""))), plan.volume, bare=plan.bare)
         self._desks[plan.inbox] = desk
+        self._tell_of_output(plan)
         parts.open()
+
+    def _tell_of_output(self, plan: InboxPlan) -> None:
+        if plan.away:  # whether it still is, the first photo finds out
+            self._log.error("output.unwritable", inbox=plan.inbox, output=plan.output, reason=plan.away)
+        if plan.weaker:
+            self._log.warning("output.weaker", inbox=plan.inbox, output=plan.output, reason=plan.weaker)
 
     def _terms(self, plan: InboxPlan, config: Config) -> str:
         self._started = self._started or config

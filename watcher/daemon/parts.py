@@ -47,6 +47,8 @@ class InboxPlan:
     volume: bytes = b""  # the mount point that the output is on; empty: not known
     bare: bool = False  # none of the folders of its renditions is there
     folds_case: bool = False  # the output's file system takes `A.jpg` and `a.jpg` for one name
+    away: str = ""  # why the output can't be written to, or made, just now; empty: it can
+    weaker: str = ""  # what its file system can't do that others can; empty: nothing
 
 
 @dataclass(frozen=True, slots=True)

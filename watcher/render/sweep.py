@@ -15,6 +15,7 @@ from watcher.render.folders import open_below, open_root
 # those of earlier versions have no place
 _NAME = re.compile(
     rb"\.watcher-(?P<host>[A-Za-z0-9._-]{1,64})-(?P<pid>\d{1,10})-\d{1,20}-\d{1,6}(\.(?P<place>[0-9a-f]{8}))?\.tmp"
+    rb"(\xc3\xa9|e\xcc\x81)?"  # of `traits`
 )
 _FIRST_PIDS = "pid:[4026531836]"  # the kernel's number for the process numbers outside of all containers
 

@@ -53,7 +53,7 @@ def unreachable(error: OSError, inbox: bytes) -> Verdict:
     what = f"the inbox {shown(inbox)}"
     if error.errno in {errno.EACCES, errno.EPERM}:
         reason = f"{what} may not be read: let the user of watcher read and enter it (chmod u+rx)"
-    elif error.errno in OF_A_TREE or error.errno == errno.EIO:
+    elif error.errno in OF_A_TREE:
         reason = f"{what} can't be read: {_text(error)}; is its volume there?"
     else:
         return unreadable(error, what)
@@ -73,6 +73,14 @@ OF_A_TREE = {
     errno.EHOSTDOWN,
     errno.ENODEV,
     errno.ENXIO,
+    errno.EIO,
+    errno.ETIMEDOUT,
+    errno.EHOSTUNREACH,
+    errno.ENETUNREACH,
+    errno.ENETDOWN,
+    errno.ECONNREFUSED,
+    errno.ECONNRESET,
+    errno.ECONNABORTED,
 }
 
 
