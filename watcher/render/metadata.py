@@ -74,13 +74,23 @@ class Found:
         """Choose what a rendition carries, of `size` (pixels, upright), that shows a `region` of the photo."""
         if policy == "none" or not any(self._parts.values()):
             return Kept()
+        try:
+            if policy == "safe":
+                return Kept(exif=self.exif.safe(*size, self._credits))
+            return self._all(self._shape(size, region), form)
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001 - nothing is known to get here, and a photo never fails for its metadata
+            return Kept()
+
+    def _shape(self, size: tuple[int, int], region: Region) -> Shape:
         width, height = self._header.width, self._header.height
         turned, cropped = self.exif.orientation != 1, region != Region(0, 0, width, height)
         if self.exif.orientation in TURNED:
             width, height = height, width
-        shape = Shape(*size, width, height, turned, cropped)
-        if policy == "safe":
-            return Kept(exif=self.exif.safe(shape.width, shape.height, self._credits))
+        return Shape(*size, width, height, turned, cropped)
+
+    def _all(self, shape: Shape, form: Format) -> Kept:
         has_iptc = form == "jpeg"
         extra = {} if has_iptc else self._credits
         exif = self.exif.all(shape.width, shape.height, extra, thumbnail=not shape.cropped)
