@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from watcher.model import Origin, PhotoId, Stamp
 
@@ -35,6 +36,29 @@ class Sighting:
     ready: float = 0.0  # wall clock: since when it waits for a worker alone; 0: since it was seen
     since: float = 0.0  # wall clock: since when it was seen to look like `expected`, where its date can't be relied on
     looks: int = 0  # how often it was found incomplete since it last changed
+    changed_ns: int = 0  # the ctime that it had when it was; 0: not known
+    patience_ends: float = 0.0  # wall clock: when one that is incomplete and has not changed has failed
+
+
+class Look(NamedTuple):
+    """What a photo that waits looked like when it was found incomplete."""
+
+    path: bytes
+    stamp: Stamp
+    changed_ns: int = 0  # ctime; 0: not known
+
+    def is_same(self, stamp: Stamp, changed_ns: int) -> bool:
+        """Tell whether it still looks like that; an inode or a ctime that is not known differs from none."""
+        same_file = not self.stamp.inode or self.stamp.inode == stamp.inode
+        return same_file and self.stamp.same_content(stamp) and self.changed_ns in {0, changed_ns}
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """Photos that wait were looked at once more: those that look otherwise now."""
+
+    inbox: bytes
+    changed: tuple[tuple[bytes, Stamp], ...]
 
 
 class Queue:

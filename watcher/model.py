@@ -179,6 +179,7 @@ class Unready:
     reason: str
     settling: bool = False  # only too young: look again soon, it needs no change to become ready
     seconds: float = 0.0  # how soon, where that is known
+    changed_ns: int = 0  # the file's ctime then; 0: not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +232,7 @@ class Seen:
     complete: bool  # its writer is done: it was closed after writing, or renamed into place
     stamp: Stamp | None = field(default=None, compare=False)  # as it looked then, if anybody looked
     touched: bool = False  # its date, its rights or its owner have changed, nothing that is in it
+    created: bool = False  # the file itself has just come into being, and holds nothing of before
 
 
 @dataclass(frozen=True, slots=True)

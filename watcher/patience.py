@@ -12,6 +12,7 @@ class Patience:
     quiet: float = 0.0  # at the least; 0: its writer is known to be done, or nobody waits
     doubt: float = 10.0  # if it decodes but looks unfinished (no end, a tail of zeros)
     open: float = 0.0  # if it was closed, and another writer has it open
+    fresh: int = 0  # inode of the file that was seen to be created here, and held nothing before; 0: none was
     closed: bool = False  # its writer closed it or renamed it into place
     rewritten: bool = False  # other content lay there before, and renditions of that are shown
     reopened: bool = False  # it was closed before and not whole: its writer comes back, or there are several

@@ -90,11 +90,17 @@ def judge(
         case Unready(reason=reason):
             if still_seconds >= GIVE_UP_INCOMPLETE_SECONDS:
                 return GiveUp(f"{reason}; unchanged for {GIVE_UP_INCOMPLETE_SECONDS / 60:.0f} minutes")
-            return LookAgain(min(LOOK_AGAIN_SECONDS * 2.0 ** min(looks, 10), LOOK_AGAIN_LONGEST), reason, True)
+            return LookAgain(next_look(looks, still_seconds), reason, True)
         case Failed():
             return _judge_failed(outcome, job, attempts=attempts, backoff=backoff, jitter=jitter)
         case _ as unreachable:
             assert_never(unreachable)
+
+
+def next_look(looks: int, still_seconds: float) -> float:
+    """Say after how many seconds an incomplete photo is looked at again: later each time, and in time to give it up."""
+    wait = min(LOOK_AGAIN_SECONDS * 2.0 ** min(looks, 10), LOOK_AGAIN_LONGEST)
+    return max(LOOK_AGAIN_SECONDS, min(wait, GIVE_UP_INCOMPLETE_SECONDS - still_seconds))
 
 
 def _judge_failed(outcome: Failed, job: Job, *, attempts: int, backoff: float, jitter: float) -> Verdict:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from watcher.backlog import Look, Looked
 from watcher.config import parse
 from watcher.daemon.attempt import Limits
 from watcher.daemon.desk import Desk
@@ -173,6 +174,7 @@ class FakeInbox:
         self.closed = False
         self.requests: deque[tuple[int, Origin, bytes]] = deque()
         self.doubtful: list[tuple[bytes, bool]] = []
+        self.looked = 0  # photos that waited until they change
         self.scans: list[tuple[int, Origin, bytes]] = []  # all that were ever asked for
         self.posted = 0  # listings
         self.acks = 0
@@ -195,6 +197,12 @@ class FakeInbox:
     def examine(self, paths: Sequence[bytes], folders: Sequence[bytes]) -> None:
         self.doubtful += [(path, False) for path in paths]
         self.doubtful += [(folder, True) for folder in folders]
+
+    def look(self, looks: Sequence[Look]) -> None:
+        self.looked += len(looks)
+        seen = {look: self.world.files.get(PhotoId(self.inbox, look.path)) for look in looks}
+        changed = ((look.path, file.stamp) for look, file in seen.items() if file and not look.is_same(file.stamp, 0))
+        self.world.messages.put(Looked(self.inbox, tuple(changed)))
 
     def ack(self) -> None:
         self.acks += 1

@@ -122,7 +122,7 @@ def test_the_history_tells_how_a_photo_came_what_it_waited_for_and_what_became_o
     photo = world.put("a.jpg")
     world.event(Seen(IN, photo.path, complete=False))
     world.wait(1.0)
-    world.end(Unready(world.files[photo].stamp, "truncated"))
+    world.end(Unready(world.files[photo].stamp, "truncated", settling=True))
     world.wait(0.5)
     world.end(failed(Blame.PASSING, "I/O error", world.files[photo].stamp))
     world.wait(10.0)

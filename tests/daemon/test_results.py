@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.daemon.conftest import MakeWorld
@@ -230,6 +232,29 @@ def test_a_truncated_photo_is_looked_at_again_without_decoding_it_and_made_when_
     world.work_all()
     assert books(world).phase is Phase.DONE
     world.check_settled()
+
+
+def test_a_look_at_a_truncated_photo_costs_no_attempt_and_no_write_while_nothing_changes(world: World) -> None:
+    world.drop("a.jpg", "truncated")
+    world.work()
+    statements: list[str] = []
+    world.store._db.set_trace_callback(statements.append)
+    world.wait(590)
+    assert len(world.pool.submitted) == 1
+    assert 60 <= world.inboxes[IN].looked <= 70
+    assert not [text for text in statements if "photo" in text]
+    world.wait(20)
+    assert len(world.pool.submitted) == 2, "before it is given up it is looked at closely once more"
+
+
+def test_a_truncated_photo_that_is_replaced_by_one_of_its_looks_is_looked_at_closely(world: World) -> None:
+    photo = world.drop("a.jpg", "truncated")
+    world.work()
+    file = world.files[photo]
+    world.files[photo] = replace(file, stamp=file.stamp._replace(inode=file.stamp.inode + 1), kind="good")
+    world.wait(11)
+    world.work_all()
+    assert books(world).phase is Phase.DONE
 
 
 def test_a_truncated_photo_fails_after_ten_minutes_without_a_change(world: World) -> None:

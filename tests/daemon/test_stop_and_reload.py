@@ -415,9 +415,26 @@ def test_a_single_run_waits_for_no_truncated_photo_but_for_a_second_try(make_wor
         assert not world.daemon.finished()
         world.wait(15)
         world.work_all()
+    assert not world.daemon.finished(), "it looks once more, at a stat's cost"
+    world.rest()
     assert world.daemon.finished()
     world.daemon.finish()
     assert (world.store.counts(IN).failed, world.store.counts(IN).waiting) == (1, 1)
+    assert [job.photo.path for job in world.pool.submitted].count(b"t.jpg") == 1
+    assert world.inboxes[IN].looked == 1
+
+
+def test_a_single_run_makes_what_has_become_whole_by_its_end(make_world: MakeWorld) -> None:
+    world = make_world(once=True)
+    world.put("t.jpg", "truncated")
+    world.start(native=False)
+    world.work()
+    world.put("t.jpg")
+    assert not world.daemon.finished()
+    world.rest()
+    world.work_all()
+    assert world.daemon.finished()
+    assert world.store.counts(IN).done == 1
 
 
 def test_a_single_run_leaves_the_rest_when_the_disk_is_full(make_world: MakeWorld) -> None:

@@ -38,6 +38,10 @@ class Desk:
         self.age(age)
         self.job = Job(1, PhotoId(os.fsencode(root / "in"), b"a.jpg"), os.fsencode(root / "out"), (WEB,))
 
+    @property
+    def inode(self) -> int:
+        return self.photo.stat().st_ino
+
     def age(self, seconds: float) -> None:
         then = time.time() - seconds
         os.utime(self.photo, (then, then))
@@ -106,6 +110,13 @@ def test_who_opens_it_while_it_is_asked_neither_waits_nor_ends_us(desk: Desk) ->
 # ---- how long it is waited for ----
 
 
+@pytest.fixture
+def unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the kernel not tell of writers, as it is with files of other users, shares and macOS."""
+    monkeypatch.setattr("watcher.render.still.has_writer", lambda _file: None)
+
+
+@pytest.mark.usefixtures("unasked")
 def test_a_photo_that_was_closed_or_has_been_still_is_made(desk: Desk) -> None:
     assert desk.waits(closed=True) is None
     assert desk.waits(quiet=2.0) is None
@@ -115,22 +126,54 @@ def test_a_photo_that_was_closed_or_has_been_still_is_made(desk: Desk) -> None:
 
 
 @needs_leases
-def test_a_photo_that_another_writer_has_open_is_waited_for_after_one_has_closed_it(desk: Desk) -> None:
+def test_a_photo_that_nobody_has_open_need_not_be_still_unless_it_comes_in_pieces(desk: Desk) -> None:
+    desk.age(0.1)
+    assert desk.waits(quiet=5.0) is None
+    assert desk.waits(quiet=5.0, rewritten=True) is None
+    held = desk.waits(quiet=5.0, reopened=True)
+    assert held is not None
+    assert 4.0 < held.seconds <= 5.0
+
+
+@needs_leases
+@pytest.mark.parametrize("terms", [{"closed": True}, {"reopened": True}])
+def test_a_photo_that_another_writer_has_open_is_waited_for_after_one_has_closed_it(
+    desk: Desk, terms: dict[str, bool]
+) -> None:
     with open(desk.photo, "r+b"):
-        held = desk.waits(closed=True, open=5.0)
+        held = desk.waits(**terms, fresh=desk.inode, quiet=0.5, open=5.0)
         assert held is not None
         assert "somebody else" in held.reason
         assert 1.0 < held.seconds <= 2.0
         desk.age(5.5)
-        assert desk.waits(closed=True, open=5.0) is None, "not for ever"
-    desk.age(0.1)
-    assert desk.waits(closed=True, open=5.0) is None
+        assert desk.waits(**terms, fresh=desk.inode, quiet=0.5, open=5.0) is None, "not for ever"
+    desk.age(0.6)
+    assert desk.waits(**terms, quiet=0.5, open=5.0) is None
 
 
 @needs_leases
 def test_a_new_photo_whose_writer_keeps_it_open_is_made_when_it_has_been_still(desk: Desk) -> None:
     with open(desk.photo, "r+b"):
-        assert desk.waits(quiet=0.5, open=5.0) is None
+        assert desk.waits(fresh=desk.inode, quiet=5.0, open=5.0) is not None
+        assert desk.waits(fresh=desk.inode, quiet=0.5, open=5.0) is None
+
+
+@needs_leases
+@pytest.mark.parametrize("terms", [{}, {"closed": True}, {"quiet": 0.5, "open": 5.0}, {"fresh": 1}])
+def test_a_photo_that_nothing_is_known_of_and_that_somebody_has_open_may_be_of_two_versions(
+    desk: Desk, terms: dict[str, float]
+) -> None:
+    """As at a first start, in a folder that was renamed, or in a single run."""
+    desk.age(30)
+    with open(desk.photo, "r+b"):
+        held = desk.waits(**terms)
+        assert held is not None
+        assert held.settling
+        assert "somebody has it open" in held.reason
+        desk.age(REWRITE_SECONDS + 1)
+        assert desk.waits(**terms) is None, "not for ever"
+    desk.age(30)
+    assert desk.waits(**terms) is None
 
 
 @needs_leases
@@ -147,10 +190,8 @@ def test_a_photo_that_is_written_anew_in_its_place_is_waited_for_until_it_is_clo
     assert desk.waits(rewritten=True, quiet=0.5) is None
 
 
-def test_where_writers_can_not_be_asked_what_was_written_anew_must_be_still_for_longer(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("watcher.render.still.has_writer", lambda _file: None)
+@pytest.mark.usefixtures("unasked")
+def test_where_writers_can_not_be_asked_what_was_written_anew_must_be_still_for_longer(desk: Desk) -> None:
     assert desk.waits(rewritten=True, quiet=0.5, open=5.0) is not None
     assert desk.waits(rewritten=True, closed=True, open=5.0) is None
     assert desk.waits(rewritten=False, quiet=0.5, open=5.0) is None
@@ -159,6 +200,7 @@ def test_where_writers_can_not_be_asked_what_was_written_anew_must_be_still_for_
     assert desk.waits(rewritten=True, quiet=0.5, open=5.0) is None
 
 
+@pytest.mark.usefixtures("unasked")
 def test_where_dates_can_not_be_relied_on_it_counts_how_long_it_was_seen_still(desk: Desk) -> None:
     """As on a share whose clock is behind, or where a date was set before the content came."""
     desk.age(7200)
@@ -174,14 +216,25 @@ def test_where_dates_can_not_be_relied_on_it_counts_how_long_it_was_seen_still(d
 
 
 @needs_leases
+@pytest.mark.parametrize("on_a_disk", [True, False])
+def test_of_what_is_scanned_on_a_disk_of_this_machine_writers_are_asked_too(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, *, on_a_disk: bool
+) -> None:
+    monkeypatch.setattr("watcher.render.still._is_on_a_disk", lambda _file: on_a_disk)
+    seen_still = {"since": time.time() - 4.0, "quiet": 0.5, "open": 5.0}
+    with open(desk.photo, "r+b"):
+        assert (desk.waits(**seen_still) is not None) == on_a_disk
+
+
+@needs_leases
 @pytest.mark.parametrize("data", [photos.without_end(), photos.with_hole()])
 def test_a_photo_that_looks_unfinished_is_waited_for_longer_while_somebody_has_it_open(desk: Desk, data: bytes) -> None:
     desk.photo.write_bytes(data)
     desk.age(30)
     with open(desk.photo, "r+b"):
-        assert desk.waits() is not None
+        assert desk.waits(fresh=desk.inode) is not None
         desk.age(REWRITE_SECONDS + 1)
-        assert desk.waits() is None
+        assert desk.waits(fresh=desk.inode) is None
     desk.age(30)
     assert desk.waits() is None
 
@@ -228,9 +281,9 @@ def test_of_a_photo_that_more_is_coming_behind_a_second_making_is_spared(desk: D
     desk.photo.write_bytes(data[:-40])
     desk.age(1)
     with open(desk.photo, "r+b"):
-        assert desk.waits(quiet=0.5, open=5.0) is not None
+        assert desk.waits(fresh=desk.inode, quiet=0.5, open=5.0) is not None
         desk.age(6)
-        assert desk.waits(quiet=0.5, open=5.0) is None
+        assert desk.waits(fresh=desk.inode, quiet=0.5, open=5.0) is None
     desk.age(1)
     assert desk.waits(quiet=0.5, open=5.0) is None
 
@@ -243,11 +296,14 @@ def test_a_photo_that_somebody_opens_for_writing_while_it_is_read_is_not_shown(
     monkeypatch.setattr(
         "watcher.render.publish.Publication.settle", lambda _self: writers.append(desk.photo.open("r+b"))
     )
-    held = desk.waits(closed=True)
-    writers.pop().close()
-    assert held is not None
-    assert held.settling
-    assert desk.waits(closed=False) is None, "who keeps it open is not waited for"
+    for terms in ({"closed": True}, {"quiet": 0.5}, {}):
+        held = desk.waits(**terms)
+        writers.pop().close()
+        assert held is not None, terms
+        assert held.settling
+    desk.age(REWRITE_SECONDS + 1)
+    with desk.photo.open("r+b"):
+        assert desk.waits() is None, "who keeps it open is not waited for"
     writers.pop().close()
 
 
@@ -369,10 +425,8 @@ def test_a_photo_that_was_incomplete_before_and_is_whole_now_is_made(desk: Desk,
     assert desk.waits(reopened=True) is None
 
 
-def test_of_a_photo_that_nobody_has_closed_and_that_may_be_of_two_only_stillness_can_tell(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("watcher.render.still.has_writer", lambda _file: None)
+@pytest.mark.usefixtures("unasked")
+def test_of_a_photo_that_nobody_has_closed_and_that_may_be_of_two_only_stillness_can_tell(desk: Desk) -> None:
     size = desk.photo.stat().st_size
     desk.age(30)
     assert desk.waits(rewritten=True, quiet=0.5, open=5.0, size=size) is not None
@@ -383,10 +437,8 @@ def test_of_a_photo_that_nobody_has_closed_and_that_may_be_of_two_only_stillness
     assert desk.waits(rewritten=True, quiet=0.5, open=5.0, size=size) is None
 
 
-def test_a_photo_whose_recipe_alone_has_changed_or_whose_content_has_not_is_no_overwrite(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("watcher.render.still.has_writer", lambda _file: None)
+@pytest.mark.usefixtures("unasked")
+def test_a_photo_whose_recipe_alone_has_changed_or_whose_content_has_not_is_no_overwrite(desk: Desk) -> None:
     desk.age(30)
     seen = desk.photo.stat()
     terms = {"rewritten": True, "quiet": 0.5, "open": 5.0, "size": seen.st_size}
@@ -397,6 +449,15 @@ def test_a_photo_whose_recipe_alone_has_changed_or_whose_content_has_not_is_no_o
     assert desk.waits(**terms, digest=digest_of(desk.photo.read_bytes())) is not None, "it may go on changing"
 
 
+@needs_leases
+def test_a_progressive_photo_that_was_overwritten_is_made_at_once_where_nobody_has_it_open(desk: Desk) -> None:
+    data = photos.progressive()
+    desk.photo.write_bytes(data)
+    for closed in (False, True):
+        assert desk.waits(rewritten=True, closed=closed, quiet=0.5, open=5.0, size=len(data)) is None
+
+
+@pytest.mark.usefixtures("unasked")
 def test_of_a_progressive_photo_that_may_be_of_two_only_stillness_can_tell(desk: Desk) -> None:
     data = photos.progressive()
     desk.photo.write_bytes(data)

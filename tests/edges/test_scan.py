@@ -9,14 +9,15 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.photos import nest
-from watcher.model import Gone, Listing, Origin, ScanDone
+from watcher.backlog import Look, Looked
+from watcher.model import Gone, Listing, Origin, ScanDone, Stamp
 from watcher.scan import Scanner, Walk, root_identity, walk
 from watcher.select import Selection
 
@@ -28,10 +29,10 @@ class Desk:
     """Takes what the scanner posts, and answers each Listing where it is told to."""
 
     def __init__(self, inbox: Path, selection: Selection = JPEGS, *, chunk: int = 1000, outstanding: int = 4) -> None:
-        self.queue: queue.SimpleQueue[Listing | ScanDone | Gone] = queue.SimpleQueue()
+        self.queue: queue.SimpleQueue[Listing | Looked | ScanDone | Gone] = queue.SimpleQueue()
         self.scanner = Scanner(os.fsencode(inbox), selection, self.queue.put, chunk=chunk, outstanding=outstanding)
 
-    def take(self) -> Listing | ScanDone | Gone:
+    def take(self) -> Listing | Looked | ScanDone | Gone:
         message = self.queue.get(timeout=PATIENCE)
         if isinstance(message, Listing):
             self.scanner.ack()
@@ -338,7 +339,7 @@ def test_a_request_for_one_folder_overtakes_a_walk_of_the_whole_inbox(tmp_path: 
         it.scanner.examine([b"gone.jpg"], [])
         it.scanner.ack()
         order = [it.take() for _ in range(6)]
-        rest: list[Listing | Gone] = []
+        rest: list[Listing | Looked | Gone] = []
         while not isinstance(message := it.take(), ScanDone):
             rest.append(message)
     overtaking = [m for m in order if isinstance(m, Listing) and m.scan == 2]
@@ -346,6 +347,32 @@ def test_a_request_for_one_folder_overtakes_a_walk_of_the_whole_inbox(tmp_path: 
     assert [m.scan for m in order if isinstance(m, ScanDone)] == [2]
     assert [m.paths for m in order if isinstance(m, Gone)] == [(b"gone.jpg",)]
     assert (message.scan, message.photos) == (1, 21)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda path: path.write_bytes(b"longer"),
+        lambda path: os.utime(path, (1, 1)),
+        lambda path: path.chmod(0o600),
+        lambda path: Path(shutil.copy2(path, f"{path}~")).replace(path),
+    ],
+    ids=["size", "mtime", "ctime", "inode"],
+)
+def test_a_look_tells_of_photos_that_look_otherwise_and_of_no_others(
+    tmp_path: Path, change: Callable[[Path], object]
+) -> None:
+    touch(tmp_path, "a.jpg", "same.jpg")
+    looks = []
+    for name in ("a.jpg", "same.jpg"):
+        found = (tmp_path / name).stat()
+        looks.append(Look(name.encode(), Stamp(found.st_size, found.st_mtime_ns, found.st_ino), found.st_ctime_ns))
+    change(tmp_path / "a.jpg")
+    found = (tmp_path / "a.jpg").stat()
+    with desk(tmp_path) as it:
+        it.scanner.look([*looks, Look(b"gone.jpg", Stamp(1, 1))])
+        stamp = Stamp(found.st_size, found.st_mtime_ns, found.st_ino)
+        assert it.take() == Looked(os.fsencode(tmp_path), ((b"a.jpg", stamp),))
 
 
 def test_closing_ends_the_thread_even_while_it_waits_for_answers(tmp_path: Path) -> None:

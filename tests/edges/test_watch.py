@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import queue
@@ -158,7 +159,52 @@ def test_a_photo_that_is_written_is_seen_and_then_seen_complete(inbox: Path, lis
     ear = listen()
     put(inbox / "a.jpg")
     assert ear.sees(b"a.jpg", complete=True)
-    assert ear.heard == [Seen(ear.inbox, b"a.jpg", complete=False), Seen(ear.inbox, b"a.jpg", complete=True)]
+    assert ear.heard == [
+        Seen(ear.inbox, b"a.jpg", complete=False, created=True),
+        Seen(ear.inbox, b"a.jpg", complete=True),
+    ]
+
+
+def test_a_photo_that_is_linked_into_its_place_is_complete_at_once_and_not_new(
+    inbox: Path, outside: Path, listen: Listen
+) -> None:
+    put(outside / "a.jpg")
+    ear = listen()
+    (inbox / "a.jpg").hardlink_to(outside / "a.jpg")
+    assert ear.sees(b"a.jpg")
+    assert ear.heard == [Seen(ear.inbox, b"a.jpg", complete=True)]
+
+
+def exchange(one: Path, other: Path) -> None:
+    """Exchange two names in one step."""
+    call = ctypes.CDLL(None, use_errno=True).renameat2
+    if call(-100, os.fsencode(one), -100, os.fsencode(other), 2):
+        pytest.skip(f"this file system exchanges no names: {os.strerror(ctypes.get_errno())}")
+
+
+def test_of_two_photos_that_exchange_their_names_none_is_gone(inbox: Path, listen: Listen) -> None:
+    put(inbox / "a.jpg", b"a")
+    put(inbox / "b.jpg", b"bb")
+    ear = listen()
+    exchange(inbox / "a.jpg", inbox / "b.jpg")
+    heard = ear.barrier(inbox)
+    assert [(m.path, m.complete, m.touched) for m in heard if isinstance(m, Seen)][:3] == [
+        (b"b.jpg", True, False),
+        (b"a.jpg", False, True),  # somebody has it already
+        (b"a.jpg", True, False),
+    ]
+    assert not [m for m in heard if isinstance(m, Gone)]
+
+
+def test_of_two_folders_that_exchange_their_names_none_is_gone(inbox: Path, listen: Listen) -> None:
+    for folder in ("x", "y"):
+        (inbox / folder).mkdir()
+        put(inbox / folder / "a.jpg")
+    ear = listen()
+    exchange(inbox / "x", inbox / "y")
+    heard = ear.barrier(inbox)
+    assert {m.folder for m in heard if isinstance(m, FolderSeen)} == {b"x", b"y"}
+    assert not [m for m in heard if isinstance(m, Gone)]
 
 
 def test_a_photo_that_is_moved_in_from_outside_is_complete_at_once(inbox: Path, outside: Path, listen: Listen) -> None:
@@ -201,7 +247,7 @@ def test_a_temporary_file_that_gets_its_name_is_complete_and_a_photo_that_loses_
         Seen(ear.inbox, b"b.jpg", complete=True),
         Gone(ear.inbox, paths=(b"a.jpg",)),
         Gone(ear.inbox, paths=(b"b.jpg",)),
-        Seen(ear.inbox, b"c.jpg", complete=False),
+        Seen(ear.inbox, b"c.jpg", complete=False, created=True),
         Seen(ear.inbox, b"c.jpg", complete=True),
         Gone(ear.inbox, paths=(b"c.jpg",)),
     ]

@@ -10,6 +10,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from watcher import service
+from watcher.backlog import Look
 from watcher.cli import running
 from watcher.cli.asking import bring_up_to_date, check_access, hand_over
 from watcher.cli.wiring import Source
@@ -63,6 +64,9 @@ class Still:
         return True
 
     def examine(self, paths: Sequence[bytes], folders: Sequence[bytes]) -> None:
+        """Leave it to the next real scan."""
+
+    def look(self, looks: Sequence[Look]) -> None:
         """Leave it to the next real scan."""
 
     def ack(self) -> None:

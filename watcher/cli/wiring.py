@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from watcher import places
+from watcher.backlog import Look
 from watcher.cli import outputs
 from watcher.cli.overlapping import met_otherwise
 from watcher.config import Config, Inbox, for_pair, overlaps, parse
@@ -188,6 +189,10 @@ class RealInbox:
     def examine(self, paths: Sequence[bytes], folders: Sequence[bytes]) -> None:
         """Have known photos and folders looked after."""
         self._scanner.examine(paths, folders)
+
+    def look(self, looks: Sequence[Look]) -> None:
+        """Have photos looked at that wait until they change."""
+        self._scanner.look(looks)
 
     def ack(self) -> None:
         """Let the scanner go on."""

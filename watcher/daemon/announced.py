@@ -47,6 +47,8 @@ class Announced:
             case Seen(_, path, touched=True):
                 self._touched(desk, path, message.stamp, now)
             case Seen(_, path, complete):
+                if message.created and message.stamp is not None:
+                    desk.doubts.note_fresh(path, message.stamp.inode)
                 self._seen(desk, path, message.stamp, now, complete=complete)
             case FolderSeen(_, folder):
                 self._scans.look_into(desk, folder)

@@ -79,6 +79,7 @@ def _patience(sighting: Sighting, desk: Desk, before: Known | None, limits: Limi
     return Patience(
         quiet=limits.quiet_seconds if limits.patient and not closed else 0.0,
         open=limits.open_seconds if limits.patient else 0.0,
+        fresh=desk.doubts.fresh(path),
         closed=closed,
         rewritten=before is not None and any(fact.size for fact in before.made.values()),
         reopened=reopened,

@@ -70,6 +70,7 @@ class Desk:
     short: set[bytes] = field(default_factory=set)  # folders that hold less than is known of them
     seen_folders: set[bytes] = field(default_factory=set)  # that the scan of the whole inbox came by
     doubted: bool = False  # a single run has looked once more for what seemed to be gone
+    looking: int = 0  # times that photos which wait are being looked at
     held: int = 0  # listings that wait for their ack
     collapsed: bool = False  # events were dropped: a scan must make up for it
     hold: Hold = field(default_factory=Hold)  # while its output can't be written

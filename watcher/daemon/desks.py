@@ -122,7 +122,7 @@ class Desks:
     def scanned(self) -> bool:
         """Whether every inbox was scanned, and all that was found was digested."""
         return all(
-            desk.ready and not (desk.scan or desk.again or desk.afresh or len(desk.debouncer))
+            desk.ready and not (desk.scan or desk.again or desk.afresh or desk.looking or len(desk.debouncer))
             for desk in self._desks.values()
         )
 

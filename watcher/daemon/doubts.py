@@ -23,6 +23,13 @@ class Doubts:
 
     _closed: dict[bytes, None] = field(default_factory=dict)
     _shown: dict[bytes, Shown] = field(default_factory=dict)
+    _fresh: dict[bytes, int] = field(default_factory=dict)
+
+    def note_fresh(self, path: bytes, inode: int) -> None:
+        """Remember that a file came into being under a name: whatever it holds is of one version."""
+        self._fresh[path] = inode
+        if len(self._fresh) > _MOST:
+            del self._fresh[next(iter(self._fresh))]
 
     def note_closed(self, path: bytes) -> None:
         """Remember that a photo was closed and not whole, or that it was closed twice."""
@@ -44,7 +51,12 @@ class Doubts:
         """Give what a photo was made of last, if that is known."""
         return self._shown.get(path)
 
+    def fresh(self, path: bytes) -> int:
+        """Give the inode of the file that came into being under a name; 0: that was not seen."""
+        return self._fresh.get(path, 0)
+
     def forget(self, path: bytes) -> None:
         """Hear that a photo is made or gone."""
         self._closed.pop(path, None)
         self._shown.pop(path, None)
+        self._fresh.pop(path, None)

@@ -13,6 +13,7 @@ import queue
 from collections.abc import Callable, Iterable
 from typing import assert_never
 
+from watcher.backlog import Looked, Sighting
 from watcher.daemon.parts import FoldersMeet, Message, Reloaded, Removed, Settings, TakenAway
 from watcher.daemon.rooms import Outside, Rooms
 from watcher.daemon.settle import Retry
@@ -56,6 +57,7 @@ class Daemon(Rooms):
         self._reload = outside.reload
         self._open_inbox = outside.open_inbox
         self._stopped_at: float | None = None
+        self._last_look = False  # a single run has looked once more at what was not whole
 
     # ---- running ----
 
@@ -114,7 +116,19 @@ class Daemon(Rooms):
         if self.dispatcher.despair and self.dispatcher.idle and self.desks.scanned:
             return True  # whatever else waits would wait for the same
         waiting = self.settler.waiting.retries or self.ledger.blocked or not (self.twins.idle and self.keeper.idle)
-        return self.dispatcher.idle and self.desks.scanned and not waiting
+        if not self.dispatcher.idle or not self.desks.scanned or waiting:
+            return False
+        if self._last_look:
+            return True
+        self._last_look = True
+        self._look(self.settler.waiting.take_looks())
+        self.tick()
+        return self.dispatcher.idle and self.desks.scanned
+
+    def _look(self, sightings: Iterable[Sighting]) -> None:
+        """Look at photos whose time has come again; where only a change can help, a stat tells."""
+        now, wall = self._clock.monotonic(), self._clock.time()
+        self.line.look_again(self.settler.waiting.only_look(sightings, self._by_path, now, wall), now)
 
     def finish(self) -> None:
         """Close everything; what was begun and not done is taken off the record."""
@@ -143,6 +157,8 @@ class Daemon(Rooms):
                 self.announced.event(message, now, wall)
             case Listing():
                 self.scans.listing(message, now, wall)
+            case Looked():
+                self.scans.looked(message, now, wall)
             case ScanDone():
                 self.scans.done(message, now)
                 self.requests.take_up(now, wall)  # whoever asked may have been unable to tell
@@ -230,7 +246,7 @@ class Daemon(Rooms):
         now, wall = self._clock.monotonic(), self._clock.time()
         self._settle(self._pool.check(now), now, wall)
         if not self.stops:
-            self.line.look_again(self.settler.waiting.due(now), now)
+            self._look(self.settler.waiting.due(now))
             self.desks.tick(now, wall)
             if self.ledger.blocked:
                 self.ledger.flush(now)  # so that what was held up goes on in this turn

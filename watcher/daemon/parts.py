@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from watcher.backlog import Look, Looked
 from watcher.config import Config, Inbox
 from watcher.errors import WatcherError
 from watcher.model import (
@@ -105,6 +106,7 @@ Message = (
     | WatchLost
     | WatchBack
     | Listing
+    | Looked
     | ScanDone
     | WorkerReport
     | Removed
@@ -164,6 +166,10 @@ class InboxParts(Protocol):
         ...
 
     def examine(self, paths: Sequence[bytes], folders: Sequence[bytes]) -> None: ...
+
+    def look(self, looks: Sequence[Look]) -> None:
+        """Have photos looked at that wait until they change; answered by one Looked."""
+
     def ack(self) -> None: ...
     def digested(self, events: int) -> None: ...
     def close(self) -> None: ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from watcher.backlog import Sighting
+from watcher.backlog import Looked, Sighting
 from watcher.daemon.attempt import UNKNOWN
 from watcher.daemon.desk import MISSED_GRACE_SECONDS, Desk, Scan
 from watcher.daemon.dispatch import Dispatcher
@@ -169,6 +169,15 @@ class Scans:
         if not (self._once or (desk.native and desk.trusted)):
             sighting = replace(sighting, since=wall)  # its date may be by another clock, and no event tells of a change
         self._line.join(sighting, now, live=live)
+
+    def looked(self, looked: Looked, now: float, wall: float) -> None:
+        """Take up photos again that waited to be whole and look otherwise now."""
+        desk = self._desks.get(looked.inbox)
+        if desk is None:
+            return
+        desk.looking = max(0, desk.looking - 1)
+        changed = (self._waiting.changed(PhotoId(looked.inbox, path), stamp, wall) for path, stamp in looked.changed)
+        self._line.look_again((sighting for sighting in changed if sighting is not None), now)
 
     def _is_known_crash(self, photo: PhotoId, entry: Entry, now: float) -> bool:
         """Tell whether the photo failed by killing its worker, which leaves no stamp; it gets the one it has now."""

@@ -24,8 +24,20 @@ from watcher.daemon.twins import HOLD_SECONDS, Twins
 from watcher.daemon.waiting import Waiting
 from watcher.model import Blame, Done, Failed, Origin, Outcome, PhotoId, Result, Stamp, Unchanged, Unready
 from watcher.plan import Known, Phase, called
-from watcher.verdict import AT_ONCE, Forget, GiveUp, LookAgain, Pause, Record, TryAgain, judge
+from watcher.verdict import (
+    AT_ONCE,
+    GIVE_UP_INCOMPLETE_SECONDS,
+    Forget,
+    GiveUp,
+    LookAgain,
+    Pause,
+    Record,
+    TryAgain,
+    judge,
+)
 from watcher.vitals import Numbers
+
+_NEVER_SECONDS = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +152,7 @@ class Settler:
                 self._failed(photo, reason, job.attempt)
                 self._leave(sighting, now, failed=True)
             case LookAgain():
-                self._look_again(flight, stamp, verdict, now, wall)
+                self._look_again(flight, outcome, verdict, now, wall)
             case TryAgain():
                 self._try_again(flight, stamp, verdict, now, wall)
             case Pause():
@@ -212,13 +224,15 @@ class Settler:
         self.numbers.count_done(job.photo.inbox, outcome, sighting.seen if announced else None, wall)
         self._leave(sighting, now, outcome, moved=moved is not None)
 
-    def _look_again(self, flight: Flight, stamp: Stamp | None, verdict: LookAgain, now: float, wall: float) -> None:
+    def _look_again(self, flight: Flight, outcome: Outcome, verdict: LookAgain, now: float, wall: float) -> None:
+        stamp = outcome.stamp if isinstance(outcome, Unready) else None
         before, sighting = flight.before, flight.sighting
         row = still_waiting(flight.before, flight.job, flight.sighting, stamp, wall)
         self._ledger.put(flight.job.photo, replace(row, reason=verdict.reason, attempts=0), now)
         self._note(flight, notes.WAITING, wall, reason=verdict.reason, next=round(wall + verdict.seconds, 3))
         self._doubt(flight, stamp, at_once=verdict.seconds <= AT_ONCE)
         same = before is not None and before.stamp == plain(stamp)
+        changed_ns = outcome.changed_ns if isinstance(outcome, Unready) else 0
         if not self.waiting.full:
             stays = stamp is not None and stamp.same_content(sighting.expected)
             again = replace(
@@ -230,8 +244,12 @@ class Settler:
                 complete=False,
                 incomplete=plain(stamp) if verdict.until_changed else None,
                 looks=sighting.looks + 1 if same else 0,
+                changed_ns=changed_ns,
+                patience_ends=row.at + GIVE_UP_INCOMPLETE_SECONDS,
             )
-            self.waiting.put(again, now + verdict.seconds, retry=False)
+            # A single run waits for nobody: it looks once more when all else is done.
+            later = self._dispatcher.limits.patient or verdict.seconds <= AT_ONCE
+            self.waiting.put(again, now + (verdict.seconds if later else _NEVER_SECONDS), retry=False)
         self._log.debug("photo.waiting", path=flight.job.photo.absolute, reason=verdict.reason)
         self._leave(sighting, now)
 

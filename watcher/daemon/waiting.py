@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
-from watcher.backlog import Sighting
-from watcher.model import PhotoId
+from watcher.backlog import Look, Sighting
+from watcher.daemon.desk import Desk
+from watcher.model import PhotoId, Stamp
+from watcher.verdict import GIVE_UP_INCOMPLETE_SECONDS, next_look
 
 MOST_WAITING = 100_000  # photos that are looked at again on a timer
 _TOGETHER_SECONDS = 0.25  # those that are to be tried again within this are tried together
@@ -65,6 +70,13 @@ class Waiting:
         self._retries -= found[2]
         return found[1]
 
+    def take_looks(self) -> list[Sighting]:
+        """Take out all that wait to be looked at, whatever their time."""
+        taken = [sighting for _, sighting, retry in self._photos.values() if not retry]
+        for sighting in taken:
+            self.pop(sighting.photo)
+        return taken
+
     def deadline(self) -> float | None:
         """When the next one is due."""
         while self._heap:
@@ -82,3 +94,31 @@ class Waiting:
             if sighting is not None:
                 taken.append(sighting)
         return taken
+
+    def only_look(
+        self, sightings: Iterable[Sighting], desks: Mapping[bytes, Desk], now: float, wall: float
+    ) -> list[Sighting]:
+        """Have those looked at that are incomplete until they change, which a stat tells; give the others back."""
+        others, looks = [], defaultdict[bytes, list[Look]](list)
+        for sighting in sightings:
+            photo, left = sighting.photo, sighting.patience_ends - wall
+            if sighting.incomplete is None or sighting.alone or left <= 0 or photo.inbox not in desks:
+                others.append(sighting)
+                continue
+            stamp = sighting.incomplete._replace(inode=sighting.hint.inode if sighting.hint else 0)
+            looks[photo.inbox].append(Look(photo.path, stamp, sighting.changed_ns))
+            again = replace(sighting, looks=sighting.looks + 1)
+            self.put(again, now + next_look(again.looks, GIVE_UP_INCOMPLETE_SECONDS - left), retry=False)
+        for inbox, some in looks.items():
+            desks[inbox].looking += 1
+            desks[inbox].parts.look(some)
+        return others
+
+    def changed(self, photo: PhotoId, stamp: Stamp, wall: float) -> Sighting | None:
+        """Take a photo out that was found to look otherwise now; None: it does not wait for that."""
+        sighting = self.get(photo)
+        if sighting is None or sighting.incomplete is None:
+            return None
+        self.pop(photo)
+        since = wall if sighting.since else 0.0
+        return replace(sighting, expected=stamp, hint=stamp, since=since, incomplete=None, looks=0)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 
-from watcher.model import Blame, Done, Failed, Job, Outcome, Stamp
+from watcher.model import Blame, Done, Failed, Job, Outcome, Stamp, Unready
 from watcher.render.publish import Outputs, Publication
 from watcher.render.source import Source, open_photo
 from watcher.render.verdict import Verdict
@@ -61,6 +61,8 @@ class _Course:
             step(self)
         except Exception as error:  # noqa: BLE001 - one bad photo never costs another
             self.outcome = _outcome_of(error, self._source.stamp if self._source else None)
+            if isinstance(self.outcome, Unready) and self._source:
+                self.outcome = replace(self.outcome, changed_ns=self._source.changed_ns)
             self.close()
 
     def make(self) -> None:

@@ -29,6 +29,7 @@ class Source:
     folder: int  # file descriptors
     file: int
     stamp: Stamp
+    changed_ns: int = 0  # ctime
     at_rest: Callable[[], bool] = lambda: True  # whether it may still be taken for one that nobody writes to
 
     def __enter__(self) -> Self:
@@ -121,7 +122,7 @@ def open_photo(photo: PhotoId) -> Source:
             raise Verdict(Unready(_stamp(seen), reason, settling=True)) from error
         raise unreadable(error, what) from error
     status = os.fstat(file)
-    source = Source(photo, folder, file, _stamp(status))
+    source = Source(photo, folder, file, _stamp(status), status.st_ctime_ns)
     try:
         _refuse_special(status)
     except Verdict:

@@ -5,18 +5,21 @@ Rules:
 - Where the kernel tells that somebody still has the file open for writing, that can only make the wait longer, never
   keep a photo for good: some programs keep open what they have long finished.
 - Bytes are no proof for a photo that is written anew in its place: a new head with an old tail decodes. So it has to
-  be still for longer, unless its writer has closed it or is known to be gone.
+  be still for longer, unless its writer has closed it or is known to be gone. That goes for every file of which it is
+  not known that it was empty when its writer opened it: also for one that nothing is known of, as at a first start.
+- Where the kernel says that nobody has it open, its writer has closed it, whatever was announced.
 - Where others change what we see (a share), neither their clock nor their writers are ours to ask: what counts is how
-  long we have seen the photo as it is.
+  long we have seen the photo as it is. Of what is scanned on a disk of this machine writers can be asked.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from dataclasses import dataclass
 
-from watcher.model import Unready
+from watcher.model import Stamp, Unready
 from watcher.patience import Patience
 from watcher.render.source import Source
 from watcher.render.verdict import Verdict
@@ -40,18 +43,18 @@ def rest_of(patience: Patience, source: Source) -> Rest:
     """Look how still a photo is."""
     now = time.time()
     still = now - source.stamp.mtime_ns / 1e9
+    writer = has_writer(source.file) if not patience.since or _is_on_a_disk(source.file) else None
+    if writer is False:
+        source.at_rest = lambda: not has_writer(source.file)
     if not patience.since:
-        writer = has_writer(source.file)
-        if writer is False and patience.closed:
-            source.at_rest = lambda: not has_writer(source.file)
         return Rest(still, writer)
     seen = max(0.0, now - patience.since)
-    return Rest(min(seen, still) if still >= 0 else seen, None)
+    return Rest(min(seen, still) if still >= 0 else seen, writer)
 
 
 def hold_back(patience: Patience, source: Source, rest: Rest) -> None:
     """Raise the verdict on a photo that is not to be read yet."""
-    wanted, reason = _wanted(patience, rest)
+    wanted, reason = _wanted(patience, rest, source.stamp)
     if rest.within(wanted):
         raise Verdict(Unready(source.stamp, reason, settling=True, seconds=wanted - rest.still))
 
@@ -71,15 +74,24 @@ def mixed_perhaps(patience: Patience, size: int) -> bool:
     return patience.reopened or (patience.rewritten and patience.size == size)
 
 
-def _wanted(patience: Patience, rest: Rest) -> tuple[float, str]:
+def _wanted(patience: Patience, rest: Rest, stamp: Stamp) -> tuple[float, str]:
     """Give how long the photo must have been still, and what it is told to wait for."""
     if rest.writer and patience.rewritten:
         return max(REWRITE_SECONDS, patience.quiet), "it is being written anew"
-    if rest.writer and patience.closed:
-        return patience.open, "it was closed, and somebody else still has it open for writing"
+    if rest.writer and patience.fresh != stamp.inode:
+        return max(REWRITE_SECONDS, patience.quiet), "somebody has it open for writing, and may be writing it anew"
+    if rest.writer and (patience.closed or patience.reopened):
+        return max(patience.open, patience.quiet), "it was closed, and somebody else still has it open for writing"
+    if rest.writer is False and not patience.reopened:
+        return 0.0, ""
     if rest.writer is None and patience.rewritten and not patience.closed and patience.quiet:
         return max(patience.open, patience.quiet), "it was written anew a moment ago"
     return patience.quiet, "it was written a moment ago"
+
+
+def _is_on_a_disk(file: int) -> bool:
+    """Tell whether a file lies on a disk of this machine. NFS and SMB say "somebody writes" where they don't know."""
+    return os.major(os.fstat(file).st_dev) != 0
 
 
 if sys.platform == "linux":

@@ -117,7 +117,8 @@ def _refuse_mixed(patience: Patience, found: Fit, stamp: Stamp, rest: Rest) -> N
         raise Verdict(Unready(stamp, f"truncated: {found.value}"))
     # Two versions of one photo may fit by chance; where nobody says that it is over, only stillness can.
     untold = found is Fit.UNTOLD or (found is Fit.WELL and rest.writer is None and patience.quiet > 0)
-    if (found is Fit.SURPLUS or (untold and patience.rewritten)) and rest.within(REWRITE_SECONDS):
+    untold = untold and patience.rewritten and rest.writer is not False
+    if (found is Fit.SURPLUS or untold) and rest.within(REWRITE_SECONDS):
         reason = Fit.UNTOLD.value if untold else found.value
         raise Verdict(Unready(stamp, reason, settling=True, seconds=REWRITE_SECONDS - rest.still))
 

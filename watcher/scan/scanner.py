@@ -16,8 +16,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from watcher.backlog import Look, Looked
 from watcher.errors import tell_fault
-from watcher.model import Gone, Listing, Origin, ScanDone
+from watcher.model import Gone, Listing, Origin, ScanDone, Stamp
 from watcher.scan.walk import CHUNK, VANISHED, Walk, root_identity
 from watcher.select import Selection, shown
 
@@ -50,7 +51,7 @@ class Scanner:
         self,
         inbox: bytes,
         selection: Selection,
-        post: Callable[[Listing | ScanDone | Gone], None],
+        post: Callable[[Listing | Looked | ScanDone | Gone], None],
         *,
         chunk: int = CHUNK,
         outstanding: int = OUTSTANDING,
@@ -63,6 +64,7 @@ class Scanner:
         self._changed = threading.Condition()  # guards all below
         self._requests: deque[_Request] = deque()
         self._doubtful: dict[tuple[bytes, bool], None] = {}  # (path, is a folder), in the order of asking
+        self._looks: list[Look] = []
         self._unanswered = 0
         self._closing = False
         self._thread = threading.Thread(target=self._run, name=f"scan {shown(inbox)}", daemon=True)
@@ -93,6 +95,12 @@ class Scanner:
             self._doubtful.update(dict.fromkeys((folder, True) for folder in folders))
             self._changed.notify_all()
 
+    def look(self, looks: Sequence[Look]) -> None:
+        """Ask which of these photos look otherwise now; answered by one Looked."""
+        with self._changed:
+            self._looks += looks
+            self._changed.notify_all()
+
     def ack(self) -> None:
         """Say that one Listing has been dealt with."""
         with self._changed:
@@ -109,12 +117,12 @@ class Scanner:
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._closing or self._requests or self._doubtful)
+                self._changed.wait_for(lambda: self._closing or self._requests or self._doubtful or self._looks)
                 if self._closing:
                     return
                 request = self._requests.popleft() if self._requests else None
             try:
-                self._examine_doubtful()
+                self._look_after()
                 if request is not None:
                     self._walk(request)
             except Exception as error:  # noqa: BLE001 — whatever it is, the next request is to be answered
@@ -178,7 +186,7 @@ class Scanner:
                     break
                 self._requests.remove(urgent)
             self._walk(urgent)
-        self._examine_doubtful()
+        self._look_after()
 
     def _post_listing(self, part: Listing) -> bool:
         """Post a part once there is room for it; False: closing."""
@@ -190,19 +198,33 @@ class Scanner:
         self._post(part)
         return True
 
-    def _examine_doubtful(self) -> None:
+    def _look_after(self) -> None:
         while True:
             with self._changed:
                 some = list(self._doubtful)[: self._chunk]
                 for key in some:
                     del self._doubtful[key]
             if not some or self._closing:
-                return
+                break
             root = root_identity(self._inbox)
             paths = tuple(path for path, is_folder in some if not is_folder and self._lacks(path, stat.S_ISREG))
             folders = tuple(path for path, is_folder in some if is_folder and self._lacks(path, stat.S_ISDIR))
             if (paths or folders) and root is not None and root_identity(self._inbox) == root:
                 self._post(Gone(self._inbox, paths, folders, root))
+
+        with self._changed:
+            looks, self._looks = self._looks, []
+        if looks:
+            self._post(Looked(self._inbox, tuple(found for look in looks if (found := self._changed_since(look)))))
+
+    def _changed_since(self, look: Look) -> tuple[bytes, Stamp] | None:
+        """Give a photo that looks otherwise now; one that is gone or can't be looked at is left to events and scans."""
+        try:
+            seen = os.lstat(os.path.join(self._inbox, look.path))
+        except OSError:
+            return None
+        stamp = Stamp(seen.st_size, seen.st_mtime_ns, seen.st_ino)
+        return None if look.is_same(stamp, seen.st_ctime_ns) else (look.path, stamp)
 
     def _lacks(self, path: bytes, kind: Callable[[int], bool]) -> bool:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
 
 from watchdog.events import (
@@ -74,22 +75,30 @@ class Handler(FileSystemEventHandler):
 
     def _tell_file(self, event: FileSystemEvent, source: bytes | None, target: bytes | None) -> None:
         if target is not None and self._takes(target):
-            self._emit(Seen(self._inbox, target, complete=True, stamp=self._look(target)))
+            self._emit(Seen(self._inbox, target, complete=True, stamp=_stamp(self._find(target))))
         if source is None or not self._takes(source):
+            return
+        found = self._find(source)
+        if isinstance(event, FileMovedEvent) and self._is_another(found, target, stat.S_ISREG):
+            self._emit(Seen(self._inbox, source, complete=False, stamp=_stamp(found), touched=True))
             return
         if isinstance(event, FileMovedEvent | FileDeletedEvent):
             self._emit(Gone(self._inbox, paths=(source,)))
-        else:
-            complete, touched = isinstance(event, FileClosedEvent), isinstance(event, FileAttribEvent)
-            self._emit(Seen(self._inbox, source, complete, stamp=self._look(source), touched=touched))
+            return
+        # A link was given to what is whole already; what it is a link to may be written to, which the kernel tells.
+        linked = found is not None and found.st_nlink > 1
+        created = isinstance(event, FileCreatedEvent)
+        complete = isinstance(event, FileClosedEvent) or (created and linked)
+        touched = isinstance(event, FileAttribEvent)
+        stamp = _stamp(found)
+        self._emit(Seen(self._inbox, source, complete, stamp, touched, created=created and not linked))
 
-    def _look(self, path: bytes) -> Stamp | None:
+    def _find(self, path: bytes) -> os.stat_result | None:
         """Look at a file: 2 µs on the local disks that are watched. By its size those are found that could be it."""
         try:
-            found = os.lstat(self._prefix + path)
+            return os.lstat(self._prefix + path)
         except OSError:
             return None
-        return Stamp(found.st_size, found.st_mtime_ns, found.st_ino)
 
     def _tell_folder(self, event: FileSystemEvent, source: bytes | None, target: bytes | None) -> None:
         if target is not None and self._enters(target):
@@ -97,7 +106,24 @@ class Handler(FileSystemEventHandler):
         if source is None:
             self._signs.wake()  # the inbox itself, or a folder that came in from outside
         elif self._enters(source):
-            if isinstance(event, DirCreatedEvent):
+            moved = isinstance(event, DirMovedEvent)
+            if isinstance(event, DirCreatedEvent) or (
+                moved and self._is_another(self._find(source), target, stat.S_ISDIR)
+            ):
                 self._emit(FolderSeen(self._inbox, source))
             else:
                 self._emit(Gone(self._inbox, folders=(source,)))
+
+    def _is_another(self, found: os.stat_result | None, target: bytes | None, kind: Callable[[int], bool]) -> bool:
+        """Tell whether another one has the name by now that was given up: two may exchange theirs in one step.
+
+        Where case is folded, one that is renamed in case only is found under its old name too.
+        """
+        if found is None or not kind(found.st_mode):
+            return False
+        moved = self._find(target) if target is not None else None
+        return moved is None or not os.path.samestat(found, moved)
+
+
+def _stamp(found: os.stat_result | None) -> Stamp | None:
+    return found and Stamp(found.st_size, found.st_mtime_ns, found.st_ino)
