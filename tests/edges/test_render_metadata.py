@@ -390,6 +390,7 @@ def test_iptc_keeps_words_and_loses_sizes_and_previews() -> None:
     assert b"preview" not in record
     assert b"\x1c\x02\x83" not in record
     assert b"\x1c\x03" not in record
+    assert b"crop" not in record
 
 
 @pytest.mark.parametrize("form", ["webp", "avif", "png"])

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 BYLINE, COPYRIGHT = 80, 116
 _TAG, _APPLICATION = 0x1C, 2
 _EXTENDED = 0x8000  # the size field holds the size of the size
-# What `all` leaves out: the records of pixel sizes and of the picture itself; which way up it is, and previews of it.
-_STALE_RECORDS = frozenset({3, 7, 8, 9})
+# What `all` leaves out: pixel sizes, the picture itself, FotoStation's crops; which way up it is, and previews of it
+_STALE_RECORDS = frozenset({3, 7, 8, 9, 240})
 _STALE = frozenset({(2, 131), (2, 200), (2, 201), (2, 202)})
 
 
