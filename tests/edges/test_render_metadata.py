@@ -225,6 +225,12 @@ def test_author_and_copyright_are_what_exiftool_reads(tmp_path: Path) -> None:
             assert rights in {None, read[number].get("Copyright", "")}, name
 
 
+def test_a_text_of_exif_3_is_kept_where_older_readers_find_it() -> None:
+    name = "Jörg".encode() + b"\0"
+    block = tiff((0x013B, 129, len(name), BEHIND), more=name)
+    assert artist(found(photos.segment(0xE1, b"Exif\0\0" + block))) == ("Jörg", "")
+
+
 def test_a_name_is_never_cut_within_a_letter() -> None:
     name = "é" * 5000  # 10,000 bytes, of which 8,191 are kept
     author, _ = artist(found(xmp(creator(name))))
@@ -310,6 +316,7 @@ def claims(body: str = "", attributes: str = "", spaces: dict[str, str] = SPACES
         'HDRGainMap:HDRGainMapVersion="65536"',
         'xmpNote:HasExtendedXMP="0123456789ABCDEF0123456789ABCDEF"',
         'photoshop:ICCProfile="Adobe RGB (1998)"',
+        'photoshop:LegacyIPTCDigest="00000000000000000000000000000000"',
         'exif:SubjectArea="30 20 5 5"',
         'exif:FocalPlaneXResolution="2000/1"',
         'tiff:Compression="6"',

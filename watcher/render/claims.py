@@ -25,7 +25,7 @@ _GONE_NAMES = frozenset(
         *("exif:InteroperabilityIndex", "exifEX:InteroperabilityIndex", "tiff:NativeDigest", "tiff:BitsPerSample"),
         *("tiff:Compression", "tiff:PhotometricInterpretation", "tiff:SamplesPerPixel", "tiff:PlanarConfiguration"),
         *("tiff:YCbCrCoefficients", "tiff:YCbCrSubSampling", "tiff:ReferenceBlackWhite", "tiff:TransferFunction"),
-        *("tiff:WhitePoint", "tiff:PrimaryChromaticities"),
+        *("tiff:WhitePoint", "tiff:PrimaryChromaticities", "photoshop:LegacyIPTCDigest"),
     }
 )
 _FILM = ("MotionPhoto", "MicroVideo", "OLivePhoto", "VideoLength")  # names begin so in the makers' namespaces

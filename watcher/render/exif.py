@@ -30,7 +30,7 @@ from watcher.render.tags import (
 
 # bytes of a value, by TIFF type; 129 is EXIF 3.0's UTF-8
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 129: 1}
-_ASCII, _SHORT, _LONG = 2, 3, 4
+_ASCII, _SHORT, _LONG, _UTF8 = 2, 3, 4, 129
 _WHOLE = {
     1: "B",
     3: "H",
@@ -222,7 +222,8 @@ class Exif:
 
     def _chosen(self, directory: dict[int, Entry], tags: set[int] | None) -> dict[int, tuple[int, int, bytes]]:
         return {
-            tag: (entry.kind, entry.count, self._value(entry))
+            # most readers know no type for UTF-8, and take ASCII's for it
+            tag: (_ASCII if entry.kind == _UTF8 else entry.kind, entry.count, self._value(entry))
             for tag, entry in directory.items()
             if (tags is None or tag in tags) and entry.size <= _MOST_VALUE
         }
