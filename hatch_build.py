@@ -179,4 +179,4 @@ class NativeDecoder(BuildHookInterface[Any]):
 
 
 if __name__ == "__main__":
-    sys.exit(put_beside_source(os.path.dirname(os.path.abspath(__file__))))
+    sys.exit(put_beside_source(os.path.dirname(os.path.abspath(__file__))) or None)

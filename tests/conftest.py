@@ -59,6 +59,13 @@ def _no_thread_is_left() -> Iterator[None]:
         left[0].join(0.05)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have files with many slow tests come first, so that at the end no process waits for one that began late."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name what was not tested for want of a tool, and how much that is."""
     reasons = Counter(

@@ -225,7 +225,11 @@ def test_an_editable_install_leaves_the_library_beside_its_source_and_nothing_el
     before = files(project)
     for _ in range(2):
         backend(project, f"build_editable({str(tmp_path / 'made')!r})")
-    assert set(files(project)) - set(before) == {f"{FOLDER}/{os.path.basename(library.LIBRARY)}"}
+    built = f"{FOLDER}/{os.path.basename(library.LIBRARY)}"
+    assert set(files(project)) - set(before) == {built}
+    assert answer(project).startswith("42 ")
+    (project / built).unlink()
+    subprocess.run([sys.executable, "hatch_build.py"], cwd=project, check=True, timeout=120)
     assert answer(project).startswith("42 ")
 
 
