@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import textwrap
 import types
 import zipfile
 from pathlib import Path
@@ -252,6 +253,26 @@ def test_a_library_of_an_older_source_is_neither_used_nor_packed_and_the_next_in
     (project / FOLDER / "jpeg.c").write_text(SOURCE)
     pure, _ = wheel(project, tmp_path / "pure")
     assert _zig_is_installed() or not [name for name in zipfile.ZipFile(pure).namelist() if "_jpeg" in name]
+
+
+@needs_compiler
+def test_what_is_installed_over_a_library_in_use_is_not_taken_for_it(
+    project: Path, tools: Path, tmp_path: Path
+) -> None:
+    compiler(tools, "cc")
+    backend(project, f"build_editable({str(tmp_path / 'made')!r})")
+    code = """
+        import pathlib
+        from watcher.render.library import load
+        from hatch_build import put_beside_source
+        source = pathlib.Path("watcher/render/native/jpeg.c")
+        assert load()[0].answer() == 42
+        source.write_text(source.read_text().replace("42", "43"))
+        assert put_beside_source(".") == ""
+        assert load()[0].answer() == 42
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=project, check=True, timeout=60)
+    assert answer(project).startswith("43 ")
 
 
 @needs_compiler

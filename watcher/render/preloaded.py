@@ -11,9 +11,10 @@ from contextlib import suppress
 
 from PIL import Image
 
-from watcher.render import about, bundle
+from watcher.render import about, bundle, library
 
 Image.preinit()
+library.load()  # a worker that loads it again, whatever lies there by then, gets this one
 for _name in ("PIL.MpoImagePlugin", "PIL.WebPImagePlugin", "PIL.AvifImagePlugin", "PIL.ImageCms", "cykooz_resizer"):
     with suppress(ImportError):  # some builds and platforms lack one; who needs it says so
         importlib.import_module(_name)
