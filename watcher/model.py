@@ -115,6 +115,13 @@ class Twin(NamedTuple):
     lately: bool = False  # it went within the last hour
 
 
+class Returned(NamedTuple):
+    """A photo that had this name and these looks when its original was taken away: its content tells if it is back."""
+
+    key: PhotoId  # by which it is on record
+    digest: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """What a worker needs to know to turn one photo into its renditions."""
@@ -128,6 +135,7 @@ class Job:
     expected: Stamp | None = None  # as a scan saw it; if it differs now, the photo is still changing
     incomplete: Stamp | None = None  # found incomplete when it looked like this: don't decode that again
     patience: Patience = UNASKED
+    returned: tuple[Returned, ...] = ()  # it may be one of these again
     twins: tuple[Twin, ...] = ()  # whose renditions will do if the content is the same
     adopt: bool = False  # nothing is known of the photo: take over outputs that prove to be current
     volume: bytes = b""  # the mount point that the output belongs on; empty: any. See `watcher.volumes`
@@ -169,6 +177,7 @@ class Unchanged:
     """The photo looks as it did when its renditions were made, and none is missing."""
 
     stamp: Stamp
+    returned: PhotoId | None = None  # it has the content of this one, whose original was taken away before
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +305,7 @@ class Listing:
     folder: bytes
     entries: tuple[Entry, ...]
     last: bool  # the folder is complete with this part
+    hidden: tuple[bytes, ...] = ()  # names of originals that were being taken away when watcher ended
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,6 +153,25 @@ def _spots(name: str, mounts: Sequence[_Mount], layers: bool, deepest: int) -> I
             yield from _spots(os.path.normpath(os.path.join(folder, inside)), mounts, layers, deepest - 1)
 
 
+def mount_point(folder: bytes) -> bytes:
+    """Return the mount point that `folder` (resolved, absolute), or what is there of its path, lies on; empty: unknown.
+
+    Where there is no mount table: the highest folder above it on the same device.
+    """
+    mount = _mount_of(folder.decode("utf-8", "surrogateescape"), _mounts(_read_mountinfo()))
+    if mount is not None:
+        return mount.point.encode("utf-8", "surrogateescape")
+    try:
+        while not os.path.isdir(folder):
+            folder = os.path.dirname(folder)
+        device = os.stat(folder).st_dev
+        while (above := os.path.dirname(folder)) != folder and os.stat(above).st_dev == device:
+            folder = above
+    except OSError:
+        return b""
+    return folder
+
+
 def inotify_limits() -> dict[str, int]:
     """Give inotify's `max_user_watches`, `max_user_instances` and `max_queued_events`; empty where there is none."""
     limits: dict[str, int] = {}

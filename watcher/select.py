@@ -84,6 +84,28 @@ def shown(path: bytes) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
 
 
+HIDDEN = b".watcher-leaving"  # how the hidden name of an original ends that is being taken away
+_HIDDEN = re.compile(rb"\.(?P<name>.+)\.[0-9a-f]{16}\.watcher-leaving", re.DOTALL)
+_MOST_SHOWN = 255 - len(b"..0123456789abcdef.watcher-leaving")  # bytes of a name that a hidden one has room for
+
+
+def hidden_name(name: bytes) -> bytes:
+    """Give a new hidden name for an original that is being taken away: nobody can have a file of that name already.
+
+    Of a name that is too long for it, the end of the stem is left out.
+    """
+    stem, dot, extension = name.rpartition(b".") if b"." in name[1:] else (name, b"", b"")
+    if len(name) > _MOST_SHOWN:
+        name = stem[: max(1, _MOST_SHOWN - len(dot + extension))] + dot + extension
+    return b".%b.%b.watcher-leaving" % (name[:_MOST_SHOWN], os.urandom(8).hex().encode())
+
+
+def name_of_hidden(hidden: bytes) -> bytes | None:
+    """Give the name of the original that has such a hidden name; None: it is no such name."""
+    found = _HIDDEN.fullmatch(hidden)
+    return found["name"] if found else None
+
+
 SPECIAL = {  # files that nobody should open to find out what they hold
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",

@@ -19,7 +19,18 @@ from watcher.config import parse
 from watcher.daemon.attempt import Limits
 from watcher.daemon.desk import Desk
 from watcher.daemon.loop import Daemon
-from watcher.daemon.parts import InboxParts, InboxPlan, Message, Post, Reloaded, Removed, Settings, TakenAway
+from watcher.daemon.parts import (
+    InboxParts,
+    InboxPlan,
+    Message,
+    Original,
+    Post,
+    PutBack,
+    Reloaded,
+    Removed,
+    Settings,
+    TakenAway,
+)
 from watcher.daemon.rooms import Outside
 from watcher.model import (
     Blame,
@@ -50,6 +61,7 @@ from watcher.model import (
     WorkerReport,
 )
 from watcher.plan import Known
+from watcher.select import name_of_hidden
 from watcher.state import State
 
 IN, OUT = b"/in", b"/out"
@@ -237,9 +249,11 @@ class FakeInbox:
             if not folder or path.startswith(folder + b"/"):
                 entry = Entry(path.rpartition(b"/")[2], *file.stamp)
                 folders.setdefault(path.rpartition(b"/")[0], []).append(entry)
-        for name, entries in folders.items():
+        for name, found in folders.items():
             self.posted += 1
-            yield Listing(self.inbox, number, name, tuple(entries), last=True)
+            hidden = tuple(entry.name for entry in found if name_of_hidden(entry.name))
+            entries = tuple(entry for entry in found if entry.name not in hidden)
+            yield Listing(self.inbox, number, name, entries, last=True, hidden=hidden)
         photos = sum(map(len, folders.values()))
         yield ScanDone(
             self.inbox, number, origin, folder, photos, len(folders), 0.1, complete=True, root=self.world.root
@@ -295,7 +309,9 @@ class World:
         self.outputs: dict[bytes, tuple[Stamp, str]] = {}  # path in the output tree → of which photo, which recipe
         self.worked: list[tuple[PhotoId, Stamp]] = []  # every time that a worker decoded something
         self.made_of: dict[bytes, str] = {}  # path in the output tree → of which content
-        self.leaving: list[tuple[PhotoId, Stamp, bytes | None]] = []  # originals that are to be taken away
+        self.leaving: list[Original] = []  # that are to be taken away
+        self.hidden: list[PhotoId] = []  # that are to have their names again
+        self.volume = b"/disk"  # that originals are on
         self.originals: dict[bytes, File] = {}  # that were
         self.stuck = ""  # why none can be
         self.chores: list[tuple[int, tuple[Lent, ...], int]] = []  # removals that were asked for and wait
@@ -537,14 +553,10 @@ class World:
             return Vanished("gone")
         stamp, kind = file.stamp, file.kind
         wanted = [r for r in job.renderings if not (stamp.same_content(job.done) and r.name in job.current)]
-        if not wanted:
-            return Unchanged(stamp)
-        if stamp.same_content(job.incomplete):
-            return Unready(stamp, "as it was")
-        if job.expected is not None and not stamp.same_content(job.expected):
-            return Unready(stamp, "still changing", settling=True)
+        if early := _at_first_sight(job, file, wanted):
+            return early
         if job.adopt:
-            wanted = [r for r in wanted if not self._proves(r, stamp)]
+            wanted = [r for r in wanted if not self._proves(r, file)]
         twin, copied = self._copies(job, file, wanted)
         wanted = [r for r in wanted if r not in copied]
         own = {item.output for item in twin.lent} if twin is not None and twin.photo == job.photo else set()
@@ -571,10 +583,11 @@ class World:
         )
         return Done(stamp, made, 1000, 1000, 0.1, 1, file.digest, twin)
 
-    def _proves(self, rendering: Rendering, stamp: Stamp) -> bool:
-        """Tell whether what lies there is taken over: by its time and its recipe."""
-        there = self.outputs.get(rendering.output)
-        return there is not None and (there[0].mtime_ns, there[1]) == (stamp.mtime_ns, rendering.recipe.fingerprint)
+    def _proves(self, rendering: Rendering, file: File) -> bool:
+        """Tell whether what lies there is taken over: by its time, its recipe and the content that it was made of."""
+        there, content = self.outputs.get(rendering.output), self.made_of.get(rendering.output)
+        looks = (file.stamp.mtime_ns, rendering.recipe.fingerprint)
+        return there is not None and (there[0].mtime_ns, there[1]) == looks and content == file.content
 
     def _copies(self, job: Job, file: File, wanted: list[Rendering]) -> tuple[Twin | None, list[Rendering]]:
         """Give what need not be made, and thanks to whom; a copy of another photo's rendition fails the test."""
@@ -599,30 +612,43 @@ class World:
         assert output_root == OUT
         self.chores.append((number, tuple(outputs), mtime_ns))
 
-    def take_away(
-        self, photo: PhotoId, stamp: Stamp, originals: bytes | None, outputs: Sequence[tuple[bytes, int]]
-    ) -> None:
-        assert outputs
-        assert all(path.startswith(OUT + b"/") and size for path, size in outputs)
-        self.leaving.append((photo, stamp, originals))
+    def take_away(self, original: Original) -> None:
+        assert original.outputs
+        assert all(path.startswith(OUT + b"/") and size for path, size in original.outputs)
+        self.leaving.append(original)
+
+    def put_back(self, photo: PhotoId) -> None:
+        self.hidden.append(photo)
 
     def take_all_away(self) -> None:
-        """Do what was asked for with originals: by name, never over another."""
+        """Do what was asked for with originals: by name and content, never over another."""
         while self.leaving:
-            photo, stamp, originals = self.leaving.pop(0)
+            original = self.leaving.pop(0)
+            photo = original.photo
             if self.stuck:
                 self.tell(TakenAway(photo, None, self.stuck))
                 continue
             file = self.files.get(photo)
-            if file is None or file.stamp != stamp:
+            if file is None or file.stamp != original.stamp:
                 self.tell(TakenAway(photo, None))
                 continue
-            where = b"" if originals is None else originals + b"/" + photo.path
+            if file.digest != original.digest:
+                self.tell(TakenAway(photo, None, other=True))
+                continue
+            where = b"" if original.originals is None else original.originals + b"/" + photo.path
             while where in self.originals:
                 where += b"+"
             self.originals[where] = self.files.pop(photo)
-            self.tell(Gone(photo.inbox, (photo.path,)), TakenAway(photo, where))
+            self.tell(Gone(photo.inbox, (photo.path,)), TakenAway(photo, where, volume=self.volume))
             self.inboxes[photo.inbox].events += 1
+        while self.hidden:
+            photo = self.hidden.pop(0)
+            file = self.files.pop(photo, None)
+            name = name_of_hidden(photo.name)
+            if file is not None and name is not None:
+                folder = photo.folder + b"/" if photo.folder else b""
+                self.files[PhotoId(photo.inbox, folder + name)] = file
+            self.tell(PutBack(photo, file is not None))
 
     def do_chores(self) -> None:
         """Do what was asked for."""
@@ -693,6 +719,18 @@ class World:
         told = sum(batch["files"] for batch in self.log.of("batch.done"))
         assert told == len(self.log.of("photo.done")) + len(self.log.of("photo.failed"))
         assert sum(batch["failed"] for batch in self.log.of("batch.done")) == len(self.log.of("photo.failed"))
+
+
+def _at_first_sight(job: Job, file: File, wanted: list[Rendering]) -> Outcome | None:
+    stamp = file.stamp
+    if not wanted:
+        return Unchanged(stamp)
+    if stamp.same_content(job.incomplete):
+        return Unready(stamp, "as it was")
+    if job.expected is not None and not stamp.same_content(job.expected):
+        return Unready(stamp, "still changing", settling=True)
+    back = [photo.key for photo in job.returned if photo.digest == file.digest]
+    return Unchanged(stamp, back[0]) if back else None
 
 
 def done_of(job: Job, stamp: Stamp) -> Done:

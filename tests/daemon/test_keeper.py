@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.daemon.conftest import MakeWorld
-from tests.daemon.fakes import IN, World
-from watcher.model import FolderSeen, Gone, PhotoId
+from tests.daemon.fakes import IN, File, World
+from watcher.daemon import keeper
+from watcher.model import FolderSeen, Gone, PhotoId, Seen, Stamp
 from watcher.plan import Known, Phase
+from watcher.select import hidden_name
 from watcher.state import Counts
 
 
@@ -64,7 +68,7 @@ def test_nothing_is_taken_away_before_the_books_say_so_durably(moving: World, mo
     monkeypatch.setattr(moving.store, "write", spy)
     moving.drop("a.jpg")
     moving.work_all()
-    assert [photo.path for photo, _, _ in moving.leaving] == [b"a.jpg"]
+    assert [original.photo.path for original in moving.leaving] == [b"a.jpg"]
     assert written[-1] == (True, [b"a.jpg\x001"])
 
 
@@ -122,6 +126,140 @@ def test_a_kill_before_the_original_is_seen_to_have_gone_loses_neither_it_nor_it
     assert moving.store.counts(IN) == Counts(done=1)
     assert list(moving.outputs) == [b"web/a.jpg"]
     moving.check_settled()
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_another_photo_with_the_name_size_and_date_of_one_that_was_taken_away_is_made_and_taken_away_itself(
+    moving: World, restart: bool
+) -> None:
+    for content in ("one", "two", "six", "two"):  # of one size each
+        photo = moving.put("DSC1.jpg", content=content, size=1234)
+        moving.files[photo] = replace(moving.files[photo], stamp=Stamp(1234, 315532800 * 10**9, moving._inode))
+        moving.event(Seen(IN, photo.path, True, moving.files[photo].stamp))
+        settle(moving)
+        if restart:
+            moving.restart(kill=True)
+            moving.start()
+    assert moving.made_of == {b"web/DSC1.jpg": "one", b"web/DSC1.jpg.jpg": "two", b"web/DSC1.jpg.2.jpg": "six"}
+    assert sorted(originals(moving).values()) == ["one", "six", "two", "two"]
+    assert moving.store.counts(IN) == Counts(done=3)
+    moving.check_settled()
+
+
+def test_one_that_looks_the_same_and_is_none_stays(moving: World) -> None:
+    make(moving, "a.jpg", "one")
+    (file,) = moving.originals.values()
+    photo = moving.put("a.jpg", "bad", content="two")
+    moving.files[photo] = replace(moving.files[photo], stamp=file.stamp)
+    moving.event(Seen(IN, photo.path, True, file.stamp))
+    settle(moving)
+    assert originals(moving) == {"/originals/a.jpg": "one"}
+    assert moving.store.counts(IN) == Counts(done=1, failed=1)
+    moving.check_settled()
+
+
+def test_content_that_changed_unseen_is_made_before_the_original_goes(world: World) -> None:
+    photo = world.drop("a.jpg", content="one")
+    settle(world)
+    world.files[photo] = replace(world.files[photo], content="two")  # of the same size, date and inode
+    world.raw["inbox"][0].update(after="delete")
+    world.reload()
+    world.wait(301)
+    settle(world)
+    assert world.made_of == {b"web/a.jpg": "two"}
+    assert not world.files
+    assert world.store.counts(IN) == Counts(done=1)
+    world.check_settled()
+
+
+def test_one_that_reads_otherwise_each_time_stays_and_is_told(moving: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    count = itertools.count()
+    monkeypatch.setattr(File, "digest", property(lambda _: b"%d" % next(count)))
+    photo = make(moving, "a.jpg")
+    assert photo in moving.files
+    assert len(moving.worked) == 2
+    assert "reads otherwise" in moving.log.of("original.kept")[0]["reason"]
+
+
+def test_one_of_whose_content_nothing_is_known_is_made_again_before_it_goes(world: World) -> None:
+    photo = world.drop("a.jpg", content="one")
+    settle(world)
+    known = world.store.known(photo)
+    assert known is not None
+    world.store.write([(photo, replace(known, digest=b""))])
+    world.raw["inbox"][0].update(after="delete")
+    world.reload()
+    world.wait(301)
+    settle(world)
+    assert len(world.worked) == 2
+    assert not world.files
+
+
+def test_a_hidden_name_that_a_scan_finds_is_given_back_and_the_photo_goes_on(moving: World) -> None:
+    moving.drop("x/a.jpg", content="one")
+    moving.work_all()
+    moving.leaving.clear()
+    (photo,) = moving.files
+    hidden = PhotoId(IN, b"x/" + hidden_name(b"a.jpg"))
+    moving.files[hidden] = moving.files.pop(photo)
+    moving.log.lines.clear()
+    moving.restart(kill=True)
+    moving.start()
+    settle(moving)
+    assert originals(moving) == {"/originals/x/a.jpg": "one"}
+    assert not moving.files
+    assert len(moving.worked) == 1
+    assert moving.store.counts(IN) == Counts(done=1)
+    moving.check_settled()
+
+
+def test_more_than_can_wait_are_taken_away_all_the_same(make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper, "_MOST_WANTED", 3)
+    world = make_world(once=True)
+    for number in range(10):
+        world.put(f"{number}.jpg")
+    world.start()
+    world.work_all()
+    world.restart(kill=True)
+    world.raw["inbox"][0].update(after="delete")
+    world._build()
+    world.start(native=False)
+    settle(world)
+    assert not world.files
+    assert world.daemon.finished()
+
+
+def test_more_than_can_wait_that_can_not_be_taken_away_do_not_keep_a_run_from_ending(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "_MOST_WANTED", 3)
+    world = make_world(once=True)
+    world.raw["inbox"][0].update(after="delete")
+    world._build()
+    world.stuck = "permission denied"
+    for number in range(10):
+        world.put(f"{number}.jpg")
+    world.start(native=False)
+    world.work_all()
+    settle(world)
+    assert world.daemon.finished()
+    assert world.daemon.keeper.kept
+
+
+def test_the_volume_that_originals_went_to_is_remembered(moving: World) -> None:
+    make(moving, "a.jpg")
+    moving.restart()
+    moving.start()
+    moving.drop("b.jpg")
+    moving.work_all()
+    assert [original.volume for original in moving.leaving] == [b"/disk"]
+    moving.raw["inbox"][0]["originals"] = "/elsewhere"
+    settle(moving)
+    moving.restart()
+    moving.start()
+    moving.drop("c.jpg")
+    moving.work_all()
+    assert [original.volume for original in moving.leaving] == [b""]
 
 
 def test_an_original_that_can_not_be_moved_is_said_once_and_tried_again_and_its_photo_is_done(moving: World) -> None:

@@ -33,7 +33,7 @@ from watcher.model import (
 from watcher.patience import Patience
 from watcher.render import render, sweep
 from watcher.render import work as work_room
-from watcher.render.publish import ATTRIBUTE, Outputs, Publication
+from watcher.render.publish import ATTRIBUTE, CONTENT, Outputs, Publication
 from watcher.render.source import Source
 from watcher.render.sweep import host, place, temporary_name
 
@@ -613,7 +613,7 @@ def test_outputs_that_prove_current_are_adopted_without_a_decode(inbox: Path, mo
     ]
 
 
-@pytest.mark.parametrize("spoil", ["time", "size", "recipe", "label", "quality", "cut", "link", "gone"])
+@pytest.mark.parametrize("spoil", ["time", "size", "recipe", "label", "quality", "content", "cut", "link", "gone"])
 def test_an_output_that_does_not_prove_current_is_made_again(inbox: Path, spoil: str) -> None:
     put(inbox, photos.plain())
     assert isinstance(render(job(inbox)), Done)
@@ -630,6 +630,8 @@ def test_an_output_that_does_not_prove_current_is_made_again(inbox: Path, spoil:
             os.removexattr(output, ATTRIBUTE)
             if spoil == "quality":
                 recipe = Recipe(300, 300, "inside", "jpeg", 60, "safe", "1111111111111111")
+        case "content":
+            os.removexattr(output, CONTENT)
         case "cut":
             output.write_bytes(output.read_bytes()[:-9])
             os.utime(output, ns=(OLD_NS,) * 2)
@@ -641,8 +643,19 @@ def test_an_output_that_does_not_prove_current_is_made_again(inbox: Path, spoil:
     web = Rendering("web", recipe, WEB.output)
     outcome = render(job(inbox, renderings=(web, THUMB), adopt=True))
     assert isinstance(outcome, Done)
-    # without a label the encoder's tables and the size are proof enough
+    # without a label of the recipe the encoder's tables and the size are proof enough, never of the content
     assert {m.name: m.adopted for m in outcome.made} == {"web": spoil == "label", "thumb": True}
+
+
+def test_an_output_of_another_photo_that_looks_the_same_is_not_adopted(inbox: Path) -> None:
+    put(inbox, photos.plain())
+    assert isinstance(render(job(inbox)), Done)
+    before = (inbox.parent / "out" / "web" / "x" / "a.jpg").read_bytes()
+    put(inbox, photos.noisy())
+    outcome = render(job(inbox, adopt=True))
+    assert isinstance(outcome, Done)
+    assert not any(made.adopted for made in outcome.made)
+    assert (inbox.parent / "out" / "web" / "x" / "a.jpg").read_bytes() != before
 
 
 def test_sweep_removes_what_dead_workers_left_and_nothing_else(inbox: Path) -> None:

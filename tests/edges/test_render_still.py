@@ -20,7 +20,7 @@ from tests import photos
 from watcher.model import Blame, Done, Failed, Job, Lent, PhotoId, Recipe, Rendering, Twin, Unready
 from watcher.patience import Patience
 from watcher.render import render
-from watcher.render.borrow import digest_of
+from watcher.render.digest import digest_of
 from watcher.render.still import REWRITE_SECONDS, has_writer
 
 WEB = Rendering("web", Recipe(120, None, "inside", "jpeg", 85, "safe", "0000000000000002"), b"web/a.jpg")

@@ -14,7 +14,7 @@ from watcher import originals
 from watcher.cli import chores, sweeping, wiring
 from watcher.cli.threads import Threads
 from watcher.config import parse
-from watcher.daemon.parts import Removed, TakenAway
+from watcher.daemon.parts import Original, PutBack, Removed, TakenAway
 from watcher.model import PhotoId, Stamp, WatchReady
 
 PHOTO = PhotoId(b"/in", b"a.jpg")
@@ -45,13 +45,13 @@ def broken(*_: object, **__: object) -> Any:  # noqa: ANN401  # stands for anyth
 def test_an_original_that_a_fault_kept_stays_and_the_next_ones_are_dealt_with(
     told: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answers: queue.SimpleQueue[Removed | TakenAway] = queue.SimpleQueue()
+    answers: queue.SimpleQueue[PutBack | Removed | TakenAway] = queue.SimpleQueue()
     working = chores.Chores(answers.put)
     try:
         with monkeypatch.context() as patch:
             patch.setattr(originals, "take_away", broken)
             patch.setattr(chores, "remove", broken)
-            working.take_away(PHOTO, Stamp(1, 2), None, [])
+            working.take_away(Original(PHOTO, Stamp(1, 2), b"", [], None))
             taken = answers.get(timeout=10)
             assert isinstance(taken, TakenAway)
             assert (taken.photo, taken.where) == (PHOTO, None)

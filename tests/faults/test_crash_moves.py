@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import shutil
+from pathlib import Path
+
 import pytest
 
 from tests.e2e.harness import Place, camera, is_whole, temporary, tree
@@ -38,7 +43,7 @@ class Moved(Trial):
 
     def place(self) -> Place:
         place = super().place()
-        originals = place.root / "originals"
+        originals = self.originals(place)
         place.configure(
             workers=1, retry={"backoff_seconds": 0.05}, inbox={"after": "move", "originals": str(originals)}
         )
@@ -46,13 +51,61 @@ class Moved(Trial):
         (originals / "sub" / "p2.jpg").write_bytes(b"another")
         return place
 
+    def originals(self, place: Place) -> Path:
+        return place.root / "originals"
+
+    def folders(self, place: Place) -> list[Path]:
+        roots = (place.inbox, self.originals(place))
+        return [folder for root in roots for folder in (root, root / "sub")]
+
     def check_next(self, place: Place, traced: Traced, what: str) -> None:
+        self.check_both(place, what)
         super().check_next(place, traced, what)
         assert not tree(place.inbox), (what, traced.lines[-5:])
-        found = {name: path.read_bytes() for name, path in tree(place.root / "originals").items()}
+        assert self.found(place) == {**self.wanted(), "sub/p2.jpg": b"another"}, (what, traced.lines[-5:])
+
+    def check_both(self, place: Place, what: str) -> None:
+        """Hold that each original is there whole, at least once, by a name that tells which it is."""
+        found = [(path.name, path.read_bytes()) for path in place.inbox.rglob("*") if path.is_file()]
+        found += [(name.rpartition("/")[2], data) for name, data in self.found(place).items()]
+        for name, data in self.wanted().items():
+            stem = name.rpartition("/")[2][:2]
+            assert any(stem in other and data == there for other, there in found), (what, name)
+
+    def found(self, place: Place) -> dict[str, bytes]:
+        originals = self.originals(place)
+        return {str(path.relative_to(originals)): path.read_bytes() for path in originals.rglob("*") if path.is_file()}
+
+    def wanted(self) -> dict[str, bytes]:
         photos = {"p0.jpg": 0, "p1.jpg": 1, "sub/p2 (1).jpg": 2, "sub/p3.jpg": 3}
-        expected = {name: camera(number, 60, 40) for name, number in photos.items()}
-        assert found == {**expected, "sub/p2.jpg": b"another"}, (what, traced.lines[-5:])
+        return {name: camera(number, 60, 40) for name, number in photos.items()}
+
+
+class Copied(Moved):
+    """The same, on another file system."""
+
+    def originals(self, place: Place) -> Path:
+        return Path("/dev/shm") / f"watcher-test-{os.getpid()}-{place.root.parent.name}-{place.root.name}"  # noqa: S108
+
+    def check_next(self, place: Place, traced: Traced, what: str) -> None:
+        super().check_next(place, traced, what)
+        shutil.rmtree(self.originals(place))
+
+
+class Deleted(Trial):
+    """Photos whose originals are deleted when they are done."""
+
+    def place(self) -> Place:
+        place = super().place()
+        place.configure(workers=1, retry={"backoff_seconds": 0.05}, inbox={"after": "delete"})
+        return place
+
+    def folders(self, place: Place) -> list[Path]:
+        return [place.inbox, place.inbox / "sub"]
+
+    def check_next(self, place: Place, traced: Traced, what: str) -> None:
+        super().check_next(place, traced, what)
+        assert not [path for path in place.inbox.rglob("*") if path.is_file()], (what, traced.lines[-5:])
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +125,25 @@ def test_a_crash_while_renditions_move_loses_none(renamed: Renamed, call: str, n
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("call", "numbers"), [("linkat", (1, 3)), ("unlinkat", (1, 4))])
+@pytest.mark.parametrize(("call", "numbers"), [("linkat", (1, 3)), ("renameat", (1, 3)), ("unlinkat", (2, 4))])
 def test_a_crash_while_originals_move_loses_none(moved: Moved, call: str, numbers: tuple[int, ...]) -> None:
     assert moved.through("crash", call, numbers) == len(numbers)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "call", ["openat", "fchown", "fchmod", "utimensat", "fsync", "renameat", "renameat2", "unlinkat"]
+)
+def test_a_crash_at_every_call_while_originals_are_copied_loses_none(tmp_path: Path, call: str) -> None:
+    if Path("/dev/shm").stat().st_dev == tmp_path.stat().st_dev:  # noqa: S108
+        pytest.skip("a second file system is needed in /dev/shm")
+    assert Copied(tmp_path).through("crash", call, itertools.count(1)) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("call", ["renameat", "unlinkat"])
+def test_a_crash_while_originals_are_deleted_leaves_none_behind(tmp_path: Path, call: str) -> None:
+    assert Deleted(tmp_path).through("crash", call, itertools.count(1)) > 3
 
 
 @pytest.mark.slow

@@ -48,10 +48,16 @@ class Trial:
             os.utime(photo, (1_700_000_000, 1_700_000_000 + number))
         return place
 
+    def folders(self, place: Place) -> list[Path]:  # noqa: ARG002  # others need it
+        """List the folders that the calls are about; none: all are meant."""
+        return []
+
     def crash(self, call: str, number: int) -> bool:
         """Kill everything at the `number`-th such call; whether there was one. The next run must make it good."""
         place = self.place()
-        traced = trace(place, "-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}", crash=True)
+        only = [option for folder in self.folders(place) for option in ("-P", str(folder))]
+        kill = f"inject={call}:signal=KILL:when={number}"
+        traced = trace(place, *only, "-e", f"trace={call}", "-e", kill, crash=True)
         if traced.hit:
             self.check_next(place, traced, f"killed at {call} {number}")
         shutil.rmtree(place.root)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 import queue
-import stat
 import threading
 from collections.abc import Callable, Sequence
 
 from watcher import originals as keeping
-from watcher.daemon.parts import Removed, TakenAway
+from watcher.daemon.parts import Original, PutBack, Removed, TakenAway
 from watcher.errors import tell_fault
-from watcher.model import Lent, PhotoId, Stamp
-from watcher.render import remove
+from watcher.model import Lent, PhotoId
+from watcher.mounts import mount_point
+from watcher.render import digest_of_file, has_writer, remove, stands
+from watcher.select import shown
+from watcher.volumes import belongs_on
 
 _WANTING = (
     "an output of it is missing or was replaced, and so the original stays; `watcher verify --repair` makes it again"
 )
-_Answer = Removed | TakenAway
+_Answer = Removed | TakenAway | PutBack
 _Work = Callable[[], _Answer]
 _JOIN_SECONDS = 10.0  # a mount that hangs must not keep a run from ending
 
@@ -28,6 +30,7 @@ class Chores:
     def __init__(self, post: Callable[[_Answer], None]) -> None:
         self._post = post
         self._asked: queue.SimpleQueue[tuple[_Work, Callable[[str], _Answer]] | None] = queue.SimpleQueue()
+        self._folders = keeping.Folders()
         self._thread: threading.Thread | None = None
 
     def remove(self, number: int, output_root: bytes, outputs: Sequence[Lent], mtime_ns: int) -> None:
@@ -39,21 +42,36 @@ class Chores:
 
         self._ask(work, lambda _: Removed(number))
 
-    def take_away(
-        self, photo: PhotoId, stamp: Stamp, originals: bytes | None, outputs: Sequence[tuple[bytes, int]]
-    ) -> None:
-        """Move an original below `originals`, or delete it (None), if it looks like `stamp` and has its `outputs`.
+    def take_away(self, original: Original) -> None:
+        """Move an original, or delete it, if it is what its renditions were made of and these are there."""
+        self._ask(lambda: self._take_away(original), lambda why: TakenAway(original.photo, None, why))
 
-        These are absolute paths, and sizes.
-        """
+    def _take_away(self, original: Original) -> TakenAway:
+        photo, originals = original.photo, original.originals
+        if not all(stands(path, size, original.digest) for path, size in original.outputs):
+            return TakenAway(photo, None, _WANTING)
+        volume = b"" if originals is None else mount_point(originals)
+        if originals is not None and (fault := _lost(originals, original.volume, volume)):
+            return TakenAway(photo, None, fault)
 
-        def work() -> TakenAway:
-            if not all(_is_there(path, size) for path, size in outputs):
-                return TakenAway(photo, None, _WANTING)
-            taken = keeping.take_away(photo, stamp, originals)
-            return TakenAway(photo, taken.where, taken.fault)
+        def holds(file: int) -> bool:
+            if has_writer(file):
+                raise keeping.KeptError("somebody has it open for writing")
+            return digest_of_file(file) == original.digest
 
-        self._ask(work, lambda why: TakenAway(photo, None, why))
+        taken = keeping.take_away(photo, original.stamp, originals, holds, self._folders)
+        return TakenAway(photo, taken.where, taken.fault, taken.other, volume)
+
+    def put_back(self, photo: PhotoId) -> None:
+        """Give an original of a hidden name its own name again."""
+
+        def work() -> PutBack:
+            try:
+                return PutBack(photo, keeping.put_back(*photo))
+            except OSError as error:
+                return PutBack(photo, fault=error.strerror or str(error))
+
+        self._ask(work, lambda why: PutBack(photo, fault=why))
 
     def _ask(self, work: _Work, failed: Callable[[str], _Answer]) -> None:
         if self._thread is None:
@@ -78,9 +96,18 @@ class Chores:
             self._thread.join(_JOIN_SECONDS)
 
 
-def _is_there(path: bytes, size: int) -> bool:
+def _lost(originals: bytes, before: bytes, now: bytes) -> str:
+    """Say that the folder for originals has lost its volume; empty: it has not."""
+    if now == before or belongs_on(before, now, bare=_is_bare(originals)) != before:
+        return ""
+    return (
+        f"{shown(originals)} was on a volume at {shown(before)} that is not mounted now: mount it, or, to go on without"
+        " it, put something into that folder"
+    )
+
+
+def _is_bare(folder: bytes) -> bool:
     try:
-        found = os.lstat(path)
+        return not os.listdir(folder)
     except OSError:
-        return False
-    return stat.S_ISREG(found.st_mode) and found.st_size == size
+        return True

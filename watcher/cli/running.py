@@ -133,11 +133,14 @@ def _tell(daemon: Daemon, store: State, seconds: float) -> int:
     unfinished += daemon.desks.abandoned
     if why := daemon.dispatcher.despair:
         print(f"waiting: {_count(daemon.desks.abandoned, 'photo')} that nobody could make: {printable(why)}")
+    kept = len(daemon.keeper.kept)
+    if kept:
+        print(f"kept: {_count(kept, 'original')} that could not be taken away; the log says why (`original.kept`)")
     seen = f"{_count(counts.done, 'photo')} made, {_count(counts.renditions, 'rendition')}, {seconds:.1f} s"
     print(f"{seen}; {unfinished} not made" if unfinished else seen)
     if len(daemon.stops):
         print(f"stopped by {daemon.stops[0]} before the end")
-    return EXIT_SOME_FAILED if unfinished or daemon.stops else EXIT_OK
+    return EXIT_SOME_FAILED if unfinished or kept or daemon.stops else EXIT_OK
 
 
 def _count(number: int, what: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from watcher import places
+from watcher import mounts, places
 from watcher.backlog import Look
 from watcher.cli import outputs
 from watcher.cli.overlapping import met_otherwise
@@ -116,6 +116,7 @@ def _plan(config: Config, make_outputs: bool, inbox: Inbox, trio: tuple[bytes, b
         config=inbox,
         wanted={name: config.recipes[name] for name in inbox.renditions},
         originals=originals,
+        originals_volume=b"" if originals is None else mounts.mount_point(originals),
         volume=b"" if away else mount_point(output),
         bare=is_bare(output, inbox.renditions),
         folds_case=traits.folds,

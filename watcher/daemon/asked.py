@@ -5,7 +5,7 @@ A request is taken out in the transaction that puts on the books what it leads t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from watcher.backlog import Sighting
@@ -66,14 +66,29 @@ class Requests:
         again = _opened(known, request) if known is not None else None
         if again is None or photo in self._dispatcher.flights:
             return True  # nothing to be done, or a worker is at it
-        self._ledger.put(photo, again, now)
         self._ledger.note(photo, wall, notes.ASKED, {"by": request.what, **_named(request)})
+        self._again(desk, photo, again, batches, now, wall)
+        return True
+
+    def make_again(self, photos: Iterable[PhotoId], now: float, wall: float) -> None:
+        """Have all renditions of photos made again: nobody knows of which content those are that they have."""
+        batches: dict[bytes, int] = {}
+        for photo in photos:
+            desk, known = self._desks.get(photo.inbox), self._ledger.known(photo)
+            if desk is not None and known is not None and photo not in self._dispatcher.flights:
+                self._again(desk, photo, replace(known, recipes={}), batches, now, wall)
+        for batch in batches.values():
+            self._line.close(batch, now)
+
+    def _again(
+        self, desk: Desk, photo: PhotoId, known: Known, batches: dict[bytes, int], now: float, wall: float
+    ) -> None:
+        self._ledger.put(photo, known, now)
         if desk.inbox not in batches:
             batches[desk.inbox] = self._line.begin(desk.inbox, now)
         waited = self._waiting.pop(photo)
         alone = waited is not None and waited.alone
         self._line.join(Sighting(photo, Origin.RETRY, wall, batches[desk.inbox], alone=alone), now, live=True)
-        return True
 
     def _all_failed(self, desk: Desk, now: float) -> bool:
         reopened = self._ledger.reopen_failed(desk.inbox, now)

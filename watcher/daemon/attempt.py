@@ -8,7 +8,7 @@ from watcher import plan
 from watcher.backlog import Sighting
 from watcher.daemon.desk import Desk
 from watcher.daemon.doubts import Shown
-from watcher.model import Done, Job, Origin, Rendering, Stamp, Twin
+from watcher.model import Done, Job, Origin, Rendering, Returned, Stamp, Twin
 from watcher.patience import Patience
 from watcher.plan import Known, MadeFact, Phase
 
@@ -38,6 +38,7 @@ def job_for(
     *,
     number: int,
     attempt: int,
+    returned: tuple[Returned, ...] = (),
     twins: tuple[Twin, ...] = (),
     haunted: bool = False,
 ) -> Job:
@@ -61,6 +62,7 @@ def job_for(
         expected=sighting.expected,
         incomplete=sighting.incomplete,
         patience=_patience(sighting, desk, before, limits),
+        returned=returned,
         twins=twins,
         adopt=before is None and not haunted,  # what lies there may have been made of another photo
         max_pixels=limits.max_pixels,

@@ -113,7 +113,6 @@ class Booking:
         if before is None and self._keeper.busy_with(photo):
             self._held.append(sighting)  # it is on its way out of the inbox; or has changed, which will be told
             return None
-        before = before or self._keeper.returned(photo, sighting.expected or sighting.hint)
         attempt = before.attempts + 1 if before and (before.phase is Phase.WAITING or before.leased) else 1
         if before and changed_since_tried(before, sighting.expected):
             attempt = 1  # any change starts over
@@ -123,6 +122,7 @@ class Booking:
                 (sighting, before, f"watcher itself ended {before.attempts} times while it worked on this photo")
             )
             return None
+        looks = sighting.expected or sighting.hint
         rivals = self._ledger.rivals(photo, folds_case=desk.plan.folds_case)
         renderings = plan.renderings(photo.path, desk.plan.wanted, before, rivals, folds_case=desk.plan.folds_case)
         job = job_for(
@@ -133,7 +133,8 @@ class Booking:
             limits,
             number=self.last_number + 1,
             attempt=attempt,
-            twins=self._twins.of(photo, sighting.expected or sighting.hint, renderings),
+            returned=() if before and _made(before) else self._keeper.returned(photo, looks),
+            twins=self._twins.of(photo, looks, renderings),
             haunted=before is None and self._ledger.haunted(photo),
         )
         if self._twins.in_the_way(job, beside.lent) or self._twins.may_come(sighting, job, beside.sizes):
@@ -142,3 +143,8 @@ class Booking:
         self.last_number += 1
         self._ledger.stage(photo, unanswered(sighting, before, job, wall))
         return Flight(sighting, job, before, lent=self._twins.lent_to(job))
+
+
+def _made(known: Known) -> bool:
+    """Return whether anything was made of a photo."""
+    return any(fact.size for fact in known.made.values())

@@ -50,6 +50,7 @@ class Desk:
     unreachable_reason: str = ""
     ready: bool = False  # the watch is set, or will not be
     volume: bytes = b""  # the mount point that its output belongs on; empty: any, as nothing was ever made there
+    originals_volume: bytes = b""  # the mount point that its originals belong on; empty: any
     terms: str = ""  # on what a photo is called failed; see `terms_of`
     moved: bool = False  # its books are about another output folder
     cured: bool = False  # photos failed on other terms: they are tried again

@@ -62,6 +62,10 @@ class Desks:
         desk.cured = was.get("terms") not in {None, desk.terms}
         if not desk.moved and self._ledger.store.counts(plan.inbox).done:
             desk.volume = belongs_on(os.fsencode(str(was.get("volume", ""))), plan.volume, bare=plan.bare)
+        before = was.get("originals")
+        if plan.originals is not None and isinstance(before, list) and before[0] == os.fsdecode(plan.originals):
+            desk.originals_volume = os.fsencode(str(before[1]))
+        desk.originals_volume = desk.originals_volume or plan.originals_volume
         self._desks[plan.inbox] = desk
         self._tell_of_output(plan)
         parts.open()
@@ -112,6 +116,8 @@ class Desks:
             terms = self._terms(plan, settings.config)
             stays = kept.volume and kept.plan.output == plan.output
             kept.volume = belongs_on(kept.volume, plan.volume, bare=plan.bare) if stays else b""
+            if kept.plan.originals != plan.originals:
+                kept.originals_volume = plan.originals_volume
             kept.moved = kept.moved or kept.plan.output != plan.output
             kept.cured = kept.cured or kept.terms != terms
             kept.terms = terms

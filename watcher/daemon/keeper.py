@@ -1,11 +1,13 @@
 """What becomes of an original once every rendition is safely on disk: moved or deleted, where `after` says so.
 
 Rules:
-- Only an original that looks as it did when its renditions were made, and all of them are current and where they were
-  put: somebody who has lost one and brings the original back must not lose that too.
+- Only an original that holds what its renditions were made of, and all of them are current and where they were put:
+  somebody who has lost one and brings the original back must not lose that too. What it looks like proves nothing:
+  its content is compared when it goes. Where nobody knows of which content they were made, they are made again first.
 - First its books are written, durable, under a key that no file can have (`plan.aside`), with where it is to go; then
   it is taken away. So its outputs are its own for ever, whatever comes later under its name, and what is interrupted
-  between is seen at the next scan: a file that looks like one whose books are aside goes on where it was.
+  between is seen at the next scan: a worker reads a file that looks like one whose books are aside, and if it has its
+  content, it goes on where it was.
 - One that can't be taken away is no failure of the photo. That is said once, and each scan tries again.
 """
 
@@ -20,12 +22,13 @@ from watcher import plan
 from watcher.daemon import notes
 from watcher.daemon.desk import Desk
 from watcher.daemon.ledger import Ledger
-from watcher.daemon.parts import Chores, Log, TakenAway
-from watcher.model import PhotoId, Stamp
+from watcher.daemon.parts import Chores, Log, Original, PutBack, TakenAway
+from watcher.model import PhotoId, Returned, Stamp
 from watcher.plan import Known, Phase
 
 _AT_ONCE = 64  # originals that are on their way, and books that are written in one go
-_MOST_WANTED = 10_000  # that wait to be taken away; scans find those beyond
+_MOST_WANTED = 10_000  # that wait to be taken away; a scan that follows finds those beyond
+_CHANGES = "it reads otherwise each time; see whether its disk is sound"
 
 
 @dataclass(slots=True)
@@ -48,12 +51,41 @@ class Keeper:
         self._leaving: dict[PhotoId, _Leaving] = {}
         self._said: dict[bytes, str] = {}  # inbox → why its originals can't be taken away
         self._any: dict[bytes, bool] = {}  # inbox → whether any were ever taken away
+        self._unproven: list[PhotoId] = []  # to be made again, since their content is not what is on record
+        self._remade: set[PhotoId] = set()  # those that were, until they are taken away
+        self._hidden: set[PhotoId] = set()  # on their way back from a hidden name
+        self._more: dict[bytes, bool] = {}  # inboxes with more than can wait → whether any was taken away since
+        self._again: set[bytes] = set()  # inboxes that are to be scanned again
+        self.kept: set[PhotoId] = set()  # photos whose originals could not be taken away, as many as are remembered
 
     def want(self, photo: PhotoId, stamp: Stamp) -> None:
         """Have an original taken away that is done, if its inbox is one where that is asked for."""
         desk = self._desks.get(photo.inbox)
-        if desk is not None and desk.plan.config.after != "keep" and len(self._wanted) < _MOST_WANTED:
+        if desk is None or desk.plan.config.after == "keep":
+            return
+        if len(self._wanted) < _MOST_WANTED or photo in self._wanted:
             self._wanted[photo] = stamp
+        else:
+            self._more.setdefault(photo.inbox, False)
+
+    def put_back(self, photo: PhotoId) -> None:
+        """Have an original put back whose hidden name a scan has found, unless it is just being taken away."""
+        if photo not in self._hidden:
+            self._hidden.add(photo)
+            self._chores.put_back(photo)
+
+    def take_again(self) -> list[Desk]:
+        """Give the inboxes that are to be scanned again."""
+        if self._more and not (self._wanted or self._leaving):
+            self._again.update(inbox for inbox, some in self._more.items() if some)  # else it would never end
+            self._more.clear()
+        again, self._again = self._again, set()
+        return [self._desks[inbox] for inbox in again if inbox in self._desks]
+
+    def take_unproven(self) -> list[PhotoId]:
+        """Give the photos that are to be made again before their originals go."""
+        unproven, self._unproven = self._unproven, []
+        return unproven
 
     def busy_with(self, photo: PhotoId) -> bool:
         """Tell whether an original is on its way."""
@@ -62,18 +94,23 @@ class Keeper:
     @property
     def idle(self) -> bool:
         """Whether nothing is to be taken away or on its way."""
-        return not (self._wanted or self._leaving)
+        return not (self._wanted or self._leaving or self._unproven or self._hidden or self._again or self._more)
 
-    def returned(self, photo: PhotoId, looks: Stamp | None) -> Known | None:
-        """Give the books of a photo that looks like one whose original was taken away, under its own name again."""
+    def returned(self, photo: PhotoId, looks: Stamp | None) -> tuple[Returned, ...]:
+        """Give those of this name whose originals were taken away and looked like this: it may be one of them again."""
         if photo.inbox not in self._any:
             self._any[photo.inbox] = self._ledger.store.any_away(photo.inbox)
         if looks is None or not self._any[photo.inbox]:
-            return None
-        for key, known in self._ledger.taken_away(photo):
-            if known.stamp.same_content(looks):
-                return self._restore(photo, key, known)
-        return None
+            return ()
+        found = self._ledger.taken_away(photo)
+        return tuple(
+            Returned(key, known.digest) for key, known in found if known.digest and known.stamp.same_content(looks)
+        )
+
+    def restore(self, photo: PhotoId, key: PhotoId) -> Known | None:
+        """Give the books of a photo that is back, under its own name again; None: there are none any more."""
+        known = self._ledger.known(key)
+        return self._restore(photo, key, known) if known is not None and known.away is not None else None
 
     def _restore(self, photo: PhotoId, key: PhotoId, known: Known) -> Known:
         restored = replace(known, away=None)
@@ -86,25 +123,35 @@ class Keeper:
         """Put aside the books of those that can go, and have them taken away."""
         if not self._wanted or self._ledger.blocked:
             return
-        going = []
+        going: list[tuple[PhotoId, PhotoId, Original]] = []
         for photo in list(itertools.islice(self._wanted, _AT_ONCE - len(self._leaving))):
             stamp = self._wanted.pop(photo)
             desk, known = self._desks.get(photo.inbox), self._ledger.known(photo)
-            if desk is not None and known is not None and _may_go(desk, known, stamp):
-                outputs = _outputs(desk, photo, known)
-                key = self._put_aside(desk, photo, known, now)
-                going.append((photo, key, stamp, desk.plan.originals, outputs))
-        if not going:
-            return
-        if not self._ledger.commit(now):
-            for photo, key, *_ in going:
+            if desk is None or known is None or not _may_go(desk, known, stamp):
+                continue
+            if not known.digest:
+                self._remake(photo)
+                continue
+            outputs = _outputs(desk, photo, known)
+            original = Original(photo, stamp, known.digest, outputs, desk.plan.originals, desk.originals_volume)
+            going.append((photo, self._put_aside(desk, photo, known, now), original))
+        if going and not self._ledger.commit(now):
+            for photo, key, _ in going:
                 known = self._ledger.known(key)
                 if known is not None:
                     self._restore(photo, key, known)  # the next scan finds it
             return
-        for photo, key, stamp, originals, outputs in going:
-            self._leaving[photo] = _Leaving(key, stamp)
-            self._chores.take_away(photo, stamp, originals, outputs)
+        for photo, key, original in going:
+            self._leaving[photo] = _Leaving(key, original.stamp)
+            self._chores.take_away(original)
+
+    def _remake(self, photo: PhotoId) -> bool:
+        """Have a photo made again, once; False: it was already."""
+        if photo in self._remade or len(self._remade) >= _MOST_WANTED:
+            return False
+        self._remade.add(photo)
+        self._unproven.append(photo)
+        return True
 
     def _put_aside(self, desk: Desk, photo: PhotoId, known: Known, now: float) -> PhotoId:
         self._any[photo.inbox] = True
@@ -124,24 +171,52 @@ class Keeper:
         known = self._ledger.known(leaving.aside) if leaving is not None else None
         if leaving is None or known is None or known.away is None:
             return
+        desk = self._desks.get(photo.inbox)
         if where is not None:
-            self._said.pop(photo.inbox, None)
-            if known.away != where:
-                self._ledger.put(leaving.aside, replace(known, away=where), now)
-            self._ledger.note(photo, wall, notes.TAKEN, {"to": os.fsdecode(where)} if where else {})
-            self._log.debug("original.moved" if where else "original.deleted", path=photo.absolute, to=where)
+            self._gone(leaving, known, message, desk, now, wall)
             return
         if self._ledger.known(photo) is None:
             self._ledger.rekey(leaving.aside, photo, replace(known, away=None), now)
-        desk = self._desks.get(photo.inbox)
-        if not message.fault:
-            if desk is not None:
-                desk.parts.examine([photo.path], [])  # it changed, which its event tells, or went by itself
-            return
-        if self._said.get(photo.inbox) != message.fault:
-            self._said[photo.inbox] = message.fault
-            self._ledger.note(photo, wall, notes.KEPT, {"reason": message.fault})
-            self._log.warning("original.kept", path=photo.absolute, reason=message.fault)
+        fault = message.fault
+        if message.other:
+            fault = "" if self._remake(photo) else _CHANGES
+        elif not fault and desk is not None:
+            desk.parts.examine([photo.path], [])  # it changed, which its event tells, or went by itself
+        if fault:
+            self._stays(photo, fault, wall)
+
+    def _gone(
+        self, leaving: _Leaving, known: Known, message: TakenAway, desk: Desk | None, now: float, wall: float
+    ) -> None:
+        photo, where = message.photo, message.where
+        self._said.pop(photo.inbox, None)
+        self._remade.discard(photo)
+        self.kept.discard(photo)
+        if photo.inbox in self._more:
+            self._more[photo.inbox] = True
+        if desk is not None and where:
+            desk.originals_volume = message.volume
+            desk.touched = True
+        if known.away != where:
+            self._ledger.put(leaving.aside, replace(known, away=where), now)
+        self._ledger.note(photo, wall, notes.TAKEN, {"to": os.fsdecode(where)} if where else {})
+        self._log.debug("original.moved" if where else "original.deleted", path=photo.absolute, to=where)
+
+    def _stays(self, photo: PhotoId, reason: str, wall: float) -> None:
+        if len(self.kept) < _MOST_WANTED:
+            self.kept.add(photo)
+        if self._said.get(photo.inbox) != reason:
+            self._said[photo.inbox] = reason
+            self._ledger.note(photo, wall, notes.KEPT, {"reason": reason})
+            self._log.warning("original.kept", path=photo.absolute, reason=reason)
+
+    def is_back(self, message: PutBack) -> None:
+        """Hear what became of an original that had a hidden name."""
+        self._hidden.discard(message.photo)
+        if message.fault:
+            self._log.warning("original.hidden", path=message.photo.absolute, reason=message.fault)
+        elif message.done:
+            self._again.add(message.photo.inbox)
 
 
 def _outputs(desk: Desk, photo: PhotoId, known: Known) -> list[tuple[bytes, int]]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import assert_never
 
 from watcher.backlog import Looked, Sighting
-from watcher.daemon.parts import FoldersMeet, Message, Reloaded, Removed, Settings, TakenAway
+from watcher.daemon.parts import FoldersMeet, Message, PutBack, Reloaded, Removed, Settings, TakenAway
 from watcher.daemon.rooms import Outside, Rooms
 from watcher.daemon.settle import Retry
 from watcher.daemon.tally import Progress
@@ -25,6 +25,7 @@ from watcher.model import (
     FolderSeen,
     Gone,
     Listing,
+    Origin,
     Reload,
     Result,
     ScanDone,
@@ -172,6 +173,8 @@ class Daemon(Rooms):
                 self.watching.back(message)
             case TakenAway():
                 self.keeper.taken(message, now, wall)
+            case PutBack():
+                self.keeper.is_back(message)
             case Removed(number):
                 self.twins.removed(number)
             case Stop(reason):
@@ -259,6 +262,9 @@ class Daemon(Rooms):
         self.twins.act(now)
         if not self.stops:
             self.keeper.act(now)
+            self.requests.make_again(self.keeper.take_unproven(), now, wall)
+            for desk in self.keeper.take_again():
+                self.scans.scan(desk, Origin.SCAN, counts_missed=False)
         self.sweeps.tick(now)
         self.reporter.tick(now, wall)
         self.health.tick(now)

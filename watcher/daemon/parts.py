@@ -45,6 +45,7 @@ class InboxPlan:
     config: Inbox
     wanted: Mapping[str, Recipe]
     originals: bytes | None = None  # resolved absolute path: where originals go, if they are to be moved
+    originals_volume: bytes = b""  # the mount point that this is on; empty: not known
     volume: bytes = b""  # the mount point that the output is on; empty: not known
     bare: bool = False  # none of the folders of its renditions is there
     folds_case: bool = False  # the output's file system takes `A.jpg` and `a.jpg` for one name
@@ -82,6 +83,16 @@ class TakenAway:
         bytes | None
     )  # absolute path; empty: it is deleted; None: it is where it was, or has changed or gone by itself
     fault: str = ""  # why it is where it was
+    other: bool = False  # it looks the same, and holds something else than what its renditions were made of
+    volume: bytes = b""  # the mount point that originals are on; empty: not known
+
+
+class PutBack(NamedTuple):
+    """What became of an original whose hidden name an interruption has left behind."""
+
+    photo: PhotoId  # by its hidden name
+    done: bool = False  # it has its own name again
+    fault: str = ""  # why not
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +122,7 @@ Message = (
     | WorkerReport
     | Removed
     | TakenAway
+    | PutBack
     | Stop
     | Reload
     | Reloaded
@@ -248,19 +260,29 @@ class Store(Protocol):
     def set_identity(self, inbox: bytes, root: tuple[int, int]) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Original:
+    """An original that is to be taken away."""
+
+    photo: PhotoId
+    stamp: Stamp  # what it looked like when its renditions were made
+    digest: bytes  # of what they were made of
+    outputs: Sequence[tuple[bytes, int]]  # them: absolute paths, and sizes
+    originals: bytes | None  # below which folder it is moved; None: it is deleted
+    volume: bytes = b""  # the mount point that this folder belongs on; empty: any
+
+
 class Chores(Protocol):
     """What is done to files beside the work, on a thread of its own; each request is answered by a message."""
 
     def remove(self, number: int, output_root: bytes, outputs: Sequence[Lent], mtime_ns: int) -> None:
         """Remove outputs, as long as they have that size and modification time; answered by Removed."""
 
-    def take_away(
-        self, photo: PhotoId, stamp: Stamp, originals: bytes | None, outputs: Sequence[tuple[bytes, int]]
-    ) -> None:
-        """Move an original below `originals`, or delete it (None), if it looks like `stamp` and has its `outputs`.
+    def take_away(self, original: Original) -> None:
+        """Move an original, or delete it, if it is what its renditions were made of; answered by TakenAway."""
 
-        These are absolute paths, and sizes. Answered by TakenAway.
-        """
+    def put_back(self, photo: PhotoId) -> None:
+        """Give an original of a hidden name its own name again; answered by PutBack."""
 
 
 class Log(Protocol):

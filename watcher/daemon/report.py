@@ -27,6 +27,7 @@ def report(
     return {
         "output": os.fsdecode(desk.plan.output),
         "volume": os.fsdecode(desk.volume),
+        **({"originals": _originals(desk)} if desk.plan.originals is not None else {}),
         "terms": desk.terms,
         "watch": "native" if desk.native and desk.trusted else "poll",
         "watch_reason": (desk.watch_reason if desk.reachable else "") or desk.unreachable_reason,
@@ -39,6 +40,10 @@ def report(
         "minutes": desk.pace.minutes(),
         "last_batch": _last_batch(desk.pace.last_batch, wall - now),
     }
+
+
+def _originals(desk: Desk) -> list[str]:
+    return [os.fsdecode(desk.plan.originals or b""), os.fsdecode(desk.originals_volume)]
 
 
 def _last_batch(batch: LastBatch | None, since_epoch: float) -> Report | None:

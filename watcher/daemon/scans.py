@@ -115,6 +115,8 @@ class Scans:
                     continue
             photo = PhotoId(listing.inbox, prefix + entry.name)
             self._found(desk, photo, entry, origin, now, wall, live=live, brief=brief, missed=missed)
+        for name in listing.hidden:
+            self._keeper.put_back(PhotoId(listing.inbox, prefix + name))
         if listing.last:
             if desk.listed < known:
                 desk.short.add(listing.folder)

@@ -23,7 +23,7 @@ from watcher.daemon.tally import Batch, Tally
 from watcher.daemon.twins import HOLD_SECONDS, Twins
 from watcher.daemon.waiting import Waiting
 from watcher.model import Blame, Done, Failed, Origin, Outcome, PhotoId, Result, Stamp, Unchanged, Unready
-from watcher.plan import Known, Phase, called
+from watcher.plan import Known, Phase, called, is_current
 from watcher.verdict import (
     AT_ONCE,
     GIVE_UP_INCOMPLETE_SECONDS,
@@ -181,7 +181,13 @@ class Settler:
         desk = self._desk_of(job.photo.inbox)
         if desk is not None and not flight.again:
             desk.doubts.forget(job.photo.path)
-        if isinstance(outcome, Unchanged) and before is not None:
+        if isinstance(outcome, Unchanged) and outcome.returned is not None:
+            known = self._keeper.restore(job.photo, outcome.returned)
+            if known is None or (desk is not None and not is_current(known.recipes, desk.plan.wanted)):
+                self._dispatcher.put(flight.sighting, live=True, front=True)
+                return
+            self._keeper.want(job.photo, outcome.stamp)
+        elif isinstance(outcome, Unchanged) and before is not None:
             phase = before.phase if before.phase is Phase.FAILED else Phase.DONE
             attempts, reason = (before.attempts, before.reason) if phase is Phase.FAILED else (0, "")
             row = replace(before, phase=phase, attempts=attempts, reason=reason, leased=False)

@@ -18,10 +18,25 @@ from collections.abc import Iterable
 
 from watcher.model import Job, Outcome
 from watcher.render import library
+from watcher.render.digest import digest_of_file
 from watcher.render.remove import remove
+from watcher.render.standing import stands
+from watcher.render.still import has_writer
 from watcher.render.sweep import sweep
 
-__all__ = ["alike", "describe", "jpeg_decoder", "remove", "render", "render_all", "sweep", "warm"]
+__all__ = [
+    "alike",
+    "describe",
+    "digest_of_file",
+    "has_writer",
+    "jpeg_decoder",
+    "remove",
+    "render",
+    "render_all",
+    "stands",
+    "sweep",
+    "warm",
+]
 
 
 def render_all(jobs: Iterable[Job]) -> list[Outcome]:

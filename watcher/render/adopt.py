@@ -1,4 +1,9 @@
-"""Outputs that lie there already and prove to be current: after a lost state file they need not be made again."""
+"""Outputs that lie there already and prove to be current: after a lost state file they need not be made again.
+
+What a file looks like proves nothing: a camera without a clock gives two photos one name, one date and one size. So an
+output is taken over only where a label on it says that it was made of this very content. A file system that keeps no
+labels has its outputs made again.
+"""
 
 from __future__ import annotations
 
@@ -11,32 +16,35 @@ from watcher.model import Made, Recipe, Rendering
 from watcher.render.encode import signature
 from watcher.render.folders import open_below, open_root
 from watcher.render.jpeg import EOI, EndsEarlyError, NotJpegError, parse
-from watcher.render.publish import ATTRIBUTE
+from watcher.render.publish import ATTRIBUTE, CONTENT
 
 _HEAD = 1 << 18  # a rendition's header: EXIF and XMP at most fill two segments of 64 KB
 
 
 def adopt(
-    output_root: bytes, rendering: Rendering, mtime_ns: int, size: tuple[int, int], components: int
+    output_root: bytes, rendering: Rendering, mtime_ns: int, size: tuple[int, int], components: int, digest: bytes
 ) -> Made | None:
-    """Give the rendition if the file in its place is current, None if that is not proven (see `open_current`)."""
-    file = open_current(output_root, rendering, mtime_ns, size, components)
+    """Give the rendition if the file in its place is current and was made of that content, None if not proven."""
+    file = open_current(output_root, rendering, mtime_ns, size, components, digest)
     if file is None:
         return None
     try:
+        if not _label(file, CONTENT):
+            return None
         return Made(rendering.name, rendering.output, size[0], size[1], os.fstat(file).st_size, adopted=True)
     finally:
         os.close(file)
 
 
 def open_current(
-    output_root: bytes, rendering: Rendering, mtime_ns: int, size: tuple[int, int], components: int
+    output_root: bytes, rendering: Rendering, mtime_ns: int, size: tuple[int, int], components: int, digest: bytes
 ) -> int | None:
-    """Open the file in a rendition's place if it is current, None if that is not proven.
+    """Open the file in a rendition's place if it is current, None if that is not proven or its label says otherwise.
 
     Proof: a regular file with the photo's modification time that opens as the recipe's format with the right size
     (`size` in pixels, as people see it), and either carries the recipe's fingerprint or, where the file system keeps
-    none, is a JPEG with the tables that our encoder writes at this quality for a photo of `components` channels.
+    none, is a JPEG with the tables that our encoder writes at this quality for a photo of `components` channels. A
+    label of another content than `digest` says that it was made of another photo.
     """
     folder_path, _, name = rendering.output.rpartition(b"/")
     try:
@@ -60,7 +68,10 @@ def open_current(
     try:
         status = os.fstat(file)
         current = (
-            status.st_mtime_ns == mtime_ns and status.st_size > 0 and _proves(file, rendering.recipe, size, components)
+            status.st_mtime_ns == mtime_ns
+            and status.st_size > 0
+            and _label(file, CONTENT) in {b"", digest.hex().encode()}
+            and _proves(file, rendering.recipe, size, components)
         )
     except Exception:  # noqa: BLE001 - whatever is wrong with a file that lies there, it is no proof
         current = False
@@ -71,7 +82,7 @@ def open_current(
 
 
 def _proves(file: int, recipe: Recipe, size: tuple[int, int], components: int) -> bool:
-    label = _label(file)
+    label = _label(file, ATTRIBUTE)
     if label and label != recipe.fingerprint.encode():
         return False
     if recipe.format == "jpeg":
@@ -93,8 +104,8 @@ def _jpeg_proves(file: int, recipe: Recipe, size: tuple[int, int], components: i
     return labelled or (header.quantisation == ours.quantisation and header.sampling == ours.sampling)
 
 
-def _label(file: int) -> bytes:
+def _label(file: int, attribute: str) -> bytes:
     try:
-        return os.getxattr(file, ATTRIBUTE)
+        return os.getxattr(file, attribute)
     except (OSError, AttributeError):  # not labelled; a platform or file system without labels
         return b""

@@ -15,18 +15,9 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import NamedTuple
 
-from blake3 import blake3
-
 from watcher.model import Job, Made, Rendering, Stamp, Twin
 from watcher.render.adopt import open_current
 from watcher.render.publish import Publication
-
-_BYTES = 16
-
-
-def digest_of(data: bytes) -> bytes:
-    """Give what stands for the content: 128 bits, by which no two photos were ever told to be one."""
-    return blake3(data).digest(_BYTES)
 
 
 class _Copy(NamedTuple):
@@ -62,9 +53,10 @@ class Borrowed:
                 continue
             there = replace(rendering, output=lent.output)
             same = (twin.output_root, lent.output) == (self._job.output_root, rendering.output)
-            file = open_current(twin.output_root, there, twin.mtime_ns, size, components)
+            file = open_current(twin.output_root, there, twin.mtime_ns, size, components, twin.digest)
+            date = self._source.mtime_ns
             if file is None and same:  # it was given the new date, and then we were cut off
-                file = open_current(twin.output_root, there, self._source.mtime_ns, size, components)
+                file = open_current(twin.output_root, there, date, size, components, twin.digest)
             if file is None:
                 continue
             self._stack.callback(os.close, file)

@@ -24,6 +24,7 @@ from watcher.render.verdict import OF_A_TREE, Verdict, shown, unwritable
 _FICLONE = 0x40049409  # linux/fs.h
 _STEP = 1 << 20  # bytes
 ATTRIBUTE = "user.watcher.recipe"  # the fingerprint of the recipe that made the file
+CONTENT = "user.watcher.content"  # the digest, in hex digits, of the photo that it was made of
 
 
 class Outputs:
@@ -82,6 +83,7 @@ class Publication:
 
     def __init__(self, outputs: Outputs, root: bytes, job: int) -> None:
         self._outputs, self._root, self._job = outputs, root, job
+        self.content = b""  # the digest of the photo
         self._count = 0  # of temporary files
         self._files: list[tuple[int, bytes]] = []  # open and not durable yet, with the output
         self._waiting: list[tuple[int, bytes, bytes]] = []  # open folder, temporary name, output
@@ -120,7 +122,7 @@ class Publication:
             self._files.append((file, output))
             _look_at_place(output.rpartition(b"/")[2], folder)
             fill(file)
-            _label(file, fingerprint)
+            _label(file, fingerprint, self.content)
             set_date(file, mtime_ns)
             _begin_sync(file)
         except OSError as error:
@@ -247,11 +249,13 @@ def _copied(file: int, source: int, at: int, size: int) -> int:
     return os.write(file, os.pread(source, min(size, _STEP), at))
 
 
-def _label(file: int, fingerprint: str) -> None:
-    """Note the recipe on the file itself, where the platform and the file system can."""
+def _label(file: int, fingerprint: str, content: bytes) -> None:
+    """Note the recipe, and of which content it was made, on the file itself, where platform and file system can."""
     if hasattr(os, "setxattr"):
         with suppress(OSError):
             os.setxattr(file, ATTRIBUTE, fingerprint.encode())
+            if content:
+                os.setxattr(file, CONTENT, content.hex().encode())
 
 
 def _begin_sync(file: int) -> None:

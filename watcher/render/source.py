@@ -45,10 +45,6 @@ class Source:
         os.close(self.file)
         os.close(self.folder)
 
-    def head(self, size: int) -> bytes:
-        """Give up to `size` bytes from the beginning."""
-        return os.pread(self.file, size, 0)
-
     def read(self) -> bytes:
         """Give the whole content in one read; Unready if the file ends before its size."""
         try:

@@ -11,7 +11,8 @@ from watcher.model import Done, Heavy, Job, Made, Outcome, Rendering, Stamp, Unc
 from watcher.patience import Patience
 from watcher.render import whole
 from watcher.render.adopt import adopt
-from watcher.render.borrow import Borrowed, digest_of
+from watcher.render.borrow import Borrowed
+from watcher.render.digest import digest_of
 from watcher.render.encode import encode, too_large
 from watcher.render.geometry import TURNED, Target, scale, target
 from watcher.render.jpeg import EOI, MAX_SCANS, EndsEarlyError, Header, NotJpegError, parse, size_text
@@ -42,18 +43,17 @@ def make(job: Job, source: Source, publication: Publication) -> Outcome:
         job = _of_one_version(job)
     rest = rest_of(job.patience, source)
     _hold_back(job, source, rest)
+    data = _read(job, source)
+    digest = publication.content = digest_of(data)
+    if back := next((photo.key for photo in job.returned if photo.digest == digest), None):
+        return Unchanged(stamp, back)
     adopted: list[Made] = []
     if job.adopt:
-        adopted, wanted, header = _adopt(job, source, wanted)
+        adopted, wanted, header = _adopt(job, stamp, data[:_ADOPT_HEAD], digest, wanted)
         if header and not wanted:
-            return Done(stamp, tuple(adopted), header.width, header.height, 0.0, os.getpid())
-    if stamp.size > _MAX_FILE:
-        raise bad_photo(f"too large a file: {stamp.size >> 20} MB, at most {_MAX_FILE >> 20} MB are read")
-    if 0 < job.memory_bytes < stamp.size:
-        raise Verdict(Heavy(stamp.size))
-    data = source.read()
+            return Done(stamp, tuple(adopted), header.width, header.height, 0.0, os.getpid(), digest)
     header = _parse(data, stamp, young=rest.within(doubt(job.patience, rest)))
-    digest, found = digest_of(data), Found(data, header)
+    found = Found(data, header)
     if digest == job.patience.digest:  # it was whole when it was made before
         job = _of_one_version(job)
     orientation = found.exif.orientation
@@ -73,6 +73,15 @@ def make(job: Job, source: Source, publication: Publication) -> Outcome:
     order = [rendering.name for rendering in job.renderings]
     adopted.sort(key=lambda item: order.index(item.name))
     return Done(stamp, tuple(adopted), header.width, header.height, 0.0, os.getpid(), digest, borrowed.twin)
+
+
+def _read(job: Job, source: Source) -> bytes:
+    size = source.stamp.size
+    if size > _MAX_FILE:
+        raise bad_photo(f"too large a file: {size >> 20} MB, at most {_MAX_FILE >> 20} MB are read")
+    if 0 < job.memory_bytes < size:
+        raise Verdict(Heavy(size))
+    return source.read()
 
 
 def _of_one_version(job: Job) -> Job:
@@ -151,9 +160,10 @@ def _hold_back(job: Job, source: Source, rest: Rest) -> None:
         raise Verdict(Unready(stamp, "empty"))
 
 
-def _adopt(job: Job, source: Source, wanted: list[Rendering]) -> tuple[list[Made], list[Rendering], Header | None]:
+def _adopt(
+    job: Job, stamp: Stamp, head: bytes, digest: bytes, wanted: list[Rendering]
+) -> tuple[list[Made], list[Rendering], Header | None]:
     """Part `wanted` into what proves to be current and what must be made."""
-    head = source.head(_ADOPT_HEAD)
     try:
         header = parse(head)
     except (NotJpegError, EndsEarlyError):
@@ -163,7 +173,7 @@ def _adopt(job: Job, source: Source, wanted: list[Rendering]) -> tuple[list[Made
     adopted, left = [], []
     for rendering in wanted:
         size = _seen_size(rendering, header, orientation)
-        made = adopt(job.output_root, rendering, source.stamp.mtime_ns, size, header.components)
+        made = adopt(job.output_root, rendering, stamp.mtime_ns, size, header.components, digest)
         if made:
             adopted.append(made)
         else:

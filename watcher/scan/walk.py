@@ -14,7 +14,7 @@ import stat
 from collections.abc import Iterator
 
 from watcher.model import Entry, Listing
-from watcher.select import Selection, shown
+from watcher.select import HIDDEN, Selection, name_of_hidden, shown
 
 CHUNK = 1000  # photos in one part: some 200 KB
 VANISHED = (FileNotFoundError, NotADirectoryError)
@@ -82,17 +82,16 @@ class Walk:
         takes = self._selection.takes_in(folder)
         entries: list[Entry] = []
         below: list[bytes] = []
+        hidden: list[bytes] = []
         try:
             with os.scandir(os.path.join(self.inbox, folder) if folder else self.inbox) as found:
                 for item in found:
                     name = item.name
                     try:
-                        if takes(name) and item.is_file(follow_symlinks=False):
-                            seen = item.stat(follow_symlinks=False)
-                        else:
-                            if self._deep and item.is_dir(follow_symlinks=False):
-                                below.append(prefix + name)
+                        if not (takes(name) and item.is_file(follow_symlinks=False)):
+                            self._pass_over(item, prefix, below, hidden)
                             continue
+                        seen = item.stat(follow_symlinks=False)
                     except FileNotFoundError:
                         continue
                     except OSError as error:
@@ -110,11 +109,17 @@ class Walk:
             return
         waiting.extend(sub for sub in reversed(below) if self._selection.enters(sub))
         self.folders += 1
-        yield self._part(folder, entries, last=True)
+        yield self._part(folder, entries, last=True, hidden=tuple(filter(name_of_hidden, hidden[: self._chunk])))
 
-    def _part(self, folder: bytes, entries: list[Entry], *, last: bool) -> Listing:
+    def _pass_over(self, item: os.DirEntry[bytes], prefix: bytes, below: list[bytes], hidden: list[bytes]) -> None:
+        if item.name.endswith(HIDDEN):
+            hidden.append(item.name)
+        elif self._deep and item.is_dir(follow_symlinks=False):
+            below.append(prefix + item.name)
+
+    def _part(self, folder: bytes, entries: list[Entry], *, last: bool, hidden: tuple[bytes, ...] = ()) -> Listing:
         self.photos += len(entries)
-        return Listing(self.inbox, self._number, folder, tuple(entries), last)
+        return Listing(self.inbox, self._number, folder, tuple(entries), last, hidden)
 
     def _spoil(self, reason: str) -> None:
         if self.complete:
