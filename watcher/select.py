@@ -89,15 +89,15 @@ _HIDDEN = re.compile(rb"\.(?P<name>.+)\.[0-9a-f]{16}\.watcher-leaving", re.DOTAL
 _MOST_SHOWN = 255 - len(b"..0123456789abcdef.watcher-leaving")  # bytes of a name that a hidden one has room for
 
 
-def hidden_name(name: bytes) -> bytes:
-    """Give a new hidden name for an original that is being taken away: nobody can have a file of that name already.
+def hidden_name(name: bytes, token: str) -> bytes:
+    """Give a hidden name for an original that is being taken away; `token`: 16 hex digits that nobody else knows.
 
     Of a name that is too long for it, the end of the stem is left out.
     """
     stem, dot, extension = name.rpartition(b".") if b"." in name[1:] else (name, b"", b"")
     if len(name) > _MOST_SHOWN:
         name = stem[: max(1, _MOST_SHOWN - len(dot + extension))] + dot + extension
-    return b".%b.%b.watcher-leaving" % (name[:_MOST_SHOWN], os.urandom(8).hex().encode())
+    return b".%b.%b.watcher-leaving" % (name[:_MOST_SHOWN], token.encode())
 
 
 def name_of_hidden(hidden: bytes) -> bytes | None:

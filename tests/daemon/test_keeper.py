@@ -200,7 +200,7 @@ def test_a_hidden_name_that_a_scan_finds_is_given_back_and_the_photo_goes_on(mov
     moving.work_all()
     moving.leaving.clear()
     (photo,) = moving.files
-    hidden = PhotoId(IN, b"x/" + hidden_name(b"a.jpg"))
+    hidden = PhotoId(IN, b"x/" + hidden_name(b"a.jpg", "0123456789abcdef"))
     moving.files[hidden] = moving.files.pop(photo)
     moving.log.lines.clear()
     moving.restart(kill=True)

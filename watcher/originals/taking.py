@@ -213,7 +213,7 @@ def _hide(original: _Original) -> bytes | None:
     """Rename the original to a hidden name; None: something else lay there, and was put back."""
     if not original.unchanged():
         return None
-    hidden = hidden_name(original.name)  # which nobody else can know, and so nothing lies there
+    hidden = hidden_name(original.name, os.urandom(8).hex())  # which nobody else can know, and so nothing lies there
     try:
         os.rename(original.name, hidden, src_dir_fd=original.folder, dst_dir_fd=original.folder)
     except FileNotFoundError:
