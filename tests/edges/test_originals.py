@@ -19,7 +19,7 @@ from watcher.originals import Folders, Taken, placing, put_back, take_away, taki
 from watcher.select import hidden_name, name_of_hidden
 
 NAME = "x/y/DSC 1.JPG"
-TOKEN = "0123456789abcdef"
+MARK = "0123456789abcdef"
 
 
 @pytest.fixture
@@ -218,7 +218,7 @@ def test_what_was_put_in_its_place_gets_its_name_back_over_nothing(
 ) -> None:
     if not links:
         no_links(monkeypatch)
-    hidden = (inbox / NAME).with_name(os.fsdecode(hidden_name(b"DSC 1.JPG", TOKEN)))
+    hidden = (inbox / NAME).with_name(os.fsdecode(hidden_name(b"DSC 1.JPG", MARK)))
     (inbox / NAME).rename(hidden)
     path = os.fsencode(hidden.relative_to(inbox))
     put(inbox / NAME, b"another")
@@ -228,7 +228,7 @@ def test_what_was_put_in_its_place_gets_its_name_back_over_nothing(
 
 
 def test_a_put_back_that_was_interrupted_leaves_one_file(inbox: Path) -> None:
-    hidden = (inbox / NAME).with_name(os.fsdecode(hidden_name(b"DSC 1.JPG", TOKEN)))
+    hidden = (inbox / NAME).with_name(os.fsdecode(hidden_name(b"DSC 1.JPG", MARK)))
     os.link(inbox / NAME, hidden)
     assert put_back(os.fsencode(inbox), os.fsencode(hidden.relative_to(inbox)))
     assert files(inbox) == {NAME: b"a photo"}
@@ -236,7 +236,7 @@ def test_a_put_back_that_was_interrupted_leaves_one_file(inbox: Path) -> None:
 
 def test_a_hidden_name_tells_the_original_s_and_is_one_that_a_file_system_holds() -> None:
     for name in (b"a.jpg", b"\xff b.JPG", b".x", b"no extension", b"x" * 251 + b".jpg", b"y" * 255):
-        hidden = hidden_name(name, TOKEN)
+        hidden = hidden_name(name, MARK)
         assert len(hidden) <= 255
         assert hidden.startswith(b".")
         back = name_of_hidden(hidden)
