@@ -115,13 +115,6 @@ class Twin(NamedTuple):
     lately: bool = False  # it went within the last hour
 
 
-class Returned(NamedTuple):
-    """A photo that had this name and these looks when its original was taken away: its content tells if it is back."""
-
-    key: PhotoId  # by which it is on record
-    digest: bytes
-
-
 @dataclass(frozen=True, slots=True)
 class Job:
     """What a worker needs to know to turn one photo into its renditions."""
@@ -135,7 +128,7 @@ class Job:
     expected: Stamp | None = None  # as a scan saw it; if it differs now, the photo is still changing
     incomplete: Stamp | None = None  # found incomplete when it looked like this: don't decode that again
     patience: Patience = UNASKED
-    returned: tuple[Returned, ...] = ()  # it may be one of these again
+    returned: tuple[tuple[PhotoId, bytes], ...] = ()  # it may be one of these, which went: key on record, digest
     twins: tuple[Twin, ...] = ()  # whose renditions will do if the content is the same
     adopt: bool = False  # nothing is known of the photo: take over outputs that prove to be current
     volume: bytes = b""  # the mount point that the output belongs on; empty: any. See `watcher.volumes`
@@ -227,9 +220,6 @@ class Failed:
 
 
 Outcome = Done | Unchanged | Unready | Heavy | Vanished | Failed
-
-
-# ---- messages: all that reaches the daemon's loop ----
 
 
 @dataclass(frozen=True, slots=True)

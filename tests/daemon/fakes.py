@@ -729,7 +729,7 @@ def _at_first_sight(job: Job, file: File, wanted: list[Rendering]) -> Outcome | 
         return Unready(stamp, "as it was")
     if job.expected is not None and not stamp.same_content(job.expected):
         return Unready(stamp, "still changing", settling=True)
-    back = [photo.key for photo in job.returned if photo.digest == file.digest]
+    back = [key for key, content in job.returned if content == file.digest]
     return Unchanged(stamp, back[0]) if back else None
 
 

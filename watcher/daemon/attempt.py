@@ -8,7 +8,7 @@ from watcher import plan
 from watcher.backlog import Sighting
 from watcher.daemon.desk import Desk
 from watcher.daemon.doubts import Shown
-from watcher.model import Done, Job, Origin, Rendering, Returned, Stamp, Twin
+from watcher.model import Done, Job, Origin, PhotoId, Rendering, Stamp, Twin
 from watcher.patience import Patience
 from watcher.plan import Known, MadeFact, Phase
 
@@ -38,7 +38,7 @@ def job_for(
     *,
     number: int,
     attempt: int,
-    returned: tuple[Returned, ...] = (),
+    returned: tuple[tuple[PhotoId, bytes], ...] = (),
     twins: tuple[Twin, ...] = (),
     haunted: bool = False,
 ) -> Job:

@@ -23,7 +23,7 @@ from watcher.daemon import notes
 from watcher.daemon.desk import Desk
 from watcher.daemon.ledger import Ledger
 from watcher.daemon.parts import Chores, Log, Original, PutBack, TakenAway
-from watcher.model import PhotoId, Returned, Stamp
+from watcher.model import PhotoId, Stamp
 from watcher.plan import Known, Phase
 
 _AT_ONCE = 64  # originals that are on their way, and books that are written in one go
@@ -96,16 +96,14 @@ class Keeper:
         """Whether nothing is to be taken away or on its way."""
         return not (self._wanted or self._leaving or self._unproven or self._hidden or self._again or self._more)
 
-    def returned(self, photo: PhotoId, looks: Stamp | None) -> tuple[Returned, ...]:
+    def returned(self, photo: PhotoId, looks: Stamp | None) -> tuple[tuple[PhotoId, bytes], ...]:
         """Give those of this name whose originals were taken away and looked like this: it may be one of them again."""
         if photo.inbox not in self._any:
             self._any[photo.inbox] = self._ledger.store.any_away(photo.inbox)
         if looks is None or not self._any[photo.inbox]:
             return ()
         found = self._ledger.taken_away(photo)
-        return tuple(
-            Returned(key, known.digest) for key, known in found if known.digest and known.stamp.same_content(looks)
-        )
+        return tuple((key, known.digest) for key, known in found if known.digest and known.stamp.same_content(looks))
 
     def restore(self, photo: PhotoId, key: PhotoId) -> Known | None:
         """Give the books of a photo that is back, under its own name again; None: there are none any more."""

@@ -45,7 +45,7 @@ def make(job: Job, source: Source, publication: Publication) -> Outcome:
     _hold_back(job, source, rest)
     data = _read(job, source)
     digest = publication.content = digest_of(data)
-    if back := next((photo.key for photo in job.returned if photo.digest == digest), None):
+    if back := next((key for key, content in job.returned if content == digest), None):
         return Unchanged(stamp, back)
     adopted: list[Made] = []
     if job.adopt:
