@@ -47,6 +47,12 @@ class StateError(WatcherError):
     exit_code = EXIT_CONFIG
 
 
+class PlaceError(WatcherError):
+    """The machine or the account lacks what the work needs, such as a home or a folder for temporary files."""
+
+    exit_code = EXIT_CONFIG
+
+
 class WorkersError(WatcherError):
     """Nobody can be had to make photos; it may pass, so that whoever supervises a daemon is to start it again."""
 

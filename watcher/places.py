@@ -11,10 +11,11 @@ import re
 import sys
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from watcher.errors import ConfigError, Fault
+from watcher.errors import ConfigError, Fault, PlaceError
 from watcher.units.service import LABEL, UNIT, Record
 from watcher.units.systemd import read_unit
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 _FILE = "config.toml"
 _MOST_BYTES = 4 << 20  # far above any config; a file this large was named by mistake
+_NO_HOME = (
+    "This user has no home folder: HOME is not set to an absolute path, and the list of users has none for it."
+    " Set HOME, or name both files, with --config and with --state or the config's `state`."
+)
 
 # What tomllib says → what a person who writes such a line most often wants to know.
 _HINTS = {
@@ -36,8 +41,12 @@ _HINTS = {
 
 
 def candidates() -> list[str]:
-    """List the config files that are looked for when none is named: the user's, then the site's."""
-    return [os.path.join(folder, _FILE) for folder in _dirs().iter_config_dirs()]
+    """List the config files that are looked for when none is named: the user's (if there is a home), the site's."""
+    try:
+        folders = [*_dirs().iter_config_dirs()]
+    except RuntimeError:
+        folders = _dirs().site_config_dir.split(os.pathsep)
+    return [os.path.join(folder, _FILE) for folder in folders]
 
 
 def find_config(explicit: str | None, environ: Mapping[str, str]) -> str:
@@ -127,11 +136,11 @@ def state_path(
 def service_file(*, system: bool) -> str:
     """Tell where the unit or plist of a service belongs, of the system's or of this user's."""
     if sys.platform == "darwin":
-        home = "/Library/LaunchDaemons" if system else os.path.expanduser("~/Library/LaunchAgents")
+        home = "/Library/LaunchDaemons" if system else _in_home("~/Library/LaunchAgents")
         return os.path.join(home, f"{LABEL}.plist")
     if system:
         return f"/etc/systemd/system/{UNIT}"
-    config = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    config = os.environ.get("XDG_CONFIG_HOME") or _in_home("~/.config")
     return os.path.join(config, "systemd", "user", UNIT)
 
 
@@ -151,16 +160,20 @@ def service_record(path: str) -> Record | None:
 
 def installed() -> list[Record]:
     """List what the installed services were made for: this user's, then the system's."""
-    found = (service_record(service_file(system=system)) for system in (False, True))
-    return [record for record in found if record is not None]
+    files = [service_file(system=True)]
+    with suppress(PlaceError):  # without a home there is none of this user
+        files.insert(0, service_file(system=False))
+    return [record for record in map(service_record, files) if record is not None]
 
 
 def home_of(config: str) -> str:
-    """Tell what `~` stands for in a config file: the home of the user whose service works by it, or of this one."""
-    for record in installed():
-        if os.path.realpath(record.config) == os.path.realpath(config):
-            return os.path.expanduser(f"~{record.user}")
-    return os.path.expanduser("~")
+    """Tell what `~` stands for in a config file: the home of the user whose service works by it, or of this one.
+
+    Empty: that user has none.
+    """
+    user = next((r.user for r in installed() if os.path.realpath(r.config) == os.path.realpath(config)), "")
+    home = os.path.expanduser(f"~{user}")
+    return home if os.path.isabs(home) else ""
 
 
 def command() -> str:
@@ -174,13 +187,13 @@ def command() -> str:
 def service_state_folder(*, system: bool) -> str:
     """Tell where a service keeps its state file if its config does not say; systemd makes the system's."""
     if not system:
-        return _dirs().user_state_dir
+        return _users("user_state_dir")
     return "/Library/Application Support/watcher" if sys.platform == "darwin" else "/var/lib/watcher"
 
 
 def service_log(*, system: bool) -> str:
     """Tell where launchd puts what a service says."""
-    return "/Library/Logs/watcher.log" if system else os.path.expanduser("~/Library/Logs/watcher.log")
+    return "/Library/Logs/watcher.log" if system else _in_home("~/Library/Logs/watcher.log")
 
 
 def pair_state_path(inbox: bytes, output: bytes, environ: Mapping[str, str]) -> str:
@@ -191,13 +204,13 @@ def pair_state_path(inbox: bytes, output: bytes, environ: Mapping[str, str]) -> 
 
 def all_state_paths(environ: Mapping[str, str]) -> list[str]:
     """List the state files that exist: the default one, those of pairs of folders, those of installed services."""
-    folder = _state_folder(environ)
-    pairs = os.path.join(folder, "pairs")
-    try:
-        names = sorted(os.listdir(pairs))
-    except OSError:
-        names = []
-    paths = [os.path.join(folder, "state.db"), *(os.path.join(pairs, n) for n in names if _is_pair(n))]
+    paths = []
+    with suppress(PlaceError):  # without a home no run has left one there
+        folder = _state_folder(environ)
+        paths.append(os.path.join(folder, "state.db"))
+        pairs = os.path.join(folder, "pairs")
+        with suppress(OSError):
+            paths += [os.path.join(pairs, name) for name in sorted(os.listdir(pairs)) if _is_pair(name)]
     paths += [record.state for record in installed()]
     return [path for path in dict.fromkeys(paths) if os.path.isfile(path)]
 
@@ -208,13 +221,29 @@ def _is_pair(name: str) -> bool:
 
 def user_pictures() -> str:
     """Give the user's folder for pictures; it need not exist."""
-    return _dirs().user_pictures_dir
+    return _users("user_pictures_dir")
 
 
 def _state_folder(environ: Mapping[str, str]) -> str:
     # systemd separates several by colons; the first is the unit's own
     service = environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    return service or _dirs().user_state_dir
+    return service or _users("user_state_dir")
+
+
+def _users(folder: str) -> str:
+    """Give one of this user's folders, by platformdirs' name for it; raises PlaceError where the user has no home."""
+    try:
+        return str(getattr(_dirs(), folder))
+    except RuntimeError:
+        raise PlaceError(_NO_HOME) from None
+
+
+def _in_home(path: str) -> str:
+    """Expand a path that begins with `~`; raises PlaceError where this user has no home."""
+    found = os.path.expanduser(path)
+    if not os.path.isabs(found):
+        raise PlaceError(_NO_HOME)
+    return found
 
 
 def _dirs() -> PlatformDirs:

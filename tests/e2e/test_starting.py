@@ -56,3 +56,26 @@ def test_once_loads_nothing_that_it_does_not_need(place: Place) -> None:
     loaded = {line.rpartition("|")[2].strip() for line in lines}
     assert {"structlog", "PIL.Image"} <= loaded
     assert not loaded & {"watchdog.events", "rich.console", "fastapi", "distributed", "prometheus_client"}
+
+
+def test_a_long_tmpdir_and_a_folder_that_is_gone_are_no_reason_to_fail(place: Place) -> None:
+    long = place.root / ("t" * 110)
+    long.mkdir()
+    place.env["TMPDIR"] = str(long)
+    fill(place.inbox, 1)
+    place.configure()
+    place.within = ["sh", "-c", 'mkdir gone && cd gone && rmdir ../gone && exec "$@"', "sh"]
+    assert place.once().code == 0
+    assert (place.output / "web" / "p000.jpg").exists()
+
+
+def test_too_few_descriptors_are_said_before_anything_begins_and_by_check_too(place: Place) -> None:
+    fill(place.inbox, 1)
+    place.configure()
+    place.within = ["sh", "-c", 'ulimit -n 30 && exec "$@"', "sh"]
+    for command in ("check", "once", "run"):
+        done = place.watcher(command, "--config", place.config)
+        assert done.code == 78
+        assert "This process may have 30 files open at once" in done.out + done.err
+        assert "Traceback" not in done.err
+    assert not (place.output / "web").exists()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from watcher import places
-from watcher.errors import EXIT_CONFIG, ConfigError
+from watcher.cli.wiring import Source
+from watcher.errors import EXIT_CONFIG, ConfigError, PlaceError
 from watcher.units.service import Record, Service
 from watcher.units.systemd import system_unit
 
@@ -234,3 +236,60 @@ def test_a_tilde_in_a_service_s_config_is_the_home_of_its_user(tmp_path: Path) -
 def test_a_unit_that_is_not_ours_tells_nothing(tmp_path: Path, content: bytes) -> None:
     put(tmp_path / "user" / "systemd" / "user" / "watcher.service", content)
     assert places.installed() == []
+
+
+# ---- a user without a home ----
+
+
+@pytest.fixture
+def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be a user that the list of users lacks, and that has no HOME."""
+
+    def unknown(number: int | str) -> None:
+        raise KeyError(number)
+
+    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "STATE_DIRECTORY", "WATCHER_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    monkeypatch.setattr("pwd.getpwnam", unknown)
+
+
+@pytest.mark.usefixtures("homeless")
+@pytest.mark.parametrize("home", [None, "relative", "."])
+def test_without_a_home_what_lies_there_is_refused_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, home: str | None
+) -> None:
+    if home is not None:
+        monkeypatch.setenv("HOME", home)
+    asked: list[Callable[[], object]] = [
+        lambda: places.state_path(None, None, {}),
+        lambda: places.pair_state_path(b"/a", b"/b", {}),
+        lambda: places.service_state_folder(system=False),
+        lambda: places.service_file(system=False),
+        places.user_pictures,
+    ]
+    for ask in asked:
+        with pytest.raises(PlaceError, match="has no home folder: HOME is not set"):
+            ask()
+
+
+@pytest.mark.usefixtures("homeless")
+def test_without_a_home_what_is_named_is_used_and_the_sites_config_found(tmp_path: Path) -> None:
+    assert all(path.endswith("/watcher/config.toml") and os.path.isabs(path) for path in places.candidates())
+    assert places.state_path("/s.db", None, {}) == "/s.db"
+    assert places.all_state_paths({}) == []
+    assert places.installed() == []
+    assert places.home_of("/c.toml") == ""
+    config = put(tmp_path / "c.toml", b'state = "/s.db"\n[[inbox]]\npath = "/in"\noutput = "/out"\n')
+    found, _ = Source(None, config, None).read()
+    assert found.state == "/s.db"
+
+
+@pytest.mark.usefixtures("homeless")
+def test_without_a_home_each_path_of_the_config_that_begins_there_is_a_fault(tmp_path: Path) -> None:
+    text = b'state = "~/s.db"\n[[inbox]]\npath = "~"\noutput = "/out"\noriginals = "~/o"\nafter = "move"\n'
+    config = put(tmp_path / "c.toml", text)
+    with pytest.raises(ConfigError) as caught:
+        Source(None, config, None).read()
+    assert [fault.key for fault in caught.value.faults] == ["state", "inbox[0].path", "inbox[0].originals"]
+    assert "this user has no home folder; write the whole path, or set HOME" in str(caught.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import errno
 import os
 import queue
 import select
@@ -23,6 +24,7 @@ import pytest
 from watcher.errors import WorkersError
 from watcher.model import Blame, Done, Failed, Job, Result, WorkerReport
 from watcher.pool import Pool, available_cpus, available_memory, lane, launching, teams, worker
+from watcher.pool.teams import Team
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 if HERE not in sys.path:
@@ -465,6 +467,39 @@ def test_workers_that_cannot_start_end_in_an_error_after_some_tries(
         serve()
     assert len(set(waits)) == lane.BARREN_LIMIT - 1
     assert all(job.photo.path == b"nothing" for job in b.pool.close(wait=False))
+
+
+def test_workers_that_the_system_refuses_are_waited_for_and_each_change_is_told_once(
+    bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane, "BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(lane, "LONGEST_BACKOFF", 0.01)
+    told: list[str] = []
+    b = bench(tell=told.append)
+    make = b.pool._main.make
+
+    def refuse() -> Team:
+        raise OSError(errno.ENOSPC, "no room for semaphores")
+
+    b.pool._main.make = refuse
+    b.pool.start()
+    assert b.pool.ailment == "no worker can be started: no room for semaphores"
+    hopeless = [b.pool.hopeless]
+    for _ in range(3 * lane.BARREN_LIMIT):
+        due = b.pool.deadline()
+        assert due is not None
+        assert b.pool.free == 0
+        b.pool.check(due)  # tries again by itself, whether there is work or not
+    hopeless.append(b.pool.hopeless)
+    assert hopeless == [False, True]
+    assert told == [b.pool.ailment]
+    b.pool._main.make = make
+    due = b.pool.deadline()
+    assert due is not None
+    b.pool.check(due)
+    assert told[1:] == [""]
+    b.submit(make_job(1))
+    assert outcome_kinds(b.results(1)) == {1: Done}
 
 
 def test_workers_that_cannot_start_are_noticed_without_a_job(bench: MakeBench) -> None:
@@ -937,9 +972,7 @@ def test_where_no_executor_can_be_had_jobs_come_back_and_the_pool_backs_off(benc
     assert due is not None
     assert due > clock.now
     clock.now = due
-    b.pool.check(clock.now)
-    assert b.pool.free == 4
-    b.pool.start()
+    b.pool.check(clock.now)  # tries again, whether there is work or not
     assert b.pool.free == 0
     due = b.pool.deadline()
     assert due is not None

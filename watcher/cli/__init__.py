@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -43,12 +44,37 @@ def _guarded(act: Callable[[], None]) -> int | str | None:
         if isinstance(error, FileNotFoundError) and not _is_somewhere():
             _complain("The folder that this was called in is gone: go to another one with `cd`.")
             return EXIT_CONFIG
+        if refusal := _refused(error):
+            _complain(refusal)
+            return EXIT_CONFIG
         import traceback  # noqa: PLC0415  # only for a fault of the program
 
         if not _journaled(traceback.format_exc().rstrip("\n")):
             traceback.print_exc()
         return EXIT_BUG
     return EXIT_OK
+
+
+def _refused(error: Exception) -> str:
+    """Say what the system refuses that every program needs; empty: that is not what has happened."""
+    if isinstance(error, MemoryError):
+        return "There is not enough memory for this (`ulimit -v`, MemoryMax= of a service, or the machine's own)."
+    if isinstance(error, RuntimeError) and "start new thread" in str(error):
+        return "This user may start no more threads (`ulimit -u`, TasksMax= of a service): raise that limit."
+    if not isinstance(error, OSError):
+        return ""
+    if error.errno == errno.ENOENT and "temporary directory" in str(error):
+        return "No folder for temporary files can be written: name one by TMPDIR."
+    what = f": {error.filename!r}" if isinstance(error.filename, str) else ""
+    remedies = {
+        errno.ENOSPC: "make room on that disk",
+        errno.EDQUOT: "make room, or have the quota raised",
+        errno.EMFILE: "raise the limit of open files (`ulimit -n`, LimitNOFILE= of a service)",
+        errno.ENFILE: "too many files are open on this machine; end some programs",
+        errno.ENOMEM: "end some programs, or raise the limit of memory",
+    }
+    remedy = remedies.get(error.errno or 0)
+    return f"The system refuses to go on ({error.strerror}{what}): {remedy}." if remedy else ""
 
 
 def _is_somewhere() -> bool:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from watcher.cli.wiring import Source
 from watcher.config import Config
 from watcher.errors import ConfigError, Fault
-from watcher.pool import prepare
+from watcher.pool import available_cpus, prepare, require_machine
 
 PRELOAD = ("watcher.render.preloaded", "watcher.logs")
 
@@ -27,7 +27,7 @@ class Beginning(NamedTuple):
 def begin(
     pair: tuple[str, str] | None, config_file: str | None, state_file: str | None, *, must_exist: bool = False
 ) -> Beginning:
-    """Read the config, and begin to start what makes photos by it. Raises ConfigError.
+    """Read the config, and begin to start what makes photos by it. Raises ConfigError or PlaceError.
 
     `must_exist`: an inbox named on the command line has to be there.
     """
@@ -37,5 +37,6 @@ def begin(
         fault = Fault("inbox[0].path", f"found no folder {config.inboxes[0].path!r}", "name a folder that exists")
         raise ConfigError(name, [fault])
     if config.executor.kind == "processes":
+        require_machine(config.workers or available_cpus())
         prepare(PRELOAD)
     return Beginning(source, config, name)

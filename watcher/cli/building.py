@@ -125,12 +125,20 @@ def _pool(
         preload=PRELOAD,
         bundle=16 if once else 8,  # nobody comes next and would wait for it
         log_settings=partial(logs.worker_setup, config.log.format, config.log.level),
+        tell=partial(_tell_workers, log),
     )
     if config.executor.kind == "processes":
         return here()
     from watcher.cli.clustering import cluster  # noqa: PLC0415  # 300 ms, and not everybody has it
 
     return cluster(config, here, messages.put, log, once=once)
+
+
+def _tell_workers(log: Log, ailment: str) -> None:
+    if ailment:
+        log.error("workers.missing", reason=ailment)
+    else:
+        log.info("workers.back")
 
 
 def _limits(config: Config, workers: int, *, once: bool) -> Limits:

@@ -16,8 +16,8 @@ from watcher.cli.serving import require_extras
 from watcher.cli.wiring import Source, settle
 from watcher.config import Config
 from watcher.daemon.parts import InboxPlan
-from watcher.errors import EXIT_CONFIG, EXIT_OK
-from watcher.pool import available_cpus, available_memory
+from watcher.errors import EXIT_CONFIG, EXIT_OK, PlaceError
+from watcher.pool import available_cpus, available_memory, require_machine, shortages
 from watcher.render import describe
 from watcher.render.traits import probe
 from watcher.select import Selection
@@ -70,7 +70,19 @@ def _machine(config: Config) -> Iterator[Finding]:
         return  # the cluster has them
     workers = config.workers or available_cpus()
     memory = config.memory_mb * 1_000_000 or available_memory() // 2
-    yield Finding("ok", "workers", f"{workers}, with {memory / 1e6:.0f} MB for decoded pictures")
+    yield from _workers(workers, memory)
+
+
+def _workers(workers: int, memory: int) -> Iterator[Finding]:
+    try:
+        require_machine(workers)
+    except PlaceError as error:
+        yield Finding("fault", "workers", str(error))
+        return
+    short = [*shortages()]
+    yield from (Finding("warning", "workers", f"{found} (a daemon waits until that has passed)") for found in short)
+    if not short:
+        yield Finding("ok", "workers", f"{workers}, with {memory / 1e6:.0f} MB for decoded pictures")
 
 
 def _user() -> str:

@@ -120,7 +120,13 @@ def _who(*, system: bool, user: str | None) -> tuple[Account, bool]:
     if not system:
         if user is not None:
             raise ServiceError("--as goes with --system: a service of yours runs as you.")
-        own = pwd.getpwuid(os.geteuid())
+        try:
+            own = pwd.getpwuid(os.geteuid())
+        except KeyError:
+            raise ServiceError(
+                f"The user number {os.geteuid()} is not in the list of users, and no service can run as it: add it, or"
+                " use --system."
+            ) from None
         return Account(own.pw_name, own.pw_uid, own.pw_gid, os.path.expanduser("~")), True
     name = user or _USER
     found = rights.account(name)

@@ -11,11 +11,14 @@ from watcher.config.values import expanded, path_text
 from watcher.errors import Fault
 
 Within = Callable[[bytes, bytes], bool]  # whether a path is a folder or lies in it
+_FOLDERS = ("path", "output", "originals")
 _OUTSIDE = "write a folder outside of every inbox"
 
 
 def across(raw: Mapping[str, object], base: str, home: str, *, require_inbox: bool) -> Iterator[Fault]:
     """Find every fault that no single key shows: unfinished features, names, folders in each other's way."""
+    if not home:
+        yield from _homeless(raw)
     yield from _executor_faults(_table(raw.get("executor")))
     renditions = _table(raw.get("rendition")) or WEB
     if renditions is not WEB:
@@ -27,12 +30,26 @@ def across(raw: Mapping[str, object], base: str, home: str, *, require_inbox: bo
     trios, chosen = [], []
     for number, inbox in enumerate(inboxes):
         yield from _inbox_faults(f"inbox[{number}]", inbox, renditions)
-        path, output, originals = (_raw_path(inbox.get(key), base, home) for key in ("path", "output", "originals"))
+        path, output, originals = (_raw_path(inbox.get(key), base, home) for key in _FOLDERS)
         trios.append((path, output, originals))
         names = inbox.get("renditions", [*renditions])
         known = [name for name in renditions if isinstance(names, list) and name in names]
         chosen.append([name.encode("utf-8", "surrogatepass") for name in known])
     yield from _overlaps(trios, chosen, _within)
+
+
+def _homeless(raw: Mapping[str, object]) -> Iterator[Fault]:
+    """Find the paths that begin with a home that there is not."""
+    listed = raw.get("inbox")
+    inboxes = [_table(item) for item in listed] if isinstance(listed, list) else []
+    found = {"state": raw.get("state")}
+    found |= {f"executor.{key}": value for key, value in _table(raw.get("executor")).items()}
+    found |= {f"inbox[{n}].{key}": inbox.get(key) for n, inbox in enumerate(inboxes) for key in _FOLDERS}
+    for key, value in found.items():
+        if isinstance(value, str) and (value == "~" or value.startswith("~/")):
+            yield Fault(
+                key, f"found {shown(value)}, and this user has no home folder", "write the whole path, or set HOME"
+            )
 
 
 def _table(value: object) -> Mapping[str, object]:
@@ -87,8 +104,10 @@ def _inbox_faults(place: str, inbox: Mapping[str, object], renditions: Mapping[s
 
 
 def _raw_path(value: object, base: str, home: str) -> bytes | None:
+    if not isinstance(value, str) or (not home and value.startswith("~")):
+        return None
     try:
-        return os.fsencode(expanded(path_text(value), base, home)) if isinstance(value, str) else None
+        return os.fsencode(expanded(path_text(value), base, home))
     except ValueError:
         return None  # it is a fault of its own already
 

@@ -19,6 +19,16 @@ from __future__ import annotations
 
 from watcher.pool.launching import allow_children, prepare
 from watcher.pool.limits import available_cpus, available_memory, open_files
+from watcher.pool.machine import require_machine, shortages
 from watcher.pool.pool import Pool
 
-__all__ = ["Pool", "allow_children", "available_cpus", "available_memory", "open_files", "prepare"]
+__all__ = [
+    "Pool",
+    "allow_children",
+    "available_cpus",
+    "available_memory",
+    "open_files",
+    "prepare",
+    "require_machine",
+    "shortages",
+]

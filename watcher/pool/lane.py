@@ -16,6 +16,7 @@ from watcher.pool.worker import News, Reply, Times
 
 BARREN_LIMIT = 6  # this many teams in a row that came to nothing are a fault of the program, not of a photo
 BACKOFF_SECONDS = 0.25  # doubles with every barren team
+LONGEST_BACKOFF = 30.0  # seconds, while the system has no room or no right for workers
 LEAVE_SECONDS = 5.0  # how long idle workers may take to leave
 NO_JOB = -1  # the number in a report that is about the team as a whole
 
@@ -61,6 +62,7 @@ class Lane:
     losses: int = 0  # workers that died or had to be ended
     closing: bool = False
     shut_until: float = 0.0  # backing off
+    shortage: str = ""  # why no worker can be started, where that is the system's and may pass
     _team: Team | None = field(default=None, init=False)
     _generation: int = field(default=0, init=False)
     _vacant: list[int] = field(default_factory=list, init=False)
@@ -68,6 +70,11 @@ class Lane:
     _finished: int = field(default=0, init=False)  # jobs, by this team
     _barren: int = field(default=0, init=False)  # teams in a row that came to nothing, and no photo was to blame
     _leaving: list[Team] = field(default_factory=list, init=False)
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether workers have been refused so often that a run which waits for nobody should end."""
+        return bool(self.shortage) and self._barren >= BARREN_LIMIT
 
     @property
     def busy(self) -> int:
@@ -145,6 +152,8 @@ class Lane:
         if any(ticket.broken() for ticket in self._tickets.values()):
             self._lose(broken=True)
         if not self._team:
+            if self.shortage and not self.shut_until and not self.closing:
+                self.start()
             return
         due = [ticket for ticket in self._tickets.values() if ticket.due <= now]
         late = {ticket.jobs[0].number: jobs for ticket in due if (jobs := self._late(self._team, ticket, now))}
@@ -181,6 +190,7 @@ class Lane:
         self._vacant = list(range(self.slots))
         self._finished = 0
         team.start(lambda: self.post(WorkerReport(NO_JOB, generation)))
+        self.shortage = ""
         return team
 
     def _report_when_done(self, future: Future[Reply], number: int) -> None:
@@ -273,11 +283,15 @@ class Lane:
 
     def _back_off(self, barren: int, cause: Exception | None) -> None:
         self._barren = barren
+        if barren and isinstance(cause, OSError) and not isinstance(cause, ConnectionError):
+            self.shortage = f"no worker can be started: {cause.strerror or cause}"
+            self.shut_until = self.clock() + min(BACKOFF_SECONDS * 2 ** min(barren - 1, 16), LONGEST_BACKOFF)
+            return
         if barren >= BARREN_LIMIT:
             why = f": {cause}" if cause else ""
             raise WorkersError(
                 f"No photo can be worked on: {barren} times in a row the workers ended before they did anything{why}"
-                ". What they said of it is above; they need to be allowed to start processes, and to write to /dev/shm."
+                ". What they said of it is above."
             ) from cause
         if barren:
             self.shut_until = self.clock() + BACKOFF_SECONDS * 2 ** (barren - 1)

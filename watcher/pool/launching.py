@@ -17,9 +17,10 @@ import sys
 import types
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from multiprocessing import forkserver, resource_tracker, util
+from multiprocessing import forkserver, resource_tracker
 from typing import cast
 
+from watcher.pool.machine import socket_folder, try_semaphores
 from watcher.pool.worker import GROUP_SIGNALS
 
 METHOD = "spawn" if sys.platform == "darwin" else "forkserver"  # forking is not safe there
@@ -43,11 +44,13 @@ def prepare(preload: Sequence[str]) -> None:
 
 def start_servers(preload: Sequence[str]) -> None:
     """Start the resource tracker and the forkserver, where they do not run; raises OSError."""
+    folder = socket_folder()
+    try_semaphores()
     forkserver.set_forkserver_preload([*_LOADED, *preload])
     # the tracker first and apart: starting it unblocks the signals that it blocked
     with launching(PYTHONWARNINGS="ignore"):
         resource_tracker.ensure_running()
-    with launching(**{_FOLDER: util.get_temp_dir()}):
+    with launching(**{_FOLDER: folder}):
         forkserver.ensure_running()
 
 

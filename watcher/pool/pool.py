@@ -30,7 +30,7 @@ class Pool:
 
     With a `factory`, jobs run in executors that it makes. Their workers are unknown and can't be ended: a timeout
     counts from submission, and `warm`, `preload`, `log_settings` and `memory_limit_bytes` have no effect. Without one,
-    `clock` must tell the time of `time.monotonic`, as workers do.
+    `clock` must tell the time of `time.monotonic`, as workers do. `tell` is told of each change of `ailment`.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class Pool:
         start_seconds: float = 30.0,
         recycle_after: int = 20_000,
         bundle: int = 8,
+        tell: Callable[[str], object] = lambda _: None,
     ) -> None:
         setup = Setup(work, warm, log_settings, memory_limit_bytes)
         generations = itertools.count(1)
@@ -79,6 +80,8 @@ class Pool:
         self._quarantine = lane(1, 1)
         self._lanes = (self._main, self._quarantine)
         self._waiting: deque[Job] = deque()  # for the quarantine
+        self._tell = tell
+        self._told = ""
 
     @property
     def free(self) -> int:
@@ -102,13 +105,13 @@ class Pool:
 
     @property
     def ailment(self) -> str:
-        """Say in a sentence why no photo can be made: nothing, for workers that are lost are replaced."""
-        return ""
+        """Say in a sentence why no photo can be made; empty: they can, for workers that are lost are replaced."""
+        return self._main.shortage
 
     @property
     def hopeless(self) -> bool:
-        """Say no: nobody waits for workers of this machine in vain."""
-        return False
+        """Whether a run that waits for nobody should end: the system has refused workers again and again."""
+        return self._main.gave_up
 
     def about(self) -> dict[str, object]:
         """Tell what `status` shows beyond the number of workers: nothing."""
@@ -117,6 +120,7 @@ class Pool:
     def start(self) -> None:
         """Start all workers, so that the first photo finds them warm; does not wait until they are."""
         self._main.start()
+        self._tell_change()
 
     def share(self, waiting: int) -> int:
         """Tell how many of the jobs that wait are best submitted together: few, where that left other workers idle."""
@@ -155,7 +159,13 @@ class Pool:
         """End what is late, and tell what comes back by that; raises as `take` does."""
         for lane in self._lanes:
             lane.check(now)
+        self._tell_change()
         return self._collect()
+
+    def _tell_change(self) -> None:
+        if self.ailment != self._told:
+            self._told = self.ailment
+            self._tell(self._told)
 
     def close(self, *, wait: bool) -> list[Job]:
         """End the pool, and give back the jobs that were not done.

@@ -21,6 +21,7 @@ from typing import Protocol, cast
 from watcher.model import Job
 from watcher.pool import worker
 from watcher.pool.launching import METHOD, launching, start_servers
+from watcher.pool.machine import require_room
 from watcher.pool.worker import BEGAN, BORN, ENDED, MADE, PID, Reply, Setup, Times, Work
 
 KILLED_SECONDS = 2.0  # how long a killed process may take to leave; one that hangs in the kernel leaves much later
@@ -162,6 +163,7 @@ class Processes:
     killable = True
 
     def __init__(self, setup: Setup, *, workers: int, slots: int, preload: Sequence[str]) -> None:
+        require_room()
         making = _Context()
         self._size = workers
         self._slots = slots
