@@ -1,4 +1,4 @@
-"""The one boundary where errors become exit codes: what the machine refuses is a sentence, all else keeps its traceback."""
+"""The boundary where errors become exit codes: what the machine refuses is a sentence, a fault keeps its traceback."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def ends(error: Exception) -> int | str | None:
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/x\x1b"), "'/tmp/x\\x1b'): make room on that disk"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/disk/x\x1b"), "'/disk/x\\x1b'): make room on that disk"),
         (OSError(errno.EMFILE, os.strerror(errno.EMFILE)), "ulimit -n"),
         (OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)), "quota"),
         (MemoryError(), "not enough memory"),
