@@ -64,7 +64,8 @@ class _Library:
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self._read, self._reason = library.jpeg_read, library.jpeg_reason
-        self._read.argtypes = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int, ctypes.POINTER(_Report))
+        piece = (ctypes.c_void_p, ctypes.c_size_t)
+        self._read.argtypes = (ctypes.c_char_p, ctypes.c_size_t, *piece, ctypes.c_int, ctypes.POINTER(_Report))
         self._read.restype = None
         self._reason.argtypes, self._reason.restype = (ctypes.c_int,), ctypes.c_char_p
         self._schemas = {1: ctypes.addressof(ctypes.c_char.in_dll(library, "jpeg_grey_schema"))}
@@ -75,10 +76,12 @@ class _Library:
         self._capsule.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
         self._capsule.restype = ctypes.py_object
 
-    def read(self, data: bytes, scale: int) -> tuple[Image.Image | None, Walk]:
+    def read(self, data: bytes, scale: int, head: bytes = b"", start: int = 0) -> tuple[Image.Image | None, Walk]:
         """Walk `data` where `scale` is 0, or decode it."""
         report = _Report()
-        self._read(data, len(data), scale, ctypes.byref(report))
+        at = ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value or 0  # `data` outlives the call
+        start = min(start, len(data))
+        self._read(head, len(head), at + start, len(data) - start, scale, ctypes.byref(report))
         state = _STATES[report.state]
         share = report.done / report.total if report.total else 0.0
         met = Walk(state, share, self._reason(report.reason).decode())
@@ -102,14 +105,17 @@ class _Pixels:
         return self._capsules
 
 
-def walk(data: bytes) -> Walk:
-    """Return what the entropy-coded data of the JPEG file `data` says, without decoding pixels."""
+def walk(data: bytes, head: bytes = b"", start: int = 0) -> Walk:
+    """Return what the entropy-coded data of the JPEG file `data` says, without decoding pixels.
+
+    Where its header was found already, `head` is that, with the first scan's, and the scan's data begins at `start`.
+    """
     library, why = _chosen()
-    return library.read(data, 0)[1] if library else Walk(State.DECLINED, reason=why)
+    return library.read(data, 0, head, start)[1] if library else Walk(State.DECLINED, reason=why)
 
 
-def decode(data: bytes, scale: int) -> tuple[Image.Image | None, Walk]:
-    """Return the picture of the JPEG file `data` at 1/`scale` (1, 2, 4 or 8), and what was met.
+def decode(data: bytes, scale: int, head: bytes = b"", start: int = 0) -> tuple[Image.Image | None, Walk]:
+    """Return the picture of the JPEG file `data` at 1/`scale` (1, 2, 4 or 8), and what was met; see `walk`.
 
     The picture is None where the file is declined or not whole. Its pixels are read-only: Pillow copies them before it
     changes them.
@@ -117,7 +123,7 @@ def decode(data: bytes, scale: int) -> tuple[Image.Image | None, Walk]:
     library, why = _chosen()
     if scale not in SCALES:
         raise ValueError(f"scale {scale} is none of {SCALES}")
-    return library.read(data, scale) if library else (None, Walk(State.DECLINED, reason=why))
+    return library.read(data, scale, head, start) if library else (None, Walk(State.DECLINED, reason=why))
 
 
 def name() -> str:

@@ -27,6 +27,8 @@
 #define SIMD 0
 #endif
 
+#define EXPORT __attribute__((visibility("default")))
+#define NOINLINE __attribute__((noinline))
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 
 enum { WHOLE, TRUNCATED, DAMAGED, DECLINED };
@@ -81,7 +83,7 @@ static uint64_t load64(const uint8_t *at)
     return value;
 }
 
-static __attribute__((noinline)) void refill_slowly(Bits *b)
+static NOINLINE void refill_slowly(Bits *b)
 {
     b->bits = b->count ? b->bits & ~(UINT64_MAX >> b->count) : 0;
     while (b->count <= 55) {
@@ -156,6 +158,7 @@ static int end_segment(Bits *b)
 /* ---- Huffman tables ---------------------------------------------------------------------------------------------- */
 
 #define FAST 11 /* bits */
+#define DOUBLE 11
 #define WIDE 13
 #define END 128 /* an advance that ends a block */
 
@@ -164,15 +167,19 @@ static int end_segment(Bits *b)
  *     bits 0..5 how many bits it takes, 0: look it up slowly; bit 7: `value` is how many bits of a value are to follow
  *     bits 8..15 by how many coefficients it advances, or END
  *     bits 16..31 value
+ * An entry of `two` is one such symbol or two: bits 0..5 how many bits they take, 0: none; bits 6..10 the advance of
+ *     the first, bits 11..17 of both; bits 18..25, 26..31 their values. Where there is one, both are at the same place.
+ *     Both advance by 64 more where that ends the block. If the first ends it, that is a zero which counts for nothing.
  * An entry of `many` is as many symbols as fit, for a walk: bits 0..3 how many bits they take, 0: none;
  *     bit 7: they end the block; bits 8..15 by how many coefficients they advance
  */
 typedef struct {
     uint8_t counts[17], symbols[256];
-    uint8_t given, built, walked;
+    uint8_t given, built, doubled, walked;
     uint32_t limit[17]; /* the first 16 bits that are no code of up to so many bits */
     int32_t offset[17]; /* from a code of so many bits to its symbol */
     uint32_t one[1 << FAST];
+    uint32_t two[1 << DOUBLE];
     uint16_t many[1 << WIDE];
 } Huffman;
 
@@ -190,12 +197,12 @@ typedef struct {
     int64_t columns, lines;         /* samples that the picture has */
     int64_t stride, rows;           /* of `plane` for one row of MCUs; there are two such rows */
     uint8_t *plane;
-    uint16_t scale[256];            /* quantiser in zigzag order, zeros behind it */
+    int16_t factors[64], most[64], least[64]; /* quantiser in natural order, and what it may be multiplied with */
 } Component;
 
 typedef struct {
     Report *report;
-    Cursor cursor;
+    Cursor cursor, later;           /* later: the file behind its header, where that was given apart */
     int frame;                      /* the marker's second byte; 0: none yet */
     int channels, hmax, vmax;
     int64_t mcus_across, mcus_down;
@@ -229,6 +236,9 @@ static uint32_t pack(int length, int advance, int value)
 {
     return (uint32_t)length | (uint32_t)advance << 8 | (uint32_t)value << 16;
 }
+
+static inline int value_of(uint32_t entry) { return (int32_t)entry >> 16; }
+static inline int advance_of(uint32_t entry) { return (int)(entry >> 8 & 255); }
 
 enum { DC, AC, AC_PROGRESSIVE };
 
@@ -281,8 +291,34 @@ static int build(Huffman *h, int kind)
         code <<= 1;
     }
     h->built = (uint8_t)(1 + kind);
-    h->walked = 0;
+    h->doubled = h->walked = 0;
     return 1;
+}
+
+/* Build the table for pixels. */
+static void build_double(Huffman *h)
+{
+    for (uint32_t index = 0; !h->doubled && index < 1u << DOUBLE; index++) {
+        uint32_t bits = index << (32 - DOUBLE), first = h->one[bits >> (32 - FAST)], length = first & 63;
+        uint32_t advance = first >> 8 & 255, advance2 = 0;
+        int value = value_of(first), value2 = 0;
+        h->two[index] = 127 << 11;
+        if (length == 0 || first & 0x80 || value < -128 || value > 127 || length > DOUBLE)
+            continue;
+        uint32_t second = h->one[(bits << length) >> (32 - FAST)], length2 = second & 63;
+        if (advance == END) {
+            advance = 1;
+            advance2 = 63;
+        } else if (length2 && !(second & 0x80) && length + length2 <= DOUBLE && value_of(second) >= -32 &&
+                   value_of(second) <= 31) {
+            length += length2;
+            advance2 = (second >> 8 & 255) == END ? 64 : second >> 8 & 255;
+            value2 = value_of(second);
+        }
+        h->two[index] = length | advance << 6 | (advance + advance2) << 11 | (uint32_t)(value & 255) << 18 |
+                        (uint32_t)value2 << 26;
+    }
+    h->doubled = 1;
 }
 
 /* Build the table for walks, chains of symbols out of `one`, where there is enough data to be worth it. */
@@ -310,7 +346,7 @@ static void build_walk(Huffman *h, const Cursor *left)
 }
 
 /* Look up a symbol that `one` does not hold whole; 0: it is no code. At least 31 bits must be at hand. */
-static __attribute__((noinline)) uint32_t look_up_slowly(Bits *b, const Huffman *h, uint32_t entry)
+static NOINLINE uint32_t look_up_slowly(Bits *b, const Huffman *h, uint32_t entry)
 {
     int size, advance;
     if (entry) {
@@ -350,9 +386,6 @@ static inline uint32_t look_up(Bits *b, const Huffman *h)
     *b = slow;
     return entry;
 }
-
-static inline int value_of(uint32_t entry) { return (int32_t)entry >> 16; }
-static inline int advance_of(uint32_t entry) { return (int)(entry >> 8 & 255); }
 
 /* ---- Blocks ------------------------------------------------------------------------------------------------------ */
 
@@ -630,7 +663,7 @@ static int take_huffman(Decoder *d, Cursor c)
         memcpy(h->symbols, c.next, (size_t)sum);
         c.next += sum;
         h->given = 1;
-        h->built = h->walked = 0;
+        h->built = 0;
     }
     return 1;
 }
@@ -677,7 +710,8 @@ static int take_frame(Decoder *d, int marker, Cursor c)
 /* Find the height of a picture whose frame header leaves it to a marker behind the first scan. */
 static int late_height(Decoder *d)
 {
-    const uint8_t *at = d->cursor.next, *end = d->cursor.end;
+    const Cursor *c = d->later.next ? &d->later : &d->cursor;
+    const uint8_t *at = c->next, *end = c->end;
     while (end - at >= 6 && (at = memchr(at, 0xFF, (size_t)(end - at - 5)))) {
         if (at[1] == 0xDC && big_endian(at + 2) == 4)
             return big_endian(at + 4);
@@ -854,8 +888,9 @@ static int read_segments(Decoder *d)
 /* ---- Inverse DCT -------------------------------------------------------------------------------------------------
  *
  * Loeffler, Ligtenberg and Moschytz's, in fixed point with 13 bits, as libjpeg's "islow"; the reduced ones give the
- * averages of neighbours. Each takes dequantised coefficients within +-LIMIT, in natural order, writes `size` x `size`
- * samples, and returns something else than 0 for a block whose values no encoder writes: there C and SIMD differ.
+ * averages of neighbours. Each takes coefficients in natural order and multiplies them by their quantiser's factors,
+ * writes `size` x `size` samples, and returns something else than 0 for a block whose values no encoder writes: a
+ * coefficient or what is between the passes beyond LIMIT, or a sample beyond +-512. There C and SIMD differ.
  */
 
 #define LIMIT 16383
@@ -868,16 +903,27 @@ static inline int sample(int value, int *wild)
     return value < 0 ? 0 : value > 255 ? 255 : value;
 }
 
-static int idct_1(const int16_t *in, uint8_t *out, int64_t stride)
+static int idct_1(int32_t in, uint8_t *out)
 {
     int wild = 0;
-    (void)stride;
-    out[0] = (uint8_t)sample(DESCALE(in[0], 3), &wild);
+    out[0] = (uint8_t)sample(DESCALE(in, 3), &wild);
+    return wild;
+}
+
+/* What the others give for a block without anything but its average. */
+static int idct_flat(int32_t in, const Component *c, uint8_t *out)
+{
+    int wild = in < -LIMIT || in > LIMIT;
+    int value = sample(wild ? 0 : DESCALE(in * 4, 5), &wild);
+    for (int y = 0; y < c->size; y++)
+        memset(out + y * c->stride, value, (size_t)c->size);
     return wild;
 }
 
 #if !SIMD
 
+/* Whether a row or column takes part in a reduced one. */
+static int is_used(int i, int size) { return size == 8 || (size == 4 ? i != 4 : i == 0 || i % 2); }
 static int beyond(int32_t value) { return (value + LIMIT + 1) & ~(2 * LIMIT + 1); }
 
 /* One dimension of 8: from `in`, `step` apart, to `out`, 8 values. */
@@ -922,19 +968,24 @@ static inline void two(const int32_t *in, int step, int bits, int32_t *out)
 }
 
 /* Columns first, then rows: `size` of 8. */
-static inline int idct(const int16_t *in, uint8_t *out, int64_t stride, int size,
+static inline int idct(const int16_t *in, const Component *c, uint8_t *out, int size,
                        void (*line)(const int32_t *, int, int, int32_t *), int bits)
 {
     int32_t block[64], between[8][8] = {{0}}, row[8];
     int wild = 0;
-    for (int i = 0; i < 64; i++)
-        block[i] = in[i];
+    for (int i = 0; i < 64; i++) {
+        wild |= is_used(i / 8, size) && is_used(i % 8, size) && (in[i] > c->most[i] || in[i] < c->least[i]);
+        block[i] = in[i] * c->factors[i];
+    }
+    if (wild)
+        return wild;
     for (int x = 0; x < 8; x++) {
+        if (!is_used(x, size))
+            continue;
         line(block + x, 8, bits, row);
         for (int y = 0; y < size; y++) {
             between[y][x] = row[y];
-            if (!((size == 4 && x == 4) || (size == 2 && x && x % 2 == 0))) /* such columns are not used */
-                wild |= beyond(row[y]);
+            wild |= beyond(row[y]);
         }
     }
     if (wild)
@@ -942,14 +993,14 @@ static inline int idct(const int16_t *in, uint8_t *out, int64_t stride, int size
     for (int y = 0; y < size; y++) {
         line(between[y], 1, bits + 7, row);
         for (int x = 0; x < size; x++)
-            out[y * stride + x] = (uint8_t)sample(row[x], &wild);
+            out[y * c->stride + x] = (uint8_t)sample(row[x], &wild);
     }
     return wild;
 }
 
-static int idct_2(const int16_t *in, uint8_t *out, int64_t stride) { return idct(in, out, stride, 2, two, 13); }
-static int idct_4(const int16_t *in, uint8_t *out, int64_t stride) { return idct(in, out, stride, 4, four, 12); }
-static int idct_8(const int16_t *in, uint8_t *out, int64_t stride) { return idct(in, out, stride, 8, eight, 11); }
+static NOINLINE int idct_2(const int16_t *in, const Component *c, uint8_t *out) { return idct(in, c, out, 2, two, 13); }
+static NOINLINE int idct_4(const int16_t *in, const Component *c, uint8_t *out) { return idct(in, c, out, 4, four, 12); }
+static NOINLINE int idct_8(const int16_t *in, const Component *c, uint8_t *out) { return idct(in, c, out, 8, eight, 11); }
 
 #else
 
@@ -958,6 +1009,15 @@ typedef __m128i V;
 #define SUB(a, b) _mm_sub_epi32(a, b)
 
 static inline V load(const int16_t *at) { return _mm_loadu_si128((const V *)(const void *)at); }
+
+/* A row of coefficients times its factors; in `far`, something else than 0 in the upper bit of a lane that is too large. */
+static inline V row_of(const int16_t *in, const Component *c, int row, V *far)
+{
+    V value = load(in + 8 * row);
+    V large = _mm_or_si128(_mm_cmpgt_epi16(value, load(c->most + 8 * row)), _mm_cmpgt_epi16(load(c->least + 8 * row), value));
+    *far = _mm_or_si128(*far, large);
+    return _mm_mullo_epi16(value, load(c->factors + 8 * row));
+}
 static inline V pair(int low, int high) { return _mm_set1_epi32((int)((uint32_t)high << 16 | (low & 0xFFFF))); }
 static inline V times(V pairs, int low, int high) { return _mm_madd_epi16(pairs, pair(low, high)); }
 static inline V shifted(V value, int bits)
@@ -1031,11 +1091,11 @@ static inline void transpose(V r[8])
     }
 }
 
-static int idct_8(const int16_t *in, uint8_t *out, int64_t stride)
+static NOINLINE int idct_8(const int16_t *in, const Component *c, uint8_t *out)
 {
     V row[8], far = _mm_setzero_si128(), wild = far;
     for (int i = 0; i < 8; i++)
-        row[i] = load(in + 8 * i);
+        row[i] = row_of(in, c, i, &far);
     eight_rows(row, 11);
     for (int i = 0; i < 8; i++)
         far = _mm_or_si128(far, beyond(row[i]));
@@ -1046,8 +1106,8 @@ static int idct_8(const int16_t *in, uint8_t *out, int64_t stride)
     transpose(row);
     for (int i = 0; i < 8; i += 2) {
         V both = samples(row[i], row[i + 1]);
-        _mm_storel_epi64((V *)(void *)(out + i * stride), both);
-        _mm_storel_epi64((V *)(void *)(out + (i + 1) * stride), _mm_unpackhi_epi64(both, both));
+        _mm_storel_epi64((V *)(void *)(out + i * c->stride), both);
+        _mm_storel_epi64((V *)(void *)(out + (i + 1) * c->stride), _mm_unpackhi_epi64(both, both));
     }
     return any_upper(far) | any_wild(wild);
 }
@@ -1065,11 +1125,12 @@ static inline void four(V zero, V i26, V i13, V i57, int bits, V out[4])
     out[2] = shifted(SUB(e1, odd0), bits);
 }
 
-static int idct_4(const int16_t *in, uint8_t *out, int64_t stride)
+static NOINLINE int idct_4(const int16_t *in, const Component *c, uint8_t *out)
 {
-    V r[8], low[4], high[4], none = _mm_setzero_si128();
+    V r[8], low[4], high[4], none = _mm_setzero_si128(), large = none;
     for (int i = 0; i < 8; i++)
-        r[i] = load(in + 8 * i);
+        if (i != 4) /* it is not used, nor is column 4 */
+            r[i] = row_of(in, c, i, &large);
     four(_mm_unpacklo_epi16(none, r[0]), _mm_unpacklo_epi16(r[2], r[6]), _mm_unpacklo_epi16(r[1], r[3]),
          _mm_unpacklo_epi16(r[5], r[7]), 12, low);
     four(_mm_unpackhi_epi16(none, r[0]), _mm_unpackhi_epi16(r[2], r[6]), _mm_unpackhi_epi16(r[1], r[3]),
@@ -1079,12 +1140,12 @@ static int idct_4(const int16_t *in, uint8_t *out, int64_t stride)
         mid[i] = _mm_packs_epi32(low[i], high[i]);
         far = _mm_or_si128(far, beyond(mid[i]));
     }
-    far = _mm_and_si128(far, _mm_set_epi16(-1, -1, -1, 0, -1, -1, -1, -1)); /* column 4 is not used */
+    far = _mm_and_si128(_mm_or_si128(far, large), _mm_set_epi16(-1, -1, -1, 0, -1, -1, -1, -1));
     /* columns, four rows each: c01 holds column 0, then 1 */
     V a = _mm_unpacklo_epi16(mid[0], mid[1]), b = _mm_unpacklo_epi16(mid[2], mid[3]);
-    V c = _mm_unpackhi_epi16(mid[0], mid[1]), d = _mm_unpackhi_epi16(mid[2], mid[3]);
+    V e = _mm_unpackhi_epi16(mid[0], mid[1]), f = _mm_unpackhi_epi16(mid[2], mid[3]);
     V c01 = _mm_unpacklo_epi32(a, b), c23 = _mm_unpackhi_epi32(a, b);
-    V c45 = _mm_unpacklo_epi32(c, d), c67 = _mm_unpackhi_epi32(c, d);
+    V c45 = _mm_unpacklo_epi32(e, f), c67 = _mm_unpackhi_epi32(e, f);
     V i26 = _mm_unpacklo_epi16(c23, c67), i13 = _mm_unpackhi_epi16(c01, c23), i57 = _mm_unpackhi_epi16(c45, c67);
     four(_mm_unpacklo_epi16(none, c01), i26, i13, i57, 19, low);
     /* low[x] holds four rows' sample x */
@@ -1094,16 +1155,17 @@ static int idct_4(const int16_t *in, uint8_t *out, int64_t stride)
     V s = _mm_unpacklo_epi8(_mm_srli_si128(p, 8), _mm_srli_si128(p, 12)), t = _mm_unpacklo_epi16(q, s);
     for (int y = 0; y < 4; y++) {
         int32_t line = _mm_cvtsi128_si32(t);
-        memcpy(out + y * stride, &line, 4);
+        memcpy(out + y * c->stride, &line, 4);
         t = _mm_srli_si128(t, 4);
     }
     return any_upper(far) | any_wild(wild);
 }
 
-static int idct_2(const int16_t *in, uint8_t *out, int64_t stride)
+static NOINLINE int idct_2(const int16_t *in, const Component *c, uint8_t *out)
 {
-    V none = _mm_setzero_si128(), r0 = load(in), r1 = load(in + 8), r3 = load(in + 24), r5 = load(in + 40);
-    V r7 = load(in + 56), mid[2][2];
+    V none = _mm_setzero_si128(), large = none, mid[2][2];
+    V r0 = row_of(in, c, 0, &large), r1 = row_of(in, c, 1, &large), r3 = row_of(in, c, 3, &large);
+    V r5 = row_of(in, c, 5, &large), r7 = row_of(in, c, 7, &large);
 #define HALF(unpack, i)                                                                                                \
     do {                                                                                                               \
         V middle = _mm_srai_epi32(unpack(none, r0), 1);                                                                \
@@ -1115,7 +1177,7 @@ static int idct_2(const int16_t *in, uint8_t *out, int64_t stride)
     HALF(_mm_unpackhi_epi16, 1);
 #undef HALF
     V first = _mm_packs_epi32(mid[0][0], mid[0][1]), second = _mm_packs_epi32(mid[1][0], mid[1][1]);
-    V used = _mm_set_epi16(-1, 0, -1, 0, -1, 0, -1, -1), far = _mm_or_si128(beyond(first), beyond(second));
+    V used = _mm_set_epi16(-1, 0, -1, 0, -1, 0, -1, -1), far = _mm_or_si128(large, _mm_or_si128(beyond(first), beyond(second)));
     V factors = _mm_set_epi16(-5906, 0, 6967, 0, -10426, 0, 29692, 0);
     V odd0 = _mm_madd_epi16(first, factors), odd1 = _mm_madd_epi16(second, factors);
     V sum = ADD(_mm_unpacklo_epi32(odd0, odd1), _mm_unpackhi_epi32(odd0, odd1));
@@ -1125,7 +1187,7 @@ static int idct_2(const int16_t *in, uint8_t *out, int64_t stride)
     V x = _mm_packs_epi32(even_odd, even_odd);
     int32_t four_samples = _mm_cvtsi128_si32(samples(x, x));
     memcpy(out, &four_samples, 2);
-    memcpy(out + stride, (const char *)&four_samples + 2, 2);
+    memcpy(out + c->stride, (const char *)&four_samples + 2, 2);
     return any_upper(_mm_and_si128(far, used)) | any_wild(no_sample(x));
 }
 
@@ -1133,17 +1195,27 @@ static int idct_2(const int16_t *in, uint8_t *out, int64_t stride)
 
 /* ---- Pixels ------------------------------------------------------------------------------------------------------ */
 
-/* Where in a block a coefficient belongs; behind its end there is a spare place for what an END writes. */
-static const uint8_t PLACE[64 + END] = {
-    0,  1,  8,  16, 9,  2,  3,  10, 17, 24, 32, 25, 18, 11, 4,  5,  12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6,  7,  14, 21, 28,
-    35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
-    [64 ... 63 + END] = 64
+/* Where in a block the coefficient before number `k` belongs. */
+static const uint8_t PLACE[65] = {
+    0,  0,  1,  8,  16, 9,  2,  3,  10, 17, 24, 32, 25, 18, 11, 4,  5,  12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6,  7,  14, 21, 28,
+    35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63
 };
+
+static inline void clear(int16_t *block)
+{
+#if SIMD
+    for (int i = 0; i < 8; i++)
+        _mm_storeu_si128((V *)(void *)(block + 8 * i), _mm_setzero_si128());
+#else
+    memset(block, 0, 64 * sizeof *block);
+#endif
+}
+
 
 static inline Reason decode_block(Bits *b, Component *c, const Huffman *dc, const Huffman *ac, int64_t column, int line,
                                   int row)
 {
-    int16_t block[72];
+    int16_t block[64];
     refill(b);
     uint32_t entry = look_up(b, dc);
     if (!entry)
@@ -1151,45 +1223,51 @@ static inline Reason decode_block(Bits *b, Component *c, const Huffman *dc, cons
     c->predicted += value_of(entry);
     if (c->predicted < -32768 || c->predicted > 32767)
         return EXTREME;
-    int32_t value = c->predicted * (int32_t)c->scale[0];
-    uint32_t wild = (uint32_t)(value + LIMIT + 1);
     uint8_t *out = c->plane + (row * c->rows + line * c->size) * c->stride + column * c->size;
     if (c->size == 1) {
-        if (wild > 2 * LIMIT + 1)
-            return EXTREME;
-        block[0] = (int16_t)value;
         Reason reason = skip_ac(b, ac);
-        return reason ? reason : idct_1(block, out, c->stride) ? EXTREME : NOTHING;
+        return reason ? reason : idct_1(c->predicted * c->factors[0], out) ? EXTREME : NOTHING;
     }
-    memset(block, 0, 128);
-    block[0] = (int16_t)value;
-    int k = 1;
-    while (k < 64) {
+    clear(block);
+    block[0] = (int16_t)c->predicted;
+    const uint32_t *table = ac->two;
+    uint64_t k = 1;
+    int flat = 0;
+    do {
         refill(b);
-        for (int i = 0; i < 3 && k < 64; i++) {
-            entry = ac->one[b->bits >> (64 - FAST)];
-            if (LIKELY(entry & 63 && !(entry & 0x80)))
-                drop(b, entry & 63);
-            else {
+        for (int i = 0; i < 3; i++) {
+            uint32_t two = table[b->bits >> (64 - DOUBLE)];
+            uint64_t first = k + (two >> 6 & 31), second = k + (two >> 11 & 127);
+            if (LIKELY(second < 64)) {
+                drop(b, (int)(two & 63));
+                block[PLACE[second]] = (int16_t)((int32_t)two >> 26);
+                block[PLACE[first]] = (int8_t)(two >> 18); /* in this order: it counts where there is one */
+                k = second;
+            } else if (two & 64 << 11 && second < 128) {
+                flat = k == 1 && second == 65;
+                drop(b, (int)(two & 63));
+                block[PLACE[first]] = (int8_t)(two >> 18);
+                k = END;
+                break;
+            } else {
                 entry = look_up(b, ac);
                 if (!entry)
                     return BAD_CODE;
-                i = 3;
+                k += (uint64_t)advance_of(entry);
+                if (k <= 64)
+                    block[PLACE[k]] = (int16_t)value_of(entry);
+                break;
             }
-            k += advance_of(entry);
-            value = value_of(entry) * (int32_t)c->scale[k - 1];
-            wild |= (uint32_t)(value + LIMIT + 1);
-            block[PLACE[k - 1]] = (int16_t)value;
         }
-    }
+    } while (k < 64);
     if (k > 64 && k < END)
         return RUN_PAST;
-    if (wild > 2 * LIMIT + 1)
-        return EXTREME;
-    int bad_values = c->size == 8   ? idct_8(block, out, c->stride)
-                     : c->size == 4 ? idct_4(block, out, c->stride)
-                                    : idct_2(block, out, c->stride);
-    return bad_values ? EXTREME : NOTHING;
+    if (flat)
+        return idct_flat(c->predicted * c->factors[0], c, out) ? EXTREME : NOTHING;
+    int wild = c->size == 8   ? idct_8(block, c, out)
+               : c->size == 4 ? idct_4(block, c, out)
+                              : idct_2(block, c, out);
+    return wild ? EXTREME : NOTHING;
 }
 
 /* A picture as Arrow's C data interface has it; its pixels stand behind it, in the same piece of memory. */
@@ -1364,8 +1442,14 @@ static int prepare(Decoder *d, Output *o)
         Component *c = &d->components[i];
         if (!(d->quantisers_given >> c->quantiser & 1))
             return fail(d, DECLINED, NO_TABLE);
-        for (int k = 0; k < 64; k++)
-            c->scale[k] = d->quantisers[c->quantiser][k];
+        for (int k = 0; k < 64; k++) {
+            int factor = d->quantisers[c->quantiser][k], most = factor ? LIMIT / factor : 32767, at = PLACE[k + 1];
+            if (factor > LIMIT)
+                return fail(d, DECLINED, EXTREME);
+            c->factors[at] = (int16_t)factor;
+            c->most[at] = (int16_t)most;
+            c->least[at] = (int16_t)-most;
+        }
         /* colour is decoded at twice the scale where that saves widening it in both directions */
         c->size = i && min < 8 && d->hmax == 2 && d->vmax == 2 ? 2 * min : min;
         c->columns = divide_up((int64_t)r->width * c->h * c->size, 8 * d->hmax);
@@ -1406,6 +1490,8 @@ static int decode_scan(Decoder *d, Output *o)
     for (int i = 0; i < d->channels; i++)
         if (d->components[i].size == 1)
             build_walk(&d->ac[d->components[i].ac], &d->cursor);
+        else
+            build_double(&d->ac[d->components[i].ac]);
     for (int64_t y = 0; y < d->mcus_down; y++) {
         if (!pixel_row(d, y, d->mcus_across))
             return 0;
@@ -1434,7 +1520,8 @@ static void read_file(Decoder *d, Output *o)
             fail(d, DECLINED, o->scale ? SEVERAL_SCANS : TOO_MANY_SCANS);
             return;
         }
-        r->scans++;
+        if (r->scans++ == 0 && d->later.next)
+            d->cursor = d->later;
         const uint8_t *from = d->cursor.next;
         d->bits.next = from;
         d->bits.end = d->cursor.end;
@@ -1460,10 +1547,12 @@ static void read_file(Decoder *d, Output *o)
 }
 
 /*
- * Read the JPEG file of `size` bytes at `data`: walk it where `scale` is 0, or decode it at 1/`scale` (1, 2, 4, 8).
+ * Read a JPEG file: walk it where `scale` is 0, or decode it at 1/`scale` (1, 2, 4, 8). Its data is `data`; where
+ * somebody has found its header already, `head` is that, and `data` what stands behind the first scan's header.
  * `report->image` is a picture only where it is WHOLE; it belongs to the caller, and `jpeg_free` frees it.
  */
-__attribute__((visibility("default"))) void jpeg_read(const uint8_t *data, size_t size, int scale, Report *report)
+EXPORT void jpeg_read(const uint8_t *head, size_t head_size, const uint8_t *data, size_t size, int scale,
+                      Report *report)
 {
     *report = (Report){0};
     Decoder *d = calloc(1, sizeof *d);
@@ -1477,9 +1566,14 @@ __attribute__((visibility("default"))) void jpeg_read(const uint8_t *data, size_
     while (size && data[size - 1] == 0) /* a copy that reserved its room, or a card's block */
         size--;
     d->cursor = (Cursor){data, data + size};
+    if (head_size) {
+        d->later = d->cursor;
+        d->cursor = (Cursor){head, head + head_size};
+    }
+    const Cursor *c = &d->cursor;
     if (scale && scale != 1 && scale != 2 && scale != 4 && scale != 8)
         fail(d, DECLINED, SCALE);
-    else if (size < 2 || data[0] != 0xFF || data[1] != 0xD8)
+    else if (c->end - c->next < 2 || c->next[0] != 0xFF || c->next[1] != 0xD8)
         fail(d, DECLINED, NOT_JPEG);
     else {
         d->cursor.next += 2;
@@ -1494,9 +1588,9 @@ __attribute__((visibility("default"))) void jpeg_read(const uint8_t *data, size_
     free(d);
 }
 
-__attribute__((visibility("default"))) void jpeg_free(void *image) { free(image); }
+EXPORT void jpeg_free(void *image) { free(image); }
 
-__attribute__((visibility("default"))) const char *jpeg_reason(int reason)
+EXPORT const char *jpeg_reason(int reason)
 {
     return reason < 0 || (size_t)reason >= sizeof REASONS / sizeof *REASONS ? "" : REASONS[reason];
 }
@@ -1507,12 +1601,12 @@ __attribute__((visibility("default"))) const char *jpeg_reason(int reason)
  */
 static void *(*get_pointer)(void *, const char *);
 
-__attribute__((visibility("default"))) void jpeg_python(void *pycapsule_getpointer)
+EXPORT void jpeg_python(void *pycapsule_getpointer)
 {
     memcpy(&get_pointer, &pycapsule_getpointer, sizeof get_pointer);
 }
 
-__attribute__((visibility("default"))) void jpeg_capsule_freed(void *capsule)
+EXPORT void jpeg_capsule_freed(void *capsule)
 {
     free(get_pointer(capsule, "arrow_array"));
 }
@@ -1525,4 +1619,4 @@ typedef struct {
     void *private_data;
 } Schema;
 
-__attribute__((visibility("default"))) const Schema jpeg_grey_schema = {.format = "C"}, jpeg_colour_schema = {.format = "I"};
+EXPORT const Schema jpeg_grey_schema = {.format = "C"}, jpeg_colour_schema = {.format = "I"};
