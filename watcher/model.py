@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Literal, NamedTuple
 
 from watcher.patience import UNASKED, Patience
+from watcher.volumes import Holder
 
 Fit = Literal["inside", "cover"]
 Format = Literal["jpeg", "webp", "avif", "png"]
@@ -93,6 +94,7 @@ class Rendering:
     name: str
     recipe: Recipe
     output: bytes  # relative to the output folder: `web/2024/a.jpg`
+    spares: tuple[bytes, ...] = ()  # where it goes instead if what lies there may be somebody else's
 
 
 class Lent(NamedTuple):
@@ -132,6 +134,7 @@ class Job:
     twins: tuple[Twin, ...] = ()  # whose renditions will do if the content is the same
     adopt: bool = False  # nothing is known of the photo: take over outputs that prove to be current
     volume: bytes = b""  # the mount point that the output belongs on; empty: any. See `watcher.volumes`
+    holder: Holder | None = None  # to whom the output tree must belong; None: to anybody
     max_pixels: int = 200_000_000
     memory_bytes: int = 0  # how much the decoded picture may take; 0: no limit. More is answered by Heavy
     attempt: int = 1

@@ -13,10 +13,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple, assert_never
 
 from watcher.model import Format, Lent, PhotoId, Recipe, Rendering, Stamp
 
+_SPARES = 2  # names that an output gets beside its own, should somebody else's file lie in its place
 EXTENSIONS: Mapping[Format, bytes] = {"jpeg": b".jpg", "webp": b".webp", "avif": b".avif", "png": b".png"}
 
 
@@ -199,16 +201,20 @@ def output_name(
     `could_meet`), with what is known of their renditions; or, by path, in a folder that is the same one there.
     Longer than 255 bytes it may become: an output that can't be written is reported like any other.
     """
+    return next(_free_names(name, rendition, fmt, others, folds_case=folds_case))
+
+
+def _free_names(
+    name: bytes, rendition: str, fmt: Format, others: Mapping[bytes, Mapping[str, MadeFact]], *, folds_case: bool
+) -> Iterator[bytes]:
+    """Give all names that an output may have, the best first."""
     fold = folded if folds_case else bytes
     taken = set()
     for other, facts in others.items():
         if other != name:
             fact = facts.get(rendition)
             taken.add(fold((fact and fact.name) or natural_name(other.rpartition(b"/")[2], fmt)))
-    for candidate in _candidates(name, fmt):
-        if fold(candidate) not in taken:
-            return candidate
-    raise AssertionError  # the candidates never end
+    return (candidate for candidate in _candidates(name, fmt) if fold(candidate) not in taken)
 
 
 def _candidates(name: bytes, fmt: Format) -> Iterator[bytes]:
@@ -227,14 +233,23 @@ def renderings(
     others: Mapping[bytes, Mapping[str, MadeFact]],
     *,
     folds_case: bool,
+    unseen: bool = False,
 ) -> tuple[Rendering, ...]:
-    """Say what is to be made of the photo at `path` (relative to its inbox), and where in the output tree."""
+    """Say what is to be made of the photo at `path` (relative to its inbox), and where in the output tree.
+
+    `unseen`: nothing is known of what lies at its outputs' places, so that they get spare ones too.
+    """
     folder, slash, name = path.rpartition(b"/")
     result = []
     for rendition, recipe in wanted.items():
         fact = known.made.get(rendition) if known else None
         kept = fact.name if fact else None
+        names = _free_names(name, rendition, recipe.format, others, folds_case=folds_case)
         if kept is None or not kept.endswith(EXTENSIONS[recipe.format]):
-            kept = output_name(name, rendition, recipe.format, others, folds_case=folds_case)
-        result.append(Rendering(rendition, recipe, rendition.encode() + b"/" + folder + slash + kept))
+            kept = next(names)
+        spares = (
+            islice((other for other in names if other != kept), _SPARES) if unseen and not (fact and fact.size) else ()
+        )
+        prefix = rendition.encode() + b"/" + folder + slash
+        result.append(Rendering(rendition, recipe, prefix + kept, tuple(prefix + spare for spare in spares)))
     return tuple(result)

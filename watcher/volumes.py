@@ -1,4 +1,4 @@
-"""Whether an output folder has lost its volume, and an empty mount point stands in: told by mount points alone.
+"""To whom an output folder belongs, and whether it has lost its volume, and an empty mount point stands in.
 
 Rules:
 - A mount point is remembered and not the volume: its number differs from one start of the machine to the next.
@@ -8,6 +8,17 @@ Rules:
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Holder(NamedTuple):
+    """Whose outputs are written to a tree; see `watcher.render.tree`."""
+
+    inbox: bytes  # resolved absolute path
+    folder: int  # its inode number; 0: it is not there now
+    state: bytes  # path of the state file
+    known: bool  # the state file knows outputs of this inbox in this tree
 
 
 def belongs_on(before: bytes, now: bytes, *, bare: bool) -> bytes:

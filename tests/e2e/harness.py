@@ -58,6 +58,9 @@ def fill(folder: Path, count: int, first: int = 0) -> list[Path]:
     return paths
 
 
+MARK_OF_TREE = ".watcher-output"
+
+
 def is_whole(path: Path) -> bool:
     """Tell whether a file decodes to its last row."""
     try:
@@ -81,7 +84,11 @@ def shows(path: Path, number: int) -> bool:
 
 def tree(folder: Path) -> dict[str, Path]:
     """Give every file below a folder by its path in it."""
-    return {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != MARK_OF_TREE
+    }
 
 
 def fingerprint(folder: Path) -> dict[str, tuple[int, int, str]]:
@@ -93,7 +100,7 @@ def fingerprint(folder: Path) -> dict[str, tuple[int, int, str]]:
 
 
 def temporary(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob(".*") if path.is_file()]
+    return [path for path in folder.rglob(".*") if path.is_file() and path.name != MARK_OF_TREE]
 
 
 # ---- waiting ----

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import WEB, Place, camera, fill, shows, tree, until
+from tests.e2e.harness import WEB, Place, camera, fill, fingerprint, shows, tree, until
 from tests.faults.books import failures, standing, told
 from tests.faults.mounting import folding, mounted, needs_folding, needs_mounts, read_only, volume
 from tests.faults.processes import without_privilege
@@ -207,3 +207,50 @@ def test_where_the_output_folds_case_names_that_differ_in_case_alone_both_get_an
             assert daemon.stop() == 0
         for rendition, before in made.items():
             assert _made_of(place, rendition) == {name: {1: 5, 2: 6}.get(n, n) for name, n in before.items()}
+
+
+def test_a_file_that_lay_in_an_output_s_place_before_the_first_run_stays_and_is_told_of(place: Place) -> None:
+    fill(place.inbox, 2)
+    (place.output / "web").mkdir(parents=True)
+    (place.output / "web/p000.jpg").write_bytes(b"my own")
+    done = place.once()
+    assert done.code == 0
+    (said,) = done.events("output.kept")
+    assert said["output"] == "web/p000.jpg"
+    made = {"web/p000.jpg", "web/p000.jpg.jpg", "thumb/p000.jpg", "web/p001.jpg", "thumb/p001.jpg"}
+    assert tree(place.output).keys() == made
+    assert (place.output / "web/p000.jpg").read_bytes() == b"my own"
+    assert shows(place.output / "web/p000.jpg.jpg", 0)
+    why = place.watcher("why", "--config", place.config, place.inbox / "p000.jpg").out
+    assert "a file that watcher did not make lies in its place" in why
+    for path in place.root.glob("state.db*"):
+        path.unlink()
+    again = place.once()
+    assert not [line for line in again.events("photo.done") if line["adopted"] != 2], "known again by what they are"
+    (place.inbox / "p000.jpg").write_bytes(camera(5))
+    assert place.once().code == 0
+    assert tree(place.output).keys() == made
+    assert shows(place.output / "web/p000.jpg.jpg", 5)
+    assert (place.output / "web/p000.jpg").read_bytes() == b"my own"
+
+
+def test_two_runs_that_know_nothing_of_each_other_do_not_share_an_output(place: Place) -> None:
+    card, other = place.root / "card", place.root / "other"
+    fill(card, 1)
+    fill(other, 2, 5)
+    (other / "p005.jpg").rename(other / "p000.jpg")
+    assert place.watcher("once", card, place.output).code == 0
+    before = fingerprint(place.output)
+    for command in (["once"], ["once", "--dry-run"], ["run"]):
+        refused = place.watcher(*command, other, place.output)
+        assert refused.code == 78, refused
+        assert f"which holds the renditions of another inbox, {card}" in refused.err
+        assert f"removing {place.output}/.watcher-output" in refused.err
+    assert fingerprint(place.output) == before
+    assert place.watcher("once", card, place.output).code == 0
+    (place.output / ".watcher-output").unlink()
+    done = place.watcher("once", other, place.output)
+    assert done.code == 0, done
+    after = fingerprint(place.output)
+    assert {name: after[name] for name in before} == before, "what was there stays"
+    assert after.keys() - before.keys() == {"web/p000.jpg.jpg", "web/p006.jpg"}

@@ -15,6 +15,7 @@ from watcher.cli import paging, serving
 from watcher.cli.ahead import PRELOAD
 from watcher.cli.chores import Chores
 from watcher.cli.opening import open_state
+from watcher.cli.outputs import held
 from watcher.cli.overlapping import MountGuard
 from watcher.cli.reloading import Reloader
 from watcher.cli.sweeping import Sweeper
@@ -50,7 +51,7 @@ def daemon(
     `damaged`: that came to light while its state file was in use, which is set aside. `open_inbox`: in a watch's place.
     """
     serving.require_extras(config, name, once=once)
-    settings = settle(config, name)
+    plain = settle(config, name)
     path = source.state_path(config)
     messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # before anybody can learn whom to tell of a request
@@ -69,6 +70,7 @@ def daemon(
         }
         wait = None if once else partial(_waits, listener)
         store = stack.enter_context(open_state(path, log, about, damaged=damaged, wait=wait))
+        settings = held(plain, name, path, store)
         # once the daemon has ended, one more request to end changes nothing
         stack.enter_context(service.Signals(messages.put, ignored_after=True))
         if not once:

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 from watcher import mounts
 from watcher.cli import printable
 from watcher.cli.forecast import Forecast, forecast, readable
+from watcher.cli.outputs import held
 from watcher.cli.serving import require_extras
 from watcher.cli.wiring import Source, settle
 from watcher.config import Config
@@ -48,6 +49,7 @@ def check(config_file: str | None, state_file: str | None) -> int:
     findings.append(_state(path))
     reader = Reader.open_to_read(path)
     try:
+        settings = held(settings, name, path, reader, claim=False)
         for plan in settings.inboxes:
             findings += _inbox(plan, config, reader)
     finally:

@@ -21,11 +21,12 @@ from typing import Literal
 from watcher.cli.books import Watched, claimed_by
 from watcher.model import PhotoId
 from watcher.plan import Known, MadeFact, names_on_books
+from watcher.render.dates import EXACT, same_date
 from watcher.render.folders import open_below, open_root
+from watcher.render.tree import grain_at
 from watcher.select import Selection, shown
 from watcher.state import Reader
 
-_GRAINS = (1, 100, 1_000, 1_000_000, 10_000_000, 1_000_000_000, 2_000_000_000)  # ns: how finely file systems keep times
 _TAKES_ALL = Selection(["*"], [], recursive=True)  # all but the junk that systems leave everywhere
 
 
@@ -56,6 +57,7 @@ class _Folder:
 
     root: int  # the open output folder; -1: it is not there
     folder: bytes
+    grain: int = EXACT  # ns: how finely dates are kept there
     names: dict[str, array[int]] = field(default_factory=dict)  # rendition → hashes of the file names that are known
     opened: dict[str, int] = field(default_factory=dict)
 
@@ -89,9 +91,10 @@ def compare(reader: Reader, watched: Watched) -> Iterator[Page]:
     if watched.output is None:
         return
     folders = reader.folders(watched.inbox)
+    grain = grain_at(watched.output)
     with _open_output(watched.output) as root:
         for folder in folders:
-            yield from _folder(reader, watched, root, folder)
+            yield from _folder(reader, watched, _Folder(root, folder, grain))
         yield from _elsewhere(reader, watched, root, set(folders))
 
 
@@ -108,12 +111,11 @@ def _open_output(output: bytes) -> Iterator[int]:
         os.close(root)
 
 
-def _folder(reader: Reader, watched: Watched, root: int, folder: bytes) -> Iterator[Page]:
-    at = _Folder(root, folder)
+def _folder(reader: Reader, watched: Watched, at: _Folder) -> Iterator[Page]:
     try:
-        for photos in reader.pages(watched.inbox, folder):
+        for photos in reader.pages(watched.inbox, at.folder):
             yield _page(reader, watched, at, photos)
-        for name, made in reader.left(watched.inbox, folder):
+        for name, made in reader.left(watched.inbox, at.folder):
             _know(at, name, made, {}, watched)
         yield Page(0, 0, tuple(_unknown(reader, watched, at)), ())
     finally:
@@ -178,20 +180,22 @@ def _differs(
     looks = [(name, found) for name in names if (found := at.stat(rendition, name)) is not None]
     if not looks:
         return Difference("missing", b"/".join((output, folder + names[0])), "", photo, rendition)
-    faults = {name: _otherwise(found, known.made[rendition].size, known.stamp.mtime_ns) for name, found in looks}
+    faults = {
+        name: _otherwise(found, known.made[rendition].size, known.stamp.mtime_ns, at.grain) for name, found in looks
+    }
     if "" in faults.values():
         return None
     name, why = next(iter(faults.items()))
     return Difference("different", b"/".join((output, folder + name)), why, photo, rendition)
 
 
-def _otherwise(found: os.stat_result, size: int, mtime_ns: int) -> str:
+def _otherwise(found: os.stat_result, size: int, mtime_ns: int, grain: int) -> str:
     """Say in what a file differs from what the books say of it; empty: in nothing that can be seen from outside."""
     if not stat.S_ISREG(found.st_mode):
         return "it is no regular file"
     if found.st_size != size:
         return f"it has {found.st_size} bytes instead of {size}"
-    if not any(found.st_mtime_ns % grain == 0 and abs(found.st_mtime_ns - mtime_ns) < grain for grain in _GRAINS):
+    if not same_date(found.st_mtime_ns, mtime_ns, grain):
         return "its modification time is not the photo's"
     return ""
 

@@ -6,6 +6,7 @@ import os
 
 from watcher.cli import printable
 from watcher.cli.forecast import forecast, readable
+from watcher.cli.outputs import held
 from watcher.cli.wiring import Source, settle
 from watcher.errors import EXIT_OK
 from watcher.state import Reader
@@ -16,8 +17,10 @@ def dry_run(pair: tuple[str, str] | None, config_file: str | None, state_file: s
     source = Source(pair, config_file, state_file)
     config, name = source.read()
     settings = settle(config, name, make_outputs=False)
-    reader = Reader.open_to_read(source.state_path(config))
+    state = source.state_path(config)
+    reader = Reader.open_to_read(state)
     try:
+        settings = held(settings, name, state, reader, claim=False)
         for plan in settings.inboxes:
             found = forecast(plan, config, reader)
             print(printable(f"{os.fsdecode(plan.inbox)} → {os.fsdecode(plan.output)}"))

@@ -8,9 +8,70 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Protocol
 
-from watcher.errors import Fault
+from watcher.daemon.parts import Counts, InboxPlan, Settings
+from watcher.errors import ConfigError, Fault
 from watcher.select import shown
+from watcher.volumes import Holder
+
+
+class Records(Protocol):
+    """What a state file knows."""
+
+    def report(self, inbox: bytes) -> Mapping[str, object]:
+        """Return what was reported last of an inbox."""
+
+    def counts(self, inbox: bytes) -> Counts:
+        """Count the photos of an inbox."""
+
+
+def held(settings: Settings, source: str, state: str, records: Records | None, *, claim: bool = True) -> Settings:
+    """Return the settings with who holds each output; with `claim`, that is written to it.
+
+    Raises ConfigError where an output belongs to an inbox that is none of these settings'.
+    """
+    from watcher.render.folders import open_root  # noqa: PLC0415  # `status` needs none of this
+    from watcher.render.tree import TakenError, look_at  # noqa: PLC0415  # the same
+    from watcher.render.tree import claim as claim_tree  # noqa: PLC0415  # the same
+    from watcher.render.verdict import Verdict  # noqa: PLC0415  # the same
+
+    found: list[Fault] = []
+    plans = []
+    for number, plan in enumerate(settings.inboxes):
+        known = records is not None and _knows(records, plan)
+        holder = Holder(plan.inbox, _inode(plan.inbox), os.path.realpath(os.fsencode(state)), known)
+        plans.append(replace(plan, holder=holder))
+        try:
+            if not claim or plan.away:
+                look_at(plan.output, holder, plan.wanted)
+            else:
+                root = open_root(plan.output, create=False)
+                try:
+                    claim_tree(root, plan.output, holder, plan.wanted)
+                finally:
+                    os.close(root)
+        except TakenError as taken:
+            found.append(Fault(f"inbox[{number}].output", f"found {taken.found}", taken.hint))
+        except (OSError, Verdict):  # it has just gone away: the first photo says so
+            continue
+    if found:
+        raise ConfigError(source, found)
+    return replace(settings, inboxes=tuple(plans))
+
+
+def _knows(records: Records, plan: InboxPlan) -> bool:
+    """Return whether the state file knows of outputs of an inbox in its tree."""
+    return records.report(plan.inbox).get("output") == os.fsdecode(plan.output) and records.counts(plan.inbox).done > 0
+
+
+def _inode(folder: bytes) -> int:
+    try:
+        return os.stat(folder).st_ino
+    except OSError:
+        return 0
 
 
 def faults(key: str, folder: bytes) -> list[Fault]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from watcher.cli.outputs import held
 from watcher.cli.serving import require_extras
 from watcher.cli.wiring import Source, settle
 from watcher.daemon.parts import Log, Reloaded
@@ -40,7 +41,8 @@ class Reloader:
             try:
                 config, name = self._source.read()
                 require_extras(config, name)  # it counts from the next start, which would fail
-                outcome = Reloaded(settle(config, name))
+                settings = settle(config, name)
+                outcome = Reloaded(held(settings, name, self._source.state_path(config), None))
             except WatcherError as error:
                 outcome = Reloaded(error)
             except Exception as error:  # noqa: BLE001  # a fault of the program; who waits for an answer gets one

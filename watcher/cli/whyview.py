@@ -119,6 +119,8 @@ def _made(detail: Mapping[str, Any]) -> str:
         parts.append(f"made {', '.join(detail['renditions'])}")
     if detail.get("adopted"):
         parts.append(f"took over {', '.join(detail['adopted'])}, which lay there and proved to be current")
+    if detail.get("beside"):
+        parts.append(f"put to {', '.join(detail['beside'])}, since a file that watcher did not make lies in its place")
     for key, word in (("copied", "copied"), ("moved", "took along")):
         if detail.get(key):
             parts.append(f"{word} {', '.join(detail[key])} of {detail.get('of')}, which has the same content")

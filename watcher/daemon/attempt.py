@@ -57,6 +57,7 @@ def job_for(
         output_root=desk.plan.output,
         renderings=renderings,
         volume=desk.volume,
+        holder=desk.plan.holder,
         done=_done(before, current),
         current=current,
         expected=sighting.expected,

@@ -124,7 +124,9 @@ class Booking:
             return None
         looks = sighting.expected or sighting.hint
         rivals = self._ledger.rivals(photo, folds_case=desk.plan.folds_case)
-        renderings = plan.renderings(photo.path, desk.plan.wanted, before, rivals, folds_case=desk.plan.folds_case)
+        haunted = before is None and self._ledger.haunted(photo)
+        folds = desk.plan.folds_case
+        renderings = plan.renderings(photo.path, desk.plan.wanted, before, rivals, folds_case=folds, unseen=not haunted)
         job = job_for(
             sighting,
             desk,
@@ -135,7 +137,7 @@ class Booking:
             attempt=attempt,
             returned=() if before and _made(before) else self._keeper.returned(photo, looks),
             twins=self._twins.of(photo, looks, renderings),
-            haunted=before is None and self._ledger.haunted(photo),
+            haunted=haunted,
         )
         if self._twins.in_the_way(job, beside.lent) or self._twins.may_come(sighting, job, beside.sizes):
             self._held.append(sighting)

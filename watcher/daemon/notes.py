@@ -11,7 +11,7 @@ import os
 from typing import Any
 
 from watcher.daemon.booking import Flight
-from watcher.model import Done, Origin, Twin
+from watcher.model import Done, Job, Origin, Twin
 from watcher.plan import called
 
 MADE = "made"  # renditions were made, or proved to be current
@@ -50,6 +50,16 @@ def tried(flight: Flight, wall: float) -> dict[str, Any]:
     return detail
 
 
+def beside(job: Job, outcome: Done) -> list[tuple[bytes, bytes]]:
+    """List the outputs that lie elsewhere than planned, since somebody else's file lies there: both places."""
+    planned = {rendering.name: rendering.output for rendering in job.renderings}
+    return [
+        (planned[item.name], item.output)
+        for item in outcome.made
+        if item.output != planned.get(item.name, item.output) and not item.adopted
+    ]
+
+
 def made(flight: Flight, outcome: Done, wall: float, moved: Twin | None = None) -> dict[str, Any]:
     """Tell of an attempt that came to what it was for."""
     detail = tried(flight, wall)
@@ -60,6 +70,8 @@ def made(flight: Flight, outcome: Done, wall: float, moved: Twin | None = None) 
         detail["renditions"] = fresh
     if adopted:
         detail["adopted"] = adopted
+    if aside := [os.fsdecode(made) for _, made in beside(flight.job, outcome)]:
+        detail["beside"] = aside
     if copied and outcome.twin is not None:
         detail["moved" if moved else "copied"] = copied
         detail["of"] = os.fsdecode(called((moved or outcome.twin).photo.absolute))  # the one path

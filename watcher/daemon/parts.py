@@ -34,6 +34,7 @@ from watcher.model import (
 from watcher.plan import Claim, Known, MadeFact
 from watcher.story import Note
 from watcher.vitals import Checkup
+from watcher.volumes import Holder
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class InboxPlan:
     bare: bool = False  # none of the folders of its renditions is there
     folds_case: bool = False  # the output's file system takes `A.jpg` and `a.jpg` for one name
     away: str = ""  # why the output can't be written to, or made, just now; empty: it can
+    holder: Holder | None = None  # to whom the output belongs; None: to anybody
     weaker: str = ""  # what its file system can't do that others can; empty: nothing
 
 

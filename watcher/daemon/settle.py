@@ -22,7 +22,7 @@ from watcher.daemon.parts import Log
 from watcher.daemon.tally import Batch, Tally
 from watcher.daemon.twins import HOLD_SECONDS, Twins
 from watcher.daemon.waiting import Waiting
-from watcher.model import Blame, Done, Failed, Origin, Outcome, PhotoId, Result, Stamp, Unchanged, Unready
+from watcher.model import Blame, Done, Failed, Job, Origin, Outcome, PhotoId, Result, Stamp, Unchanged, Unready
 from watcher.plan import Known, Phase, called, is_current
 from watcher.verdict import (
     AT_ONCE,
@@ -209,6 +209,7 @@ class Settler:
             self._leave(flight.sighting, now)
             return
         self._ledger.note(job.photo, wall, notes.MADE, notes.made(flight, outcome, wall, moved))
+        self._tell_beside(job, outcome)
         self._log.debug(
             "photo.done",
             path=job.photo.absolute,
@@ -229,6 +230,10 @@ class Settler:
         announced = sighting.ready > 0 or sighting.origin is Origin.FOLDER  # whatever it has waited for since
         self.numbers.count_done(job.photo.inbox, outcome, sighting.seen if announced else None, wall)
         self._leave(sighting, now, outcome, moved=moved is not None)
+
+    def _tell_beside(self, job: Job, outcome: Done) -> None:
+        for planned, made in notes.beside(job, outcome):
+            self._log.warning("output.kept", path=job.photo.absolute, output=planned, made=made)
 
     def _look_again(self, flight: Flight, outcome: Outcome, verdict: LookAgain, now: float, wall: float) -> None:
         stamp = outcome.stamp if isinstance(outcome, Unready) else None

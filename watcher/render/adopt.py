@@ -13,10 +13,12 @@ import stat
 from PIL import Image
 
 from watcher.model import Made, Recipe, Rendering
+from watcher.render.dates import same_date
 from watcher.render.encode import signature
 from watcher.render.folders import open_below, open_root
 from watcher.render.jpeg import EOI, EndsEarlyError, NotJpegError, parse
 from watcher.render.publish import ATTRIBUTE, CONTENT
+from watcher.render.tree import grain_at
 
 _HEAD = 1 << 18  # a rendition's header: EXIF and XMP at most fill two segments of 64 KB
 
@@ -68,7 +70,7 @@ def open_current(
     try:
         status = os.fstat(file)
         current = (
-            status.st_mtime_ns == mtime_ns
+            _dated(output_root, status.st_mtime_ns, mtime_ns)
             and status.st_size > 0
             and _label(file, CONTENT) in {b"", digest.hex().encode()}
             and _proves(file, rendering.recipe, size, components)
@@ -79,6 +81,10 @@ def open_current(
         os.close(file)
         return None
     return file
+
+
+def _dated(output_root: bytes, found_ns: int, wanted_ns: int) -> bool:
+    return found_ns == wanted_ns or same_date(found_ns, wanted_ns, grain_at(output_root))
 
 
 def _proves(file: int, recipe: Recipe, size: tuple[int, int], components: int) -> bool:

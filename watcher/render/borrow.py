@@ -17,7 +17,9 @@ from typing import NamedTuple
 
 from watcher.model import Job, Made, Rendering, Stamp, Twin
 from watcher.render.adopt import open_current
+from watcher.render.dates import same_date
 from watcher.render.publish import Publication
+from watcher.render.tree import grain_at
 
 
 class _Copy(NamedTuple):
@@ -62,7 +64,7 @@ class Borrowed:
             self._stack.callback(os.close, file)
             found = os.fstat(file)
             if found.st_size == lent.size:
-                dated = found.st_mtime_ns == self._source.mtime_ns
+                dated = same and same_date(found.st_mtime_ns, self._source.mtime_ns, grain_at(twin.output_root))
                 in_place = same and (dated or found.st_uid == os.geteuid())
                 self._copies.append(_Copy(rendering, file, *size, lent.size, in_place, dated))
                 self.twin = self.twin or twin

@@ -41,6 +41,7 @@ class _Course:
 
     def __init__(self, job: Job, outputs: Outputs) -> None:
         self._job = job
+        self._outputs = outputs
         self._publication = Publication(outputs, job.output_root, job.number)
         self._source: Source | None = None
         self._going = True
@@ -69,8 +70,9 @@ class _Course:
         """Make the renditions and write them to temporary files."""
         self._source = source = open_photo(self._job.photo)
         check_volume(self._job)
+        tree = self._outputs.tree(self._job)
         started = time.perf_counter()
-        self.outcome = make(self._job, source, self._publication)
+        self.outcome = make(self._job, source, self._publication, tree)
         if isinstance(self.outcome, Done):
             self.outcome = replace(self.outcome, seconds=time.perf_counter() - started)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # How file systems say that they can't sync a folder: vboxsf, drvfs, older cifs, some FUSE
@@ -87,3 +88,20 @@ def _step(at: int, part: bytes, *, create: bool) -> int:
     except FileExistsError:
         pass  # another worker was quicker
     return os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=at)
+
+
+def is_file(root: bytes, path: bytes) -> bool:
+    """Return whether anything but a folder lies at `path` below the output folder `root`."""
+    folder, _, name = path.rpartition(b"/")
+    try:
+        opened = open_root(root, create=False)
+        try:
+            below = open_below(opened, folder, create=False)
+        finally:
+            os.close(opened)
+        try:
+            return not stat.S_ISDIR(os.stat(name, dir_fd=below, follow_symlinks=False).st_mode)
+        finally:
+            os.close(below)
+    except OSError:  # nothing, or what the attempt to write there will tell
+        return False

@@ -15,11 +15,13 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from watcher.model import Blame
+from watcher.model import Blame, Job
 from watcher.render.dates import set_date
 from watcher.render.folders import open_below, open_root, sync_folder
 from watcher.render.sweep import temporary_name
+from watcher.render.tree import Tree, claim, look_at
 from watcher.render.verdict import OF_A_TREE, Verdict, shown, unwritable
+from watcher.volumes import Holder
 
 _FICLONE = 0x40049409  # linux/fs.h
 _STEP = 1 << 20  # bytes
@@ -35,6 +37,8 @@ class Outputs:
         self._folders: dict[tuple[bytes, bytes], int] = {}
         self._removed: list[int] = []
         self._synced: dict[int, OSError | None] = {}
+        self._trees: dict[bytes, Tree] = {}
+        self._holders: dict[bytes, tuple[Holder, list[str]]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -44,6 +48,15 @@ class Outputs:
     ) -> None:
         for folder in (*self._folders.values(), *self._removed, *self._roots.values()):
             os.close(folder)
+
+    def tree(self, job: Job) -> Tree:
+        """Tell what a job's output tree is to whoever holds it; raises the verdict where it is somebody else's."""
+        if job.holder is None:
+            return Tree()
+        root, names = job.output_root, [rendering.name for rendering in job.renderings]
+        if root not in self._trees:
+            self._trees[root], self._holders[root] = look_at(root, job.holder, names), (job.holder, names)
+        return self._trees[root]
 
     def create(self, root: bytes, path: bytes, name: bytes) -> tuple[int, int]:
         """Make a file in the folder `path` below `root`, both made where missing; both open. Raises OSError."""
@@ -58,6 +71,8 @@ class Outputs:
     def _folder(self, root: bytes, path: bytes) -> int:
         if root not in self._roots:
             self._roots[root] = open_root(root, create=True)
+            if root in self._holders:
+                claim(self._roots[root], root, *self._holders[root])
         if (root, path) not in self._folders:
             self._folders[root, path] = open_below(self._roots[root], path, create=True)
         return self._folders[root, path]

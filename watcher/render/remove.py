@@ -7,7 +7,9 @@ import stat
 from collections.abc import Iterable
 
 from watcher.model import Lent
+from watcher.render.dates import same_date
 from watcher.render.folders import open_below, open_root
+from watcher.render.tree import read
 
 
 def remove(output_root: bytes, outputs: Iterable[Lent], mtime_ns: int) -> int:
@@ -28,7 +30,8 @@ def _remove(root: int, output: Lent, mtime_ns: int) -> bool:
         folder = open_below(root, path, create=False)
         try:
             found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-            if not stat.S_ISREG(found.st_mode) or (found.st_size, found.st_mtime_ns) != (output.size, mtime_ns):
+            dated = found.st_mtime_ns == mtime_ns or same_date(found.st_mtime_ns, mtime_ns, read(root)[1])
+            if not (stat.S_ISREG(found.st_mode) and found.st_size == output.size and dated):
                 return False
             os.unlink(name, dir_fd=folder)
         finally:

@@ -29,7 +29,7 @@ class Traits(NamedTuple):
 
     def _weaker(self) -> Iterator[str]:
         if self.grain == NOT_KEPT:
-            yield "dates can't be set there: outputs bear the time of their making, and a lost state file costs work"
+            yield "dates can't be set there: outputs bear the time of their making"
         elif self.grain >= _TOLD_GRAIN:
             seconds = self.grain // _TOLD_GRAIN
             yield f"dates are kept to {'two seconds' if seconds > 1 else 'whole seconds'}: outputs are compared by that"

@@ -10,10 +10,11 @@ from dataclasses import replace
 from watcher.model import Done, Heavy, Job, Made, Outcome, Rendering, Stamp, Unchanged, Unready
 from watcher.patience import Patience
 from watcher.render import whole
-from watcher.render.adopt import adopt
+from watcher.render.adopt import adopt, open_current
 from watcher.render.borrow import Borrowed
 from watcher.render.digest import digest_of
 from watcher.render.encode import encode, too_large
+from watcher.render.folders import is_file
 from watcher.render.geometry import TURNED, Target, scale, target
 from watcher.render.jpeg import EOI, MAX_SCANS, EndsEarlyError, Header, NotJpegError, parse, size_text
 from watcher.render.metadata import Found
@@ -21,7 +22,8 @@ from watcher.render.picture import Cascade, Fit, Picture, decode, decode_endless
 from watcher.render.publish import Publication
 from watcher.render.source import Source
 from watcher.render.still import REWRITE_SECONDS, Rest, doubt, hold_back, mixed_perhaps, more_may_follow, rest_of
-from watcher.render.verdict import Verdict, bad_photo
+from watcher.render.tree import Tree
+from watcher.render.verdict import Verdict, bad_photo, shown
 from watcher.render.whole import Look
 
 _MAX_FILE = 1 << 30  # bytes; 200 MP at quality 100 take about 300 MB
@@ -33,7 +35,7 @@ def short(error: BaseException) -> str:
     return ascii(str(error))[1:-1][:200]
 
 
-def make(job: Job, source: Source, publication: Publication) -> Outcome:
+def make(job: Job, source: Source, publication: Publication, tree: Tree) -> Outcome:
     """Make a photo's renditions and write them; what is returned holds once they are published."""
     stamp = source.stamp
     wanted = [r for r in job.renderings if not (stamp.same_content(job.done) and r.name in job.current)]
@@ -49,7 +51,7 @@ def make(job: Job, source: Source, publication: Publication) -> Outcome:
         return Unchanged(stamp, back)
     adopted: list[Made] = []
     if job.adopt:
-        adopted, wanted, header = _adopt(job, stamp, data[:_ADOPT_HEAD], digest, wanted)
+        adopted, wanted, header = _adopt(job, stamp, data[:_ADOPT_HEAD], digest, wanted, tree)
         if header and not wanted:
             return Done(stamp, tuple(adopted), header.width, header.height, 0.0, os.getpid(), digest)
     header = _parse(data, stamp, young=rest.within(doubt(job.patience, rest)))
@@ -57,6 +59,8 @@ def make(job: Job, source: Source, publication: Publication) -> Outcome:
     if digest == job.patience.digest:  # it was whole when it was made before
         job = _of_one_version(job)
     orientation = found.exif.orientation
+    if not tree.own:
+        wanted = [_placed(job, rendering, stamp, digest, header, orientation) for rendering in wanted]
     with ExitStack() as stack:
         borrowed = Borrowed(job, stamp, stack)
         _borrow(job, borrowed, digest, wanted, header, orientation)
@@ -132,6 +136,22 @@ def _refuse_mixed(patience: Patience, found: Fit, stamp: Stamp, rest: Rest) -> N
         raise Verdict(Unready(stamp, reason, settling=True, seconds=REWRITE_SECONDS - rest.still))
 
 
+def _placed(job: Job, rendering: Rendering, stamp: Stamp, digest: bytes, header: Header, orientation: int) -> Rendering:
+    """Return a rendition with a place where it replaces nobody else's file; raises the verdict where there is none."""
+    size = _seen_size(rendering, header, orientation)
+    for output in (rendering.output, *rendering.spares):
+        there = replace(rendering, output=output)
+        if not rendering.spares or not is_file(job.output_root, output):
+            return there
+        file = open_current(job.output_root, there, stamp.mtime_ns, size, header.components, digest)
+        if file is not None:  # made before, and not recorded
+            os.close(file)
+            return there
+    raise bad_photo(
+        f"files that watcher did not make lie at {shown(rendering.output)} and where else it could go: move them away"
+    )
+
+
 def _borrow(
     job: Job, borrowed: Borrowed, digest: bytes, wanted: list[Rendering], header: Header, orientation: int
 ) -> None:
@@ -161,7 +181,7 @@ def _hold_back(job: Job, source: Source, rest: Rest) -> None:
 
 
 def _adopt(
-    job: Job, stamp: Stamp, head: bytes, digest: bytes, wanted: list[Rendering]
+    job: Job, stamp: Stamp, head: bytes, digest: bytes, wanted: list[Rendering], tree: Tree
 ) -> tuple[list[Made], list[Rendering], Header | None]:
     """Part `wanted` into what proves to be current and what must be made."""
     try:
@@ -173,7 +193,10 @@ def _adopt(
     adopted, left = [], []
     for rendering in wanted:
         size = _seen_size(rendering, header, orientation)
-        made = adopt(job.output_root, rendering, stamp.mtime_ns, size, header.components, digest)
+        outputs = (rendering.output,) if tree.own else (rendering.output, *rendering.spares)
+        places = (replace(rendering, output=output) for output in outputs)
+        tried = (adopt(job.output_root, at, stamp.mtime_ns, size, header.components, digest) for at in places)
+        made = next(filter(None, tried), None)
         if made:
             adopted.append(made)
         else:
