@@ -508,6 +508,24 @@ class World:
             self.tell(Seen(IN, target.path, True, self.files[target].stamp), Gone(IN, (source.path,)))
         return target
 
+    def exchange(self, one: str, other: str, *, told: bool = True) -> None:
+        """Exchange two names in one step."""
+        first, second = PhotoId(IN, one.encode()), PhotoId(IN, other.encode())
+        self.files[first], self.files[second] = self.files[second], self.files[first]
+        if told:
+            for to, source in ((second, first), (first, second)):
+                self.event(Seen(IN, to.path, True, self.files[to].stamp))
+                self.event(Seen(IN, source.path, False, self.files[source].stamp, touched=True))
+
+    def move_folder(self, folder: str, to: str, *, told: bool = True) -> None:
+        """Rename a folder; `told`: the kernel tells."""
+        prefix = folder.encode() + b"/"
+        for photo in [photo for photo in self.files if photo.path.startswith(prefix)]:
+            self.files[PhotoId(IN, to.encode() + b"/" + photo.path[len(prefix) :])] = self.files.pop(photo)
+        if told:
+            self.event(FolderSeen(IN, to.encode()))
+            self.event(Gone(IN, folders=(folder.encode(),)))
+
     def event(self, event: Seen | FolderSeen | Gone) -> None:
         self.inboxes[event.inbox].events += 1
         self.tell(event)
@@ -654,10 +672,13 @@ class World:
         """Do what was asked for."""
         while self.chores:
             number, outputs, mtime_ns = self.chores.pop(0)
-            for item in outputs:
-                if item.output in self.outputs and self.outputs[item.output][0].mtime_ns == mtime_ns:
-                    del self.outputs[item.output]
+            self.remove_outputs(outputs, mtime_ns)
             self.tell(Removed(number))
+
+    def remove_outputs(self, outputs: Iterable[Lent], mtime_ns: int) -> None:
+        for item in outputs:
+            if item.output in self.outputs and self.outputs[item.output][0].mtime_ns == mtime_ns:
+                del self.outputs[item.output]
 
     def done(self, path: str | bytes = "") -> Done:
         """Give the outcome of a photo that was made."""

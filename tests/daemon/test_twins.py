@@ -124,6 +124,84 @@ def test_a_folder_that_moves_takes_the_renditions_of_its_photos_along(world: Wor
     assert counted(world, "moved") == 30
 
 
+@pytest.mark.parametrize("to", ["A.jpg", "a.JPG", "X/a.jpg"])
+def test_a_name_that_changes_in_case_only_is_a_name_like_any_other(world: World, to: str) -> None:
+    make(world, "x/a.jpg")
+    world.move("x/a.jpg", to if "/" in to else "x/" + to)
+    settle(world)
+    assert decoded(world) == ["x/a.jpg"]
+    assert outputs(world) == ["web/" + (to if "/" in to else "x/" + to)]
+
+
+def test_where_the_output_folds_case_a_name_that_changes_in_case_only_keeps_its_renditions(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watcher.daemon.parts.InboxPlan.same_name", lambda _plan, output: output.lower())
+    make(world, "a.jpg")
+    world.move("a.jpg", "A.jpg")
+    settle(world)
+    assert world.chores == []
+    assert "web/A.jpg" in outputs(world)
+
+
+def test_a_folder_that_is_renamed_again_while_its_photos_get_their_first_new_name_leaves_nothing_behind(
+    world: World,
+) -> None:
+    for number in range(40):
+        world.put(f"x/{number}.jpg")
+    world.event(FolderSeen(IN, b"x"))
+    settle(world)
+    world.move_folder("x", "y")
+    world.scan()
+    for _ in range(3):
+        world.work()
+    flying = [(job, world.outcome(job)) for job in world.pool.jobs.values()]  # shown as y, and not told of yet
+    assert flying
+    world.move_folder("y", "z")
+    for job, outcome in flying:
+        world.pool.finish(job, outcome)
+    world.rest()
+    settle(world)
+    assert len(world.worked) == 40
+    assert outputs(world) == sorted(f"web/z/{number}.jpg" for number in range(40))
+
+
+def test_what_a_kill_kept_from_being_removed_is_removed_after_the_start(world: World) -> None:
+    make(world, "a.jpg")
+    world.move("a.jpg", "b.jpg")
+    world.work_all()
+    world.rest()
+    assert world.chores
+    world.chores.clear()
+    world.restart(kill=True)
+    world.start()
+    settle(world)
+    assert outputs(world) == ["web/b.jpg"]
+
+
+def test_a_copy_that_is_deleted_soon_leaves_its_outputs_as_any_photo_does(world: World) -> None:
+    """That it has the first one's time does not make it one that has moved back."""
+    photo = make(world, "a.jpg", "one")
+    world.files[PhotoId(IN, b"b.jpg")] = world.files[photo]
+    world.event(FolderSeen(IN, b""))
+    settle(world)
+    assert outputs(world) == ["web/a.jpg", "web/b.jpg"]
+    del world.files[PhotoId(IN, b"b.jpg")]
+    world.event(Gone(IN, (b"b.jpg",)))
+    settle(world)
+    assert outputs(world) == ["web/a.jpg", "web/b.jpg"]
+
+
+def test_names_that_are_exchanged_in_one_step_leave_each_with_its_own(world: World) -> None:
+    make(world, "a.jpg", "one")
+    make(world, "b.jpg", "two")
+    world.exchange("a.jpg", "b.jpg")
+    settle(world)
+    assert (world.made_of[b"web/a.jpg"], world.made_of[b"web/b.jpg"]) == ("two", "one")
+    assert outputs(world) == ["web/a.jpg", "web/b.jpg"]
+    world.check_settled()
+
+
 def test_a_photo_that_moves_on_and_on_leaves_nothing_behind(world: World) -> None:
     make(world, "0.jpg")
     for number in range(6):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 from pathlib import Path
@@ -33,6 +34,13 @@ def outputs(place: Place) -> list[str]:
 
 def both(*names: str) -> list[str]:
     return sorted(f"{rendition}/{name}" for rendition in ("web", "thumb") for name in names)
+
+
+def exchange(one: Path, other: Path) -> None:
+    """Exchange two names in one step."""
+    call = ctypes.CDLL(None, use_errno=True).renameat2
+    if call(-100, os.fsencode(one), -100, os.fsencode(other), 2):
+        pytest.skip(f"this file system exchanges no names: {os.strerror(ctypes.get_errno())}")
 
 
 def dated_alike(place: Place, name: str) -> bool:
@@ -79,6 +87,25 @@ def test_a_folder_that_is_renamed_while_it_is_watched_or_not_takes_its_rendition
     assert not any(line["megapixels_per_second"] for line in finished.events("batch.done"))
     assert outputs(place) == both(*[name.replace("z/", "w/") for name in names])
     assert not place.once().events("photo.done")
+
+
+def test_names_that_change_in_case_only_or_are_exchanged_leave_no_old_rendition(place: Place) -> None:
+    for number, name in enumerate(("DCIM/IMG_1.JPG", "DCIM/IMG_2.JPG"), 1):
+        put(place, name, number)
+    (place.root / "CASE").touch()
+    if (place.root / "case").exists():
+        pytest.skip("this file system folds case")
+    with place.run() as daemon:
+        daemon.settle(2)
+        exchange(place.inbox / "DCIM" / "IMG_1.JPG", place.inbox / "DCIM" / "IMG_2.JPG")
+        shown = place.output / "web" / "DCIM"
+        until(lambda: shows(shown / "IMG_1.JPG", 2) and shows(shown / "IMG_2.JPG", 1), "each shows the other one's")
+        for name in ("IMG_1", "IMG_2"):
+            (place.inbox / "DCIM" / f"{name}.JPG").rename(place.inbox / "DCIM" / f"{name.lower()}.jpg")
+        until(lambda: outputs(place) == both("DCIM/img_1.jpg", "DCIM/img_2.jpg"), "the photos' old renditions are gone")
+        (place.inbox / "DCIM").rename(place.inbox / "dcim")
+        until(lambda: outputs(place) == both("dcim/img_1.jpg", "dcim/img_2.jpg"), "those of the folder are gone")
+        assert daemon.stop() == 0
 
 
 @pytest.mark.slow

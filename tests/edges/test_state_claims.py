@@ -67,6 +67,8 @@ def test_a_photo_that_left_is_found_until_its_outputs_may_belong_to_another(stat
     state.write([(photo("x/a.jpeg"), known(phase=Phase.WAITING))])
     assert state.haunted(photo("x/a.jpeg"))
     state.write([(photo("x/a.jpeg"), known(b""))])  # as WebP both would be a.webp
+    assert state.alike(100) == [claim("x/b.jpg"), replace(claim("x/a.jpg", gone=True), recipes={})]
+    state.write([(photo("x/a.jpg"), known(b""))])
     assert state.alike(100) == [claim("x/b.jpg")]
     state.forget_folder(IN, b"x")
     assert claim("x/b.jpg", gone=True) in state.alike(100)

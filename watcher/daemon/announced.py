@@ -121,18 +121,20 @@ class Announced:
                 self._line.leave(sighting, now)
             flight = self._dispatcher.flights.get(photo)
             if flight is None:
-                if self._ledger.known(photo) is not None:  # it is otherwise if its original was taken away
+                known = self._ledger.known(photo)
+                if known is not None:  # it is otherwise if its original was taken away
                     self._ledger.put(photo, None, now)
                     self._ledger.note(photo, wall, notes.GONE, {})
-                self._twins.gone(photo, now)
+                    self._twins.gone(photo, known, now)
             else:
                 # Its worker may have read it before it went: whatever comes back, it is looked at once more.
                 flight.gone = flight.again = flight.again_complete = True
         if desk.debouncer.deadline() is None:  # so the next event begins a batch of its own
             self._line.close(desk.batches.pop(desk.debouncer.burst, None), now)
         for folder in folders:
-            if self._ledger.forget_folder(desk.inbox, folder, now):
-                self._twins.folder_gone(desk.inbox, folder, now)
+            listed = self._twins.expects(now)
+            for photo, known in self._ledger.forget_folder(desk.inbox, folder, now, listed=listed):
+                self._twins.gone(photo, known, now)
             for photo, flight in self._dispatcher.flights.items():
                 if photo.inbox == desk.inbox and photo.path.startswith(folder + b"/"):
                     flight.gone = flight.again = flight.again_complete = True

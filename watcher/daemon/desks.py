@@ -184,7 +184,7 @@ class Desks:
     def _mend_books(self, desk: Desk, now: float) -> None:
         """Forget what was made in another output folder, and have tried again what failed on other terms."""
         scan = False
-        if desk.moved and self._ledger.forget_folder(desk.inbox, b"", now):
+        if desk.moved and self._ledger.forget_inbox(desk.inbox, now):
             desk.moved = desk.cured = False  # what proves to be current in the new folder is taken over
             desk.hold.end()
             self._log.info("output.changed", inbox=desk.inbox, output=desk.plan.output)

@@ -91,6 +91,15 @@ class Ledger:
             if known.digest and known.stamp.size == size:
                 yield known.claim(photo)
 
+    @property
+    def any_gone(self) -> bool:
+        """Whether photos are remembered that have left."""
+        return None in self._rows.values() or self.store.any_gone()
+
+    def written(self, now: float) -> bool:
+        """Have all written that is to be; False: it can't be done just now."""
+        return self._change(lambda: None, now)
+
     def haunted(self, photo: PhotoId) -> bool:
         """Tell whether an output of this photo could lie there already as that of another one, which has left."""
         return self.store.haunted(photo) or any(
@@ -126,9 +135,22 @@ class Ledger:
         if deadline is not None and (force or now >= deadline):
             self._write(now, durable=False)
 
-    def forget_folder(self, inbox: bytes, folder: bytes, now: float) -> bool:
-        """Take a folder off the books; False: it can't be done just now, and the next scan finds that it is gone."""
-        return self._change(lambda: self.store.forget_folder(inbox, folder), now)
+    def forget_folder(self, inbox: bytes, folder: bytes, now: float, *, listed: bool) -> list[tuple[PhotoId, Known]]:
+        """Take a folder off the books; give its photos that were done, if they are to be `listed`.
+
+        If it can't be done just now, the next scan finds that it is gone.
+        """
+        done: list[tuple[PhotoId, Known]] = []
+
+        def forget() -> None:
+            done.extend(self.store.done_below(inbox, folder) if listed else [])
+            self.store.forget_folder(inbox, folder)
+
+        return done if self._change(forget, now) else []
+
+    def forget_inbox(self, inbox: bytes, now: float) -> bool:
+        """Take all of an inbox off the books; False: it can't be done just now."""
+        return self._change(lambda: self.store.forget_folder(inbox, b""), now)
 
     def forget_ghosts(self, photos: Sequence[PhotoId], now: float) -> bool:
         """Forget what photos that have left had; False: it can't be done just now."""

@@ -75,6 +75,7 @@ class Daemon(Rooms):
         for plan in self.settings.inboxes:
             self.desks.open(plan, self._open_inbox(plan, self._messages.put), self.settings.config)
         self.requests.take_up(now, self._clock.time())
+        self.twins.start(now, self._clock.time())
         self.reporter.start(now)
         self.health.start(now)
 

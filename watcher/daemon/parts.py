@@ -31,7 +31,7 @@ from watcher.model import (
     WatchReady,
     WorkerReport,
 )
-from watcher.plan import Claim, Known, MadeFact
+from watcher.plan import Claim, Known, MadeFact, folded
 from watcher.story import Note
 from watcher.vitals import Checkup
 from watcher.volumes import Holder
@@ -53,6 +53,10 @@ class InboxPlan:
     away: str = ""  # why the output can't be written to, or made, just now; empty: it can
     holder: Holder | None = None  # to whom the output belongs; None: to anybody
     weaker: str = ""  # what its file system can't do that others can; empty: nothing
+
+    def same_name(self, output: bytes) -> bytes:
+        """Give an output's path as the output's file system compares it."""
+        return folded(output) if self.folds_case else output
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +242,9 @@ class Store(Protocol):
     def taken_away(self, photo: PhotoId) -> Sequence[tuple[PhotoId, Known]]: ...
     def rivals(self, photo: PhotoId) -> Mapping[bytes, Mapping[str, MadeFact]]: ...
     def alike(self, size: int, mtime_ns: int = 0) -> list[Claim]: ...
+    def any_gone(self) -> bool: ...
+    def lately_gone(self, most: int) -> list[tuple[Claim, float]]: ...
+    def done_below(self, inbox: bytes, folder: bytes) -> list[tuple[PhotoId, Known]]: ...
     def haunted(self, photo: PhotoId) -> bool: ...
     def briefs(self, inbox: bytes, folder: bytes, names: Sequence[bytes]) -> tuple[Mapping[bytes, Brief], int]: ...
     def names(self, inbox: bytes, folder: bytes) -> Iterator[bytes]: ...

@@ -165,7 +165,12 @@ class Settler:
 
     def _vanished(self, flight: Flight, reason: str, now: float, wall: float) -> None:
         """Forget a photo that is not there; what is known of it stays until it is sure that its inbox is there."""
-        photo, before = flight.job.photo, None if flight.gone else flight.before
+        photo, before = flight.job.photo, flight.before
+        if flight.gone and before is not None:
+            self._ledger.put(photo, before, now)
+            self._ledger.flush(now, force=True)  # it is as a photo that was done that it leaves something behind
+            self._twins.gone(photo, before, now)
+            before = None
         desk = self._desk_of(photo.inbox)
         self._ledger.put(photo, before, now)
         if before is None:
@@ -193,6 +198,7 @@ class Settler:
             row = replace(before, phase=phase, attempts=attempts, reason=reason, leased=False)
             self._ledger.put(job.photo, row, now)
             if phase is Phase.DONE:
+                self._twins.stays(job.photo, outcome.stamp, before.digest)
                 self._keeper.want(job.photo, outcome.stamp)
         if not isinstance(outcome, Done):
             self.numbers.count(job.photo.inbox, "unchanged")
@@ -201,6 +207,8 @@ class Settler:
         known = done_row(before, job, outcome, flight.sighting, wall)
         self._ledger.put(job.photo, known, now)
         moved = self._twins.settled(job, outcome, now)
+        if flight.gone:
+            self._twins.mark_late(job.photo)
         self._keeper.want(job.photo, outcome.stamp)
         if before is not None and self._dispatcher.limits.patient and only_dated(before, outcome):
             self.numbers.count(job.photo.inbox, "unchanged")

@@ -12,31 +12,33 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
+from typing import NamedTuple
 
 from watcher.backlog import Sighting
 from watcher.daemon.desk import Desk
 from watcher.daemon.ledger import Ledger
 from watcher.daemon.parts import Chores
-from watcher.model import Done, Format, Job, PhotoId, Rendering, Stamp, Twin
-from watcher.plan import folded, lent_by
+from watcher.model import Done, Format, Job, Lent, PhotoId, Rendering, Stamp, Twin
+from watcher.plan import Claim, Known, Phase, folded, lent_by, names_on_books, natural_name, with_names
 
 HOLD_SECONDS = 0.2  # until one that waits for another is looked at again
 _FOLLOW_SECONDS = 3600.0  # how long after it was copied a photo can go and have moved
 _MOST_FOLLOWED = 100_000
+_MOST_AT_START = 10_000
+_TOGETHER_SECONDS = 60.0  # a photo is seen under its new name and missed under its old one
 _MOST_TWINS = 4  # a job carries
 _MOST_OF_ONE = 2  # with the same content: the outputs of one may have been removed by hand
 
 Place = tuple[bytes, bytes]  # output folder, output
 
 
-@dataclass(slots=True)
-class _Followed:
-    """A photo that is still there, and was copied."""
+class _Left(NamedTuple):
+    """What a photo has left behind that is no longer in its inbox, and who has the same content now."""
 
-    twin: Twin
+    photo: PhotoId
+    known: Claim
     to: PhotoId
-    until: float
 
 
 class Twins:
@@ -46,10 +48,26 @@ class Twins:
         self._ledger = ledger
         self._desks = desks
         self._chores = chores
-        self._followed: dict[PhotoId, _Followed] = {}
-        self._left: list[tuple[Twin, PhotoId]] = []  # renditions to be removed, once the copies are on the books
+        self._copied: dict[tuple[bytes, int], tuple[PhotoId, float]] = {}  # digest, time → who was given copies; until
+        self._late: set[PhotoId] = set()  # were made when they had gone already
+        self._left: dict[PhotoId, _Left] = {}  # whose renditions are to be removed, once the copies are on the books
         self._removing: dict[int, frozenset[Place]] = {}
+        self._leaving: dict[int, PhotoId] = {}
+        self._removed: list[PhotoId] = []  # whose renditions are; the books say otherwise
         self._last = 0
+        self._last_made = 0.0
+
+    def start(self, now: float, wall: float) -> None:
+        """Find what an earlier run could not remove any more: of those who were seen anew when the photo went."""
+        self._last_made = now
+        for claim, seconds in self._ledger.store.lately_gone(_MOST_AT_START):
+            together = wall - seconds - _TOGETHER_SECONDS
+            if (to := self._now_called(claim, made=0.0, seen=together)) is not None:
+                self._leave(claim, to)
+
+    def expects(self, now: float) -> bool:
+        """Tell whether photos that are gone may have moved: others must have been made lately."""
+        return now - self._last_made < _FOLLOW_SECONDS
 
     # ---- before a photo is begun ----
 
@@ -102,72 +120,140 @@ class Twins:
     # ---- after it was made ----
 
     def settled(self, job: Job, done: Done, now: float) -> Twin | None:
-        """Draw the conclusions where renditions were copied; the photo that has moved to here, if one has."""
+        """Draw the conclusions from a photo that was made; the photo that has moved to here, if one has."""
+        self._late.discard(job.photo)
+        self._last_made = now
+        key = (done.digest, done.stamp.mtime_ns)
+        if not done.digest:
+            return None
         moved: Twin | None = None
         for twin in job.twins if done.twin is not None else ():
-            if (twin.digest, twin.mtime_ns) != (done.digest, done.stamp.mtime_ns) or twin.photo == job.photo:
+            if (twin.digest, twin.mtime_ns) != key or twin.photo == job.photo:
                 continue
             if self._ledger.known(twin.photo) is not None:
-                if len(self._followed) < _MOST_FOLLOWED and not twin.gone:
-                    self._followed.pop(twin.photo, None)  # the order is that of `until`
-                    self._followed[twin.photo] = _Followed(twin, job.photo, now + _FOLLOW_SECONDS)
+                if len(self._copied) < _MOST_FOLLOWED and not twin.gone:
+                    self._copied.pop(key, None)  # the order is that of the time
+                    self._copied[key] = job.photo, now + _FOLLOW_SECONDS
             elif twin.lately or not twin.gone:
-                self._left.append((twin, job.photo))
                 moved = twin if moved is None or twin == done.twin else moved
+        self.stays(job.photo, done.stamp, done.digest)
         return moved
 
-    def gone(self, photo: PhotoId, now: float) -> None:
-        """Hear that a photo is no longer in its inbox, which is there."""
-        followed = self._followed.pop(photo, None)
-        if followed is not None and now < followed.until:
-            self._left.append((followed.twin, followed.to))
+    def stays(self, photo: PhotoId, stamp: Stamp, digest: bytes) -> None:
+        """Hear that a photo is done: those of its content that have gone lately have moved to it."""
+        for claim in self._ledger.alike(stamp.size, stamp.mtime_ns) if digest and self._ledger.any_gone else ():
+            if claim.gone and claim.lately and (claim.digest, claim.stamp.mtime_ns) == (digest, stamp.mtime_ns):
+                self._leave(claim, photo)
 
-    def folder_gone(self, inbox: bytes, folder: bytes, now: float) -> None:
-        """Hear the same of all photos below a folder."""
-        for photo in [photo for photo in self._followed if photo.inbox == inbox]:
-            if photo.path.startswith(folder + b"/"):
-                self.gone(photo, now)
+    def mark_late(self, photo: PhotoId) -> None:
+        """Hear that a photo was made that had gone meanwhile: who has its content now may be made already."""
+        if len(self._late) < _MOST_FOLLOWED:
+            self._late.add(photo)
+
+    def gone(self, photo: PhotoId, known: Known, now: float) -> None:
+        """Hear that a photo is no longer in its inbox, which is there."""
+        late = photo in self._late
+        self._late.discard(photo)
+        if known.phase is not Phase.DONE or not known.digest or known.away is not None:
+            return
+        claim, key = replace(known.claim(photo), gone=True, lately=True), (known.digest, known.stamp.mtime_ns)
+        to, until = self._copied.get(key, (photo, 0.0))
+        if to != photo and now < until and self._has(to, claim):
+            self._leave(claim, to)
+            return
+        # Who was made before it is a copy that stays: unless it was made so late that it had gone already.
+        if (other := self._now_called(claim, made=0.0 if late else known.at)) is not None:
+            self._leave(claim, other)
+
+    def _now_called(self, claim: Claim, *, made: float, seen: float = 0.0) -> PhotoId | None:
+        """Find who has the content of a photo that has gone, and was made, and first seen, after those times."""
+        for other in self._ledger.alike(claim.stamp.size, claim.stamp.mtime_ns):
+            if not other.gone and other.photo != claim.photo and self._has(other.photo, claim):
+                known = self._ledger.known(other.photo)
+                if known is not None and known.at > made and known.first_seen >= seen:
+                    return other.photo
+        return None
+
+    def _has(self, photo: PhotoId, claim: Claim) -> bool:
+        """Tell whether a photo has the content of one that has gone, and its time, as the books have it now."""
+        known = self._ledger.known(photo)
+        return (
+            known is not None
+            and known.away is None
+            and (known.phase, known.digest) == (Phase.DONE, claim.digest)
+            and known.stamp.mtime_ns == claim.stamp.mtime_ns
+        )
+
+    def _leave(self, claim: Claim, to: PhotoId) -> None:
+        if claim.photo != to:
+            self._left[claim.photo] = _Left(claim.photo, claim, to)
 
     def act(self, now: float) -> None:
         """Have removed what moved photos left behind, as far as the books have it all."""
-        # which has written first whatever was to be written
-        if self._left and self._ledger.forget_ghosts([twin.photo for twin, _ in self._left], now):
-            left, self._left = self._left, []
-            for twin, to in left:
-                self._remove(twin, to)
-        while self._followed and next(iter(self._followed.values())).until <= now:
-            del self._followed[next(iter(self._followed))]
+        if self._removed and self._ledger.forget_ghosts(self._removed, now):
+            self._removed = []
+        if self._left and self._ledger.written(now):
+            left, self._left = list(self._left.values()), {}
+            for item in left:
+                self._remove(item)
+        while self._copied and next(iter(self._copied.values()))[1] <= now:
+            del self._copied[next(iter(self._copied))]
 
-    def _remove(self, twin: Twin, to: PhotoId) -> None:
-        new = self._ledger.known(to)
-        if new is None or not new.digest or new.digest != twin.digest or self._claimed(twin.photo, but=to):
+    def _remove(self, left: _Left) -> None:
+        again = self._ledger.known(left.photo)
+        if again is not None and again.leased:
+            self._left[left.photo] = left  # whether it is there again is being found out
+        if again is not None or not self._has(left.to, left.known):
             return
-        desk = self._desks.get(to.inbox)
-        kept = self._places(to, new.digest) if desk is not None else frozenset[Place]()
-        lent = tuple(item for item in twin.lent if _folded((twin.output_root, item.output)) not in kept)
-        if desk is None or not lent:
+        desk = self._desks.get(left.photo.inbox)
+        if desk is None or desk.moved:
+            return
+        kept = self._kept(desk, left)
+        lent = tuple(item for item in _outputs(desk, left) if desk.plan.same_name(item.output) not in kept)
+        if not lent:
+            self._removed.append(left.photo)
             return
         self._last += 1
-        self._removing[self._last] = frozenset(_folded((twin.output_root, item.output)) for item in lent)
-        self._chores.remove(self._last, twin.output_root, lent, twin.mtime_ns)
+        self._removing[self._last] = frozenset(_folded((desk.plan.output, item.output)) for item in lent)
+        self._leaving[self._last] = left.photo
+        self._chores.remove(self._last, desk.plan.output, lent, left.known.stamp.mtime_ns)
 
-    def _places(self, photo: PhotoId, digest: bytes) -> frozenset[Place]:
-        """Give the places where the renditions of a photo lie, folded."""
-        known, desk = self._ledger.known(photo), self._desks[photo.inbox]
-        if known is None or known.digest != digest:
-            return frozenset()
-        formats = {recipe.fingerprint: recipe.format for recipe in desk.plan.wanted.values()}
-        lent = lent_by(known.claim(photo), formats)
-        return frozenset(_folded((desk.plan.output, item.output)) for item in lent)
+    def _kept(self, desk: Desk, left: _Left) -> set[bytes]:
+        """Give the outputs that other photos have by the books, or may have any time, as their names are compared."""
+        photo, kept = left.photo, set[bytes]()
+        others = dict(self._ledger.rivals(photo, folds_case=desk.plan.folds_case))
+        if left.to.inbox == photo.inbox and (known := self._ledger.known(left.to)) is not None:
+            others[left.to.path] = known.made
+        for name, made in others.items():
+            path = name if b"/" in name or name == left.to.path or not photo.folder else photo.folder + b"/" + name
+            folder, slash, file = path.rpartition(b"/")
+            for rendition, recipe in desk.plan.wanted.items():
+                fact = made.get(rendition)
+                for output in names_on_books(file, fact, None) if fact else [natural_name(file, recipe.format)]:
+                    kept.add(desk.plan.same_name(rendition.encode() + b"/" + folder + slash + output))
+        return kept
 
     def removed(self, number: int) -> None:
         """Hear that a removal is over."""
         self._removing.pop(number, None)
+        if (photo := self._leaving.pop(number, None)) is not None:
+            self._removed.append(photo)
 
     @property
     def idle(self) -> bool:
         """Whether nothing is left to be removed."""
         return not (self._left or self._removing)
+
+
+def _outputs(desk: Desk, left: _Left) -> tuple[Lent, ...]:
+    """Give the renditions that a photo left behind, by whatever recipe they were made."""
+    folder, slash, name = left.photo.path.rpartition(b"/")
+    made = with_names(left.known.made, left.known.recipes, name, desk.plan.wanted)
+    return tuple(
+        Lent("", rendition.encode() + b"/" + folder + slash + (fact.name or name), fact.size)
+        for rendition, fact in made.items()
+        if rendition in desk.plan.wanted and fact.size
+    )
 
 
 def _some(twins: Iterable[Twin]) -> tuple[Twin, ...]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from watcher.model import PhotoId, Stamp
-from watcher.plan import Claim, stem_of, stems_above
-from watcher.state.reading import Reader
+from watcher.plan import Claim, Known, stem_of, stems_above
+from watcher.state.reading import FIELDS, Reader
 from watcher.state.rows import decode_made
 from watcher.state.schema import translated
 
@@ -12,6 +12,7 @@ _MOST_ALIKE = 32  # photos of one size that are looked at: in a heap of padded f
 _MOST_CLAIMS = 8  # of those
 _INT64 = 2**63
 _LATELY = 3600  # seconds
+_OF_PHOTO = ", ".join(f"photo.{field}" for field in FIELDS.split(", "))
 
 
 class ClaimReader(Reader):
@@ -41,6 +42,36 @@ class ClaimReader(Reader):
                 (size, _fits(mtime_ns)),
             ).fetchall()
             return [self._claim(size, *row) for row in (*live, *left)]
+
+    def any_gone(self) -> bool:
+        """Tell whether photos are remembered that have left."""
+        with translated(self.path):
+            return self._any_ghosts()
+
+    def lately_gone(self, most: int) -> list[tuple[Claim, float]]:
+        """Give photos that have left within the last hour, and how many seconds ago; the latest, at most so many."""
+        with translated(self.path):
+            rows = self._db.execute(
+                "SELECT strftime('%s', 'now') - gone, size, inbox.path, folder, name, mtime_ns, recipes, made, digest,"
+                " 1, 1 FROM ghost"
+                f" JOIN inbox ON inbox.id = ghost.inbox WHERE gone > strftime('%s', 'now') - {_LATELY}"
+                " AND digest IS NOT NULL ORDER BY ghost.id DESC LIMIT ?",
+                (most,),
+            ).fetchall()
+            return [(self._claim(*row), float(seconds)) for seconds, *row in rows]
+
+    def done_below(self, inbox: bytes, folder: bytes) -> list[tuple[PhotoId, Known]]:
+        """Give the photos of a folder and all below it that are done and still there."""
+        with translated(self.path):
+            rows = self._db.execute(
+                f"SELECT path, name, {_OF_PHOTO} FROM photo JOIN folder ON folder.id = photo.folder"
+                " WHERE inbox = ? AND (path = ? OR (path >= ? AND path < ?)) AND phase = 1 AND photo.away IS NULL",
+                (self._inbox_id(inbox), folder, folder + b"/", folder + b"0"),  # "0" follows "/"
+            ).fetchall()
+            return [
+                (PhotoId(inbox, bytes(path) + b"/" + bytes(name)), self._decode(tuple(row)))
+                for path, name, *row in rows
+            ]
 
     def haunted(self, photo: PhotoId) -> bool:
         """Tell whether an output of this photo could lie there already as that of another one, which has left."""

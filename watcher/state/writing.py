@@ -11,11 +11,12 @@ from typing import Self
 
 from watcher.errors import StateError
 from watcher.model import PhotoId
-from watcher.plan import Known, Phase, stem_of
+from watcher.plan import Known, MadeFact, Phase, stem_of
 from watcher.state import history, requests
 from watcher.state.claims import meeting
 from watcher.state.pages import PageReader
 from watcher.state.reading import FIELDS, OPEN
+from watcher.state.rows import decode_made
 from watcher.state.schema import (
     BUSY_SECONDS,
     StateCorruptError,
@@ -34,6 +35,7 @@ _UPSERT = f"""INSERT INTO photo (folder, stem, name, {FIELDS}) VALUES (?, ?, ?, 
 
 _DELETE = """DELETE FROM photo WHERE folder = (SELECT id FROM folder WHERE inbox = ? AND path = ?)
     AND stem = ? AND name = ?"""
+_MET = "SELECT id, name, made FROM ghost WHERE inbox = ? AND folder = ? AND "
 _LAY = "DELETE FROM ghost WHERE inbox = ? AND folder = ? AND "
 # Photos that have left are remembered for a day at least, and as long as there are no more than this.
 _FORGET = """DELETE FROM ghost WHERE id <= (SELECT max(id) FROM ghost) - 100000
@@ -134,13 +136,25 @@ class State(PageReader):
                     folders[key] = self._folder_id(photo.inbox, photo.folder)
                 db.execute(_UPSERT, (folders[key], stem_of(name), name, *self._encode(photo.inbox, known)))
                 if known.phase is Phase.DONE and self._any_ghosts():
-                    # its outputs may have replaced those of photos that have left
-                    where, values = meeting(name)
-                    db.execute(_LAY + where, (self._inbox_id(photo.inbox), photo.folder, *values))
+                    self._lay_replaced(db, photo, known)
             if left:
                 db.execute(_FORGET)
             history.add(db, ((self._inbox_id(note.photo.inbox), note.photo.path, *note[1:]) for note in notes))
             requests.remove(db, answered)
+
+    def _lay_replaced(self, db: sqlite3.Connection, photo: PhotoId, known: Known) -> None:
+        """Forget photos that have left and whose outputs were replaced by those of this one.
+
+        As WebP `a.jpg` and `a.jpeg` have one name, as JPEG two: what may have been replaced is lent to nobody any more.
+        """
+        where, values = meeting(photo.name)
+        found = db.execute(_MET + where, (self._inbox_id(photo.inbox), photo.folder, *values)).fetchall()
+        mine = _places(photo.name, known.made)
+        for number, name, made in found:
+            if mine & _places(bytes(name), decode_made(made)):
+                db.execute("DELETE FROM ghost WHERE id = ?", (number,))
+            else:
+                db.execute("UPDATE ghost SET recipes = ? WHERE id = ?", (self._recipes_id(photo.inbox, {}), number))
 
     def forget_folder(self, inbox: bytes, folder: bytes) -> None:
         """Take a folder and all below it off the books; empty: the whole inbox."""
@@ -235,6 +249,11 @@ class State(PageReader):
             known.digest or None,
             known.away,
         )
+
+
+def _places(name: bytes, made: Mapping[str, MadeFact]) -> set[tuple[str, bytes]]:
+    """Give what the renditions of photo `name` are called: rendition, file name."""
+    return {(rendition, fact.name or name) for rendition, fact in made.items()}
 
 
 def _identity(path: str) -> tuple[int, int]:

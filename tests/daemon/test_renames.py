@@ -1,0 +1,177 @@
+"""Renames of every kind and in any order: in the end each name shows its own content, and no other name shows any."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import deque
+from contextlib import ExitStack
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from tests.daemon.fakes import IN, World
+from watcher.daemon.parts import Message
+from watcher.model import PhotoId
+
+NAMES = ["a.jpg", "A.jpg", "b.jpg", "b.jpeg", "x/a.jpg", "x/c.jpg", "y/a.jpg", "X/a.jpg"]
+PATHS = st.sampled_from(NAMES)
+FOLDERS = st.sampled_from(["x", "y", "X", "z"])
+WHICH = st.integers(0, 7)
+MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108  # durable there costs nothing
+
+
+def photo(path: str) -> PhotoId:
+    return PhotoId(IN, path.encode())
+
+
+def folder_of(path: PhotoId) -> bytes:
+    return path.path.rpartition(b"/")[0]
+
+
+def settle(world: World) -> None:
+    for _ in range(4):
+        world.wait(301)
+        world.scan()
+        world.work_all()
+        world.do_chores()
+    world.wait(3)
+
+
+def check(world: World) -> None:
+    """Hold what lies in the output tree against what the names in the inbox call for."""
+    world.check_settled()
+    there = {file.content for file in world.files.values()}  # of photos that were replaced the outputs may stay
+    shown = {output: content for output in world.outputs if (content := world.made_of[output]) in there}
+    assert shown == {b"web/" + found.path: file.content for found, file in world.files.items()}
+
+
+class Renames(RuleBasedStateMachine):
+    """Photos get each other's names while the daemon watches, works, and is away."""
+
+    @initialize(names=st.sets(PATHS, min_size=1), worked=st.booleans())
+    def begin(self, names: set[str], worked: bool) -> None:
+        self.stack = ExitStack()
+        folder = self.stack.enter_context(tempfile.TemporaryDirectory(dir=MEMORY))
+        self.world = World(os.path.join(folder, "s.db")).start()
+        self.stack.callback(self.world.close)
+        self.scanned: deque[Message] = deque()  # what the scanner saw, and has not told yet
+        for name in sorted(names):
+            self.world.drop(name)
+        if worked:
+            self.world.work_all()
+
+    @rule(path=PATHS, to=PATHS, told=st.booleans())
+    def rename(self, path: str, to: str, told: bool) -> None:
+        if photo(path) in self.world.files and path != to:
+            self.world.move(path, to, told=told)
+
+    @rule(one=PATHS, other=PATHS, told=st.booleans())
+    def exchange(self, one: str, other: str, told: bool) -> None:
+        if {photo(one), photo(other)} <= set(self.world.files) and one != other:
+            self.world.exchange(one, other, told=told)
+
+    @rule(folder=FOLDERS, to=FOLDERS, told=st.booleans())
+    def rename_folder(self, folder: str, to: str, told: bool) -> None:
+        folders = {folder_of(found) for found in self.world.files}
+        if folder.encode() in folders and to.encode() not in folders:
+            self.world.move_folder(folder, to, told=told)
+
+    @precondition(lambda self: self.world.pool.jobs)
+    @rule(which=WHICH)
+    def work(self, which: int) -> None:
+        jobs = list(self.world.pool.jobs.values())
+        job = jobs[which % len(jobs)]
+        self.world.pool.finish(job, self.world.outcome(job))
+        self.world.rest()
+
+    @rule()
+    def work_all(self) -> None:
+        self.world.work_all()
+
+    @rule()
+    def scan(self) -> None:
+        if not self.scanned:
+            self.scanned.extend(self.world.inboxes[IN].answer())
+
+    @precondition(lambda self: self.scanned)
+    @rule()
+    def tell_of_scan(self) -> None:
+        self.world.tell(self.scanned.popleft())
+
+    @rule()
+    def chore(self) -> None:
+        self.world.do_chores()
+
+    @rule(seconds=st.sampled_from([0.1, 0.5, 3.0, 301.0]))
+    def wait(self, seconds: float) -> None:
+        self.world.wait(seconds)
+
+    @rule()
+    def stop_and_start(self) -> None:
+        self.world.stop()
+        self.do_last_chores()
+        self.begin_again()
+
+    @precondition(lambda self: not self.world.pool.jobs)
+    @rule()
+    def kill_and_start(self) -> None:
+        self.world.wait(1)
+        self.world.do_chores()
+        if not self.world.pool.jobs:  # what is shown and not on record when we are killed, nobody knows of
+            self.begin_again()
+
+    def do_last_chores(self) -> None:
+        """Do what was asked for at the end; nobody hears of it any more."""
+        for _, outputs, mtime_ns in self.world.chores:
+            self.world.remove_outputs(outputs, mtime_ns)
+
+    def begin_again(self) -> None:
+        self.scanned.clear()
+        self.world.log.lines.clear()
+        self.world.chores.clear()
+        self.world.restart(kill=True)
+        self.world.start()
+
+    @invariant()
+    def each_photo_is_in_one_place(self) -> None:
+        if hasattr(self, "world"):
+            self.world.check()
+
+    def teardown(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        try:
+            while self.scanned:
+                self.world.tell(self.scanned.popleft())
+            settle(self.world)
+            check(self.world)
+        finally:
+            self.stack.close()
+
+
+SUPPRESSED = (HealthCheck.too_slow, HealthCheck.filter_too_much)
+
+
+def test_whatever_is_renamed_each_name_shows_its_own_and_no_other_shows_any() -> None:
+    run_state_machine_as_test(
+        Renames,
+        settings=settings(max_examples=4, stateful_step_count=20, deadline=None, suppress_health_check=SUPPRESSED),
+    )
+
+
+@pytest.mark.slow
+def test_whatever_is_renamed_for_long_each_name_shows_its_own_and_no_other_shows_any() -> None:
+    run_state_machine_as_test(
+        Renames,
+        settings=settings(max_examples=400, stateful_step_count=40, deadline=None, suppress_health_check=SUPPRESSED),
+    )
