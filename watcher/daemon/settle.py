@@ -206,9 +206,7 @@ class Settler:
             return
         known = done_row(before, job, outcome, flight.sighting, wall)
         self._ledger.put(job.photo, known, now)
-        moved = self._twins.settled(job, outcome, now)
-        if flight.gone:
-            self._twins.mark_late(job.photo)
+        moved = self._twins.settled(job, outcome, now, late=flight.gone)
         self._keeper.want(job.photo, outcome.stamp)
         if before is not None and self._dispatcher.limits.patient and only_dated(before, outcome):
             self.numbers.count(job.photo.inbox, "unchanged")

@@ -119,9 +119,14 @@ class Twins:
 
     # ---- after it was made ----
 
-    def settled(self, job: Job, done: Done, now: float) -> Twin | None:
-        """Draw the conclusions from a photo that was made; the photo that has moved to here, if one has."""
+    def settled(self, job: Job, done: Done, now: float, *, late: bool) -> Twin | None:
+        """Draw the conclusions from a photo that was made; the photo that has moved to here, if one has.
+
+        One that was made `late` had gone from its inbox meanwhile: who has its content now may be made already.
+        """
         self._late.discard(job.photo)
+        if late and len(self._late) < _MOST_FOLLOWED:
+            self._late.add(job.photo)
         self._last_made = now
         key = (done.digest, done.stamp.mtime_ns)
         if not done.digest:
@@ -144,11 +149,6 @@ class Twins:
         for claim in self._ledger.alike(stamp.size, stamp.mtime_ns) if digest and self._ledger.any_gone else ():
             if claim.gone and claim.lately and (claim.digest, claim.stamp.mtime_ns) == (digest, stamp.mtime_ns):
                 self._leave(claim, photo)
-
-    def mark_late(self, photo: PhotoId) -> None:
-        """Hear that a photo was made that had gone meanwhile: who has its content now may be made already."""
-        if len(self._late) < _MOST_FOLLOWED:
-            self._late.add(photo)
 
     def gone(self, photo: PhotoId, known: Known, now: float) -> None:
         """Hear that a photo is no longer in its inbox, which is there."""
