@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import os
+import random
 import struct
 from pathlib import Path
 from typing import Any
@@ -267,6 +269,53 @@ def mpo() -> bytes:
 def with_trailer() -> bytes:
     """Give a photo with a maker's trailer behind it, which holds zeros of its own."""
     return plain() + b"SEFH" + b"film" * 3000 + bytes(9000) + b"SEFT"
+
+
+# ---- codings that few programs write, and most read ----
+
+
+def arithmetic() -> bytes:
+    """Give the scene at 64 by 48, arithmetic-coded, by libjpeg-turbo's cjpeg; Pillow does not write that."""
+    return base64.b85decode(
+        "|JeWF01!$>Nk#wx0RR9200961|JwjV01yid4h#wq4h;?x5fBp?C>j_R78o%jB^@X_Gd(;xGdMRuNL)@pL{~*OI8bd-"
+        "S6^ahXlFi6ad~iLcwA*?WB=O#Lje&I5*QU2FB%#zV?sDWV`F1uV`F1uV`F1uV`F1uV`F1uV`F1uV`F1uV`F1uV`F1uV`F1uV`F1uV`F1uV`Klx"
+        "01*fPFaSUU0U`hb5di}c0sqVZ3IGrg1pyEd1^?Or3<CiG0ucid06zf#06*dgCx?nOe8Lv+u>2bwy+_@#l6oTnULS$Zr5|=%(O_!~-"
+        "qHm<adF^LYJAq^EzL!r(Cwv%pgGhEDBB6$^g-~EFaR(Ssk>=8iiSNjulahmJ5uwaM-RO4*m6v34W(7_HnR79x)Wpm%Hwmje@G*gLxJvzw6`-"
+        "@_}W?;8x&y=skam}7-"
+        "GL`sq7_gR>@^PZ0Pq5@crVbZSC5rOxhm~b|e=ANCcNhRAbG<nL*JVoxqwreqB~Zw15(N65JZ|%*y`&rNn#gm`m0o`ZcWZ8tNGT*#"
+    )
+
+
+def separate_scans(**settings: Any) -> bytes:  # noqa: ANN401 - what Pillow's save takes
+    """Give the scene with one scan a channel."""
+    colour = jpeg(subsampling="4:4:4", **settings)
+    scans = []
+    for number, plane in enumerate(scene().convert("YCbCr").split(), 1):
+        data = jpeg(plane, **settings)
+        header = bytes((1, number, 0, 0, 63, 0))
+        scans.append(segment(0xDA, header) + data[data.index(b"\xff\xda") + 10 : -2])
+    return colour[: colour.index(b"\xff\xda")] + b"".join(scans) + b"\xff\xd9"
+
+
+def line_count_behind(data: bytes) -> bytes:
+    """Move a photo's height from its frame header to behind its only scan, as scanners may."""
+    at = data.index(b"\xff\xc0") + 5
+    return data[:at] + b"\0\0" + data[at + 2 : -2] + segment(0xDC, data[at : at + 2]) + data[-2:]
+
+
+def without_segment(marker: int, data: bytes) -> bytes:
+    """Leave out all segments of a kind from a header."""
+    out, at = data[:2], 2
+    while data[at + 1] != 0xDA:
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        out += b"" if data[at + 1] == marker else data[at:end]
+        at = end
+    return out + data[at:]
+
+
+def film(size: int = 400_000) -> bytes:
+    """Give a film as phones write it behind a photo, in which all markers of a JPEG occur by chance."""
+    return b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + random.Random(1).randbytes(size) + b"\xff\xda\xff\xd9" * 200
 
 
 # ---- broken, unfinished, hostile ----

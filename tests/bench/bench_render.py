@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from watcher.model import Done, Job, PhotoId, Recipe, Rendering
-from watcher.render import describe, render, warm, work
+from watcher.render import describe, judge, render, warm, work
 from watcher.render import picture as pictures
 from watcher.render.publish import Publication
 from watcher.render.source import Source
@@ -39,9 +39,9 @@ def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 def split_up() -> None:
     for owner, attribute, name in (
         (Source, "read", "read"),
-        (work, "_parse", "judge"),
-        (work, "_judge", "judge"),
-        (work, "decode", "decode"),
+        (work, "parse_photo", "judge"),
+        (work, "refuse_huge", "judge"),
+        (judge, "decode", "decode"),
         (pictures, "resize", "resize"),
         (pictures, "to_srgb", "convert"),
         (work, "upright", "turn"),

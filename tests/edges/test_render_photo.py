@@ -339,3 +339,79 @@ def test_a_rendition_too_long_for_its_format_says_so(tmp_path: Path) -> None:
     data = photos.jpeg(Image.new("L", (17_000, 8)))
     outcome = render(job(tmp_path, data, replace(recipe(form="webp"), width=20_000, height=None)))
     assert "webp holds at most 16383" in str(outcome)
+
+
+# ---- what other programs show without a complaint ----
+
+
+def _short_segments() -> dict[str, bytes]:
+    """Give photos with segments that no decoder needs, and that are too short or have no length."""
+    data = photos.plain()
+    body = data[4 + int.from_bytes(data[4:6], "big") :]
+    return {
+        "short JFIF": b"\xff\xd8\xff\xe0\0\7JFIF\0" + body,
+        "JFIF without a length": b"\xff\xd8\xff\xe0\0\0" + body,
+        "short Adobe": photos.spliced(data, b"\xff\xee\0\7Adobe"),
+        "comment without a length": data[:20] + b"\xff\xfe\0\0" + data[20:],
+        "maker's segment without a length": data[:20] + b"\xff\xe5\0\1" + data[20:],
+        "empty EXIF": photos.spliced(data, photos.segment(0xE1, b"")),
+        "short ICC": photos.spliced(data, photos.segment(0xE2, b"ICC_PROFILE\0")),
+        "short MPF": photos.spliced(data, photos.segment(0xE2, b"MPF\0")),
+        "short IPTC": photos.spliced(data, photos.segment(0xED, b"Photoshop 3.0\0008BIM\4")),
+    }
+
+
+def _odd_but_whole() -> dict[str, bytes]:
+    data, progressive = photos.plain(), photos.progressive()
+    table = progressive.rindex(b"\xff\xc4")
+    restarts = photos.jpeg(restart_marker_blocks=5)
+    return {
+        "separate scans": photos.separate_scans(),
+        "separate scans with restarts": photos.separate_scans(restart_marker_blocks=4),
+        "a film behind": data + photos.film(),
+        "a film behind a progressive one": progressive + photos.film(),
+        "a film behind separate scans": photos.separate_scans() + photos.film(),
+        "a panorama without an end": data[:-2] + b"\0\0\x30\x0a\x10\0\0\0MotionPhoto_Data" + photos.film(),
+        "a film and no end": data[:-2] + photos.film(),
+        "a film and no end, progressive": progressive[:-2] + photos.film(),
+        "a film and no end, grey": photos.grey()[:-2] + photos.film(),
+        "another photo and no end": data[:-2] + photos.plain(80, 60),
+        "its height behind it": photos.line_count_behind(data),
+        "its height behind it, with restarts": photos.line_count_behind(restarts),
+        "no Huffman tables": photos.without_segment(0xC4, data),
+        "no JFIF": photos.without_segment(0xE0, data),
+        "restart interval 0": data.replace(b"\xff\xda", photos.segment(0xDD, b"\0\0") + b"\xff\xda", 1),
+        "restart interval beyond it": data.replace(b"\xff\xda", photos.segment(0xDD, b"\xff\xff") + b"\xff\xda", 1),
+        "a restart marker too many": restarts[:-2] + b"\xff\xd5" + restarts[-2:],
+        "fill bytes before markers": re.sub(
+            rb"\xff([\xc4\xda\xd0-\xd9])", lambda m: b"\xff\xff\xff" + m[1], restarts[2:]
+        ),
+        "a comment between scans": progressive[:table]
+        + photos.segment(0xFE, b"\xff\xda \xff\xd9 here")
+        + progressive[table:],
+        "two beginnings": b"\xff\xd8" + data,
+        "two photos": data + photos.plain(80, 60),
+        "a thumbnail in JFXX": data[:20] + photos.segment(0xE0, b"JFXX\0\x10" + photos.plain(40, 30)) + data[20:],
+        **{
+            f"Adobe's transform {n}": photos.spliced(data, photos.segment(0xEE, b"Adobe\0\x64\0\0\0\0" + bytes((n,))))
+            for n in (0, 1, 2, 9)
+        },
+        "extended": data.replace(b"\xff\xc0", b"\xff\xc1", 1),
+        "quality 1": photos.jpeg(quality=1),
+        "one pixel": photos.jpeg(Image.new("RGB", (1, 1))),
+        "Samsung's trailer": data + b"\0\0\1\x0a\x0e\0\0\0Image_UTC_Data1577836800000SEFH" + bytes(20) + b"SEFT",
+    }
+
+
+@pytest.mark.parametrize("name", [*_odd_but_whole(), *_short_segments()])
+def test_what_other_programs_show_without_a_complaint_is_made(tmp_path: Path, name: str) -> None:
+    data = (_odd_but_whole() | _short_segments())[name]
+    data = data if data.startswith(b"\xff\xd8") else b"\xff\xd8" + data
+    (image,) = made(tmp_path, data, recipe(60, 60))
+    if name not in {"one pixel", "quality 1", "Adobe's transform 0", "a film and no end, grey"}:
+        assert corners(image) == [(1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 1)]
+
+
+def test_an_arithmetic_coded_photo_is_made(tmp_path: Path) -> None:
+    (image,) = made(tmp_path, photos.arithmetic(), recipe(60, 60))
+    assert corners(image) == [(1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 1)]

@@ -227,16 +227,18 @@ def test_of_what_is_scanned_on_a_disk_of_this_machine_writers_are_asked_too(
 
 
 @needs_leases
-@pytest.mark.parametrize("data", [photos.without_end(), photos.with_hole()])
-def test_a_photo_that_looks_unfinished_is_waited_for_longer_while_somebody_has_it_open(desk: Desk, data: bytes) -> None:
+@pytest.mark.parametrize(("data", "then"), [(photos.without_end(), Done), (photos.with_hole(), Failed)])
+def test_a_photo_that_looks_unfinished_is_waited_for_longer_while_somebody_has_it_open(
+    desk: Desk, data: bytes, then: type
+) -> None:
     desk.photo.write_bytes(data)
     desk.age(30)
     with open(desk.photo, "r+b"):
         assert desk.waits(fresh=desk.inode) is not None
         desk.age(REWRITE_SECONDS + 1)
-        assert desk.waits(fresh=desk.inode) is None
+        assert isinstance(render(desk.job), then)
     desk.age(30)
-    assert desk.waits() is None
+    assert isinstance(render(desk.job), then)
 
 
 def test_room_that_nobody_has_written_to_is_told_from_zeros_that_were_written(desk: Desk) -> None:
@@ -260,7 +262,7 @@ def test_room_that_nobody_has_written_to_is_told_from_zeros_that_were_written(de
     assert held.reason.startswith("truncated: a part of it was never written")
     desk.photo.write_bytes(data)
     desk.age(30)
-    assert desk.waits() is None, "zeros that were written are damage, and the photo is what it is"
+    assert isinstance(render(desk.job), Failed), "zeros that were written are damage"
 
 
 def test_a_flat_photo_that_was_copied_with_holes_in_place_of_its_zeros_is_whole(desk: Desk) -> None:
@@ -319,7 +321,7 @@ def test_a_photo_that_somebody_opens_for_writing_while_it_is_read_is_not_shown(
             photos.preallocated(0.5, photos.noisy()),
             "truncated: it ends in zeros after 50 % of 2.. kB, its copy",
         ),
-        (photos.plain()[:300], "truncated: it ends inside its header, after 0 kB$"),
+        (photos.plain()[:300], "truncated: it ends inside its header, after 300 bytes$"),
     ],
 )
 def test_it_is_said_how_much_of_an_upload_came(desk: Desk, data: bytes, reason: str) -> None:
@@ -381,28 +383,26 @@ def test_the_head_of_one_photo_before_the_tail_of_another_is_not_taken_for_a_who
         held = desk.waits(**terms)
         assert held is not None
         assert "overwrite" in held.reason
-    assert desk.waits(rewritten=True, closed=True, size=len(data) - 1) is None, "no overwrite leaves another size"
+    alone = render(replace(desk.job, patience=Patience(rewritten=True, closed=True, size=len(data) - 1)))
+    assert isinstance(alone, Failed), "no overwrite leaves another size"
 
 
-def test_what_ends_before_its_last_row_is_given_up_in_time_and_what_has_more_than_that_is_made_in_the_end(
-    desk: Desk,
-) -> None:
+@pytest.mark.parametrize("surplus", [False, True])
+def test_what_may_be_of_two_photos_is_waited_for_and_then_has_failed(desk: Desk, surplus: bool) -> None:
     noise = photos.noisy()
     at = len(noise) // 2
-    short, surplus = noise[:at] + noise[at + 9000 :], noise[:at] + noise[at - 9000 :]
-    desk.photo.write_bytes(short)
-    desk.age(3600)
-    held = desk.waits(reopened=True)
-    assert held is not None
-    assert held.reason.startswith("truncated: its end is that of another photo")
-    assert not held.settling
-    desk.photo.write_bytes(surplus)
+    desk.photo.write_bytes(noise[:at] + noise[at - 9000 if surplus else at + 9000 :])
     desk.age(30)
     held = desk.waits(reopened=True)
     assert held is not None
     assert held.settling
+    assert 0 < held.seconds <= REWRITE_SECONDS - 29
+    assert "an overwrite that is not over?" in held.reason
     desk.age(REWRITE_SECONDS + 1)
-    assert desk.waits(reopened=True) is None
+    outcome = render(replace(desk.job, patience=Patience(reopened=True)))
+    assert isinstance(outcome, Failed)
+    assert outcome.blame is Blame.PHOTO
+    assert outcome.reason.startswith("damaged")
 
 
 @pytest.mark.parametrize(
@@ -426,7 +426,11 @@ def test_a_photo_that_was_incomplete_before_and_is_whole_now_is_made(desk: Desk,
 
 
 @pytest.mark.usefixtures("unasked")
-def test_of_a_photo_that_nobody_has_closed_and_that_may_be_of_two_only_stillness_can_tell(desk: Desk) -> None:
+@pytest.mark.parametrize("data", [photos.plain(), photos.progressive()])
+def test_of_a_photo_that_nobody_has_closed_and_that_may_be_of_two_only_stillness_can_tell(
+    desk: Desk, data: bytes
+) -> None:
+    desk.photo.write_bytes(data)
     size = desk.photo.stat().st_size
     desk.age(30)
     assert desk.waits(rewritten=True, quiet=0.5, open=5.0, size=size) is not None
@@ -455,18 +459,6 @@ def test_a_progressive_photo_that_was_overwritten_is_made_at_once_where_nobody_h
     desk.photo.write_bytes(data)
     for closed in (False, True):
         assert desk.waits(rewritten=True, closed=closed, quiet=0.5, open=5.0, size=len(data)) is None
-
-
-@pytest.mark.usefixtures("unasked")
-def test_of_a_progressive_photo_that_may_be_of_two_only_stillness_can_tell(desk: Desk) -> None:
-    data = photos.progressive()
-    desk.photo.write_bytes(data)
-    desk.age(30)
-    for closed in (False, True):
-        assert desk.waits(rewritten=True, closed=closed, size=len(data)) is not None
-        assert desk.waits(rewritten=True, closed=closed, size=len(data) + 1) is None
-    desk.age(REWRITE_SECONDS + 1)
-    assert desk.waits(rewritten=True, size=len(data)) is None
 
 
 def test_a_photo_that_may_not_be_read_while_it_comes_is_waited_for_and_only_then_tried(

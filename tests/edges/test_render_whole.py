@@ -1,20 +1,179 @@
-"""What a file's bytes say about its completeness."""
+"""Is a JPEG whole? What its bytes say, what its decoder says, and what is made of that."""
 
 from __future__ import annotations
 
+import json
+import os
 import random
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from PIL import Image
 
-from watcher.render.whole import _hole
+from tests import photos
+from watcher.render import native
+from watcher.render.jpeg import Header, parse
+from watcher.render.native import State
+from watcher.render.picture import decode
+from watcher.render.whole import NotWholeError, hole_in
 
 BLOCK = 4096
 
 
+@pytest.fixture(params=["native", "pillow"])
+def decoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Have what is there decode, and then Pillow alone."""
+    if request.param == "pillow":
+        monkeypatch.setattr(native, "decode", lambda *_: (None, native.Walk(State.DECLINED)))
+        monkeypatch.setattr(native, "walk", lambda *_: native.Walk(State.DECLINED))
+    elif native.name() == "pillow":
+        pytest.skip("the native decoder is not built here")
+    return str(request.param)
+
+
+def state(data: bytes, scale: int = 1) -> State:
+    try:
+        decode(data, parse(data), scale)
+    except NotWholeError as error:
+        return error.state
+    return State.WHOLE
+
+
 @pytest.mark.parametrize("at", [*range(5000, 5000 + BLOCK, 511), 5001, 19_999])
 def test_a_block_of_zeros_is_found_wherever_it_begins_and_one_byte_less_is_none(at: int) -> None:
-    noise = bytes(random.Random(7).choices(range(1, 256), k=30_000))
-    for length, found in ((BLOCK, at), (BLOCK + 700, at), (BLOCK - 1, -1)):
+    noise = bytes(random.Random(7).choices(range(1, 255), k=30_000))
+    for length, found in ((BLOCK, True), (BLOCK + 700, True), (BLOCK - 1, False)):
         data = noise[:at] + bytes(length) + noise[at + length :]
-        assert _hole(data, 100, len(data)) == found
-        assert _hole(data, 100, at + BLOCK - 1) == -1
+        assert hole_in(data, Header(scan=100)) == found
+        assert not hole_in(data[:at] + b"\xff\xd9" + data[at:], Header(scan=100)), "behind the end of the picture"
+
+
+# ---- restart markers: counted, whatever decodes ----
+
+
+def restarts(data: bytes) -> list[int]:
+    start = parse(data).scan
+    return [at for at in range(start, len(data) - 1) if data[at] == 0xFF and 0xD0 <= data[at + 1] <= 0xD7]
+
+
+@pytest.mark.parametrize("settings", [{"restart_marker_rows": 1}, {"restart_marker_blocks": 3}])
+@pytest.mark.parametrize("scale", [1, 8])
+@pytest.mark.usefixtures("decoder")
+def test_a_photo_that_is_cut_right_at_a_restart_marker_is_truncated(settings: dict[str, int], scale: int) -> None:
+    data = photos.jpeg(photos.scene(160, 120), **settings)
+    assert state(data, scale) is State.WHOLE
+    for at in restarts(data):
+        for end in (at, at + 1, at + 2):
+            assert state(data[:end], scale) is State.TRUNCATED
+        assert state(data[:at] + b"\xff\xd9", scale) is State.DAMAGED
+
+
+@pytest.mark.usefixtures("decoder")
+def test_an_interval_that_is_missing_doubled_or_in_another_place_is_damage() -> None:
+    data = photos.jpeg(photos.scene(160, 120), restart_marker_blocks=3)
+    marks = restarts(data)
+    one, two, three = marks[2:5]
+    assert state(data[:one] + data[two:]) is State.DAMAGED
+    assert state(data[:two] + data[one:]) is State.DAMAGED
+    assert state(data[:one] + data[two:three] + data[one:two] + data[three:]) is State.DAMAGED
+    assert state(data[: marks[0]] + data[marks[8] :]) is State.DAMAGED, "eight are missing, and the numbers fit"
+
+
+# ---- what lies between the last block and the end ----
+
+
+@pytest.mark.parametrize("data", [photos.jpeg(photos.scene(333, 77)), photos.jpeg(photos.scene(80, 60), quality=75)])
+@pytest.mark.parametrize("scale", [1, 8])
+@pytest.mark.usefixtures("decoder")
+def test_every_cut_is_found_to_the_last_byte_of_the_data(data: bytes, scale: int) -> None:
+    for end in range(len(data) - 90, len(data) - 2):
+        assert state(data[:end], scale) is State.TRUNCATED, len(data) - end
+    assert state(data[:-1], scale) is State.WHOLE
+    assert state(data[:-2], scale) is State.WHOLE
+
+
+@pytest.mark.parametrize("padding", [b"\0" * 40, b"\xff" * 100, b"\0"])
+@pytest.mark.usefixtures("decoder")
+def test_padding_before_the_end_marker_is_no_damage(padding: bytes) -> None:
+    data = photos.plain()
+    assert state(data[:-2] + padding + data[-2:]) is State.WHOLE
+
+
+@pytest.mark.usefixtures("decoder")
+def test_blocks_that_are_left_over_are_damage() -> None:
+    data = photos.plain()
+    middle = len(data) // 2
+    for length in (100, 1000):
+        assert state(data[:middle] + data[middle - length :]) is State.DAMAGED
+
+
+@pytest.mark.parametrize(
+    "name", ["plain", "grey", "progressive", "separate_scans", "cmyk", "arithmetic", "with_trailer", "mpo"]
+)
+@pytest.mark.usefixtures("decoder")
+def test_each_coding_is_told_whole_from_cut_and_from_what_lacks_a_piece(name: str) -> None:
+    data = getattr(photos, name)()
+    start, end = parse(data).scan, data.find(b"\xff\xd9", parse(data).scan)
+    part = (end - start) // 4
+    for scale in (1, 4):
+        assert state(data, scale) is State.WHOLE
+        assert state(data[: end - part], scale) is State.TRUNCATED
+        assert state(data[: start + part] + data[start + part + part // 2 :], scale) is not State.WHOLE
+
+
+@pytest.mark.usefixtures("decoder")
+def test_of_flat_pictures_with_tables_of_their_own_zeros_are_no_damage() -> None:
+    flat = photos.jpeg(Image.new("RGB", (2000, 2000), "white"), optimize=True)
+    assert bytes(1000) in flat
+    assert state(flat, 8) is State.WHOLE
+
+
+@pytest.mark.parametrize("hole", [bytes(600), b"\xff" * 600])
+@pytest.mark.usefixtures("decoder")
+def test_a_run_of_one_byte_is_damage_and_it_is_said_where(hole: bytes) -> None:
+    data = photos.noisy()
+    at = int(len(data) * 0.7)
+    with pytest.raises(NotWholeError) as caught:
+        decode(data[:at] + hole + data[at + len(hole) :], parse(data), 8)
+    assert caught.value.state is State.DAMAGED
+    assert 0.65 < caught.value.share < 0.75
+
+
+# ---- cuts and holes at random ----
+
+
+def cuts(folder: Path, seed: int, count: int, decoder: str, *more: str) -> dict[str, Any]:
+    """Run the harness in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.faults.cuts", str(seed), str(count), str(folder), *more],
+        cwd=Path(__file__).parents[2],
+        env=os.environ | ({"WATCHER_DECODER": "pillow"} if decoder == "pillow" else {}),
+        capture_output=True,
+        check=True,
+    )
+    return cast("dict[str, Any]", json.loads(done.stdout))
+
+
+def check(told: dict[str, Any], count: int) -> None:
+    """No cut is published, and of damage only that which decodes without a fault: nobody can tell it."""
+    assert told["refused"] == []
+    assert sum(told["tried"].values()) == count
+    published = Counter(harm for harm, _, _ in told["published"])
+    assert published["cut"] == 0
+    for harm, tried in told["tried"].items():
+        assert published[harm] <= (0.4 if harm == "swapped" else 0.1) * tried, told["published"]
+
+
+@pytest.mark.parametrize("name", ["native", "pillow"])
+def test_no_random_cut_is_published_and_no_whole_photo_is_refused(tmp_path: Path, name: str) -> None:
+    check(cuts(tmp_path, 7, 300, name), 300)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", ["native", "pillow"])
+def test_of_ten_thousand_cuts_none_is_published_and_no_whole_photo_is_refused(tmp_path: Path, name: str) -> None:
+    check(cuts(tmp_path, int.from_bytes(os.urandom(4), "big"), 10_000, name, "big"), 10_000)

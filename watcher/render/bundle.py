@@ -14,9 +14,9 @@ from dataclasses import replace
 from watcher.model import Blame, Done, Failed, Job, Outcome, Stamp, Unready
 from watcher.render.publish import Outputs, Publication
 from watcher.render.source import Source, open_photo
-from watcher.render.verdict import Verdict
+from watcher.render.verdict import Verdict, short
 from watcher.render.volume import check as check_volume
-from watcher.render.work import make, short
+from watcher.render.work import make
 
 
 def render_all(jobs: Iterable[Job]) -> list[Outcome]:

@@ -9,7 +9,10 @@ EXIF, ICC, XMP, IPTC and MPO indexes, broken or huge, never reach it.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+
+from watcher.render.kinds import kind_of
 
 SOI, EOI, SOS = b"\xff\xd8", b"\xff\xd9", b"\xff\xda"
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -19,11 +22,14 @@ _PROGRESSIVE = frozenset({0xC2, 0xCA})
 _ARITHMETIC = frozenset({0xC9, 0xCA})
 _BARE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a length
 _TABLES = frozenset({0xC4, 0xCC, 0xDB, 0xDC, 0xDD})  # Huffman, arithmetic, quantisation, line count, restart interval
-_ADOBE, _JFIF = 0xEE, 0xE0
+_ADOBE, _JFIF, _RESTART_INTERVAL = 0xEE, 0xE0, 0xDD
 EXIF, XMP, ICC, IPTC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0", b"Photoshop 3.0\0"
 _METADATA = {0xE1: (EXIF, XMP), 0xE2: (ICC,), 0xED: (IPTC,)}  # by marker: how a segment that is read begins
 _MAX_METADATA = 1_000  # segments that are read; a profile may have 255, the rest has a few
 _MAX_SEGMENTS = 50_000  # a real header has tens, one with 1 GB of metadata 16,000
+_NO_DATA = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # a marker that ends entropy-coded data
+_LINE_COUNT = b"\xff\xdc\x00\x04"
+_LENGTH_OF_JFIF, _LENGTH_OF_ADOBE = 16, 14  # bytes, at the least, the length itself counted
 _MAX_TABLES = 1_000  # a real header has about ten; Pillow walks them one by one
 _MAX_TABLE_BYTES = 1 << 20
 MAX_SCANS = 100  # a real progressive file has about 10; 300 scans in 42 KB decode for a second, 1 MB for minutes
@@ -52,6 +58,9 @@ class Header:
     adobe: bool = False
     scan: int = 0  # offset of the first entropy-coded byte
     interleaved: bool = True  # all components in the first scan
+    ids: tuple[int, ...] = ()  # of the components, in the order of `sampling`
+    interval: int = 0  # minimum coded units between two restart markers; 0: there are none
+    sos: bytes = b""  # the first scan's header, without its length
 
     @property
     def components(self) -> int:
@@ -94,16 +103,17 @@ def parse(data: bytes) -> Header:
     if len(data) < len(SOI) and SOI.startswith(data):
         raise EndsEarlyError
     if not data.startswith(SOI):
-        raise NotJpegError(f"not a JPEG: {_beginning(data)}")
+        raise NotJpegError(f"not a JPEG: {kind_of(data)}")
     header, at, tables = Header(), 2, 0
     for _ in range(_MAX_SEGMENTS):
-        marker, at = _next_marker(data, at)
+        marker, at = next_marker(data, at)
         if marker in _BARE:
             continue
         if marker == EOI[1]:
             raise NotJpegError("a JPEG without a picture: it ends before its first scan")
-        end = _end(data, at)
-        if _decodes(marker, data, at):
+        strict = marker in _FRAMES or marker in _TABLES or marker == SOS[1]
+        end = segment_end(data, at, strict=strict)
+        if strict or _colours(marker, data, at):
             tables += 1
             if tables > _MAX_TABLES:
                 raise NotJpegError(f"a broken JPEG: more than {_MAX_TABLES} tables in its header")
@@ -113,24 +123,34 @@ def parse(data: bytes) -> Header:
         _take(header, marker, data, at, end)
         at = end
         if marker == SOS[1]:
-            header.scan = at
-            _check(header)
-            return header
+            return _finished(header, data, at)
     raise NotJpegError(f"a broken JPEG: more than {_MAX_SEGMENTS} segments in its header")
 
 
-def _end(data: bytes, at: int) -> int:
-    """Give the end of the segment whose length stands at `at`."""
+def _finished(header: Header, data: bytes, scan: int) -> Header:
+    """Return the header of a picture whose first scan begins at `scan`, if it is one that can be decoded."""
+    header.scan = scan
+    if header.sampling and not header.height:
+        _take_line_count(header, data)
+    _check(header)
+    return header
+
+
+def segment_end(data: bytes, at: int, *, strict: bool = False) -> int:
+    """Return the end of the segment whose length stands at `at`; `strict`: its content counts.
+
+    A length that does not even count its own two bytes is taken for none, as decoders do.
+    """
     length = int.from_bytes(data[at : at + 2], "big")
     if at + max(2, length) > len(data):
         raise EndsEarlyError
-    if length < 2:  # noqa: PLR2004 - the length counts its own two bytes
+    if strict and length < 2:  # noqa: PLR2004 - the length counts its own two bytes
         raise NotJpegError("a broken JPEG: a segment of its header has no length")
-    return at + length
+    return at + max(2, length)
 
 
-def _next_marker(data: bytes, at: int) -> tuple[int, int]:
-    """Give the next marker's second byte and the offset behind it, over fill bytes and junk as decoders do."""
+def next_marker(data: bytes, at: int) -> tuple[int, int]:
+    """Return the next marker's second byte and the offset behind it, over fill bytes and junk as decoders do."""
     while True:
         at = data.find(b"\xff", at)
         if at < 0 or at + 1 >= len(data):
@@ -142,6 +162,20 @@ def _next_marker(data: bytes, at: int) -> tuple[int, int]:
                 raise EndsEarlyError
         if data[at]:
             return data[at], at + 1
+
+
+def _take_line_count(header: Header, data: bytes) -> None:
+    """Read the height from behind the first scan, where the frame header leaves it open, and put it there."""
+    found = _NO_DATA.search(data, header.scan)
+    if found is None:
+        raise EndsEarlyError
+    if data.startswith(_LINE_COUNT, found.start()):
+        at = found.start() + len(_LINE_COUNT)
+        if at + 2 > len(data):
+            raise EndsEarlyError
+        header.height = int.from_bytes(data[at : at + 2], "big")
+        frame = header.tables.index(bytes((0xFF, header.frame)))
+        header.tables[frame + 5 : frame + 7] = data[at : at + 2]
 
 
 def _take(header: Header, marker: int, data: bytes, at: int, end: int) -> None:
@@ -156,10 +190,14 @@ def _take(header: Header, marker: int, data: bytes, at: int, end: int) -> None:
         header.width = int.from_bytes(data[at + 5 : at + 7], "big")
         rows = data[at + 8 : min(end, at + 8 + 3 * data[at + 7])]
         header.sampling = tuple((rows[i] >> 4, rows[i] & 15) for i in range(1, len(rows), 3))
+        header.ids = tuple(rows[::3])
     elif marker == 0xDB:  # noqa: PLR2004 - DQT
         _take_quantisation(header, data[at + 2 : end])
     elif marker == SOS[1]:
         header.interleaved = end - at > 2 and data[at + 2] >= header.components  # noqa: PLR2004 - the length itself
+        header.sos = data[at + 2 : end]
+    elif marker == _RESTART_INTERVAL:
+        header.interval = int.from_bytes(data[at + 2 : at + 4], "big")
     elif marker == _ADOBE:
         header.adobe = header.adobe or data[at + 2 : at + 7] == b"Adobe"
     elif marker in _METADATA and len(header.metadata) < _MAX_METADATA:
@@ -168,14 +206,11 @@ def _take(header: Header, marker: int, data: bytes, at: int, end: int) -> None:
             header.metadata.append((kind, at + 2 + len(kind), end))
 
 
-def _decodes(marker: int, data: bytes, at: int) -> bool:
-    """Return whether a decoder needs this segment; from JFIF's and Adobe's libjpeg derives the colour space."""
-    return (
-        marker in _FRAMES
-        or marker in _TABLES
-        or marker == SOS[1]
-        or (marker == _JFIF and data.startswith(b"JFIF\0", at + 2))
-        or (marker == _ADOBE and data.startswith(b"Adobe", at + 2))
+def _colours(marker: int, data: bytes, at: int) -> bool:
+    """Return whether libjpeg derives the colour space from this segment; one that is too short it passes over."""
+    length = int.from_bytes(data[at : at + 2], "big")
+    return (marker == _JFIF and length >= _LENGTH_OF_JFIF and data.startswith(b"JFIF\0", at + 2)) or (
+        marker == _ADOBE and length >= _LENGTH_OF_ADOBE and data.startswith(b"Adobe", at + 2)
     )
 
 
@@ -198,39 +233,9 @@ def _check(header: Header) -> None:
     if header.precision != 8:  # noqa: PLR2004 - bits
         raise NotJpegError(f"a {header.precision}-bit JPEG, only 8 bits can be decoded here: save it as an 8-bit JPEG")
     if not header.width or not header.height:
-        raise NotJpegError(f"a broken JPEG: it claims a size of {size_text(header)}")
+        raise NotJpegError("a broken JPEG: it does not say how {} it is".format("wide" if header.height else "high"))
     if header.components not in {1, 3, 4} or not all(1 <= h <= 4 and 1 <= v <= 4 for h, v in header.sampling):  # noqa: PLR2004 - T.81 allows sampling factors 1 to 4
         raise NotJpegError(f"a JPEG of {header.components} channels that can't be decoded here")
-
-
-def _beginning(data: bytes) -> str:
-    """Describe the first bytes of a file for a person."""
-    if not data.strip(b"\0"):
-        return "it holds nothing but zeros"
-    for magic, name in _OTHERS:
-        if (
-            data[: len(magic)] == magic
-            or data[:64].lstrip().lower().startswith(magic)
-            or data[4 : 4 + len(magic)] == magic
-        ):
-            return f"it is {name}"
-    return f"it starts with {data[:16]!r}"
-
-
-_OTHERS = (
-    (b"\x89PNG", "a PNG"),
-    (b"GIF8", "a GIF"),
-    (b"RIFF", "a WebP or another RIFF file"),
-    (b"ftypheic", "a HEIC"),
-    (b"ftypavif", "an AVIF"),
-    (b"ftyp", "a film or a HEIF"),
-    (b"%PDF", "a PDF"),
-    (b"II*\0", "a TIFF or a raw photo"),
-    (b"MM\0*", "a TIFF or a raw photo"),
-    (b"PK\3\4", "a ZIP"),
-    (b"<!doctype", "a web page"),
-    (b"<html", "a web page"),
-)
 
 
 class Stream:

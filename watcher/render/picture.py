@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 
-from PIL import Image, ImageChops
+from PIL import Image, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 
+from watcher.render import native
 from watcher.render.colour import to_srgb
 from watcher.render.decoder import load
 from watcher.render.geometry import Region, Target
-from watcher.render.jpeg import EOI, Header, Stream, size_text
+from watcher.render.jpeg import EOI, MAX_SCANS, Header, Stream, size_text
+from watcher.render.native import State, Walk
 from watcher.render.resize import resize
+from watcher.render.scans import Layout, all_there, lay_out, padded, trailer_of, without_zeros
+from watcher.render.whole import NotWholeError, refuse_damage, refuse_runs
 
 # A picture may stand in for the original where it has at least this many pixels for each of the target's, on both
 # axes: at 2.0 the detour costs a median of 0.02 dB after JPEG 85, at most 0.14; at 1.5 up to 0.32 (47 pictures).
@@ -19,7 +23,6 @@ _CASCADE = 2.0
 # Sizes are rounded: this picture's by half a pixel at most, and twice the target's by one. Without that allowance 1024
 # by 683 would not be made from 2048 by 1365, for the one row that is missing.
 _ROUNDING = 1.5  # pixels
-_FILL = 64  # bytes: more than a block of pixels takes
 _BLOCK = 1 << 20  # bytes that the decoder gets at a time: with Pillow's 64 KB it has to stop and resume at each seam
 Image.MAX_IMAGE_PIXELS = None  # the job's own limit is held before Pillow is asked at all
 
@@ -42,6 +45,7 @@ class Picture:
     region: Region
     width: float  # how many pixels the region spans; the decoder's last column may be but partly filled
     height: float
+    ended: bool = True  # the photo's end marker is there
 
     def serves(self, target: Target) -> bool:
         """Tell whether `target` can be made from this without a loss."""
@@ -66,67 +70,79 @@ class Picture:
 
 
 def decode(data: bytes, header: Header, scale: int) -> Picture:
-    """Decode the whole photo at 1/`scale`; raises what Pillow raises (OSError for a truncated or broken file)."""
-    # JPEG alone: MPO differs by its metadata, which the stream leaves out
-    stream = Stream(header, data)
-    image = Image.open(stream, formats=("JPEG",))  # type: ignore[arg-type]  # has all that Pillow asks of a file
-    image.decodermaxblock = _BLOCK
-    if scale > 1:
-        image.draft(image.mode, (max(1, header.width // scale), max(1, header.height // scale)))
-    load(image, stream.head, memoryview(data)[header.scan :])
+    """Decode the whole photo at 1/`scale`, and prove that it is whole.
+
+    Raises NotWholeError where it is not whole, and what Pillow raises.
+    """
+    refuse_runs(data, header)
+    image, ended = _decode(data, header, scale)
     if image.size != (-(-header.width // scale), -(-header.height // scale)):
         raise ValueError(f"the decoder gave {image.size} for {size_text(header)} at 1/{scale}")
     region = Region(0, 0, header.width, header.height)
-    return Picture(image, region, header.width / scale, header.height / scale)
+    return Picture(image, region, header.width / scale, header.height / scale, ended)
 
 
-def decode_endless(data: bytes, header: Header, scale: int) -> tuple[Picture | None, float]:
-    """Decode a file without an end marker; None if its last rows are missing too. With it, how much of it is there.
-
-    That is the part of its height, from 0 to 1; 0: it can't be told.
-
-    The decoder fills up what is missing and can't be made to say so. So it is given two different continuations: where
-    the pixels agree, none of the bits that were added took part. A file of several scans has no such proof.
-    """
-    if header.progressive or not header.interleaved:
-        return None, 0.0
-    data = data.rstrip(b"\xff")  # a half of the marker
-    picture = decode(data + EOI, header, scale)
-    other = decode(data + b"\x55" * 64 + EOI, header, scale)
-    differs = ImageChops.difference(picture.image, other.image).getbbox()
-    return (picture, 1.0) if differs is None else (None, differs[1] / picture.image.height)
-
-
-class Fit(Enum):
-    """Whether a file's end belongs to its beginning."""
-
-    WELL = "it does"
-    SHORT = "its end is that of another photo, so that its last rows are missing: an overwrite that was broken off?"
-    UNTOLD = "it has the size of what was there before, and may be of both: an overwrite that is not over?"
-    SURPLUS = "more is left behind its last row than belongs to it: an overwrite that is not over?"
+def _decode(data: bytes, header: Header, scale: int) -> tuple[Image.Image, bool]:
+    """Decode by the native decoder, or, where it declines, by Pillow; with it, whether the end marker is there."""
+    head = Stream(header, data).head
+    image, walk = native.decode(data, scale, head, header.scan)
+    if image is not None:
+        return image, True
+    if walk.state is State.DECLINED:
+        walk = native.walk(data, head, header.scan)  # it walks more than it decodes
+    layout = lay_out(data, header, MAX_SCANS)
+    if walk.state in {State.DECLINED, State.WHOLE}:
+        return _by_pillow(data, header, scale, layout, proved=walk.state is State.WHOLE)
+    for end in _other_ends(data, header, layout, walk):
+        ended = data[:end] + EOI
+        if native.walk(ended, head, header.scan).state is State.WHOLE:
+            image, _ = native.decode(ended, scale, head, header.scan)
+            layout = layout.at(end, EOI[1])
+            return image or _by_pillow(data, header, scale, layout, proved=True)[0], walk.state is State.DAMAGED
+    raise NotWholeError(walk.state, walk.share, walk.reason)
 
 
-def fit(data: bytes, header: Header, scale: int, picture: Picture) -> Fit:
-    """Tell whether a file's data lasts for `picture`, and whether some of it is left over.
-
-    Of the head of one photo before the tail of another the decoder finds its way back into step, and then has too few
-    blocks or too many. It says nothing of either. So the data is continued, and then its end replaced, by something
-    else: the first must not show, the second must.
-    """
-    if header.progressive or not header.interleaved:
-        return Fit.UNTOLD
-    scan = data[: data.find(EOI, header.scan)]
-    if _differs(picture, decode(scan + b"\x55" * _FILL + EOI, header, scale)):
-        return Fit.SHORT
-    if set(scan[-_FILL:]) <= {0, 255}:
-        return Fit.WELL  # some cameras pad
-    head = scan[:-_FILL].rstrip(b"\xff")
-    tails = (decode(head + fill * _FILL + EOI, header, scale) for fill in (b"\x55", b"\xaa"))
-    return Fit.WELL if any(_differs(picture, other) for other in tails) else Fit.SURPLUS
+def _other_ends(data: bytes, header: Header, layout: Layout, walk: Walk) -> list[int]:
+    """Give where a picture may end that is not whole as it lies there: it may lack its end marker, or have padding."""
+    if not layout.ended and not all_there(layout, header):
+        return []
+    trailer = trailer_of(data, layout)
+    ends = [trailer] if trailer >= 0 else []
+    if not layout.ended:
+        ends.append(without_zeros(data, layout).stop)
+    elif walk.share >= 1:
+        ends += padded(data, layout)
+    return ends
 
 
-def _differs(one: Picture, other: Picture) -> bool:
-    return ImageChops.difference(one.image, other.image).getbbox() is not None
+def _by_pillow(data: bytes, header: Header, scale: int, layout: Layout, *, proved: bool) -> tuple[Image.Image, bool]:
+    """Let Pillow decode; `proved`: it is known to be whole."""
+
+    def opened(full: bool) -> tuple[ImageFile, bytes]:
+        stream = Stream(header, data)
+        try:  # JPEG alone: MPO differs by its metadata, which the stream leaves out
+            image = Image.open(stream, formats=("JPEG",))  # type: ignore[arg-type]  # has all that Pillow asks of a file
+        except UnidentifiedImageError:  # it says which object that was
+            raise OSError("its header is broken") from None
+        image.decodermaxblock = _BLOCK
+        if scale > 1 and not full:
+            image.draft(image.mode, (max(1, header.width // scale), max(1, header.height // scale)))
+        return image, stream.head
+
+    refuse_damage(layout, header)
+    if not layout.ended:
+        layout = without_zeros(data, layout)
+    try:
+        return load(opened, data, header, layout, proved=proved), layout.ended
+    except NotWholeError:
+        trailer = trailer_of(data, layout)
+        if trailer < 0:
+            raise
+    except OSError as error:
+        if not layout.cut:
+            raise
+        raise NotWholeError(State.TRUNCATED, 0.0) from error
+    return load(opened, data, header, layout.at(trailer)), False
 
 
 class Cascade:

@@ -29,6 +29,11 @@ def _shown(c: str) -> str:
     return c.encode("unicode_escape").decode("ascii")
 
 
+def short(error: BaseException) -> str:
+    """Give an error's text in printable characters."""
+    return ascii(str(error))[1:-1][:200]
+
+
 def bad_photo(reason: str, stamp: Stamp | None = None) -> Verdict:
     """Blame the photo itself: it is not tried again until it changes."""
     return Verdict(Failed(reason, Blame.PHOTO, stamp))

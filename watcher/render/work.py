@@ -8,31 +8,24 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from watcher.model import Done, Heavy, Job, Made, Outcome, Rendering, Stamp, Unchanged, Unready
-from watcher.patience import Patience
-from watcher.render import whole
 from watcher.render.adopt import adopt, open_current
 from watcher.render.borrow import Borrowed
 from watcher.render.digest import digest_of
 from watcher.render.encode import encode, too_large
 from watcher.render.folders import is_file
 from watcher.render.geometry import TURNED, Target, scale, target
-from watcher.render.jpeg import EOI, MAX_SCANS, EndsEarlyError, Header, NotJpegError, parse, size_text
+from watcher.render.jpeg import EOI, EndsEarlyError, Header, NotJpegError, parse
+from watcher.render.judge import decode_whole, parse_photo, refuse_huge
 from watcher.render.metadata import Found
-from watcher.render.picture import Cascade, Fit, Picture, decode, decode_endless, fit, upright
+from watcher.render.picture import Cascade, Picture, upright
 from watcher.render.publish import Publication
 from watcher.render.source import Source
-from watcher.render.still import REWRITE_SECONDS, Rest, doubt, hold_back, mixed_perhaps, more_may_follow, rest_of
+from watcher.render.still import Rest, doubt, hold_back, rest_of
 from watcher.render.tree import Tree
 from watcher.render.verdict import Verdict, bad_photo, shown
-from watcher.render.whole import Look
 
 _MAX_FILE = 1 << 30  # bytes; 200 MP at quality 100 take about 300 MB
 _ADOPT_HEAD = 1 << 17  # enough for the header of nearly every photo
-
-
-def short(error: BaseException) -> str:
-    """Give an error's text in printable characters."""
-    return ascii(str(error))[1:-1][:200]
 
 
 def make(job: Job, source: Source, publication: Publication, tree: Tree) -> Outcome:
@@ -54,7 +47,7 @@ def make(job: Job, source: Source, publication: Publication, tree: Tree) -> Outc
         adopted, wanted, header = _adopt(job, stamp, data[:_ADOPT_HEAD], digest, wanted, tree)
         if header and not wanted:
             return Done(stamp, tuple(adopted), header.width, header.height, 0.0, os.getpid(), digest)
-    header = _parse(data, stamp, young=rest.within(doubt(job.patience, rest)))
+    header = parse_photo(data, stamp, young=rest.within(doubt(job.patience, rest)))
     found = Found(data, header)
     if digest == job.patience.digest:  # it was whole when it was made before
         job = _of_one_version(job)
@@ -103,37 +96,16 @@ def _picture(
     targets: Mapping[str, Target],
 ) -> Picture:
     """Decode the photo, if it is one to be decoded."""
-    looks = _judge(job, data, header, source, rest)
+    refuse_huge(job, data, header)
     _limit(wanted, targets)
     goals = list(targets.values())
     step = scale(goals)
     needed = _memory(len(data), header, goals, step)
-    holed = looks is Look.HOLE and source.is_sparse()
-    mixed = looks is Look.WHOLE and mixed_perhaps(job.patience, source.stamp.size)
-    if holed or mixed or looks is Look.NO_END:
-        needed += 2 * _decoded(header, step)  # another picture, and where they differ
+    if header.progressive or not header.interleaved or header.components == 1 or not data.endswith(EOI):
+        needed += 2 * _decoded(header, step)  # a second picture may be needed to prove the first, and their difference
     if 0 < job.memory_bytes < needed:
         raise Verdict(Heavy(needed))
-    picture = _decode(data, header, step, source.stamp, looks)
-    if looks is Look.NO_END and rest.within(doubt(job.patience, rest)):
-        raise Verdict(Unready(source.stamp, looks.value, settling=True))
-    if mixed:
-        _refuse_mixed(job.patience, fit(data, header, step, picture), source.stamp, rest)
-    if holed and fit(data, header, step, picture) in {Fit.SHORT, Fit.SURPLUS}:
-        raise Verdict(Unready(source.stamp, "truncated: a part of it was never written, its copy never finished"))
-    return picture
-
-
-def _refuse_mixed(patience: Patience, found: Fit, stamp: Stamp, rest: Rest) -> None:
-    """Raise the verdict on what is, or may be, the head of one photo before the tail of another."""
-    if found is Fit.SHORT:
-        raise Verdict(Unready(stamp, f"truncated: {found.value}"))
-    # Two versions of one photo may fit by chance; where nobody says that it is over, only stillness can.
-    untold = found is Fit.UNTOLD or (found is Fit.WELL and rest.writer is None and patience.quiet > 0)
-    untold = untold and patience.rewritten and rest.writer is not False
-    if (found is Fit.SURPLUS or untold) and rest.within(REWRITE_SECONDS):
-        reason = Fit.UNTOLD.value if untold else found.value
-        raise Verdict(Unready(stamp, reason, settling=True, seconds=REWRITE_SECONDS - rest.still))
+    return decode_whole(job, data, header, step, source, rest)
 
 
 def _placed(job: Job, rendering: Rendering, stamp: Stamp, digest: bytes, header: Header, orientation: int) -> Rendering:
@@ -204,37 +176,6 @@ def _adopt(
     return adopted, left, header
 
 
-def _parse(data: bytes, stamp: Stamp, *, young: bool) -> Header:
-    try:
-        return parse(data)
-    except EndsEarlyError:
-        raise Verdict(Unready(stamp, f"truncated: it ends inside its header, after {_size(len(data))}")) from None
-    except NotJpegError as error:
-        if young and (not data[0] or whole.has_hole(data)):
-            raise Verdict(Unready(stamp, "zeros where data is missing: still being copied", settling=True)) from None
-        raise bad_photo(str(error)) from None
-
-
-def _judge(job: Job, data: bytes, header: Header, source: Source, rest: Rest) -> Look:
-    """Raise the verdict on what is too large, a bomb, or not whole; give what the bytes look like."""
-    stamp = source.stamp
-    pixels = header.width * header.height
-    if pixels > job.max_pixels:
-        size = f"{size_text(header)} is {pixels / 1e6:.0f} megapixels"
-        raise bad_photo(f"too large: {size}, max_megapixels allows {job.max_pixels / 1e6:g}")
-    if (count := whole.scans(data, header)) > MAX_SCANS:
-        raise bad_photo(f"{count} scans: no camera writes that, and it would take very long to decode")
-    looks = whole.look(data, header)
-    if looks is Look.HOLE and rest.within(doubt(job.patience, rest, sparse=source.is_sparse())):
-        raise Verdict(Unready(stamp, looks.value, settling=True))
-    if looks is Look.WHOLE and more_may_follow(job.patience, rest) and not data.endswith(EOI):
-        raise Verdict(Unready(stamp, "somebody has it open, and more may follow behind its end", settling=True))
-    if looks is Look.ZERO_TAIL:
-        there = f"{_share(whole.filled(data) / len(data))} of {_size(len(data))}"
-        raise Verdict(Unready(stamp, f"truncated: it ends in zeros after {there}, its copy never finished"))
-    return looks
-
-
 def _limit(wanted: list[Rendering], targets: Mapping[str, Target]) -> None:
     for rendering in wanted:
         goal = targets[rendering.name]
@@ -263,33 +204,6 @@ def _memory(size: int, header: Header, targets: list[Target], step: int) -> int:
 def _decoded(header: Header, step: int) -> int:
     """Give how many bytes the decoded picture takes."""
     return -(-header.width // step) * -(-header.height // step) * (1 if header.components == 1 else 4)
-
-
-def _decode(data: bytes, header: Header, step: int, stamp: Stamp, looks: Look) -> Picture:
-    endless = looks is Look.NO_END
-    try:
-        picture, there = decode_endless(data, header, step) if endless else (decode(data, header, step), 1.0)
-    except OSError as error:
-        if "truncated" in str(error) or looks is not Look.WHOLE:
-            raise Verdict(Unready(stamp, f"truncated: {short(error)}")) from error
-        bytes(header.coefficient_bytes)  # libjpeg can't say that memory was short: this raises MemoryError if it is
-        if header.arithmetic:
-            raise bad_photo(
-                "an arithmetic-coded JPEG, which can't be decoded here: save it as an ordinary one"
-            ) from error
-        raise bad_photo(f"it can't be decoded: {short(error)}") from error
-    if picture is None:
-        at = f"{_share(there)} of the picture, " if there else ""
-        raise Verdict(Unready(stamp, f"truncated: it ends early, after {at}{_size(len(data))}"))
-    return picture
-
-
-def _share(part: float) -> str:
-    return f"{part:.0%}".replace("%", " %")
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"  # noqa: PLR2004 - a megabyte
 
 
 def _make(

@@ -39,7 +39,8 @@ typedef enum {
     NO_MEMORY, NOT_JPEG, HEADER_ENDS, BAD_HEADER, BAD_FRAME, BAD_SCAN, BAD_TABLE, NO_TABLE, CODING, PRECISION, CHANNELS,
     SAMPLING, COLOUR, PROGRESSIVE, SEVERAL_SCANS, TOO_LARGE, TOO_MANY_SCANS, SCAN_ORDER, EXTREME, NO_HEIGHT, SCALE,
     DATA_ENDS, NO_END, SCANS_MISSING,
-    BAD_CODE, RUN_PAST, EARLY_MARKER, EARLY_END, RESTART, LEFT_OVER, SECOND_PICTURE, ZEROS, LATE_TABLE
+    BAD_CODE, RUN_PAST, EARLY_MARKER, EARLY_END, RESTART, LEFT_OVER, SECOND_PICTURE, ZEROS, LATE_TABLE,
+    TOO_BRIGHT
 } Reason;
 
 static const char *const REASONS[] = {
@@ -50,7 +51,8 @@ static const char *const REASONS[] = {
     "its data ends early", "its end marker is missing", "scans are missing",
     "a code that is in no table", "a run past the end of a block", "a marker where none belongs",
     "its end marker comes early", "a restart marker out of order", "data left over", "a second picture inside it",
-    "zeros where data is missing", "a broken table between its scans"
+    "zeros where data is missing", "a broken table between its scans",
+    "a brightness that no picture has"
 };
 
 typedef struct {
@@ -188,7 +190,7 @@ typedef struct {
     int64_t across, down;           /* blocks: what the picture needs */
     int64_t wide, high;             /* blocks: whole MCUs */
     int dc, ac;                     /* tables of the current scan */
-    int predicted;
+    int64_t predicted, step;        /* brightness of the last block, and of what its unit is; 0: not told */
     int seen;                       /* sequential: its scan was read */
     int8_t known[64];               /* progressive: how many low bits are not known yet; -1: all */
     uint64_t *mask;                 /* progressive: which coefficients of each block are not zero */
@@ -415,10 +417,23 @@ static inline Reason skip_ac(Bits *b, const Huffman *ac)
     return k == 64 || k >= END ? NOTHING : RUN_PAST;
 }
 
-static inline Reason walk_block(Bits *b, const Huffman *dc, const Huffman *ac)
+/* Add a difference to a component's brightness; returns whether that can be. Samples of 8 bits have a mean of -1024 to
+ * 1016 here, before it is rounded to a step. What is far beyond is no picture: before it data was lost, or came twice. */
+static inline int brighten(Component *c, int difference)
+{
+    enum { MOST = 1024 + 64 };
+    c->predicted += difference;
+    int64_t value = c->predicted * c->step, most = MOST + 2 * c->step;
+    return -most <= value && value <= most;
+}
+
+static inline Reason walk_block(Bits *b, Component *c, const Huffman *dc, const Huffman *ac)
 {
     refill(b);
-    return look_up(b, dc) ? skip_ac(b, ac) : BAD_CODE;
+    uint32_t entry = look_up(b, dc);
+    if (!entry)
+        return BAD_CODE;
+    return brighten(c, value_of(entry)) ? skip_ac(b, ac) : TOO_BRIGHT;
 }
 
 static inline void skip_bits(Bits *b, int count)
@@ -430,17 +445,18 @@ static inline void skip_bits(Bits *b, int count)
 }
 
 /* A progressive scan's part of one block; `mask` says which of its coefficients are not zero so far. */
-static inline Reason walk_progressive(Decoder *d, Bits *b, const Component *c, uint64_t *mask)
+static inline Reason walk_progressive(Decoder *d, Bits *b, Component *c, uint64_t *mask)
 {
     const Huffman *ac = &d->ac[c->ac];
     int k = d->first;
     refill(b);
     if (k == 0) {
-        if (d->high)
+        if (d->high) {
             drop(b, 1);
-        else if (!look_up(b, &d->dc[c->dc]))
-            return BAD_CODE;
-        return NOTHING;
+            return NOTHING;
+        }
+        uint32_t entry = look_up(b, &d->dc[c->dc]);
+        return !entry ? BAD_CODE : brighten(c, value_of(entry)) ? NOTHING : TOO_BRIGHT;
     }
     if (d->end_run == 0)
         for (; k <= d->last; k++) {
@@ -550,7 +566,7 @@ static inline __attribute__((always_inline)) int scan_row(Decoder *d, Mode mode,
             for (int line = 0; line < v; line++)
                 for (int column = 0; column < h; column++) {
                     if (mode == WALK)
-                        reason = walk_block(&b, dc, ac);
+                        reason = walk_block(&b, c, dc, ac);
                     else if (mode == WALK_PROGRESSIVE)
                         reason = walk_progressive(d, &b, c, c->mask + (y * v + line) * c->wide + x * h + column);
                     else
@@ -816,6 +832,8 @@ static int take_scan(Decoder *d, Cursor c)
         Component *p = &d->components[d->scan[i]];
         Huffman *dc = &d->dc[p->dc], *ac = &d->ac[p->ac];
         int ac_kind = d->frame == 0xC2 ? AC_PROGRESSIVE : AC;
+        int64_t unit = d->quantisers_given >> p->quantiser & 1 ? d->quantisers[p->quantiser][0] : 0;
+        p->step = unit << d->low;
         if (d->frame != 0xC2 && p->seen++)
             return fail(d, DECLINED, SCAN_ORDER);
         if (d->first == 0 && !d->high) {
@@ -1220,13 +1238,14 @@ static inline Reason decode_block(Bits *b, Component *c, const Huffman *dc, cons
     uint32_t entry = look_up(b, dc);
     if (!entry)
         return BAD_CODE;
-    c->predicted += value_of(entry);
+    if (!brighten(c, value_of(entry)))
+        return TOO_BRIGHT;
     if (c->predicted < -32768 || c->predicted > 32767)
         return EXTREME;
     uint8_t *out = c->plane + (row * c->rows + line * c->size) * c->stride + column * c->size;
     if (c->size == 1) {
         Reason reason = skip_ac(b, ac);
-        return reason ? reason : idct_1(c->predicted * c->factors[0], out) ? EXTREME : NOTHING;
+        return reason ? reason : idct_1((int)c->predicted * c->factors[0], out) ? EXTREME : NOTHING;
     }
     clear(block);
     block[0] = (int16_t)c->predicted;
