@@ -607,6 +607,34 @@ def test_a_folder_that_fails_to_be_synced_is_no_folder_that_cannot_be(
     assert outcome.blame is Blame.PASSING
 
 
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.EILSEQ, errno.ENOENT])
+def test_a_name_that_the_output_s_file_system_does_not_take_is_told_as_that(
+    inbox: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    put(inbox, photos.plain())
+    monkeypatch.setattr(os, "rename", refuse)
+    outcome = render(job(inbox))
+    assert isinstance(outcome, Failed)
+    assert outcome.blame is Blame.PHOTO
+    assert "takes no such name" in outcome.reason
+    assert outputs(inbox) == set()
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP, errno.ENOSYS])
+def test_where_nothing_can_be_synced_photos_are_made_all_the_same(
+    inbox: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refuse(_: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    put(inbox, photos.plain())
+    monkeypatch.setattr(os, "fsync", refuse)
+    assert isinstance(render(job(inbox)), Done)
+
+
 @pytest.mark.parametrize("code", [errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP])
 def test_where_dates_cannot_be_set_photos_are_made_all_the_same(
     inbox: Path, monkeypatch: pytest.MonkeyPatch, code: int

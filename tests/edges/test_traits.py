@@ -51,7 +51,7 @@ def test_what_is_refused_is_told_in_words(tmp_path: Path, monkeypatch: pytest.Mo
     found = probe(os.fsencode(tmp_path))
     assert found == Traits(NOT_KEPT, syncs=False)
     assert "dates can't be set there" in found.weaker
-    assert "folders can't be synced there" in found.weaker
+    assert "files or folders can't be synced there" in found.weaker
     assert "whole seconds" in Traits(SECOND).weaker
     assert "two seconds" in Traits(2 * SECOND).weaker
     assert list(tmp_path.iterdir()) == []

@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e.harness import WEB, Place, camera, fill, fingerprint, shows, tree, until
 from tests.faults.books import failures, standing, told
-from tests.faults.mounting import folding, mounted, needs_folding, needs_mounts, read_only, volume
+from tests.faults.mounting import can_mount, folding, mounted, needs_folding, needs_mounts, read_only, volume
 from tests.faults.processes import without_privilege
 
 
@@ -254,3 +254,50 @@ def test_two_runs_that_know_nothing_of_each_other_do_not_share_an_output(place: 
     after = fingerprint(place.output)
     assert {name: after[name] for name in before} == before, "what was there stays"
     assert after.keys() - before.keys() == {"web/p000.jpg.jpg", "web/p006.jpg"}
+
+
+@contextmanager
+def _a_share(folder: Path) -> Iterator[None]:
+    """Mount what belongs to somebody else and may be written by everybody: nobody else can set a date there."""
+    behind = folder.with_name("behind")
+    behind.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True)
+    options = ("-u", "daemon", "-g", "daemon", "-p", "a=rwX", "--create-for-user=daemon", "--chown-ignore")
+    subprocess.run(["bindfs", *options, "--chmod-ignore", "--xattr-none", behind, folder], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+needs_bindfs = pytest.mark.skipif(not (can_mount() and shutil.which("bindfs")), reason="needs root and bindfs")
+
+
+@pytest.mark.parametrize(
+    ("disk", "weaker"),
+    [
+        pytest.param(folding, "", marks=[needs_folding, pytest.mark.slow], id="memory card"),
+        pytest.param(_a_share, "dates can't be set there", marks=needs_bindfs, id="share"),
+    ],
+)
+def test_where_dates_are_kept_coarsely_or_not_at_all_copies_renames_and_verify_work_as_elsewhere(
+    place: Place, disk: Callable[[Path], AbstractContextManager[None]], weaker: str
+) -> None:
+    via = ["setpriv", "--bounding-set", "-fowner"]  # root may set any date
+    place.within = via
+    (photo,) = fill(place.inbox, 1)
+    with disk(place.output):
+        with place.run(via=via) as daemon:
+            daemon.settle(1)
+            shutil.copy2(photo, place.inbox / "copy.jpg")
+            daemon.settle(2)
+            photo.rename(place.inbox / "renamed.jpg")
+            daemon.settle(3)
+            until(lambda: not list(place.output.rglob("p000.jpg")), "what it left is gone")
+            assert [line["copied"] for line in daemon.events("photo.done")] == [0, 2, 2]
+            assert weaker in "".join(line["reason"] for line in daemon.events("output.weaker"))
+            assert daemon.stop() == 0
+        verified = place.watcher("verify", "--config", place.config)
+        assert verified.code == 0, verified
+        assert "4 renditions checked: 0 missing, 0 different, 0 unknown" in verified.out
+        assert weaker in place.watcher("check", "--config", place.config).out

@@ -186,7 +186,11 @@ def _output(plan: InboxPlan, found: Forecast, reader: Reader | None) -> Iterator
     traits = probe(folder)
     if traits is not None and traits.weaker:
         yield Finding("warning", what, traits.weaker)
-    free = shutil.disk_usage(folder).free
+    usage = shutil.disk_usage(folder)
+    if not usage.total:
+        yield Finding("ok", what, f"on {mounts.file_system(folder)}, which does not tell how much room it has")
+        return
+    free = usage.free
     room = f"{readable(free)} free on {mounts.file_system(folder)}"
     wanted = found.bytes
     if wanted:

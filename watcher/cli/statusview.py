@@ -156,9 +156,12 @@ def _batch(batch: Mapping[str, Any]) -> str:
 
 def _room(output: str) -> Text | None:
     try:
-        free = shutil.disk_usage(output).free
+        usage = shutil.disk_usage(output)
     except OSError:
         return None  # it is not there, which is told elsewhere
+    if not usage.total:
+        return None  # a file system that does not tell
+    free = usage.free
     return _text(
         f"{free / 1e9:.1f} GB left for outputs on {mounts.file_system(os.fsencode(output))}",
         "yellow" if free < _LITTLE_ROOM else "",

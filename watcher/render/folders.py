@@ -20,6 +20,17 @@ _UNSYNCED = {
 }
 
 
+def sync_file(file: int) -> bool:
+    """Make an open file durable; False: its file system can't do that. Raises OSError for all else."""
+    try:
+        os.fsync(file)
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}:
+            raise
+        return False
+    return True
+
+
 def sync_folder(folder: int) -> bool:
     """Make an open folder durable; False: its file system can't do that. Raises OSError for all else."""
     try:

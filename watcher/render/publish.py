@@ -17,10 +17,10 @@ from typing import Self
 
 from watcher.model import Blame, Job
 from watcher.render.dates import set_date
-from watcher.render.folders import open_below, open_root, sync_folder
+from watcher.render.folders import open_below, open_root, sync_file, sync_folder
 from watcher.render.sweep import temporary_name
 from watcher.render.tree import Tree, claim, look_at
-from watcher.render.verdict import OF_A_TREE, Verdict, shown, unwritable
+from watcher.render.verdict import OF_A_TREE, Verdict, name_refused, shown, unwritable
 from watcher.volumes import Holder
 
 _FICLONE = 0x40049409  # linux/fs.h
@@ -153,7 +153,7 @@ class Publication:
         while self._files:
             file, output = self._files.pop(0)
             try:
-                os.fsync(file)
+                sync_file(file)
             except OSError as error:
                 raise self._sorted(error, output) from error
             finally:
@@ -166,13 +166,15 @@ class Publication:
             try:
                 os.rename(temporary, output.rpartition(b"/")[2], src_dir_fd=folder, dst_dir_fd=folder)
             except OSError as error:
+                if error.errno == errno.ENOENT and _is_there(temporary, folder):  # as exFAT says it
+                    raise name_refused(shown(output)) from error
                 raise self._sorted(error, output) from error
             self._folders[folder] = output
             del self._waiting[0]
         for file, output, mtime_ns in self._dates:
             try:
                 set_date(file, mtime_ns)
-                os.fsync(file)
+                sync_file(file)
             except OSError as error:
                 raise self._sorted(error, output) from error
 
@@ -217,6 +219,14 @@ def _look_at_place(name: bytes, folder: int) -> None:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
 
 
+def _is_there(name: bytes, folder: int) -> bool:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
+
+
 def _create(name: bytes, folder: int) -> int:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
@@ -259,8 +269,9 @@ def _reflinked(file: int, source: int) -> bool:
 def _copied(file: int, source: int, at: int, size: int) -> int:
     """Copy up to `size` bytes; how many."""
     if sys.platform == "linux":
-        with suppress(OSError):  # two file systems, or one that can't
-            return os.copy_file_range(source, file, size, offset_src=at)
+        with suppress(OSError):  # two file systems, or one that can't, or says that it copied nothing
+            if copied := os.copy_file_range(source, file, size, offset_src=at):
+                return copied
     return os.write(file, os.pread(source, min(size, _STEP), at))
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from watcher.render.dates import EXACT, NOT_KEPT, SAMPLE_NS, grain_of, set_date
-from watcher.render.folders import sync_folder
+from watcher.render.folders import sync_file, sync_folder
 from watcher.render.sweep import temporary_name
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -19,7 +19,7 @@ class Traits(NamedTuple):
     """What was found out about a folder's file system."""
 
     grain: int = EXACT  # ns, see `watcher.render.dates`
-    syncs: bool = True  # folders can be made durable
+    syncs: bool = True  # files and folders can be made durable
     folds: bool = False  # two names that differ in case alone, or in how an accent is written, are one
 
     @property
@@ -34,7 +34,7 @@ class Traits(NamedTuple):
             seconds = self.grain // _TOLD_GRAIN
             yield f"dates are kept to {'two seconds' if seconds > 1 else 'whole seconds'}: outputs are compared by that"
         if not self.syncs:
-            yield "folders can't be synced there: a power cut may take what was made last"
+            yield "files or folders can't be synced there: a power cut may take what was made last"
 
 
 def probe(folder: bytes) -> Traits | None:
@@ -47,10 +47,11 @@ def probe(folder: bytes) -> Traits | None:
         return None
     try:
         kept = set_date(file, SAMPLE_NS)
+        syncs = sync_file(file)
         os.close(file)
         found = os.stat(path)
         folds = os.path.exists(folder + b"/" + name.upper()) or _normalises(folder)
-        return Traits(grain_of(found.st_mtime_ns) if kept else NOT_KEPT, _syncs(folder), folds)
+        return Traits(grain_of(found.st_mtime_ns) if kept else NOT_KEPT, syncs and _syncs(folder), folds)
     except OSError:
         return None
     finally:

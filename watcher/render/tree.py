@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 from watcher.model import Blame, Failed
 from watcher.render.dates import EXACT, NOT_KEPT, SAMPLE_NS, grain_of, set_date
-from watcher.render.folders import open_root, sync_folder
+from watcher.render.folders import open_root, sync_file, sync_folder
 from watcher.render.sweep import temporary_name
 from watcher.render.verdict import Verdict, shown, unwritable
 from watcher.render.volume import is_bare
@@ -187,7 +187,7 @@ def _fill(root: int, name: bytes, mark: Mark) -> bool:
     try:
         os.write(file, json.dumps(fields, indent=1).encode() + b"\n")
         kept = set_date(file, SAMPLE_NS)
-        os.fsync(file)
+        sync_file(file)
     finally:
         os.close(file)
     found = os.stat(name, dir_fd=root, follow_symlinks=False)

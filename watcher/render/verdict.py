@@ -89,12 +89,25 @@ OF_A_TREE = {
 }
 
 
+NAME_REFUSED = {errno.EINVAL, errno.EILSEQ}
+
+
+def name_refused(what: str) -> Verdict:
+    """Blame the photo's name, which the output's file system does not take."""
+    return bad_photo(
+        f"{what} can't be written: the file system takes no such name (: ? * and others on disks for Windows);"
+        " rename the photo"
+    )
+
+
 def unwritable(error: OSError, what: str, blame: Blame = Blame.PASSING) -> Verdict:
     """Sort an error met while writing `what` (already escaped): an output, or (`blame` OUTPUT) the tree it is in."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return Verdict(Failed(f"no room to write {what}: {_text(error)}", Blame.DISK_FULL))
     if error.errno == errno.ENAMETOOLONG:
         return bad_photo(f"{what} can't be written: its name is too long for the file system; rename the photo")
+    if error.errno in NAME_REFUSED and blame is Blame.PASSING:
+        return name_refused(what)
     if error.errno in {errno.EACCES, errno.EPERM}:
         why = "may not be written: give the user of watcher the right to (chmod u+rwx on its folder)"
     elif error.errno == errno.EROFS:
