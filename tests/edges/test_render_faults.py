@@ -225,6 +225,7 @@ def test_a_photo_known_as_incomplete_changing_or_too_young_is_not_read(
         (photos.lossless(), "lossless"),
         (b"\n<!doctype HTML><title>404</title>", "a web page"),
         (photos.bomb(), "60000 \u00d7 60000 is 3600 megapixels, max_megapixels allows 200"),
+        (photos.bomb(65_535, 9), "too large: 65535 \u00d7 9, at most 65500 pixels a side"),
         (photos.bomb(0, 10), "does not say how wide it is"),
         (photos.scan_bomb(), "scans"),
         (photos.spliced(photos.plain(), photos.segment(0xDD, bytes(2)) * 2000), "more than 1000 tables"),

@@ -616,3 +616,9 @@ def test_metadata_segments_are_kept_in_bounded_number_and_others_not_at_all() ->
 def test_a_header_without_end_is_refused(segments: bytes) -> None:
     with pytest.raises(NotJpegError, match="more than"):
         parse(photos.spliced(SMALL, segments))
+
+
+def test_fill_bytes_and_junk_before_a_marker_are_passed_over() -> None:
+    plain = parse(SMALL)
+    for junk in (b"\xff" * 300_000, b"\xff\0" * 300_000, b"x\0\xff\0" * 300_000):
+        assert parse(SMALL[:2] + junk + SMALL[2:]).scan == plain.scan + len(junk)

@@ -27,11 +27,13 @@ EXIF, XMP, ICC, IPTC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PRO
 _METADATA = {0xE1: (EXIF, XMP), 0xE2: (ICC,), 0xED: (IPTC,)}  # by marker: how a segment that is read begins
 _MAX_METADATA = 1_000  # segments that are read; a profile may have 255, the rest has a few
 _MAX_SEGMENTS = 50_000  # a real header has tens, one with 1 GB of metadata 16,000
+_MARKER = re.compile(rb"\xff[^\x00\xff]")
 _NO_DATA = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # a marker that ends entropy-coded data
 _LINE_COUNT = b"\xff\xdc\x00\x04"
 _LENGTH_OF_JFIF, _LENGTH_OF_ADOBE = 16, 14  # bytes, at the least, the length itself counted
 _MAX_TABLES = 1_000  # a real header has about ten; Pillow walks them one by one
 _MAX_TABLE_BYTES = 1 << 20
+_MAX_SIDE = 65_500  # pixels: libjpeg's
 MAX_SCANS = 100  # a real progressive file has about 10; 300 scans in 42 KB decode for a second, 1 MB for minutes
 
 
@@ -151,17 +153,10 @@ def segment_end(data: bytes, at: int, *, strict: bool = False) -> int:
 
 def next_marker(data: bytes, at: int) -> tuple[int, int]:
     """Return the next marker's second byte and the offset behind it, over fill bytes and junk as decoders do."""
-    while True:
-        at = data.find(b"\xff", at)
-        if at < 0 or at + 1 >= len(data):
-            raise EndsEarlyError
-        at += 1
-        while data[at] == 0xFF:  # noqa: PLR2004 - fill bytes before a marker
-            at += 1
-            if at >= len(data):
-                raise EndsEarlyError
-        if data[at]:
-            return data[at], at + 1
+    found = _MARKER.search(data, at)
+    if found is None:
+        raise EndsEarlyError
+    return data[found.end() - 1], found.end()
 
 
 def _take_line_count(header: Header, data: bytes) -> None:
@@ -234,6 +229,8 @@ def _check(header: Header) -> None:
         raise NotJpegError(f"a {header.precision}-bit JPEG, only 8 bits can be decoded here: save it as an 8-bit JPEG")
     if not header.width or not header.height:
         raise NotJpegError("a broken JPEG: it does not say how {} it is".format("wide" if header.height else "high"))
+    if max(header.width, header.height) > _MAX_SIDE:
+        raise NotJpegError(f"too large: {size_text(header)}, at most {_MAX_SIDE} pixels a side can be decoded here")
     if header.components not in {1, 3, 4} or not all(1 <= h <= 4 and 1 <= v <= 4 for h, v in header.sampling):  # noqa: PLR2004 - T.81 allows sampling factors 1 to 4
         raise NotJpegError(f"a JPEG of {header.components} channels that can't be decoded here")
 
