@@ -19,6 +19,8 @@ from typing import NamedTuple, assert_never
 from watcher.model import Format, Lent, PhotoId, Recipe, Rendering, Stamp
 
 _SPARES = 2  # names that an output gets beside its own, should somebody else's file lie in its place
+_NEVER = 2**63
+NUMBER_DIGITS = 9  # of a key for a photo whose original is taken away: as many for each, so that they sort
 EXTENSIONS: Mapping[Format, bytes] = {"jpeg": b".jpg", "webp": b".webp", "avif": b".avif", "png": b".png"}
 
 
@@ -117,7 +119,27 @@ def stem_of(name: bytes) -> bytes:
 
 def aside(photo: PhotoId, number: int) -> PhotoId:
     """Give a key for a photo whose original is taken away, so that another may have its name: no file can have it."""
-    return PhotoId(photo.inbox, photo.path + b"\0%d" % number)
+    return PhotoId(photo.inbox, photo.path + b"\0%0*d" % (NUMBER_DIGITS, number))
+
+
+def aside_number(photo: PhotoId, made: Mapping[str, MadeFact], last: int) -> int:
+    """Give the number of such a key: above `last`, the highest so far, and above those in the outputs' names.
+
+    So `output_name` knows by the last number alone which names are free.
+    """
+    return 1 + max(
+        [last, *(place for fact in made.values() if (place := _place_of(fact.name or b"", photo.name)) < _NEVER)]
+    )
+
+
+def number_of(name: bytes) -> int:
+    """Give the number of such a key; 0: it is none."""
+    return int(name.partition(b"\0")[2] or 0)
+
+
+def key_stem(name: bytes) -> bytes:
+    """Give the stem as it is in a photo's key: of those whose originals are taken away it lies apart."""
+    return b"\0" + stem_of(name) if b"\0" in name else stem_of(name)
 
 
 def called(name: bytes) -> bytes:
@@ -197,6 +219,8 @@ def output_name(
 ) -> bytes:
     """Choose the file name of photo `name`'s output in `rendition`, beside those of `others` in the same folder.
 
+    Of those with one name whose originals are taken away the last one stands for all: their outputs are the candidates
+    up to its number.
     `others` are the photos of that folder that are in the books and whose outputs could meet this one's (see
     `could_meet`), with what is known of their renditions; or, by path, in a folder that is the same one there.
     Longer than 255 bytes it may become: an output that can't be written is reported like any other.
@@ -209,12 +233,18 @@ def _free_names(
 ) -> Iterator[bytes]:
     """Give all names that an output may have, the best first."""
     fold = folded if folds_case else bytes
-    taken = set()
+    taken, groups = set(), []
     for other, facts in others.items():
         if other != name:
-            fact = facts.get(rendition)
-            taken.add(fold((fact and fact.name) or natural_name(other.rpartition(b"/")[2], fmt)))
-    return (candidate for candidate in _candidates(name, fmt) if fold(candidate) not in taken)
+            fact, file = facts.get(rendition), other.rpartition(b"/")[2]
+            taken.add(fold((fact and fact.name) or natural_name(called(file), fmt)))
+            groups += [(called(file), number_of(file))] if b"\0" in file else []
+    first = max((number for group, number in groups if group == name), default=0)
+    for place, candidate in enumerate(_candidates(name, fmt)):
+        if place < first or fold(candidate) in taken:
+            continue
+        if not any(_place_of(fold(candidate), fold(group)) < number for group, number in groups if group != name):
+            yield candidate
 
 
 def _candidates(name: bytes, fmt: Format) -> Iterator[bytes]:
@@ -224,6 +254,17 @@ def _candidates(name: bytes, fmt: Format) -> Iterator[bytes]:
     while True:
         yield name + b".%d" % number + EXTENSIONS[fmt]
         number += 1
+
+
+def _place_of(output: bytes, name: bytes) -> int:
+    """Give where an output's file name stands among the candidates of photo `name`; 2 ** 63: it is none of them."""
+    if output in {natural_name(name, fmt) for fmt in EXTENSIONS}:
+        return 0
+    stem = output.rpartition(b".")[0]
+    if stem == name:
+        return 1
+    number = stem.removeprefix(name + b".")
+    return int(number) if stem != number and number.isdigit() else _NEVER
 
 
 def renderings(

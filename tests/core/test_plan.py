@@ -4,8 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from watcher.model import Format, Recipe, Stamp
-from watcher.plan import Known, MadeFact, Phase, could_meet, natural_name, needs_work, output_name, renderings, stem_of
+from watcher.model import Format, PhotoId, Recipe, Stamp
+from watcher.plan import (
+    Known,
+    MadeFact,
+    Phase,
+    aside,
+    aside_number,
+    could_meet,
+    natural_name,
+    needs_work,
+    number_of,
+    output_name,
+    renderings,
+    stem_of,
+)
 
 SEEN = Stamp(100, 5, 7)
 
@@ -103,3 +116,35 @@ def test_names_that_differ_in_case_or_in_how_an_accent_is_written_meet_where_the
     others = {rival: {"web": MadeFact(1, 1, 1)}}
     assert output_name(name, "web", "jpeg", others, folds_case=True) == name + b".jpg"
     assert output_name(name, "web", "jpeg", others, folds_case=False) == name
+
+
+def test_of_those_of_one_name_that_went_the_last_one_tells_which_names_are_taken() -> None:
+    photo = PhotoId(b"/in", b"x/a.jpg")
+    made: dict[bytes, dict[str, MadeFact]] = {}
+    for number in range(1, 30):
+        before = dict(list(made.items())[-1:])
+        names = {
+            "web": output_name(b"a.jpg", "web", "jpeg", before, folds_case=False),
+            "thumb": output_name(b"a.jpg", "thumb", "webp", before, folds_case=False),
+        }
+        taken = {fact.name for facts in made.values() for fact in facts.values()}
+        assert taken.isdisjoint(names.values())
+        facts = {rendition: MadeFact(1, 1, 1, name) for rendition, name in names.items()}
+        last = max(map(number_of, made), default=0)
+        key = aside(photo, aside_number(photo, facts, last))
+        assert number_of(key.name) == number
+        made[key.name] = facts
+    last_one = {aside(photo, 29).name: made[aside(photo, 29).name]}
+    assert names["web"] == b"a.jpg.28.jpg"
+    assert output_name(b"a.jpeg", "thumb", "webp", last_one, folds_case=False) == b"a.jpeg.webp"
+    assert output_name(b"a.jpg.28.jpg", "web", "jpeg", last_one, folds_case=False) == b"a.jpg.28.jpg.jpg"
+    assert output_name(b"a.jpg.7.jpg", "web", "jpeg", last_one, folds_case=False) == b"a.jpg.7.jpg.jpg"
+    assert output_name(b"a.jpg.29.jpg", "web", "jpeg", last_one, folds_case=False) == b"a.jpg.29.jpg"
+
+
+def test_a_name_that_others_hold_puts_the_next_number_above_it() -> None:
+    photo = PhotoId(b"/in", b"a.jpg")
+    others: dict[bytes, dict[str, MadeFact]] = {aside(photo, 3).name: {}, b"a.jpg.3.jpg": {}}
+    name = output_name(b"a.jpg", "web", "jpeg", others, folds_case=False)
+    assert name == b"a.jpg.4.jpg"
+    assert aside_number(photo, {"web": MadeFact(1, 1, 1, name)}, 3) == 5

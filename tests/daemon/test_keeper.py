@@ -69,7 +69,7 @@ def test_nothing_is_taken_away_before_the_books_say_so_durably(moving: World, mo
     moving.drop("a.jpg")
     moving.work_all()
     assert [original.photo.path for original in moving.leaving] == [b"a.jpg"]
-    assert written[-1] == (True, [b"a.jpg\x001"])
+    assert written[-1] == (True, [b"a.jpg\x00000000001"])
 
 
 def test_a_photo_that_fails_or_waits_stays_where_it_is(moving: World) -> None:

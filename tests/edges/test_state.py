@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import stat
@@ -16,7 +17,7 @@ import pytest
 from watcher.errors import EXIT_CONFIG, StateError
 from watcher.model import PhotoId, Stamp
 from watcher.plan import Known, MadeFact, Phase, could_meet
-from watcher.state import Counts, Gallery, Reader, State, StateBusyError, StateCorruptError
+from watcher.state import Counts, Gallery, Reader, State, StateBusyError, StateCorruptError, refuse_stranger
 from watcher.state import schema as schema_module
 from watcher.state import writing as writing_module
 from watcher.story import Note
@@ -600,3 +601,67 @@ def test_the_newest_lists_each_photo_once_as_it_was_made_last_and_a_search_knows
             assert [entry.photo.path.decode() for entry in gallery.search(inboxes, text, 0, 9)] == ["a/Übung 1.jpg"]
         assert [entry.photo.name for entry in gallery.search(inboxes, "", 1, 1)] == [b"c.jpg"]
         assert gallery.search([b"/elsewhere"], "b", 0, 9) == []
+
+
+# ---- what is no state file ----
+
+
+@pytest.mark.parametrize("kind", ["photo", "config", "other", "folder", "fifo", "link", "damaged"])
+def test_a_file_that_never_was_a_state_file_is_refused_and_left_alone(tmp_path: Path, kind: str) -> None:
+    path, what = tmp_path / "file", "no database"
+    match kind:
+        case "photo" | "link":
+            path.write_bytes(b"\xff\xd8\xff" + bytes(5000))
+        case "config":
+            path.write_text("[[inbox]]\n")
+        case "other" | "damaged":
+            what = "a database of another program"
+            with contextlib.closing(sqlite3.connect(path)) as db:
+                db.execute("CREATE TABLE photo (x)")
+                db.commit()
+            if kind == "damaged":
+                with path.open("r+b") as file:
+                    file.seek(100)
+                    file.write(b"\xff" * 3000)
+        case "folder":
+            path.mkdir()
+            what = "a folder"
+        case "fifo":
+            os.mkfifo(path)
+            what = "a named pipe"
+    if kind == "link":
+        path.rename(tmp_path / "real")
+        path.symlink_to("real")
+    before = path.read_bytes() if path.is_file() else b""
+    with pytest.raises(StateError, match=f"is {what}, and no state file") as raised:
+        refuse_stranger(str(path))
+    assert raised.value.exit_code == EXIT_CONFIG
+    assert sorted(item.name for item in tmp_path.iterdir()) == (["file", "real"] if kind == "link" else ["file"])
+    assert not path.is_file() or path.read_bytes() == before
+
+
+def test_a_state_file_is_known_by_its_header_its_tables_or_its_lock_however_damaged_it_is(
+    tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_stranger(path)  # there is none yet
+    with monkeypatch.context() as patch:
+        patch.setattr(schema_module, "MIGRATIONS", schema_module.MIGRATIONS[:4])  # before it had a mark in its header
+        with State.open(path) as state:
+            state.write([(photo("a.jpg"), known())])
+            refuse_stranger(path)  # with all of it in the log that belongs to it
+        refuse_stranger(path)
+    with State.open(path):
+        pass
+    with open(path, "r+b") as file:
+        file.seek(100)
+        file.write(b"\xff" * 3000)
+    refuse_stranger(path)
+    for content in (b"\0" * 4096, b"garbage"):
+        Path(path).write_bytes(content)
+        with pytest.raises(StateError):
+            refuse_stranger(path)
+        Path(path + ".lock").write_text(f"1234\n{'{}'}\n")
+        refuse_stranger(path)
+        Path(path + ".lock").unlink()
+    (tmp_path / "empty").touch()
+    refuse_stranger(str(tmp_path / "empty"))

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from watcher.model import PhotoId, Stamp
-from watcher.plan import Claim, Known, MadeFact, Phase
-from watcher.state import State
+from watcher.plan import Claim, Known, MadeFact, Phase, aside
+from watcher.state import State, schema
 from watcher.state import writing as writing_module
 
 IN, OTHER = b"/in", b"/other"
@@ -102,3 +102,90 @@ def test_a_name_that_is_not_utf8_is_found_too(state: State) -> None:
     state.write([(name, known())])
     state.write([(name, None)])
     assert [found.photo for found in state.alike(100)] == [name]
+
+
+# ---- originals that were taken away, thousands of one name ----
+
+
+def away(number: int, *, size: int = 100, digest: bytes = DIGEST) -> tuple[PhotoId, Known]:
+    name = (b"a.jpg", b"a.jpg.jpg", b"a.jpg.%d.jpg" % (number - 1))[min(number - 1, 2)]
+    there = {"web": MadeFact(10, 20, 300, name)}
+    known_as = replace(known(digest, Stamp(size, 5)), made=there, at=float(number), away=b"/originals/a.jpg")
+    return aside(photo("x/a.jpg"), number), known_as
+
+
+def test_those_of_one_name_and_looks_are_found_the_newest_first(state: State) -> None:
+    rows = [away(number, size=100 + number % 2, digest=bytes([number] * 16)) for number in range(1, 41)]
+    state.write([*rows, (photo("x/a.jpg"), known()), (photo("x/a.jpeg"), known())])
+    assert [key for key, _ in state.taken_away(photo("x/a.jpg"), looks=STAMP)] == [
+        aside(photo("x/a.jpg"), number) for number in range(40, 24, -2)
+    ]
+    assert state.taken_away(photo("x/a.jpg"), looks=Stamp(100, 6)) == []
+    assert state.taken_away(photo("x/a.jpg"), at=7.0) == [rows[6]]
+    assert state.taken_away(photo("x/a.jpeg")) == []
+    assert state.last_aside(photo("x/a.jpg")) == 40
+    assert state.last_aside(photo("a.jpg")) == 0
+    assert [claim.photo for claim in state.alike(101)] == [
+        aside(photo("x/a.jpg"), number) for number in range(39, 23, -2)
+    ]
+    assert set(state.rivals(photo("x/a.jpeg"))) == {b"a.jpg", aside(photo("a.jpg"), 40).name}
+    assert set(state.rivals(photo("x/a.b.jpg"))) == {b"a.jpg", b"a.jpeg", aside(photo("a.jpg"), 40).name}
+    assert sorted(state.names(IN, b"x")) == [b"a.jpeg", b"a.jpg"]
+    assert set(state.briefs(IN, b"x", [b"a.jpg"])[0]) == {b"a.jpg", b"a.jpeg"}
+
+
+def test_one_that_is_back_leaves_nothing_behind_under_its_key(state: State) -> None:
+    key, known_as = away(1)
+    state.write([(key, known_as)])
+    state.write([(key, None), (photo("x/a.jpg"), replace(known_as, away=None))])
+    assert not state.haunted(photo("x/a.jpg"))
+    assert [claim.photo for claim in state.alike(100)] == [photo("x/a.jpg")]
+
+
+def test_what_is_asked_about_one_name_does_not_take_longer_the_more_of_them_there_are(state: State) -> None:
+    def steps() -> int:
+        """Count how many hundreds of SQLite's steps it takes to ask all that a photo is asked about."""
+        counted = [0]
+
+        def count() -> int:
+            counted[0] += 1
+            return 0
+
+        state._db.set_progress_handler(count, 100)
+        state.rivals(photo("x/a.jpg"))
+        state.last_aside(photo("x/a.jpg"))
+        state.taken_away(photo("x/a.jpg"), looks=STAMP)
+        state.alike(100, 5)
+        state.alike(100, 6)
+        state.briefs(IN, b"x", [b"a.jpg"])
+        list(state.names(IN, b"x"))
+        state.haunted(photo("x/a.jpg"))
+        state._db.set_progress_handler(None, 0)
+        return counted[0]
+
+    state.write([away(number) for number in range(1, 41)])
+    few = steps()
+    state.write([away(number) for number in range(41, 2001)])
+    assert few > 0
+    assert steps() <= few + 3
+    assert state.known(aside(photo("x/a.jpg"), 1999)) is not None
+
+
+def test_a_state_file_from_before_they_lay_apart_is_brought_up_to_date(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, migrations = str(tmp_path / "old.db"), schema.MIGRATIONS
+    key, known_as = away(12)
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", migrations[:4])
+        with State.open(path) as old:
+            old.write([(photo("x/a.jpg"), known()), (key, known_as)])
+            old._db.execute(
+                "UPDATE photo SET stem = x'61', name = CAST('a.jpg' || x'003132' AS BLOB) WHERE away NOT NULL"
+            )
+            old._db.execute("DELETE FROM alike WHERE stem < x'01'")
+    with State.open(path) as state:
+        assert state.taken_away(photo("x/a.jpg"), looks=STAMP) == [(key, known_as)]
+        assert {claim.photo for claim in state.alike(100)} == {photo("x/a.jpg"), key}
+        assert state._db.execute("SELECT name FROM photo WHERE away IS NULL").fetchall() == [(b"a.jpg",)]
+        assert state._db.execute("PRAGMA application_id").fetchone() == (schema.APPLICATION,)

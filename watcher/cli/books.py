@@ -13,7 +13,7 @@ from watcher.errors import ConfigError, StateError
 from watcher.model import PhotoId, Recipe
 from watcher.plan import called, names_on_books
 from watcher.select import Selection
-from watcher.state import Reader
+from watcher.state import Reader, refuse_stranger
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,7 @@ def all_watched(config_file: str | None, state_file: str | None) -> list[Watched
     states = {item.state for item in found}
     if state_file is not None:
         if not found or not os.path.exists(os.path.abspath(state_file)):
+            refuse_stranger(os.path.abspath(state_file))
             found += _of_state(os.path.abspath(state_file), None)
         return found
     for path in places.all_state_paths(os.environ):

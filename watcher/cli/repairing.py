@@ -141,7 +141,7 @@ class Repair:
     def _count(self, item: Wanted) -> None:
         known = self._reader.known(item.photo)
         if known is None:  # with its renditions made, its original may have been taken away
-            known = next((aside for _, aside in reversed(list(self._reader.taken_away(item.photo)))), None)
+            known = next((aside for _, aside in self._reader.taken_away(item.photo)), None)
         made = set(item.renditions) & set(known.recipes) if known is not None and not known.leased else set()
         self.repaired += len(made)
         if len(made) < len(item.renditions):

@@ -67,7 +67,7 @@ def story_of(watched: Watched, photo: PhotoId) -> tuple[Story, int | None]:
             known, report = reader.known(photo), reader.report(photo.inbox)
             photo = PhotoId(photo.inbox, called(photo.path))  # it may be the key of one whose original is away
             notes = reader.notes(photo)
-            known = known or max((away for _, away in reader.taken_away(photo)), key=lambda away: away.at, default=None)
+            known = known or next((away for _, away in reader.taken_away(photo)), None)
             asked = any(item.inbox == photo.inbox and item.path in {None, photo.path} for _, item in reader.requests())
     lies = look(photo.absolute if photo.path else photo.inbox)
     native = report.get("watch") == "native"

@@ -19,6 +19,7 @@ from watcher.config import Config, Inbox, for_pair, overlaps, parse
 from watcher.daemon.parts import InboxParts, InboxPlan, Post, Settings
 from watcher.errors import ConfigError, Fault, StateError, WatcherError, tell_fault
 from watcher.model import Origin, WatchReady
+from watcher.state import refuse_stranger
 
 if TYPE_CHECKING:
     from watcher.watch import Supervisor, Watch  # watchdog costs 60 ms, and `status` needs none of it
@@ -49,7 +50,12 @@ class Source:
         return parse(places.read_toml(path), source=path, base=folder, home=home, require_inbox=require_inbox), path
 
     def state_path(self, config: Config) -> str:
-        """Tell where the state file lies."""
+        """Tell where the state file lies; raises StateError where something else lies there."""
+        path = self._state_path(config)
+        refuse_stranger(path)
+        return path
+
+    def _state_path(self, config: Config) -> str:
         if self.state:
             return os.path.abspath(self.state)
         if self.pair is not None and not config.state:

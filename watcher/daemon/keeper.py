@@ -102,8 +102,8 @@ class Keeper:
             self._any[photo.inbox] = self._ledger.store.any_away(photo.inbox)
         if looks is None or not self._any[photo.inbox]:
             return ()
-        found = self._ledger.taken_away(photo)
-        return tuple((key, known.digest) for key, known in found if known.digest and known.stamp.same_content(looks))
+        found = self._ledger.taken_away(photo, looks)
+        return tuple((key, known.digest) for key, known in found if known.digest)
 
     def restore(self, photo: PhotoId, key: PhotoId) -> Known | None:
         """Give the books of a photo that is back, under its own name again; None: there are none any more."""
@@ -153,9 +153,8 @@ class Keeper:
 
     def _put_aside(self, desk: Desk, photo: PhotoId, known: Known, now: float) -> PhotoId:
         self._any[photo.inbox] = True
-        taken = {key for key, _ in self._ledger.taken_away(photo)}
-        key = next(key for number in itertools.count(1) if (key := plan.aside(photo, number)) not in taken)
         made = plan.with_names(known.made, known.recipes, photo.name, desk.plan.wanted)
+        key = plan.aside(photo, plan.aside_number(photo, made, self._ledger.last_aside(photo)))
         where = b"" if desk.plan.originals is None else desk.plan.originals + b"/" + photo.path
         self._ledger.rekey(photo, key, replace(known, made=made, away=where), now)
         return key

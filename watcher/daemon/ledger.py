@@ -13,8 +13,8 @@ from watcher.daemon.parts import Log, Store
 from watcher.daemon.rivals import Rivals
 from watcher.daemon.trouble import Trouble, Use
 from watcher.errors import StateError
-from watcher.model import PhotoId
-from watcher.plan import Claim, Known, MadeFact, Phase, could_meet
+from watcher.model import PhotoId, Stamp
+from watcher.plan import Claim, Known, MadeFact, Phase, could_meet, number_of
 from watcher.story import Note
 
 _RETRY_SECONDS = 2.0  # while the state file can't be written
@@ -62,13 +62,22 @@ class Ledger:
         """Give the photos whose outputs could meet this one's; see `Rivals`."""
         return self._rivals.of(photo, folds_case=folds_case)
 
-    def taken_away(self, photo: PhotoId) -> list[tuple[PhotoId, Known]]:
-        """List photos that had this name when their originals were taken away, with the keys that they have now."""
-        found = {key: known for key, known in self.store.taken_away(photo) if key not in self._rows}
-        prefix = photo.path + b"\0"
-        mine = (key for key in self._rows if key.inbox == photo.inbox and key.path.startswith(prefix))
-        found.update((key, known) for key in mine if (known := self._rows[key]) is not None)
+    def taken_away(self, photo: PhotoId, looks: Stamp) -> list[tuple[PhotoId, Known]]:
+        """List photos that had this name and these looks when their originals were taken away, with their keys."""
+        found = {key: known for key, known in self.store.taken_away(photo, looks=looks) if key not in self._rows}
+        found.update((key, known) for key, known in self._aside(photo) if known.stamp.same_content(looks))
         return list(found.items())
+
+    def last_aside(self, photo: PhotoId) -> int:
+        """Return the highest number of a key of those that had this name; 0: there are none."""
+        return max([self.store.last_aside(photo), *(number_of(key.name) for key, _ in self._aside(photo))])
+
+    def _aside(self, photo: PhotoId) -> Iterator[tuple[PhotoId, Known]]:
+        """Give those of them that are not written yet."""
+        prefix = photo.path + b"\0"
+        for key, known in self._rows.items():
+            if known is not None and key.inbox == photo.inbox and key.path.startswith(prefix):
+                yield key, known
 
     def rekey(self, old: PhotoId, new: PhotoId, known: Known, now: float) -> None:
         """Have a photo written under another key, in one transaction."""

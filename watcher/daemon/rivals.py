@@ -50,7 +50,8 @@ class Rivals:
                 continue
             known = self._unwritten[other]
             if known is None:
-                rivals.pop(other.name, None)
+                if b"\0" not in other.name:  # it stands for others too
+                    rivals.pop(other.name, None)
             else:
                 rivals[other.name] = known.made
         return rivals

@@ -18,6 +18,7 @@ from watcher.state.pages import PageReader as Reader
 from watcher.state.requests import ask
 from watcher.state.rows import Brief, Counts
 from watcher.state.schema import StateBusyError, StateCorruptError, StateGoneError
+from watcher.state.strangers import refuse_stranger
 from watcher.state.writing import State
 
 __all__ = [
@@ -30,5 +31,6 @@ __all__ = [
     "StateCorruptError",
     "StateGoneError",
     "ask",
+    "refuse_stranger",
     "took",
 ]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from watcher.model import PhotoId, Stamp
 from watcher.plan import Claim, Known, stem_of, stems_above
 from watcher.state.reading import FIELDS, Reader
-from watcher.state.rows import decode_made
+from watcher.state.rows import decode_made, fits
 from watcher.state.schema import translated
 
 _MOST_ALIKE = 32  # photos of one size that are looked at: in a heap of padded files the right one may be missed
 _MOST_CLAIMS = 8  # of those
-_INT64 = 2**63
 _LATELY = 3600  # seconds
 _OF_PHOTO = ", ".join(f"photo.{field}" for field in FIELDS.split(", "))
+_CLAIM = "inbox.path, folder.path, photo.name, photo.mtime_ns, photo.recipes, photo.made, photo.digest, 0, 0"
 
 
 class ClaimReader(Reader):
@@ -24,14 +26,15 @@ class ClaimReader(Reader):
         """Give what was made of photos with so many bytes, still there or not; first those that are as old."""
         with translated(self.path):
             live = self._db.execute(
-                "SELECT inbox.path, folder.path, photo.name, photo.mtime_ns, photo.recipes, photo.made, photo.digest,"
-                f" 0, 0 FROM (SELECT folder, stem FROM alike WHERE size = ? LIMIT {_MOST_ALIKE}) AS some"
+                f"SELECT {_CLAIM} FROM"
+                f" (SELECT folder, stem FROM alike WHERE size = ? AND stem >= x'01' LIMIT {_MOST_ALIKE}) AS some"
                 " JOIN photo ON photo.folder = some.folder AND photo.stem = some.stem"
                 " JOIN folder ON folder.id = photo.folder JOIN inbox ON inbox.id = folder.inbox"
                 " WHERE photo.size = ? AND phase = 1 AND leased = 0 AND digest IS NOT NULL"
                 f" ORDER BY photo.mtime_ns <> ? LIMIT {_MOST_CLAIMS}",
-                (size, size, _fits(mtime_ns)),
+                (size, size, fits(mtime_ns)),
             ).fetchall()
+            live += self._away_alike(size, mtime_ns)
             if not self._any_ghosts():
                 return [self._claim(size, *row) for row in live]
             left = self._db.execute(
@@ -39,7 +42,7 @@ class ClaimReader(Reader):
                 f" gone > strftime('%s', 'now') - {_LATELY} FROM ghost JOIN inbox ON inbox.id = ghost.inbox"
                 f" WHERE size = ? AND digest IS NOT NULL ORDER BY ghost.mtime_ns <> ?,"
                 f" ghost.id DESC LIMIT {_MOST_CLAIMS}",
-                (size, _fits(mtime_ns)),
+                (size, fits(mtime_ns)),
             ).fetchall()
             return [self._claim(size, *row) for row in (*live, *left)]
 
@@ -72,6 +75,26 @@ class ClaimReader(Reader):
                 (PhotoId(inbox, bytes(path) + b"/" + bytes(name)), self._decode(tuple(row)))
                 for path, name, *row in rows
             ]
+
+    def _away_alike(self, size: int, mtime_ns: int) -> list[tuple[Any, ...]]:
+        """Give those whose originals were taken away. There may be very many of one name: the newest are looked at."""
+        found: list[tuple[Any, ...]] = []
+        heaps = self._db.execute(
+            f"SELECT folder, stem FROM alike WHERE size = ? AND stem < x'01' LIMIT {_MOST_ALIKE}", (size,)
+        ).fetchall()
+        for condition, values in ((" AND photo.mtime_ns = ?", (fits(mtime_ns),)), ("", ())):
+            for heap in heaps:
+                found += self._db.execute(
+                    f"SELECT {_CLAIM} FROM photo INDEXED BY photo_looks"
+                    " JOIN folder ON folder.id = photo.folder JOIN inbox ON inbox.id = folder.inbox"
+                    f" WHERE photo.folder = ? AND stem = ? AND size = ?{condition} AND photo.away IS NOT NULL"
+                    " AND phase = 1 AND leased = 0 AND digest IS NOT NULL"
+                    f" ORDER BY photo.mtime_ns DESC, photo.at DESC LIMIT {_MOST_CLAIMS}",
+                    (*heap, size, *values),
+                ).fetchall()
+            if found:
+                break
+        return found[:_MOST_CLAIMS]
 
     def haunted(self, photo: PhotoId) -> bool:
         """Tell whether an output of this photo could lie there already as that of another one, which has left."""
@@ -106,11 +129,6 @@ class ClaimReader(Reader):
         photo = PhotoId(inbox, (folder + b"/" if folder else b"") + name)
         stamp = Stamp(size, int(mtime_ns))
         return Claim(photo, stamp, digest, self.recipes_of(recipes), decode_made(made), bool(gone), bool(lately))
-
-
-def _fits(mtime_ns: int) -> int | bytes:
-    """Give a time as the state file keeps it."""
-    return mtime_ns if -_INT64 <= mtime_ns < _INT64 else b"%d" % mtime_ns
 
 
 def meeting(name: bytes) -> tuple[str, tuple[bytes, ...]]:

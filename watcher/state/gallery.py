@@ -55,7 +55,7 @@ class Gallery(Reader):
                 (_LAST if before is None else before, *paths),
             ):
                 photo = PhotoId(paths[inbox], bytes(path))
-                for key, known in ((photo, self.known(photo)), *self.taken_away(photo)):
+                for key, known in ((photo, self.known(photo)), *self.taken_away(photo, at=at)):
                     if known is not None and known.phase is Phase.DONE and known.at == at:  # else it was made once more
                         found.append(Entry(key, known, number, took(json.loads(detail))))
                 if len(found) == limit:

@@ -11,14 +11,16 @@ from urllib.parse import quote
 
 from watcher.errors import StateError
 from watcher.model import PhotoId, Request, Stamp
-from watcher.plan import Known, MadeFact, Phase, stem_of, stems_above
+from watcher.plan import Known, MadeFact, Phase, called, key_stem, number_of, stem_of, stems_above
 from watcher.state import history, requests
-from watcher.state.rows import Brief, Counts, decode_made
+from watcher.state.rows import Brief, Counts, decode_made, fits
 from watcher.state.schema import BUSY_SECONDS, MIGRATIONS, StateBusyError, refuse_newer, translated, up_to_date
 from watcher.story import Note
 
 FIELDS = "size, mtime_ns, phase, recipes, made, at, attempts, leased, reason, first_seen, origin, digest, away"
 OPEN = "photo.phase <> 1"  # says nothing new, but without it SQLite does not see that the index photo_open will do
+_HERE = "stem >= x'01'"  # the stem of a photo whose original was taken away begins with a zero, see `plan.key_stem`
+_MOST_AWAY = 8  # photos of one name whose originals were taken away, and that are looked at
 _WHOLE_FOLDER = 4  # a listing is compared with its whole folder while that is at most this much larger
 
 
@@ -79,7 +81,7 @@ class Reader:
             row = self._db.execute(
                 f"SELECT {FIELDS} FROM photo WHERE folder = (SELECT id FROM folder WHERE inbox = ? AND path = ?)"
                 " AND stem = ? AND name = ?",
-                (self._inbox_id(photo.inbox), photo.folder, stem_of(photo.name), photo.name),
+                (self._inbox_id(photo.inbox), photo.folder, key_stem(photo.name), photo.name),
             ).fetchone()
             return self._decode(row) if row else None
 
@@ -101,40 +103,81 @@ class Reader:
             ).fetchone()
         return bool(row[0])
 
-    def taken_away(self, photo: PhotoId) -> list[tuple[PhotoId, Known]]:
-        """List photos that had this name when their originals were taken away, with the keys that they have now."""
+    def taken_away(
+        self, photo: PhotoId, *, looks: Stamp | None = None, at: float | None = None
+    ) -> list[tuple[PhotoId, Known]]:
+        """List photos that had this name when their originals were taken away, with their keys; the newest, first.
+
+        `looks`: those of that size and date only; `at`: those that were made then. There may be very many in all.
+        """
+        index, condition, values = "photo_made", "", list[object]()
+        if looks is not None:
+            index, condition = "photo_looks", " AND size = ? AND mtime_ns = ?"
+            values = [looks.size, fits(looks.mtime_ns)]
+        if at is not None:
+            condition, values = condition + " AND at = ?", [*values, at]
         with translated(self.path):
             rows = self._db.execute(
-                f"SELECT name, {FIELDS} FROM photo WHERE folder = (SELECT id FROM folder WHERE inbox = ? AND path = ?)"
-                " AND stem = ? AND name > ? AND name < ? AND away IS NOT NULL",
-                (
-                    self._inbox_id(photo.inbox),
-                    photo.folder,
-                    stem_of(photo.name),
-                    photo.name + b"\0",
-                    photo.name + b"\1",
-                ),
+                f"SELECT name, {FIELDS} FROM photo INDEXED BY {index}"
+                " WHERE folder = (SELECT id FROM folder WHERE inbox = ? AND path = ?) AND stem = ?"
+                f" AND away IS NOT NULL{condition} AND name > ? AND name < ? ORDER BY at DESC LIMIT {_MOST_AWAY}",
+                (*self._aside(photo)[:3], *values, *self._aside(photo)[3:]),
             ).fetchall()
             prefix = photo.folder + b"/" if photo.folder else b""
             return [(PhotoId(photo.inbox, prefix + name), self._decode(tuple(row))) for name, *row in rows]
 
+    def last_aside(self, photo: PhotoId) -> int:
+        """Return the highest number of a key of those that had this name; 0: there are none."""
+        with translated(self.path):
+            row = self._db.execute(
+                "SELECT max(name) FROM photo WHERE folder = (SELECT id FROM folder WHERE inbox = ? AND path = ?)"
+                " AND stem = ? AND name > ? AND name < ?",
+                self._aside(photo),
+            ).fetchone()
+        return number_of(row[0]) if row[0] is not None else 0
+
+    def _aside(self, photo: PhotoId) -> tuple[object, ...]:
+        name = photo.name
+        between = name + b"\0", name + b"\1"
+        return self._inbox_id(photo.inbox), photo.folder, key_stem(between[0]), *between
+
     def rivals(self, photo: PhotoId) -> dict[bytes, Mapping[str, MadeFact]]:
-        """Give the photos whose outputs could meet this one's (see `plan.could_meet`), itself left out."""
+        """Give the photos whose outputs could meet this one's (see `plan.could_meet`), itself left out.
+
+        Of those with one name whose originals were taken away the last one stands for all.
+        """
         name, stem = photo.name, stem_of(photo.name)
         above = stems_above(stem)
         marks = ", ".join("?" * len(above))
         with translated(self.path):
             folder = self._db.execute(
-                "SELECT id FROM folder WHERE inbox = ? AND path = ?", (self._inbox_id(photo.inbox), photo.folder)
+                "SELECT id, away FROM folder WHERE inbox = ? AND path = ?", (self._inbox_id(photo.inbox), photo.folder)
             ).fetchone()
             if folder is None:
                 return {}
+            number, away = folder
             rows = self._db.execute(
                 f"SELECT name, made FROM photo WHERE folder = ? AND stem IN ({marks}) AND name <> ? UNION ALL"
                 " SELECT name, made FROM photo WHERE folder = ? AND stem >= ? AND stem < ?",  # "/" follows "."
-                (*folder, *above, name, *folder, stem + b".", stem + b"/"),
+                (number, *above, name, number, stem + b".", stem + b"/"),
             ).fetchall()
+            if away:
+                ranges = [(b"\0" + each, b"\0" + each + b"\0") for each in above]
+                for low, high in (*ranges, (b"\0" + stem + b".", b"\0" + stem + b"/")):
+                    rows += self._last_of_each(number, low, high)
         return {bytes(other): decode_made(made) for other, made in rows}
+
+    def _last_of_each(self, folder: int, low: bytes, high: bytes) -> Iterator[tuple[bytes, str]]:
+        """Give of each name the last photo whose original was taken away, from stem to stem; the others are skipped."""
+        end = high, b""
+        while row := self._db.execute(
+            "SELECT stem, name, made FROM photo WHERE folder = ? AND (stem, name) >= (?, ?) AND (stem, name) < (?, ?)"
+            " ORDER BY stem DESC, name DESC LIMIT 1",
+            (folder, low, b"", *end),
+        ).fetchone():
+            stem, name, made = row
+            yield name, made
+            end = stem, called(name) + b"\0"
 
     def briefs(self, inbox: bytes, folder: bytes, names: Sequence[bytes]) -> tuple[dict[bytes, Brief], int]:
         """Give what is known of `names` in one folder, and how many photos are known there in all."""
@@ -149,14 +192,14 @@ class Reader:
             columns = "name, size, mtime_ns, phase, recipes, leased, attempts"
             if total <= _WHOLE_FOLDER * len(names) + 100:
                 rows = self._db.execute(
-                    f"SELECT {columns} FROM photo WHERE folder = ? AND away IS NULL", (number,)
+                    f"SELECT {columns} FROM photo WHERE folder = ? AND {_HERE}", (number,)
                 ).fetchall()
             else:
                 one = f"SELECT {columns} FROM photo WHERE folder = ? AND stem = ? AND name = ?"
                 rows = [
                     row
                     for name in names
-                    if (row := self._db.execute(one, (number, stem_of(name), name)).fetchone()) is not None
+                    if (row := self._db.execute(one, (number, key_stem(name), name)).fetchone()) is not None
                 ]
         return {name: Brief(size, int(mtime_ns), *rest) for name, size, mtime_ns, *rest in rows}, total
 
@@ -165,7 +208,7 @@ class Reader:
         with translated(self.path):
             for (name,) in self._db.execute(
                 "SELECT name FROM photo WHERE folder = (SELECT id FROM folder WHERE inbox = ? AND path = ?)"
-                " AND away IS NULL",
+                f" AND {_HERE}",
                 (self._inbox_id(inbox), folder),
             ):
                 yield bytes(name)

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from watcher.plan import MadeFact
 
+_INT64 = 2**63
+
 
 class Brief(NamedTuple):
     """The little that a scan compares."""
@@ -33,3 +35,8 @@ class Counts:
 def decode_made(text: str) -> dict[str, MadeFact]:
     """Read what stands in the column `made`."""
     return {name: MadeFact(*fact[:3], *map(os.fsencode, fact[3:])) for name, fact in json.loads(text).items()}
+
+
+def fits(mtime_ns: int) -> int | bytes:
+    """Return a time as the state file keeps it: as digits where it takes more than 64 bits."""
+    return mtime_ns if -_INT64 <= mtime_ns < _INT64 else b"%d" % mtime_ns

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from watcher.errors import EXIT_CONFIG, StateError, WatcherError
+from watcher.plan import NUMBER_DIGITS
 
+APPLICATION = 0x77617463  # "watc", in the header of every state file
 BUSY_SECONDS = 5.0  # how long another program may hold the file before we say so
 
 _SCHEMA = """
@@ -137,7 +139,28 @@ CREATE TRIGGER photo_returned AFTER DELETE ON photo WHEN OLD.away IS NOT NULL BE
     UPDATE folder SET away = away - 1 WHERE id = OLD.folder;
 END;
 """
-MIGRATIONS: tuple[str, ...] = (_SCHEMA, _CONTENT, _ASKED_AND_TOLD, _AWAY)
+# A device that gives every photo one name leaves thousands of them: what is asked of a name must not read them all. So
+# they have a stem of their own, out of the way of all that is asked of stems, a number of as many digits each, and an
+# index by what they looked like, and by when they were made.
+_APART = f"""
+PRAGMA application_id = {APPLICATION};
+INSERT OR IGNORE INTO alike SELECT DISTINCT size, folder, CAST(x'00' || stem AS BLOB) FROM photo
+    WHERE away IS NOT NULL AND digest IS NOT NULL;
+UPDATE photo SET stem = CAST(x'00' || stem AS BLOB), name = CAST(substr(name, 1, instr(name, x'00'))
+    || printf('%0{NUMBER_DIGITS}d', CAST(CAST(substr(name, instr(name, x'00') + 1) AS TEXT) AS INTEGER)) AS BLOB)
+    WHERE away IS NOT NULL;
+DELETE FROM alike WHERE NOT EXISTS (SELECT 1 FROM photo WHERE photo.folder = alike.folder AND photo.stem = alike.stem
+    AND photo.size = alike.size AND photo.digest IS NOT NULL);
+CREATE INDEX photo_looks ON photo (folder, stem, size, mtime_ns, at) WHERE away IS NOT NULL;
+DROP TRIGGER photo_gone;
+CREATE TRIGGER photo_gone AFTER DELETE ON photo WHEN OLD.phase = 1 AND OLD.away IS NULL BEGIN
+    INSERT INTO ghost (inbox, folder, stem, name, size, mtime_ns, recipes, made, digest, gone)
+        SELECT inbox, path, OLD.stem, OLD.name, OLD.size, OLD.mtime_ns, OLD.recipes, OLD.made, OLD.digest,
+            CAST(strftime('%s', 'now') AS INTEGER) FROM folder WHERE id = OLD.folder;
+END;
+CREATE INDEX photo_made ON photo (folder, stem, at) WHERE away IS NOT NULL;
+"""
+MIGRATIONS: tuple[str, ...] = (_SCHEMA, _CONTENT, _ASKED_AND_TOLD, _AWAY, _APART)
 
 
 class StateBusyError(StateError):

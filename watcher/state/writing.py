@@ -11,12 +11,12 @@ from typing import Self
 
 from watcher.errors import StateError
 from watcher.model import PhotoId
-from watcher.plan import Known, MadeFact, Phase, stem_of
+from watcher.plan import Known, MadeFact, Phase, key_stem
 from watcher.state import history, requests
 from watcher.state.claims import meeting
 from watcher.state.pages import PageReader
 from watcher.state.reading import FIELDS, OPEN
-from watcher.state.rows import decode_made
+from watcher.state.rows import decode_made, fits
 from watcher.state.schema import (
     BUSY_SECONDS,
     StateCorruptError,
@@ -40,7 +40,6 @@ _LAY = "DELETE FROM ghost WHERE inbox = ? AND folder = ? AND "
 # Photos that have left are remembered for a day at least, and as long as there are no more than this.
 _FORGET = """DELETE FROM ghost WHERE id <= (SELECT max(id) FROM ghost) - 100000
     AND gone < strftime('%s', 'now') - 86400"""
-_INT64 = 2**63
 
 
 class State(PageReader):
@@ -129,12 +128,12 @@ class State(PageReader):
             for photo, known in rows:
                 key, name = (photo.inbox, photo.folder), photo.name
                 if known is None:
-                    db.execute(_DELETE, (self._inbox_id(photo.inbox), photo.folder, stem_of(name), name))
+                    db.execute(_DELETE, (self._inbox_id(photo.inbox), photo.folder, key_stem(name), name))
                     left = self.ghosts = True
                     continue
                 if key not in folders:
                     folders[key] = self._folder_id(photo.inbox, photo.folder)
-                db.execute(_UPSERT, (folders[key], stem_of(name), name, *self._encode(photo.inbox, known)))
+                db.execute(_UPSERT, (folders[key], key_stem(name), name, *self._encode(photo.inbox, known)))
                 if known.phase is Phase.DONE and self._any_ghosts():
                     self._lay_replaced(db, photo, known)
             if left:
@@ -174,7 +173,7 @@ class State(PageReader):
     def forget_ghosts(self, photos: Iterable[PhotoId]) -> None:
         """Forget what photos that have left had: their renditions are removed."""
         with self._transaction() as db:
-            rows = [(self._inbox_id(photo.inbox), photo.folder, stem_of(photo.name), photo.name) for photo in photos]
+            rows = [(self._inbox_id(photo.inbox), photo.folder, key_stem(photo.name), photo.name) for photo in photos]
             db.executemany(_LAY + "stem = ? AND name = ?", rows)
 
     def reopen_failed(self, inbox: bytes) -> int:
@@ -229,14 +228,13 @@ class State(PageReader):
         return number
 
     def _encode(self, inbox: bytes, known: Known) -> tuple[object, ...]:
-        mtime_ns = known.stamp.mtime_ns
         made = {
             name: [*fact[:3], *([os.fsdecode(fact.name)] if fact.name is not None else [])]
             for name, fact in known.made.items()
         }
         return (
             known.stamp.size,
-            mtime_ns if -_INT64 <= mtime_ns < _INT64 else b"%d" % mtime_ns,
+            fits(known.stamp.mtime_ns),
             int(known.phase),
             self._recipes_id(inbox, known.recipes),
             json.dumps(made, separators=(",", ":")),
