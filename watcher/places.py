@@ -202,6 +202,11 @@ def pair_state_path(inbox: bytes, output: bytes, environ: Mapping[str, str]) -> 
     return os.path.join(_state_folder(environ), "pairs", f"{sha256(both).hexdigest()[:16]}.db")
 
 
+def volumes_file(environ: Mapping[str, str]) -> str:
+    """Return where it is remembered which volumes state files lie on."""
+    return os.path.join(_state_folder(environ), "volumes.json")
+
+
 def all_state_paths(environ: Mapping[str, str]) -> list[str]:
     """List the state files that exist: the default one, those of pairs of folders, those of installed services."""
     paths = []

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.harness import BOTH, Place, camera, fill, shows, tree, until
+from tests.faults.mounting import needs_mounts, volume
 
 
 def configure(place: Place, after: str, **inbox: object) -> Path:
@@ -119,3 +121,69 @@ def test_check_tells_whether_originals_can_be_taken_away(place: Place) -> None:
     assert told.code == 78
     assert "which is no folder" in told.err
     assert os.path.isfile(place.root / "file")
+
+
+@pytest.mark.slow  # several runs of the command
+@needs_mounts
+def test_originals_stay_while_their_volume_is_not_mounted_and_move_when_it_is_back(place: Place) -> None:
+    originals = configure(place, "move")
+    there, disk = place.root / "there", originals.parent / "disk"
+    (there / "originals").mkdir(parents=True)
+    disk.mkdir()
+    place.configure(inbox={"after": "move", "originals": str(disk / "originals"), "rescan_seconds": 1})
+    with volume(there, disk):
+        fill(place.inbox, 1)
+        assert place.once().code == 0
+        assert len(tree(there)) == 1
+    fill(place.inbox, 1, 1)
+    away = place.once()  # and so it is at a start
+    assert away.code == 1
+    assert "1 original that could not be taken away" in away.out
+    assert "not mounted" in away.events("original.kept")[0]["reason"]
+    assert "not mounted" in place.watcher("check", "--config", place.config).out
+    assert not tree(disk)
+    with place.run() as daemon:
+        daemon.wait_for("original.kept")
+        with volume(there, disk):
+            until(lambda: len(tree(there)) == 2, "it has moved")
+            assert daemon.stop() == 0
+    assert not tree(disk)
+    assert not tree(place.inbox)
+
+
+@pytest.mark.slow  # several runs of the command
+@needs_mounts
+def test_no_state_file_is_begun_in_the_mount_point_of_a_volume_that_is_away(place: Place) -> None:
+    there, disk = place.root / "there", place.root / "disk"
+    there.mkdir()
+    disk.mkdir()
+    place.configure(state=str(disk / "state.db"))
+    with volume(there, disk):
+        fill(place.inbox, 1)
+        assert place.once().code == 0
+    away = place.once()
+    assert away.code == 78
+    assert "not mounted now" in away.err
+    subprocess.run(["mount", "--bind", there, disk], check=True)
+    with place.run() as daemon:
+        subprocess.run(["umount", "--lazy", disk], check=True)
+        fill(place.inbox, 1, 1)
+        daemon.wait_for("state.busy")
+        assert not tree(disk)
+        with volume(there, disk):
+            daemon.wait_for("state.back")
+            daemon.settle(1)
+            assert daemon.stop() == 0
+    place.configure(state=str(disk / "other.db"))  # one that was never there
+    assert place.once().code == 0
+
+
+@pytest.mark.parametrize("command", ["once", "status", "verify", "check"])
+def test_a_state_file_that_is_none_is_refused_by_every_command_and_left_alone(place: Place, command: str) -> None:
+    photo = place.root / "holiday.jpg"
+    photo.write_bytes(camera(1))
+    finished = place.watcher(command, "--config", place.config, "--state", photo)
+    assert finished.code == 78, finished
+    assert "no state file of watcher" in finished.err
+    assert photo.read_bytes() == camera(1)
+    assert [path.name for path in place.root.glob("holiday*")] == ["holiday.jpg"]

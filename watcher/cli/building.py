@@ -18,6 +18,7 @@ from watcher.cli.opening import open_state
 from watcher.cli.outputs import held
 from watcher.cli.overlapping import MountGuard
 from watcher.cli.reloading import Reloader
+from watcher.cli.statevolume import await_volume, remember
 from watcher.cli.sweeping import Sweeper
 from watcher.cli.threads import Threads
 from watcher.cli.wiring import Hub, Source, settle
@@ -56,8 +57,10 @@ def daemon(
     messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # before anybody can learn whom to tell of a request
     with ExitStack() as stack:
-        stack.enter_context(service.Lock(path))
         listener = stack.enter_context(manager.Nobody() if once else manager.find(partial(_last_words, log)))
+        wait = None if once else partial(_waits, listener)
+        await_volume(path, log, wait)
+        stack.enter_context(service.Lock(path))
         workers = config.workers or available_cpus()
         jpegs, why = jpeg_decoder()
         log.info("decoder.ready", decoder=jpegs, reason=why)
@@ -68,9 +71,9 @@ def daemon(
             "version": __version__,
             "decoder": jpegs,
         }
-        wait = None if once else partial(_waits, listener)
         store = stack.enter_context(open_state(path, log, about, damaged=damaged, wait=wait))
         settings = held(plain, name, path, store)
+        remember(path)
         # once the daemon has ended, one more request to end changes nothing
         stack.enter_context(service.Signals(messages.put, ignored_after=True))
         if not once:

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 from watcher import mounts
 from watcher.cli import printable
+from watcher.cli.chores import lost_volume
 from watcher.cli.forecast import Forecast, forecast, readable
 from watcher.cli.outputs import held
 from watcher.cli.serving import require_extras
@@ -133,7 +134,7 @@ def _inbox(plan: InboxPlan, config: Config, reader: Reader | None) -> Iterator[F
         yield Finding("ok", what, f"{_count(found.photos, 'photo')} in {_count(found.folders, 'folder')}, on {place}")
         yield from _limits(what, found.folders)
     yield from _output(plan, found, reader)
-    yield from _after(plan)
+    yield from _after(plan, reader)
 
 
 def _count(number: int, what: str) -> str:
@@ -147,7 +148,7 @@ def _limits(what: str, folders: int) -> Iterator[Finding]:
         yield Finding("warning", what, f"{folders} folders, and this user may watch {most}: `{remedy}`")
 
 
-def _after(plan: InboxPlan) -> Iterator[Finding]:
+def _after(plan: InboxPlan, reader: Reader | None) -> Iterator[Finding]:
     """Look whether originals can be taken away, where that is asked for."""
     if plan.config.after == "keep":
         return
@@ -158,6 +159,11 @@ def _after(plan: InboxPlan) -> Iterator[Finding]:
     if plan.originals is None:
         return
     what, folder = f"originals {os.fsdecode(plan.originals)}", plan.originals
+    report = reader.report(plan.inbox).get("originals") if reader is not None else None
+    before = os.fsencode(str(report[1])) if isinstance(report, list) and report[0] == os.fsdecode(folder) else b""
+    if fault := lost_volume(folder, before, plan.originals_volume):
+        yield Finding("fault", what, fault)
+        return
     while not os.path.exists(folder):
         folder = os.path.dirname(folder)
     if not os.access(folder, os.W_OK | os.X_OK):

@@ -51,7 +51,7 @@ class Chores:
         if not all(stands(path, size, original.digest) for path, size in original.outputs):
             return TakenAway(photo, None, _WANTING)
         volume = b"" if originals is None else mount_point(originals)
-        if originals is not None and (fault := _lost(originals, original.volume, volume)):
+        if originals is not None and (fault := lost_volume(originals, original.volume, volume)):
             return TakenAway(photo, None, fault)
 
         def holds(file: int) -> bool:
@@ -96,7 +96,7 @@ class Chores:
             self._thread.join(_JOIN_SECONDS)
 
 
-def _lost(originals: bytes, before: bytes, now: bytes) -> str:
+def lost_volume(originals: bytes, before: bytes, now: bytes) -> str:
     """Say that the folder for originals has lost its volume; empty: it has not."""
     if now == before or belongs_on(before, now, bare=_is_bare(originals)) != before:
         return ""
