@@ -571,3 +571,16 @@ def test_a_message_for_an_inbox_that_is_not_there_is_ignored(world: World) -> No
         WatchBack(nowhere),
     )
     world.check_settled()
+
+
+def test_a_photo_of_a_new_folder_that_is_announced_and_not_closed_is_looked_at_when_its_folder_is(world: World) -> None:
+    photo = world.put("x/a.jpg")
+    world.event(FolderSeen(IN, b"x"))
+    world.event(Seen(IN, photo.path, complete=False, stamp=world.files[photo].stamp, created=True))
+    assert world.flying() == []
+    world.scan()
+    assert world.flying() == ["x/a.jpg"]
+    assert (world.job().patience.closed, world.job().patience.fresh) == (False, world.files[photo].stamp.inode)
+    world.work_all()
+    assert len(world.log.of("photo.done")) == 1
+    world.check_settled()

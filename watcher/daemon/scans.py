@@ -152,7 +152,9 @@ class Scans:
         waited = self._waiting.get(photo)
         if waited is not None and (waited.incomplete is None or waited.incomplete.same_content(stamp)):
             return
-        if photo in self._dispatcher or photo.path in desk.debouncer:
+        if photo in self._dispatcher or (
+            photo.path in desk.debouncer and not self._take_over(desk, photo, now, live=live)
+        ):
             return
         if photo in self._ledger and not needs_work(self._ledger.known(photo), stamp, desk.plan.wanted):
             return
@@ -171,6 +173,19 @@ class Scans:
         if not (self._once or (desk.native and desk.trusted)):
             sighting = replace(sighting, since=wall)  # its date may be by another clock, and no event tells of a change
         self._line.join(sighting, now, live=live)
+
+    def _take_over(self, desk: Desk, photo: PhotoId, now: float, *, live: bool) -> bool:
+        """Take a photo of a new folder out of its burst; False: it stays there.
+
+        Such a one may never be closed where we could hear it, and whether somebody still writes to it can be asked.
+        """
+        if not live or desk.debouncer.is_complete(photo.path):
+            return False
+        desk.debouncer.forget(photo.path)
+        desk.hints.pop(photo.path, None)
+        if desk.debouncer.deadline() is None:
+            self._line.close(desk.batches.pop(desk.debouncer.burst, None), now)
+        return True
 
     def looked(self, looked: Looked, now: float, wall: float) -> None:
         """Take up photos again that waited to be whole and look otherwise now."""
