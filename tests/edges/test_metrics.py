@@ -22,14 +22,15 @@ from watcher.metrics import Server, asking, server
 from watcher.vitals import Checkup, InboxVitals, Numbers, Vitals
 
 SEEN = time.time() - 60  # when the photo was that waits longest
+INBOX = b"/in\xff\n\x1b[1m" + "\u202e\u2028[bold]".encode()
 numbers = Numbers()
 for seconds in (0.004, 0.3, 7.0, 90.0):
     numbers.render.observe(seconds)
 numbers.batches.observe(3)
 WELL = Vitals(
     ailments=(),
-    inboxes=(InboxVitals(b"/in\xff\n", b"/", 5, SEEN, 2, {"done": 4031, "failed": 1}),),
-    results={(b"/in\xff\n", "done"): 7, (b"/in\xff\n", "failed"): 1},
+    inboxes=(InboxVitals(INBOX, b"/", 5, SEEN, 2, {"done": 4031, "failed": 1}),),
+    results={(INBOX, "done"): 7, (INBOX, "failed"): 1},
     pixels=24_000_000,
     batches=numbers.batches.freeze(),
     render=numbers.render.freeze(),
@@ -83,7 +84,7 @@ def scraped(server: Server) -> dict[tuple[str, str], float]:
 def test_everything_that_is_known_is_served_under_its_name(start: Start) -> None:
     asked = time.time()
     found = scraped(start())
-    inbox = "/in\\udcff\n"
+    inbox = r"/in\udcff\n\x1b[1m\u202e\u2028[bold]"
     expected = {
         ("watcher_build_info", "1.2.3"): 1,
         ("watcher_photos_total", f"{inbox},done"): 7,

@@ -6,6 +6,7 @@ import os
 import shlex
 
 from watcher import places
+from watcher.cli import printable
 from watcher.config import starter
 from watcher.errors import EXIT_OK, UsageError
 
@@ -27,8 +28,8 @@ def init(file: str | None, state_file: str | None, *, system: bool) -> int:
         raise UsageError(f"{path} exists and is left as it is; name another file, or edit that one") from None
     except OSError as error:
         raise UsageError(f"{path} can't be written ({error.strerror}); name another file") from error
-    option = f" --config {shlex.quote(path)}" if file else ""
-    print(f"Wrote {path}. Next:")
+    option = printable(f" --config {shlex.quote(path)}").replace("\n", "\\n") if file else ""
+    print(f"Wrote {printable(path)}. Next:".replace("\n", "\\n"))
     print(f"  watcher check{option}            # is it right, can it work here, and how much would it make?")
     print(f"  watcher run{option}              # watch, until you press Ctrl-C")
     print(f"  watcher service install{option}  # watch from now on, also after a restart")

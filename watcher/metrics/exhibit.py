@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from itertools import accumulate
 
@@ -94,4 +93,6 @@ def _histogram(name: str, text: str, spread: Spread) -> HistogramMetricFamily:
 
 
 def _text(path: bytes) -> str:
-    return os.fsdecode(path).encode("utf-8", "backslashreplace").decode()
+    """Give a path as a label: what could steer a terminal, or end a line for some parser, is escaped."""
+    text = path.decode("utf-8", "surrogateescape").encode("utf-8", "backslashreplace").decode()
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
