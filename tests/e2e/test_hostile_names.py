@@ -12,8 +12,8 @@ import pytest
 
 from tests.e2e.harness import COMMAND, Place, fill
 
-# rich's markup, HTML, a terminal's title and colours, changes of direction, ends of lines; a slash, which makes `[/red]` of
-# two folders, comes on top: a closing tag that was never opened is an error to rich
+# markup (`[/red]` of two folders closes what was never opened: an error to rich), HTML, colours of a terminal,
+# changes of direction, ends of lines
 HOSTILE = "[bold]<b>&amp;\x1b[31m\x1b]0;t\x07\u202egpj\u2066\n\r\t\x85\u2028\"%s{0}'"
 OURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # colours and cursors that rich itself writes
 STEERS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
