@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import random
+import resource
+import shutil
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +19,7 @@ from PIL import Image
 
 from tests import photos
 from watcher.render import native
+from watcher.render.jpeg import parse
 from watcher.render.native import State, Walk, decode, walk
 
 pytestmark = pytest.mark.skipif(native.name() == "pillow", reason=f"no native decoder: {native.reason()}")
@@ -59,7 +65,7 @@ def test_a_real_photo_is_pillows_to_the_last_bit(path: Path, scale: int) -> None
     assert is_equal(path.read_bytes(), scale)
 
 
-@settings(deadline=None, max_examples=150, derandomize=True)
+@settings(deadline=None, max_examples=100, derandomize=True)
 @given(
     width=st.integers(1, 70),
     height=st.integers(1, 70),
@@ -96,7 +102,8 @@ def test_any_ordinary_picture_is_pillows_to_the_last_bit(
             image, quality=quality, optimize=optimised, restart_marker_blocks=restarts, exif=b"Exif\0\0" + exif, **kind
         )
     whole = data + behind
-    if width // scale and height // scale:  # else Pillow decodes at another scale
+    header = parse(whole)
+    if min(header.width, header.height) >= scale:  # else Pillow decodes at another scale
         met = decode(whole, scale)[1]
         assert is_equal(whole, scale) or (met.state is State.DECLINED and met.reason == "extreme values")
     assert walk(whole) == Walk(State.WHOLE, 1.0)
@@ -165,3 +172,173 @@ def test_a_cut_is_told_wherever_it_is(name: str) -> None:
     if name != "progressive":
         assert shares == sorted(shares)
         assert shares[-1] == 1.0
+
+
+REAL = EXAMPLES[0].read_bytes()
+
+
+def restarting() -> tuple[bytes, list[int]]:
+    """Give a photo with restart markers, and where they are."""
+    data = photos.jpeg(photos.scene(160, 120), restart_marker_blocks=3)
+    return data, [i for i in range(scan_of(data), len(data) - 2) if data[i] == 0xFF and 0xD0 <= data[i + 1] <= 0xD7]
+
+
+def with_pieces_exchanged() -> bytes:
+    data, markers = restarting()
+    a, b, c = markers[3:6]
+    return data[:a] + data[b:c] + data[a:b] + data[c:]
+
+
+def without_a_piece() -> bytes:
+    data, markers = restarting()
+    return data[: markers[2]] + data[markers[3] :]
+
+
+def cut_at_a_restart_marker() -> bytes:
+    data, markers = restarting()
+    return data[: markers[4]] + EOI
+
+
+def with_bytes_put_in(data: bytes, at: int, more: bytes) -> bytes:
+    return data[:at] + more + data[at:]
+
+
+def with_a_picture_inside() -> bytes:
+    data = photos.plain()
+    return data[: len(data) // 2] + data
+
+
+DAMAGED = {
+    "pieces exchanged": (with_pieces_exchanged(), "a restart marker out of order"),
+    "a piece missing": (without_a_piece(), "a restart marker out of order"),
+    "cut at a restart marker": (cut_at_a_restart_marker(), "its end marker comes early"),
+    "two bytes more": (with_bytes_put_in(photos.plain(), len(photos.plain()) - 2, b"\x12\x34"), "data left over"),
+    "much padding": (with_bytes_put_in(photos.plain(), len(photos.plain()) - 2, bytes(100)), "data left over"),
+    "a picture inside": (with_a_picture_inside(), "a marker where none belongs"),
+    "a picture before the end": (photos.plain()[:-2] + photos.plain(), "a second picture inside it"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_damage_is_told_with_its_reason(name: str) -> None:
+    data, reason = DAMAGED[name]
+    met = walk(data)
+    assert (met.state, met.reason) == (State.DAMAGED, reason)
+    for scale in native.SCALES:
+        assert decode(data, scale) == (None, met)
+
+
+def test_no_hole_in_a_photo_is_taken_for_data() -> None:
+    chance = random.Random(3)
+    for data in (REAL, photos.jpeg(Image.open(EXAMPLES[1]), quality=85, optimize=True, restart_marker_rows=4)):
+        for _ in range(40):
+            size = chance.choice((512, 4096, 65536))
+            at = chance.randrange(scan_of(data), len(data) - size)
+            hole = data[:at] + bytes(size) + data[at + size :]
+            assert walk(hole).state is State.DAMAGED, (at, size)
+            assert walk(data[:at] + data[at + size :]).state is State.DAMAGED, (at, size)
+
+
+def test_a_few_bytes_of_padding_before_the_end_marker_are_no_damage() -> None:
+    data = photos.plain()
+    for padding in (b"\0" * 9, b"\xff" * 5, b"\xff\0\xff"):
+        padded = with_bytes_put_in(data, len(data) - 2, padding)
+        assert walk(padded) == Walk(State.WHOLE, 1.0)
+        assert is_equal(padded, 2)
+
+
+def test_a_height_that_stands_behind_the_scan_is_found() -> None:
+    data = bytearray(photos.plain(96, 64))
+    at = data.index(b"\xff\xc0") + 5
+    height = bytes(data[at : at + 2])
+    data[at : at + 2] = b"\0\0"
+    assert walk(bytes(data)).state is State.DECLINED
+    told = bytes(data[:-2]) + b"\xff\xdc\0\4" + height + EOI
+    assert walk(told) == Walk(State.WHOLE, 1.0)
+    assert walk(told[: len(told) - 200]).state is not State.WHOLE
+
+
+@pytest.mark.skipif(shutil.which("jpegtran") is None, reason="jpegtran is not installed")
+def test_a_photo_of_several_sequential_scans_is_walked(tmp_path: Path) -> None:
+    (tmp_path / "scans").write_text("0;\n1;\n2;\n")
+    (tmp_path / "in.jpg").write_bytes(photos.jpeg(photos.scene(123, 77), subsampling="4:2:0"))
+    command = ["jpegtran", "-scans", str(tmp_path / "scans"), str(tmp_path / "in.jpg")]
+    data = subprocess.run(command, check=True, capture_output=True).stdout
+    assert walk(data) == Walk(State.WHOLE, 1.0)
+    assert decode(data, 2)[1] == Walk(State.DECLINED, reason="several scans")
+    for at in range(scan_of(data), len(data) - 2, 97):
+        met = walk(data[:at])
+        assert met.state is State.TRUNCATED
+        assert met.share < 1
+        assert walk(data[:at] + EOI).state in {State.DAMAGED, State.TRUNCATED}, "an end within a table is no end"
+
+
+def test_values_that_no_encoder_writes_are_left_to_pillow() -> None:
+    data = photos.jpeg(noise(64, 64), quality=100)
+    at = data.index(b"\xff\xdb") + 5
+    wild = data[:at] + b"\xff" * 64 + data[at + 64 :]
+    assert walk(wild) == Walk(State.WHOLE, 1.0)
+    assert decode(wild, 1)[1].reason == "extreme values"
+
+
+def test_a_header_that_was_found_already_is_used() -> None:
+    data = photos.talkative()
+    header = parse(data)
+    head = b"\xff\xd8" + bytes(header.tables)
+    assert walk(b"?" * header.scan + data[header.scan :], head, header.scan) == Walk(State.WHOLE, 1.0)
+    picture, _ = decode(data, 2, head, header.scan)
+    assert picture is not None
+    assert picture.tobytes() == by_pillow(data, 2).tobytes()
+    assert walk(data, head, len(data) + 9).state is State.TRUNCATED
+
+
+def test_its_pictures_can_be_used_like_any_other() -> None:
+    data = photos.plain()
+    picture, _ = decode(data, 1)
+    assert picture is not None
+    theirs = by_pillow(data, 1)
+    assert picture.resize((50, 40)).tobytes() == theirs.resize((50, 40)).tobytes()
+    assert (
+        picture.transpose(Image.Transpose.ROTATE_90).tobytes() == theirs.transpose(Image.Transpose.ROTATE_90).tobytes()
+    )
+    piece = picture.crop((10, 10, 60, 60))
+    copy = picture.copy()
+    del picture
+    gc.collect()
+    assert copy.tobytes() == theirs.tobytes()
+    assert piece.tobytes() == theirs.crop((10, 10, 60, 60)).tobytes()
+    copy.putpixel((0, 0), (1, 2, 3))
+
+
+def test_pictures_give_their_memory_back() -> None:
+    data = photos.plain(800, 600)
+    for _ in range(20):
+        decode(data, 1)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(200):  # of 2 MB each
+        decode(data, 1)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 50_000 * (1024 if sys.platform == "darwin" else 1)
+
+
+def test_without_a_library_everything_is_declined(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "_chosen", lambda: (None, "no library was built"))
+    declined = Walk(State.DECLINED, reason="no library was built")
+    assert walk(photos.plain()) == declined
+    assert decode(photos.plain(), 2) == (None, declined)
+    assert (native.name(), native.reason()) == ("pillow", "no library was built")
+
+
+def test_a_library_that_differs_from_pillow_is_not_used() -> None:
+    library, _ = native._chosen()
+    assert library is not None
+    assert native._agrees(library)
+
+    read = library.read
+
+    class Other:
+        def read(self, data: bytes, scale: int) -> tuple[Image.Image | None, Walk]:
+            picture, met = read(data, scale)
+            return picture and picture.point(lambda value: value ^ 1), met
+
+    assert not native._agrees(Other())  # type: ignore[arg-type]  # it has all that is asked

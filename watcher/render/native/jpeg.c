@@ -273,7 +273,9 @@ static int build(Huffman *h, int kind)
     for (int length = 1; length <= 16; length++) {
         h->offset[length] = index - (int32_t)code;
         for (int i = 0; i < h->counts[length]; i++, code++, index++) {
-            if (code >= 1u << length || index >= 256)
+            if (code + 1 >= 1u << length || index >= 256) /* no code is all ones */
+                return 0;
+            if (kind == DC && h->symbols[index] > 15)
                 return 0;
             int size, advance;
             if (length > FAST || !meaning(kind, h->symbols[index], &size, &advance))
@@ -510,7 +512,7 @@ static int data_ends(Decoder *d, const Bits *b)
 
 static int bad_block(Decoder *d, const Bits *b, Reason reason)
 {
-    if (b->past && b->count - b->past < 32)
+    if (ran_out(b) || (reason == BAD_CODE && b->past && b->count - b->past < 32))
         return data_ends(d, b);
     return fail(d, reason == EXTREME ? DECLINED : DAMAGED, reason);
 }
@@ -1080,7 +1082,7 @@ static inline void eight(V i04, V i26, V i71, V i53, V sum, int bits, V out[8])
 /* The same for eight lanes: rows in, rows out. */
 static inline void eight_rows(V row[8], int bits)
 {
-    V low[8], high[8], a = _mm_add_epi16(row[3], row[7]), b = _mm_add_epi16(row[1], row[5]);
+    V low[8] = {{0}}, high[8] = {{0}}, a = _mm_add_epi16(row[3], row[7]), b = _mm_add_epi16(row[1], row[5]);
 #define HALF(unpack, out)                                                                                              \
     eight(unpack(row[0], row[4]), unpack(row[2], row[6]), unpack(row[7], row[1]), unpack(row[5], row[3]),              \
           unpack(a, b), bits, out)
@@ -1093,7 +1095,7 @@ static inline void eight_rows(V row[8], int bits)
 
 static inline void transpose(V r[8])
 {
-    V a[8], b[8];
+    V a[8] = {{0}}, b[8] = {{0}};
     for (int i = 0; i < 4; i++) {
         a[2 * i] = _mm_unpacklo_epi16(r[2 * i], r[2 * i + 1]);
         a[2 * i + 1] = _mm_unpackhi_epi16(r[2 * i], r[2 * i + 1]);
@@ -1111,7 +1113,7 @@ static inline void transpose(V r[8])
 
 static NOINLINE int idct_8(const int16_t *in, const Component *c, uint8_t *out)
 {
-    V row[8], far = _mm_setzero_si128(), wild = far;
+    V row[8] = {{0}}, far = _mm_setzero_si128(), wild = far;
     for (int i = 0; i < 8; i++)
         row[i] = row_of(in, c, i, &far);
     eight_rows(row, 11);
@@ -1145,7 +1147,7 @@ static inline void four(V zero, V i26, V i13, V i57, int bits, V out[4])
 
 static NOINLINE int idct_4(const int16_t *in, const Component *c, uint8_t *out)
 {
-    V r[8], low[4], high[4], none = _mm_setzero_si128(), large = none;
+    V r[8] = {{0}}, low[4] = {{0}}, high[4] = {{0}}, none = _mm_setzero_si128(), large = none;
     for (int i = 0; i < 8; i++)
         if (i != 4) /* it is not used, nor is column 4 */
             r[i] = row_of(in, c, i, &large);
@@ -1153,7 +1155,7 @@ static NOINLINE int idct_4(const int16_t *in, const Component *c, uint8_t *out)
          _mm_unpacklo_epi16(r[5], r[7]), 12, low);
     four(_mm_unpackhi_epi16(none, r[0]), _mm_unpackhi_epi16(r[2], r[6]), _mm_unpackhi_epi16(r[1], r[3]),
          _mm_unpackhi_epi16(r[5], r[7]), 12, high);
-    V mid[4], far = none;
+    V mid[4] = {{0}}, far = none;
     for (int i = 0; i < 4; i++) {
         mid[i] = _mm_packs_epi32(low[i], high[i]);
         far = _mm_or_si128(far, beyond(mid[i]));
@@ -1181,7 +1183,7 @@ static NOINLINE int idct_4(const int16_t *in, const Component *c, uint8_t *out)
 
 static NOINLINE int idct_2(const int16_t *in, const Component *c, uint8_t *out)
 {
-    V none = _mm_setzero_si128(), large = none, mid[2][2];
+    V none = _mm_setzero_si128(), large = none, mid[2][2] = {{{0}}};
     V r0 = row_of(in, c, 0, &large), r1 = row_of(in, c, 1, &large), r3 = row_of(in, c, 3, &large);
     V r5 = row_of(in, c, 5, &large), r7 = row_of(in, c, 7, &large);
 #define HALF(unpack, i)                                                                                                \
@@ -1557,12 +1559,23 @@ static void read_file(Decoder *d, Output *o)
             return;
         }
     }
-    if (marker != 0xD9)
-        return;
-    int missing = 0;
-    for (int i = 0; i < d->channels; i++)
-        missing |= d->frame == 0xC2 ? d->components[i].known[0] < 0 : !d->components[i].seen;
-    fail(d, missing ? DAMAGED : WHOLE, missing ? SCANS_MISSING : NOTHING);
+    /* a progressive picture may leave its last bits out, if it says that it ends */
+    int64_t missing = 0;
+    for (int i = 0; i < d->channels && d->report->scans; i++) {
+        const Component *c = &d->components[i];
+        int unknown = !c->seen;
+        if (d->frame == 0xC2) {
+            unknown = c->known[0] < 0;
+            for (int k = 0; k < 64 && marker != 0xD9; k++)
+                unknown |= c->known[k] != 0;
+        }
+        missing += unknown ? c->across * c->down : 0;
+    }
+    if (marker == 0xD9)
+        fail(d, missing ? DAMAGED : WHOLE, missing ? SCANS_MISSING : NOTHING);
+    else if (missing && d->report->state == TRUNCATED)
+        d->report->reason = SCANS_MISSING;
+    d->report->total += missing;
 }
 
 /*
