@@ -161,6 +161,14 @@ def test_few_descriptors_are_told_and_a_limit_that_may_be_raised_is_raised(limit
         assert done.stdout.strip() in {"80", "1024", str(hard)}, done.stderr
 
 
+def test_each_inbox_takes_some_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (100, 100))
+    monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
+    machine.require_machine(2, inboxes=10)
+    with pytest.raises(PlaceError, match="100 files open at once, and 104 are needed"):
+        machine.require_machine(2, inboxes=11)
+
+
 def test_the_servers_are_not_begun_where_they_could_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
     only(monkeypatch, "/nothing")
     with pytest.raises(OSError, match="No folder can be had"):

@@ -37,6 +37,6 @@ def begin(
         fault = Fault("inbox[0].path", f"found no folder {config.inboxes[0].path!r}", "name a folder that exists")
         raise ConfigError(name, [fault])
     if config.executor.kind == "processes":
-        require_machine(config.workers or available_cpus())
+        require_machine(config.workers or available_cpus(), len(config.inboxes))
         prepare(PRELOAD)
     return Beginning(source, config, name)

@@ -73,12 +73,12 @@ def _machine(config: Config) -> Iterator[Finding]:
         return  # the cluster has them
     workers = config.workers or available_cpus()
     memory = config.memory_mb * 1_000_000 or available_memory() // 2
-    yield from _workers(workers, memory)
+    yield from _workers(workers, len(config.inboxes), memory)
 
 
-def _workers(workers: int, memory: int) -> Iterator[Finding]:
+def _workers(workers: int, inboxes: int, memory: int) -> Iterator[Finding]:
     try:
-        require_machine(workers)
+        require_machine(workers, inboxes)
     except PlaceError as error:
         yield Finding("fault", "workers", str(error))
         return

@@ -29,20 +29,21 @@ PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EAGAIN,
 _LONGEST_SOCKET = 103 if sys.platform == "darwin" else 107  # bytes
 _NAMES = len("/pymp-12345678/listener-12345678")  # as multiprocessing calls them, with some to spare
 _WANTED_FILES = 1024  # what most systems give
-_OWN_FILES = 48  # of the daemon itself
+_OWN_FILES = 44  # of the daemon itself
+_FILES_PER_INBOX = 4
 _FILES_PER_WORKER = 8
 _THREADS = 16  # of a daemon that watches one inbox, and the processes that start its workers
 _ROOM = 1 << 20  # bytes of shared memory: a table of some pages
 
 
-def require_machine(workers: int) -> None:
+def require_machine(workers: int, inboxes: int = 1) -> None:
     """Find out whether `workers` can be started here; raises PlaceError if that is for a person to mend.
 
     What may pass by itself, such as a full `/dev/shm`, is none of it: whoever starts workers meets it and waits.
     """
     if sys.executable and not os.access(sys.executable, os.X_OK):
         raise PlaceError(f"{sys.executable} can't be executed by this user: install watcher where this user may go.")
-    _require_files(workers)
+    _require_files(workers, inboxes)
     _require_threads(_THREADS + workers)
     for need in (socket_folder, try_semaphores):
         try:
@@ -62,13 +63,13 @@ def shortages() -> Iterator[str]:
                 yield error.strerror or str(error)
 
 
-def _require_files(workers: int) -> None:
+def _require_files(workers: int, inboxes: int) -> None:
     """Have enough descriptors, by raising this process's own limit as far as it may."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if resource.RLIM_INFINITY not in {soft, hard} and soft < _WANTED_FILES:
         soft = min(hard, _WANTED_FILES)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    needed = _OWN_FILES + _FILES_PER_WORKER * workers
+    needed = _OWN_FILES + _FILES_PER_WORKER * workers + _FILES_PER_INBOX * inboxes
     if soft != resource.RLIM_INFINITY and soft < needed:
         raise PlaceError(
             f"This process may have {soft} files open at once, and {needed} are needed with {workers} workers: raise"
