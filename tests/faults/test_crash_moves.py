@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -87,10 +87,6 @@ class Copied(Moved):
     def originals(self, place: Place) -> Path:
         return Path("/dev/shm") / f"watcher-test-{os.getpid()}-{place.root.parent.name}-{place.root.name}"  # noqa: S108
 
-    def check_next(self, place: Place, traced: Traced, what: str) -> None:
-        super().check_next(place, traced, what)
-        shutil.rmtree(self.originals(place))
-
 
 class Deleted(Trial):
     """Photos whose originals are deleted when they are done."""
@@ -130,20 +126,26 @@ def test_a_crash_while_originals_move_loses_none(moved: Moved, call: str, number
     assert moved.through("crash", call, numbers) == len(numbers)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "call", ["openat", "fchown", "fchmod", "utimensat", "fsync", "renameat", "renameat2", "unlinkat"]
-)
-def test_a_crash_at_every_call_while_originals_are_copied_loses_none(tmp_path: Path, call: str) -> None:
-    if Path("/dev/shm").stat().st_dev == tmp_path.stat().st_dev:  # noqa: S108
+@pytest.fixture
+def copied(tmp_path: Path) -> Iterator[Copied]:
+    memory = Path("/dev/shm")  # noqa: S108
+    if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("a second file system is needed in /dev/shm")
-    assert Copied(tmp_path).through("crash", call, itertools.count(1)) > 0
+    yield Copied(tmp_path)
+    for left in memory.glob(f"watcher-test-{os.getpid()}-{tmp_path.name}-*"):
+        shutil.rmtree(left)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("call", ["renameat", "renameat2", "unlinkat", "fsync"])
+def test_a_crash_while_originals_are_copied_loses_none(copied: Copied, call: str) -> None:
+    assert copied.through("crash", call, (1, 2)) > 0
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("call", ["renameat", "unlinkat"])
 def test_a_crash_while_originals_are_deleted_leaves_none_behind(tmp_path: Path, call: str) -> None:
-    assert Deleted(tmp_path).through("crash", call, itertools.count(1)) > 3
+    assert Deleted(tmp_path).through("crash", call, (1, 3)) == 2
 
 
 @pytest.mark.slow
