@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import queue
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -14,8 +16,12 @@ from typing import Any
 import pytest
 
 from tests.faults.mounting import can_mount, mounted
+from watcher.cli.chores import Chores
+from watcher.daemon.parts import Original, TakenAway
 from watcher.model import PhotoId, Stamp
 from watcher.originals import Folders, Taken, placing, put_back, take_away, taking
+from watcher.render import has_writer
+from watcher.render.digest import digest_of
 from watcher.select import hidden_name, name_of_hidden
 
 NAME = "x/y/DSC 1.JPG"
@@ -449,3 +455,40 @@ def test_an_empty_file_that_an_interrupted_move_has_left_gets_the_original_and_a
     put(inbox / "b.jpg")
     put(target / "b.jpg", b"")
     assert take(inbox, target, "b.jpg").where == os.fsencode(target / "b (1).jpg")
+
+
+# ---- asked for by the daemon ----
+
+
+@pytest.mark.parametrize("spoil", ["", "content", "missing", "short", "zeros", "label", "writer"])
+def test_an_original_goes_if_it_holds_what_was_made_and_its_renditions_stand(
+    inbox: Path, tmp_path: Path, spoil: str
+) -> None:
+    output = put(tmp_path / "a.jpg", b"a rendition")
+    digest = digest_of(b"another" if spoil == "content" else b"a photo")
+    match spoil:
+        case "missing":
+            output.unlink()
+        case "short":
+            output.write_bytes(b"a rend")
+        case "zeros":
+            output.write_bytes(bytes(11))
+        case "label":
+            attribute(output, "user.watcher.content", digest_of(b"another").hex().encode())
+    answers: queue.SimpleQueue[object] = queue.SimpleQueue()
+    chores = Chores(answers.put)
+    photo = PhotoId(os.fsencode(inbox), os.fsencode(NAME))
+    with contextlib.ExitStack() as stack:
+        if spoil == "writer":
+            stack.enter_context((inbox / NAME).open("r+b"))
+            reader = stack.enter_context((inbox / NAME).open("rb"))
+            if has_writer(reader.fileno()) is None:
+                pytest.skip("who writes can't be asked here")
+        chores.take_away(Original(photo, stamp_of(inbox / NAME), digest, [(os.fsencode(output), 11)], None))
+        taken = answers.get(timeout=10)
+        chores.close()
+    assert isinstance(taken, TakenAway)
+    assert (taken.where == b"") == (not spoil)
+    assert taken.other == (spoil == "content")
+    assert bool(taken.fault) == (spoil not in {"", "content"})
+    assert files(inbox) == ({NAME: b"a photo"} if spoil else {})
