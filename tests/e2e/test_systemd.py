@@ -19,6 +19,7 @@ from PIL import Image
 from tests import photos
 from tests.e2e.harness import camera, is_whole, temporary, toml, until
 from tests.e2e.machine import PHOTOS, ROOT, WATCHER, Machine, build_wheel, drop, unable
+from watcher.render import jpeg_decoder
 
 REASON = unable()
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(REASON), reason=REASON)]
@@ -202,7 +203,7 @@ def test_root_s_own_folders_are_no_place_for_a_service_and_nobody_is_told_to_ope
 # ---- at work ----
 
 
-def test_photos_are_made_under_the_hardened_unit_by_the_resizer_that_is_fast(site: Site) -> None:
+def test_photos_are_made_under_the_hardened_unit_by_the_resizer_and_the_decoder_that_are_fast(site: Site) -> None:
     site.drop(3)
     site.complete()
     rating = site.machine.must("systemd-analyze", "security", "watcher.service", "--no-pager").splitlines()[-1]
@@ -210,6 +211,7 @@ def test_photos_are_made_under_the_hardened_unit_by_the_resizer_that_is_fast(sit
     assert site.machine.show("ProtectSystem", "WatchdogUSec") == {"ProtectSystem": "strict", "WatchdogUSec": "1min"}
     maps = "".join(Path(f"/proc/{pid}/maps").read_text() for pid in pids(site.machine))
     assert ("cykooz" in maps) == bool([*distributions(name="cykooz-resizer")])  # there are no wheels for some machines
+    assert ("/_jpeg.so" in maps) == (jpeg_decoder()[0] == "native")  # nor compilers on all
     assert not [line["MESSAGE"] for line in site.events() if str(line["PRIORITY"]) < "5"]  # warnings and worse
 
 
