@@ -858,8 +858,12 @@ static int take_scan(Decoder *d, Cursor c)
 static int read_segments(Decoder *d)
 {
     Cursor *c = &d->cursor;
+    int64_t between = 0; /* bytes that belong to nothing */
     for (;;) {
         const uint8_t *at = c->next < c->end ? memchr(c->next, 0xFF, (size_t)(c->end - c->next)) : NULL;
+        between += at ? at - c->next : 0;
+        if (d->report->scans && between > 1) /* blocks of a scan that has enough */
+            return fail(d, DAMAGED, LEFT_OVER);
         while (at && c->end - at >= 2 && at[1] == 0xFF)
             at++;
         if (!at || c->end - at < 2)
