@@ -81,6 +81,7 @@ def test_an_interval_that_is_missing_doubled_or_in_another_place_is_damage() -> 
     assert state(data[:two] + data[one:]) is State.DAMAGED
     assert state(data[:one] + data[two:three] + data[one:two] + data[three:]) is State.DAMAGED
     assert state(data[: marks[0]] + data[marks[8] :]) is State.DAMAGED, "eight are missing, and the numbers fit"
+    assert state(data[: marks[8]] + data[marks[0] :]) is State.DAMAGED, "eight come twice, and the numbers fit"
 
 
 # ---- what lies between the last block and the end ----

@@ -26,7 +26,7 @@ from PIL.ImageFile import ImageFile
 from watcher.render.jpeg import EOI, Header, parse
 from watcher.render.native import State
 from watcher.render.scans import Layout, Run, lay_out
-from watcher.render.whole import NotWholeError
+from watcher.render.whole import SURPLUS, NotWholeError, reason_after
 
 Opened = Callable[[bool], tuple[ImageFile, bytes]]
 # Gives an image that is not loaded yet, at full size or as large as it is wanted, and the head of its file.
@@ -38,8 +38,6 @@ _PROBE = b"\x55"
 _TAIL = 64  # bytes: more than a block of pixels takes
 _FEW = 16  # bytes of which arithmetic coding needs some for the last blocks
 _STUFFED = 0xFF  # has a zero behind it
-SURPLUS = "data is left over behind its last row"
-SHORT = "its data ends before its last row"
 
 
 def load(opened: Opened, data: bytes, header: Header, layout: Layout, *, proved: bool = False) -> ImageFile:
@@ -49,7 +47,7 @@ def load(opened: Opened, data: bytes, header: Header, layout: Layout, *, proved:
     """
     if not at_once():
         if not layout.ended:
-            raise NotWholeError(State.TRUNCATED, 0.0, SHORT)
+            raise NotWholeError(State.TRUNCATED, 0.0, "its data ends early")
         image, _ = opened(False)
         image.load()
         return image
@@ -60,7 +58,9 @@ def load(opened: Opened, data: bytes, header: Header, layout: Layout, *, proved:
         box = _difference(image, _fed(opened, data, layout, _OTHER))
         if box:
             share = box[1] / image.height if len(layout.scans) == 1 else 0.0
-            raise NotWholeError(State.TRUNCATED if layout.cut else State.DAMAGED, share, SHORT)
+            raise NotWholeError(
+                State.TRUNCATED if layout.cut else State.DAMAGED, share, reason_after(layout, layout.scans[-1].runs[-1])
+            )
     return image
 
 
@@ -78,7 +78,7 @@ def _fed(opened: Opened, data: bytes, layout: Layout, more: bytes) -> ImageFile:
                     cut = layout.cut and scan is layout.scans[-1] and run is scan.runs[-1]
                     box = image.im.getbbox() if len(layout.scans) == 1 else None  # rows that are not made are black
                     share = box[3] / image.height if box else 0.0
-                    raise NotWholeError(State.TRUNCATED if cut else State.DAMAGED, share, SHORT)
+                    raise NotWholeError(State.TRUNCATED if cut else State.DAMAGED, share, reason_after(layout, run))
         decoder.end()
     return image
 
@@ -164,7 +164,7 @@ def _load_arithmetic(opened: Opened, data: bytes, header: Header, layout: Layout
     are added must not, but in the last block.
     """
     if not layout.ended:
-        raise NotWholeError(State.TRUNCATED, 0.0, SHORT)
+        raise NotWholeError(State.TRUNCATED, 0.0, "its data ends early")
     body = data[header.scan : layout.stop]
     image = _at_once(opened, body, full=True)
     if not _difference(image, _at_once(opened, body[:-_FEW].rstrip(b"\xff") + _OTHER, full=True)):
@@ -172,7 +172,7 @@ def _load_arithmetic(opened: Opened, data: bytes, header: Header, layout: Layout
     box = _difference(image, _at_once(opened, body + _OTHER, full=True))
     unit = 8 * max(max(pair) for pair in header.sampling)
     if box and (box[1] < (header.height - 1) // unit * unit or box[0] < (header.width - 1) // unit * unit):
-        raise NotWholeError(State.DAMAGED, box[1] / image.height, SHORT)
+        raise NotWholeError(State.DAMAGED, box[1] / image.height, "its end marker comes early")
     return _at_once(opened, body, full=False)
 
 

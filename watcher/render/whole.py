@@ -12,12 +12,15 @@ from __future__ import annotations
 
 from watcher.render.jpeg import EOI, Header
 from watcher.render.native import State
-from watcher.render.scans import Layout, all_there
+from watcher.render.scans import Layout, Run, all_there
 
 _HOLE = bytes(4096)  # a block of the file system: what a parallel writer leaves out is at least that
 _ZEROS = bytes(64)  # five blocks of which each coefficient is -1, where zeros do not mean an empty block
 _ONES = b"\xff" * 16  # fill bytes, where no marker follows
 _STEP = 1 << 16
+_MARKER = 8  # bytes: a restart marker and its fill bytes
+# As the native decoder says it.
+SURPLUS, RESTART, EARLY_MARKER = "data left over", "a restart marker out of order", "a marker where none belongs"
 
 
 class NotWholeError(Exception):
@@ -35,37 +38,46 @@ def refuse_damage(layout: Layout, header: Header) -> None:
     for number, scan in enumerate(layout.scans):
         share = 0.0 if number else scan.share(scan.misplaced if scan.misplaced >= 0 else len(scan.runs) - 1)
         if scan.misplaced >= 0:
-            raise NotWholeError(State.DAMAGED, share, "its restart markers are out of order")
+            raise NotWholeError(State.DAMAGED, share, RESTART)
         if len(scan.runs) < scan.expected:
             cut = layout.cut and scan is layout.scans[-1]
-            raise NotWholeError(State.TRUNCATED if cut else State.DAMAGED, share, "restart markers are missing")
+            raise NotWholeError(State.TRUNCATED if cut else State.DAMAGED, share, reason_after(layout, scan.runs[-1]))
         if len(scan.runs) > scan.expected:
-            raise NotWholeError(State.DAMAGED, 0.0, "it has more restart markers than belong to it")
+            raise NotWholeError(State.DAMAGED, 0.0, SURPLUS)
     if not layout.ended and not all_there(layout, header):
         raise NotWholeError(State.TRUNCATED if layout.cut else State.DAMAGED, 0.0, "scans are missing")
     if {i for scan in layout.scans for i in scan.components} < set(header.ids):
-        raise NotWholeError(State.DAMAGED, 0.0, "the scans of a channel are missing")
+        raise NotWholeError(State.DAMAGED, 0.0, "scans are missing")
+
+
+def reason_after(layout: Layout, run: Run) -> str:
+    """Say what comes behind a run whose blocks are not all there."""
+    if run is not layout.scans[-1].runs[-1]:
+        return RESTART if run.resume - run.end <= _MARKER else EARLY_MARKER
+    if layout.cut:
+        return "its data ends early"
+    return "its end marker comes early" if layout.ended else EARLY_MARKER
 
 
 def refuse_runs(data: bytes, header: Header) -> None:
-    """Raise NotWholeError for long runs of one byte in Huffman-coded data that no encoder writes."""
-    if header.progressive or header.arithmetic:
-        return
+    """Raise NotWholeError for long runs of one byte that no encoder writes."""
     for run, what in ((_ZEROS, "zeros"), (_ONES, "bytes of 0xFF")):
         at = data.find(run, header.scan)
-        if at < 0 or data.find(EOI, header.scan, at) >= 0 or (run is _ZEROS and empty_in_zeros(header)):
+        if at < 0 or data.find(EOI, header.scan, at) >= 0 or (run is _ZEROS and may_be_zeros(header)):
             continue  # behind the end it is none of the picture's
         end = data.find(EOI, at)
         if data[at : end if end >= 0 else len(data)].strip(run[:1]):
             share = (at - header.scan) / ((end if end >= 0 else len(data)) - header.scan)
-            raise NotWholeError(State.DAMAGED, share, f"a part of it is {what}")
+            raise NotWholeError(State.DAMAGED, share, f"{what} where data is missing")
 
 
-def empty_in_zeros(header: Header) -> bool:
+def may_be_zeros(header: Header) -> bool:
     """Tell whether zeros may be flat picture: in all Huffman tables the code of zeros stands for "nothing here".
 
-    Optimised tables often are so, the standard's own are not.
+    Optimised tables often are so, the standard's own are not. Nor can it be told of progressive or arithmetic coding.
     """
+    if header.progressive or header.arithmetic:
+        return True
     tables, at, firsts = header.tables, 0, []
     while at + 4 <= len(tables):
         end = at + 2 + int.from_bytes(tables[at + 2 : at + 4], "big")
