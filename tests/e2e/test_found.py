@@ -7,6 +7,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -58,6 +59,7 @@ def test_an_empty_name_is_refused_and_not_taken_for_the_folder_we_are_in_or_for_
 
 def test_what_cannot_be_used_is_said_with_what_to_do(place: Place) -> None:
     place.state.write_text("no database")
+    Path(f"{place.state}.lock").write_text("1\n{}\n")  # it was a state file once
     damaged = place.watcher("status", "--config", place.config)
     assert damaged.code == 78
     assert "is damaged" in damaged.err
