@@ -177,7 +177,7 @@ static int end_segment(Bits *b)
  */
 typedef struct {
     uint8_t counts[17], symbols[256];
-    uint8_t given, built, doubled, walked;
+    uint8_t given, built, walked;
     uint32_t limit[17]; /* the first 16 bits that are no code of up to so many bits */
     int32_t offset[17]; /* from a code of so many bits to its symbol */
     uint32_t one[1 << FAST];
@@ -199,7 +199,8 @@ typedef struct {
     int64_t columns, lines;         /* samples that the picture has */
     int64_t stride, rows;           /* of `plane` for one row of MCUs; there are two such rows */
     uint8_t *plane;
-    int16_t factors[64], most[64], least[64]; /* quantiser in natural order, and what it may be multiplied with */
+    int16_t factors[64];            /* quantiser in natural order */
+    int most;                       /* what each of them may be multiplied with */
 } Component;
 
 typedef struct {
@@ -295,26 +296,28 @@ static int build(Huffman *h, int kind)
         code <<= 1;
     }
     h->built = (uint8_t)(1 + kind);
-    h->doubled = h->walked = 0;
+    h->walked = 0;
     return 1;
 }
 
-/* Build the table for pixels. */
-static void build_double(Huffman *h)
+/* Build the table for pixels, of values up to `most`: larger ones are looked up, and looked at, one by one. */
+static void build_double(Huffman *h, int most)
 {
-    for (uint32_t index = 0; !h->doubled && index < 1u << DOUBLE; index++) {
+    int low = most < 32 ? -most : -32, high = most < 31 ? most : 31;
+    most = most < 127 ? most : 127;
+    for (uint32_t index = 0; index < 1u << DOUBLE; index++) {
         uint32_t bits = index << (32 - DOUBLE), first = h->one[bits >> (32 - FAST)], length = first & 63;
         uint32_t advance = first >> 8 & 255, advance2 = 0;
         int value = value_of(first), value2 = 0;
         h->two[index] = 127 << 11;
-        if (length == 0 || first & 0x80 || value < -128 || value > 127 || length > DOUBLE)
+        if (length == 0 || first & 0x80 || value < -most || value > most || length > DOUBLE)
             continue;
         uint32_t second = h->one[(bits << length) >> (32 - FAST)], length2 = second & 63;
         if (advance == END) {
             advance = 1;
             advance2 = 63;
-        } else if (length2 && !(second & 0x80) && length + length2 <= DOUBLE && value_of(second) >= -32 &&
-                   value_of(second) <= 31) {
+        } else if (length2 && !(second & 0x80) && length + length2 <= DOUBLE && value_of(second) >= low &&
+                   value_of(second) <= high) {
             length += length2;
             advance2 = (second >> 8 & 255) == END ? 64 : second >> 8 & 255;
             value2 = value_of(second);
@@ -322,7 +325,6 @@ static void build_double(Huffman *h)
         h->two[index] = length | advance << 6 | (advance + advance2) << 11 | (uint32_t)(value & 255) << 18 |
                         (uint32_t)value2 << 26;
     }
-    h->doubled = 1;
 }
 
 /* Build the table for walks, chains of symbols out of `one`, where there is enough data to be worth it. */
@@ -913,12 +915,14 @@ static int read_segments(Decoder *d)
  *
  * Loeffler, Ligtenberg and Moschytz's, in fixed point with 13 bits, as libjpeg's "islow"; the reduced ones give the
  * averages of neighbours. Each takes coefficients in natural order and multiplies them by their quantiser's factors,
- * writes `size` x `size` samples, and returns something else than 0 for a block whose values no encoder writes: a
- * coefficient or what is between the passes beyond LIMIT, or a sample beyond +-512. There C and SIMD differ.
+ * writes `size` x `size` samples, and returns something else than 0 for a block whose values no encoder writes: what
+ * is between the passes beyond LIMIT, or a sample beyond +-512. There C and SIMD differ. Its input is within LIMIT.
  */
 
 #define LIMIT 16383
 #define DESCALE(x, bits) (((x) + (1 << ((bits) - 1))) >> (bits))
+
+static inline int beyond_limit(int64_t value) { return value < -LIMIT || value > LIMIT; }
 
 static inline int sample(int value, int *wild)
 {
@@ -937,8 +941,7 @@ static int idct_1(int32_t in, uint8_t *out)
 /* What the others give for a block without anything but its average. */
 static int idct_flat(int32_t in, const Component *c, uint8_t *out)
 {
-    int wild = in < -LIMIT || in > LIMIT;
-    int value = sample(wild ? 0 : DESCALE(in * 4, 5), &wild);
+    int wild = 0, value = sample(DESCALE(in * 4, 5), &wild);
     for (int y = 0; y < c->size; y++)
         memset(out + y * c->stride, value, (size_t)c->size);
     return wild;
@@ -997,12 +1000,8 @@ static inline int idct(const int16_t *in, const Component *c, uint8_t *out, int 
 {
     int32_t block[64], between[8][8] = {{0}}, row[8];
     int wild = 0;
-    for (int i = 0; i < 64; i++) {
-        wild |= is_used(i / 8, size) && is_used(i % 8, size) && (in[i] > c->most[i] || in[i] < c->least[i]);
+    for (int i = 0; i < 64; i++)
         block[i] = in[i] * c->factors[i];
-    }
-    if (wild)
-        return wild;
     for (int x = 0; x < 8; x++) {
         if (!is_used(x, size))
             continue;
@@ -1034,13 +1033,10 @@ typedef __m128i V;
 
 static inline V load(const int16_t *at) { return _mm_loadu_si128((const V *)(const void *)at); }
 
-/* A row of coefficients times its factors; in `far`, something else than 0 in the upper bit of a lane that is too large. */
-static inline V row_of(const int16_t *in, const Component *c, int row, V *far)
+/* A row of coefficients times its factors. */
+static inline V row_of(const int16_t *in, const Component *c, int row)
 {
-    V value = load(in + 8 * row);
-    V large = _mm_or_si128(_mm_cmpgt_epi16(value, load(c->most + 8 * row)), _mm_cmpgt_epi16(load(c->least + 8 * row), value));
-    *far = _mm_or_si128(*far, large);
-    return _mm_mullo_epi16(value, load(c->factors + 8 * row));
+    return _mm_mullo_epi16(load(in + 8 * row), load(c->factors + 8 * row));
 }
 static inline V pair(int low, int high) { return _mm_set1_epi32((int)((uint32_t)high << 16 | (low & 0xFFFF))); }
 static inline V times(V pairs, int low, int high) { return _mm_madd_epi16(pairs, pair(low, high)); }
@@ -1119,7 +1115,7 @@ static NOINLINE int idct_8(const int16_t *in, const Component *c, uint8_t *out)
 {
     V row[8] = {{0}}, far = _mm_setzero_si128(), wild = far;
     for (int i = 0; i < 8; i++)
-        row[i] = row_of(in, c, i, &far);
+        row[i] = row_of(in, c, i);
     eight_rows(row, 11);
     for (int i = 0; i < 8; i++)
         far = _mm_or_si128(far, beyond(row[i]));
@@ -1151,10 +1147,10 @@ static inline void four(V zero, V i26, V i13, V i57, int bits, V out[4])
 
 static NOINLINE int idct_4(const int16_t *in, const Component *c, uint8_t *out)
 {
-    V r[8] = {{0}}, low[4] = {{0}}, high[4] = {{0}}, none = _mm_setzero_si128(), large = none;
+    V r[8] = {{0}}, low[4] = {{0}}, high[4] = {{0}}, none = _mm_setzero_si128();
     for (int i = 0; i < 8; i++)
         if (i != 4) /* it is not used, nor is column 4 */
-            r[i] = row_of(in, c, i, &large);
+            r[i] = row_of(in, c, i);
     four(_mm_unpacklo_epi16(none, r[0]), _mm_unpacklo_epi16(r[2], r[6]), _mm_unpacklo_epi16(r[1], r[3]),
          _mm_unpacklo_epi16(r[5], r[7]), 12, low);
     four(_mm_unpackhi_epi16(none, r[0]), _mm_unpackhi_epi16(r[2], r[6]), _mm_unpackhi_epi16(r[1], r[3]),
@@ -1164,7 +1160,7 @@ static NOINLINE int idct_4(const int16_t *in, const Component *c, uint8_t *out)
         mid[i] = _mm_packs_epi32(low[i], high[i]);
         far = _mm_or_si128(far, beyond(mid[i]));
     }
-    far = _mm_and_si128(_mm_or_si128(far, large), _mm_set_epi16(-1, -1, -1, 0, -1, -1, -1, -1));
+    far = _mm_and_si128(far, _mm_set_epi16(-1, -1, -1, 0, -1, -1, -1, -1));
     /* columns, four rows each: c01 holds column 0, then 1 */
     V a = _mm_unpacklo_epi16(mid[0], mid[1]), b = _mm_unpacklo_epi16(mid[2], mid[3]);
     V e = _mm_unpackhi_epi16(mid[0], mid[1]), f = _mm_unpackhi_epi16(mid[2], mid[3]);
@@ -1187,9 +1183,9 @@ static NOINLINE int idct_4(const int16_t *in, const Component *c, uint8_t *out)
 
 static NOINLINE int idct_2(const int16_t *in, const Component *c, uint8_t *out)
 {
-    V none = _mm_setzero_si128(), large = none, mid[2][2] = {{{0}}};
-    V r0 = row_of(in, c, 0, &large), r1 = row_of(in, c, 1, &large), r3 = row_of(in, c, 3, &large);
-    V r5 = row_of(in, c, 5, &large), r7 = row_of(in, c, 7, &large);
+    V none = _mm_setzero_si128(), mid[2][2] = {{{0}}};
+    V r0 = row_of(in, c, 0), r1 = row_of(in, c, 1), r3 = row_of(in, c, 3);
+    V r5 = row_of(in, c, 5), r7 = row_of(in, c, 7);
 #define HALF(unpack, i)                                                                                                \
     do {                                                                                                               \
         V middle = _mm_srai_epi32(unpack(none, r0), 1);                                                                \
@@ -1201,7 +1197,7 @@ static NOINLINE int idct_2(const int16_t *in, const Component *c, uint8_t *out)
     HALF(_mm_unpackhi_epi16, 1);
 #undef HALF
     V first = _mm_packs_epi32(mid[0][0], mid[0][1]), second = _mm_packs_epi32(mid[1][0], mid[1][1]);
-    V used = _mm_set_epi16(-1, 0, -1, 0, -1, 0, -1, -1), far = _mm_or_si128(large, _mm_or_si128(beyond(first), beyond(second)));
+    V used = _mm_set_epi16(-1, 0, -1, 0, -1, 0, -1, -1), far = _mm_or_si128(beyond(first), beyond(second));
     V factors = _mm_set_epi16(-5906, 0, 6967, 0, -10426, 0, 29692, 0);
     V odd0 = _mm_madd_epi16(first, factors), odd1 = _mm_madd_epi16(second, factors);
     V sum = ADD(_mm_unpacklo_epi32(odd0, odd1), _mm_unpackhi_epi32(odd0, odd1));
@@ -1246,7 +1242,7 @@ static inline Reason decode_block(Bits *b, Component *c, const Huffman *dc, cons
         return BAD_CODE;
     if (!brighten(c, value_of(entry)))
         return TOO_BRIGHT;
-    if (c->predicted < -32768 || c->predicted > 32767)
+    if (beyond_limit(c->predicted * c->factors[0]))
         return EXTREME;
     uint8_t *out = c->plane + (row * c->rows + line * c->size) * c->stride + column * c->size;
     if (c->size == 1) {
@@ -1257,7 +1253,7 @@ static inline Reason decode_block(Bits *b, Component *c, const Huffman *dc, cons
     block[0] = (int16_t)c->predicted;
     const uint32_t *table = ac->two;
     uint64_t k = 1;
-    int flat = 0;
+    int flat = 0, large = 0;
     do {
         refill(b);
         for (int i = 0; i < 3; i++) {
@@ -1279,14 +1275,18 @@ static inline Reason decode_block(Bits *b, Component *c, const Huffman *dc, cons
                 if (!entry)
                     return BAD_CODE;
                 k += (uint64_t)advance_of(entry);
-                if (k <= 64)
+                if (k <= 64) {
                     block[PLACE[k]] = (int16_t)value_of(entry);
+                    large |= beyond_limit(value_of(entry) * c->factors[PLACE[k]]);
+                }
                 break;
             }
         }
     } while (k < 64);
     if (k > 64 && k < END)
         return RUN_PAST;
+    if (large)
+        return EXTREME;
     if (flat)
         return idct_flat(c->predicted * c->factors[0], c, out) ? EXTREME : NOTHING;
     int wild = c->size == 8   ? idct_8(block, c, out)
@@ -1467,14 +1467,15 @@ static int prepare(Decoder *d, Output *o)
         Component *c = &d->components[i];
         if (!(d->quantisers_given >> c->quantiser & 1))
             return fail(d, DECLINED, NO_TABLE);
+        int largest = 1;
         for (int k = 0; k < 64; k++) {
-            int factor = d->quantisers[c->quantiser][k], most = factor ? LIMIT / factor : 32767, at = PLACE[k + 1];
+            int factor = d->quantisers[c->quantiser][k];
             if (factor > LIMIT)
                 return fail(d, DECLINED, EXTREME);
-            c->factors[at] = (int16_t)factor;
-            c->most[at] = (int16_t)most;
-            c->least[at] = (int16_t)-most;
+            c->factors[PLACE[k + 1]] = (int16_t)factor;
+            largest = factor > largest ? factor : largest;
         }
+        c->most = LIMIT / largest;
         /* colour is decoded at twice the scale where that saves widening it in both directions */
         c->size = i && min < 8 && d->hmax == 2 && d->vmax == 2 ? 2 * min : min;
         c->columns = divide_up((int64_t)r->width * c->h * c->size, 8 * d->hmax);
@@ -1512,11 +1513,18 @@ static int decode_scan(Decoder *d, Output *o)
     for (int i = 0; i < d->channels; i++)
         blocks += d->components[i].h * d->components[i].v;
     d->report->total = blocks * d->mcus_across * d->mcus_down;
-    for (int i = 0; i < d->channels; i++)
-        if (d->components[i].size == 1)
-            build_walk(&d->ac[d->components[i].ac], &d->cursor);
-        else
-            build_double(&d->ac[d->components[i].ac]);
+    for (int i = 0; i < 4; i++) {
+        int most = 0;
+        for (int j = 0; j < d->channels; j++) {
+            const Component *c = &d->components[j];
+            if (c->ac == i && c->size == 1)
+                build_walk(&d->ac[i], &d->cursor);
+            else if (c->ac == i)
+                most = most && most < c->most ? most : c->most;
+        }
+        if (most)
+            build_double(&d->ac[i], most);
+    }
     for (int64_t y = 0; y < d->mcus_down; y++) {
         if (!pixel_row(d, y, d->mcus_across))
             return 0;
