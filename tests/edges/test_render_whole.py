@@ -160,18 +160,18 @@ def cuts(folder: Path, seed: int, count: int, decoder: str, *more: str) -> dict[
 
 
 def check(told: dict[str, Any], count: int) -> None:
-    """No cut is published, and of damage only that which decodes without a fault: nobody can tell it."""
+    """No cut is published, and of damage only what decodes without a fault, as other programs see it too."""
     assert told["refused"] == []
     assert sum(told["tried"].values()) == count
     published = Counter(harm for harm, _, _ in told["published"])
     assert published["cut"] == 0
-    for harm, tried in told["tried"].items():
-        assert published[harm] <= (0.4 if harm == "swapped" else 0.1) * tried, told["published"]
+    assert published.total() - published["swapped"] <= 0.05 * count, told["published"]
+    assert published["swapped"] <= 0.5 * told["tried"]["swapped"]
 
 
 @pytest.mark.parametrize("name", ["native", "pillow"])
 def test_no_random_cut_is_published_and_no_whole_photo_is_refused(tmp_path: Path, name: str) -> None:
-    check(cuts(tmp_path, 7, 300, name), 300)
+    check(cuts(tmp_path, 7, 100, name), 100)
 
 
 @pytest.mark.soak

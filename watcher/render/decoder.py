@@ -141,7 +141,7 @@ class _Decoder:
             return len(data)
         taken, error = self._decoder.decode(data)
         if taken < 0 and error < 0:
-            raise OSError("its data is broken")
+            raise OSError("its data or a table of it is broken")
         self._over = taken < 0
         return len(data) if self._over else int(taken)
 

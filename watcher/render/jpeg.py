@@ -225,13 +225,17 @@ def _check(header: Header) -> None:
         raise NotJpegError("a lossless JPEG, which can't be decoded here: save it as an ordinary 8-bit JPEG")
     if header.frame in _HIERARCHICAL:
         raise NotJpegError("a hierarchical JPEG, which can't be decoded here: save it as an ordinary 8-bit JPEG")
+    if not 2 <= header.precision <= 16:  # noqa: PLR2004 - bits that T.81 knows
+        raise NotJpegError(f"a broken JPEG: it claims {header.precision} bits a sample")
     if header.precision != 8:  # noqa: PLR2004 - bits
         raise NotJpegError(f"a {header.precision}-bit JPEG, only 8 bits can be decoded here: save it as an 8-bit JPEG")
     if not header.width or not header.height:
         raise NotJpegError("a broken JPEG: it does not say how {} it is".format("wide" if header.height else "high"))
     if max(header.width, header.height) > _MAX_SIDE:
         raise NotJpegError(f"too large: {size_text(header)}, at most {_MAX_SIDE} pixels a side can be decoded here")
-    if header.components not in {1, 3, 4} or not all(1 <= h <= 4 and 1 <= v <= 4 for h, v in header.sampling):  # noqa: PLR2004 - T.81 allows sampling factors 1 to 4
+    if not all(1 <= h <= 4 and 1 <= v <= 4 for h, v in header.sampling):  # noqa: PLR2004 - T.81 allows 1 to 4
+        raise NotJpegError("a broken JPEG: its channels claim samplings that there are not")
+    if header.components not in {1, 3, 4}:
         raise NotJpegError(f"a JPEG of {header.components} channels that can't be decoded here")
 
 
