@@ -13,7 +13,7 @@
  *    a number of bits that is smaller than they are, by a byte where they hold 256, or after a check on the line above.
  *    Sizes are computed in 64 bits and refused before memory is taken. Pixels are written through `plane_row` and
  *    `emit`, which check their bounds once per row.
- * 5. No state outlives a call, nothing is shared: calls from several threads do not meet.
+ * 5. No state outlives a call but the address of one of Python's functions: calls from several threads do not meet.
  * 6. C11 and its library. SSE2 on x86-64, which every such processor has; the same in plain C elsewhere.
  */
 #include <stdint.h>
@@ -547,7 +547,7 @@ typedef enum { WALK, WALK_PROGRESSIVE, PIXELS } Mode;
 static inline Reason decode_block(Bits *b, Component *c, const Huffman *dc, const Huffman *ac, int64_t column, int line,
                                   int row);
 
-/* Go through row `y` of a scan's MCUs, which begins with MCU `first` of the scan. Inlined once for each mode. */
+/* Go through row `y` of a scan's MCUs, `width` of them. Inlined once for each mode. */
 static inline __attribute__((always_inline)) int scan_row(Decoder *d, Mode mode, int64_t y, int64_t width)
 {
     Bits b = d->bits;
@@ -1230,7 +1230,6 @@ static inline void clear(int16_t *block)
     memset(block, 0, 64 * sizeof *block);
 #endif
 }
-
 
 static inline Reason decode_block(Bits *b, Component *c, const Huffman *dc, const Huffman *ac, int64_t column, int line,
                                   int row)
