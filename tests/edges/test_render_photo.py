@@ -373,6 +373,7 @@ def _odd_but_whole() -> dict[str, bytes]:
         "a film behind separate scans": photos.separate_scans() + photos.film(),
         "a panorama without an end": data[:-2] + b"\0\0\x30\x0a\x10\0\0\0MotionPhoto_Data" + photos.film(),
         "a film and no end": data[:-2] + photos.film(),
+        "a film with zeros and no end": data[:-2] + photos.film()[:24] + bytes(90_000) + photos.film(),
         "a film and no end, progressive": progressive[:-2] + photos.film(),
         "a film and no end, grey": photos.grey()[:-2] + photos.film(),
         "another photo and no end": data[:-2] + photos.plain(80, 60),

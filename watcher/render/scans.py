@@ -123,7 +123,12 @@ def all_there(layout: Layout, header: Header) -> bool:
 def trailer_of(data: bytes, layout: Layout) -> int:
     """Return where a maker's trailer begins within the last run, as behind panoramas without an end; -1: none does."""
     run = layout.scans[-1].runs[-1]
-    found = _TRAILER.search(data, run.start, run.end)
+    return trailer_in(data, run.start, run.end)
+
+
+def trailer_in(data: bytes, start: int, end: int) -> int:
+    """Return where a maker's trailer begins between two offsets; -1: none does."""
+    found = _TRAILER.search(data, start, end)
     return found.start() if found else -1
 
 
