@@ -10,6 +10,7 @@ import shutil
 import struct
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,16 @@ from watcher.render.native import State, Walk, decode, walk
 pytestmark = pytest.mark.skipif(native.name() == "pillow", reason=f"no native decoder: {native.reason()}")
 EXAMPLES = sorted(Path(__file__).parents[2].glob("examples/photos/*.jpg"))
 SOS, EOI = b"\xff\xda", b"\xff\xd9"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _at_every_scale() -> Iterator[None]:
+    """Decode at every scale also where that is slow."""
+    library, _ = native._chosen()
+    with pytest.MonkeyPatch.context() as patch:
+        if library:
+            patch.setattr(library, "vectors", True)
+        yield
 
 
 def by_pillow(data: bytes, scale: int) -> Image.Image:
@@ -327,6 +338,13 @@ def test_without_a_library_everything_is_declined(monkeypatch: pytest.MonkeyPatc
     assert walk(photos.plain()) == declined
     assert decode(photos.plain(), 2) == (None, declined)
     assert (native.name(), native.reason()) == ("pillow", "no library was built")
+
+
+def test_a_processor_without_vectors_decodes_where_it_is_no_slower(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native._chosen()[0], "vectors", False)
+    pictures = [decode(photos.plain(), scale)[0] for scale in (1, 2, 4, 8)]
+    assert [picture is not None for picture in pictures] == [False, False, True, True]
+    assert walk(photos.plain()).state is State.WHOLE
 
 
 def test_a_library_that_differs_from_pillow_is_not_used() -> None:

@@ -26,7 +26,8 @@ no_fuzzer = pytest.mark.skipif(
 
 
 @no_decoder
-def test_what_it_takes_of_broken_photos_is_pillows_to_the_last_bit() -> None:
+def test_what_it_takes_of_broken_photos_is_pillows_to_the_last_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native._chosen()[0], "vectors", True)  # at every scale, also where that is slow
     found, wrong = fuzz_native.run(seed=7, count=1500, seconds=20)
     assert not wrong
     assert found["equal"] > found.total() / 10, "many are still taken: the mutations are not too coarse"
@@ -35,7 +36,8 @@ def test_what_it_takes_of_broken_photos_is_pillows_to_the_last_bit() -> None:
 
 @no_decoder
 @pytest.mark.soak
-def test_what_it_takes_of_a_million_broken_photos_is_pillows_to_the_last_bit() -> None:
+def test_what_it_takes_of_a_million_broken_photos_is_pillows_to_the_last_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native._chosen()[0], "vectors", True)
     for seed in range(20):
         _, wrong = fuzz_native.run(seed, count=50_000, seconds=3600)
         assert not wrong

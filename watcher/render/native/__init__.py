@@ -18,6 +18,7 @@ from PIL import Image
 from watcher.render.library import load
 
 SCALES = (1, 2, 4, 8)
+_PLAIN_SCALE = 4  # 1/4: where the decoder of a processor without SSE2 is no slower than Pillow's and a walk
 _SOFT = [64 + value // 2 for value in range(256)]
 _ARRAY, _SCHEMA = b"arrow_array", b"arrow_schema"  # the names of Arrow's capsules; they must outlive them
 
@@ -68,6 +69,7 @@ class _Library:
         self._read.argtypes = (ctypes.c_char_p, ctypes.c_size_t, *piece, ctypes.c_int, ctypes.POINTER(_Report))
         self._read.restype = None
         self._reason.argtypes, self._reason.restype = (ctypes.c_int,), ctypes.c_char_p
+        self.vectors = bool(ctypes.c_int32.in_dll(library, "jpeg_vectors").value)
         self._schemas = {1: ctypes.addressof(ctypes.c_char.in_dll(library, "jpeg_grey_schema"))}
         self._schemas[3] = ctypes.addressof(ctypes.c_char.in_dll(library, "jpeg_colour_schema"))
         self._freed = ctypes.cast(library.jpeg_capsule_freed, ctypes.c_void_p)
@@ -123,6 +125,8 @@ def decode(data: bytes, scale: int, head: bytes = b"", start: int = 0) -> tuple[
     library, why = _chosen()
     if scale not in SCALES:
         raise ValueError(f"scale {scale} is none of {SCALES}")
+    if library and not library.vectors and scale < _PLAIN_SCALE:
+        return None, Walk(State.DECLINED, reason="Pillow is faster here at this scale")
     return library.read(data, scale, head, start) if library else (None, Walk(State.DECLINED, reason=why))
 
 
