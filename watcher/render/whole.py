@@ -17,6 +17,8 @@ from watcher.render.scans import Layout, Run, all_there, trailer_in
 _HOLE = bytes(4096)  # a block of the file system: what a parallel writer leaves out is at least that
 _ZEROS = bytes(256)  # ten blocks of which each coefficient is -1, where zeros do not mean an empty block
 _ONES = b"\xff" * 256  # fill bytes, where no marker follows
+_SHORT = 64  # bytes of these that are enough in files that are searched as a whole
+_LARGE = 2_000_000  # bytes of a file in which the search would show
 _STRIDE = 64  # of the bytes that are looked at first: four of them lie in each such run
 _STEP = 1 << 16
 _MARKER = 8  # bytes: a restart marker and its fill bytes
@@ -62,9 +64,12 @@ def reason_after(layout: Layout, run: Run) -> str:
 
 def refuse_runs(data: bytes, header: Header) -> None:
     """Raise NotWholeError for long runs of one byte that no encoder writes."""
-    sampled = data[header.scan :: _STRIDE]
+    sampled = data[header.scan :: _STRIDE] if len(data) >= _LARGE else b""
     for run, what in ((_ZEROS, "zeros"), (_ONES, "bytes of 0xFF")):
-        at = data.find(run, header.scan) if run[:4] in sampled else -1
+        if len(data) < _LARGE:
+            at = data.find(run[:_SHORT], header.scan)
+        else:
+            at = data.find(run, header.scan) if run[:4] in sampled else -1
         if at < 0 or (run is _ZEROS and may_be_zeros(header)):
             continue
         if data.find(EOI, header.scan, at) >= 0 or trailer_in(data, header.scan, at) >= 0:
