@@ -250,6 +250,15 @@ def test_no_hole_in_a_photo_is_taken_for_data() -> None:
             assert walk(data[:at] + data[at + size :]).state is State.DAMAGED, (at, size)
 
 
+def test_what_is_taken_out_of_a_progressive_photo_is_missed() -> None:
+    """A run of empty blocks that would hide it reaches past the last one."""
+    chance = random.Random(5)
+    data = photos.jpeg(Image.open(EXAMPLES[1]).reduce(3), quality=88, progressive=True)
+    for _ in range(60):
+        at = chance.randrange(scan_of(data), len(data) - 600)
+        assert walk(data[:at] + data[at + 512 :]).state is not State.WHOLE, at
+
+
 def test_a_few_bytes_of_padding_before_the_end_marker_are_no_damage() -> None:
     data = photos.plain()
     for padding in (b"\0" * 9, b"\xff" * 5, b"\xff\0\xff"):

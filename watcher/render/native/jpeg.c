@@ -49,7 +49,7 @@ static const char *const REASONS[] = {
     "its sampling", "its colour space", "progressive", "several scans", "too large", "too many scans",
     "its scans are out of order", "extreme values", "its height is not told", "no such scale",
     "its data ends early", "its end marker is missing", "scans are missing",
-    "a code that is in no table", "a run past the end of a block", "a marker where none belongs",
+    "a code that is in no table", "a run past the end", "a marker where none belongs",
     "its end marker comes early", "a restart marker out of order", "data left over", "a second picture inside it",
     "zeros where data is missing", "a broken table between its scans",
     "a brightness that no picture has"
@@ -531,8 +531,8 @@ static void reset(Decoder *d)
 static int restart(Decoder *d, int number)
 {
     Bits *b = &d->bits;
-    if (!end_segment(b))
-        return fail(d, DAMAGED, LEFT_OVER);
+    if (d->end_run || !end_segment(b))
+        return fail(d, DAMAGED, d->end_run ? RUN_PAST : LEFT_OVER);
     while (b->end - b->next >= 2 && b->next[1] == 0xFF)
         b->next++;
     if (b->end - b->next < 2 || b->next[1] != 0xD0 + (number & 7))
@@ -1560,8 +1560,8 @@ static void read_file(Decoder *d, Output *o)
         reset(d);
         if (!(o->scale ? decode_scan(d, o) : walk_scan(d)))
             return;
-        if (!end_segment(&d->bits)) {
-            fail(d, DAMAGED, LEFT_OVER);
+        if (d->end_run || !end_segment(&d->bits)) {
+            fail(d, DAMAGED, d->end_run ? RUN_PAST : LEFT_OVER);
             return;
         }
         d->cursor.next = d->bits.next;
