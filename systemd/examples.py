@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from watcher.units.launchd import plist
-from watcher.units.service import Record, Service
-from watcher.units.systemd import system_unit, user_unit
+from watcher.service.definition import Record, Service
+from watcher.service.launchd_plist import plist
+from watcher.service.systemd_unit import system_unit, user_unit
 
 HERE = Path(__file__).parent
 SYSTEM = Service(

@@ -15,10 +15,11 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from watcher.model import Done, Job, PhotoId, Recipe, Rendering
-from watcher.render import describe, judge, render, warm, work
+from watcher.core.types import Done, Job, PhotoId, Recipe, Rendering
+from watcher.fs.publish import Publication
+from watcher.render import describe, judge, render, warm
 from watcher.render import picture as pictures
-from watcher.render.publish import Publication
+from watcher.render import pipeline as work
 from watcher.render.source import Source
 
 SETS = {"one": (600,), "three": (2048, 1024, 320)}

@@ -22,9 +22,9 @@ from PIL import Image
 from tests import photos as pictures
 from tests.bench.common import Daemon, Place, cpu_seconds, descendants, machine, pause_in_quiet, place, rss, table
 from tests.cluster.cluster import Cluster
-from watcher.model import PhotoId, Stamp
-from watcher.plan import Known, MadeFact, Phase
-from watcher.state import State
+from watcher.core.plan import Phase, PhotoRecord, RenditionRecord
+from watcher.core.types import FileSignature, PhotoId
+from watcher.store import State
 
 SIZE = 16  # pixels; a photo of one pixel stays one
 PER_FOLDER = 500
@@ -158,8 +158,10 @@ def _rows(path: Path, count: int) -> tuple[float, float]:
     """Give the seconds and the bytes that a row takes."""
     inbox = b"/srv/photos/inbox"
     names = ("web", "thumb")
-    facts = {name: MadeFact(2048, 1365, 400_000) for name in names}
-    known = Known(Stamp(4_000_000, 10**18), Phase.DONE, dict.fromkeys(names, "0" * 16), facts, 1e9, digest=bytes(32))
+    facts = {name: RenditionRecord(2048, 1365, 400_000) for name in names}
+    known = PhotoRecord(
+        FileSignature(4_000_000, 10**18), Phase.DONE, dict.fromkeys(names, "0" * 16), facts, 1e9, digest=bytes(32)
+    )
     with State.open(str(path)) as state:
         began = time.perf_counter()
         for start in range(0, count, 64):

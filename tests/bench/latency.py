@@ -29,7 +29,7 @@ from tests.bench.common import (
     table,
     wait_until_there,
 )
-from watcher.model import Done, Job, PhotoId, Recipe, Rendering
+from watcher.core.types import Done, Job, PhotoId, Recipe, Rendering
 from watcher.render import render, warm
 
 PAUSE = 0.3  # seconds between two photos: the daemon has gone to sleep by then

@@ -32,7 +32,7 @@ from tests.bench.common import (
     timed,
 )
 from tests.bench.throughput import copies
-from watcher.model import Done, Job, PhotoId
+from watcher.core.types import Done, Job, PhotoId
 
 CASES = {"A three": ("A", THREE, 120), "B one": ("B", (600,), 2400), "B three": ("B", THREE, 1200)}
 WORKERS = 2

@@ -31,9 +31,9 @@ from tests.bench.common import (
     table,
     wait_until_there,
 )
-from watcher.model import PhotoId, Stamp
-from watcher.plan import Known
-from watcher.state import State
+from watcher.core.plan import PhotoRecord
+from watcher.core.types import FileSignature, PhotoId
+from watcher.store import State
 
 SIZES = (64, 32)  # pixels: two renditions
 PER_FOLDER = 500
@@ -53,14 +53,14 @@ def tree(inbox: Path, count: int, seeds: Path) -> None:
             os.link(seeds / f"{number // _LINKS}.jpg", folder / f"IMG_{number:07}.jpg")
 
 
-def rows(where: Place, pattern: Known) -> Iterator[tuple[PhotoId, Known]]:
+def rows(where: Place, pattern: PhotoRecord) -> Iterator[tuple[PhotoId, PhotoRecord]]:
     """Give what the books would say of every photo of the tree."""
     inbox = os.fsencode(where.inbox)
     for folder, _, names in os.walk(inbox):
         for name in names:
             status = os.stat(os.path.join(folder, name))
             path = os.path.relpath(os.path.join(folder, name), inbox)
-            yield PhotoId(inbox, path), replace(pattern, stamp=Stamp(status.st_size, status.st_mtime_ns))
+            yield PhotoId(inbox, path), replace(pattern, stamp=FileSignature(status.st_size, status.st_mtime_ns))
 
 
 def fill(where: Place, *, really: bool) -> float:
@@ -80,7 +80,7 @@ def fill(where: Place, *, really: bool) -> float:
             pattern = state.known(one)
             if pattern is None:
                 raise SystemExit("`once` left nothing on the books")
-            chunk: list[tuple[PhotoId, Known | None]] = [(one, None)]
+            chunk: list[tuple[PhotoId, PhotoRecord | None]] = [(one, None)]
             for row in rows(where, pattern):
                 chunk.append(row)
                 if len(chunk) >= 20_000:

@@ -12,23 +12,8 @@ import pytest
 import watcher
 
 ROOT = Path(watcher.__file__).parent
-CORE = (
-    "backlog",
-    "config",
-    "debounce",
-    "errors",
-    "model",
-    "patience",
-    "plan",
-    "select",
-    "story",
-    "units",
-    "verdict",
-    "visitors",
-    "vitals",
-    "volumes",
-)
-DAEMON = sorted((ROOT / "daemon").rglob("*.py"))
+CORE = ("config", "core", "errors", "text")
+DAEMON = sorted((ROOT / "engine").rglob("*.py"))
 
 # names and paths as text; nothing that asks the file system
 PURE_OS = {

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from watcher.backlog import Queue, Sighting
-from watcher.model import Origin, PhotoId
+from watcher.core.queue import Queue, Sighting
+from watcher.core.types import Origin, PhotoId
 
 A, B = b"/a", b"/b"
 

@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from watcher.config import DEFAULTS, Config, across, for_pair, overlaps, parse, reading, starter
-from watcher.config.sentences import translated
+from watcher.config import DEFAULTS, Config, for_pair, overlaps, parse, starter
+from watcher.config import overlap as across
+from watcher.config import parser as reading
+from watcher.config.messages import translated
 from watcher.errors import EXIT_CONFIG, ConfigError, Fault
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"

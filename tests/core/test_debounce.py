@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from watcher.debounce import Debouncer
+from watcher.core.debounce import Debouncer
 
 
 def debouncer(quiet: float = 0.5, longest: float = 5.0, most: int = 4) -> Debouncer:

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from watcher.daemon.pace import KEPT_MINUTES, Pace, recent
+from watcher.engine.rate import KEPT_MINUTES, RateCounter, recent
 
 
 def test_photos_of_the_last_minutes_are_counted_and_older_ones_are_not() -> None:
-    pace = Pace()
+    pace = RateCounter()
     for wall, photos in ((0, 5), (59, 1), (60, 2), (290, 3), (300, 4)):
         pace.count(wall, photos)
     assert pace.minutes() == [[0, 6], [1, 2], [4, 3], [5, 4]]
@@ -14,7 +14,7 @@ def test_photos_of_the_last_minutes_are_counted_and_older_ones_are_not() -> None
 
 
 def test_only_an_hour_is_kept_and_a_clock_that_is_set_back_loses_nothing() -> None:
-    pace = Pace()
+    pace = RateCounter()
     for minute in range(2 * KEPT_MINUTES):
         pace.count(60.0 * minute)
     assert len(pace.minutes()) == KEPT_MINUTES

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from watcher.model import Format, PhotoId, Recipe, Stamp
-from watcher.plan import (
-    Known,
-    MadeFact,
+from watcher.core.plan import (
     Phase,
+    PhotoRecord,
+    RenditionRecord,
     aside,
     aside_number,
     could_meet,
@@ -19,16 +18,17 @@ from watcher.plan import (
     renderings,
     stem_of,
 )
+from watcher.core.types import FileSignature, Format, PhotoId, Recipe
 
-SEEN = Stamp(100, 5, 7)
+SEEN = FileSignature(100, 5, 7)
 
 
 def recipe(fingerprint: str = "f1", fmt: Format = "jpeg") -> Recipe:
     return Recipe(100, 100, "inside", fmt, 85, "safe", fingerprint)
 
 
-def known(phase: Phase, *, stamp: Stamp = SEEN, recipes: dict[str, str] | None = None) -> Known:
-    return Known(stamp._replace(inode=0), phase, recipes or {}, {}, at=0.0)
+def known(phase: Phase, *, stamp: FileSignature = SEEN, recipes: dict[str, str] | None = None) -> PhotoRecord:
+    return PhotoRecord(stamp._replace(inode=0), phase, recipes or {}, {}, at=0.0)
 
 
 def test_an_unknown_photo_needs_work() -> None:
@@ -76,18 +76,18 @@ def test_the_later_of_two_photos_that_would_meet_gets_its_whole_name_and_the_ext
 
 
 def test_a_third_one_gets_a_number() -> None:
-    others: dict[bytes, dict[str, MadeFact]] = {b"a.jpg": {}, b"a.jpeg.jpg": {}}
+    others: dict[bytes, dict[str, RenditionRecord]] = {b"a.jpg": {}, b"a.jpeg.jpg": {}}
     assert output_name(b"a.jpeg", "web", "webp", others, folds_case=False) == b"a.jpeg.2.webp"
 
 
 def test_a_name_once_given_is_kept_after_its_rival_is_gone() -> None:
-    books = Known(SEEN, Phase.DONE, {}, {"web": MadeFact(1, 1, 1, b"a.jpeg.webp")}, at=0.0)
+    books = PhotoRecord(SEEN, Phase.DONE, {}, {"web": RenditionRecord(1, 1, 1, b"a.jpeg.webp")}, at=0.0)
     (made,) = renderings(b"x/a.jpeg", {"web": recipe(fmt="webp")}, books, {}, folds_case=False)
     assert made.output == b"web/x/a.jpeg.webp"
 
 
 def test_a_name_that_was_given_for_another_format_is_given_anew() -> None:
-    books = Known(SEEN, Phase.DONE, {}, {"web": MadeFact(1, 1, 1, b"a.jpeg.webp")}, at=0.0)
+    books = PhotoRecord(SEEN, Phase.DONE, {}, {"web": RenditionRecord(1, 1, 1, b"a.jpeg.webp")}, at=0.0)
     (made,) = renderings(b"a.jpeg", {"web": recipe(fmt="avif")}, books, {}, folds_case=False)
     assert made.output == b"web/a.avif"
 
@@ -113,14 +113,14 @@ def test_stems_fold_what_a_file_system_could_fold() -> None:
 def test_names_that_differ_in_case_or_in_how_an_accent_is_written_meet_where_they_are_one(one: str, other: str) -> None:
     name, rival = f"{one}.jpg".encode(), f"{other}.jpg".encode()
     assert could_meet(name, rival)
-    others = {rival: {"web": MadeFact(1, 1, 1)}}
+    others = {rival: {"web": RenditionRecord(1, 1, 1)}}
     assert output_name(name, "web", "jpeg", others, folds_case=True) == name + b".jpg"
     assert output_name(name, "web", "jpeg", others, folds_case=False) == name
 
 
 def test_of_those_of_one_name_that_went_the_last_one_tells_which_names_are_taken() -> None:
     photo = PhotoId(b"/in", b"x/a.jpg")
-    made: dict[bytes, dict[str, MadeFact]] = {}
+    made: dict[bytes, dict[str, RenditionRecord]] = {}
     for number in range(1, 30):
         before = dict(list(made.items())[-1:])
         names = {
@@ -129,7 +129,7 @@ def test_of_those_of_one_name_that_went_the_last_one_tells_which_names_are_taken
         }
         taken = {fact.name for facts in made.values() for fact in facts.values()}
         assert taken.isdisjoint(names.values())
-        facts = {rendition: MadeFact(1, 1, 1, name) for rendition, name in names.items()}
+        facts = {rendition: RenditionRecord(1, 1, 1, name) for rendition, name in names.items()}
         last = max(map(number_of, made), default=0)
         key = aside(photo, aside_number(photo, facts, last))
         assert number_of(key.name) == number
@@ -144,7 +144,7 @@ def test_of_those_of_one_name_that_went_the_last_one_tells_which_names_are_taken
 
 def test_a_name_that_others_hold_puts_the_next_number_above_it() -> None:
     photo = PhotoId(b"/in", b"a.jpg")
-    others: dict[bytes, dict[str, MadeFact]] = {aside(photo, 3).name: {}, b"a.jpg.3.jpg": {}}
+    others: dict[bytes, dict[str, RenditionRecord]] = {aside(photo, 3).name: {}, b"a.jpg.3.jpg": {}}
     name = output_name(b"a.jpg", "web", "jpeg", others, folds_case=False)
     assert name == b"a.jpg.4.jpg"
-    assert aside_number(photo, {"web": MadeFact(1, 1, 1, name)}, 3) == 5
+    assert aside_number(photo, {"web": RenditionRecord(1, 1, 1, name)}, 3) == 5

@@ -16,27 +16,32 @@ OWNERS = {
     "cykooz": {"render"},
     "cykooz_resizer": {"render"},
     "watchdog": {"watch"},
-    "sqlite3": {"state"},
+    "sqlite3": {"store"},
     "structlog": {"logs"},
     "logging": {"logs", "watch", "cluster"},  # watchdog says on a logger that it lost events; Dask has a log of its own
     "multiprocessing": {"pool"},
     "concurrent": {"pool"},
-    "subprocess": {"control"},
+    "subprocess": {"service"},
     "blake3": {"render"},
-    "platformdirs": {"places"},
-    "tomllib": {"places"},
+    "platformdirs": {"paths"},
+    "tomllib": {"paths"},
     "pydantic": {"config"},
     "pydantic_core": {"config"},
-    "starlette": {"web"},
-    "uvicorn": {"web"},
-    "anyio": {"web"},
-    "asyncio": {"web", "cluster"},
+    "starlette": {"http"},
+    "uvicorn": {"http"},
+    "anyio": {"http"},
+    "asyncio": {"http", "cluster"},
     "distributed": {"cluster"},
-    "pathspec": {"select", "config"},  # using patterns; and telling which are none
+    "pathspec": {"core", "config"},  # using patterns; and telling which are none
     "typer": {"cli"},
-    "prometheus_client": {"metrics"},
-    "rich": {"cli"},
-    "fcntl": {"service", "pool", "render"},  # the lock; the pipe that tells a worker of its parent's end; reflinks
+    "prometheus_client": {"http"},
+    "rich": {"app", "cli"},
+    "fcntl": {
+        "service",
+        "pool",
+        "render",
+        "fs",
+    },  # the lock; the pipe that tells a worker of its parent's end; reflinks
 }
 
 
@@ -53,7 +58,7 @@ def _imports(path: Path) -> Iterator[str]:
 
 
 MOST_LINES = 350  # beyond 300 a room wants a second look at what it is for
-MORE_LINES = {"model.py": 380}  # nothing but the values that travel: half of it says what they mean
+MORE_LINES = {"core/types.py": 380, "engine/results.py": 380}  # values and their meanings; one case an outcome
 MODULES = sorted(ROOT.rglob("*.py"))
 
 

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.select import Selection, shown, special
+from watcher.core.selection import PathFilter, shown, special
 
 JPEGS = ("*.jpg", "*.jpeg")
-PLAIN = Selection(JPEGS, (), recursive=True)
-EVERYTHING = Selection(("*",), (), recursive=True)
+PLAIN = PathFilter(JPEGS, (), recursive=True)
+EVERYTHING = PathFilter(("*",), (), recursive=True)
 
 PARTS = st.sampled_from(
     [
@@ -154,13 +154,13 @@ def test_a_folder_that_is_named_like_an_unfinished_file_is_entered() -> None:
     ],
 )
 def test_any_glob_works_in_include(glob: str, yes: bytes, no: bytes) -> None:
-    selection = Selection((glob,), (), recursive=True)
+    selection = PathFilter((glob,), (), recursive=True)
     assert selection.takes(yes)
     assert not selection.takes(no)
 
 
 def test_without_recursive_only_the_inbox_itself_counts() -> None:
-    flat = Selection(JPEGS, (), recursive=False)
+    flat = PathFilter(JPEGS, (), recursive=False)
     assert flat.takes(b"a.jpg")
     assert flat.enters(b"")
     assert not flat.enters(b"sub")
@@ -169,7 +169,7 @@ def test_without_recursive_only_the_inbox_itself_counts() -> None:
 
 
 def test_an_excluded_folder_is_pruned_and_named() -> None:
-    selection = Selection(JPEGS, ("*.raw.jpg", "drafts/"), recursive=True)
+    selection = PathFilter(JPEGS, ("*.raw.jpg", "drafts/"), recursive=True)
     assert not selection.enters(b"2024/drafts")
     assert not selection.enters(b"2024/drafts/deep")
     assert selection.verdict(b"2024/drafts/deep/a.jpg") == (False, "excluded by the pattern `drafts/`")
@@ -179,7 +179,7 @@ def test_an_excluded_folder_is_pruned_and_named() -> None:
 
 
 def test_a_newline_in_a_name_hides_nothing_from_a_pattern() -> None:
-    selection = Selection(JPEGS, ("c.jpg", "drafts/"), recursive=True)
+    selection = PathFilter(JPEGS, ("c.jpg", "drafts/"), recursive=True)
     assert not selection.takes(b"a\nb/c.jpg")
     assert not selection.takes(b"drafts/a\nb.jpg")
     assert selection.takes(b"a\nb/d.jpg")
@@ -188,13 +188,13 @@ def test_a_newline_in_a_name_hides_nothing_from_a_pattern() -> None:
 @pytest.mark.parametrize("pattern", ["!", "\\"])
 def test_what_is_no_pattern_is_refused_by_name(pattern: str) -> None:
     with pytest.raises(ValueError, match="is not a gitignore pattern"):
-        Selection(JPEGS, ("fine/", pattern), recursive=True)
+        PathFilter(JPEGS, ("fine/", pattern), recursive=True)
 
 
 def test_pathspec_is_not_imported_where_nothing_is_excluded() -> None:
     code = (
-        "import sys; from watcher.select import Selection\n"
-        "Selection(['*.jpg'], [], True).takes(b'a.jpg'); sys.exit('pathspec' in sys.modules)"
+        "import sys; from watcher.core.selection import PathFilter\n"
+        "PathFilter(['*.jpg'], [], True).takes(b'a.jpg'); sys.exit('pathspec' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[2]).returncode == 0
 
@@ -206,7 +206,7 @@ def ancestors(path: bytes) -> list[bytes]:
 
 @given(PATHS, PATTERNS, st.booleans())
 def test_pruning_and_the_fast_path_agree_with_the_verdict(path: bytes, exclude: list[str], recursive: bool) -> None:
-    selection = Selection(JPEGS, exclude, recursive=recursive)
+    selection = PathFilter(JPEGS, exclude, recursive=recursive)
     folder, _, name = path.rpartition(b"/")
     entered = all(selection.enters(parent) for parent in ancestors(path))
     verdict = selection.verdict(path)
@@ -218,7 +218,7 @@ def test_pruning_and_the_fast_path_agree_with_the_verdict(path: bytes, exclude: 
 @given(NAMES, PATTERNS)
 def test_no_name_raises(name: bytes, exclude: list[str]) -> None:
     for include in (JPEGS, ("*",), ("[!a]?*.\u00e4",)):
-        selection = Selection(include, exclude, recursive=True)
+        selection = PathFilter(include, exclude, recursive=True)
         assert selection.takes(name) == selection.verdict(name).photo
         selection.enters(name)
         assert shown(name).isprintable()
@@ -260,7 +260,7 @@ def test_excludes_mean_what_they_mean_to_git(tmp_path: Path) -> None:
     answer = subprocess.run(
         ["git", "check-ignore", *paths], cwd=tmp_path, check=False, capture_output=True, text=True, env=environment
     )
-    selection = Selection(JPEGS, patterns, recursive=True)
+    selection = PathFilter(JPEGS, patterns, recursive=True)
     assert [p for p in paths if not selection.takes(os.fsencode(p))] == answer.stdout.split()
 
 

@@ -6,40 +6,42 @@ from dataclasses import replace
 
 import pytest
 
-from watcher.model import PhotoId, Recipe, Stamp
-from watcher.plan import Known, MadeFact, Phase
-from watcher.story import Lies, Note, Place, Story, tell
+from watcher.core.history import Explanation, FileState, HistoryEntry, Place, tell
+from watcher.core.plan import Phase, PhotoRecord, RenditionRecord
+from watcher.core.types import FileSignature, PhotoId, Recipe
 
 A = PhotoId(b"/in", b"x/a.jpg")
-STAMP = Stamp(100, 5)
+STAMP = FileSignature(100, 5)
 WEB = Recipe(10, 10, "inside", "webp", 85, "safe", "f1")
-HERE = Lies("file", STAMP)
-NOWHERE = Lies("nothing")
+HERE = FileState("file", STAMP)
+NOWHERE = FileState("nothing")
 NOW = 1000.0
 
 PLACE = Place(A, b"/out", "", {"web": WEB}, running=True)
-DONE = Known(
-    STAMP, Phase.DONE, {"web": "f1"}, {"web": MadeFact(10, 7, 300)}, at=900.0, first_seen=899.0, origin="event"
+DONE = PhotoRecord(
+    STAMP, Phase.DONE, {"web": "f1"}, {"web": RenditionRecord(10, 7, 300)}, at=900.0, first_seen=899.0, origin="event"
 )
 FAILED = replace(DONE, phase=Phase.FAILED, recipes={}, made={}, reason="no JPEG", attempts=1)
 WAITING = replace(FAILED, phase=Phase.WAITING, reason="truncated", attempts=0)
 
-FIRST = Note(A, 900.0, "made", {"how": "event", "burst": 0.5, "line": 0.2, "worker": 7, "seconds": 0.3})
+FIRST = HistoryEntry(A, 900.0, "made", {"how": "event", "burst": 0.5, "line": 0.2, "worker": 7, "seconds": 0.3})
 
 
-def told(known: Known | None = None, lies: Lies = HERE, notes: tuple[Note, ...] = (), place: Place = PLACE) -> Story:
+def told(
+    known: PhotoRecord | None = None, lies: FileState = HERE, notes: tuple[HistoryEntry, ...] = (), place: Place = PLACE
+) -> Explanation:
     return tell(place, lies, known, notes, NOW)
 
 
 @pytest.mark.parametrize(
     ("lies", "words"),
     [
-        (Lies("folder"), "folder"),
-        (Lies("link", detail=" to /etc"), "symbolic link to /etc"),
-        (Lies("special", detail="a named pipe"), "named pipe"),
+        (FileState("folder"), "folder"),
+        (FileState("link", detail=" to /etc"), "symbolic link to /etc"),
+        (FileState("special", detail="a named pipe"), "named pipe"),
     ],
 )
-def test_what_is_no_regular_file_is_excluded_with_what_it_is(lies: Lies, words: str) -> None:
+def test_what_is_no_regular_file_is_excluded_with_what_it_is(lies: FileState, words: str) -> None:
     story = told(lies=lies)
     assert story.state == "excluded"
     assert words in story.reason
@@ -70,7 +72,7 @@ def test_a_photo_that_nobody_has_tried_yet_waits_for_a_reason(place: Place, word
 
 def test_what_is_not_there_is_unknown_and_what_was_there_is_said_to_be_gone() -> None:
     assert "none was ever seen" in told(lies=NOWHERE).reason
-    story = told(lies=NOWHERE, notes=(FIRST, Note(A, 950.0, "gone", {})))
+    story = told(lies=NOWHERE, notes=(FIRST, HistoryEntry(A, 950.0, "gone", {})))
     assert story.state == "unknown"
     assert "no longer" in story.reason
     assert [event.what for event in story.events][-2:] == ["made", "gone"]
@@ -79,7 +81,7 @@ def test_what_is_not_there_is_unknown_and_what_was_there_is_said_to_be_gone() ->
 def test_a_photo_that_is_done_is_done_until_it_or_its_recipe_changes() -> None:
     assert told(DONE).state == "done"
     assert told(DONE, lies=NOWHERE).state == "done"
-    changed = told(DONE, lies=Lies("file", Stamp(101, 5)))
+    changed = told(DONE, lies=FileState("file", FileSignature(101, 5)))
     assert (changed.state, changed.reason) == ("waiting", "it has changed since its renditions were made")
     more = replace(PLACE, wanted={"web": WEB, "thumb": WEB, "new": WEB})
     stale = told(DONE, place=more)
@@ -90,16 +92,16 @@ def test_a_photo_that_failed_is_failed_until_it_changes() -> None:
     story = told(FAILED)
     assert (story.state, story.reason) == ("failed", "no JPEG")
     assert "watcher retry" in story.next
-    assert told(FAILED, lies=Lies("file", Stamp(100, 6))).state == "waiting"
+    assert told(FAILED, lies=FileState("file", FileSignature(100, 6))).state == "waiting"
 
 
 def test_a_wait_says_when_it_is_over_and_never_a_time_that_has_passed() -> None:
-    story = told(WAITING, notes=(Note(A, 990.0, "waiting", {"reason": "truncated", "next": NOW + 3}),))
+    story = told(WAITING, notes=(HistoryEntry(A, 990.0, "waiting", {"reason": "truncated", "next": NOW + 3}),))
     assert (story.state, story.reason, story.next_at) == ("waiting", "truncated", NOW + 3)
     assert "given up" in story.next
-    late = told(WAITING, notes=(Note(A, 990.0, "retry", {"reason": "I/O error", "next": NOW - 3}),))
+    late = told(WAITING, notes=(HistoryEntry(A, 990.0, "retry", {"reason": "I/O error", "next": NOW - 3}),))
     assert late.next_at == NOW
-    overdue = told(WAITING, notes=(Note(A, 990.0, "waiting", {"reason": "truncated", "next": NOW - 3}),))
+    overdue = told(WAITING, notes=(HistoryEntry(A, 990.0, "waiting", {"reason": "truncated", "next": NOW - 3}),))
     assert overdue.next_at == NOW
     down = told(WAITING, notes=(FIRST,), place=replace(PLACE, running=False))
     assert down.next_at is None
@@ -134,7 +136,7 @@ def test_a_beginning_that_was_pushed_out_is_told_from_the_books() -> None:
     assert bare.seen == (899.0, "event")
 
 
-def replace_time(note: Note, at: float) -> Note:
+def replace_time(note: HistoryEntry, at: float) -> HistoryEntry:
     return note._replace(at=at)
 
 
@@ -145,5 +147,5 @@ def test_renditions_have_their_place_and_recipe_and_several_names_where_the_form
     (old,) = told(DONE, place=other).renditions
     assert old.recipe is None
     assert set(old.paths) == {b"/out/web/x/a." + end for end in (b"jpg", b"webp", b"avif", b"png")}
-    named = replace(DONE, made={"web": MadeFact(10, 7, 300, b"a.jpeg.webp")})
+    named = replace(DONE, made={"web": RenditionRecord(10, 7, 300, b"a.jpeg.webp")})
     assert told(named).renditions[0].paths == (b"/out/web/x/a.jpeg.webp",)

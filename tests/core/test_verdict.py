@@ -6,26 +6,40 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.model import Blame, Done, Failed, Heavy, Job, Outcome, PhotoId, Stamp, Unchanged, Unready, Vanished
-from watcher.patience import Patience
-from watcher.verdict import (
+from watcher.core.retry import (
     BACKOFF_LONGEST,
     GIVE_UP_INCOMPLETE_SECONDS,
-    Forget,
-    GiveUp,
-    LookAgain,
+    Commit,
+    Decision,
+    Delete,
+    Fail,
     Pause,
-    Record,
-    TryAgain,
-    Verdict,
+    Recheck,
+    RetryLater,
     judge,
 )
+from watcher.core.stability import StabilityPolicy
+from watcher.core.types import (
+    Done,
+    Failed,
+    FailureKind,
+    FileSignature,
+    Job,
+    NeedsMoreMemory,
+    Outcome,
+    PhotoId,
+    Unchanged,
+    Unready,
+    Vanished,
+)
 
-STAMP = Stamp(1, 2)
+STAMP = FileSignature(1, 2)
 
 
 def job(attempt: int = 1, *, alone: bool = False, settle: float = 0.5) -> Job:
-    return Job(1, PhotoId(b"/in", b"a"), b"/out", (), attempt=attempt, alone=alone, patience=Patience(quiet=settle))
+    return Job(
+        1, PhotoId(b"/in", b"a"), b"/out", (), attempt=attempt, alone=alone, patience=StabilityPolicy(quiet=settle)
+    )
 
 
 def verdict(
@@ -36,86 +50,92 @@ def verdict(
     looks: int = 0,
     still: float = 0.0,
     jitter: float = 0.0,
-) -> Verdict:
+) -> Decision:
     return judge(outcome, of or job(), attempts=attempts, backoff=5.0, looks=looks, still_seconds=still, jitter=jitter)
 
 
 def test_what_is_made_or_needs_nothing_is_recorded() -> None:
-    assert verdict(Done(STAMP, (), 1, 1, 0.1, 1)) == Record()
-    assert verdict(Unchanged(STAMP)) == Record()
+    assert verdict(Done(STAMP, (), 1, 1, 0.1, 1)) == Commit()
+    assert verdict(Unchanged(STAMP)) == Commit()
 
 
 def test_what_is_gone_is_forgotten() -> None:
-    assert verdict(Vanished()) == Forget()
+    assert verdict(Vanished()) == Delete()
 
 
 def test_a_fault_of_the_photo_is_final() -> None:
-    assert verdict(Failed("no JPEG", Blame.PHOTO)) == GiveUp("no JPEG")
+    assert verdict(Failed("no JPEG", FailureKind.PHOTO)) == Fail("no JPEG")
 
 
 def test_an_incomplete_photo_is_looked_at_ever_more_seldom() -> None:
     waits = []
     for looks in range(8):
         found = verdict(Unready(STAMP, "truncated"), looks=looks)
-        assert isinstance(found, LookAgain)
+        assert isinstance(found, Recheck)
         assert found.until_changed
         waits.append(found.seconds)
     assert waits == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0, 10.0]
 
 
 def test_an_incomplete_photo_is_given_up_after_ten_minutes_without_a_change() -> None:
-    assert isinstance(verdict(Unready(STAMP, "truncated"), still=599.9), LookAgain)
-    assert verdict(Unready(STAMP, "truncated"), still=600.0) == GiveUp("truncated; unchanged for 10 minutes")
+    assert isinstance(verdict(Unready(STAMP, "truncated"), still=599.9), Recheck)
+    assert verdict(Unready(STAMP, "truncated"), still=600.0) == Fail("truncated; unchanged for 10 minutes")
 
 
 def test_a_photo_that_is_only_too_young_is_never_given_up() -> None:
     found = verdict(Unready(STAMP, "young", settling=True), still=GIVE_UP_INCOMPLETE_SECONDS * 2)
-    assert found == LookAgain(0.5, "young", until_changed=False)
+    assert found == Recheck(0.5, "young", until_changed=False)
 
 
 def test_a_passing_fault_is_tried_again_with_a_doubled_wait_and_then_given_up() -> None:
-    fault = Failed("no memory", Blame.PASSING)
-    assert verdict(fault, job(1)) == TryAgain(5.0, "no memory")
-    assert verdict(fault, job(2)) == TryAgain(10.0, "no memory")
-    assert verdict(fault, job(3)) == GiveUp("no memory")
+    fault = Failed("no memory", FailureKind.PASSING)
+    assert verdict(fault, job(1)) == RetryLater(5.0, "no memory")
+    assert verdict(fault, job(2)) == RetryLater(10.0, "no memory")
+    assert verdict(fault, job(3)) == Fail("no memory")
 
 
 def test_whoever_was_in_a_worker_that_died_is_tried_alone_at_once_and_then_with_a_wait() -> None:
-    fault = Failed("died", Blame.CRASH)
-    assert verdict(fault, job(1)) == TryAgain(0.0, "died", alone=True)
-    assert verdict(fault, job(2, alone=True)) == TryAgain(10.0, "died", alone=True)
-    assert verdict(fault, job(3, alone=True)) == GiveUp("died")
+    fault = Failed("died", FailureKind.CRASH)
+    assert verdict(fault, job(1)) == RetryLater(0.0, "died", alone=True)
+    assert verdict(fault, job(2, alone=True)) == RetryLater(10.0, "died", alone=True)
+    assert verdict(fault, job(3, alone=True)) == Fail("died")
 
 
 def test_an_endless_decode_is_tried_once_more_alone() -> None:
-    fault = Failed("took too long", Blame.TIMEOUT)
-    assert verdict(fault, job(1)) == TryAgain(0.0, "took too long", alone=True)
-    assert verdict(fault, job(2, alone=True)) == GiveUp("took too long")
+    fault = Failed("took too long", FailureKind.TIMEOUT)
+    assert verdict(fault, job(1)) == RetryLater(0.0, "took too long", alone=True)
+    assert verdict(fault, job(2, alone=True)) == Fail("took too long")
 
 
-@pytest.mark.parametrize("blame", [Blame.DISK_FULL, Blame.OUTPUT, Blame.INBOX])
-def test_an_output_or_an_inbox_out_of_reach_is_no_photos_fault_however_often_it_was_tried(blame: Blame) -> None:
+@pytest.mark.parametrize("blame", [FailureKind.DISK_FULL, FailureKind.OUTPUT, FailureKind.INBOX])
+def test_an_output_or_an_inbox_out_of_reach_is_no_photos_fault_however_often_it_was_tried(blame: FailureKind) -> None:
     assert verdict(Failed("no room", blame), job(99)) == Pause("no room", blame)
 
 
 def test_a_photo_that_needs_more_memory_is_tried_again_without_counting() -> None:
-    found = verdict(Heavy(10**9), job(3))
-    assert isinstance(found, TryAgain)
+    found = verdict(NeedsMoreMemory(10**9), job(3))
+    assert isinstance(found, RetryLater)
     assert (found.counts, found.memory_bytes, found.seconds) == (False, 10**9, 0.0)
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 5])
 def test_a_photo_gets_as_many_tries_as_the_config_says(attempts: int) -> None:
-    fault = Failed("I/O error", Blame.PASSING)
+    fault = Failed("I/O error", FailureKind.PASSING)
     tries = [verdict(fault, job(number), attempts=attempts) for number in range(1, attempts + 1)]
-    assert [isinstance(found, GiveUp) for found in tries] == [False] * (attempts - 1) + [True]
+    assert [isinstance(found, Fail) for found in tries] == [False] * (attempts - 1) + [True]
 
 
-@given(st.sampled_from(list(Blame)), st.integers(1, 10_000), st.integers(1, 20_000), st.booleans(), st.floats(0, 0.999))
+@given(
+    st.sampled_from(list(FailureKind)),
+    st.integers(1, 10_000),
+    st.integers(1, 20_000),
+    st.booleans(),
+    st.floats(0, 0.999),
+)
 def test_no_wait_is_longer_than_the_longest_and_no_number_of_tries_overflows(
-    blame: Blame, attempt: int, attempts: int, alone: bool, jitter: float
+    blame: FailureKind, attempt: int, attempts: int, alone: bool, jitter: float
 ) -> None:
     found = verdict(Failed("x", blame), job(attempt, alone=alone), attempts=attempts, jitter=jitter)
-    if isinstance(found, TryAgain):
+    if isinstance(found, RetryLater):
         assert 0 <= found.seconds <= BACKOFF_LONGEST * 1.25
         assert attempt < attempts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from watcher.visitors import Admission, host_name, is_loopback, most_connections
+from watcher.http.visitors import Admission, host_name, is_loopback, most_connections
 
 
 @pytest.mark.parametrize(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from watcher.model import Done, Made, Stamp
-from watcher.vitals import Histogram, Numbers
+from watcher.core.status import Counters, Histogram
+from watcher.core.types import Done, FileSignature, Made
 
 SEEN = 1_000_000.0
 
 
 def done(written: float = SEEN, *, adopted: bool = False, renditions: int = 1) -> Done:
     made = tuple(Made(f"r{number}", b"r/a.jpg", 1, 1, 1, adopted=adopted) for number in range(renditions))
-    return Done(Stamp(1, int(written * 1e9)), made, 6000, 4000, 0.1, 1)
+    return Done(FileSignature(1, int(written * 1e9)), made, 6000, 4000, 0.1, 1)
 
 
 def test_a_value_falls_below_the_bound_that_it_reaches_and_above_all_into_the_last() -> None:
@@ -24,7 +24,7 @@ def test_a_value_falls_below_the_bound_that_it_reaches_and_above_all_into_the_la
 
 
 def test_what_was_handed_out_does_not_change_any_more() -> None:
-    numbers = Numbers()
+    numbers = Counters()
     frozen = numbers.visible.freeze()
     numbers.count_done(b"/in", done(), SEEN, SEEN + 1)
     assert sum(frozen.counts) == 0
@@ -41,13 +41,13 @@ def test_what_was_handed_out_does_not_change_any_more() -> None:
     ],
 )
 def test_a_photo_becomes_visible_so_long_after_its_last_write(written: float, seconds: float) -> None:
-    numbers = Numbers()
+    numbers = Counters()
     numbers.count_done(b"/in", done(written), SEEN, SEEN + 2.0)
     assert numbers.visible.freeze().total == pytest.approx(seconds)
 
 
 def test_a_photo_that_nobody_announced_or_that_was_there_already_is_not_timed() -> None:
-    numbers = Numbers()
+    numbers = Counters()
     numbers.count_done(b"/in", done(renditions=3), None, SEEN)
     assert sum(numbers.visible.freeze().counts) == 0
     assert sum(numbers.render.freeze().counts) == 1
@@ -59,13 +59,13 @@ def test_a_photo_that_nobody_announced_or_that_was_there_already_is_not_timed() 
 
 
 def test_a_copy_of_what_was_made_already_becomes_visible_and_is_not_rendered() -> None:
-    numbers = Numbers()
+    numbers = Counters()
     copy = Made("web", b"web/b.jpg", 1, 1, 1, copied=True)
-    numbers.count_done(b"/in", Done(Stamp(1, int(SEEN * 1e9)), (copy,), 6000, 4000, 0.1, 1), SEEN, SEEN + 1)
+    numbers.count_done(b"/in", Done(FileSignature(1, int(SEEN * 1e9)), (copy,), 6000, 4000, 0.1, 1), SEEN, SEEN + 1)
     assert (sum(numbers.visible.freeze().counts), sum(numbers.render.freeze().counts), numbers.pixels) == (1, 0, 0)
 
 
 def test_a_wall_clock_that_is_set_back_makes_no_negative_time() -> None:
-    numbers = Numbers()
+    numbers = Counters()
     numbers.count_done(b"/in", done(SEEN), SEEN, SEEN - 3600.0)
     assert numbers.visible.freeze().total == 0.0

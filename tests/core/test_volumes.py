@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from watcher.volumes import belongs_on
+from watcher.core.volumes import belongs_on
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """A world for the loop to live in: a clock that stands still, folders and workers that tests move by hand.
 
-The state file is a real one, since it is quick; the rest keeps the promises of `watcher.daemon.parts`, of the pool
+The state file is a real one, since it is quick; the rest keeps the promises of `watcher.engine.ports`, of the pool
 and of the scanner. Nothing sleeps: `World.wait` moves the clock from deadline to deadline, and fails where the loop
 would not sleep although nothing is left for it to do.
 """
@@ -14,12 +14,43 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from watcher.backlog import Look, Looked
 from watcher.config import parse
-from watcher.daemon.attempt import Limits
-from watcher.daemon.desk import Desk
-from watcher.daemon.loop import Daemon
-from watcher.daemon.parts import (
+from watcher.core.plan import PhotoRecord
+from watcher.core.queue import Look, Looked
+from watcher.core.selection import name_of_hidden
+from watcher.core.types import (
+    Done,
+    DuplicateCandidate,
+    Entry,
+    Failed,
+    FailureKind,
+    FileSignature,
+    FolderSeen,
+    Gone,
+    Job,
+    Listing,
+    Made,
+    Origin,
+    Outcome,
+    PhotoId,
+    Reload,
+    Rendering,
+    Result,
+    ReusableRendition,
+    ScanDone,
+    Seen,
+    Stop,
+    Unchanged,
+    Unready,
+    Vanished,
+    WatchReady,
+    WorkerReport,
+)
+from watcher.engine.build import Dependencies
+from watcher.engine.inbox import InboxState
+from watcher.engine.jobs import Limits
+from watcher.engine.loop import Daemon
+from watcher.engine.ports import (
     InboxParts,
     InboxPlan,
     Message,
@@ -31,38 +62,7 @@ from watcher.daemon.parts import (
     Settings,
     TakenAway,
 )
-from watcher.daemon.rooms import Outside
-from watcher.model import (
-    Blame,
-    Done,
-    Entry,
-    Failed,
-    FolderSeen,
-    Gone,
-    Job,
-    Lent,
-    Listing,
-    Made,
-    Origin,
-    Outcome,
-    PhotoId,
-    Reload,
-    Rendering,
-    Result,
-    ScanDone,
-    Seen,
-    Stamp,
-    Stop,
-    Twin,
-    Unchanged,
-    Unready,
-    Vanished,
-    WatchReady,
-    WorkerReport,
-)
-from watcher.plan import Known
-from watcher.select import name_of_hidden
-from watcher.state import State
+from watcher.store import State
 
 IN, OUT = b"/in", b"/out"
 SPINS = 200  # turns at one moment: more is a loop that does not sleep
@@ -167,7 +167,7 @@ class FakePool:
 class File:
     """A file in an inbox; `kind` decides what a worker finds: good, truncated, bad, crash, passing or heavy."""
 
-    stamp: Stamp
+    stamp: FileSignature
     kind: str = "good"
     content: str = ""  # what a digest would tell
 
@@ -306,16 +306,18 @@ class World:
         self.clock = Clock()
         self.log = ListLog()
         self.files: dict[PhotoId, File] = {}
-        self.outputs: dict[bytes, tuple[Stamp, str]] = {}  # path in the output tree → of which photo, which recipe
-        self.worked: list[tuple[PhotoId, Stamp]] = []  # every time that a worker decoded something
+        self.outputs: dict[
+            bytes, tuple[FileSignature, str]
+        ] = {}  # path in the output tree → of which photo, which recipe
+        self.worked: list[tuple[PhotoId, FileSignature]] = []  # every time that a worker decoded something
         self.made_of: dict[bytes, str] = {}  # path in the output tree → of which content
         self.leaving: list[Original] = []  # that are to be taken away
         self.hidden: list[PhotoId] = []  # that are to have their names again
         self.volume = b"/disk"  # that originals are on
         self.originals: dict[bytes, File] = {}  # that were
         self.stuck = ""  # why none can be
-        self.chores: list[tuple[int, tuple[Lent, ...], int]] = []  # removals that were asked for and wait
-        self.full: Blame | None = None  # the outputs can't be written: DISK_FULL or OUTPUT
+        self.chores: list[tuple[int, tuple[ReusableRendition, ...], int]] = []  # removals that were asked for and wait
+        self.full: FailureKind | None = None  # the outputs can't be written: DISK_FULL or OUTPUT
         self.reachable = True
         self.root = (1, 1)
         self.raw: dict[str, Any] = {"rendition": {"web": {"width": 100}}, "inbox": [{"path": "/in", "output": "/out"}]}
@@ -339,7 +341,7 @@ class World:
         self.store._db.execute("PRAGMA busy_timeout = 0")
         settings = self.settings()
         config = settings.config
-        outside = Outside(
+        outside = Dependencies(
             store=self.store,
             pool=self.pool,
             limits=Limits(
@@ -481,7 +483,7 @@ class World:
         # Some time ago, so that it counts as settled; a different time for each, so that each is a change.
         mtime_ns = int(self.clock.wall) * 10**9 - 20 * 10**9 + self._inode
         size = size or (sum(content.encode()) if content else 100_000 + self._inode)
-        self.files[photo] = File(Stamp(size, mtime_ns, self._inode), kind, content or f"#{self._inode}")
+        self.files[photo] = File(FileSignature(size, mtime_ns, self._inode), kind, content or f"#{self._inode}")
         return photo
 
     def drop(
@@ -584,9 +586,9 @@ class World:
             self.worked.append((job.photo, stamp))
             faults: dict[str, Outcome] = {
                 "truncated": Unready(stamp, "truncated"),
-                "bad": Failed("no JPEG", Blame.PHOTO, stamp),
-                "crash": Failed("the worker died", Blame.CRASH),
-                "passing": Failed("I/O error", Blame.PASSING, stamp),
+                "bad": Failed("no JPEG", FailureKind.PHOTO, stamp),
+                "crash": Failed("the worker died", FailureKind.CRASH),
+                "passing": Failed("I/O error", FailureKind.PASSING, stamp),
             }
             if kind in faults:
                 return faults[kind]
@@ -607,7 +609,9 @@ class World:
         looks = (file.stamp.mtime_ns, rendering.recipe.fingerprint)
         return there is not None and (there[0].mtime_ns, there[1]) == looks and content == file.content
 
-    def _copies(self, job: Job, file: File, wanted: list[Rendering]) -> tuple[Twin | None, list[Rendering]]:
+    def _copies(
+        self, job: Job, file: File, wanted: list[Rendering]
+    ) -> tuple[DuplicateCandidate | None, list[Rendering]]:
         """Give what need not be made, and thanks to whom; a copy of another photo's rendition fails the test."""
         for twin in job.twins:
             if twin.digest != file.digest:
@@ -626,7 +630,7 @@ class World:
 
     # ---- chores ----
 
-    def remove(self, number: int, output_root: bytes, outputs: Sequence[Lent], mtime_ns: int) -> None:
+    def remove(self, number: int, output_root: bytes, outputs: Sequence[ReusableRendition], mtime_ns: int) -> None:
         assert output_root == OUT
         self.chores.append((number, tuple(outputs), mtime_ns))
 
@@ -675,7 +679,7 @@ class World:
             self.remove_outputs(outputs, mtime_ns)
             self.tell(Removed(number))
 
-    def remove_outputs(self, outputs: Iterable[Lent], mtime_ns: int) -> None:
+    def remove_outputs(self, outputs: Iterable[ReusableRendition], mtime_ns: int) -> None:
         for item in outputs:
             if item.output in self.outputs and self.outputs[item.output][0].mtime_ns == mtime_ns:
                 del self.outputs[item.output]
@@ -684,12 +688,12 @@ class World:
         """Give the outcome of a photo that was made."""
         return done_of(self.job(path), self.files[self.job(path).photo].stamp)
 
-    def desk(self, inbox: bytes = IN) -> Desk:
+    def desk(self, inbox: bytes = IN) -> InboxState:
         return self.daemon._by_path[inbox]
 
     # ---- what is on the books ----
 
-    def known(self, path: str | bytes, inbox: bytes = IN) -> Known | None:
+    def known(self, path: str | bytes, inbox: bytes = IN) -> PhotoRecord | None:
         photo = PhotoId(inbox, path.encode() if isinstance(path, str) else path)
         return self.daemon.ledger.known(photo)
 
@@ -754,12 +758,12 @@ def _at_first_sight(job: Job, file: File, wanted: list[Rendering]) -> Outcome | 
     return Unchanged(stamp, back[0]) if back else None
 
 
-def done_of(job: Job, stamp: Stamp) -> Done:
+def done_of(job: Job, stamp: FileSignature) -> Done:
     made = tuple(Made(r.name, r.output, 10, 10, 100) for r in job.renderings)
     return Done(stamp, made, 1000, 1000, 0.1, 1)
 
 
-def failed(blame: Blame, reason: str = "because", stamp: Stamp | None = None) -> Failed:
+def failed(blame: FailureKind, reason: str = "because", stamp: FileSignature | None = None) -> Failed:
     return Failed(reason, blame, stamp)
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from tests.daemon.conftest import MakeWorld
 from tests.daemon.fakes import IN, World
-from watcher.daemon.dispatch import LEASE
-from watcher.model import (
+from watcher.core.plan import Phase
+from watcher.core.types import (
     Entry,
     FolderSeen,
     Gone,
@@ -23,7 +23,7 @@ from watcher.model import (
     WatchLost,
     WatchReady,
 )
-from watcher.plan import Phase
+from watcher.engine.scheduler import LEASE
 
 # ---- the watch first, then the scan: invariant 2 ----
 
@@ -509,7 +509,7 @@ def test_a_new_folder_in_place_of_the_inbox_is_the_inbox_once_somebody_uses_it(w
 
 def let_wait_at_most(photos: int, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, module in list(sys.modules.items()):
-        if name.startswith("watcher.daemon.") and hasattr(module, "MOST_PENDING"):
+        if name.startswith("watcher.engine.") and hasattr(module, "MOST_PENDING"):
             monkeypatch.setattr(module, "MOST_PENDING", photos)
 
 

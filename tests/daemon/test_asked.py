@@ -6,9 +6,9 @@ from typing import Any
 
 from tests.daemon.conftest import MakeWorld
 from tests.daemon.fakes import IN, World, failed
-from watcher.model import Asked, Blame, Gone, PhotoId, Request, Seen, Unready
-from watcher.plan import Phase
-from watcher.state import ask
+from watcher.core.plan import Phase
+from watcher.core.types import FailureKind, Gone, PhotoId, Request, RequestsPending, Seen, Unready
+from watcher.store import ask
 
 A = PhotoId(IN, b"a.jpg")
 
@@ -25,7 +25,7 @@ def story(world: World, photo: PhotoId = A) -> list[tuple[str, dict[str, Any]]]:
 
 def asked(world: World, *requests: Request) -> None:
     ask(world.store.path, requests)
-    world.tell(Asked())
+    world.tell(RequestsPending())
 
 
 def test_a_failed_photo_that_somebody_asks_for_is_tried_again_at_once(world: World) -> None:
@@ -85,7 +85,7 @@ def test_a_request_outlives_a_kill_right_after_it_was_read(world: World) -> None
     world.drop("a.jpg", "bad")
     world.work()
     ask(world.store.path, [Request("retry", IN)])
-    world.daemon.handle(Asked())  # and dies before its turn ends
+    world.daemon.handle(RequestsPending())  # and dies before its turn ends
     world.restart(kill=True)
     world.start()
     assert world.flying() == ["a.jpg"]
@@ -124,7 +124,7 @@ def test_the_history_tells_how_a_photo_came_what_it_waited_for_and_what_became_o
     world.wait(1.0)
     world.end(Unready(world.files[photo].stamp, "truncated", settling=True))
     world.wait(0.5)
-    world.end(failed(Blame.PASSING, "I/O error", world.files[photo].stamp))
+    world.end(failed(FailureKind.PASSING, "I/O error", world.files[photo].stamp))
     world.wait(10.0)
     world.work()
     waited, retried, made = story(world)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.daemon.conftest import MakeWorld
 from tests.daemon.fakes import IN, World
-from watcher.model import Stop, WorkerReport
-from watcher.vitals import Checkup, Vitals
+from watcher.core.status import Snapshot, StatusQuery
+from watcher.core.types import Stop, WorkerReport
 
 AWAY = "the Dask cluster at tcp://h:1 is away: connection refused"
 
@@ -43,8 +43,8 @@ def test_that_workers_are_away_is_reported_though_nothing_else_happens(world: Wo
     go_away(world)
     world.wait(1)
     assert world.store.report(IN)["executor"] == {"kind": "dask", "away_since": 5.0}
-    answers: list[Vitals] = []
-    world.tell(Checkup(answers.append))
+    answers: list[Snapshot] = []
+    world.tell(StatusQuery(answers.append))
     assert answers[0].ailments == (AWAY,)
 
 

@@ -6,15 +6,15 @@ import pytest
 
 from tests.daemon.conftest import MakeWorld
 from tests.daemon.fakes import IN, OUT, World, failed
-from watcher.daemon.health import SLACK_SECONDS
-from watcher.daemon.parts import Reloaded
-from watcher.model import Blame, Gone, Reload, Seen, Stop, WatchReady
-from watcher.vitals import Checkup, Vitals
+from watcher.core.status import Snapshot, StatusQuery
+from watcher.core.types import FailureKind, Gone, Reload, Seen, Stop, WatchReady
+from watcher.engine.ports import Reloaded
+from watcher.engine.watchdog import SLACK_SECONDS
 
 
-def ask(world: World) -> Vitals:
-    answers: list[Vitals] = []
-    world.tell(Checkup(answers.append))
+def ask(world: World) -> Snapshot:
+    answers: list[Snapshot] = []
+    world.tell(StatusQuery(answers.append))
     (answer,) = answers
     return answer
 
@@ -98,7 +98,7 @@ def test_a_daemon_that_starts_or_stops_says_so(make_world: MakeWorld) -> None:
 
 def test_an_inbox_that_is_away_and_an_output_without_room_are_ailments_while_they_last(world: World) -> None:
     world.drop("a.jpg")
-    world.end(failed(Blame.DISK_FULL, "no room on it", world.files[world.job().photo].stamp))
+    world.end(failed(FailureKind.DISK_FULL, "no room on it", world.files[world.job().photo].stamp))
     assert ask(world).ailments == ("the output /out can't be written: no room on it",)
     world.wait(6)
     world.work()

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tests.daemon.conftest import MakeWorld
 from tests.daemon.fakes import IN, World, failed
-from watcher.model import Blame, PhotoId, Stop
+from watcher.core.types import FailureKind, PhotoId, Stop
 
 ELSEWHERE = [{"path": "/in", "output": "/elsewhere"}]
 
@@ -75,8 +75,8 @@ def test_what_a_killed_worker_left_in_the_outputs_is_swept_while_the_daemon_runs
     assert not world.sweeps
     world.drop("b.jpg")
     world.drop("c.jpg")
-    world.end(failed(Blame.CRASH), "b.jpg")
-    world.end(failed(Blame.CRASH), "c.jpg")
+    world.end(failed(FailureKind.CRASH), "b.jpg")
+    world.end(failed(FailureKind.CRASH), "c.jpg")
     assert not world.sweeps  # those that went with the worker may not be dead yet
     world.wait(60)
     assert world.sweeps == [[b"/out"]]
@@ -103,7 +103,7 @@ def test_what_is_cut_off_by_a_second_request_to_stop_is_swept(world: World) -> N
 
 def test_what_a_killed_worker_left_is_swept_at_the_end_where_that_comes_first(world: World) -> None:
     world.drop("b.jpg")
-    world.end(failed(Blame.TIMEOUT))
+    world.end(failed(FailureKind.TIMEOUT))
     world.stop()
     assert world.sweeps == [[b"/out"]]
 

@@ -6,10 +6,10 @@ import pytest
 
 from tests.daemon.conftest import MakeWorld
 from tests.daemon.fakes import IN, World
-from watcher.daemon.health import DRAIN_SECONDS, MORE_SECONDS, READY_SECONDS, SLACK_SECONDS
-from watcher.daemon.parts import Reloaded
+from watcher.core.types import Gone, Reload, Stop, WatchReady
+from watcher.engine.ports import Reloaded
+from watcher.engine.watchdog import DRAIN_SECONDS, MORE_SECONDS, READY_SECONDS, SLACK_SECONDS
 from watcher.errors import ConfigError, Fault, StateError
-from watcher.model import Gone, Reload, Stop, WatchReady
 
 OTHER = b"/other"
 

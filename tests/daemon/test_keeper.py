@@ -10,11 +10,11 @@ import pytest
 
 from tests.daemon.conftest import MakeWorld
 from tests.daemon.fakes import IN, File, World
-from watcher.daemon import keeper
-from watcher.model import FolderSeen, Gone, PhotoId, Seen, Stamp
-from watcher.plan import Known, Phase
-from watcher.select import hidden_name
-from watcher.state import Counts
+from watcher.core.plan import Phase, PhotoRecord
+from watcher.core.selection import hidden_name
+from watcher.core.types import FileSignature, FolderSeen, Gone, PhotoId, Seen
+from watcher.engine import archiver as keeper
+from watcher.store import Counts
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_nothing_is_taken_away_before_the_books_say_so_durably(moving: World, mo
     written: list[tuple[bool, list[bytes]]] = []
     write = moving.store.write
 
-    def spy(rows: list[tuple[PhotoId, Known | None]], *more: Any, **options: bool) -> None:  # noqa: ANN401
+    def spy(rows: list[tuple[PhotoId, PhotoRecord | None]], *more: Any, **options: bool) -> None:  # noqa: ANN401
         assert not moving.leaving, "it was asked for before"
         written.append((options.get("durable", False), [photo.path for photo, known in rows if known is not None]))
         write(rows, *more, **options)  # type: ignore[arg-type]  # what it was called with
@@ -134,7 +134,7 @@ def test_another_photo_with_the_name_size_and_date_of_one_that_was_taken_away_is
 ) -> None:
     for content in ("one", "two", "six", "two"):  # of one size each
         photo = moving.put("DSC1.jpg", content=content, size=1234)
-        moving.files[photo] = replace(moving.files[photo], stamp=Stamp(1234, 315532800 * 10**9, moving._inode))
+        moving.files[photo] = replace(moving.files[photo], stamp=FileSignature(1234, 315532800 * 10**9, moving._inode))
         moving.event(Seen(IN, photo.path, True, moving.files[photo].stamp))
         settle(moving)
         if restart:

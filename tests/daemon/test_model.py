@@ -21,9 +21,9 @@ from hypothesis.stateful import (
 )
 
 from tests.daemon.fakes import IN, World, failed
-from watcher.daemon.parts import Message
-from watcher.model import Blame, Done, Failed, FolderSeen, Gone, Job, PhotoId, Seen, Unready
-from watcher.plan import Phase
+from watcher.core.plan import Phase
+from watcher.core.types import Done, Failed, FailureKind, FolderSeen, Gone, Job, PhotoId, Seen, Unready
+from watcher.engine.ports import Message
 
 PATHS = st.sampled_from(["a.jpg", "b.jpg", "c.jpg", "x/d.jpg", "x/e.jpg"])
 KINDS = st.sampled_from(["good", "good", "good", "truncated", "bad", "crash", "passing"])
@@ -131,9 +131,9 @@ class Loop(RuleBasedStateMachine):
     def work(self, which: int) -> None:
         job = self.job(which)
         outcome = self.world.outcome(job)
-        if isinstance(outcome, Done | Unready) or (isinstance(outcome, Failed) and outcome.blame is Blame.PHOTO):
+        if isinstance(outcome, Done | Unready) or (isinstance(outcome, Failed) and outcome.blame is FailureKind.PHOTO):
             self.pardoned[job.photo] = self.unlucky.pop(job.photo, 0)
-        elif isinstance(outcome, Failed) and outcome.blame is Blame.CRASH:
+        elif isinstance(outcome, Failed) and outcome.blame is FailureKind.CRASH:
             self.unlucky[job.photo] += 1
         self.world.pool.finish(job, outcome)
         self.world.rest()
@@ -143,7 +143,7 @@ class Loop(RuleBasedStateMachine):
     def worker_dies(self, which: int) -> None:
         job = self.job(which)
         self.unlucky[job.photo] += 1
-        self.world.pool.finish(job, failed(Blame.CRASH))
+        self.world.pool.finish(job, failed(FailureKind.CRASH))
         self.world.rest()
 
     @precondition(lambda self: self.world.pool.jobs)
@@ -158,8 +158,8 @@ class Loop(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         self.world.wait(seconds)
 
-    @rule(full=st.sampled_from([None, Blame.DISK_FULL, Blame.OUTPUT]))
-    def fill_disk(self, full: Blame | None) -> None:
+    @rule(full=st.sampled_from([None, FailureKind.DISK_FULL, FailureKind.OUTPUT]))
+    def fill_disk(self, full: FailureKind | None) -> None:
         self.world.full = full
 
     @rule(locked=st.booleans())

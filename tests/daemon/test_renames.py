@@ -19,8 +19,8 @@ from hypothesis.stateful import (
 )
 
 from tests.daemon.fakes import IN, World
-from watcher.daemon.parts import Message
-from watcher.model import PhotoId
+from watcher.core.types import PhotoId
+from watcher.engine.ports import Message
 
 NAMES = ["a.jpg", "A.jpg", "b.jpg", "b.jpeg", "x/a.jpg", "x/c.jpg", "y/a.jpg", "X/a.jpg"]
 PATHS = st.sampled_from(NAMES)

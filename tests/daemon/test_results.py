@@ -8,16 +8,27 @@ import pytest
 
 from tests.daemon.conftest import MakeWorld
 from tests.daemon.fakes import IN, World, changed, failed
-from watcher.daemon import waiting
-from watcher.daemon.attempt import UNKNOWN
-from watcher.daemon.parts import FoldersMeet
-from watcher.model import Blame, Gone, Heavy, Job, PhotoId, Seen, Stamp, Unready, Vanished, WatchLost
-from watcher.plan import Known, Phase
+from watcher.core.plan import Phase, PhotoRecord
+from watcher.core.types import (
+    FailureKind,
+    FileSignature,
+    Gone,
+    Job,
+    NeedsMoreMemory,
+    PhotoId,
+    Seen,
+    Unready,
+    Vanished,
+    WatchLost,
+)
+from watcher.engine import timers as waiting
+from watcher.engine.jobs import UNKNOWN
+from watcher.engine.ports import FoldersMeet
 
 A = PhotoId(IN, b"a.jpg")
 
 
-def books(world: World, path: str = "a.jpg") -> Known:
+def books(world: World, path: str = "a.jpg") -> PhotoRecord:
     known = world.known(path)
     assert known is not None
     return known
@@ -27,7 +38,7 @@ def books(world: World, path: str = "a.jpg") -> Known:
 
 
 def test_an_attempt_is_on_record_before_a_worker_has_the_photo(world: World) -> None:  # invariant 4
-    on_record: list[tuple[PhotoId, Known]] = []
+    on_record: list[tuple[PhotoId, PhotoRecord]] = []
     submit = world.pool.submit
 
     def spy(*jobs: Job) -> None:
@@ -56,7 +67,7 @@ def test_results_are_told_apart_by_their_job_whatever_their_order(world: World) 
         world.drop(f"{name}.jpg")
     kinds = {"d": "bad", "a": "good", "c": "bad", "b": "good"}
     for name, kind in kinds.items():
-        outcome = world.done(f"{name}.jpg") if kind == "good" else failed(Blame.PHOTO)
+        outcome = world.done(f"{name}.jpg") if kind == "good" else failed(FailureKind.PHOTO)
         world.end(outcome, f"{name}.jpg")
     for name, kind in kinds.items():
         assert books(world, f"{name}.jpg").phase is (Phase.DONE if kind == "good" else Phase.FAILED)
@@ -180,7 +191,7 @@ def test_only_one_suspect_is_tried_at_a_time(world: World) -> None:
     for name in "abc":
         world.drop(f"{name}.jpg")
     for job in list(world.pool.jobs.values()):
-        world.pool.finish(job, failed(Blame.CRASH))
+        world.pool.finish(job, failed(FailureKind.CRASH))
     world.rest()
     world.wait(1)
     for expected in "abc":
@@ -193,10 +204,10 @@ def test_only_one_suspect_is_tried_at_a_time(world: World) -> None:
 
 def test_an_endless_decode_costs_two_workers(world: World) -> None:
     world.drop("a.jpg")
-    world.end(failed(Blame.TIMEOUT, "too long"))
+    world.end(failed(FailureKind.TIMEOUT, "too long"))
     world.wait(1)
     assert world.job().alone
-    world.end(failed(Blame.TIMEOUT, "too long"))
+    world.end(failed(FailureKind.TIMEOUT, "too long"))
     assert books(world).phase is Phase.FAILED
     assert books(world).reason == "too long"
     world.check_settled()
@@ -382,13 +393,13 @@ def test_photos_that_wait_for_their_time_are_bounded(
 @pytest.mark.parametrize(
     ("blame", "begin", "end"),
     [
-        (Blame.DISK_FULL, "disk.full", "disk.room"),
-        (Blame.OUTPUT, "output.unwritable", "output.back"),
-        (Blame.INBOX, "inbox.unreadable", "inbox.back"),
+        (FailureKind.DISK_FULL, "disk.full", "disk.room"),
+        (FailureKind.OUTPUT, "output.unwritable", "output.back"),
+        (FailureKind.INBOX, "inbox.unreadable", "inbox.back"),
     ],
 )
 def test_an_output_or_an_inbox_out_of_reach_pauses_work_says_so_once_and_goes_on_by_itself(
-    world: World, blame: Blame, begin: str, end: str
+    world: World, blame: FailureKind, begin: str, end: str
 ) -> None:
     world.full = blame
     photos = [world.drop(f"{number}.jpg") for number in range(8)]
@@ -415,7 +426,7 @@ def test_an_output_or_an_inbox_out_of_reach_pauses_work_says_so_once_and_goes_on
 
 
 def test_on_a_full_disk_a_photo_that_tells_nothing_about_room_does_not_prolong_the_pause(world: World) -> None:
-    world.full = Blame.DISK_FULL
+    world.full = FailureKind.DISK_FULL
     for number in range(6):
         world.drop(f"{number}.jpg")
     world.work()
@@ -432,8 +443,8 @@ def test_on_a_full_disk_a_photo_that_tells_nothing_about_room_does_not_prolong_t
 
 def test_on_a_full_disk_a_suspect_waits_too(world: World) -> None:
     world.drop("a.jpg")
-    world.end(failed(Blame.CRASH))
-    world.full = Blame.DISK_FULL
+    world.end(failed(FailureKind.CRASH))
+    world.full = FailureKind.DISK_FULL
     world.wait(1)
     world.work()
     for _ in range(10):
@@ -453,7 +464,7 @@ def test_a_full_output_holds_up_no_other_inbox(make_world: MakeWorld) -> None:
     world._build()
     world.start()
     world.drop("a.jpg")
-    world.end(failed(Blame.DISK_FULL))
+    world.end(failed(FailureKind.DISK_FULL))
     world.drop("b.jpg", inbox=b"/in2")
     assert world.flying() == ["b.jpg"]
 
@@ -464,7 +475,7 @@ def test_while_no_worker_is_free_a_full_output_does_not_keep_the_loop_awake(make
     world._build()
     world.start()
     world.drop("a.jpg")
-    world.end(failed(Blame.DISK_FULL))
+    world.end(failed(FailureKind.DISK_FULL))
     for name in ("b.jpg", "c.jpg"):
         world.drop(name, inbox=b"/in2")
     world.wait(1)
@@ -486,7 +497,7 @@ def test_a_heavy_photo_waits_until_there_is_room_and_then_runs_with_what_it_need
     for name in "abc":
         world.drop(f"{name}.jpg")
     assert {job.memory_bytes for job in world.pool.jobs.values()} == {GB}
-    world.end(Heavy(3 * GB), "a.jpg")
+    world.end(NeedsMoreMemory(3 * GB), "a.jpg")
     assert world.flying() == ["b.jpg", "c.jpg"]
     world.work("b.jpg")
     assert world.flying() == ["c.jpg", "a.jpg"]
@@ -504,7 +515,7 @@ def test_a_photo_that_needs_more_than_there_is_runs_with_nobody_beside_it(make_w
     world = make_world(memory=2 * GB, workers=2).start()
     for name in "abcdef":
         world.drop(f"{name}.jpg")
-    world.end(Heavy(50 * GB), "a.jpg")
+    world.end(NeedsMoreMemory(50 * GB), "a.jpg")
     for _ in range(10):
         if "a.jpg" in world.flying():
             break
@@ -523,7 +534,7 @@ def test_many_heavy_photos_run_one_after_the_other(make_world: MakeWorld) -> Non
     for name in "abcd":
         world.drop(f"{name}.jpg")
     for name in "abcd":
-        world.end(Heavy(2 * GB), f"{name}.jpg")
+        world.end(NeedsMoreMemory(2 * GB), f"{name}.jpg")
     for name in "abcd":
         assert world.flying() == [f"{name}.jpg"]
         world.check()
@@ -535,7 +546,7 @@ def test_a_heavy_photo_that_goes_away_or_changes_is_not_in_the_way(make_world: M
     world = make_world(memory=2 * GB, workers=2).start()
     for name in "ab":
         world.drop(f"{name}.jpg")
-    world.end(Heavy(2 * GB), "a.jpg")
+    world.end(NeedsMoreMemory(2 * GB), "a.jpg")
     world.event(Seen(IN, b"a.jpg", complete=True))
     world.wait(1)
     del world.files[A]
@@ -575,7 +586,7 @@ def test_a_known_photo_that_only_got_a_new_rendition_keeps_what_it_has(world: Wo
     world.reload()
     world.scan()
     assert world.job().current == {"web"}
-    world.end(failed(Blame.DISK_FULL, "no room", world.files[A].stamp))
+    world.end(failed(FailureKind.DISK_FULL, "no room", world.files[A].stamp))
     world.wait(6)
     assert world.job().current == {"web"}  # a pause forgets nothing
     world.work()
@@ -624,7 +635,7 @@ def test_an_attempt_of_which_only_an_event_told_leaves_the_looks_open(world: Wor
     world.put("b.jpg")
     world.wait(300)
     world.scan()
-    assert books(world, "b.jpg").stamp == Stamp(*world.files[PhotoId(IN, b"b.jpg")].stamp[:2])
+    assert books(world, "b.jpg").stamp == FileSignature(*world.files[PhotoId(IN, b"b.jpg")].stamp[:2])
 
 
 # ---- small photos go to a worker together ----
@@ -684,7 +695,7 @@ def test_a_crowd_of_small_photos_that_just_came_goes_together_before_the_backlog
 def test_beside_a_heavy_photo_small_ones_go_one_by_one(make_world: MakeWorld) -> None:
     world = backlog(make_world, {"a": 8_000_000, **dict.fromkeys("bcdefgh", 100)})
     assert bundles(world) == [["a.jpg"], ["b.jpg", "c.jpg", "d.jpg"], ["e.jpg", "f.jpg", "g.jpg"], ["h.jpg"]]
-    world.end(Heavy(2 * GB), "a.jpg")
+    world.end(NeedsMoreMemory(2 * GB), "a.jpg")
     for name in "ijk":
         world.put(f"{name}.jpg")
     world.wait(300)
@@ -706,7 +717,7 @@ def test_while_folders_lie_in_each_other_nothing_of_their_inbox_is_tried_and_the
     world.start()
     if full:
         world.drop("full.jpg")
-        world.end(failed(Blame.DISK_FULL))
+        world.end(failed(FailureKind.DISK_FULL))
     world.tell(FoldersMeet({IN: "the one is the other"}))
     world.drop("a.jpg")
     world.drop("b.jpg", inbox=b"/in2")

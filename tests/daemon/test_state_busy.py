@@ -11,10 +11,10 @@ import pytest
 
 from tests.daemon.conftest import MakeWorld
 from tests.daemon.fakes import IN, World
+from watcher.core.plan import Phase
+from watcher.core.types import Gone, PhotoId, WatchReady
 from watcher.errors import StateError
-from watcher.model import Gone, PhotoId, WatchReady
-from watcher.plan import Phase
-from watcher.state import StateBusyError, StateCorruptError
+from watcher.store import StateBusyError, StateCorruptError
 
 
 @contextmanager

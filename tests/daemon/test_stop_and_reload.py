@@ -6,10 +6,10 @@ import pytest
 
 from tests.daemon.conftest import MakeWorld
 from tests.daemon.fakes import IN, World, failed
-from watcher.daemon.parts import Reloaded
+from watcher.core.plan import Phase
+from watcher.core.types import FailureKind, FolderSeen, Gone, PhotoId, Reload, Seen, Stop, WatchReady
+from watcher.engine.ports import Reloaded
 from watcher.errors import ConfigError, Fault
-from watcher.model import Blame, FolderSeen, Gone, PhotoId, Reload, Seen, Stop, WatchReady
-from watcher.plan import Phase
 
 # ---- stopping ----
 
@@ -244,7 +244,7 @@ def test_outputs_that_a_lost_attempt_may_have_replaced_are_made_again(make_world
                 world.daemon.finish()
                 world.restart(kill=True)
             else:
-                world.end(failed(Blame.PASSING, stamp=world.files[PhotoId(IN, b"a.jpg")].stamp))
+                world.end(failed(FailureKind.PASSING, stamp=world.files[PhotoId(IN, b"a.jpg")].stamp))
             if end != "failed half-way":
                 world.daemon.start()
     world.work_all()
@@ -323,8 +323,8 @@ def test_an_inbox_that_is_removed_is_let_go_and_nothing_of_it_begins(world: Worl
     world.check_settled()
 
 
-@pytest.mark.parametrize("blame", [Blame.DISK_FULL, Blame.PASSING, Blame.CRASH, Blame.PHOTO])
-def test_a_photo_in_a_worker_ends_in_good_order_after_its_inbox_was_removed(world: World, blame: Blame) -> None:
+@pytest.mark.parametrize("blame", [FailureKind.DISK_FULL, FailureKind.PASSING, FailureKind.CRASH, FailureKind.PHOTO])
+def test_a_photo_in_a_worker_ends_in_good_order_after_its_inbox_was_removed(world: World, blame: FailureKind) -> None:
     world.raw["inbox"].append({"path": "/in2", "output": "/out2"})
     world.reload()
     world.scan()
@@ -439,7 +439,7 @@ def test_a_single_run_makes_what_has_become_whole_by_its_end(make_world: MakeWor
 
 def test_a_single_run_leaves_the_rest_when_the_disk_is_full(make_world: MakeWorld) -> None:
     world = make_world(once=True)
-    world.full = Blame.DISK_FULL
+    world.full = FailureKind.DISK_FULL
     for number in range(30):
         world.put(f"{number}.jpg", "crash" if number == 0 else "good")
     world.start(native=False)

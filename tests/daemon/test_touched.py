@@ -8,9 +8,9 @@ import pytest
 
 from tests.daemon.conftest import MakeWorld
 from tests.daemon.fakes import IN, World, failed
-from watcher.model import Blame, PhotoId, Seen, Stamp, Unready
-from watcher.patience import Patience
-from watcher.plan import Phase
+from watcher.core.plan import Phase
+from watcher.core.stability import StabilityPolicy
+from watcher.core.types import FailureKind, FileSignature, PhotoId, Seen, Unready
 
 A = PhotoId(IN, b"a.jpg")
 
@@ -22,7 +22,7 @@ def date(world: World, photo: PhotoId = A, *, by: int = -(10**15)) -> Seen:
     return Seen(photo.inbox, photo.path, complete=False, stamp=world.files[photo].stamp, touched=True)
 
 
-def stamp(world: World) -> Stamp:
+def stamp(world: World) -> FileSignature:
     known = world.known("a.jpg")
     assert known is not None
     assert known.phase is Phase.DONE
@@ -121,7 +121,7 @@ def test_a_photo_that_others_may_read_only_when_it_is_closed_does_not_wait_for_i
     world: World, late: bool
 ) -> None:
     world.drop("a.jpg")
-    refused = failed(Blame.PASSING, "a.jpg may not be read")
+    refused = failed(FailureKind.PASSING, "a.jpg may not be read")
     if late:
         world.end(refused)
         world.wait(0.1)
@@ -153,12 +153,12 @@ def test_a_photo_found_incomplete_is_not_looked_at_for_its_rights_but_for_a_new_
 
 def test_a_job_says_whether_other_content_is_shown_and_whether_the_writer_has_closed_it(world: World) -> None:
     world.drop("a.jpg")
-    assert world.job().patience == Patience(closed=True, open=5.0)
+    assert world.job().patience == StabilityPolicy(closed=True, open=5.0)
     world.work()
     world.put("a.jpg")
     world.wait(301)
     world.scan()
-    assert replace(world.job().patience, mtime_ns=-1, digest=b"") == Patience(
+    assert replace(world.job().patience, mtime_ns=-1, digest=b"") == StabilityPolicy(
         quiet=0.5, open=5.0, rewritten=True, size=100_001
     )
     world.end(Unready(world.files[A].stamp, "it was written anew", settling=True, seconds=3.0))
@@ -224,10 +224,10 @@ def test_a_photo_that_is_first_made_empty_or_found_on_its_way_is_not_one_that_is
     world.wait(0.5)
     world.end(Unready(world.files[A].stamp, "it was written a moment ago", settling=True))
     world.event(Seen(IN, b"a.jpg", complete=True))
-    assert world.job().patience == Patience(closed=True, open=5.0, size=world.files[A].stamp.size)
+    assert world.job().patience == StabilityPolicy(closed=True, open=5.0, size=world.files[A].stamp.size)
     world.work_all()
     photo = world.drop("b.jpg")
-    world.end(Unready(Stamp(0, 1), "empty"))
+    world.end(Unready(FileSignature(0, 1), "empty"))
     world.event(Seen(IN, photo.path, complete=True))
     assert world.job().patience.closed
     world.work_all()
@@ -277,7 +277,7 @@ def test_a_job_says_what_the_photo_looked_like_when_it_was_made_though_it_was_wa
 def test_a_photo_that_was_empty_when_it_was_closed_first_has_one_writer(world: World) -> None:
     photo = world.put("a.jpg")
     world.tell(
-        Seen(IN, photo.path, complete=True, stamp=Stamp(0, 1, 1)),
+        Seen(IN, photo.path, complete=True, stamp=FileSignature(0, 1, 1)),
         Seen(IN, photo.path, complete=True, stamp=world.files[photo].stamp),
     )
     world.inboxes[IN].events += 2

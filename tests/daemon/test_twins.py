@@ -6,7 +6,7 @@ import pytest
 
 from tests.daemon.conftest import MakeWorld
 from tests.daemon.fakes import IN, World
-from watcher.model import FolderSeen, Gone, PhotoId
+from watcher.core.types import FolderSeen, Gone, PhotoId
 
 
 def decoded(world: World) -> list[str]:
@@ -136,7 +136,7 @@ def test_a_name_that_changes_in_case_only_is_a_name_like_any_other(world: World,
 def test_where_the_output_folds_case_a_name_that_changes_in_case_only_keeps_its_renditions(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("watcher.daemon.parts.InboxPlan.same_name", lambda _plan, output: output.lower())
+    monkeypatch.setattr("watcher.engine.ports.InboxPlan.same_name", lambda _plan, output: output.lower())
     make(world, "a.jpg")
     world.move("a.jpg", "A.jpg")
     settle(world)

@@ -115,7 +115,7 @@ def test_once_says_that_nobody_could_be_found_and_ends(place: Place) -> None:
     place.configure(executor={"kind": "dask", "address": "127.0.0.1:9"})
     fill(place.inbox, 3)
     hurried = (
-        "import sys, watcher.cli.clustering as c, watcher.cluster.dialling as d; from watcher.cli import main;"
+        "import sys, watcher.app.cluster as c, watcher.cluster.client as d; from watcher.cli import main;"
         "c.PATIENCE_SECONDS = d.CONNECT_SECONDS = 0.5;"
         f"sys.argv = ['watcher', 'once', '--config', {str(place.config)!r}]; main()"
     )

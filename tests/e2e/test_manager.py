@@ -155,7 +155,7 @@ def test_a_fault_in_a_thread_is_an_error_in_the_log(place: Place) -> None:
     program = """
 import threading
 from watcher import logs
-from watcher.cli.threads import Threads
+from watcher.app.threads import Threads
 logs.setup("json")
 threading.excepthook = Threads(logs.log).fault
 for target in (lambda: 1 // 0, lambda: exit(3)):

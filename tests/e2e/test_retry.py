@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness import Finished, Place, Running, camera, fill, until
-from watcher import service
-from watcher.cli.asking import check_access, hand_over
+from watcher.app.commands import check_access, hand_over
+from watcher.core.types import Request
 from watcher.errors import StateError
-from watcher.model import Request
-from watcher.state import State, schema
+from watcher.service import process as service
+from watcher.store import State, schema
 
 
 def put(place: Place, path: Path, data: bytes) -> None:

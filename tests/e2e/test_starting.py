@@ -13,14 +13,14 @@ from tests.e2e.harness import COMMAND, Place, fill
 BEGIN = """
 import json, sys
 from multiprocessing import forkserver
-from watcher.cli.ahead import begin
+from watcher.app.preload import begin
 from watcher.errors import ConfigError
 fault = ""
 try:
     begin(None, sys.argv[1], None)
 except ConfigError as error:
     fault = str(error)
-heavy = [name for name in ("structlog", "watcher.cli.running", "PIL") if name in sys.modules]
+heavy = [name for name in ("structlog", "watcher.app.run", "PIL") if name in sys.modules]
 print(json.dumps([forkserver._forkserver._forkserver_pid is not None, heavy, fault]))
 """
 

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from tests.e2e.harness import Place, fill
-from watcher.state.schema import MIGRATIONS
+from watcher.store.schema import MIGRATIONS
 
 OLD = Path(__file__).with_name("state_v1.sql").read_text()
 FIRST = {"web": {"width": 300, "height": 300}}  # what the old file's photos were made by

@@ -14,8 +14,8 @@ import pytest
 
 from tests.e2e.harness import BOTH, Place, camera, fill, fingerprint, shows, until
 from watcher.cli.verify import verify
-from watcher.model import PhotoId
-from watcher.state import State, pages
+from watcher.core.types import PhotoId
+from watcher.store import State, pages
 
 KEYS = {"checked", "missing", "different", "unknown", "repaired"}
 

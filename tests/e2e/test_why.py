@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from tests.e2e.harness import Place, camera, fill, until
-from watcher.cli.why import gather
-from watcher.story import Story
+from watcher.app.explain import gather
+from watcher.core.history import Explanation
 
 KEYS = {"path", "state", "reason", "seen", "events", "renditions"}
 
@@ -23,7 +23,7 @@ def why(place: Place, path: Path, *args: str | Path) -> dict[str, Any]:
     return found
 
 
-def _ask(place: Place, path: Path) -> Story:
+def _ask(place: Place, path: Path) -> Explanation:
     """Ask without a process for it, as the web page does."""
     return gather(os.fsencode(path), str(place.config)).story
 

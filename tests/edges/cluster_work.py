@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pool_work import do, say
 
-from watcher.model import Blame, Done, Failed, Job, Outcome, Result, Stamp, Vanished
+from watcher.core.types import Done, Failed, FailureKind, FileSignature, Job, Outcome, Result, Vanished
 
 
 def serve(jobs: Sequence[Job], timeout: float) -> list[Result]:
@@ -22,13 +22,13 @@ def act(job: Job, timeout: float) -> Outcome | None:
         case "vanished":
             return Vanished("there is no such file")
         case "unwritable":
-            return Failed("it can't be written", Blame.OUTPUT)
+            return Failed("it can't be written", FailureKind.OUTPUT)
         case "names":
             return say(f"{os.fsdecode(job.photo.inbox)} {os.fsdecode(job.output_root)} {timeout}")
         case "terms":
             return say(f"{job.memory_bytes} {job.alone}")
         case "twin":
-            return Done(Stamp(1, 2), (), 3, 4, 0.0, os.getpid(), twin=job.twins[int(value)])
+            return Done(FileSignature(1, 2), (), 3, 4, 0.0, os.getpid(), twin=job.twins[int(value)])
         case "undone":
             return None
         case "refuse":

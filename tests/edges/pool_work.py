@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from watcher.model import Blame, Done, Failed, Job, Outcome, PhotoId, Stamp
+from watcher.core.types import Done, Failed, FailureKind, FileSignature, Job, Outcome, PhotoId
 
 MEGABYTE = 1 << 20
 
@@ -27,12 +27,12 @@ def make_job(number: int, what: str = "nothing", signs: Path | None = None, *, a
 
 
 def done() -> Done:
-    return Done(Stamp(1, 2), (), 3, 4, 0.0, os.getpid())
+    return Done(FileSignature(1, 2), (), 3, 4, 0.0, os.getpid())
 
 
 def say(text: str) -> Outcome:
     """Answer with a text: the only outcome that carries one."""
-    return Failed(text, Blame.PHOTO)
+    return Failed(text, FailureKind.PHOTO)
 
 
 def wait_for(file: Path) -> None:

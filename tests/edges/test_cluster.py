@@ -19,8 +19,9 @@ from PIL import Image
 
 from tests.dask_processes import PATIENCE, Dask, until
 from tests.photos import jpeg, scene
-from watcher.cluster import Cluster, Paths, Target, dialling
-from watcher.model import Blame, Done, Failed, PhotoId, Result, Twin, WorkerReport
+from watcher.cluster import Cluster, Paths, Target
+from watcher.cluster import client as dialling
+from watcher.core.types import Done, DuplicateCandidate, Failed, FailureKind, PhotoId, Result, WorkerReport
 
 HERE = str(Path(__file__).parent)
 if HERE not in sys.path:
@@ -192,7 +193,9 @@ def test_folders_have_their_own_names_on_workers(dask: Dask) -> None:
     paths = Paths(((b"/in", b"/theirs/in"), (b"/out", b"/theirs/out")))
     with Bench(Target(dask.address, paths=paths), timeout=7.0) as bench:
         bench.until(lambda: bench.pool.there, "a worker")
-        twins = tuple(Twin(PhotoId(b"/in", b"b.jpg"), b"d", 1, b"/out", (), gone=bool(n)) for n in range(2))
+        twins = tuple(
+            DuplicateCandidate(PhotoId(b"/in", b"b.jpg"), b"d", 1, b"/out", (), gone=bool(n)) for n in range(2)
+        )
         jobs = [
             replace(make_job(1, "names"), output_root=b"/out"),
             replace(make_job(2, "twin:1"), output_root=b"", twins=twins),
@@ -256,7 +259,7 @@ def test_a_bundle_that_workers_die_of_is_blamed_before_a_fourth_has_died(own: Da
         bench.until(lambda: bench.pool.threads == 4, "four workers")
         bench.pool.submit(make_job(1, "exit:9"), make_job(2))
         found = bench.results(2)
-    assert all(isinstance(result.outcome, Failed) and result.outcome.blame is Blame.CRASH for result in found)
+    assert all(isinstance(result.outcome, Failed) and result.outcome.blame is FailureKind.CRASH for result in found)
     assert reason(found[0]).startswith("3 Dask workers ended, one after the other, while they worked on this photo, or")
 
 
@@ -284,13 +287,13 @@ def test_an_output_that_only_the_worker_can_not_write_is_the_worker_s_fault(benc
 
 
 def test_a_worker_of_another_version_is_left_out(dask: Dask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("watcher.cluster.roll.__version__", "99.0")
+    monkeypatch.setattr("watcher.cluster.membership.__version__", "99.0")
     with Bench(Target(dask.address)) as bench:
         bench.until(lambda: bench.pool.ailment, "nobody is fit")
         assert "and the daemon has 99.0: install the same on both" in bench.pool.ailment
         assert bench.pool.free == 0
         monkeypatch.undo()
-        monkeypatch.setattr("watcher.cluster.roll.AGAIN_SECONDS", 0.0)
+        monkeypatch.setattr("watcher.cluster.membership.AGAIN_SECONDS", 0.0)
         bench.until(lambda: bench.pool.there, "it is asked again")
 
 

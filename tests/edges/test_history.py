@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from watcher.core.history import HistoryEntry
+from watcher.core.plan import Phase, PhotoRecord
+from watcher.core.types import FileSignature, PhotoId, Request
 from watcher.errors import StateError
-from watcher.model import PhotoId, Request, Stamp
-from watcher.plan import Known, Phase
-from watcher.state import Reader, State, ask, history
-from watcher.state import schema as schema_module
-from watcher.story import Note
+from watcher.store import Reader, State, ask, history
+from watcher.store import schema as schema_module
 
 IN = b"/in"
 A, B = PhotoId(IN, b"a.jpg"), PhotoId(IN, b"x/\xff.jpg")
-KNOWN = Known(Stamp(1, 2), Phase.FAILED, {}, {}, at=1.0, reason="because")
+KNOWN = PhotoRecord(FileSignature(1, 2), Phase.FAILED, {}, {}, at=1.0, reason="because")
 
 
 @pytest.fixture
@@ -38,34 +38,34 @@ def count(path: str) -> int:
 
 
 def test_what_happened_to_a_photo_comes_back_in_order_and_only_to_that_photo(state: State) -> None:
-    notes = [Note(A, 1.5, "made", {"worker": 5}), Note(B, 2.0, "failed", {"reason": "\udcff it is"})]
+    notes = [HistoryEntry(A, 1.5, "made", {"worker": 5}), HistoryEntry(B, 2.0, "failed", {"reason": "\udcff it is"})]
     state.write([(A, KNOWN)], notes)
-    state.write([], [Note(A, 3.0, "gone", {})])
-    assert state.notes(A) == [notes[0], Note(A, 3.0, "gone", {})]
+    state.write([], [HistoryEntry(A, 3.0, "gone", {})])
+    assert state.notes(A) == [notes[0], HistoryEntry(A, 3.0, "gone", {})]
     assert state.notes(B) == [notes[1]]
     assert state.notes(PhotoId(b"/other", b"a.jpg")) == []
 
 
 def test_a_history_is_written_together_with_its_result_or_not_at_all(state: State) -> None:
     with pytest.raises(TypeError):
-        state.write([(A, KNOWN)], [Note(A, 1.0, "made", {"not JSON": object()})])
+        state.write([(A, KNOWN)], [HistoryEntry(A, 1.0, "made", {"not JSON": object()})])
     assert state.known(A) is None
     assert state.notes(A) == []
 
 
 def test_a_wait_that_goes_on_for_the_same_reason_is_one_entry(state: State) -> None:
     for at in range(5):
-        state.write([], [Note(A, float(at), "waiting", {"reason": "truncated", "next": at + 1})])
-    state.write([], [Note(A, 9.0, "waiting", {"reason": "empty", "next": 10})])
+        state.write([], [HistoryEntry(A, float(at), "waiting", {"reason": "truncated", "next": at + 1})])
+    state.write([], [HistoryEntry(A, 9.0, "waiting", {"reason": "empty", "next": 10})])
     first, second = state.notes(A)
     assert (first.at, first.detail["times"], first.detail["until"], first.detail["next"]) == (0.0, 5, 4.0, 5)
     assert "times" not in second.detail
 
 
 def test_one_photo_keeps_its_newest_entries_and_costs_others_nothing(state: State, path: str) -> None:
-    state.write([], [Note(B, 1.0, "made", {})])
+    state.write([], [HistoryEntry(B, 1.0, "made", {})])
     for at in range(100):
-        state.write([], [Note(A, float(at), "failed", {})])
+        state.write([], [HistoryEntry(A, float(at), "failed", {})])
     assert [note.at for note in state.notes(A)] == list(map(float, range(100 - history.KEPT_EACH, 100)))
     assert len(state.notes(B)) == 1
     assert count(path) == history.KEPT_EACH + 1
@@ -78,7 +78,7 @@ def test_all_photos_together_keep_no_more_than_the_newest_entries(
     most = 0
     for start in range(0, 2000, 10):
         photos = [PhotoId(IN, b"%d.jpg" % number) for number in range(start, start + 10)]
-        state.write([], [Note(photo, 1.0, "made", {}) for photo in photos])
+        state.write([], [HistoryEntry(photo, 1.0, "made", {}) for photo in photos])
         most = max(most, count(path))
     assert 50 <= count(path) <= most <= 50 + 128 + 10
     assert state.notes(PhotoId(IN, b"0.jpg")) == []
@@ -94,7 +94,7 @@ def test_a_request_is_there_until_it_is_answered_in_one_transaction_with_what_it
     assert [request for _, request in state.requests()] == asked
     assert state.requests(1) == [(numbers[0], asked[0])]
     with pytest.raises(TypeError):
-        state.write([], [Note(A, 1.0, "asked", {"not JSON": object()})], numbers)
+        state.write([], [HistoryEntry(A, 1.0, "asked", {"not JSON": object()})], numbers)
     assert len(state.requests()) == 2
     state.write([(A, KNOWN)], (), numbers[:1])
     assert state.requests() == [(numbers[1], asked[1])]

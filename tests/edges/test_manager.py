@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from watcher import manager
 from watcher.errors import EXIT_BUG
+from watcher.service import notify as manager
 
 # ---- systemd ----
 
@@ -102,7 +102,7 @@ def test_without_a_socket_in_the_environment_nobody_is_told(monkeypatch: pytest.
 
 STUCK = """
     import os, signal, sys, time
-    from watcher.manager import OwnWatchdog
+    from watcher.service.notify import OwnWatchdog
 
     with OwnWatchdog(lambda reason: print(reason, flush=True), limit=0.8) as told:
         time.sleep(float(sys.argv[1]))  # as long as the start may take: nothing counts before the first sign

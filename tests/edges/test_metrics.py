@@ -18,18 +18,19 @@ from types import FrameType
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from watcher.metrics import Server, asking, server
-from watcher.vitals import Checkup, InboxVitals, Numbers, Vitals
+from watcher.core.status import Counters, InboxSnapshot, Snapshot, StatusQuery
+from watcher.http.metrics import Server, server
+from watcher.http.metrics import query as asking
 
 SEEN = time.time() - 60  # when the photo was that waits longest
 INBOX = b"/in\xff\n\x1b[1m" + "\u202e\u2028[bold]".encode()
-numbers = Numbers()
+numbers = Counters()
 for seconds in (0.004, 0.3, 7.0, 90.0):
     numbers.render.observe(seconds)
 numbers.batches.observe(3)
-WELL = Vitals(
+WELL = Snapshot(
     ailments=(),
-    inboxes=(InboxVitals(INBOX, b"/", 5, SEEN, 2, {"done": 4031, "failed": 1}),),
+    inboxes=(InboxSnapshot(INBOX, b"/", 5, SEEN, 2, {"done": 4031, "failed": 1}),),
     results={(INBOX, "done"): 7, (INBOX, "failed"): 1},
     pixels=24_000_000,
     batches=numbers.batches.freeze(),
@@ -49,7 +50,7 @@ def start() -> Iterator[Start]:
     with ExitStack() as stack:
 
         def make(
-            post: Callable[[Checkup], object] = lambda checkup: checkup.answer(WELL),
+            post: Callable[[StatusQuery], object] = lambda checkup: checkup.answer(WELL),
             listen: str = "127.0.0.1:0",
             patience: float = 5.0,
             open_files: int = 1024,
@@ -142,7 +143,7 @@ def test_other_paths_are_told_where_to_go_and_a_head_has_no_body(start: Start) -
 
 
 def test_a_loop_that_does_not_answer_is_told_and_asked_no_second_time(start: Start) -> None:
-    asked: queue.SimpleQueue[Checkup] = queue.SimpleQueue()
+    asked: queue.SimpleQueue[StatusQuery] = queue.SimpleQueue()
     server = start(asked.put, patience=0.1)
     for path in ("/healthz", "/metrics", "/healthz"):
         assert get(server, path)[0::2] == (503, "the loop has not answered for 0.1 s\n")
@@ -165,7 +166,7 @@ def _waits_for_the_loop(frame: FrameType | None) -> bool:
 
 
 def test_requests_at_the_same_time_share_one_question(start: Start) -> None:
-    asked: queue.SimpleQueue[Checkup] = queue.SimpleQueue()
+    asked: queue.SimpleQueue[StatusQuery] = queue.SimpleQueue()
     server = start(asked.put)
     answers: queue.SimpleQueue[int] = queue.SimpleQueue()
     threads = [threading.Thread(target=lambda: answers.put(get(server, "/healthz")[0])) for _ in range(5)]
@@ -236,7 +237,7 @@ def test_peers_that_say_nothing_are_limited_and_hold_up_neither_others_nor_the_e
 
 def test_a_request_has_its_time_as_a_whole_however_often_a_part_of_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr("watcher.metrics.server.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("watcher.http.metrics.server.time.monotonic", lambda: now[0])
     here, there = socket.socketpair()
     with here, there:
         source = server._Until(here, 10.0)
@@ -322,7 +323,7 @@ def test_a_process_without_descriptors_does_not_spin(start: Start, monkeypatch: 
 
 
 def test_an_error_in_a_request_ends_neither_the_server_nor_anything_else(start: Start) -> None:
-    answers: list[Vitals] = [replace(WELL, inboxes=None), WELL]  # type: ignore[arg-type]  # what no loop says
+    answers: list[Snapshot] = [replace(WELL, inboxes=None), WELL]  # type: ignore[arg-type]  # what no loop says
     server = start(lambda checkup: checkup.answer(answers.pop(0)))
     with pytest.raises(http.client.HTTPException):
         get(server, "/metrics")

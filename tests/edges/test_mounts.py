@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.mounts import file_system, inotify_limits, watch_advice
+from watcher.fs.mounts import file_system, inotify_limits, watch_advice
 
 TABLE = r"""27 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
 30 27 0:40 / /mnt/nas rw - nfs4 host:/export rw,vers=4.2
@@ -119,7 +119,7 @@ mount -t overlay overlay -o "lowerdir=$1/low er,upperdir=$1/up,workdir=$1/work" 
 """
     code = """
 import os, sys
-from watcher.mounts import file_system, watch_advice
+from watcher.fs.mounts import file_system, watch_advice
 for name in ("low er", "up", "merged", "plain"):
     path = os.fsencode(os.path.join(sys.argv[1], name))
     print(name, watch_advice(path)[0], file_system(path))

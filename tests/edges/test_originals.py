@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 
 from tests.faults.mounting import can_mount, mounted
-from watcher.cli.chores import Chores
-from watcher.daemon.parts import Original, TakenAway
-from watcher.model import PhotoId, Stamp
-from watcher.originals import Folders, Taken, placing, put_back, take_away, taking
+from watcher.app.background import Chores
+from watcher.core.selection import hidden_name, name_of_hidden
+from watcher.core.types import FileSignature, PhotoId
+from watcher.engine.ports import Original, TakenAway
+from watcher.fs.archive import Folders, Taken, placing, put_back, take_away, taking
 from watcher.render import has_writer
 from watcher.render.digest import digest_of
-from watcher.select import hidden_name, name_of_hidden
 
 NAME = "x/y/DSC 1.JPG"
 MARK = "0123456789abcdef"
@@ -42,16 +42,16 @@ def put(path: Path, data: bytes = b"a photo", seconds: float = 1_700_000_000) ->
     return path
 
 
-def stamp_of(path: Path) -> Stamp:
+def stamp_of(path: Path) -> FileSignature:
     found = path.stat()
-    return Stamp(found.st_size, found.st_mtime_ns, found.st_ino)
+    return FileSignature(found.st_size, found.st_mtime_ns, found.st_ino)
 
 
 def take(
     inbox: Path,
     target: Path | None,
     name: str = NAME,
-    stamp: Stamp | None = None,
+    stamp: FileSignature | None = None,
     holds: Callable[[int], bool] = lambda _: True,
     folders: Folders | None = None,
 ) -> Taken:

@@ -119,7 +119,7 @@ CASES: dict[str, tuple[list[str], list[list[str | None]], str]] = {
 
 SCRIPT = """
 import json, os, subprocess, sys
-from watcher.cli.overlapping import met_otherwise
+from watcher.app.overlapping import met_otherwise
 root, cases = sys.argv[1], json.load(sys.stdin)
 told = {}
 for name, (commands, inboxes, _) in cases.items():

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from watcher import places
-from watcher.cli.wiring import Source
+from watcher import paths as places
+from watcher.app.settings import Source
 from watcher.errors import EXIT_CONFIG, ConfigError, PlaceError
-from watcher.units.service import Record, Service
-from watcher.units.systemd import system_unit
+from watcher.service.definition import Record, Service
+from watcher.service.systemd_unit import system_unit
 
 
 @pytest.fixture(autouse=True)
@@ -185,7 +185,7 @@ def test_the_pictures_folder_is_the_user_s(tmp_path: Path) -> None:
 
 
 def test_importing_places_does_not_import_platformdirs() -> None:
-    code = "import sys, watcher.places; print('platformdirs' in sys.modules)"
+    code = "import sys, watcher.paths; print('platformdirs' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert result.stdout.strip() == "False"
 

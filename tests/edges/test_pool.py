@@ -21,10 +21,13 @@ from typing import Protocol
 
 import pytest
 
+from watcher.core.types import Done, Failed, FailureKind, Job, Result, WorkerReport
 from watcher.errors import WorkersError
-from watcher.model import Blame, Done, Failed, Job, Result, WorkerReport
-from watcher.pool import Pool, available_cpus, available_memory, lane, launching, teams, worker
-from watcher.pool.teams import Team
+from watcher.pool import Pool, available_cpus, available_memory, worker
+from watcher.pool import executors as teams
+from watcher.pool import launch as launching
+from watcher.pool import supervisor as lane
+from watcher.pool.executors import Team
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 if HERE not in sys.path:
@@ -183,7 +186,7 @@ def test_an_exception_in_a_worker_is_an_outcome_and_the_worker_lives_on(bench: M
     results = b.results(2)
     outcome = results[2].outcome
     assert isinstance(outcome, Failed)
-    assert (outcome.reason, outcome.blame) == ("ValueError in the worker: what a photo", Blame.CRASH)
+    assert (outcome.reason, outcome.blame) == ("ValueError in the worker: what a photo", FailureKind.CRASH)
     assert results[2].log[0][0] == "worker.error"
     assert "pool_work.py" in results[2].log[0][1]
     b.submit(make_job(3))
@@ -258,28 +261,28 @@ def test_the_largest_bundle_is_done_whole(bench: MakeBench) -> None:
         b.pool.submit(*(make_job(n, "exit:3" if n == 64 else "nothing") for n in range(first, first + 16)))
     assert b.pool.free == 0
     kinds = outcome_kinds(b.results(64))
-    assert [n for n, kind in kinds.items() if kind == Blame.CRASH] == [64]
+    assert [n for n, kind in kinds.items() if kind == FailureKind.CRASH] == [64]
 
 
 def test_of_a_bundle_only_the_photo_is_blamed_that_its_worker_died_on(bench: MakeBench) -> None:
     b = bench()
     b.pool.submit(make_job(1), make_job(2), make_job(3, "signal:SIGSEGV"), make_job(4))
     results = b.results(4)
-    assert outcome_kinds(results) == {1: NOT_RUN, 2: NOT_RUN, 3: Blame.CRASH, 4: NOT_RUN}
+    assert outcome_kinds(results) == {1: NOT_RUN, 2: NOT_RUN, 3: FailureKind.CRASH, 4: NOT_RUN}
     assert b.pool.losses == 1
 
 
 def test_all_photos_of_a_bundle_are_suspects_when_its_worker_dies_while_it_publishes_them(bench: MakeBench) -> None:
     b = bench()
     b.pool.submit(make_job(1), make_job(2, "then:exit:3"), make_job(3))
-    assert outcome_kinds(b.results(3)) == {1: Blame.CRASH, 2: Blame.CRASH, 3: Blame.CRASH}
+    assert outcome_kinds(b.results(3)) == {1: FailureKind.CRASH, 2: FailureKind.CRASH, 3: FailureKind.CRASH}
     assert b.pool.losses == 1
 
 
 def test_a_photo_that_takes_too_long_in_a_bundle_is_blamed_alone(bench: MakeBench) -> None:
     b = bench(timeout_seconds=0.5)
     b.pool.submit(make_job(1, "sleep:0.3"), make_job(2, "sleep:0.3"), make_job(3, LONG), make_job(4))
-    assert outcome_kinds(b.results(4)) == {1: NOT_RUN, 2: NOT_RUN, 3: Blame.TIMEOUT, 4: NOT_RUN}
+    assert outcome_kinds(b.results(4)) == {1: NOT_RUN, 2: NOT_RUN, 3: FailureKind.TIMEOUT, 4: NOT_RUN}
 
 
 @pytest.mark.slow
@@ -294,13 +297,13 @@ def test_the_time_of_a_bundle_that_waits_for_others_does_not_run(bench: MakeBenc
 def test_publishing_that_hangs_is_ended(bench: MakeBench) -> None:
     b = bench(timeout_seconds=0.5)
     b.pool.submit(make_job(1), make_job(2, f"then:{LONG}"))
-    assert outcome_kinds(b.results(2)) == {1: Blame.TIMEOUT, 2: Blame.TIMEOUT}
+    assert outcome_kinds(b.results(2)) == {1: FailureKind.TIMEOUT, 2: FailureKind.TIMEOUT}
 
 
 def test_an_exception_in_a_bundle_leaves_those_alone_that_were_not_begun(bench: MakeBench) -> None:
     b = bench()
     b.pool.submit(make_job(1), make_job(2, "raise:oh"), make_job(3))
-    assert outcome_kinds(b.results(3)) == {1: Blame.CRASH, 2: Blame.CRASH, 3: NOT_RUN}
+    assert outcome_kinds(b.results(3)) == {1: FailureKind.CRASH, 2: FailureKind.CRASH, 3: NOT_RUN}
 
 
 # ---- dying workers ----
@@ -325,7 +328,7 @@ def test_a_dying_worker_takes_no_other_photo_with_it(bench: MakeBench, tmp_path:
     wait_until(began(tmp_path, 1))
     b.submit(make_job(2, death), make_job(3), make_job(4))
     results = b.results(4)
-    assert results[2].outcome == Failed(reason, Blame.CRASH)
+    assert results[2].outcome == Failed(reason, FailureKind.CRASH)
     assert results[1].outcome is None
     assert {outcome_kinds(results)[n] for n in (3, 4)} <= {NOT_RUN, Done}  # done, if handed in when the death was known
     assert b.pool.losses == 1
@@ -343,7 +346,7 @@ def test_handing_in_a_job_never_waits_for_the_jobs_of_a_broken_executor(bench: M
     start = time.monotonic()
     b.submit(make_job(3))
     assert time.monotonic() - start < 2.0
-    assert outcome_kinds(b.results(3)) == {1: NOT_RUN, 2: Blame.CRASH, 3: Done}
+    assert outcome_kinds(b.results(3)) == {1: NOT_RUN, 2: FailureKind.CRASH, 3: Done}
 
 
 def test_a_worker_killed_from_outside_is_found_by_its_pid(bench: MakeBench, tmp_path: Path) -> None:
@@ -351,7 +354,7 @@ def test_a_worker_killed_from_outside_is_found_by_its_pid(bench: MakeBench, tmp_
     b.submit(make_job(1, LONG, tmp_path), make_job(2, LONG, tmp_path))
     wait_until(began(tmp_path, 1, 2))
     os.kill(b.pid_of(2), signal.SIGKILL)
-    assert outcome_kinds(b.results(2)) == {1: NOT_RUN, 2: Blame.CRASH}
+    assert outcome_kinds(b.results(2)) == {1: NOT_RUN, 2: FailureKind.CRASH}
 
 
 def test_an_idle_worker_killed_from_outside_costs_no_photo(bench: MakeBench) -> None:
@@ -380,7 +383,7 @@ def test_two_dead_workers_are_both_found(bench: MakeBench, tmp_path: Path) -> No
     wait_until(lambda: gone(first) and gone(third))
     os.kill(b.server(), signal.SIGCONT)
     results = b.results(3)
-    assert outcome_kinds(results) == {1: Blame.CRASH, 2: NOT_RUN, 3: Blame.CRASH}
+    assert outcome_kinds(results) == {1: FailureKind.CRASH, 2: NOT_RUN, 3: FailureKind.CRASH}
     assert "SIGSEGV" in str(results[3].outcome)
     assert b.pool.losses == 2
 
@@ -410,7 +413,7 @@ def test_a_worker_that_dies_while_it_sends_its_result_is_found_in_time(bench: Ma
     wait_until(began(tmp_path, 1))
     b.submit(make_job(2, "tear"))
     results = b.results(2)
-    assert outcome_kinds(results) == {1: Blame.TIMEOUT, 2: Blame.CRASH}
+    assert outcome_kinds(results) == {1: FailureKind.TIMEOUT, 2: FailureKind.CRASH}
     assert "exit code 9" in str(results[2].outcome)
     b.submit(make_job(3))
     assert outcome_kinds(b.results(1)) == {3: Done}
@@ -536,7 +539,7 @@ def test_who_crashes_alone_is_blamed_and_harms_nobody(bench: MakeBench, tmp_path
     gate = tmp_path / "gate"
     b.submit(make_job(1, f"wait:{gate}"), make_job(2, f"wait:{gate}"))
     b.submit(make_job(3, "signal:SIGSEGV", alone=True), make_job(4, alone=True))
-    assert outcome_kinds(b.results(2)) == {3: Blame.CRASH, 4: Done}
+    assert outcome_kinds(b.results(2)) == {3: FailureKind.CRASH, 4: Done}
     gate.touch()
     assert outcome_kinds(b.results(2)) == {1: Done, 2: Done}
 
@@ -560,9 +563,9 @@ def test_an_overdue_job_is_ended_and_the_others_are_not_blamed(bench: MakeBench)
     b.submit(make_job(1, LONG), make_job(2, "sleep:0.1"), make_job(3, "sleep:0.2"), make_job(4, "sleep:0.3"))
     results = b.results(4)
     kinds = outcome_kinds(results)
-    assert kinds.pop(1) == Blame.TIMEOUT
+    assert kinds.pop(1) == FailureKind.TIMEOUT
     assert set(kinds.values()) <= {Done, NOT_RUN}
-    assert results[1].outcome == Failed("took longer than 0.5 s in a worker (timeout_seconds)", Blame.TIMEOUT)
+    assert results[1].outcome == Failed("took longer than 0.5 s in a worker (timeout_seconds)", FailureKind.TIMEOUT)
     assert b.pool.losses == 1
     b.submit(make_job(5))
     assert outcome_kinds(b.results(1)) == {5: Done}
@@ -577,7 +580,7 @@ def test_time_counts_from_when_a_job_began(bench: MakeBench) -> None:
 def test_a_stopped_worker_is_overdue_too(bench: MakeBench) -> None:
     b = bench(timeout_seconds=0.5)
     b.submit(make_job(1, "stop"))
-    assert outcome_kinds(b.results(1)) == {1: Blame.TIMEOUT}
+    assert outcome_kinds(b.results(1)) == {1: FailureKind.TIMEOUT}
 
 
 def test_workers_that_begin_nothing_are_replaced(bench: MakeBench) -> None:
@@ -595,7 +598,7 @@ def test_workers_that_begin_nothing_are_replaced(bench: MakeBench) -> None:
 def test_an_overdue_job_in_quarantine_is_ended(bench: MakeBench) -> None:
     b = bench(timeout_seconds=0.5)
     b.submit(make_job(1, LONG, alone=True), make_job(2, alone=True))
-    assert outcome_kinds(b.results(2)) == {1: Blame.TIMEOUT, 2: Done}
+    assert outcome_kinds(b.results(2)) == {1: FailureKind.TIMEOUT, 2: Done}
 
 
 # ---- memory ----
@@ -627,7 +630,7 @@ def test_close_with_wait_survives_a_crash_and_a_hang(bench: MakeBench, tmp_path:
     b = bench(timeout_seconds=1.0)
     b.submit(make_job(1, LONG), make_job(2, "exit:1", alone=True), make_job(3, "sleep:0.1", tmp_path))
     assert b.pool.close(wait=True) == []
-    assert outcome_kinds(b.results(3)) == {1: Blame.TIMEOUT, 2: Blame.CRASH, 3: Done}
+    assert outcome_kinds(b.results(3)) == {1: FailureKind.TIMEOUT, 2: FailureKind.CRASH, 3: Done}
 
 
 def test_close_without_wait_is_prompt_and_gives_back_what_was_not_done(bench: MakeBench, tmp_path: Path) -> None:
@@ -663,7 +666,7 @@ def test_close_is_prompt_when_nobody_has_noticed_a_dead_worker(bench: MakeBench,
     assert time.monotonic() - start < 1.0
     assert [job.number for job in left] == ([2, 3] if busy else [])
     if busy:
-        assert outcome_kinds(b.results(1)) == {1: Blame.CRASH}
+        assert outcome_kinds(b.results(1)) == {1: FailureKind.CRASH}
 
 
 def test_the_end_leaves_no_thread_no_process_and_no_semaphore(tmp_path: Path) -> None:
@@ -912,7 +915,7 @@ def test_any_executor_will_do(bench: MakeBench) -> None:
     b.pool.start()
     b.submit(make_job(1), make_job(2), make_job(3, "raise:oh"), make_job(4), make_job(5, alone=True))
     results = b.results(5)
-    assert outcome_kinds(results) == {1: Done, 2: Done, 3: Blame.CRASH, 4: Done, 5: Done}
+    assert outcome_kinds(results) == {1: Done, 2: Done, 3: FailureKind.CRASH, 4: Done, 5: Done}
     assert made == [2, 1]
     assert b.pool.deadline() is None
 
@@ -930,7 +933,7 @@ def test_with_another_executor_time_counts_from_submission_and_nothing_is_killed
     (result,) = b.pool.check(clock.now)
     assert result.job.number == 1
     assert isinstance(result.outcome, Failed)
-    assert result.outcome.blame is Blame.TIMEOUT
+    assert result.outcome.blame is FailureKind.TIMEOUT
     (result,) = b.pool.check(1015.0)
     assert (result.job.number, result.outcome) == (2, None)  # it never ran
     held.gate.set()
@@ -951,7 +954,7 @@ def test_when_another_executor_breaks_all_its_jobs_are_suspects(bench: MakeBench
     b.submit(make_job(1), make_job(2))
     futures[0].set_exception(concurrent.futures.BrokenExecutor("gone"))
     results = b.results(2)
-    assert outcome_kinds(results) == {1: Blame.CRASH, 2: Blame.CRASH}
+    assert outcome_kinds(results) == {1: FailureKind.CRASH, 2: FailureKind.CRASH}
     assert "or on one of 1 others" in str(results[1].outcome)
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from watcher.errors import PlaceError
-from watcher.pool import launching, machine
+from watcher.pool import launch as launching
+from watcher.pool import machine
 
 NAMES = ("TMPDIR", "TEMP", "TMP", "XDG_RUNTIME_DIR")
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from watcher import logs
-from watcher.cli.reloading import Reloader
-from watcher.cli.wiring import Source
+from watcher.app.reload import Reloader
+from watcher.app.settings import Source
 from watcher.errors import WatcherError
 
 if TYPE_CHECKING:
     from watcher.config import Config
-    from watcher.daemon.parts import Reloaded
+    from watcher.engine.ports import Reloaded
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.photos import oriented, plain
-from watcher.model import Done, Job, Lent, PhotoId, Recipe, Rendering, Twin
-from watcher.render import publish, remove, render
+from watcher.core.types import Done, DuplicateCandidate, Job, PhotoId, Recipe, Rendering, ReusableRendition
+from watcher.fs import publish
+from watcher.render import remove, render
 
 WEBP = Recipe(80, None, "inside", "webp", 85, "safe", "0000000000000001")
 JPEG = Recipe(120, None, "inside", "jpeg", 85, "safe", "0000000000000002")
@@ -31,12 +32,12 @@ def made(work: Job) -> Done:
     return outcome
 
 
-def twin_of(work: Job, done: Done, **changes: object) -> Twin:
+def twin_of(work: Job, done: Done, **changes: object) -> DuplicateCandidate:
     lent = tuple(
-        Lent(rendering.recipe.fingerprint, item.output, item.size)
+        ReusableRendition(rendering.recipe.fingerprint, item.output, item.size)
         for rendering, item in zip(work.renderings, done.made, strict=True)
     )
-    twin = Twin(work.photo, done.digest, done.stamp.mtime_ns, work.output_root, lent)
+    twin = DuplicateCandidate(work.photo, done.digest, done.stamp.mtime_ns, work.output_root, lent)
     return twin._replace(**changes)  # type: ignore[arg-type]
 
 
@@ -63,7 +64,7 @@ class Pair:
     def path(self, output: bytes) -> Path:
         return Path(os.fsdecode(self.first.output_root + b"/" + output))
 
-    def copied(self, twin: Twin | None = None) -> list[bool]:
+    def copied(self, twin: DuplicateCandidate | None = None) -> list[bool]:
         done = made(replace(self.second, twins=(twin or self.twin,)))
         for mine, theirs in zip(done.made, self.done.made, strict=True):
             assert (mine.width, mine.height) == (theirs.width, theirs.height)
@@ -200,12 +201,12 @@ def test_only_what_was_meant_is_removed_and_empty_folders_with_it(tmp_path: Path
     os.utime(out / names[3], (8, 8))
     (out / "web/d").symlink_to(out / "web/c")
     wanted = [*names, "web/a/link.jpg", "web/d/y.jpg", "web/../web/c/y.jpg", "web/none/x.jpg"]
-    lent = [Lent("", name.encode(), 5) for name in wanted if name != "web/c/y.jpg"]
+    lent = [ReusableRendition("", name.encode(), 5) for name in wanted if name != "web/c/y.jpg"]
     assert remove(os.fsencode(out), lent, 7 * 10**9) == 1
     assert not (out / "web/a/b").exists()
     assert sorted(path.name for path in (out / "web/a").iterdir()) == ["later.jpg", "link.jpg", "longer.jpg"]
     assert (out / "web/c/y.jpg").exists()
     assert (tmp_path / "elsewhere").exists()
     assert remove(os.fsencode(tmp_path / "none"), lent, 0) == 0
-    assert remove(os.fsencode(out), [Lent("", b"web/c/y.jpg", 5)], 7 * 10**9) == 1
+    assert remove(os.fsencode(out), [ReusableRendition("", b"web/c/y.jpg", 5)], 7 * 10**9) == 1
     assert (out / "web").exists()

@@ -11,9 +11,9 @@ from PIL import Image
 
 from tests import photos
 from watcher.render import decoder
+from watcher.render.completeness import NotWholeError
 from watcher.render.jpeg import EndsEarlyError, NotJpegError, parse
 from watcher.render.picture import decode
-from watcher.render.whole import NotWholeError
 
 SAMPLES = {
     "plain": photos.plain(),

@@ -17,28 +17,28 @@ from pathlib import Path
 import pytest
 
 from tests import photos
-from watcher.model import (
-    Blame,
+from watcher.core.stability import StabilityPolicy
+from watcher.core.types import (
     Done,
     Failed,
-    Heavy,
+    FailureKind,
+    FileSignature,
     Job,
     Made,
+    NeedsMoreMemory,
     Outcome,
     PhotoId,
     Recipe,
     Rendering,
-    Stamp,
     Unchanged,
     Unready,
     Vanished,
 )
-from watcher.patience import Patience
+from watcher.fs.cleanup import host, place, temporary_name
+from watcher.fs.publish import ATTRIBUTE, CONTENT, Outputs, Publication
 from watcher.render import judge, render, sweep
-from watcher.render import work as work_room
-from watcher.render.publish import ATTRIBUTE, CONTENT, Outputs, Publication
+from watcher.render import pipeline as work_room
 from watcher.render.source import Source
-from watcher.render.sweep import host, place, temporary_name
 
 WEB = Rendering("web", Recipe(300, 300, "inside", "jpeg", 85, "safe", "0123456789abcdef"), b"web/x/a.jpg")
 THUMB = Rendering("thumb", Recipe(64, 64, "cover", "jpeg", 85, "none", "fedcba9876543210"), b"thumb/x/a.jpg")
@@ -64,9 +64,9 @@ def put(inbox: Path, data: bytes, *, mtime_ns: int | None = OLD_NS) -> Path:
     return photo
 
 
-def stamp(photo: Path) -> Stamp:
+def stamp(photo: Path) -> FileSignature:
     status = photo.stat()
-    return Stamp(status.st_size, status.st_mtime_ns, status.st_ino)
+    return FileSignature(status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 def timeless(outcome: Outcome) -> Outcome:
@@ -156,7 +156,7 @@ def test_an_unfinished_photo_is_unready_and_nothing_is_published(inbox: Path, da
 )
 def test_a_photo_that_looks_unfinished_is_waited_for_while_it_is_young(inbox: Path, data: bytes) -> None:
     put(inbox, data, mtime_ns=time.time_ns())
-    outcome = render(job(inbox, patience=Patience(doubt=60.0)))
+    outcome = render(job(inbox, patience=StabilityPolicy(doubt=60.0)))
     assert isinstance(outcome, Unready)
     assert outcome.settling
     assert outputs(inbox) == set()
@@ -175,7 +175,7 @@ def test_a_photo_of_which_a_part_is_not_there_has_failed_once_it_has_been_still(
     put(inbox, photos.with_hole())
     outcome = render(job(inbox))
     assert isinstance(outcome, Failed)
-    assert outcome.blame is Blame.PHOTO
+    assert outcome.blame is FailureKind.PHOTO
     assert re.match(r"damaged after (49|5\d) % of the picture: ", outcome.reason), outcome.reason
     assert outputs(inbox) == set()
 
@@ -192,13 +192,13 @@ def test_every_cut_of_a_photo_is_unready_but_that_of_its_end_marker(inbox: Path)
 @pytest.mark.parametrize("data", [photos.with_trailer(), photos.mpo(), photos.plain() + bytes(9000)])
 def test_what_stands_behind_the_picture_is_no_reason_to_wait(inbox: Path, data: bytes) -> None:
     put(inbox, data, mtime_ns=time.time_ns())
-    assert isinstance(render(job(inbox, patience=Patience(doubt=60.0))), Done)
+    assert isinstance(render(job(inbox, patience=StabilityPolicy(doubt=60.0))), Done)
 
 
 def test_a_photo_known_as_incomplete_changing_or_too_young_is_not_read(
     inbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("watcher.render.still.has_writer", lambda _file: None)
+    monkeypatch.setattr("watcher.render.writers.has_writer", lambda _file: None)
     photo = put(inbox, photos.plain())
     now = stamp(photo)
     outcome = render(job(inbox, incomplete=now._replace(inode=0)))
@@ -206,11 +206,11 @@ def test_a_photo_known_as_incomplete_changing_or_too_young_is_not_read(
     outcome = render(job(inbox, expected=now._replace(size=1)))
     assert timeless(outcome) == Unready(now, "still changing", settling=True)
     put(inbox, photos.plain(), mtime_ns=time.time_ns())
-    outcome = render(job(inbox, patience=Patience(quiet=60.0)))
+    outcome = render(job(inbox, patience=StabilityPolicy(quiet=60.0)))
     assert isinstance(outcome, Unready)
     assert outcome.settling
     put(inbox, photos.plain(), mtime_ns=time.time_ns() + 10**12)  # a clock that is ahead must not stop it for ever
-    assert isinstance(render(job(inbox, patience=Patience(quiet=60.0))), Done)
+    assert isinstance(render(job(inbox, patience=StabilityPolicy(quiet=60.0))), Done)
 
 
 # ---- not photos, and bombs ----
@@ -238,7 +238,7 @@ def test_what_can_never_be_rendered_fails_with_a_reason_for_people(inbox: Path, 
     began = time.perf_counter()
     outcome = render(job(inbox))
     assert isinstance(outcome, Failed), outcome
-    assert (outcome.blame, outcome.stamp) == (Blame.PHOTO, stamp(photo))
+    assert (outcome.blame, outcome.stamp) == (FailureKind.PHOTO, stamp(photo))
     assert reason in outcome.reason
     assert time.perf_counter() - began < 0.5
     assert outputs(inbox) == set()
@@ -247,13 +247,13 @@ def test_what_can_never_be_rendered_fails_with_a_reason_for_people(inbox: Path, 
 def test_a_photo_above_the_memory_granted_is_heavy_before_it_is_decoded(inbox: Path) -> None:
     put(inbox, photos.bomb(9000, 9000))
     outcome = render(job(inbox, memory_bytes=1 << 20))
-    assert isinstance(outcome, Heavy)
+    assert isinstance(outcome, NeedsMoreMemory)
     # 9000 px at 1/8, grey, which is decoded twice
     assert 3 * 1125**2 < outcome.memory_bytes < 5 << 20
     put(inbox, photos.progressive())
     progressive = render(job(inbox, memory_bytes=1000))
     put(inbox, photos.plain())
-    assert isinstance(progressive, Heavy)
+    assert isinstance(progressive, NeedsMoreMemory)
 
 
 def test_special_files_and_links_are_no_photos_and_never_opened(inbox: Path) -> None:
@@ -280,16 +280,16 @@ def test_special_files_and_links_are_no_photos_and_never_opened(inbox: Path) -> 
 @pytest.mark.parametrize(
     ("code", "blame"),
     [
-        (errno.EACCES, Blame.INBOX),
-        (errno.ENOTCONN, Blame.INBOX),  # a FUSE whose process has died
-        (errno.ESTALE, Blame.INBOX),
-        (errno.EIO, Blame.INBOX),
-        (errno.EMFILE, Blame.PASSING),
+        (errno.EACCES, FailureKind.INBOX),
+        (errno.ENOTCONN, FailureKind.INBOX),  # a FUSE whose process has died
+        (errno.ESTALE, FailureKind.INBOX),
+        (errno.EIO, FailureKind.INBOX),
+        (errno.EMFILE, FailureKind.PASSING),
         (errno.ENOENT, None),
     ],
 )
 def test_an_inbox_that_cannot_be_read_is_no_photos_fault(
-    inbox: Path, monkeypatch: pytest.MonkeyPatch, code: int, blame: Blame | None
+    inbox: Path, monkeypatch: pytest.MonkeyPatch, code: int, blame: FailureKind | None
 ) -> None:
     put(inbox, photos.plain())
     real = os.open
@@ -381,18 +381,18 @@ def test_a_photo_removed_while_it_is_read_has_vanished(
 @pytest.mark.parametrize(
     ("code", "blame"),
     [
-        (errno.ENOSPC, Blame.DISK_FULL),
-        (errno.EDQUOT, Blame.DISK_FULL),
-        (errno.EIO, Blame.PASSING),
-        (errno.EMFILE, Blame.PASSING),
-        (errno.EBUSY, Blame.PASSING),
-        (errno.ESTALE, Blame.PASSING),
-        (errno.EROFS, Blame.PASSING),
-        (errno.EACCES, Blame.PASSING),
+        (errno.ENOSPC, FailureKind.DISK_FULL),
+        (errno.EDQUOT, FailureKind.DISK_FULL),
+        (errno.EIO, FailureKind.PASSING),
+        (errno.EMFILE, FailureKind.PASSING),
+        (errno.EBUSY, FailureKind.PASSING),
+        (errno.ESTALE, FailureKind.PASSING),
+        (errno.EROFS, FailureKind.PASSING),
+        (errno.EACCES, FailureKind.PASSING),
     ],
 )
 def test_errors_of_the_disk_are_sorted_and_leave_no_temporary_file(
-    inbox: Path, monkeypatch: pytest.MonkeyPatch, code: int, blame: Blame
+    inbox: Path, monkeypatch: pytest.MonkeyPatch, code: int, blame: FailureKind
 ) -> None:
     put(inbox, photos.plain())
     real = os.fsync
@@ -425,7 +425,7 @@ def test_a_real_full_disk_is_told_from_other_faults(inbox: Path) -> None:
         put(inbox, photos.noisy())
         outcome = render(job(inbox))
         assert isinstance(outcome, Failed)
-        assert outcome.blame is Blame.DISK_FULL
+        assert outcome.blame is FailureKind.DISK_FULL
         assert outputs(inbox) == set()
     finally:
         subprocess.run(["umount", full], check=True)
@@ -444,22 +444,22 @@ def _link(path: Path) -> None:
 @pytest.mark.parametrize(
     ("obstacle", "put_there", "blame"),
     [
-        ("out", _file, Blame.OUTPUT),
-        ("out/web", _file, Blame.OUTPUT),
-        ("out/web", _link, Blame.OUTPUT),
-        ("out/web/x", _file, Blame.PASSING),
-        ("out/thumb/x", _link, Blame.PASSING),
+        ("out", _file, FailureKind.OUTPUT),
+        ("out/web", _file, FailureKind.OUTPUT),
+        ("out/web", _link, FailureKind.OUTPUT),
+        ("out/web/x", _file, FailureKind.PASSING),
+        ("out/thumb/x", _link, FailureKind.PASSING),
     ],
 )
 def test_what_is_in_the_way_of_every_photo_is_told_from_what_is_in_the_way_of_one(
-    inbox: Path, obstacle: str, put_there: Callable[[Path], None], blame: Blame
+    inbox: Path, obstacle: str, put_there: Callable[[Path], None], blame: FailureKind
 ) -> None:
     put(inbox, photos.plain())
     put_there(inbox.parent / obstacle)
     outcome = render(job(inbox))
     assert isinstance(outcome, Failed)
     assert outcome.blame is blame
-    where = f"{inbox.parent}/out/web" if blame is Blame.OUTPUT else f"{obstacle.removeprefix('out/')}/a.jpg"
+    where = f"{inbox.parent}/out/web" if blame is FailureKind.OUTPUT else f"{obstacle.removeprefix('out/')}/a.jpg"
     assert outcome.reason.startswith(where)
     assert "a symbolic link or a file, not a folder; move that away" in outcome.reason
     assert not [path for path in outputs(inbox) if path.endswith((".jpg", ".tmp"))]
@@ -484,7 +484,7 @@ def test_a_tree_that_nobody_may_write_is_told_from_a_folder_that_nobody_may_writ
         patch.setattr(os, "open", opening)
         outcome = render(job(inbox))
     assert isinstance(outcome, Failed)
-    assert outcome.blame is (Blame.OUTPUT if everywhere else Blame.PASSING)
+    assert outcome.blame is (FailureKind.OUTPUT if everywhere else FailureKind.PASSING)
     assert outputs(inbox) == set()
 
 
@@ -499,7 +499,7 @@ def test_an_output_whose_name_is_too_long_fails_at_once_and_nothing_of_the_photo
     (inbox.parent / "out" / "web" / f"{name}.jpg").unlink()
     outcome = render(job(inbox, f"x/{name}.jpg", (same, longer)))
     assert isinstance(outcome, Failed)
-    assert outcome.blame is Blame.PHOTO
+    assert outcome.blame is FailureKind.PHOTO
     assert "too long for the file system; rename the photo" in outcome.reason
     assert outputs(inbox) == set()
 
@@ -520,7 +520,7 @@ def test_an_output_that_is_a_folder_or_lies_behind_a_link_is_refused(inbox: Path
     rendering = Rendering("thumb", THUMB.recipe, b"thumb/y/a.jpg")
     outcome = render(job(inbox, renderings=(rendering,)))
     assert isinstance(outcome, Failed)
-    assert outcome.blame is Blame.PASSING
+    assert outcome.blame is FailureKind.PASSING
     assert "symbolic link" in outcome.reason
     assert list(elsewhere.iterdir()) == []
 
@@ -539,9 +539,9 @@ def test_a_link_in_the_place_of_an_output_is_replaced_and_not_written_through(in
 def test_no_exception_gets_out_of_render(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(inbox, photos.plain())
     for error, blame in (
-        (MemoryError(), Blame.PASSING),
-        (ValueError("odd"), Blame.PHOTO),
-        (OSError(errno.ENOMEM, "x"), Blame.PASSING),
+        (MemoryError(), FailureKind.PASSING),
+        (ValueError("odd"), FailureKind.PHOTO),
+        (OSError(errno.ENOMEM, "x"), FailureKind.PASSING),
     ):
 
         def fail(*_: object, error: Exception = error) -> None:
@@ -605,7 +605,7 @@ def test_a_folder_that_fails_to_be_synced_is_no_folder_that_cannot_be(
     monkeypatch.setattr(os, "fsync", failing)
     outcome = render(job(inbox))
     assert isinstance(outcome, Failed)
-    assert outcome.blame is Blame.PASSING
+    assert outcome.blame is FailureKind.PASSING
 
 
 @pytest.mark.parametrize("code", [errno.EINVAL, errno.EILSEQ, errno.ENOENT])
@@ -619,7 +619,7 @@ def test_a_name_that_the_output_s_file_system_does_not_take_is_told_as_that(
     monkeypatch.setattr(os, "rename", refuse)
     outcome = render(job(inbox))
     assert isinstance(outcome, Failed)
-    assert outcome.blame is Blame.PHOTO
+    assert outcome.blame is FailureKind.PHOTO
     assert "takes no such name" in outcome.reason
     assert outputs(inbox) == set()
 
@@ -716,7 +716,7 @@ def test_sweep_removes_what_dead_workers_left_and_nothing_else(inbox: Path) -> N
         [
             sys.executable,
             "-c",
-            "from watcher.render.sweep import host, temporary_name as t;print(t(1,2).decode(),end='')",
+            "from watcher.fs.cleanup import host, temporary_name as t;print(t(1,2).decode(),end='')",
         ],
         check=True,
         capture_output=True,

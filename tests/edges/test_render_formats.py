@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from tests import photos
-from watcher.model import Done, Format, Job, Metadata, PhotoId, Recipe, Rendering
+from watcher.core.types import Done, Format, Job, Metadata, PhotoId, Recipe, Rendering
 from watcher.render import icc, render
 from watcher.render.encode import encode, too_large
 from watcher.render.metadata import Kept

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests import photos
-from watcher.model import Blame, Failed, Job, PhotoId, Recipe, Rendering, Unready
-from watcher.patience import Patience
+from watcher.core.stability import StabilityPolicy
+from watcher.core.types import Failed, FailureKind, Job, PhotoId, Recipe, Rendering, Unready
 from watcher.render import render
 from watcher.render.kinds import kind_of
 
@@ -91,7 +91,7 @@ def outcome(folder: Path, data: bytes) -> object:
     (folder / "in" / "a.jpg").write_bytes(data)
     rendering = Rendering("web", Recipe(60, 60, "inside", "jpeg", 85, "none", "0" * 16), b"web/a.jpg")
     photo = PhotoId(os.fsencode(folder / "in"), b"a.jpg")
-    return render(Job(1, photo, os.fsencode(folder / "out"), (rendering,), patience=Patience(doubt=60.0)))
+    return render(Job(1, photo, os.fsencode(folder / "out"), (rendering,), patience=StabilityPolicy(doubt=60.0)))
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def outcome(folder: Path, data: bytes) -> object:
 def test_a_fresh_file_of_another_kind_has_failed_at_once_whatever_zeros_it_has(tmp_path: Path, data: bytes) -> None:
     told = outcome(tmp_path, data)
     assert isinstance(told, Failed)
-    assert told.blame is Blame.PHOTO
+    assert told.blame is FailureKind.PHOTO
     assert told.reason.startswith("not a JPEG: it is ")
 
 

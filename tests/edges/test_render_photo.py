@@ -12,7 +12,7 @@ import pytest
 from PIL import ExifTags, Image, ImageCms, ImageFile, IptcImagePlugin
 
 from tests import photos
-from watcher.model import Done, Fit, Format, Job, Metadata, PhotoId, Recipe, Rendering
+from watcher.core.types import Done, Fit, Format, Job, Metadata, PhotoId, Recipe, Rendering
 from watcher.render import describe, render, warm
 from watcher.render import resize as seam
 from watcher.render.encode import quality_of

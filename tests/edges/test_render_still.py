@@ -17,17 +17,28 @@ import pytest
 from PIL import Image
 
 from tests import photos
-from watcher.model import Blame, Done, Failed, Job, Lent, PhotoId, Recipe, Rendering, Twin, Unready
-from watcher.patience import Patience
+from watcher.core.stability import StabilityPolicy
+from watcher.core.types import (
+    Done,
+    DuplicateCandidate,
+    Failed,
+    FailureKind,
+    Job,
+    PhotoId,
+    Recipe,
+    Rendering,
+    ReusableRendition,
+    Unready,
+)
 from watcher.render import render
 from watcher.render.digest import digest_of
-from watcher.render.still import REWRITE_SECONDS, has_writer
+from watcher.render.writers import REWRITE_SECONDS, has_writer
 
 WEB = Rendering("web", Recipe(120, None, "inside", "jpeg", 85, "safe", "0000000000000002"), b"web/a.jpg")
 needs_leases = pytest.mark.skipif(sys.platform != "linux", reason="nobody else tells of writers")
 
 
-class Desk:
+class InboxState:
     """A photo in an inbox, and the job that is about it."""
 
     def __init__(self, root: Path, data: bytes, age: float) -> None:
@@ -48,7 +59,7 @@ class Desk:
 
     def waits(self, **terms: object) -> Unready | None:
         """Give what it waits for on these terms; None: it is made."""
-        outcome = render(replace(self.job, patience=Patience(**terms)))  # type: ignore[arg-type]  # fields by name
+        outcome = render(replace(self.job, patience=StabilityPolicy(**terms)))  # type: ignore[arg-type]  # fields by name
         assert isinstance(outcome, Unready | Done), outcome
         assert self.output.exists() == isinstance(outcome, Done)
         self.output.unlink(missing_ok=True)
@@ -56,15 +67,15 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path, photos.plain(), 3.0)
+def desk(tmp_path: Path) -> InboxState:
+    return InboxState(tmp_path, photos.plain(), 3.0)
 
 
 # ---- is somebody writing? ----
 
 
 @needs_leases
-def test_a_writer_is_told_from_nobody_and_from_a_reader(desk: Desk) -> None:
+def test_a_writer_is_told_from_nobody_and_from_a_reader(desk: InboxState) -> None:
     file = os.open(desk.photo, os.O_RDONLY)
     try:
         assert has_writer(file) is False
@@ -90,7 +101,7 @@ def test_of_what_can_not_be_asked_nothing_is_claimed(tmp_path: Path) -> None:
 
 
 @needs_leases
-def test_who_opens_it_while_it_is_asked_neither_waits_nor_ends_us(desk: Desk) -> None:
+def test_who_opens_it_while_it_is_asked_neither_waits_nor_ends_us(desk: InboxState) -> None:
     """SIGIO, which a lease is broken by, would end a process that does not expect it."""
     code = "import os, sys\nfor _ in range(1000):\n    os.close(os.open(sys.argv[1], os.O_WRONLY))\n"
     before = signal.getsignal(signal.SIGIO)
@@ -113,11 +124,11 @@ def test_who_opens_it_while_it_is_asked_neither_waits_nor_ends_us(desk: Desk) ->
 @pytest.fixture
 def unasked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the kernel not tell of writers, as it is with files of other users, shares and macOS."""
-    monkeypatch.setattr("watcher.render.still.has_writer", lambda _file: None)
+    monkeypatch.setattr("watcher.render.writers.has_writer", lambda _file: None)
 
 
 @pytest.mark.usefixtures("unasked")
-def test_a_photo_that_was_closed_or_has_been_still_is_made(desk: Desk) -> None:
+def test_a_photo_that_was_closed_or_has_been_still_is_made(desk: InboxState) -> None:
     assert desk.waits(closed=True) is None
     assert desk.waits(quiet=2.0) is None
     young = desk.waits(quiet=5.0)
@@ -126,7 +137,7 @@ def test_a_photo_that_was_closed_or_has_been_still_is_made(desk: Desk) -> None:
 
 
 @needs_leases
-def test_a_photo_that_nobody_has_open_need_not_be_still_unless_it_comes_in_pieces(desk: Desk) -> None:
+def test_a_photo_that_nobody_has_open_need_not_be_still_unless_it_comes_in_pieces(desk: InboxState) -> None:
     desk.age(0.1)
     assert desk.waits(quiet=5.0) is None
     assert desk.waits(quiet=5.0, rewritten=True) is None
@@ -138,7 +149,7 @@ def test_a_photo_that_nobody_has_open_need_not_be_still_unless_it_comes_in_piece
 @needs_leases
 @pytest.mark.parametrize("terms", [{"closed": True}, {"reopened": True}])
 def test_a_photo_that_another_writer_has_open_is_waited_for_after_one_has_closed_it(
-    desk: Desk, terms: dict[str, bool]
+    desk: InboxState, terms: dict[str, bool]
 ) -> None:
     with open(desk.photo, "r+b"):
         held = desk.waits(**terms, fresh=desk.inode, quiet=0.5, open=5.0)
@@ -152,7 +163,7 @@ def test_a_photo_that_another_writer_has_open_is_waited_for_after_one_has_closed
 
 
 @needs_leases
-def test_a_new_photo_whose_writer_keeps_it_open_is_made_when_it_has_been_still(desk: Desk) -> None:
+def test_a_new_photo_whose_writer_keeps_it_open_is_made_when_it_has_been_still(desk: InboxState) -> None:
     with open(desk.photo, "r+b"):
         assert desk.waits(fresh=desk.inode, quiet=5.0, open=5.0) is not None
         assert desk.waits(fresh=desk.inode, quiet=0.5, open=5.0) is None
@@ -161,7 +172,7 @@ def test_a_new_photo_whose_writer_keeps_it_open_is_made_when_it_has_been_still(d
 @needs_leases
 @pytest.mark.parametrize("terms", [{}, {"closed": True}, {"quiet": 0.5, "open": 5.0}, {"fresh": 1}])
 def test_a_photo_that_nothing_is_known_of_and_that_somebody_has_open_may_be_of_two_versions(
-    desk: Desk, terms: dict[str, float]
+    desk: InboxState, terms: dict[str, float]
 ) -> None:
     """As at a first start, in a folder that was renamed, or in a single run."""
     desk.age(30)
@@ -177,7 +188,7 @@ def test_a_photo_that_nothing_is_known_of_and_that_somebody_has_open_may_be_of_t
 
 
 @needs_leases
-def test_a_photo_that_is_written_anew_in_its_place_is_waited_for_until_it_is_closed(desk: Desk) -> None:
+def test_a_photo_that_is_written_anew_in_its_place_is_waited_for_until_it_is_closed(desk: InboxState) -> None:
     desk.age(30)
     with open(desk.photo, "r+b"):
         for closed in (False, True):
@@ -191,7 +202,7 @@ def test_a_photo_that_is_written_anew_in_its_place_is_waited_for_until_it_is_clo
 
 
 @pytest.mark.usefixtures("unasked")
-def test_where_writers_can_not_be_asked_what_was_written_anew_must_be_still_for_longer(desk: Desk) -> None:
+def test_where_writers_can_not_be_asked_what_was_written_anew_must_be_still_for_longer(desk: InboxState) -> None:
     assert desk.waits(rewritten=True, quiet=0.5, open=5.0) is not None
     assert desk.waits(rewritten=True, closed=True, open=5.0) is None
     assert desk.waits(rewritten=False, quiet=0.5, open=5.0) is None
@@ -201,7 +212,7 @@ def test_where_writers_can_not_be_asked_what_was_written_anew_must_be_still_for_
 
 
 @pytest.mark.usefixtures("unasked")
-def test_where_dates_can_not_be_relied_on_it_counts_how_long_it_was_seen_still(desk: Desk) -> None:
+def test_where_dates_can_not_be_relied_on_it_counts_how_long_it_was_seen_still(desk: InboxState) -> None:
     """As on a share whose clock is behind, or where a date was set before the content came."""
     desk.age(7200)
     seen = os.stat(desk.photo)
@@ -218,9 +229,9 @@ def test_where_dates_can_not_be_relied_on_it_counts_how_long_it_was_seen_still(d
 @needs_leases
 @pytest.mark.parametrize("on_a_disk", [True, False])
 def test_of_what_is_scanned_on_a_disk_of_this_machine_writers_are_asked_too(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, *, on_a_disk: bool
+    desk: InboxState, monkeypatch: pytest.MonkeyPatch, *, on_a_disk: bool
 ) -> None:
-    monkeypatch.setattr("watcher.render.still._is_on_a_disk", lambda _file: on_a_disk)
+    monkeypatch.setattr("watcher.render.writers._is_on_a_disk", lambda _file: on_a_disk)
     seen_still = {"since": time.time() - 4.0, "quiet": 0.5, "open": 5.0}
     with open(desk.photo, "r+b"):
         assert (desk.waits(**seen_still) is not None) == on_a_disk
@@ -229,7 +240,7 @@ def test_of_what_is_scanned_on_a_disk_of_this_machine_writers_are_asked_too(
 @needs_leases
 @pytest.mark.parametrize(("data", "then"), [(photos.without_end(), Done), (photos.with_hole(), Failed)])
 def test_a_photo_that_looks_unfinished_is_waited_for_longer_while_somebody_has_it_open(
-    desk: Desk, data: bytes, then: type
+    desk: InboxState, data: bytes, then: type
 ) -> None:
     desk.photo.write_bytes(data)
     desk.age(30)
@@ -241,7 +252,7 @@ def test_a_photo_that_looks_unfinished_is_waited_for_longer_while_somebody_has_i
     assert isinstance(render(desk.job), then)
 
 
-def test_room_that_nobody_has_written_to_is_told_from_zeros_that_were_written(desk: Desk) -> None:
+def test_room_that_nobody_has_written_to_is_told_from_zeros_that_were_written(desk: InboxState) -> None:
     data = photos.with_hole()
     at = data.index(bytes(4096)) // 4096 * 4096 + 4096
     desk.photo.unlink()
@@ -265,7 +276,7 @@ def test_room_that_nobody_has_written_to_is_told_from_zeros_that_were_written(de
     assert isinstance(render(desk.job), Failed), "zeros that were written are damage"
 
 
-def test_a_flat_photo_that_was_copied_with_holes_in_place_of_its_zeros_is_whole(desk: Desk) -> None:
+def test_a_flat_photo_that_was_copied_with_holes_in_place_of_its_zeros_is_whole(desk: InboxState) -> None:
     flat = photos.jpeg(Image.new("RGB", (6000, 6000), (255, 255, 255)), optimize=True)
     at = flat.index(bytes(8192)) // 4096 * 4096 + 4096
     with open(desk.photo, "wb") as file:
@@ -279,7 +290,7 @@ def test_a_flat_photo_that_was_copied_with_holes_in_place_of_its_zeros_is_whole(
 
 @needs_leases
 @pytest.mark.parametrize("data", [photos.with_trailer(), photos.mpo()])
-def test_of_a_photo_that_more_is_coming_behind_a_second_making_is_spared(desk: Desk, data: bytes) -> None:
+def test_of_a_photo_that_more_is_coming_behind_a_second_making_is_spared(desk: InboxState, data: bytes) -> None:
     desk.photo.write_bytes(data[:-40])
     desk.age(1)
     with open(desk.photo, "r+b"):
@@ -292,12 +303,10 @@ def test_of_a_photo_that_more_is_coming_behind_a_second_making_is_spared(desk: D
 
 @needs_leases
 def test_a_photo_that_somebody_opens_for_writing_while_it_is_read_is_not_shown(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    desk: InboxState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writers = []
-    monkeypatch.setattr(
-        "watcher.render.publish.Publication.settle", lambda _self: writers.append(desk.photo.open("r+b"))
-    )
+    monkeypatch.setattr("watcher.fs.publish.Publication.settle", lambda _self: writers.append(desk.photo.open("r+b")))
     for terms in ({"closed": True}, {"quiet": 0.5}, {}):
         held = desk.waits(**terms)
         writers.pop().close()
@@ -324,7 +333,7 @@ def test_a_photo_that_somebody_opens_for_writing_while_it_is_read_is_not_shown(
         (photos.plain()[:300], "truncated: it ends inside its header, after 300 bytes$"),
     ],
 )
-def test_it_is_said_how_much_of_an_upload_came(desk: Desk, data: bytes, reason: str) -> None:
+def test_it_is_said_how_much_of_an_upload_came(desk: InboxState, data: bytes, reason: str) -> None:
     desk.photo.write_bytes(data)
     desk.age(30)
     held = desk.waits()
@@ -336,12 +345,12 @@ def test_it_is_said_how_much_of_an_upload_came(desk: Desk, data: bytes, reason: 
 # ---- another date is no other photo ----
 
 
-def test_a_photo_that_is_only_dated_anew_keeps_its_renditions_which_get_the_date(desk: Desk) -> None:
+def test_a_photo_that_is_only_dated_anew_keeps_its_renditions_which_get_the_date(desk: InboxState) -> None:
     first = render(desk.job)
     assert isinstance(first, Done)
     inode = desk.output.stat().st_ino
-    lent = (Lent(WEB.recipe.fingerprint, WEB.output, first.made[0].size),)
-    twin = Twin(desk.job.photo, first.digest, first.stamp.mtime_ns, desk.job.output_root, lent)
+    lent = (ReusableRendition(WEB.recipe.fingerprint, WEB.output, first.made[0].size),)
+    twin = DuplicateCandidate(desk.job.photo, first.digest, first.stamp.mtime_ns, desk.job.output_root, lent)
     for again in range(2):  # the second: as if we had been cut off before it was on record
         os.utime(desk.photo, ns=(1, 1_600_000_000_123_456_789))
         outcome = render(replace(desk.job, done=first.stamp, twins=(twin,)))
@@ -352,13 +361,13 @@ def test_a_photo_that_is_only_dated_anew_keeps_its_renditions_which_get_the_date
 
 
 def test_a_date_in_the_past_that_is_set_while_it_is_read_is_looked_at_again_at_once(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    desk: InboxState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("watcher.render.publish.Publication.settle", lambda _self: desk.age(1000))
+    monkeypatch.setattr("watcher.fs.publish.Publication.settle", lambda _self: desk.age(1000))
     dated = desk.waits()
     assert dated is not None
     assert 0 < dated.seconds < 0.1
-    monkeypatch.setattr("watcher.render.publish.Publication.settle", lambda _self: desk.age(0))
+    monkeypatch.setattr("watcher.fs.publish.Publication.settle", lambda _self: desk.age(0))
     written = desk.waits()
     assert written is not None
     assert written.seconds == 0
@@ -375,7 +384,9 @@ def _mixed(part: float, *, first: bytes = b"", second: bytes = b"") -> bytes:
 
 
 @pytest.mark.parametrize("part", [0.2, 0.5, 0.8])
-def test_the_head_of_one_photo_before_the_tail_of_another_is_not_taken_for_a_whole_one(desk: Desk, part: float) -> None:
+def test_the_head_of_one_photo_before_the_tail_of_another_is_not_taken_for_a_whole_one(
+    desk: InboxState, part: float
+) -> None:
     data = _mixed(part, second=photos.noisy(700, 500))
     desk.photo.write_bytes(data)
     desk.age(30)
@@ -383,12 +394,12 @@ def test_the_head_of_one_photo_before_the_tail_of_another_is_not_taken_for_a_who
         held = desk.waits(**terms)
         assert held is not None
         assert "overwrite" in held.reason
-    alone = render(replace(desk.job, patience=Patience(rewritten=True, closed=True, size=len(data) - 1)))
+    alone = render(replace(desk.job, patience=StabilityPolicy(rewritten=True, closed=True, size=len(data) - 1)))
     assert isinstance(alone, Failed), "no overwrite leaves another size"
 
 
 @pytest.mark.parametrize("surplus", [False, True])
-def test_what_may_be_of_two_photos_is_waited_for_and_then_has_failed(desk: Desk, surplus: bool) -> None:
+def test_what_may_be_of_two_photos_is_waited_for_and_then_has_failed(desk: InboxState, surplus: bool) -> None:
     noise = photos.noisy()
     at = len(noise) // 2
     desk.photo.write_bytes(noise[:at] + noise[at - 9000 if surplus else at + 9000 :])
@@ -399,9 +410,9 @@ def test_what_may_be_of_two_photos_is_waited_for_and_then_has_failed(desk: Desk,
     assert 0 < held.seconds <= REWRITE_SECONDS - 29
     assert "an overwrite that is not over?" in held.reason
     desk.age(REWRITE_SECONDS + 1)
-    outcome = render(replace(desk.job, patience=Patience(reopened=True)))
+    outcome = render(replace(desk.job, patience=StabilityPolicy(reopened=True)))
     assert isinstance(outcome, Failed)
-    assert outcome.blame is Blame.PHOTO
+    assert outcome.blame is FailureKind.PHOTO
     assert outcome.reason.startswith("damaged")
 
 
@@ -419,7 +430,7 @@ def test_what_may_be_of_two_photos_is_waited_for_and_then_has_failed(desk: Desk,
         photos.noisy()[:-2] + bytes(100) + b"\xff\xd9",
     ],
 )
-def test_a_photo_that_was_incomplete_before_and_is_whole_now_is_made(desk: Desk, data: bytes) -> None:
+def test_a_photo_that_was_incomplete_before_and_is_whole_now_is_made(desk: InboxState, data: bytes) -> None:
     desk.photo.write_bytes(data)
     desk.age(3)
     assert desk.waits(reopened=True) is None
@@ -428,7 +439,7 @@ def test_a_photo_that_was_incomplete_before_and_is_whole_now_is_made(desk: Desk,
 @pytest.mark.usefixtures("unasked")
 @pytest.mark.parametrize("data", [photos.plain(), photos.progressive()])
 def test_of_a_photo_that_nobody_has_closed_and_that_may_be_of_two_only_stillness_can_tell(
-    desk: Desk, data: bytes
+    desk: InboxState, data: bytes
 ) -> None:
     desk.photo.write_bytes(data)
     size = desk.photo.stat().st_size
@@ -442,7 +453,7 @@ def test_of_a_photo_that_nobody_has_closed_and_that_may_be_of_two_only_stillness
 
 
 @pytest.mark.usefixtures("unasked")
-def test_a_photo_whose_recipe_alone_has_changed_or_whose_content_has_not_is_no_overwrite(desk: Desk) -> None:
+def test_a_photo_whose_recipe_alone_has_changed_or_whose_content_has_not_is_no_overwrite(desk: InboxState) -> None:
     desk.age(30)
     seen = desk.photo.stat()
     terms = {"rewritten": True, "quiet": 0.5, "open": 5.0, "size": seen.st_size}
@@ -454,7 +465,7 @@ def test_a_photo_whose_recipe_alone_has_changed_or_whose_content_has_not_is_no_o
 
 
 @needs_leases
-def test_a_progressive_photo_that_was_overwritten_is_made_at_once_where_nobody_has_it_open(desk: Desk) -> None:
+def test_a_progressive_photo_that_was_overwritten_is_made_at_once_where_nobody_has_it_open(desk: InboxState) -> None:
     data = photos.progressive()
     desk.photo.write_bytes(data)
     for closed in (False, True):
@@ -462,7 +473,7 @@ def test_a_progressive_photo_that_was_overwritten_is_made_at_once_where_nobody_h
 
 
 def test_a_photo_that_may_not_be_read_while_it_comes_is_waited_for_and_only_then_tried(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    desk: InboxState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As `rsync --inplace` keeps it until it is closed. To root nothing is forbidden, hence the patch."""
     real = os.open
@@ -481,4 +492,4 @@ def test_a_photo_that_may_not_be_read_while_it_comes_is_waited_for_and_only_then
     desk.age(20)
     outcome = render(desk.job)
     assert isinstance(outcome, Failed)
-    assert outcome.blame is Blame.PASSING
+    assert outcome.blame is FailureKind.PASSING

@@ -16,10 +16,10 @@ from PIL import Image
 
 from tests import photos
 from watcher.render import native
+from watcher.render.completeness import NotWholeError, hole_in
 from watcher.render.jpeg import Header, parse
 from watcher.render.native import State
 from watcher.render.picture import decode
-from watcher.render.whole import NotWholeError, hole_in
 
 BLOCK = 4096
 

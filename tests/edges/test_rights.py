@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from watcher.rights import Account, Wish, account, obstacles
+from watcher.service.permissions import Account, RequiredAccess, account, obstacles
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can look as somebody else")
 NOBODY = Account("nobody", 65534, 65534, "/nonexistent")
@@ -22,7 +22,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def found(folder: Path, rights: str) -> list[tuple[str, str]]:
-    return [(item.path, item.rights) for item in obstacles(NOBODY, [Wish(str(folder), rights)])]
+    return [(item.path, item.rights) for item in obstacles(NOBODY, [RequiredAccess(str(folder), rights)])]
 
 
 @needs_root
@@ -65,8 +65,8 @@ def test_what_is_missing_is_told_as_missing(folder: Path) -> None:
 
 def test_one_s_own_rights_are_looked_at_without_root(tmp_path: Path) -> None:
     own = Account("me", os.geteuid(), os.getegid(), "/")
-    assert not obstacles(own, [Wish(str(tmp_path), "rwx")])
-    assert obstacles(own, [Wish(str(tmp_path / "none"), "r")])
+    assert not obstacles(own, [RequiredAccess(str(tmp_path), "rwx")])
+    assert obstacles(own, [RequiredAccess(str(tmp_path / "none"), "r")])
 
 
 def test_accounts_are_looked_up_by_name() -> None:

@@ -16,19 +16,19 @@ from pathlib import Path
 import pytest
 
 from tests.photos import nest
-from watcher.backlog import Look, Looked
-from watcher.model import Gone, Listing, Origin, ScanDone, Stamp
+from watcher.core.queue import Look, Looked
+from watcher.core.selection import PathFilter
+from watcher.core.types import FileSignature, Gone, Listing, Origin, ScanDone
 from watcher.scan import Scanner, Walk, root_identity, walk
-from watcher.select import Selection
 
-JPEGS = Selection(("*.jpg",), (), recursive=True)
+JPEGS = PathFilter(("*.jpg",), (), recursive=True)
 PATIENCE = 10.0  # seconds until a test gives up on an answer
 
 
-class Desk:
+class InboxState:
     """Takes what the scanner posts, and answers each Listing where it is told to."""
 
-    def __init__(self, inbox: Path, selection: Selection = JPEGS, *, chunk: int = 1000, outstanding: int = 4) -> None:
+    def __init__(self, inbox: Path, selection: PathFilter = JPEGS, *, chunk: int = 1000, outstanding: int = 4) -> None:
         self.queue: queue.SimpleQueue[Listing | Looked | ScanDone | Gone] = queue.SimpleQueue()
         self.scanner = Scanner(os.fsencode(inbox), selection, self.queue.put, chunk=chunk, outstanding=outstanding)
 
@@ -50,8 +50,10 @@ class Desk:
 
 
 @contextmanager
-def desk(inbox: Path, selection: Selection = JPEGS, *, chunk: int = 1000, outstanding: int = 4) -> Iterator[Desk]:
-    made = Desk(inbox, selection, chunk=chunk, outstanding=outstanding)
+def desk(
+    inbox: Path, selection: PathFilter = JPEGS, *, chunk: int = 1000, outstanding: int = 4
+) -> Iterator[InboxState]:
+    made = InboxState(inbox, selection, chunk=chunk, outstanding=outstanding)
     try:
         yield made
     finally:
@@ -182,7 +184,7 @@ def test_an_excluded_folder_is_not_even_opened(tmp_path: Path) -> None:
     touch(tmp_path, "drafts/a.jpg", "b.jpg")
     opened: list[bytes] = []
 
-    class Spy(Selection):
+    class Spy(PathFilter):
         def enters(self, folder: bytes) -> bool:
             opened.append(folder)
             return super().enters(folder)
@@ -366,18 +368,20 @@ def test_a_look_tells_of_photos_that_look_otherwise_and_of_no_others(
     looks = []
     for name in ("a.jpg", "same.jpg"):
         found = (tmp_path / name).stat()
-        looks.append(Look(name.encode(), Stamp(found.st_size, found.st_mtime_ns, found.st_ino), found.st_ctime_ns))
+        looks.append(
+            Look(name.encode(), FileSignature(found.st_size, found.st_mtime_ns, found.st_ino), found.st_ctime_ns)
+        )
     change(tmp_path / "a.jpg")
     found = (tmp_path / "a.jpg").stat()
     with desk(tmp_path) as it:
-        it.scanner.look([*looks, Look(b"gone.jpg", Stamp(1, 1))])
-        stamp = Stamp(found.st_size, found.st_mtime_ns, found.st_ino)
+        it.scanner.look([*looks, Look(b"gone.jpg", FileSignature(1, 1))])
+        stamp = FileSignature(found.st_size, found.st_mtime_ns, found.st_ino)
         assert it.take() == Looked(os.fsencode(tmp_path), ((b"a.jpg", stamp),))
 
 
 def test_closing_ends_the_thread_even_while_it_waits_for_answers(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg", "sub/b.jpg")
-    it = Desk(tmp_path, outstanding=1)
+    it = InboxState(tmp_path, outstanding=1)
     it.scanner.request(1, Origin.START)
     assert isinstance(it.queue.get(timeout=PATIENCE), Listing)
     it.scanner.close()
@@ -388,12 +392,12 @@ def test_closing_ends_the_thread_even_while_it_waits_for_answers(tmp_path: Path)
 def test_closing_does_not_wait_for_a_mount_that_hangs(tmp_path: Path) -> None:
     released = threading.Event()
 
-    class Hung(Selection):
+    class Hung(PathFilter):
         def enters(self, folder: bytes) -> bool:
             del folder
             return released.wait(PATIENCE)  # stands for a system call that does not come back
 
-    it = Desk(tmp_path, Hung(("*.jpg",), (), recursive=True))
+    it = InboxState(tmp_path, Hung(("*.jpg",), (), recursive=True))
     it.scanner.request(1, Origin.START)
     began = time.monotonic()
     it.scanner.close()

@@ -19,9 +19,9 @@ from typing import IO
 
 import pytest
 
-from watcher import service
+from watcher.core.types import Reload, RequestsPending, Stop
 from watcher.errors import EXIT_BUSY, EXIT_CONFIG, BusyError, StateError
-from watcher.model import Asked, Reload, Stop
+from watcher.service import process as service
 
 
 @contextlib.contextmanager
@@ -44,7 +44,7 @@ def line(process: subprocess.Popen[str]) -> str:
 
 LOOP = """
     import queue
-    from watcher.service import Signals
+    from watcher.service.process import Signals
 
     messages = queue.SimpleQueue()
     with Signals(messages.put):
@@ -61,7 +61,7 @@ LOOP = """
         (signal.SIGTERM, "Stop(reason='SIGTERM')"),
         (signal.SIGINT, "Stop(reason='SIGINT')"),
         (signal.SIGHUP, "Reload()"),
-        (signal.SIGUSR1, "Asked()"),
+        (signal.SIGUSR1, "RequestsPending()"),
     ],
 )
 def test_a_signal_wakes_the_loop_with_a_message_each_time(number: signal.Signals, message: str) -> None:
@@ -76,7 +76,7 @@ def test_a_signal_is_told_while_the_main_thread_runs_no_bytecode() -> None:
     # So it is in the instant before the loop falls asleep: a handler in Python would not run before the sleep ends.
     code = """
     import hashlib, os, queue, signal, threading, time
-    from watcher.service import Signals
+    from watcher.service.process import Signals
 
     messages = queue.SimpleQueue()
     ended = threading.Event()
@@ -100,7 +100,7 @@ def test_a_signal_is_told_while_the_main_thread_runs_no_bytecode() -> None:
 def test_after_it_the_handlers_of_before_are_back() -> None:
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
     before = [signal.getsignal(number) for number in numbers]
-    messages: queue.SimpleQueue[Stop | Reload | Asked] = queue.SimpleQueue()
+    messages: queue.SimpleQueue[Stop | Reload | RequestsPending] = queue.SimpleQueue()
     with service.Signals(messages.put):
         assert all(signal.getsignal(number) not in before for number in numbers)
         signal.raise_signal(signal.SIGTERM)
@@ -113,7 +113,7 @@ def test_after_it_the_handlers_of_before_are_back() -> None:
 def test_a_signal_that_comes_while_it_is_entered_or_left_is_not_lost_and_ends_nobody_afterwards() -> None:
     code = """
         import os, queue, signal, threading
-        from watcher import service
+        from watcher.service import process as service
         heard, messages, start = [], queue.SimpleQueue(), threading.Thread.start
 
         def slow_start(self):  # as on a machine that has other things to do
@@ -135,7 +135,7 @@ def test_a_signal_that_comes_while_it_is_entered_or_left_is_not_lost_and_ends_no
 
 def test_a_program_that_left_it_dies_of_a_signal_again() -> None:
     code = """
-        from watcher.service import Signals
+        from watcher.service.process import Signals
         with Signals(print):
             pass
         print("left", flush=True)
@@ -151,7 +151,7 @@ def test_a_program_that_left_it_dies_of_a_signal_again() -> None:
 
 HOLD = """
     import sys
-    from watcher.service import Lock
+    from watcher.service.process import Lock
     with Lock(sys.argv[1]):
         print("held", flush=True)
         sys.stdin.read()
@@ -211,7 +211,7 @@ def test_a_worker_that_outlives_a_killed_daemon_holds_no_lock(tmp_path: Path, me
     module.write_text(
         textwrap.dedent("""
             import multiprocessing, os, sys, time
-            from watcher.service import Lock
+            from watcher.service.process import Lock
 
             def work(fifo):
                 with open(fifo, "w") as file:
@@ -247,7 +247,7 @@ def test_askers_never_make_a_starting_daemon_fail(tmp_path: Path) -> None:
         pass
     ask = """
         import sys
-        from watcher.service import holder
+        from watcher.service.process import holder
         print("asking", flush=True)
         while True:
             holder(sys.argv[1])
@@ -289,7 +289,7 @@ def test_of_many_that_start_at_once_one_gets_the_lock(tmp_path: Path) -> None:
     code = """
         import sys
         from watcher.errors import BusyError
-        from watcher.service import Lock
+        from watcher.service.process import Lock
         lock = Lock(sys.argv[1])
         print("ready", flush=True)
         sys.stdin.readline()

@@ -14,23 +14,23 @@ from pathlib import Path
 
 import pytest
 
+from watcher.core.history import HistoryEntry
+from watcher.core.plan import Phase, PhotoRecord, RenditionRecord, could_meet
+from watcher.core.types import FileSignature, PhotoId
 from watcher.errors import EXIT_CONFIG, StateError
-from watcher.model import PhotoId, Stamp
-from watcher.plan import Known, MadeFact, Phase, could_meet
-from watcher.state import Counts, Gallery, Reader, State, StateBusyError, StateCorruptError, refuse_stranger
-from watcher.state import schema as schema_module
-from watcher.state import writing as writing_module
-from watcher.story import Note
+from watcher.store import Counts, Gallery, Reader, State, StateBusyError, StateCorruptError, refuse_stranger
+from watcher.store import schema as schema_module
+from watcher.store import writing as writing_module
 
 IN, OTHER = b"/in", b"/other"
 
 
-def known(phase: Phase = Phase.DONE, *, at: float = 10.0, recipes: dict[str, str] | None = None) -> Known:
-    return Known(
-        Stamp(100, 5),
+def known(phase: Phase = Phase.DONE, *, at: float = 10.0, recipes: dict[str, str] | None = None) -> PhotoRecord:
+    return PhotoRecord(
+        FileSignature(100, 5),
         phase,
         {"web": "f1"} if recipes is None else recipes,
-        {"web": MadeFact(10, 20, 300)},
+        {"web": RenditionRecord(10, 20, 300)},
         at=at,
         first_seen=1.0,
         origin="event",
@@ -67,11 +67,11 @@ def test_photos_that_failed_wait_again_once_they_are_reopened_and_others_stay_as
 
 
 def test_all_that_is_known_comes_back_as_it_was(state: State) -> None:
-    full = Known(
-        Stamp(2**40, -5),
+    full = PhotoRecord(
+        FileSignature(2**40, -5),
         Phase.FAILED,
         {"web": "f1", "thumb": "f2"},
-        {"web": MadeFact(1, 2, 3), "thumb": MadeFact(4, 5, 6, b"a.jpeg\xff.webp")},
+        {"web": RenditionRecord(1, 2, 3), "thumb": RenditionRecord(4, 5, 6, b"a.jpeg\xff.webp")},
         at=12.5,
         attempts=2,
         reason='it is "odd"',
@@ -149,10 +149,10 @@ def test_a_reason_that_quotes_a_name_which_is_not_utf_8_is_no_bug(state: State) 
 
 @pytest.mark.parametrize("mtime_ns", [-(2**62), 2**63 - 1, 2**63, 13_569_465_600 * 10**9])
 def test_a_photo_of_the_year_2400_is_kept_and_recognised(state: State, mtime_ns: int) -> None:
-    state.write([(photo("a.jpg"), replace(known(), stamp=Stamp(1, mtime_ns)))])
+    state.write([(photo("a.jpg"), replace(known(), stamp=FileSignature(1, mtime_ns)))])
     found = state.known(photo("a.jpg"))
     assert found is not None
-    assert found.stamp == Stamp(1, mtime_ns)
+    assert found.stamp == FileSignature(1, mtime_ns)
     briefs, _ = state.briefs(IN, b"", [b"a.jpg"])
     assert briefs[b"a.jpg"].mtime_ns == mtime_ns
 
@@ -346,7 +346,7 @@ def test_a_file_that_is_locked_for_good_cannot_be_opened(path: str, monkeypatch:
 def test_a_transaction_that_fails_half_way_leaves_no_trace(state: State) -> None:
     state.write([(photo("new/a.jpg"), known(recipes={"first": "f"}))])
 
-    def rows() -> Iterator[tuple[PhotoId, Known | None]]:
+    def rows() -> Iterator[tuple[PhotoId, PhotoRecord | None]]:
         yield photo("fresh/a.jpg", OTHER), known(recipes={"second": "f"})
         raise InterruptedError("half way")
 
@@ -582,10 +582,10 @@ def test_what_is_open_is_found_by_an_index_and_not_by_a_look_at_everything(tmp_p
 
 
 def test_the_newest_lists_each_photo_once_as_it_was_made_last_and_a_search_knows_no_capitals(tmp_path: Path) -> None:
-    def made(name: str, at: float) -> tuple[tuple[PhotoId, Known], Note]:
+    def made(name: str, at: float) -> tuple[tuple[PhotoId, PhotoRecord], HistoryEntry]:
         photo = PhotoId(b"/in", name.encode())
-        known = Known(Stamp(1, 2), Phase.DONE, {}, {}, at)
-        return (photo, known), Note(photo, at, "made", {"burst": 0.5, "line": 0.25, "seconds": 1.0})
+        known = PhotoRecord(FileSignature(1, 2), Phase.DONE, {}, {}, at)
+        return (photo, known), HistoryEntry(photo, at, "made", {"burst": 0.5, "line": 0.25, "seconds": 1.0})
 
     with State.open(str(tmp_path / "state.db")) as state:
         for number, name in enumerate(["a/Übung 1.jpg", "b.jpg", "c.jpg", "b.jpg", "gone.jpg"]):

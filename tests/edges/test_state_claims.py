@@ -9,27 +9,27 @@ from pathlib import Path
 
 import pytest
 
-from watcher.model import PhotoId, Stamp
-from watcher.plan import Claim, Known, MadeFact, Phase, aside
-from watcher.state import State, schema
-from watcher.state import writing as writing_module
+from watcher.core.plan import ContentRecord, Phase, PhotoRecord, RenditionRecord, aside
+from watcher.core.types import FileSignature, PhotoId
+from watcher.store import State, schema
+from watcher.store import writing as writing_module
 
 IN, OTHER = b"/in", b"/other"
 DIGEST = bytes(range(16))
-STAMP = Stamp(100, 5)
-MADE = {"web": MadeFact(10, 20, 300)}
+STAMP = FileSignature(100, 5)
+MADE = {"web": RenditionRecord(10, 20, 300)}
 
 
-def known(digest: bytes = DIGEST, stamp: Stamp = STAMP, phase: Phase = Phase.DONE) -> Known:
-    return Known(stamp, phase, {"web": "f1"}, MADE, at=10.0, first_seen=1.0, origin="event", digest=digest)
+def known(digest: bytes = DIGEST, stamp: FileSignature = STAMP, phase: Phase = Phase.DONE) -> PhotoRecord:
+    return PhotoRecord(stamp, phase, {"web": "f1"}, MADE, at=10.0, first_seen=1.0, origin="event", digest=digest)
 
 
 def photo(path: str, inbox: bytes = IN) -> PhotoId:
     return PhotoId(inbox, path.encode())
 
 
-def claim(path: str, inbox: bytes = IN, *, gone: bool = False) -> Claim:
-    return Claim(photo(path, inbox), STAMP, DIGEST, {"web": "f1"}, MADE, gone=gone, lately=gone)
+def claim(path: str, inbox: bytes = IN, *, gone: bool = False) -> ContentRecord:
+    return ContentRecord(photo(path, inbox), STAMP, DIGEST, {"web": "f1"}, MADE, gone=gone, lately=gone)
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def state(tmp_path: Path) -> Iterator[State]:
 
 def test_photos_of_one_size_are_found_in_every_inbox_with_what_was_made_of_them(state: State) -> None:
     state.write([(photo("a.jpg"), known()), (photo("x/b.jpg", OTHER), known()), (photo("c.jpg"), known(b""))])
-    state.write([(photo("d.jpg"), known(stamp=Stamp(101, 5))), (photo("e.jpg"), known(phase=Phase.WAITING))])
+    state.write([(photo("d.jpg"), known(stamp=FileSignature(101, 5))), (photo("e.jpg"), known(phase=Phase.WAITING))])
     state.write([(photo("f.jpg"), replace(known(), leased=True))])
     assert state.alike(100) == [claim("a.jpg"), claim("x/b.jpg", OTHER)]
     assert state.alike(99) == []
@@ -48,7 +48,7 @@ def test_photos_of_one_size_are_found_in_every_inbox_with_what_was_made_of_them(
 
 def test_a_photo_that_changes_or_is_tried_again_is_found_by_what_it_was_no_longer(state: State) -> None:
     state.write([(photo("a.jpg"), known()), (photo("a.jpeg"), known())])
-    state.write([(photo("a.jpg"), known(stamp=Stamp(7, 5)))])
+    state.write([(photo("a.jpg"), known(stamp=FileSignature(7, 5)))])
     assert state.alike(100) == [claim("a.jpeg")]
     assert [found.photo for found in state.alike(7)] == [photo("a.jpg")]
     state.write([(photo("a.jpeg"), replace(known(b""), phase=Phase.WAITING))])
@@ -107,10 +107,10 @@ def test_a_name_that_is_not_utf8_is_found_too(state: State) -> None:
 # ---- originals that were taken away, thousands of one name ----
 
 
-def away(number: int, *, size: int = 100, digest: bytes = DIGEST) -> tuple[PhotoId, Known]:
+def away(number: int, *, size: int = 100, digest: bytes = DIGEST) -> tuple[PhotoId, PhotoRecord]:
     name = (b"a.jpg", b"a.jpg.jpg", b"a.jpg.%d.jpg" % (number - 1))[min(number - 1, 2)]
-    there = {"web": MadeFact(10, 20, 300, name)}
-    known_as = replace(known(digest, Stamp(size, 5)), made=there, at=float(number), away=b"/originals/a.jpg")
+    there = {"web": RenditionRecord(10, 20, 300, name)}
+    known_as = replace(known(digest, FileSignature(size, 5)), made=there, at=float(number), away=b"/originals/a.jpg")
     return aside(photo("x/a.jpg"), number), known_as
 
 
@@ -120,7 +120,7 @@ def test_those_of_one_name_and_looks_are_found_the_newest_first(state: State) ->
     assert [key for key, _ in state.taken_away(photo("x/a.jpg"), looks=STAMP)] == [
         aside(photo("x/a.jpg"), number) for number in range(40, 24, -2)
     ]
-    assert state.taken_away(photo("x/a.jpg"), looks=Stamp(100, 6)) == []
+    assert state.taken_away(photo("x/a.jpg"), looks=FileSignature(100, 6)) == []
     assert state.taken_away(photo("x/a.jpg"), at=7.0) == [rows[6]]
     assert state.taken_away(photo("x/a.jpeg")) == []
     assert state.last_aside(photo("x/a.jpg")) == 40

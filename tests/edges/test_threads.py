@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
-from watcher import originals
-from watcher.cli import chores, sweeping, wiring
-from watcher.cli.threads import Threads
+from watcher.app import background as chores
+from watcher.app import cleanup as sweeping
+from watcher.app import settings as wiring
+from watcher.app.threads import Threads
 from watcher.config import parse
-from watcher.daemon.parts import Original, PutBack, Removed, TakenAway
-from watcher.model import PhotoId, Stamp, WatchReady
+from watcher.core.types import FileSignature, PhotoId, WatchReady
+from watcher.engine.ports import Original, PutBack, Removed, TakenAway
+from watcher.fs import archive as originals
 
 PHOTO = PhotoId(b"/in", b"a.jpg")
 
@@ -51,7 +53,7 @@ def test_an_original_that_a_fault_kept_stays_and_the_next_ones_are_dealt_with(
         with monkeypatch.context() as patch:
             patch.setattr(originals, "take_away", broken)
             patch.setattr(chores, "remove", broken)
-            working.take_away(Original(PHOTO, Stamp(1, 2), b"", [], None))
+            working.take_away(Original(PHOTO, FileSignature(1, 2), b"", [], None))
             taken = answers.get(timeout=10)
             assert isinstance(taken, TakenAway)
             assert (taken.photo, taken.where) == (PHOTO, None)
@@ -93,7 +95,7 @@ def test_an_inbox_whose_watch_fails_is_looked_through(
     messages: queue.SimpleQueue[object] = queue.SimpleQueue()
     hub = wiring.Hub(watching=True)
     parts = hub.open(plan, messages.put)
-    monkeypatch.setattr("watcher.watch.inbox.Watch.start", broken)
+    monkeypatch.setattr("watcher.watch.watch.Watch.start", broken)
     parts.open()
     ready = messages.get(timeout=10)
     parts.close()

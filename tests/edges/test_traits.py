@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.mounting import folding, needs_folding
-from watcher.render.dates import EXACT, NOT_KEPT, SAMPLE_NS, grain_of, same_date
-from watcher.render.traits import Traits, probe
+from watcher.fs.dates import EXACT, NOT_KEPT, SAMPLE_NS, grain_of, same_date
+from watcher.fs.traits import Traits, probe
 
 HOUR = 3_600_000_000_000  # ns
 SECOND = 1_000_000_000

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from tests.photos import plain
-from watcher.model import Blame, Done, Failed, Job, PhotoId, Recipe, Rendering
+from watcher.core.types import Done, Failed, FailureKind, Job, PhotoId, Recipe, Rendering
+from watcher.core.volumes import Holder
+from watcher.fs.dates import EXACT, NOT_KEPT, SAMPLE_NS
+from watcher.fs.output_mark import NAME, TakenError, Tree, claim, grain_at, look_at
 from watcher.render import render
-from watcher.render.dates import EXACT, NOT_KEPT, SAMPLE_NS
-from watcher.render.tree import NAME, TakenError, Tree, claim, grain_at, look_at
-from watcher.volumes import Holder
 
 RECIPE = Recipe(60, 60, "inside", "jpeg", 85, "safe", "0123456789abcdef")
 SECOND = 1_000_000_000  # ns
@@ -251,7 +251,7 @@ def test_where_all_places_are_taken_the_photo_fails_and_says_what_lies_there(pho
         (web / name).write_bytes(b"my own")
     outcome = render(photo.job)
     assert isinstance(outcome, Failed)
-    assert outcome.blame is Blame.PHOTO
+    assert outcome.blame is FailureKind.PHOTO
     assert "files that watcher did not make lie at web/a.jpg" in outcome.reason
 
 
@@ -274,7 +274,7 @@ def test_a_tree_of_another_inbox_that_comes_back_later_holds_the_photos_up(photo
     photo.root.claim(photo.root.holder("other"))
     outcome = render(photo.job)
     assert isinstance(outcome, Failed)
-    assert outcome.blame is Blame.OUTPUT
+    assert outcome.blame is FailureKind.OUTPUT
     assert "another inbox" in outcome.reason
     assert [path.name for path in photo.root.out.iterdir()] == [".watcher-output"]
 

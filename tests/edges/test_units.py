@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from tests.e2e.harness import COMMAND
 from tests.scripts import loaded
-from watcher.units.launchd import plist, read_plist
-from watcher.units.service import Record, Service, unsayable
-from watcher.units.systemd import read_unit, system_unit, user_unit
+from watcher.service.definition import Record, Service, unsayable
+from watcher.service.launchd_plist import plist, read_plist
+from watcher.service.systemd_unit import read_unit, system_unit, user_unit
 
 SYSTEMD = Path(__file__).parents[2] / "systemd"
 needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed here")

@@ -18,16 +18,16 @@ from pathlib import Path
 import pytest
 
 from tests.photos import nest
-from watcher.model import FolderSeen, Gone, Seen, WatchBack, WatchLost
-from watcher.select import Selection
+from watcher.core.selection import PathFilter
+from watcher.core.types import FolderSeen, Gone, Seen, WatchBack, WatchLost
 from watcher.watch import Message, Supervisor, Watch, WatchError
-from watcher.watch.native import Native
+from watcher.watch.observer import NativeObserver
 
 if sys.platform != "linux":
     pytest.skip("the traps are inotify's", allow_module_level=True)
 
 PATIENCE = 10.0  # seconds until a test gives up on a message
-JPEGS = Selection(("*.jpg",), ("drafts/",), recursive=True)
+JPEGS = PathFilter(("*.jpg",), ("drafts/",), recursive=True)
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount, or to become somebody else")
 
 
@@ -290,7 +290,7 @@ def test_any_name_arrives_as_it_is(inbox: Path, listen: Listen, name: bytes) -> 
 
 
 def test_without_recursive_sub_folders_are_left_alone(inbox: Path, listen: Listen) -> None:
-    flat = Selection(("*.jpg",), (), recursive=False)
+    flat = PathFilter(("*.jpg",), (), recursive=False)
     (inbox / "sub").mkdir()
     ear = listen(recursive=False, takes=flat.takes, enters=flat.enters)
     put(inbox / "sub" / "a.jpg")
@@ -370,7 +370,7 @@ def test_whatever_keeps_it_from_being_set_up_is_told_as_the_reason_and_tried_aga
     monkeypatch.setattr(threading, "excepthook", lambda fault: told.append(fault.exc_type))
     ear = listen(start=False, pause=0.0)
     with monkeypatch.context() as patch:
-        patch.setattr("watcher.watch.native._walk", lambda _: 1 // 0)
+        patch.setattr("watcher.watch.observer._walk", lambda _: 1 // 0)
         with pytest.raises(WatchError, match="by a fault of the program: ZeroDivisionError"):
             ear.watch.start()
     assert told == [ZeroDivisionError]
@@ -718,7 +718,7 @@ ear.watch.close()
 def test_a_check_that_hangs_is_reported_and_holds_up_neither_other_inboxes_nor_the_end(
     outside: Path, listen: Listen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from watcher.watch import inbox as room  # noqa: PLC0415 - to let one system call of it hang
+    from watcher.watch import watch as room  # noqa: PLC0415 - to let one system call of it hang
 
     hung, fine = listen(), listen(outside)
     released = threading.Event()
@@ -753,7 +753,7 @@ def test_a_check_that_hangs_is_reported_and_holds_up_neither_other_inboxes_nor_t
 def test_a_watch_that_is_ended_while_it_is_being_set_up_leaves_nothing(
     inbox: Path, listen: Listen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("watcher.watch.inbox.JOIN_SECONDS", 0.1)
+    monkeypatch.setattr("watcher.watch.watch.JOIN_SECONDS", 0.1)
     (inbox / "slow").mkdir()
     begun, gate = threading.Event(), threading.Event()
 
@@ -786,7 +786,7 @@ class Refused:
     def __init__(self, error: Exception) -> None:
         self._error = error
 
-    def __call__(self, *_: object, **__: object) -> Native:
+    def __call__(self, *_: object, **__: object) -> NativeObserver:
         raise self._error
 
 
@@ -805,17 +805,17 @@ def test_a_watch_that_died_and_cannot_be_had_again_is_a_fault_until_it_is_back(
         assert supervisor.fault() == ""  # it is not there: nobody could watch it
         inbox.mkdir()
         with monkeypatch.context() as patch:
-            patch.setattr("watcher.watch.inbox.Native", Refused(OSError(errno.EMFILE, "too many open files")))
+            patch.setattr("watcher.watch.watch.NativeObserver", Refused(OSError(errno.EMFILE, "too many open files")))
             assert "ulimit -n" in ear.lost()
             supervisor._unhealed = 3600.0
             assert supervisor.fault() == ""  # it may heal yet
             supervisor._unhealed = 0.05
             time.sleep(0.1)
             assert "can't be set up again: the kernel has no more inotify instances" in supervisor.fault()
-            patch.setattr("watcher.watch.inbox.Native", Refused(PermissionError(errno.EACCES, "denied")))
+            patch.setattr("watcher.watch.watch.NativeObserver", Refused(PermissionError(errno.EACCES, "denied")))
             ear.watch.check()
             assert supervisor.fault() == ""
-            patch.setattr("watcher.watch.inbox.Native", Refused(OSError(errno.EMFILE, "too many open files")))
+            patch.setattr("watcher.watch.watch.NativeObserver", Refused(OSError(errno.EMFILE, "too many open files")))
             ear.watch.check()
             time.sleep(0.1)
             assert supervisor.fault()
@@ -836,7 +836,7 @@ def test_an_inbox_that_could_never_be_watched_is_no_fault_of_this_process(
     listen: Listen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     supervisor = Supervisor(interval=3600, unhealed=0.0)
-    monkeypatch.setattr("watcher.watch.inbox.Native", Refused(OSError(errno.EMFILE, "too many open files")))
+    monkeypatch.setattr("watcher.watch.watch.NativeObserver", Refused(OSError(errno.EMFILE, "too many open files")))
     ear = listen(start=False)
     try:
         with pytest.raises(WatchError):

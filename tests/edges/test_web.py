@@ -12,16 +12,16 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.e2e.harness import until
+from watcher.core.plan import Phase, PhotoRecord
+from watcher.core.types import FileSignature, PhotoId
 from watcher.errors import ConfigError
-from watcher.model import PhotoId, Stamp
-from watcher.plan import Known, Phase
-from watcher.web import News, Site, listen
-from watcher.web.news import RESYNC, Browser
+from watcher.http import Broadcaster, Site, listen
+from watcher.http.events import RESYNC, Browser
 
-KNOWN = Known(Stamp(1, 2), Phase.DONE, {}, {}, 3.0)
+KNOWN = PhotoRecord(FileSignature(1, 2), Phase.DONE, {}, {}, 3.0)
 
 
-def row(number: int) -> tuple[PhotoId, Known, bool, float]:
+def row(number: int) -> tuple[PhotoId, PhotoRecord, bool, float]:
     return PhotoId(b"/in", b"%d.jpg" % number), KNOWN, True, 0.5
 
 
@@ -34,7 +34,7 @@ async def _message(news: AsyncIterator[bytes]) -> str:
 
 def test_what_comes_together_is_told_together_and_a_photo_once() -> None:
     async def follow() -> None:
-        news, told = News(), []
+        news, told = Broadcaster(), []
 
         def describe(rows: list[Any]) -> dict[str, Any]:
             told.append([(row.photo.path, row.made) for row in rows])
@@ -59,7 +59,7 @@ def test_what_comes_together_is_told_together_and_a_photo_once() -> None:
 @pytest.mark.parametrize("photos", [300, 100_000])
 def test_a_flood_is_not_told_singly_and_takes_no_memory(photos: int) -> None:
     async def follow() -> None:
-        news = News()
+        news = Broadcaster()
         news.open(asyncio.get_running_loop())
         stream = news.follow()
         await _message(stream)
@@ -87,7 +87,7 @@ def test_a_browser_that_does_not_keep_up_is_told_to_ask_anew() -> None:
 
 
 def test_news_for_a_thread_that_has_ended_are_dropped() -> None:
-    news = News()
+    news = Broadcaster()
 
     async def begin() -> None:
         news.open(asyncio.get_running_loop())
@@ -119,13 +119,13 @@ def _nothing(*_: object) -> Any:  # noqa: ANN401 - stands for what is never call
 
 
 def test_a_page_that_breaks_says_so_and_nothing_else_happens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from watcher.web import server  # noqa: PLC0415  # needs the extra
+    from watcher.http import server  # noqa: PLC0415  # needs the extra
 
     async def broken(_: object) -> None:
         raise RuntimeError("out of luck")
 
     monkeypatch.setattr(server._Server, "main_loop", broken)
-    log, news = Log(), News()
+    log, news = Log(), Broadcaster()
     site = Site("1", contextlib.nullcontext, _nothing, _nothing)  # type: ignore[arg-type]  # nothing is asked of it
     page = server.Page(site, news, listen("127.0.0.1:0", "here"), str(tmp_path / "token"), log)
     page.start()
@@ -137,7 +137,7 @@ def test_a_page_that_breaks_says_so_and_nothing_else_happens(tmp_path: Path, mon
 
 
 def test_a_page_that_broke_is_served_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from watcher.web import server  # noqa: PLC0415  # needs the extra
+    from watcher.http import server  # noqa: PLC0415  # needs the extra
 
     monkeypatch.setattr(server, "_PAUSE_SECONDS", 0.01)
     with monkeypatch.context() as patch:
@@ -155,7 +155,7 @@ TOKEN = "t" * 43
 
 async def _answered(token: str | None, headers: list[tuple[bytes, bytes]], **scope: object) -> int:
     """Give the status of the guard's answer; 0: it let the request through."""
-    from watcher.web.guard import Guard  # noqa: PLC0415  # needs the extra
+    from watcher.http.auth import Guard  # noqa: PLC0415  # needs the extra
 
     statuses: list[int] = []
 
@@ -280,12 +280,12 @@ class Running(NamedTuple):
 @contextlib.contextmanager
 def _page(tmp_path: Path, open_files: int = 1024) -> Iterator[Running]:
     """A page about nothing at all."""
-    from watcher.web import server  # noqa: PLC0415  # needs the extra
+    from watcher.http import server  # noqa: PLC0415  # needs the extra
 
     log = Log()
     site = Site("1", contextlib.nullcontext, _nothing, _nothing)  # type: ignore[arg-type]  # nothing is asked of it
     address = listen("127.0.0.1:0", "here")
-    page = server.Page(site, News(), address, str(tmp_path / "token"), log, open_files=open_files)
+    page = server.Page(site, Broadcaster(), address, str(tmp_path / "token"), log, open_files=open_files)
     page.start()
     try:
         yield Running(address.port, log.lines)
@@ -334,7 +334,7 @@ def _tries(page: Running) -> bytes:
 
 @pytest.mark.parametrize("part", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1"])
 def test_a_request_has_its_time_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: bytes) -> None:
-    from watcher.web.connections import Connection  # noqa: PLC0415  # needs the extra
+    from watcher.http.connections import Connection  # noqa: PLC0415  # needs the extra
 
     assert 0 < Connection.request_seconds <= 30
     monkeypatch.setattr(Connection, "request_seconds", 0.2)
@@ -350,7 +350,7 @@ def test_a_request_has_its_time_as_a_whole(tmp_path: Path, monkeypatch: pytest.M
 def test_whoever_asks_again_on_the_same_connection_has_that_time_again_and_no_longer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from watcher.web.connections import Connection  # noqa: PLC0415  # needs the extra
+    from watcher.http.connections import Connection  # noqa: PLC0415  # needs the extra
 
     monkeypatch.setattr(Connection, "request_seconds", 0.5)
     with _page(tmp_path) as page, socket.create_connection(("127.0.0.1", page.port), 10) as peer:
@@ -363,7 +363,7 @@ def test_whoever_asks_again_on_the_same_connection_has_that_time_again_and_no_lo
 
 
 def test_a_client_that_takes_no_answer_is_let_go() -> None:
-    from watcher.web.connections import limited  # noqa: PLC0415  # needs the extra
+    from watcher.http.connections import limited  # noqa: PLC0415  # needs the extra
 
     class Transport:
         aborted = 0
@@ -405,11 +405,11 @@ def test_garbage_is_answered_and_makes_no_line_in_the_log(tmp_path: Path, caplog
 
 def test_news_are_told_to_so_many_of_one_address(monkeypatch: pytest.MonkeyPatch) -> None:
     async def follow() -> None:
-        from watcher.web import news as module  # noqa: PLC0415
+        from watcher.http import events as module  # noqa: PLC0415
 
         monkeypatch.setattr(module, "MOST_BROWSERS", 3)
         monkeypatch.setattr(module, "_MOST_OF_ONE", 2)
-        news = News()
+        news = Broadcaster()
         news.open(asyncio.get_running_loop())
         streams = []
         for number, client in enumerate(("a", "a", "b")):

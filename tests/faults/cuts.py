@@ -19,7 +19,7 @@ from pathlib import Path
 from PIL import Image
 
 from tests import photos
-from watcher.model import Done, Failed, Job, PhotoId, Recipe, Rendering, Unready
+from watcher.core.types import Done, Failed, Job, PhotoId, Recipe, Rendering, Unready
 from watcher.render import render, warm
 from watcher.render.jpeg import parse
 

@@ -17,7 +17,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests import photos
-from watcher.model import Done, Failed, Format, Heavy, Job, Metadata, PhotoId, Recipe, Rendering, Unready
+from watcher.core.types import Done, Failed, Format, Job, Metadata, NeedsMoreMemory, PhotoId, Recipe, Rendering, Unready
 from watcher.render import render, warm
 
 LONGEST = 20.0  # seconds that one photo may take on a machine that is busy with other things
@@ -120,7 +120,7 @@ def main(seed: int, count: int, seconds: float, folder: Path) -> None:
         outcome = render(job(folder, number, chance))
         slowest = max(slowest, time.monotonic() - began)
         faulthandler.cancel_dump_traceback_later()
-        assert isinstance(outcome, Done | Failed | Unready | Heavy), outcome
+        assert isinstance(outcome, Done | Failed | Unready | NeedsMoreMemory), outcome
         found[type(outcome).__name__] += 1
         if isinstance(outcome, Failed):
             assert outcome.reason.isprintable(), outcome

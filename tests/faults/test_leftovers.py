@@ -12,9 +12,9 @@ import pytest
 
 from tests.e2e.harness import until
 from tests.photos import nest
+from watcher.fs.cleanup import host
+from watcher.fs.traits import Traits, probe
 from watcher.render import sweep
-from watcher.render.sweep import host
-from watcher.render.traits import Traits, probe
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="told by /proc")

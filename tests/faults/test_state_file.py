@@ -18,7 +18,7 @@ from tests.faults.books import rows
 from tests.faults.mounting import Filler, mounted, needs_mounts, read_only
 from tests.faults.tracing import injected, needs_strace
 from tests.photos import TEXT
-from watcher.state.schema import MIGRATIONS
+from watcher.store.schema import MIGRATIONS
 
 PHOTOS = 5
 

@@ -8,8 +8,8 @@ from operator import ne
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.backlog import Queue, Sighting
-from watcher.model import Origin, PhotoId
+from watcher.core.queue import Queue, Sighting
+from watcher.core.types import Origin, PhotoId
 
 PHOTOS = st.builds(PhotoId, st.sampled_from([b"/a", b"/b", b"/c"]), st.sampled_from([b"1", b"2", b"3"]))
 STEPS = st.tuples(st.sampled_from(["put", "front", "remove", "take", "live", "drop"]), PHOTOS, st.booleans())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.debounce import Debouncer, Ready
+from watcher.core.debounce import Debouncer, Ready
 
 SEE = st.tuples(st.just("see"), st.integers(0, 9), st.booleans())
 TAKE = st.tuples(st.just("take"), st.integers(0, 4), st.just(False))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.model import Format, Recipe, Stamp
-from watcher.plan import Known, MadeFact, Phase, could_meet, head_of, natural_name, renderings
+from watcher.core.plan import Phase, PhotoRecord, RenditionRecord, could_meet, head_of, natural_name, renderings
+from watcher.core.types import FileSignature, Format, Recipe
 
 PARTS = st.sampled_from(["a", "A", "jpg", "JPG", "jpeg", "2", "ß", "ss", ""])
 NEAR = [
@@ -30,7 +30,7 @@ LEAVES = st.integers(0, 4).map(lambda number: number == 4)
 
 @given(st.lists(st.tuples(NAMES, FORMATS, LEAVES), max_size=14), st.booleans())
 def test_no_two_photos_share_an_output(steps: list[tuple[bytes, Format, bool]], folds_case: bool) -> None:
-    books: dict[bytes, Known] = {}
+    books: dict[bytes, PhotoRecord] = {}
     outputs: dict[bytes, bytes] = {}  # photo → its output, as the file system tells them apart
     for name, fmt, leaves in steps:
         if leaves:
@@ -42,7 +42,9 @@ def test_no_two_photos_share_an_output(steps: list[tuple[bytes, Format, bool]], 
         (made,) = renderings(name, wanted, books.get(name), others, folds_case=folds_case)
         output = made.output.rpartition(b"/")[2]
         kept = None if output == natural_name(name, fmt) else output
-        books[name] = Known(Stamp(1, 1), Phase.DONE, {"web": fmt}, {"web": MadeFact(1, 1, 1, kept)}, at=0.0)
+        books[name] = PhotoRecord(
+            FileSignature(1, 1), Phase.DONE, {"web": fmt}, {"web": RenditionRecord(1, 1, 1, kept)}, at=0.0
+        )
         outputs.pop(name, None)
         assert (output.decode("utf-8", "replace").casefold().encode() if folds_case else output) not in outputs.values()
         outputs[name] = output.decode("utf-8", "replace").casefold().encode() if folds_case else output

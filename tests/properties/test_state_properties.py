@@ -10,9 +10,9 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from watcher.model import PhotoId, Stamp
-from watcher.plan import Known, Phase
-from watcher.state import Counts, State
+from watcher.core.plan import Phase, PhotoRecord
+from watcher.core.types import FileSignature, PhotoId
+from watcher.store import Counts, State
 
 INBOXES = (b"/in", b"/other")
 FOLDERS = (b"", b"a", b"a/b", b"a0", b"a.", b"\xff")
@@ -24,8 +24,8 @@ PHOTOS = st.builds(
     st.sampled_from(NAMES),
 )
 KNOWN = st.none() | st.builds(
-    Known,
-    st.builds(Stamp, st.integers(-1, 9), st.integers(-(2**70), 2**70), st.just(0)),
+    PhotoRecord,
+    st.builds(FileSignature, st.integers(-1, 9), st.integers(-(2**70), 2**70), st.just(0)),
     st.sampled_from(Phase),
     st.dictionaries(st.sampled_from(["web", "thumb"]), st.sampled_from(["f1", "f2"])),
     st.just({}),
@@ -41,9 +41,9 @@ STEPS = st.lists(WRITES | st.tuples(st.sampled_from(INBOXES), st.sampled_from(FO
 @settings(deadline=None, max_examples=60)  # a file is made, written and read for each
 @given(STEPS)
 def test_the_books_agree_with_what_was_written(
-    steps: list[list[tuple[PhotoId, Known | None]] | tuple[bytes, bytes]],
+    steps: list[list[tuple[PhotoId, PhotoRecord | None]] | tuple[bytes, bytes]],
 ) -> None:
-    books: dict[PhotoId, Known] = {}
+    books: dict[PhotoId, PhotoRecord] = {}
     with tempfile.TemporaryDirectory() as folder, State.open(os.path.join(folder, "s.db")) as state:
         for step in steps:
             if isinstance(step, tuple):
@@ -64,7 +64,7 @@ def test_the_books_agree_with_what_was_written(
         _compare(state, books)
 
 
-def _compare(state: State, books: dict[PhotoId, Known]) -> None:
+def _compare(state: State, books: dict[PhotoId, PhotoRecord]) -> None:
     for inbox in INBOXES:
         here = {photo: known for photo, known in books.items() if photo.inbox == inbox}
         phases = Counter(known.phase for known in here.values())

@@ -114,7 +114,7 @@ class MoveAcross(Move):
         cut_off(self.ground, source, *self.write(source, self.at(name)))
 
 
-class Link(_Local):
+class Connection(_Local):
     name, kind, tools = "ln", Kind.APPEARS, ("ln",)
 
     def write(self, source: Path, target: Path) -> tuple[str | Path, ...]:
@@ -165,4 +165,4 @@ class BlocksWithPauses(Blocks):
                 time.sleep(self.pause)  # this is the outside world
 
 
-ROADS: tuple[type[Road], ...] = (Copy, Reflink, Move, MoveAcross, Link, Blocks, BlocksWithPauses)
+ROADS: tuple[type[Road], ...] = (Copy, Reflink, Move, MoveAcross, Connection, Blocks, BlocksWithPauses)

@@ -7,8 +7,9 @@ import os
 import sys
 from collections.abc import Callable
 
-from watcher.cli import streams
+from watcher.cli import stdio as streams
 from watcher.errors import EXIT_BUG, EXIT_CONFIG, EXIT_OK, WatcherError
+from watcher.text import printable
 
 _INTERRUPTED = 130  # as shells call a command that Ctrl-C ended
 
@@ -108,11 +109,3 @@ def _journaled(text: str) -> bool:
         return False
     sys.stderr.write(logs.with_priority("error", printable(text)))
     return True
-
-
-def printable(text: str) -> str:
-    """Escape what a terminal could act on and what can't be encoded; line breaks stay."""
-    return "".join(
-        character if character.isprintable() or character == "\n" else character.encode("unicode_escape").decode()
-        for character in text
-    )

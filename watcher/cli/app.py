@@ -76,13 +76,13 @@ def run(inbox: Inbox = None, output: Output = None, config: ConfigFile = None, s
 
     Example: watcher run ~/Pictures/Inbox ~/Pictures/Resized
     """
-    from watcher.cli.early import heed_signals  # noqa: PLC0415  # see the module's first line
+    from watcher.app.early_signals import heed_signals  # noqa: PLC0415  # see the module's first line
 
     heed_signals()
-    from watcher.cli import ahead  # noqa: PLC0415  # the same
+    from watcher.app import preload as ahead  # noqa: PLC0415  # the same
 
     beginning = ahead.begin(_pair(inbox, output), config, state)
-    from watcher.cli import running  # noqa: PLC0415  # 100 ms, in which workers start
+    from watcher.app import run as running  # noqa: PLC0415  # 100 ms, in which workers start
 
     raise typer.Exit(running.run(beginning))
 
@@ -103,10 +103,10 @@ def once(
         from watcher.cli import dryrun  # noqa: PLC0415  # see the module's first line
 
         raise typer.Exit(dryrun.dry_run(_pair(inbox, output), config, state))
-    from watcher.cli import ahead  # noqa: PLC0415  # see the module's first line
+    from watcher.app import preload as ahead  # noqa: PLC0415  # see the module's first line
 
     beginning = ahead.begin(_pair(inbox, output), config, state, must_exist=True)
-    from watcher.cli import running  # noqa: PLC0415  # 100 ms, in which workers start
+    from watcher.app import run as running  # noqa: PLC0415  # 100 ms, in which workers start
 
     raise typer.Exit(running.once(beginning))
 
@@ -179,7 +179,7 @@ def why(
 
     Example: watcher why ~/Pictures/Inbox/IMG_0001.JPG
     """
-    from watcher.cli import why as command  # noqa: PLC0415  # see the module's first line
+    from watcher.app import explain as command  # noqa: PLC0415  # see the module's first line
 
     raise typer.Exit(command.why(path, config, state, as_json=as_json))
 
@@ -266,8 +266,8 @@ def install(
 
     Example: watcher service install --dry-run
     """
-    from watcher.cli import services as command  # noqa: PLC0415  # see the module's first line
-    from watcher.cli.wiring import Source  # noqa: PLC0415  # the same
+    from watcher.app.settings import Source  # noqa: PLC0415  # the same
+    from watcher.cli import service as command  # noqa: PLC0415  # see the module's first line
 
     wide = command.default_system() if system is None else system
     raise typer.Exit(command.install(Source(None, config, state), system=wide, user=user, dry_run=dry_run))
@@ -284,7 +284,7 @@ def uninstall(
 
     Example: watcher service uninstall
     """
-    from watcher.cli import services as command  # noqa: PLC0415  # see the module's first line
+    from watcher.cli import service as command  # noqa: PLC0415  # see the module's first line
 
     del config, state  # every command takes them, and this one has no use for them
     wide = command.default_system() if system is None else system
@@ -297,8 +297,8 @@ def show(system: System = None, user: As = None, config: ConfigFile = None, stat
 
     Example: watcher service show --system
     """
-    from watcher.cli import services as command  # noqa: PLC0415  # see the module's first line
-    from watcher.cli.wiring import Source  # noqa: PLC0415  # the same
+    from watcher.app.settings import Source  # noqa: PLC0415  # the same
+    from watcher.cli import service as command  # noqa: PLC0415  # see the module's first line
 
     wide = command.default_system() if system is None else system
     raise typer.Exit(command.show(Source(None, config, state), system=wide, user=user))

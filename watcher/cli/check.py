@@ -9,22 +9,22 @@ import sys
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from watcher import mounts
-from watcher.cli import printable
-from watcher.cli.chores import lost_volume
-from watcher.cli.forecast import Forecast, forecast, readable
-from watcher.cli.outputs import held
-from watcher.cli.serving import require_extras
-from watcher.cli.wiring import Source, settle
+from watcher.app.background import lost_volume
+from watcher.app.estimate import Forecast, forecast, readable
+from watcher.app.metrics import require_extras
+from watcher.app.outputs import held
+from watcher.app.settings import Source, settle
 from watcher.config import Config
-from watcher.daemon.parts import InboxPlan
+from watcher.core.selection import PathFilter
+from watcher.core.volumes import belongs_on
+from watcher.engine.ports import InboxPlan
 from watcher.errors import EXIT_CONFIG, EXIT_OK, PlaceError
+from watcher.fs import mounts
+from watcher.fs.traits import probe
 from watcher.pool import available_cpus, available_memory, require_machine, shortages
 from watcher.render import describe
-from watcher.render.traits import probe
-from watcher.select import Selection
-from watcher.state import Reader
-from watcher.volumes import belongs_on
+from watcher.store import Reader
+from watcher.text import printable
 
 _LITTLE_ROOM = 1_000_000_000  # bytes: about 3,000 renditions of 2048 pixels
 
@@ -57,7 +57,7 @@ def check(config_file: str | None, state_file: str | None) -> int:
         if reader is not None:
             reader.close()
     if config.executor.kind == "dask":
-        from watcher.cli.surveying import look_at_cluster  # noqa: PLC0415  # not everybody has it
+        from watcher.app.check_cluster import look_at_cluster  # noqa: PLC0415  # not everybody has it
 
         findings += [Finding(*point) for point in look_at_cluster(config, settings.inboxes)]
     _show(findings)
@@ -124,7 +124,7 @@ def _inbox(plan: InboxPlan, config: Config, reader: Reader | None) -> Iterator[F
     found = forecast(plan, config, reader)
     if found.reason:
         yield Finding("warning", what, found.reason)
-    selection = Selection(plan.config.include, plan.config.exclude, plan.config.recursive)
+    selection = PathFilter(plan.config.include, plan.config.exclude, plan.config.recursive)
     watch, why = mounts.watch_advice(plan.inbox, selection.enters)
     if plan.config.watch == "auto" and watch == "poll":
         seconds = plan.config.poll_seconds

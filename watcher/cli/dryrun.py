@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 
-from watcher.cli import printable
-from watcher.cli.forecast import forecast, readable
-from watcher.cli.outputs import held
-from watcher.cli.wiring import Source, settle
+from watcher.app.estimate import forecast, readable
+from watcher.app.outputs import held
+from watcher.app.settings import Source, settle
 from watcher.errors import EXIT_OK
-from watcher.state import Reader
+from watcher.store import Reader
+from watcher.text import printable
 
 
 def dry_run(pair: tuple[str, str] | None, config_file: str | None, state_file: str | None) -> int:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import shlex
 
-from watcher import places
-from watcher.cli import printable
+from watcher import paths as places
 from watcher.config import starter
 from watcher.errors import EXIT_OK, UsageError
+from watcher.text import printable
 
 
 def init(file: str | None, state_file: str | None, *, system: bool) -> int:

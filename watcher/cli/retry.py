@@ -6,15 +6,15 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from watcher.cli import printable
-from watcher.cli.asking import check_access, hand_over
-from watcher.cli.books import Watched, all_watched, find
-from watcher.cli.why import story_of
+from watcher.app.commands import check_access, hand_over
+from watcher.app.explain import story_of
+from watcher.app.locate import KnownInbox, all_watched, find
+from watcher.core.plan import Phase
+from watcher.core.selection import shown
+from watcher.core.types import PhotoId, Request
 from watcher.errors import EXIT_OK, EXIT_SOME_FAILED
-from watcher.model import PhotoId, Request
-from watcher.plan import Phase
-from watcher.select import shown
-from watcher.state import Reader
+from watcher.store import Reader
+from watcher.text import printable
 
 
 @dataclass(slots=True)
@@ -24,7 +24,7 @@ class _Wanted:
     requests: dict[str, list[Request]] = field(default_factory=dict)
     photos: dict[str, int] = field(default_factory=dict)
 
-    def add(self, watched: Watched, photo: PhotoId | None, count: int = 1) -> None:
+    def add(self, watched: KnownInbox, photo: PhotoId | None, count: int = 1) -> None:
         """Ask for one photo; None: for all of the inbox that failed, which are so many."""
         request = Request("retry", watched.inbox, photo.path if photo else None)
         self.requests.setdefault(watched.state, []).append(request)
@@ -53,12 +53,12 @@ def retry(paths: Sequence[str], config_file: str | None, state_file: str | None)
     return code
 
 
-def retry_one(watched: Watched, photo: PhotoId) -> str:
+def retry_one(watched: KnownInbox, photo: PhotoId) -> str:
     """Have one photo tried again; who does it, as part of a sentence. Raises StateError where that can't be asked."""
     return hand_over(watched.state, [Request("retry", photo.inbox, photo.path)])
 
 
-def _one(path: bytes, watched: list[Watched], wanted: _Wanted) -> int:
+def _one(path: bytes, watched: list[KnownInbox], wanted: _Wanted) -> int:
     """Find out what a path means; 0: it is asked for, or needs nothing."""
     found = find(path, watched)
     if not found:
@@ -79,7 +79,7 @@ def _one(path: bytes, watched: list[Watched], wanted: _Wanted) -> int:
     return code
 
 
-def _folder(path: bytes, item: Watched, folder: PhotoId, wanted: _Wanted) -> int:
+def _folder(path: bytes, item: KnownInbox, folder: PhotoId, wanted: _Wanted) -> int:
     failed = list(_failed(item, folder.path))
     if not failed:
         print(f"{shown(path)}: nothing below it has failed")
@@ -91,7 +91,7 @@ def _folder(path: bytes, item: Watched, folder: PhotoId, wanted: _Wanted) -> int
     return EXIT_OK
 
 
-def _failed(item: Watched, folder: bytes) -> Iterator[PhotoId]:
+def _failed(item: KnownInbox, folder: bytes) -> Iterator[PhotoId]:
     """List the photos below a folder of an inbox that have failed."""
     reader = Reader.open_to_read(item.state)
     if reader is None:

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from watcher import __version__, service
-from watcher.cli.wiring import Source
+from watcher import __version__
+from watcher.app.settings import Source
 from watcher.config import Config, Inbox
+from watcher.core.plan import Phase, PhotoRecord
+from watcher.core.types import PhotoId
 from watcher.errors import EXIT_OK
-from watcher.model import PhotoId
-from watcher.plan import Known, Phase
 from watcher.render import jpeg_decoder
-from watcher.state import Counts, Reader
+from watcher.service import process as service
+from watcher.store import Counts, Reader
 
 _MOST_WAITING = 1000  # waiting photos that `--json` names; all of them are counted
 _FOLLOW_SECONDS = 1.0  # between two looks
@@ -46,14 +47,14 @@ def status(
     if as_json:
         print(json.dumps(found, indent=2))
     else:
-        from watcher.cli import statusview  # noqa: PLC0415  # 40 ms that `--json` need not pay
+        from watcher.cli import status_view as statusview  # noqa: PLC0415  # 40 ms that `--json` need not pay
 
         statusview.show(found, story)
     return EXIT_OK
 
 
 def _follow(config: Config, path: str, *, as_json: bool) -> None:
-    from watcher.cli import statusview  # noqa: PLC0415  # see `status`
+    from watcher.cli import status_view as statusview  # noqa: PLC0415  # see `status`
 
     last = None
     with statusview.screen(live=not as_json) as show:
@@ -132,7 +133,7 @@ def _executor(config: Config, reports: Iterable[Mapping[str, Any]]) -> dict[str,
     }
 
 
-def _entry(photo: PhotoId, known: Known) -> dict[str, Any]:
+def _entry(photo: PhotoId, known: PhotoRecord) -> dict[str, Any]:
     return {
         "path": os.fsdecode(photo.absolute),
         "reason": known.reason,

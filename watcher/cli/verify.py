@@ -11,20 +11,20 @@ from contextlib import contextmanager, nullcontext
 from itertools import groupby
 from typing import IO, TYPE_CHECKING, Literal, Self
 
-from watcher import service
-from watcher.cli import printable
-from watcher.cli.asking import bring_up_to_date, check_access
-from watcher.cli.books import Watched, of_config
-from watcher.cli.comparing import Difference, compare
-from watcher.cli.wiring import Source
+from watcher.app.commands import bring_up_to_date, check_access
+from watcher.app.compare import Difference, compare
+from watcher.app.locate import KnownInbox, of_config
+from watcher.app.settings import Source
 from watcher.config import Config
+from watcher.core.selection import shown
+from watcher.core.types import PhotoId
 from watcher.errors import EXIT_OK, EXIT_SOME_FAILED
-from watcher.model import PhotoId
-from watcher.select import shown
-from watcher.state import Reader
+from watcher.service import process as service
+from watcher.store import Reader
+from watcher.text import printable
 
 if TYPE_CHECKING:
-    from watcher.cli.deep import Deep
+    from watcher.app.verify_deep import Deep
 
 Kind = Literal["missing", "different", "unknown"]
 KINDS: tuple[Kind, ...] = ("missing", "different", "unknown")
@@ -104,7 +104,7 @@ def verify(
     return EXIT_SOME_FAILED if left > 0 else EXIT_OK
 
 
-def _is_comparable(reader: Reader, item: Watched) -> bool:
+def _is_comparable(reader: Reader, item: KnownInbox) -> bool:
     """Tell whether the books are about the output folder that the config names."""
     was = reader.report(item.inbox).get("output")
     if was in {None, os.fsdecode(item.output or b"")}:
@@ -114,7 +114,7 @@ def _is_comparable(reader: Reader, item: Watched) -> bool:
     return False
 
 
-def _compare(reader: Reader, watched: list[Watched], config: Config, found: Found, *, deep: bool) -> None:
+def _compare(reader: Reader, watched: list[KnownInbox], config: Config, found: Found, *, deep: bool) -> None:
     counts = [reader.counts(item.inbox) for item in watched]
     photos = sum(count.done + count.failed + count.waiting for count in counts)
     with _progress("verify", photos) as advance, _deep(config) if deep else nullcontext() as aside:
@@ -132,7 +132,7 @@ def _compare(reader: Reader, watched: list[Watched], config: Config, found: Foun
 
 
 def _deep(config: Config) -> Deep:
-    from watcher.cli.deep import Deep  # noqa: PLC0415  # workers, which most runs need not pay
+    from watcher.app.verify_deep import Deep  # noqa: PLC0415  # workers, which most runs need not pay
     from watcher.pool import available_cpus  # noqa: PLC0415  # the same
 
     workers = config.workers or available_cpus()
@@ -140,7 +140,7 @@ def _deep(config: Config) -> Deep:
 
 
 def _repair(source: Source, state: str, reader: Reader, found: Found) -> int:
-    from watcher.cli.repairing import AT_ONCE, Repair, Wanted  # noqa: PLC0415  # workers, as above
+    from watcher.app.repair import AT_ONCE, Repair, Wanted  # noqa: PLC0415  # workers, as above
 
     left = found.counts["missing"] + found.counts["different"]
     if not left:

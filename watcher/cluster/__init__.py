@@ -16,11 +16,11 @@ Theory of operation:
 
 from __future__ import annotations
 
-from watcher.cluster.paths import Paths
+from watcher.cluster.check import Survey, survey
+from watcher.cluster.fallback import Fallback
+from watcher.cluster.path_map import Paths
 from watcher.cluster.pool import Cluster
-from watcher.cluster.standby import Standby
-from watcher.cluster.survey import Survey, survey
-from watcher.cluster.target import Target
-from watcher.cluster.tasks import Serve
+from watcher.cluster.remote import Serve
+from watcher.cluster.settings import Target
 
-__all__ = ["Cluster", "Paths", "Serve", "Standby", "Survey", "Target", "survey"]
+__all__ = ["Cluster", "Fallback", "Paths", "Serve", "Survey", "Target", "survey"]

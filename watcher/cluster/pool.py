@@ -8,17 +8,24 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from watcher.cluster.link import Answered, Away, Broken, Event, Link
-from watcher.cluster.roll import Crew
-from watcher.cluster.target import Target
-from watcher.cluster.tasks import Answer, Serve
-from watcher.model import Blame, Failed, Job, Outcome, Result, WorkerReport
+from watcher.cluster.connection import Answered, Away, Broken, Connection, Event
+from watcher.cluster.membership import Members
+from watcher.cluster.remote import Answer, Serve
+from watcher.cluster.settings import Target
+from watcher.core.types import Failed, FailureKind, Job, Outcome, Result, WorkerReport
 
 PER_THREAD = 2  # bundles: one runs, and the next lies ready
 BUNDLE = 8  # jobs that may be handed over together
 START_SECONDS = 60.0  # that a worker may take to be ready
 GENERATION = -1  # in our reports: no team of processes is called so
-_BELONGS_TO_A_MACHINE = {Blame.PASSING, Blame.DISK_FULL, Blame.INBOX, Blame.OUTPUT, Blame.CRASH, Blame.TIMEOUT}
+_BELONGS_TO_A_MACHINE = {
+    FailureKind.PASSING,
+    FailureKind.DISK_FULL,
+    FailureKind.INBOX,
+    FailureKind.OUTPUT,
+    FailureKind.CRASH,
+    FailureKind.TIMEOUT,
+}
 
 Say = Callable[..., object]
 
@@ -59,7 +66,7 @@ class Cluster:
         self._say = say
         self._patience = patience_seconds
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self._link = Link(target, serve, timeout_seconds, self._hear)
+        self._link = Connection(target, serve, timeout_seconds, self._hear)
         self._numbers = itertools.count(1)
         self._tickets: dict[int, _Ticket] = {}
         self._ready: list[Result] = []
@@ -190,7 +197,7 @@ class Cluster:
                 ticket = self._tickets.pop(number, None)
                 if ticket is not None:  # else it was taken back, and what comes late is not listened to
                     self._settle(ticket, answer)
-            case Crew(fit, unfit):
+            case Members(fit, unfit):
                 self._take_on(fit, unfit)
             case Away(reason):
                 self._lose(reason)
@@ -203,7 +210,7 @@ class Cluster:
                 self.losses += 1
                 others = f", or on one of {len(ticket.jobs) - 1} others" if len(ticket.jobs) > 1 else ""
                 reason = f"{what} on this photo{others}"
-                self._ready += [Result(job, Failed(reason, Blame.CRASH)) for job in ticket.jobs]
+                self._ready += [Result(job, Failed(reason, FailureKind.CRASH)) for job in ticket.jobs]
             case Answer(host=host, results=results):
                 self._last_answer = self._clock()
                 ours = {job.number: job for job in ticket.jobs}

@@ -8,9 +8,9 @@ Rules:
 - Strict: `"5"` is no number and `true` is none either; a whole number will do for a fraction.
 """
 
-from watcher.config.across import overlaps
-from watcher.config.reading import for_pair, parse
-from watcher.config.starting import starter
+from watcher.config.overlap import overlaps
+from watcher.config.parser import for_pair, parse
+from watcher.config.starter import starter
 from watcher.config.tables import DEFAULTS, Batch, Config, Executor, Inbox
 
 __all__ = ["DEFAULTS", "Batch", "Config", "Executor", "Inbox", "for_pair", "overlaps", "parse", "starter"]

@@ -19,7 +19,7 @@ from watcher.config.values import (
     text_field,
     whole,
 )
-from watcher.model import Fit, Format, Metadata, Recipe
+from watcher.core.types import Fit, Format, Metadata, Recipe
 
 _Path = Annotated[str, AfterValidator(path_text)]
 _Absolute = Annotated[str, AfterValidator(absolute_text)]

@@ -23,8 +23,8 @@ from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from watcher.logs import journal
-from watcher.logs.bare import structlog
-from watcher.logs.looks import LEVELS, Console, as_json, exception_text
+from watcher.logs.renderers import LEVELS, Console, as_json, exception_text
+from watcher.logs.slim_structlog import structlog
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger

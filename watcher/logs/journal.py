@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from watcher.logs.looks import LEVELS, Console
+from watcher.logs.renderers import LEVELS, Console
 
 _ADDRESS = "/run/systemd/journal/socket"
 _OUR_OWN = frozenset({"level", "timestamp", "exception"})  # which the entry tells otherwise

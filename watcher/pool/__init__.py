@@ -17,7 +17,7 @@ Theory of operation:
 
 from __future__ import annotations
 
-from watcher.pool.launching import allow_children, prepare
+from watcher.pool.launch import allow_children, prepare
 from watcher.pool.limits import available_cpus, available_memory, open_files
 from watcher.pool.machine import require_machine, shortages
 from watcher.pool.pool import Pool

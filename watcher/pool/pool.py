@@ -9,9 +9,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 
-from watcher.model import Job, Result, WorkerReport
-from watcher.pool.lane import Lane
-from watcher.pool.teams import Foreign, Processes, Team
+from watcher.core.types import Job, Result, WorkerReport
+from watcher.pool.executors import Foreign, Processes, Team
+from watcher.pool.supervisor import Lane
 from watcher.pool.worker import MOST, Setup, Work
 
 ExecutorFactory = Callable[[int], Executor]  # is given the number of workers

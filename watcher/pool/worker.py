@@ -22,14 +22,14 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from watcher import __version__
-from watcher.model import Blame, Failed, Job, Outcome
+from watcher.core.types import Failed, FailureKind, Job, Outcome
 
 if sys.platform == "linux":
     import fcntl
 
 Work = Callable[[Iterable[Job]], Sequence[Outcome]]  # must take one job up after the other, each when the last is made
-News = tuple[tuple[str, str], ...]  # event name, text
-Reply = tuple[list[Outcome | None], News]  # an outcome for every job of the bundle; None: not begun
+Broadcaster = tuple[tuple[str, str], ...]  # event name, text
+Reply = tuple[list[Outcome | None], Broadcaster]  # an outcome for every job of the bundle; None: not begun
 Table = ctypes.Array[ctypes.c_double]
 
 BORN = 0  # the head: not 0 once any worker of this executor is ready
@@ -136,7 +136,7 @@ def attempt(work: Work, jobs: Sequence[Job], mark: Callable[[int, int], None] = 
     try:
         return list(work(take_up())), ()
     except Exception as error:  # noqa: BLE001 - one bad photo never costs another, not even by a fault of ours
-        failed = Failed(f"{type(error).__name__} in the worker: {error}", Blame.CRASH)
+        failed = Failed(f"{type(error).__name__} in the worker: {error}", FailureKind.CRASH)
         outcomes: list[Outcome | None] = [failed if place < begun else None for place in range(len(jobs))]
         return outcomes, (("worker.error", traceback.format_exc()),)
 

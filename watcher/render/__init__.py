@@ -16,13 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from watcher.model import Job, Outcome
+from watcher.core.types import Job, Outcome
+from watcher.fs.cleanup import sweep
+from watcher.fs.remove import remove
 from watcher.render import library
 from watcher.render.digest import digest_of_file
-from watcher.render.remove import remove
 from watcher.render.standing import stands
-from watcher.render.still import has_writer
-from watcher.render.sweep import sweep
+from watcher.render.writers import has_writer
 
 __all__ = [
     "alike",
@@ -56,14 +56,14 @@ def render(job: Job) -> Outcome:
 
 def warm() -> list[tuple[str, str]]:
     """Get a worker ready for its first photo; gives what is worth a log line as (event, text)."""
-    from watcher.render.about import warm as work  # noqa: PLC0415 - keeps Pillow out of the daemon's process
+    from watcher.render.setup import warm as work  # noqa: PLC0415 - keeps Pillow out of the daemon's process
 
     return work()
 
 
 def alike(one: bytes, other: bytes) -> bool:
     """Tell whether the pictures at two paths look the same; for `verify --deep`."""
-    from watcher.render.likeness import alike as work  # noqa: PLC0415 - keeps Pillow out of the daemon's process
+    from watcher.render.compare import alike as work  # noqa: PLC0415 - keeps Pillow out of the daemon's process
 
     return work(one, other)
 
@@ -76,6 +76,6 @@ def jpeg_decoder() -> tuple[str, str]:
 
 def describe() -> dict[str, str]:
     """Tell what renders here: library versions, the decoder and the resizer in use, for `check`."""
-    from watcher.render.about import describe as work  # noqa: PLC0415 - keeps Pillow out of the daemon's process
+    from watcher.render.setup import describe as work  # noqa: PLC0415 - keeps Pillow out of the daemon's process
 
     return work()

@@ -12,13 +12,13 @@ import stat
 
 from PIL import Image
 
-from watcher.model import Made, Recipe, Rendering
-from watcher.render.dates import same_date
+from watcher.core.types import Made, Recipe, Rendering
+from watcher.fs.dates import same_date
+from watcher.fs.openat import open_below, open_root
+from watcher.fs.output_mark import grain_at
+from watcher.fs.publish import ATTRIBUTE, CONTENT
 from watcher.render.encode import signature
-from watcher.render.folders import open_below, open_root
 from watcher.render.jpeg import EOI, EndsEarlyError, NotJpegError, parse
-from watcher.render.publish import ATTRIBUTE, CONTENT
-from watcher.render.tree import grain_at
 
 _HEAD = 1 << 18  # a rendition's header: EXIF and XMP at most fill two segments of 64 KB
 

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 
-from watcher.model import Blame, Done, Failed, Job, Outcome, Stamp, Unready
-from watcher.render.publish import Outputs, Publication
+from watcher.core.types import Done, Failed, FailureKind, FileSignature, Job, Outcome, Unready
+from watcher.fs.faults import Abort, short
+from watcher.fs.publish import Outputs, Publication
+from watcher.fs.volume import check as check_volume
+from watcher.render.pipeline import make
 from watcher.render.source import Source, open_photo
-from watcher.render.verdict import Verdict, short
-from watcher.render.volume import check as check_volume
-from watcher.render.work import make
 
 
 def render_all(jobs: Iterable[Job]) -> list[Outcome]:
@@ -91,29 +91,29 @@ class _Course:
         self._publication.harden()
 
 
-def _outcome_of(error: Exception, stamp: Stamp | None) -> Outcome:
+def _outcome_of(error: Exception, stamp: FileSignature | None) -> Outcome:
     """Say what an error comes to; `stamp` is None where the photo could not even be opened."""
     when = "made" if stamp else "opened"
     match error:
-        case Verdict(outcome=outcome):
+        case Abort(outcome=outcome):
             return _stamped(outcome, stamp)
         case MemoryError():
-            return Failed(f"out of memory while it was {when}", Blame.PASSING, stamp)
+            return Failed(f"out of memory while it was {when}", FailureKind.PASSING, stamp)
         case OSError() if stamp:
             return _system(error, stamp)
     reason = f"it can't be {when}: {type(error).__name__}: {short(error)}"
-    return Failed(reason, Blame.PHOTO if stamp else Blame.PASSING, stamp)
+    return Failed(reason, FailureKind.PHOTO if stamp else FailureKind.PASSING, stamp)
 
 
-def _stamped(outcome: Outcome, stamp: Stamp | None) -> Outcome:
+def _stamped(outcome: Outcome, stamp: FileSignature | None) -> Outcome:
     if isinstance(outcome, Failed) and outcome.stamp is None:
         return Failed(outcome.reason, outcome.blame, stamp)
     return outcome
 
 
-def _system(error: OSError, stamp: Stamp) -> Outcome:
+def _system(error: OSError, stamp: FileSignature) -> Outcome:
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return Failed(f"no room: {error.strerror}", Blame.DISK_FULL, stamp)
+        return Failed(f"no room: {error.strerror}", FailureKind.DISK_FULL, stamp)
     if error.errno is not None:
-        return Failed(f"it could not be made: {error.strerror}", Blame.PASSING, stamp)
-    return Failed(f"it can't be made: {short(error)}", Blame.PHOTO, stamp)  # Pillow's own, about the data
+        return Failed(f"it could not be made: {error.strerror}", FailureKind.PASSING, stamp)
+    return Failed(f"it can't be made: {short(error)}", FailureKind.PHOTO, stamp)  # Pillow's own, about the data

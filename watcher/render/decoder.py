@@ -23,10 +23,10 @@ from functools import lru_cache
 from PIL import Image, ImageChops
 from PIL.ImageFile import ImageFile
 
+from watcher.render.completeness import SURPLUS, NotWholeError, reason_after
 from watcher.render.jpeg import EOI, Header, parse
 from watcher.render.native import State
 from watcher.render.scans import Layout, Run, lay_out
-from watcher.render.whole import SURPLUS, NotWholeError, reason_after
 
 Opened = Callable[[bool], tuple[ImageFile, bytes]]
 # Gives an image that is not loaded yet, at full size or as large as it is wanted, and the head of its file.

@@ -16,7 +16,7 @@ from itertools import pairwise
 
 from PIL import Image, PngImagePlugin
 
-from watcher.model import Format, Recipe
+from watcher.core.types import Format, Recipe
 from watcher.render import icc
 from watcher.render.jpeg import Header, parse
 from watcher.render.metadata import Kept, jpeg_segments

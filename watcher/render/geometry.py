@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from watcher.model import Recipe
+from watcher.core.types import Recipe
 
 SCALES = (8, 4, 2)  # what libjpeg can divide by while decoding, besides 1
 # Decoded over target, at least. What a scaled decode costs against a full one, after JPEG 85, over 47 distinct

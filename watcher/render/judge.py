@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from watcher.model import Job, Stamp, Unready
-from watcher.patience import Patience
+from watcher.core.stability import StabilityPolicy
+from watcher.core.types import FileSignature, Job, Unready
+from watcher.fs.faults import Abort, bad_photo, short
+from watcher.render.completeness import NotWholeError, filled, has_hole, hole_in
 from watcher.render.jpeg import EOI, MAX_SCANS, EndsEarlyError, Header, NotJpegError, parse, size_text
 from watcher.render.kinds import named
 from watcher.render.native import State
 from watcher.render.picture import Picture, decode
 from watcher.render.scans import lay_out
 from watcher.render.source import Source
-from watcher.render.still import REWRITE_SECONDS, Rest, doubt, mixed_perhaps, more_may_follow
-from watcher.render.verdict import Verdict, bad_photo, short
-from watcher.render.whole import NotWholeError, filled, has_hole, hole_in
+from watcher.render.writers import REWRITE_SECONDS, Rest, doubt, mixed_perhaps, more_may_follow
 
 _TAIL = 8  # zeros at the end that can't be entropy-coded data any more
 _NO_END = "its end marker is missing: still being copied?"
@@ -22,15 +22,15 @@ _UNTOLD = "it has the size of what was there before, and may be of both: an over
 _OVERWRITE = "or the head of one photo before the tail of another: an overwrite that is not over?"
 
 
-def parse_photo(data: bytes, stamp: Stamp, *, young: bool) -> Header:
+def parse_photo(data: bytes, stamp: FileSignature, *, young: bool) -> Header:
     """Read a photo's header; raise the verdict on what is no JPEG, or ends within."""
     try:
         return parse(data)
     except EndsEarlyError:
-        raise Verdict(Unready(stamp, f"truncated: it ends inside its header, after {size_of(len(data))}")) from None
+        raise Abort(Unready(stamp, f"truncated: it ends inside its header, after {size_of(len(data))}")) from None
     except NotJpegError as error:
         if young and not named(data) and (not data[0] or has_hole(data)):
-            raise Verdict(Unready(stamp, "zeros where data is missing: still being copied", settling=True)) from None
+            raise Abort(Unready(stamp, "zeros where data is missing: still being copied", settling=True)) from None
         raise bad_photo(str(error)) from None
 
 
@@ -55,44 +55,44 @@ def decode_whole(job: Job, data: bytes, header: Header, scale: int, source: Sour
         bytes(header.coefficient_bytes)  # libjpeg can't say that memory was short: this raises MemoryError if it is
         raise bad_photo(f"it can't be decoded: {short(error)}") from error
     if not picture.ended and rest.within(doubt(patience, rest)):
-        raise Verdict(Unready(stamp, _NO_END, settling=True))
+        raise Abort(Unready(stamp, _NO_END, settling=True))
     if hole_in(data, header) and rest.within(doubt(patience, rest, sparse=source.is_sparse())):
-        raise Verdict(Unready(stamp, _HOLE, settling=True))
+        raise Abort(Unready(stamp, _HOLE, settling=True))
     if more_may_follow(patience, rest) and not data.endswith(EOI):
-        raise Verdict(Unready(stamp, "somebody has it open, and more may follow behind its end", settling=True))
+        raise Abort(Unready(stamp, "somebody has it open, and more may follow behind its end", settling=True))
     _refuse_mixed(patience, stamp, rest)
     return picture
 
 
-def _refuse_mixed(patience: Patience, stamp: Stamp, rest: Rest) -> None:
+def _refuse_mixed(patience: StabilityPolicy, stamp: FileSignature, rest: Rest) -> None:
     """Raise the verdict on a whole photo that may be the head of one version before the tail of another.
 
     They may fit by chance. Where nobody says that it is over, only stillness can.
     """
     untold = patience.rewritten and rest.writer is None and patience.quiet > 0
     if untold and mixed_perhaps(patience, stamp.size) and rest.within(REWRITE_SECONDS):
-        raise Verdict(Unready(stamp, _UNTOLD, settling=True, seconds=REWRITE_SECONDS - rest.still))
+        raise Abort(Unready(stamp, _UNTOLD, settling=True, seconds=REWRITE_SECONDS - rest.still))
 
 
 def _not_whole(
-    data: bytes, header: Header, error: NotWholeError, source: Source, patience: Patience, rest: Rest
-) -> Verdict:
+    data: bytes, header: Header, error: NotWholeError, source: Source, patience: StabilityPolicy, rest: Rest
+) -> Abort:
     """Give the verdict on a photo of which a part is not there."""
     stamp, there = source.stamp, filled(data)
     if len(data) - there >= _TAIL and data.find(EOI, header.scan, there) < 0:
         share = f"{percent(there / len(data))} of {size_of(len(data))}"
-        return Verdict(Unready(stamp, f"truncated: it ends in zeros after {share}, its copy never finished"))
+        return Abort(Unready(stamp, f"truncated: it ends in zeros after {share}, its copy never finished"))
     if error.state is State.TRUNCATED:
         share = f"{percent(error.share)} of the picture, " if 0 < error.share < 1 else ""
-        return Verdict(Unready(stamp, f"truncated: it ends early, after {share}{size_of(len(data))}"))
+        return Abort(Unready(stamp, f"truncated: it ends early, after {share}{size_of(len(data))}"))
     after = f" after {percent(error.share)} of the picture" if 0 < error.share < 1 else ""
     reason, sparse = f"damaged{after}: {error.reason}", source.is_sparse()
     mixed = mixed_perhaps(patience, stamp.size)
     wait = REWRITE_SECONDS if mixed else doubt(patience, rest, sparse=sparse)
     if rest.within(wait):
         doubts = _OVERWRITE if mixed else "or still being copied"
-        return Verdict(Unready(stamp, f"{reason}; {doubts}", settling=True, seconds=wait - rest.still))
-    return Verdict(Unready(stamp, _NEVER_WRITTEN)) if sparse else bad_photo(reason)
+        return Abort(Unready(stamp, f"{reason}; {doubts}", settling=True, seconds=wait - rest.still))
+    return Abort(Unready(stamp, _NEVER_WRITTEN)) if sparse else bad_photo(reason)
 
 
 def percent(part: float) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import md5
 
-from watcher.model import Format, Metadata
+from watcher.core.types import Format, Metadata
 from watcher.render import icc, iptc, jpeg, xmp
 from watcher.render.claims import Shape, current
 from watcher.render.exif import Exif

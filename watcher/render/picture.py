@@ -9,13 +9,13 @@ from PIL.ImageFile import ImageFile
 
 from watcher.render import native
 from watcher.render.colour import to_srgb
+from watcher.render.completeness import NotWholeError, refuse_damage, refuse_runs
 from watcher.render.decoder import load
 from watcher.render.geometry import Region, Target
 from watcher.render.jpeg import EOI, MAX_SCANS, Header, Stream, size_text
 from watcher.render.native import State, Walk
 from watcher.render.resize import resize
 from watcher.render.scans import Layout, all_there, lay_out, padded, trailer_of, without_zeros
-from watcher.render.whole import NotWholeError, refuse_damage, refuse_runs
 
 # A picture may stand in for the original where it has at least this many pixels for each of the target's, on both
 # axes: at 2.0 the detour costs a median of 0.02 dB after JPEG 85, at most 0.14; at 1.5 up to 0.32 (47 pictures).

@@ -11,7 +11,8 @@ from contextlib import suppress
 
 from PIL import Image
 
-from watcher.render import about, bundle, library
+from watcher.render import bundle, library
+from watcher.render import setup as about
 
 Image.preinit()
 library.load()  # a worker that loads it again, whatever lies there by then, gets this one

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from watcher.model import PhotoId, Stamp, Unready, Vanished
-from watcher.render.verdict import Verdict, bad_photo, shown, unreachable, unreadable
-from watcher.select import special
+from watcher.core.selection import special
+from watcher.core.types import FileSignature, PhotoId, Unready, Vanished
+from watcher.fs.faults import Abort, bad_photo, shown, unreachable, unreadable
 
 _PAST = 2_000_000_000  # ns: what is dated further back was not written just now
 _PRIVATE_SECONDS = 10.0  # since its last byte: so long nobody is told that he may not read it
@@ -28,7 +28,7 @@ class Source:
     photo: PhotoId
     folder: int  # file descriptors
     file: int
-    stamp: Stamp
+    stamp: FileSignature
     changed_ns: int = 0  # ctime
     at_rest: Callable[[], bool] = lambda: True  # whether it may still be taken for one that nobody writes to
 
@@ -52,7 +52,7 @@ class Source:
             while len(data) < self.stamp.size:  # a network share, or beyond the 2 GB of one read
                 more = os.read(self.file, self.stamp.size - len(data))
                 if not more:
-                    raise Verdict(Unready(self.stamp, "it became shorter while it was read", settling=True))
+                    raise Abort(Unready(self.stamp, "it became shorter while it was read", settling=True))
                 data += more
         except OSError as error:
             raise unreadable(error, shown(self.photo.path)) from error
@@ -74,16 +74,16 @@ class Source:
             by_file = os.fstat(self.file)
         except OSError as error:
             if error.errno in _GONE:
-                raise Verdict(Vanished("it was removed while it was read")) from error
+                raise Abort(Vanished("it was removed while it was read")) from error
             raise unreadable(error, shown(self.photo.path)) from error
         now = _stamp(by_path)
         if now != self.stamp or _stamp(by_file) != self.stamp:
             # To set a date in the past is the last that a copy does: nothing else need be waited for.
             dated = now == self.stamp._replace(mtime_ns=now.mtime_ns) and time.time_ns() - now.mtime_ns > _PAST
             reason = "it was dated while it was read" if dated else "it changed while it was read"
-            raise Verdict(Unready(now, reason, settling=True, seconds=_AT_ONCE if dated else 0.0))
+            raise Abort(Unready(now, reason, settling=True, seconds=_AT_ONCE if dated else 0.0))
         if not self.at_rest():
-            raise Verdict(Unready(now, "somebody began to write it while it was read", settling=True))
+            raise Abort(Unready(now, "somebody began to write it while it was read", settling=True))
 
 
 def open_photo(photo: PhotoId) -> Source:
@@ -112,16 +112,16 @@ def open_photo(photo: PhotoId) -> Source:
         if not isinstance(error, OSError):
             raise
         if error.errno in _GONE:
-            raise Verdict(Vanished("there is no such file, or a symbolic link leads to it")) from error
+            raise Abort(Vanished("there is no such file, or a symbolic link leads to it")) from error
         if error.errno == errno.EACCES and seen is not None and 0 <= time.time() - seen.st_mtime < _PRIVATE_SECONDS:
             reason = f"{what} may not be read yet: many a copy keeps others out until it is over"
-            raise Verdict(Unready(_stamp(seen), reason, settling=True)) from error
+            raise Abort(Unready(_stamp(seen), reason, settling=True)) from error
         raise unreadable(error, what) from error
     status = os.fstat(file)
     source = Source(photo, folder, file, _stamp(status), status.st_ctime_ns)
     try:
         _refuse_special(status)
-    except Verdict:
+    except Abort:
         with source:
             raise
     return source
@@ -132,14 +132,14 @@ def _open_inbox(inbox: bytes) -> int:
         return os.open(inbox, _FOLDER)  # it may be a link
     except OSError as error:
         if error.errno in _GONE:
-            raise Verdict(Vanished("the inbox is not there")) from error
+            raise Abort(Vanished("the inbox is not there")) from error
         raise unreachable(error, inbox) from error
 
 
 def _refuse_special(status: os.stat_result) -> None:
     if reason := special(status.st_mode):
-        raise Verdict(Vanished(reason))
+        raise Abort(Vanished(reason))
 
 
-def _stamp(status: os.stat_result) -> Stamp:
-    return Stamp(status.st_size, status.st_mtime_ns, status.st_ino)
+def _stamp(status: os.stat_result) -> FileSignature:
+    return FileSignature(status.st_size, status.st_mtime_ns, status.st_ino)

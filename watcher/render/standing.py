@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from watcher.render.publish import CONTENT
+from watcher.fs.publish import CONTENT
 
 _END = 64  # bytes: of a file that lost its data in a crash the end is zeros
 

@@ -16,11 +16,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from watcher.backlog import Look, Looked
+from watcher.core.queue import Look, Looked
+from watcher.core.selection import PathFilter, shown
+from watcher.core.types import FileSignature, Gone, Listing, Origin, ScanDone
 from watcher.errors import tell_fault
-from watcher.model import Gone, Listing, Origin, ScanDone, Stamp
 from watcher.scan.walk import CHUNK, VANISHED, Walk, root_identity
-from watcher.select import Selection, shown
 
 OUTSTANDING = 4
 _STOP_SECONDS = 0.5  # how long `close` waits for the thread; it is a daemon thread, so that a hung one ends with us
@@ -50,7 +50,7 @@ class Scanner:
     def __init__(
         self,
         inbox: bytes,
-        selection: Selection,
+        selection: PathFilter,
         post: Callable[[Listing | Looked | ScanDone | Gone], None],
         *,
         chunk: int = CHUNK,
@@ -217,13 +217,13 @@ class Scanner:
         if looks:
             self._post(Looked(self._inbox, tuple(found for look in looks if (found := self._changed_since(look)))))
 
-    def _changed_since(self, look: Look) -> tuple[bytes, Stamp] | None:
+    def _changed_since(self, look: Look) -> tuple[bytes, FileSignature] | None:
         """Give a photo that looks otherwise now; one that is gone or can't be looked at is left to events and scans."""
         try:
             seen = os.lstat(os.path.join(self._inbox, look.path))
         except OSError:
             return None
-        stamp = Stamp(seen.st_size, seen.st_mtime_ns, seen.st_ino)
+        stamp = FileSignature(seen.st_size, seen.st_mtime_ns, seen.st_ino)
         return None if look.is_same(stamp, seen.st_ctime_ns) else (look.path, stamp)
 
     def _lacks(self, path: bytes, kind: Callable[[int], bool]) -> bool:

@@ -13,8 +13,8 @@ import os
 import stat
 from collections.abc import Iterator
 
-from watcher.model import Entry, Listing
-from watcher.select import HIDDEN, Selection, name_of_hidden, shown
+from watcher.core.selection import HIDDEN, PathFilter, name_of_hidden, shown
+from watcher.core.types import Entry, Listing
 
 CHUNK = 1000  # photos in one part: some 200 KB
 VANISHED = (FileNotFoundError, NotADirectoryError)
@@ -43,7 +43,7 @@ class Walk:
     def __init__(
         self,
         inbox: bytes,
-        selection: Selection,
+        selection: PathFilter,
         folder: bytes = b"",
         *,
         deep: bool = True,
@@ -127,7 +127,7 @@ class Walk:
         self.complete = False
 
 
-def walk(inbox: bytes, selection: Selection, folder: bytes = b"") -> Walk:
+def walk(inbox: bytes, selection: PathFilter, folder: bytes = b"") -> Walk:
     """Give a walk of `folder` and all below, for commands without a daemon: iterate, then ask it how it went."""
     return Walk(inbox, selection, folder)
 

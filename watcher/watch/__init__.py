@@ -13,8 +13,8 @@ Rules:
   `FolderSeen` means a folder and all below.
 """
 
-from watcher.watch.inbox import Message, Watch
-from watcher.watch.refusals import WatchError
+from watcher.watch.errors import WatchError
 from watcher.watch.supervisor import Supervisor
+from watcher.watch.watch import Message, Watch
 
 __all__ = ["Message", "Supervisor", "Watch", "WatchError"]

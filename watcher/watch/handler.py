@@ -19,8 +19,8 @@ from watchdog.events import (
     FileSystemEventHandler,
 )
 
-from watcher.model import FolderSeen, Gone, Seen, Stamp
-from watcher.watch.signs import Signs
+from watcher.core.types import FileSignature, FolderSeen, Gone, Seen
+from watcher.watch.observer_state import ObserverState
 
 Event = Seen | FolderSeen | Gone
 
@@ -47,7 +47,7 @@ class Handler(FileSystemEventHandler):
         takes: Callable[[bytes], bool],
         enters: Callable[[bytes], bool],
         emit: Callable[[Event], None],
-        signs: Signs,
+        signs: ObserverState,
     ) -> None:
         self._inbox = inbox
         self._prefix = inbox.rstrip(b"/") + b"/"
@@ -125,5 +125,5 @@ class Handler(FileSystemEventHandler):
         return moved is None or not os.path.samestat(found, moved)
 
 
-def _stamp(found: os.stat_result | None) -> Stamp | None:
-    return found and Stamp(found.st_size, found.st_mtime_ns, found.st_ino)
+def _stamp(found: os.stat_result | None) -> FileSignature | None:
+    return found and FileSignature(found.st_size, found.st_mtime_ns, found.st_ino)

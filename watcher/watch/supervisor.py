@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 import time
 
+from watcher.core.selection import shown
 from watcher.errors import tell_fault
-from watcher.select import shown
-from watcher.watch.inbox import Watch
-from watcher.watch.signs import JOIN_SECONDS
+from watcher.watch.observer_state import JOIN_SECONDS
+from watcher.watch.watch import Watch
 
 
 class Supervisor:

@@ -1,0 +1,190 @@
+"""`why`: the story of one path, read from the state file that knows it and from what lies there."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from watcher.app.commands import check_access
+from watcher.app.locate import KnownInbox, all_watched, claimed_by, find
+from watcher.core.history import Explanation, FileState, Place, tell
+from watcher.core.plan import called
+from watcher.core.selection import SPECIAL, shown
+from watcher.core.types import FileSignature, PhotoId
+from watcher.errors import EXIT_OK
+from watcher.service import process as service
+from watcher.store import Reader
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A story, and where it was found."""
+
+    path: str  # absolute, as it was asked for
+    story: Explanation
+    watched: KnownInbox | None = None
+    pid: int | None = None  # of the daemon
+    others: tuple[KnownInbox, ...] = ()  # other inboxes that hold the same path
+
+
+def why(path: str, config_file: str | None, state_file: str | None, *, as_json: bool) -> int:
+    """Print the story of a path."""
+    told = gather(os.fsencode(path), config_file, state_file)
+    if as_json:
+        print(json.dumps(as_mapping(told), indent=2))
+    else:
+        from watcher.app import explain_view as whyview  # noqa: PLC0415  # 40 ms that `--json` need not pay
+
+        whyview.show(told, time.time())
+    return EXIT_OK
+
+
+def gather(path: bytes, config_file: str | None = None, state_file: str | None = None) -> Told:
+    """Find out all that can be told of a path, which need not exist; relative to the current folder."""
+    absolute = os.path.abspath(path)
+    watched = all_watched(config_file, state_file)
+    found = find(absolute, watched)
+    if not found:
+        return Told(os.fsdecode(absolute), _outside(absolute, watched))
+    (item, photo), *rest = found
+    told, pid = story_of(item, photo)
+    return Told(os.fsdecode(absolute), told, item, pid, tuple(other for other, _ in rest))
+
+
+def story_of(watched: KnownInbox, photo: PhotoId) -> tuple[Explanation, int | None]:
+    """Tell the story of a photo of one inbox, and which process watches that; None: nobody does."""
+    check_access(watched.state)
+    holder = service.holding(watched.state)
+    reader = Reader.open_to_read(watched.state)
+    known, notes, report, asked = None, [], {}, False
+    if reader is not None:
+        with reader:
+            known, report = reader.known(photo), reader.report(photo.inbox)
+            photo = PhotoId(photo.inbox, called(photo.path))  # it may be the key of one whose original is away
+            notes = reader.notes(photo)
+            known = known or next((away for _, away in reader.taken_away(photo)), None)
+            asked = any(item.inbox == photo.inbox and item.path in {None, photo.path} for _, item in reader.requests())
+    lies = look(photo.absolute if photo.path else photo.inbox)
+    native = report.get("watch") == "native"
+    config = watched.config
+    place = Place(
+        photo=photo,
+        output=watched.output,
+        excluded=watched.excluded(photo.path, folder=lies.kind == "folder") if photo.path else "",
+        wanted=watched.recipes,
+        running=holder is not None,
+        report=report,
+        look_seconds=(config.rescan_seconds if native else config.poll_seconds) if config else 300.0,
+    )
+    story = tell(place, lies, known, notes, time.time())
+    if asked and story.state == "failed":
+        by = "the daemon" if holder else "the next `watcher run` or `watcher once`"
+        story = replace(story, next=f"another try is asked for, and {by} takes it up")
+    return _with_outputs(story), holder.pid if holder else None
+
+
+def look(path: bytes) -> FileState:
+    """Look what lies at a path, without opening it."""
+    try:
+        found = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return FileState("nothing")
+    except OSError as error:
+        return FileState("unreadable", detail=error.strerror or str(error))
+    if stat.S_ISREG(found.st_mode):
+        return FileState("file", FileSignature(found.st_size, found.st_mtime_ns))
+    if stat.S_ISDIR(found.st_mode):
+        return FileState("folder")
+    if stat.S_ISLNK(found.st_mode):
+        return FileState("link", detail=f" to {shown(os.readlink(path))}")
+    return FileState("special", detail=SPECIAL.get(stat.S_IFMT(found.st_mode), "a special file"))
+
+
+def _with_outputs(story: Explanation) -> Explanation:
+    """Hold the renditions against the disk: which of the names that one may have it has, and whether all are there."""
+    renditions = tuple(
+        replace(item, paths=tuple(path for path in item.paths if os.path.lexists(path))[:1] or item.paths[:1])
+        for item in story.renditions
+    )
+    missing = [item.name for item in renditions if not os.path.lexists(item.paths[0])]
+    if story.state == "done" and missing:
+        reason = f"{story.reason}, but {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} no longer on disk"
+        return replace(story, renditions=renditions, reason=reason, next="`watcher verify --repair` makes it again")
+    return replace(story, renditions=renditions)
+
+
+# ---- paths outside of every inbox ----
+
+
+def _outside(path: bytes, watched: list[KnownInbox]) -> Explanation:
+    if not watched:
+        reason = "no inbox is known: there is no config, and no state file in this user's state folder"
+        return Explanation("unknown", reason, next="name one with --config or --state")
+    for item in watched:
+        made = _made_of(path, item)
+        if made is not None:
+            return made
+    inboxes = ", ".join(sorted({shown(item.inbox) for item in watched}))
+    return Explanation("unknown", f"it lies in none of the inboxes: {inboxes}")
+
+
+def _made_of(path: bytes, watched: KnownInbox) -> Explanation | None:
+    """Tell of a path in an output tree which photo it was made of; None: it is in none."""
+    resolved = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+    if watched.output is None or not resolved.startswith(watched.output + b"/"):
+        return None
+    rendition, _, below = resolved[len(watched.output) + 1 :].partition(b"/")
+    folder, _, name = below.rpartition(b"/")
+    where = f"it lies in the output of {shown(watched.inbox)}"
+    reader = Reader.open_to_read(watched.state)
+    if reader is not None and below:
+        with reader:
+            claimant = claimed_by(reader, watched, folder, os.fsdecode(rendition), name)
+        if claimant is not None:
+            photo = shown(claimant.absolute)
+            return Explanation(
+                "excluded", f"{where}: the rendition {shown(rendition)} of {photo}", next=f"ask about {photo}"
+            )
+    return Explanation("excluded", f"{where}, and is no photo of an inbox; nothing on the books claims it")
+
+
+# ---- for programs ----
+
+
+def as_mapping(told: Told) -> dict[str, Any]:
+    """Give a story with the keys that programs rely on."""
+    story = told.story
+    return {
+        "path": told.path,
+        "state": story.state,
+        "reason": story.reason,
+        "seen": {"at": iso(story.seen[0]), "how": story.seen[1]} if story.seen else None,
+        "events": [
+            {"at": iso(event.at), "what": event.what, **{key: _value(key, item) for key, item in event.detail.items()}}
+            for event in story.events
+        ],
+        "renditions": [
+            {
+                "name": item.name,
+                "path": os.fsdecode(item.paths[0]),
+                "width": item.fact.width,
+                "height": item.fact.height,
+                "bytes": item.fact.size,
+            }
+            for item in story.renditions
+        ],
+    }
+
+
+def _value(key: str, value: object) -> object:
+    return iso(value) if key in {"next", "until"} and isinstance(value, float | int) else value
+
+
+def iso(seconds: float) -> str:
+    """Give a time as ISO 8601 in UTC, to the millisecond."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

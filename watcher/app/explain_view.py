@@ -1,0 +1,186 @@
+"""How `why` looks to people: where the photo stands, what happened to it, what was made of it, what comes next."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from watcher.app.explain import Told
+from watcher.core.history import HOW, Event, Explanation, Rendition
+from watcher.core.types import Recipe
+from watcher.text import printable
+
+_COLOURS = {"done": "green", "waiting": "yellow", "failed": "bold red", "excluded": "cyan", "unknown": "cyan"}
+_BY = "\N{MULTIPLICATION SIGN}"
+
+
+def show(told: Told, now: float) -> None:
+    """Print a story; `now`: the wall clock."""
+    console = Console(highlight=False)
+    if console.is_terminal:
+        console.print(_page(told, now))
+        return
+    console = Console(highlight=False, width=10_000)  # whoever reads lines wants none of them broken
+    with console.capture() as capture:
+        console.print(_page(told, now))
+    print("\n".join(line.rstrip() for line in capture.get().splitlines()))
+
+
+def _page(told: Told, now: float) -> RenderableType:
+    story = told.story
+    head = Text(story.state, style=_COLOURS[story.state])
+    head.append(f": {_safe(story.reason)}", style="default not bold")
+    parts: list[RenderableType] = [Text(_safe(told.path), style="bold"), Padding(head, (0, 0, 0, 2))]
+    if story.next:
+        at = f" ({_when(story.next_at, now)})" if story.next_at is not None else ""
+        parts.append(Padding(Text(f"next: {_safe(story.next)}{at}"), (0, 0, 0, 2)))
+    if story.events:
+        parts += [Text(""), _events(story, now)]
+    if story.forgotten:
+        parts.append(Padding(Text("the details of its way are no longer kept", style="dim"), (0, 0, 0, 2)))
+    if story.renditions:
+        parts += [Text(""), _renditions(story.renditions)]
+    parts += _foot(told)
+    return Group(*parts)
+
+
+def _foot(told: Told) -> Iterator[RenderableType]:
+    if told.watched is None:
+        return
+    by = f"watched by process {told.pid}" if told.pid else "watched by nobody just now"
+    yield Text("")
+    yield Text(f"inbox {_safe(os.fsdecode(told.watched.inbox))}, {by}; state file {_safe(told.watched.state)}", "dim")
+    for other in told.others:
+        output = os.fsdecode(other.output) if other.output else "an output that is not known"
+        yield Text(f"another state file knows this inbox, with {_safe(output)}: --state {_safe(other.state)}", "dim")
+
+
+def _events(story: Explanation, now: float) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="dim")
+    table.add_column(overflow="fold")
+    for event in story.events:
+        table.add_row("  " + _clock(event.at, now), Text(_safe(sentence(event, now))))
+    return table
+
+
+def sentence(event: Event, now: float) -> str:  # noqa: C901, PLR0912  # a case a kind of entry, and nothing else
+    """Tell of one thing that happened, in words."""
+    detail = event.detail
+    match event.what:
+        case "seen":
+            return f"seen: {HOW.get(str(detail.get('how')), detail.get('how'))}"
+        case "waited":
+            return f"waited {detail['seconds']:.2f} s {detail['reason']}"
+        case "made":
+            return _made(detail)
+        case "dated":
+            return f"only its date has changed: its renditions were given the new one{_tried(detail)}"
+        case "waiting":
+            times = (
+                f", found so {detail['times']} times until {_clock(detail['until'], now)}" if "times" in detail else ""
+            )
+            return f"not whole yet: {detail.get('reason')}{times}{_tried(detail)}"
+        case "retry":
+            again = f"; to be tried again {_when(detail['next'], now)}" if "next" in detail else ""
+            return f"could not be made: {detail.get('reason')}{_tried(detail)}{again}"
+        case "paused":
+            return f"held up: {detail.get('reason')}{_times(detail, now)}{_tried(detail)}"
+        case "failed":
+            return f"failed: {detail.get('reason')}{_tried(detail)}"
+        case "gone":
+            return "no longer in the inbox" + (f": {detail['reason']}" if detail.get("reason") else "")
+        case "taken":
+            return f"the original was moved to {detail['to']}" if detail.get("to") else "the original was deleted"
+        case "kept":
+            return f"{detail.get('reason')}; tried again at each scan"
+        case "asked":
+            named = f" of {', '.join(detail['renditions'])}" if detail.get("renditions") else ""
+            asked = "somebody asked for another try" if detail.get("by") == "retry" else "a repair was asked for"
+            return f"{asked}{named}"
+        case _:
+            return " ".join([event.what, *(f"{key}={value}" for key, value in detail.items())])
+
+
+def _times(detail: Mapping[str, Any], now: float) -> str:
+    return f", found so {detail['times']} times until {_clock(detail['until'], now)}" if "times" in detail else ""
+
+
+def _made(detail: Mapping[str, Any]) -> str:
+    parts = []
+    if detail.get("renditions"):
+        parts.append(f"made {', '.join(detail['renditions'])}")
+    if detail.get("adopted"):
+        parts.append(f"took over {', '.join(detail['adopted'])}, which lay there and proved to be current")
+    if detail.get("beside"):
+        parts.append(f"put to {', '.join(detail['beside'])}, since a file that watcher did not make lies in its place")
+    for key, word in (("copied", "copied"), ("moved", "took along")):
+        if detail.get(key):
+            parts.append(f"{word} {', '.join(detail[key])} of {detail.get('of')}, which has the same content")
+    return ("; ".join(parts) or "made its renditions") + _tried(detail)
+
+
+def _tried(detail: Mapping[str, Any]) -> str:
+    """Tell of the attempt, in brackets: which one, how long, by which worker."""
+    parts = []
+    if detail.get("attempt"):
+        parts.append(f"attempt {detail['attempt']}")
+    if detail.get("alone"):
+        parts.append("alone")
+    if detail.get("worker"):
+        where = f" on {detail['host']}" if detail.get("host") else ""
+        parts.append(f"{detail.get('seconds', 0):.2f} s in worker {detail['worker']}{where}")
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def _renditions(renditions: tuple[Rendition, ...]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for title in ("  rendition", "pixels", "size", "recipe", "file"):
+        table.add_column(title, justify="right" if title == "size" else "left", overflow="fold")
+    for item in renditions:
+        path = item.paths[0]
+        missing = "" if os.path.lexists(path) else " (missing)"
+        table.add_row(
+            f"  {_safe(item.name)}",
+            f"{item.fact.width} {_BY} {item.fact.height}",
+            _bytes(item.fact.size),
+            Text(_recipe(item.recipe, item.fingerprint)),
+            Text(_safe(os.fsdecode(path)) + missing, style="red" if missing else ""),
+        )
+    return table
+
+
+def _recipe(recipe: Recipe | None, fingerprint: str) -> str:
+    if recipe is None:
+        return f"{fingerprint}, no longer in the config"
+    size = f" {_BY} ".join(str(side) for side in (recipe.width or "any", recipe.height or "any"))
+    return f"{size} {recipe.fit}, {recipe.format} {recipe.quality}, metadata {recipe.metadata}"
+
+
+def _bytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"  # noqa: PLR2004  # a megabyte
+
+
+def _clock(at: float, now: float) -> str:
+    local = datetime.fromtimestamp(at, UTC).astimezone()
+    text = f"{local:%H:%M:%S}.{local.microsecond // 1000:03}"
+    same_day = local.date() == datetime.fromtimestamp(now, UTC).astimezone().date()
+    return text if same_day else f"{local:%Y-%m-%d} {text}"
+
+
+def _when(at: float, now: float) -> str:
+    seconds = at - now
+    if seconds < 1.0:
+        return "any moment now"
+    return f"in {seconds:.0f} s, at {_clock(at, now).partition('.')[0]}"
+
+
+def _safe(text: str) -> str:
+    return printable(text).replace("\n", "\\n")

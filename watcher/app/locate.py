@@ -1,0 +1,159 @@
+"""Which state file knows a path: the config's, or one of those that runs on two folders keep for themselves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from watcher import paths as places
+from watcher.app.settings import Source
+from watcher.config import Config, Inbox
+from watcher.core.plan import called, names_on_books
+from watcher.core.selection import PathFilter
+from watcher.core.types import PhotoId, Recipe
+from watcher.errors import ConfigError, StateError
+from watcher.service import process as service
+from watcher.store import Reader, refuse_stranger
+
+
+@dataclass(frozen=True, slots=True)
+class KnownInbox:
+    """One inbox, and the state file that is kept about it."""
+
+    state: str  # path of the state file; it need not exist
+    inbox: bytes  # resolved absolute path
+    named: bytes  # as the config has it, absolute
+    output: bytes | None  # resolved; None: nobody knows
+    config: Inbox | None  # None: nobody knows
+    recipes: Mapping[str, Recipe] | None
+    elsewhere: frozenset[bytes] = frozenset()  # resolved folders of other inboxes, which may lie in this output tree
+
+    def within(self, path: bytes) -> bytes | None:
+        """Give `path` relative to the inbox; None: it is not in it."""
+        named, resolved = path, os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+        for root in (self.named, self.inbox):
+            for at in (named, resolved):
+                if at == root or os.path.realpath(at) == self.inbox:
+                    return b""
+                if at.startswith(root.rstrip(b"/") + b"/"):
+                    return at[len(root.rstrip(b"/")) + 1 :]
+        return None
+
+    def excluded(self, path: bytes, *, folder: bool = False) -> str:
+        """Say why the rules of the inbox leave `path` (relative) alone; empty: they take it, or enter it."""
+        link = self._link(path)
+        if link is not None:
+            return f"its folder {os.fsdecode(link)!r} is a symbolic link; links are not followed out of an inbox"
+        if self.config is None:
+            return ""
+        selection = PathFilter(self.config.include, self.config.exclude, self.config.recursive)
+        if folder:
+            return "" if selection.enters(path) else selection.verdict(path + b"/photo.jpg").reason
+        verdict = selection.verdict(path)
+        return "" if verdict.photo else verdict.reason
+
+    def _link(self, path: bytes) -> bytes | None:
+        parts = path.split(b"/")[:-1]
+        for count in range(1, len(parts) + 1):
+            folder = b"/".join(parts[:count])
+            if os.path.islink(os.path.join(self.inbox, folder)):
+                return folder
+        return None
+
+
+def all_watched(config_file: str | None, state_file: str | None) -> list[KnownInbox]:
+    """List every inbox that this user's config and state files know of; those of the config come first.
+
+    Raises ConfigError where a config is named, or found, and wrong; that there is none is no fault.
+    """
+    found = list(_of_file(config_file, state_file))
+    states = {item.state for item in found}
+    if state_file is not None:
+        if not found or not os.path.exists(os.path.abspath(state_file)):
+            refuse_stranger(os.path.abspath(state_file))
+            found += _of_state(os.path.abspath(state_file), None)
+        return found
+    for path in places.all_state_paths(os.environ):
+        if path not in states and os.access(path, os.R_OK):
+            found += _of_state(path, config_file)
+    return found
+
+
+def find(path: bytes, watched: list[KnownInbox]) -> list[tuple[KnownInbox, PhotoId]]:
+    """List the inboxes that hold `path` (absolute), with the photo's name in each; who knows the photo comes first."""
+    found: list[tuple[bool, bool, int, KnownInbox, PhotoId]] = []
+    for item in watched:
+        relative = item.within(path)
+        if relative is not None:
+            photo = PhotoId(item.inbox, relative)
+            found.append((not _knows(item.state, photo), service.holding(item.state) is None, len(found), item, photo))
+    return [(item, photo) for _, _, _, item, photo in sorted(found, key=lambda entry: entry[:3])]
+
+
+def claimed_by(reader: Reader, watched: KnownInbox, folder: bytes, rendition: str, name: bytes) -> PhotoId | None:
+    """Tell whose output a file of an output tree is by the books; `folder` and `name`: below `OUTPUT/<rendition>`."""
+    prefix = folder + b"/" if folder else b""
+    like = PhotoId(watched.inbox, prefix + name)  # a photo of that name, if there is one, and those that could meet it
+    known = reader.known(like)
+    made = {**reader.rivals(like), **({name: known.made} if known is not None else {})}
+    recipe = (watched.recipes or {}).get(rendition)
+    for photo, facts in made.items():
+        fact = facts.get(rendition)
+        if fact is None or name not in names_on_books(photo, fact, None):
+            continue
+        claimant = PhotoId(watched.inbox, prefix + photo)
+        now = reader.known(claimant)
+        same = recipe is not None and now is not None and now.recipes.get(rendition) == recipe.fingerprint
+        if name in names_on_books(photo, fact, recipe.format if recipe and same else None):
+            return PhotoId(watched.inbox, prefix + called(photo))
+    return None
+
+
+def _knows(state: str, photo: PhotoId) -> bool:
+    try:
+        reader = Reader.open_to_read(state)
+    except StateError:
+        return False
+    if reader is None:
+        return False
+    with reader:
+        return reader.known(photo) is not None or bool(reader.notes(photo))
+
+
+def _of_file(config_file: str | None, state_file: str | None) -> Iterator[KnownInbox]:
+    source = Source(None, config_file, state_file)
+    if config_file is None and not os.environ.get("WATCHER_CONFIG"):
+        try:
+            places.find_config(None, os.environ)
+        except ConfigError:
+            return  # there is none
+    config, _ = source.read(require_inbox=False)
+    yield from of_config(config, source.state_path(config))
+
+
+def of_config(config: Config, state: str) -> Iterator[KnownInbox]:
+    """Give the inboxes of a config."""
+    folders = [folder for inbox in config.inboxes for folder in (inbox.path, inbox.output, inbox.originals) if folder]
+    resolved = {os.path.realpath(os.fsencode(folder)) for folder in folders}
+    for inbox in config.inboxes:
+        named = os.fsencode(inbox.path)
+        recipes = {name: config.recipes[name] for name in inbox.renditions}
+        output = os.path.realpath(os.fsencode(inbox.output))
+        others = frozenset(resolved - {output})
+        yield KnownInbox(state, os.path.realpath(named), os.path.abspath(named), output, inbox, recipes, others)
+
+
+def _of_state(path: str, config_file: str | None) -> Iterator[KnownInbox]:
+    """Give the inboxes that a state file knows; of a pair of folders, with the settings of such a run."""
+    reader = Reader.open_to_read(path)
+    if reader is None:
+        return
+    with reader:
+        outputs = {inbox: reader.report(inbox).get("output") for inbox in reader.inboxes()}
+    for inbox, output in outputs.items():
+        if isinstance(output, str) and places.pair_state_path(inbox, os.fsencode(output), os.environ) == path:
+            source = Source((os.fsdecode(inbox), output), config_file, None)
+            yield from of_config(source.read()[0], path)
+        else:
+            yield KnownInbox(path, inbox, inbox, os.fsencode(output) if isinstance(output, str) else None, None, None)

@@ -1,0 +1,231 @@
+"""The line to the scheduler, on a thread of its own: it is held, lost, and taken up again.
+
+What happens is told as events, in order. Each bundle that was submitted is answered exactly once (`Answered`), whatever
+becomes of the line; no event of any other kind says anything about a bundle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import random
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple
+
+from distributed import CancelledError, Client, Future
+from distributed.scheduler import KilledWorker
+
+from watcher import __version__
+from watcher.cluster.client import CLOSE_SECONDS, aside, be_quiet, connected, end, words
+from watcher.cluster.membership import Members, Membership
+from watcher.cluster.remote import Answer, Serve, later, perform
+from watcher.cluster.settings import Target
+from watcher.cluster.worker_health import doubtful, misfit
+from watcher.core.types import Job
+
+SHORTEST, LONGEST = 0.5, 30.0  # seconds between two tries; doubles
+LOOK_SECONDS = 1.0  # how often the crew is asked for
+SILENCE_SECONDS = 20.0  # a scheduler that takes longer to answer is lost
+
+
+@dataclass(frozen=True, slots=True)
+class Away:
+    """The scheduler can't be reached, or is no longer."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A bundle that nobody can do: what happens wherever it is tried, as the beginning of a sentence."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A bundle is back; `answer` None: undone, and nobody is to blame."""
+
+    number: int
+    answer: Answer | Broken | None
+
+
+Event = Members | Away | Answered
+
+
+class _Errand(NamedTuple):
+    """A bundle that is out."""
+
+    among: frozenset[str]  # the workers that may have it; empty: all
+    task: asyncio.Task[Answer | None]
+
+
+@dataclass(slots=True)
+class Connection:
+    """Holds the line. Its methods belong to any one thread; `tell` is called from the line's own."""
+
+    target: Target
+    serve: Serve
+    timeout: float
+    tell: Callable[[Event], None]
+    _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop, init=False)
+    _thread: threading.Thread | None = field(default=None, init=False)
+    _main: asyncio.Task[None] | None = field(default=None, init=False)
+    _roll: Membership | None = field(default=None, init=False)  # while the line is up
+    _told: Members | None = field(default=None, init=False)
+    _errands: dict[int, _Errand] = field(default_factory=dict, init=False)
+    _token: str = field(default_factory=lambda: f"watcher-{random.getrandbits(48):012x}", init=False)
+
+    def start(self) -> None:
+        """Begin to look for the scheduler."""
+        be_quiet()
+        self._thread = threading.Thread(target=self._run, name="cluster", daemon=True)
+        self._thread.start()
+
+    def submit(self, number: int, jobs: Sequence[Job]) -> None:
+        """Hand out a bundle."""
+        self._loop.call_soon_threadsafe(self._begin, number, jobs)
+
+    def take_back(self, number: int) -> None:
+        """Stop waiting for a bundle; it is answered with None."""
+        self._loop.call_soon_threadsafe(self._drop, number)
+
+    def close(self) -> None:
+        """End the line, and what is out with it; does not wait for any work."""
+        if self._thread is None:
+            self._loop.close()
+        elif self._thread.is_alive():
+            self._loop.call_soon_threadsafe(lambda: self._main and self._main.cancel())
+            self._thread.join(2 * CLOSE_SECONDS)
+
+    # ---- everything below runs in the line's own thread ----
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._main = self._loop.create_task(self._hold())
+        try:
+            self._loop.run_until_complete(self._main)
+        except asyncio.CancelledError:
+            pass
+        except Exception as error:
+            self.tell(Away(f"a fault of watcher itself ({error!r})"))
+            raise
+        finally:
+            left = asyncio.all_tasks(self._loop)
+            for task in left:
+                task.cancel()
+            if left:
+                self._loop.run_until_complete(asyncio.wait(left))
+            self._loop.close()
+
+    async def _hold(self) -> None:
+        """Reach the scheduler again and again, for ever."""
+        pause = SHORTEST
+        while True:
+            try:
+                client = await connected(self.target)
+            except Exception as error:  # noqa: BLE001 - Dask raises what it likes, and all of it means: not now
+                self.tell(Away(words(error)))
+            else:
+                pause = SHORTEST
+                try:
+                    # said before its bundles come back: they would be handed out to nobody, over and over
+                    self.tell(Away(await self._work(client)))
+                finally:
+                    self._let_go()
+                    await end(client)
+            await asyncio.sleep(pause * (1 + random.random() / 4))  # noqa: S311 - spreads tries, guards nothing
+            pause = min(2 * pause, LONGEST)
+
+    async def _work(self, client: Client) -> str:
+        """Work through `client` until the scheduler is lost; why it was."""
+        self._roll = roll = Membership(client, self._look)
+        try:
+            while client.status == "running" and client.scheduler is not None:
+                roll.call(await asyncio.wait_for(client.scheduler.ncores(), SILENCE_SECONDS))
+                self._look()
+                await asyncio.sleep(LOOK_SECONDS)
+        except Exception as error:  # noqa: BLE001 - see `_hold`
+            return words(error)
+        return "the connection was lost"
+
+    def _let_go(self) -> None:
+        """Have all that is out come back undone."""
+        if self._roll is not None:
+            self._roll.close()
+        self._roll = self._told = None
+        for number in list(self._errands):
+            self._drop(number)
+
+    def _look(self) -> None:
+        """Tell of the crew if it has changed, and take back what its workers can no longer do."""
+        roll = self._roll
+        if roll is None or (self._told is None and roll.undecided):
+            return
+        crew = roll.crew()
+        if crew != self._told:
+            self._told = crew
+            self.tell(crew)
+        for number, errand in list(self._errands.items()):
+            if not crew.fit or (errand.among and not errand.among & crew.fit.keys()):
+                self._drop(number)
+
+    # ---- bundles ----
+
+    def _begin(self, number: int, jobs: Sequence[Job]) -> None:
+        if self._roll is None or self._told is None or not self._told.fit:
+            self.tell(Answered(number, None))
+            return
+        among = frozenset(self._told.fit) if self._told.unfit else frozenset()
+        task = asyncio.ensure_future(self._send(self._roll, number, jobs, among))
+        self._errands[number] = _Errand(among, task)
+        task.add_done_callback(lambda task: self._finish(number, task))
+
+    def _drop(self, number: int) -> None:
+        if errand := self._errands.get(number):
+            errand.task.cancel()
+
+    def _finish(self, number: int, task: asyncio.Task[Answer | None]) -> None:
+        """Tell what became of a bundle, and whom that puts in doubt."""
+        del self._errands[number]
+        answer: Answer | Broken | None = None
+        if task.cancelled():
+            pass  # by us
+        elif error := task.exception():
+            answer = self._meaning(error)
+        else:
+            answer = task.result()
+        self.tell(Answered(number, answer))
+
+    def _meaning(self, error: BaseException) -> Broken | None:
+        """Say what it means that a bundle never came to words of ours; None: that it can be done elsewhere."""
+        if isinstance(error, KilledWorker):
+            return Broken(f"{error.allowed_failures + 1} Dask workers ended, one after the other, while they worked")
+        if isinstance(error, ImportError | AttributeError | pickle.UnpicklingError):
+            if self._roll:
+                self._roll.doubt()
+            return None
+        if isinstance(error, OSError | CancelledError):  # the line is lost, and Dask has cancelled all that is on it
+            return None
+        return Broken(f"{type(error).__name__} in the cluster: {error}; it was to work")
+
+    async def _send(self, roll: Membership, number: int, jobs: Sequence[Job], among: frozenset[str]) -> Answer | None:
+        outward = [self.target.paths.outward(job) for job in jobs]
+        future: Future[Answer] = roll.client.submit(
+            pickle.loads,
+            later(perform, __version__, self.serve, self.timeout, outward),
+            key=(self._token, number),
+            workers=sorted(among) or None,
+            pure=False,
+        )
+        answer: Answer = await future
+        if doubtful(answer):
+            ours = {job.number: job for job in jobs}
+            if why := await aside(partial(misfit, answer, ours), or_else=""):
+                roll.rest(answer.worker, why)
+                return None
+        roll.praise(answer.worker)
+        return answer

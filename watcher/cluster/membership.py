@@ -1,0 +1,123 @@
+"""The workers that the scheduler has, and which of them can be given work. Belongs to the line's thread."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from distributed import Client
+
+from watcher import __version__
+from watcher.cluster.remote import introduce, later, missing
+
+ANSWER_SECONDS = 20.0  # that a worker may take to say whether it can work
+REST_SECONDS = 5.0  # how long one that can't do its work is left out; doubles
+LONGEST_REST = 300.0
+AGAIN_SECONDS = 60.0  # how often one that can't work for us is asked again: another may have its address by then
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """The workers that can be given work, by address, with their threads; those that can't, with the reason."""
+
+    fit: Mapping[str, int]
+    unfit: Mapping[str, str]
+
+
+@dataclass(slots=True)
+class _Rest:
+    """A misfit is left out until then."""
+
+    until: float
+    seconds: float
+    reason: str
+
+
+@dataclass(slots=True)
+class Membership:
+    """Keeps the roll of one connection; `changed` is called when the crew may be another one."""
+
+    client: Client
+    changed: Callable[[], None]
+    _threads: dict[str, int] = field(default_factory=dict, init=False)
+    _refusals: dict[str, str] = field(default_factory=dict, init=False)  # of whoever was asked; empty: it may work
+    _refused_at: dict[str, float] = field(default_factory=dict, init=False)
+    _asking: dict[str, asyncio.Task[None]] = field(default_factory=dict, init=False)
+    _resting: dict[str, _Rest] = field(default_factory=dict, init=False)
+
+    def call(self, threads: Mapping[str, int]) -> None:
+        """Take in who is there; whoever is new is asked whether it can work for us."""
+        self._threads = dict(threads)
+        for gone in self._refusals.keys() - threads.keys():
+            del self._refusals[gone]
+            self._resting.pop(gone, None)
+        now = asyncio.get_running_loop().time()
+        for worker in threads:
+            said = self._refusals.get(worker)
+            if said is None or (said and now > self._refused_at[worker] + AGAIN_SECONDS):
+                self._ask(worker)
+
+    def doubt(self) -> None:
+        """Ask everybody anew; until they answer, what they said before counts."""
+        for worker in self._threads:
+            self._ask(worker)
+
+    def rest(self, worker: str, reason: str) -> None:
+        """Leave a worker out for a while."""
+        now = asyncio.get_running_loop().time()
+        before = self._resting.get(worker)
+        if before and before.until > now:
+            return  # it had several bundles
+        seconds = min(2 * before.seconds, LONGEST_REST) if before else REST_SECONDS
+        self._resting[worker] = _Rest(now + seconds, seconds, reason)
+        self.changed()
+
+    def praise(self, worker: str) -> None:
+        """Note that a worker has done its work."""
+        self._resting.pop(worker, None)
+
+    @property
+    def undecided(self) -> bool:
+        """Whether nobody can be given work, and somebody is still asked."""
+        return bool(self._asking) and not self.crew().fit
+
+    def crew(self) -> Members:
+        """Tell who can be given work now."""
+        now = asyncio.get_running_loop().time()
+        unfit = {worker: reason for worker, reason in self._refusals.items() if reason}
+        unfit |= {worker: rest.reason for worker, rest in self._resting.items() if rest.until > now}
+        fit = {worker: self._threads[worker] for worker in self._refusals if worker not in unfit}
+        return Members(fit, unfit)
+
+    def close(self) -> None:
+        """Stop asking."""
+        for task in self._asking.values():
+            task.cancel()
+
+    def _ask(self, worker: str) -> None:
+        if worker not in self._asking:
+            self._asking[worker] = asyncio.ensure_future(self._ask_one(worker))
+
+    async def _ask_one(self, worker: str) -> None:
+        ask = self.client.run(pickle.loads, later(introduce, __version__), workers=[worker], on_error="return")
+        try:
+            said = (await asyncio.wait_for(ask, ANSWER_SECONDS)).get(worker)
+        except TimeoutError:
+            self.rest(worker, "it does not answer")
+            return
+        except Exception:  # noqa: BLE001 - the line is lost, which others notice; or it is asked again
+            return
+        finally:
+            del self._asking[worker]
+        if worker not in self._threads:
+            return
+        if isinstance(said, str):
+            self._refusals[worker] = said
+        elif isinstance(said, ImportError | AttributeError | pickle.UnpicklingError):
+            self._refusals[worker] = missing(said)
+        if self._refusals.get(worker):
+            self._refused_at[worker] = asyncio.get_running_loop().time()
+        # any other answer is an error on the way: it has just gone, or is asked again
+        self.changed()

@@ -1,0 +1,51 @@
+"""Whether a worker is to blame for what went wrong there: tried here, on a thread that may wait for the disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from watcher.cluster.remote import Answer
+from watcher.core.types import Failed, FailureKind, Job, Vanished
+
+
+def doubtful(answer: Answer) -> bool:
+    """Tell whether an answer is one that says something of the worker, perhaps."""
+    outcomes = [result.outcome for result in answer.results]
+    return bool(answer.refusal) or any(
+        isinstance(outcome, Vanished)
+        or (isinstance(outcome, Failed) and outcome.blame in {FailureKind.INBOX, FailureKind.OUTPUT})
+        for outcome in outcomes
+    )
+
+
+def misfit(answer: Answer, jobs: Mapping[int, Job]) -> str:
+    """Say what is wrong with the worker by what it answered to `jobs`, by their numbers; empty: nothing.
+
+    A photo that is not there, an inbox that can't be read, an output that can't be written: where this machine sees
+    otherwise, the worker's mount is missing, or not what it should be.
+    """
+    if answer.refusal:
+        return answer.refusal
+    for result in answer.results:
+        ours = jobs[result.job.number]
+        if why := _sees_less(result.outcome, result.job, ours):
+            return why
+    return ""
+
+
+def _sees_less(outcome: object, theirs: Job, ours: Job) -> str:
+    match outcome:
+        case Vanished() if _is_there(ours.photo.absolute):
+            name = os.fsdecode(theirs.photo.absolute)
+            return f"{name} is not there, and {os.fsdecode(ours.photo.absolute)} is here: is the folder mounted there?"
+        case Failed(reason=reason, blame=FailureKind.INBOX) if os.access(ours.photo.inbox, os.R_OK | os.X_OK):
+            return f"{reason} ({os.fsdecode(theirs.photo.inbox)} there, and it can be read here)"
+        case Failed(reason=reason, blame=FailureKind.OUTPUT) if os.access(ours.output_root, os.W_OK | os.X_OK):
+            return f"{reason} ({os.fsdecode(theirs.output_root)} there, and it can be written here)"
+    return ""
+
+
+def _is_there(path: bytes) -> bool:
+    """Tell whether a photo is here, and no link on the way to it, which no worker would follow."""
+    return os.path.isfile(path) and os.path.realpath(path) == path

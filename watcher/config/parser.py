@@ -1,0 +1,87 @@
+"""From a mapping, as `tomllib` gives it, to a Config, or to all of its faults."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from hashlib import sha256
+
+from pydantic import ValidationError
+
+from watcher.config.messages import translated
+from watcher.config.overlap import across, overlaps
+from watcher.config.tables import WEB, Config, File, Inbox, Rendition, Settings
+from watcher.config.values import expanded
+from watcher.core.types import Recipe
+from watcher.errors import ConfigError, Fault
+
+RECIPE_VERSION = 1  # raise it when the encoder settings change: every rendition is then made again
+_FORMAT_VERSION = {"avif": 1}  # the same for one format; grey ones have a single plane since 1
+
+
+def parse(data: Mapping[str, object], *, source: str, base: str, home: str, require_inbox: bool = True) -> Config:
+    """Turn a parsed TOML file into a Config; paths are taken relative to the folder `base`, `~` is `home`.
+
+    Raises ConfigError with every fault of `source`. Nothing outside of the arguments is looked at: whether folders
+    exist, and what symbolic links make of them, is for the caller to find out (`overlaps`).
+    """
+    raw = dict(data)
+    faults: list[Fault] = []
+    file = File.model_validate({})
+    try:
+        file = File.model_validate(raw)
+    except ValidationError as error:
+        # pydantic counts only the good items of a list: that no good one is left says nothing new
+        items = [
+            item for item in error.errors(include_url=False) if not (item["type"] == "too_short" and item["input"])
+        ]
+        faults += [translated(item) for item in items]
+    faults += across(raw, base, home, require_inbox=require_inbox)
+    if faults:
+        raise ConfigError(source, list(dict.fromkeys(faults)))  # of two inboxes that both are in the way, each tells
+    recipes = {name: _recipe(rendition) for name, rendition in (file.rendition or WEB).items()}
+    inboxes = tuple(
+        inbox.model_copy(
+            update={
+                "path": expanded(inbox.path, base, home),
+                "output": expanded(inbox.output, base, home),
+                "originals": inbox.originals and expanded(inbox.originals, base, home),
+                "renditions": tuple(dict.fromkeys(inbox.renditions or recipes)),
+            }
+        )
+        for inbox in file.inbox
+    )
+    settings = {name: getattr(file, name) for name in Settings.model_fields}
+    settings["state"] = file.state and expanded(file.state, base, home)
+    files = ("scheduler_file", "tls_ca_file", "tls_client_cert", "tls_client_key")
+    there = {name: getattr(file.executor, name) for name in files}
+    found = {name: path and expanded(path, base, home) for name, path in there.items()}
+    settings["executor"] = file.executor.model_copy(update=found)
+    return Config(**settings, recipes=recipes, inboxes=inboxes)
+
+
+def for_pair(inbox: str, output: str, base: Config | None = None) -> Config:
+    """Give the settings of `base` (without it: the defaults) with exactly one inbox; both folders are absolute.
+
+    Raises ConfigError where the two folders can't go together.
+    """
+    settings = base or parse({}, source="the defaults", base="/", home="/", require_inbox=False)
+    names = tuple(settings.recipes)
+    try:
+        folders = {"path": expanded(inbox, "/", "/"), "output": expanded(output, "/", "/")}
+        pair = Inbox.model_validate({**folders, "renditions": names})
+        trio = os.fsencode(pair.path), os.fsencode(pair.output), None
+        faults = overlaps([trio], [[os.fsencode(name) for name in names]])
+    except ValidationError as error:
+        faults = [translated(item, ("inbox", 0)) for item in error.errors(include_url=False)]
+    if faults:
+        raise ConfigError("the command line", faults)
+    return settings.model_copy(update={"inboxes": (pair,)})
+
+
+def _recipe(rendition: Rendition) -> Recipe:
+    fields = rendition.model_dump()
+    version = RECIPE_VERSION + _FORMAT_VERSION.get(rendition.format, 0)
+    canonical = json.dumps({**fields, "version": version}, sort_keys=True, separators=(",", ":"))
+    return Recipe(**fields, fingerprint=sha256(canonical.encode()).hexdigest()[:16])

@@ -1,0 +1,1 @@
+"""Pure decisions: no files, threads, processes or clock; `now` is an argument."""

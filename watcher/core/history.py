@@ -1,0 +1,277 @@
+"""The story of one photo: from the entries of its history to what people and programs are told.
+
+Rules:
+- Pure: what is on the books, what lies there, the rules of its inbox and the time come in.
+- The state is what a person would call it, not what the books say: a photo that was done and has changed is waiting.
+- What the history no longer holds is told from the photo's place on the books, and said to be no more than that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from watcher.core.plan import Phase, PhotoRecord, RenditionRecord, names_on_books
+from watcher.core.retry import GIVE_UP_INCOMPLETE_SECONDS
+from watcher.core.selection import shown
+from watcher.core.types import FileSignature, PhotoId, Recipe
+
+State = Literal["done", "waiting", "failed", "excluded", "unknown"]
+Kind = Literal["nothing", "file", "folder", "link", "special", "unreadable"]
+
+_WORTH_TELLING = 0.05  # seconds of waiting; less is nobody's concern
+
+HOW = {
+    "event": "the file system announced it",
+    "folder": "its folder was announced and looked through",
+    "scan": "a scan found it; no event had announced it",
+    "start": "the scan at the start found it",
+    "retry": "its time had come again",
+}
+
+
+class HistoryEntry(NamedTuple):
+    """One entry of a photo's history."""
+
+    photo: PhotoId
+    at: float  # wall clock
+    what: str  # a constant, see `daemon.notes`
+    detail: Mapping[str, object]  # what JSON can hold, and small: a hundred thousand of them are kept
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """What lies at a path now."""
+
+    kind: Kind
+    stamp: FileSignature | None = None  # of a file
+    detail: str = ""  # what special file, where a link leads, why it can't be read
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The inbox that a path falls under, and what its rules say of it."""
+
+    photo: PhotoId
+    output: bytes | None  # absolute; None: not known
+    excluded: str  # why it is no photo as far as its path goes; empty: it is one
+    wanted: Mapping[str, Recipe] | None  # None: not known
+    running: bool = False
+    report: Mapping[str, Any] = field(default_factory=dict)  # what the daemon said last of the inbox
+    look_seconds: float = 300.0  # how often the inbox is looked through
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened."""
+
+    at: float  # wall clock
+    what: str
+    detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendition:
+    """One rendition as the books have it."""
+
+    name: str
+    paths: tuple[bytes, ...]  # absolute; several where the books don't tell by which format's name it goes
+    fact: RenditionRecord
+    recipe: Recipe | None  # None: one that the config no longer has
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """All that can be told of one path."""
+
+    state: State
+    reason: str
+    seen: tuple[float, str] | None = None  # when it was first noticed, and how (see `HOW`)
+    events: tuple[Event, ...] = ()
+    renditions: tuple[Rendition, ...] = ()
+    next: str = ""  # what happens next
+    next_at: float | None = None  # and when, where that is known
+    forgotten: bool = False  # the details of its way are no longer kept
+
+
+def tell(
+    place: Place, lies: FileState, known: PhotoRecord | None, notes: Sequence[HistoryEntry], now: float
+) -> Explanation:
+    """Tell the story of a path below an inbox."""
+    state, reason = _stands(place, lies, known, notes)
+    events = tuple(_events(known, notes))
+    seen = (known.first_seen, known.origin) if known is not None and known.first_seen else None
+    if seen is None:
+        seen = next(((event.at, str(event.detail["how"])) for event in events if event.what == "seen"), None)
+    following, at = _next(state, place, known, notes, now)
+    renditions = tuple(_renditions(place, known)) if known is not None and place.output is not None else ()
+    forgotten = known is not None and known.phase is not Phase.WAITING and not notes
+    return Explanation(state, reason, seen, events, renditions, following, at, forgotten)
+
+
+# ---- where it stands ----
+
+
+def _stands(
+    place: Place, lies: FileState, known: PhotoRecord | None, notes: Sequence[HistoryEntry]
+) -> tuple[State, str]:
+    if lies.kind == "folder":
+        return "excluded", f"it is a folder{', and left alone: ' + place.excluded if place.excluded else ''}"
+    if lies.kind == "link":
+        return "excluded", f"it is a symbolic link{lies.detail}; links are not followed out of an inbox"
+    if lies.kind == "special":
+        return "excluded", f"it is {lies.detail}, no regular file"
+    if place.excluded:
+        return "excluded", place.excluded
+    if known is not None:
+        return _known_stands(place, lies, known)
+    if lies.kind == "nothing":
+        if notes:
+            return (
+                "unknown",
+                "it is no longer in the inbox; what was made of it stays, or has gone along where it was renamed",
+            )
+        return "unknown", "there is no such file, and none was ever seen; by its name it would be a photo"
+    if lies.kind == "unreadable":
+        return "unknown", f"it can't be looked at: {lies.detail}"
+    return "waiting", _unmet(place)
+
+
+def _unmet(place: Place) -> str:
+    """Say why a photo that lies there has not been tried yet."""
+    if not place.running:
+        return "watcher is not running for this inbox"
+    if place.report.get("reachable") is False:
+        return f"the inbox can't be reached: {place.report.get('watch_reason') or 'it is not there'}"
+    if place.report.get("held_up"):
+        return f"work is held up: {place.report['held_up']}"
+    ahead = place.report.get("waiting", 0)
+    if ahead:
+        return f"it has not been tried yet; {ahead} {'photo waits' if ahead == 1 else 'photos wait'} in its inbox"
+    return "it has not been noticed yet"
+
+
+def _known_stands(place: Place, lies: FileState, known: PhotoRecord) -> tuple[State, str]:
+    changed = lies.stamp is not None and not lies.stamp.same_content(known.stamp)
+    match known.phase:
+        case Phase.DONE if changed:
+            return "waiting", "it has changed since its renditions were made"
+        case Phase.DONE:
+            wanted = place.wanted or {}
+            stale = [name for name, recipe in wanted.items() if known.recipes.get(name) != recipe.fingerprint]
+            if stale:
+                return "waiting", f"{_listed(stale)} {'is' if len(stale) == 1 else 'are'} still to be made"
+            if known.away is not None:
+                went = f"moved to {shown(known.away)}" if known.away else "deleted"
+                return "done", f"all its renditions are made, and the original was then {went}"
+            if lies.kind == "nothing":
+                return "done", "its renditions were made; the photo itself is no longer there"
+            return "done", "all its renditions are made"
+        case Phase.FAILED if changed:
+            return "waiting", f"it has changed since it failed ({known.reason})"
+        case Phase.FAILED:
+            return "failed", known.reason
+        case _:
+            return "waiting", _waits(place, known)
+
+
+def _waits(place: Place, known: PhotoRecord) -> str:
+    if known.leased:
+        return "a worker is at it" if place.running else "watcher ended while it worked on this photo"
+    return known.reason or ("it waits for a worker" if place.running else _unmet(place))
+
+
+# ---- what happens next ----
+
+
+def _next(
+    state: State, place: Place, known: PhotoRecord | None, notes: Sequence[HistoryEntry], now: float
+) -> tuple[str, float | None]:
+    if state == "done":
+        return "nothing, until the photo or a recipe changes", None
+    if state == "failed":
+        return "it is tried again when it changes, or when you ask for it with `watcher retry`", None
+    if state != "waiting":
+        return "", None
+    if not place.running:
+        return "the next `watcher run` or `watcher once` takes it up", None
+    if known is None or known.phase is not Phase.WAITING:
+        if place.report.get("waiting") or place.report.get("held_up"):
+            return "it is made when its turn comes", None
+        return f"an event or the next scan takes it up, within {place.look_seconds:g} s", None
+    planned = _planned(notes)
+    if planned is None or known.leased:
+        return "" if known.leased else "it is made when its turn comes", None
+    last = notes[-1]
+    if last.what == "waiting":
+        end = known.at + GIVE_UP_INCOMPLETE_SECONDS
+        if now < end:
+            return "it is looked at again, at once if it changes, and given up if it stays as it is", max(planned, now)
+        return "it is looked at once more, then given up", max(planned, now)
+    return "it is tried again", max(planned, now)
+
+
+def _planned(notes: Sequence[HistoryEntry]) -> float | None:
+    planned = notes[-1].detail.get("next") if notes else None
+    return planned if isinstance(planned, float | int) else None
+
+
+# ---- what happened ----
+
+
+def _events(known: PhotoRecord | None, notes: Sequence[HistoryEntry]) -> Iterator[Event]:
+    if known is not None and known.first_seen and not _begins_with(notes, known.first_seen):
+        yield Event(known.first_seen, "seen", {"how": known.origin})
+    for note in notes:
+        yield from _expanded(note)
+    if known is not None and not notes and known.phase is not Phase.WAITING:
+        what, detail = ("made", {}) if known.phase is Phase.DONE else ("failed", {"reason": known.reason})
+        yield Event(known.at, what, detail)
+
+
+def _begins_with(notes: Sequence[HistoryEntry], first_seen: float) -> bool:
+    """Tell whether a history still has its beginning."""
+    first = next(_expanded(notes[0]), None) if notes else None
+    return first is not None and first.what == "seen" and first.at < first_seen + 1.0
+
+
+def _expanded(note: HistoryEntry) -> Iterator[Event]:
+    """Take an entry apart: seen, waited, tried."""
+    detail = dict(note.detail)
+    how, burst, line = detail.pop("how", None), detail.pop("burst", 0.0), detail.pop("line", None)
+    if how is not None and line is not None:
+        began = note.at - _number(detail.get("seconds"))
+        ready = began - _number(line)
+        seen = ready - _number(burst)
+        yield Event(seen, "seen", {"how": how})
+        if _number(burst) >= _WORTH_TELLING:
+            yield Event(seen, "waited", {"seconds": burst, "reason": "for its writer to be done or its burst to end"})
+        if _number(line) >= _WORTH_TELLING:
+            yield Event(ready, "waited", {"seconds": line, "reason": "for a worker"})
+    yield Event(note.at, note.what, detail)
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, float | int) else 0.0
+
+
+# ---- what was made ----
+
+
+def _renditions(place: Place, known: PhotoRecord) -> Iterator[Rendition]:
+    for name, fingerprint in known.recipes.items():
+        fact = known.made.get(name)
+        if fact is None or place.output is None:
+            continue
+        wanted = (place.wanted or {}).get(name)
+        recipe = wanted if wanted is not None and wanted.fingerprint == fingerprint else None
+        folder = place.photo.folder + b"/" if place.photo.folder else b""
+        names = names_on_books(place.photo.name, fact, recipe.format if recipe else None)
+        paths = tuple(b"/".join((place.output, name.encode(), folder + file)) for file in names)
+        yield Rendition(name, paths, fact, recipe, fingerprint)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else "".join(names)

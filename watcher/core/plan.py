@@ -1,0 +1,296 @@
+"""Decide what a photo still needs, and what its outputs are called.
+
+Rules:
+- Pure: what is known, what was seen and the settings come in, a decision goes out. Acting is the daemon's.
+- A photo is current when it looks as it did when its renditions were made, and every rendition that is wanted was
+  made by the recipe that is wanted. Renditions that are no longer wanted stay in the books and on disk.
+- An output's name is decided once, when the photo is first tried, and kept for as long as its extension fits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import lru_cache
+from itertools import islice
+from typing import NamedTuple, assert_never
+
+from watcher.core.types import FileSignature, Format, PhotoId, Recipe, Rendering, ReusableRendition
+
+_SPARES = 2  # names that an output gets beside its own, should somebody else's file lie in its place
+_NEVER = 2**63
+NUMBER_DIGITS = 9  # of a key for a photo whose original is taken away: as many for each, so that they sort
+EXTENSIONS: Mapping[Format, bytes] = {"jpeg": b".jpg", "webp": b".webp", "avif": b".avif", "png": b".png"}
+
+
+class Phase(IntEnum):
+    """Where a photo stands in the state file."""
+
+    WAITING = 0
+    DONE = 1
+    FAILED = 2
+
+
+class RenditionRecord(NamedTuple):
+    """What the state file knows of one rendition."""
+
+    width: int
+    height: int
+    size: int  # bytes
+    name: bytes | None = None  # the output's file name where it is not the natural one
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoRecord:
+    """What the state file knows of one photo."""
+
+    stamp: FileSignature  # inode 0
+    phase: Phase
+    recipes: Mapping[str, str]  # rendition → fingerprint of the recipe that made it
+    made: Mapping[str, RenditionRecord]
+    at: float  # wall clock: done or failed since, or, while waiting, when it last changed
+    attempts: int = 0
+    reason: str = ""
+    leased: bool = False  # an attempt was begun, and nothing was heard of it
+    first_seen: float = 0.0
+    origin: str = ""
+    digest: bytes = b""  # of the content that the renditions were made from; empty: nobody has read it whole
+    away: bytes | None = None  # where the original was put when all was made; empty: it was deleted
+
+    def claim(self, photo: PhotoId) -> ContentRecord:
+        """Say of which content the renditions of `photo` were made."""
+        return ContentRecord(photo, self.stamp, self.digest, self.recipes, self.made)
+
+
+@dataclass(frozen=True, slots=True)
+class ContentRecord:
+    """Renditions that lie on disk, and the content that they were made from."""
+
+    photo: PhotoId  # whose they are
+    stamp: FileSignature  # inode 0
+    digest: bytes
+    recipes: Mapping[str, str]  # rendition → fingerprint of the recipe that made it
+    made: Mapping[str, RenditionRecord]
+    gone: bool = False  # the photo is no longer in its inbox, the renditions have stayed
+    lately: bool = False  # it went within the last hour
+
+
+def is_current(made_by: Mapping[str, str], wanted: Mapping[str, Recipe]) -> bool:
+    """Tell whether every wanted rendition was made by the wanted recipe."""
+    return all(made_by.get(name) == recipe.fingerprint for name, recipe in wanted.items())
+
+
+def needs_work(known: PhotoRecord | None, seen: FileSignature, wanted: Mapping[str, Recipe]) -> bool:
+    """Tell whether a photo that looks like `seen` has to be tried now."""
+    if known is None or not known.stamp.same_content(seen):
+        return True
+    match known.phase:
+        case Phase.DONE:
+            return not is_current(known.recipes, wanted)
+        case Phase.FAILED:
+            return False
+        case Phase.WAITING:
+            return True
+        case _ as unreachable:
+            assert_never(unreachable)
+
+
+def lent_by(claim: ContentRecord, wanted: Mapping[str, Format]) -> tuple[ReusableRendition, ...]:
+    """Give the renditions of `claim` that were made by recipes that are wanted, fingerprint → format."""
+    folder, slash, name = claim.photo.path.rpartition(b"/")
+    lent = []
+    for rendition, fact in claim.made.items():
+        recipe = claim.recipes.get(rendition, "")
+        if recipe in wanted and fact.size:
+            file = fact.name or natural_name(name, wanted[recipe])
+            lent.append(ReusableRendition(recipe, rendition.encode() + b"/" + folder + slash + file, fact.size))
+    return tuple(lent)
+
+
+# ---- names ----
+
+
+def stem_of(name: bytes) -> bytes:
+    """Give the name less its extension, case folded. Whatever an output is called, that and a dot is how it begins."""
+    name = called(name)
+    return folded(name.rpartition(b".")[0] or name)
+
+
+def aside(photo: PhotoId, number: int) -> PhotoId:
+    """Give a key for a photo whose original is taken away, so that another may have its name: no file can have it."""
+    return PhotoId(photo.inbox, photo.path + b"\0%0*d" % (NUMBER_DIGITS, number))
+
+
+def aside_number(photo: PhotoId, made: Mapping[str, RenditionRecord], last: int) -> int:
+    """Give the number of such a key: above `last`, the highest so far, and above those in the outputs' names.
+
+    So `output_name` knows by the last number alone which names are free.
+    """
+    return 1 + max(
+        [last, *(place for fact in made.values() if (place := _place_of(fact.name or b"", photo.name)) < _NEVER)]
+    )
+
+
+def number_of(name: bytes) -> int:
+    """Give the number of such a key; 0: it is none."""
+    return int(name.partition(b"\0")[2] or 0)
+
+
+def key_stem(name: bytes) -> bytes:
+    """Give the stem as it is in a photo's key: of those whose originals are taken away it lies apart."""
+    return b"\0" + stem_of(name) if b"\0" in name else stem_of(name)
+
+
+def called(name: bytes) -> bytes:
+    """Give what a photo was called whose key this is."""
+    return name.partition(b"\0")[0]
+
+
+def with_names(
+    made: Mapping[str, RenditionRecord], recipes: Mapping[str, str], name: bytes, wanted: Mapping[str, Recipe]
+) -> dict[str, RenditionRecord]:
+    """Give what was made of photo `name` with every output's file name, so that it is known under another key too.
+
+    What was made by a recipe that is no longer known has had its natural name as a JPEG, or that of its format now.
+    """
+    formats = {recipe.fingerprint: recipe.format for recipe in wanted.values()}
+    named = {}
+    for rendition, fact in made.items():
+        now = wanted[rendition].format if rendition in wanted else "jpeg"
+        fmt = formats.get(recipes.get(rendition, ""), now)
+        named[rendition] = fact._replace(name=fact.name or natural_name(name, fmt))
+    return named
+
+
+def could_meet(name: bytes, other: bytes) -> bool:
+    """Tell whether outputs of two photos of one folder could meet: one's stem begins, up to a dot, with the other's.
+
+    `a.jpeg` may become `a.jpeg.webp` where `a.jpg` is `a.webp`, and that is what `a.jpeg.jpg` is called.
+    """
+    mine, theirs = _beginning(name), _beginning(other)
+    return mine.startswith(theirs) or theirs.startswith(mine)
+
+
+def head_of(name: bytes) -> bytes:
+    """Give what any two names have in common whose outputs could meet."""
+    return _beginning(name).partition(b".")[0]
+
+
+@lru_cache(maxsize=1024)  # a name's is asked for again and again while the photos beside it are planned
+def _beginning(name: bytes) -> bytes:
+    """Give how every output of a photo of that name begins, case folded."""
+    return stem_of(name) + b"."
+
+
+def stems_above(stem: bytes) -> list[bytes]:
+    """List the stems that `stem` begins with, up to a dot, itself included."""
+    parts = stem.split(b".")
+    return [b".".join(parts[:count]) for count in range(len(parts), 0, -1)]
+
+
+def natural_name(name: bytes, fmt: Format) -> bytes:
+    """Give the output's file name where nobody else claims it."""
+    return name if fmt == "jpeg" else (name.rpartition(b".")[0] or name) + EXTENSIONS[fmt]
+
+
+def names_on_books(name: bytes, fact: RenditionRecord, fmt: Format | None) -> list[bytes]:
+    """List what photo `name`'s output may be called by the books; of a format (None) that is not known: several."""
+    if fact.name is not None:
+        return [fact.name]
+    formats = EXTENSIONS if fmt is None else [fmt]
+    return list(dict.fromkeys(natural_name(name, each) for each in formats))
+
+
+def folded(name: bytes) -> bytes:
+    """Give a name or path as it is compared where case, or how an accent is written, makes no difference."""
+    if name.isascii():
+        return name.lower()
+    from unicodedata import normalize  # noqa: PLC0415  # 1 ms that few need
+
+    try:
+        return normalize("NFC", name.decode().casefold()).encode()
+    except UnicodeDecodeError:
+        return name.lower()
+
+
+def output_name(
+    name: bytes, rendition: str, fmt: Format, others: Mapping[bytes, Mapping[str, RenditionRecord]], *, folds_case: bool
+) -> bytes:
+    """Choose the file name of photo `name`'s output in `rendition`, beside those of `others` in the same folder.
+
+    Of those with one name whose originals are taken away the last one stands for all: their outputs are the candidates
+    up to its number.
+    `others` are the photos of that folder that are in the books and whose outputs could meet this one's (see
+    `could_meet`), with what is known of their renditions; or, by path, in a folder that is the same one there.
+    Longer than 255 bytes it may become: an output that can't be written is reported like any other.
+    """
+    return next(_free_names(name, rendition, fmt, others, folds_case=folds_case))
+
+
+def _free_names(
+    name: bytes, rendition: str, fmt: Format, others: Mapping[bytes, Mapping[str, RenditionRecord]], *, folds_case: bool
+) -> Iterator[bytes]:
+    """Give all names that an output may have, the best first."""
+    fold = folded if folds_case else bytes
+    taken, groups = set(), []
+    for other, facts in others.items():
+        if other != name:
+            fact, file = facts.get(rendition), other.rpartition(b"/")[2]
+            taken.add(fold((fact and fact.name) or natural_name(called(file), fmt)))
+            groups += [(called(file), number_of(file))] if b"\0" in file else []
+    first = max((number for group, number in groups if group == name), default=0)
+    for place, candidate in enumerate(_candidates(name, fmt)):
+        if place < first or fold(candidate) in taken:
+            continue
+        if not any(_place_of(fold(candidate), fold(group)) < number for group, number in groups if group != name):
+            yield candidate
+
+
+def _candidates(name: bytes, fmt: Format) -> Iterator[bytes]:
+    yield natural_name(name, fmt)
+    yield name + EXTENSIONS[fmt]
+    number = 2
+    while True:
+        yield name + b".%d" % number + EXTENSIONS[fmt]
+        number += 1
+
+
+def _place_of(output: bytes, name: bytes) -> int:
+    """Give where an output's file name stands among the candidates of photo `name`; 2 ** 63: it is none of them."""
+    if output in {natural_name(name, fmt) for fmt in EXTENSIONS}:
+        return 0
+    stem = output.rpartition(b".")[0]
+    if stem == name:
+        return 1
+    number = stem.removeprefix(name + b".")
+    return int(number) if stem != number and number.isdigit() else _NEVER
+
+
+def renderings(
+    path: bytes,
+    wanted: Mapping[str, Recipe],
+    known: PhotoRecord | None,
+    others: Mapping[bytes, Mapping[str, RenditionRecord]],
+    *,
+    folds_case: bool,
+    unseen: bool = False,
+) -> tuple[Rendering, ...]:
+    """Say what is to be made of the photo at `path` (relative to its inbox), and where in the output tree.
+
+    `unseen`: nothing is known of what lies at its outputs' places, so that they get spare ones too.
+    """
+    folder, slash, name = path.rpartition(b"/")
+    result = []
+    for rendition, recipe in wanted.items():
+        fact = known.made.get(rendition) if known else None
+        kept = fact.name if fact else None
+        names = _free_names(name, rendition, recipe.format, others, folds_case=folds_case)
+        if kept is None or not kept.endswith(EXTENSIONS[recipe.format]):
+            kept = next(names)
+        spares = (
+            islice((other for other in names if other != kept), _SPARES) if unseen and not (fact and fact.size) else ()
+        )
+        prefix = rendition.encode() + b"/" + folder + slash
+        result.append(Rendering(rendition, recipe, prefix + kept, tuple(prefix + spare for spare in spares)))
+    return tuple(result)

@@ -1,0 +1,129 @@
+"""How the daemon fares, in numbers: counted by the loop as it goes, frozen when somebody asks.
+
+Rules:
+- Counting is cheap, about a microsecond a photo, and needs no lock: one thread counts.
+- What is handed out is frozen and complete, so that whoever serves it never touches what the loop works on.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from watcher.core.types import Done
+
+# Upper bounds. Seconds: from a small photo by a warm worker to one that waited for a backlog; photos of a batch.
+_RENDER_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_VISIBLE_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
+_BATCH_PHOTOS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+_OLD_SECONDS = 60.0  # a photo that came with an older date than this was not written here, but moved or copied
+
+
+def decoded(done: Done) -> int:
+    """Give how many pixels were decoded for it; none where all was there already."""
+    return 0 if all(item.adopted or item.copied for item in done.made) else done.width * done.height
+
+
+@dataclass(frozen=True, slots=True)
+class HistogramSnapshot:
+    """A histogram at one moment."""
+
+    bounds: tuple[float, ...]  # upper, inclusive
+    counts: tuple[int, ...]  # in each; one more than `bounds`, for what is above the last
+    total: float  # the sum of all that was observed
+
+
+class Histogram:
+    """How often values fell where."""
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = tuple(bounds)
+        self._counts = [0] * (len(bounds) + 1)
+        self._total = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one value."""
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._total += value
+
+    def freeze(self) -> HistogramSnapshot:
+        """Give what was counted so far."""
+        return HistogramSnapshot(self._bounds, tuple(self._counts), self._total)
+
+
+@dataclass(slots=True)
+class Counters:
+    """What the loop counts."""
+
+    done: int = 0  # photos
+    failed: int = 0
+    renditions: int = 0
+    pixels: int = 0  # that were decoded
+    results: dict[tuple[bytes, str], int] = field(default_factory=dict)  # inbox, what became of a photo → photos
+    batches: Histogram = field(default_factory=lambda: Histogram(_BATCH_PHOTOS))
+    render: Histogram = field(default_factory=lambda: Histogram(_RENDER_SECONDS))
+    visible: Histogram = field(default_factory=lambda: Histogram(_VISIBLE_SECONDS))
+
+    def count(self, inbox: bytes, result: str) -> None:
+        """Count what became of a photo."""
+        key = inbox, result
+        self.results[key] = self.results.get(key, 0) + 1
+
+    def count_failed(self, inbox: bytes) -> None:
+        """Count a photo that has failed."""
+        self.failed += 1
+        self.count(inbox, "failed")
+
+    def count_done(self, inbox: bytes, done: Done, seen: float | None, now: float) -> None:
+        """Count a photo that is done; `seen`: when, by the wall clock, it was announced, if it was.
+
+        It became visible so long after its last write as its date says. A date from long before it was seen, or from
+        the future, says nothing: then it counts from when it was seen.
+        """
+        self.done += 1
+        self.renditions += len(done.made)
+        self.pixels += decoded(done)
+        self.count(inbox, "done")
+        if decoded(done):
+            self.render.observe(done.seconds)
+        if seen is not None and not all(item.adopted for item in done.made):
+            written = done.stamp.mtime_ns / 1e9
+            since = written if seen - _OLD_SECONDS <= written <= now else seen
+            self.visible.observe(max(0.0, now - since))
+
+
+@dataclass(frozen=True, slots=True)
+class InboxSnapshot:
+    """One inbox."""
+
+    path: bytes
+    output: bytes
+    waiting: int  # photos, those in the workers included
+    oldest_waiting: float | None  # when, by the wall clock, the photo was seen that waits longest
+    missed: int  # photos that no event told of
+    known: Mapping[str, int]  # what stands on the books: done, failed; empty: they can't be read just now
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All of it, at one moment."""
+
+    ailments: tuple[str, ...]  # why photos are not made as they should be, a sentence each
+    inboxes: tuple[InboxSnapshot, ...]
+    results: Mapping[tuple[bytes, str], int]
+    pixels: int
+    batches: HistogramSnapshot
+    render: HistogramSnapshot
+    visible: HistogramSnapshot
+    in_flight: int  # photos in the workers
+    queued: int  # photos that wait for a worker
+    messages: int  # that wait for the loop
+    losses: int  # workers that died or had to be ended
+
+
+@dataclass(frozen=True, slots=True)
+class StatusQuery:
+    """Somebody asks how the daemon fares: the loop calls `answer`, which must do no more than enqueue."""
+
+    answer: Callable[[Snapshot], object]

@@ -1,0 +1,104 @@
+"""The rooms of the daemon, each given those that it works with; what they do together is the loop's business."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from watcher.engine.archiver import Archiver
+from watcher.engine.batches import BatchTracker
+from watcher.engine.cleanup import CleanupTimer
+from watcher.engine.commands import CommandHandler
+from watcher.engine.dedup import Deduplicator
+from watcher.engine.events import EventHandler
+from watcher.engine.inbox import InboxState
+from watcher.engine.inboxes import Inboxes
+from watcher.engine.jobs import Limits
+from watcher.engine.leasing import Leasing
+from watcher.engine.line import Line
+from watcher.engine.ports import (
+    Chores,
+    Clock,
+    InboxParts,
+    InboxPlan,
+    Log,
+    Message,
+    Notifier,
+    Pool,
+    Post,
+    Settings,
+    Store,
+)
+from watcher.engine.reconcile import Reconciler
+from watcher.engine.results import ResultHandler, Retry
+from watcher.engine.scheduler import Scheduler
+from watcher.engine.snapshot import Snapshotter
+from watcher.engine.status import StatusWriter
+from watcher.engine.watchdog import Watchdog
+from watcher.engine.watching import Watching
+from watcher.engine.writer import WriteBuffer
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """All that the daemon has of the outside: real parts, or fakes."""
+
+    store: Store
+    pool: Pool
+    limits: Limits
+    messages: queue.SimpleQueue[Message]
+    open_inbox: Callable[[InboxPlan, Post], InboxParts]
+    reload: Callable[[], None]  # has the config read again; answered by Reloaded
+    sweep: Callable[[Iterable[bytes]], bool]  # removes what dead workers left in outputs; False: it is at it still
+    manager: Notifier
+    watch_fault: Callable[[], str]
+    chores: Chores
+    clock: Clock
+    log: Log
+
+
+class Rooms:
+    """One daemon's rooms. They are built in this order, since each is given those before it."""
+
+    def __init__(self, settings: Settings, outside: Dependencies, *, once: bool) -> None:
+        log, by_path, retry = outside.log, dict[bytes, InboxState](), settings.config.retry
+        self.settings = settings
+        self._by_path = by_path
+        self.ledger = ledger = WriteBuffer(outside.store, log)
+        self.tally = BatchTracker()
+        self.twins = Deduplicator(ledger, by_path, outside.chores)
+        self.keeper = Archiver(ledger, by_path, outside.chores, log)
+        booking = Leasing(ledger, by_path, self.twins, self.keeper)
+        self.dispatcher = dispatcher = Scheduler(outside.pool, ledger, by_path, booking, outside.limits)
+        self.settler = ResultHandler(
+            dispatcher,
+            ledger,
+            self.tally,
+            log,
+            retry=Retry(retry.attempts, retry.backoff_seconds),
+            desk_of=by_path.get,
+            twins=self.twins,
+            keeper=self.keeper,
+        )
+        waiting = self.settler.waiting
+        self.line = Line(dispatcher, self.settler, self.tally)
+        self.scans = Reconciler(by_path, dispatcher, waiting, ledger, self.line, self.keeper, log, once=once)
+        self.desks = Inboxes(by_path, dispatcher, self.settler, ledger, self.scans, self.line, log, once=once)
+        self.announced = EventHandler(by_path, dispatcher, waiting, ledger, self.scans, self.line, self.twins)
+        self.requests = CommandHandler(by_path, dispatcher, waiting, ledger, self.line, self.scans, log)
+        self.watching = Watching(by_path, self.scans, log, once=once)
+        self.sweeps = CleanupTimer(outside.sweep, lambda: [plan.output for plan in self.settings.inboxes])
+        self.health = Watchdog(
+            outside.manager,
+            outside.watch_fault,
+            by_path,
+            dispatcher,
+            ledger,
+            log,
+            silence_seconds=outside.pool.silence_seconds,
+        )
+        self.reporter = StatusWriter(by_path, dispatcher, waiting, ledger, outside.pool.about, self.health.report)
+        self.examiner = Snapshotter(
+            by_path, dispatcher, self.settler, ledger, self.health, outside.pool, outside.messages.qsize
+        )

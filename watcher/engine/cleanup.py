@@ -1,0 +1,35 @@
+"""When the outputs are swept of what a worker that was killed, and those that went with it, left there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from watcher.core.types import Failed, FailureKind, Outcome
+
+_SWEEP_SECONDS = 5.0  # after the loss of a worker: all that went with it are dead by then
+
+
+class CleanupTimer:
+    """Has outputs swept after losses of workers, one sweep for all that come together."""
+
+    def __init__(self, sweep: Callable[[Iterable[bytes]], bool], outputs: Callable[[], Iterable[bytes]]) -> None:
+        self._sweep = sweep
+        self._outputs = outputs
+        self._next: float | None = None
+
+    def deadline(self) -> float | None:
+        """When the next sweep is due."""
+        return self._next
+
+    def note(self, outcome: Outcome | None, now: float) -> None:
+        """Have swept soon if this outcome tells of a lost worker; None: its job went with another one's."""
+        if outcome is None or (
+            isinstance(outcome, Failed) and outcome.blame in {FailureKind.CRASH, FailureKind.TIMEOUT}
+        ):
+            self._next = self._next or now + _SWEEP_SECONDS
+
+    def tick(self, now: float, *, force: bool = False) -> None:
+        """Have swept what is due; with `force` at once."""
+        if self._next is not None and (force or now >= self._next):
+            begun = self._sweep(self._outputs())
+            self._next = None if begun else now + _SWEEP_SECONDS

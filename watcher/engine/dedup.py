@@ -1,0 +1,293 @@
+"""Photos that may have the same content as one that is to be made: their renditions are lent, not made again.
+
+Rules:
+- What is lent is on the books: whose renditions, of which content. Whether it is the same content is found out by the
+  worker, which reads the photo anyway.
+- While an output is lent or being removed, no photo is begun that would be given its place (`in_the_way`).
+- A photo that may be the same as one that is being made waits for it, once and shortly.
+- A photo that went, and whose renditions another one was given copies of, has moved: its own are removed. That takes
+  the copies to be on the books, the same modification time, an inbox that is there, and a place that nobody claims.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+from watcher.core.plan import (
+    ContentRecord,
+    Phase,
+    PhotoRecord,
+    folded,
+    lent_by,
+    names_on_books,
+    natural_name,
+    with_names,
+)
+from watcher.core.queue import Sighting
+from watcher.core.types import (
+    Done,
+    DuplicateCandidate,
+    FileSignature,
+    Format,
+    Job,
+    PhotoId,
+    Rendering,
+    ReusableRendition,
+)
+from watcher.engine.inbox import InboxState
+from watcher.engine.ports import Chores
+from watcher.engine.writer import WriteBuffer
+
+HOLD_SECONDS = 0.2  # until one that waits for another is looked at again
+_FOLLOW_SECONDS = 3600.0  # how long after it was copied a photo can go and have moved
+_MOST_FOLLOWED = 100_000
+_MOST_AT_START = 10_000
+_TOGETHER_SECONDS = 60.0  # a photo is seen under its new name and missed under its old one
+_MOST_TWINS = 4  # a job carries
+_MOST_OF_ONE = 2  # with the same content: the outputs of one may have been removed by hand
+
+Place = tuple[bytes, bytes]  # output folder, output
+
+
+class _Left(NamedTuple):
+    """What a photo has left behind that is no longer in its inbox, and who has the same content now."""
+
+    photo: PhotoId
+    known: ContentRecord
+    to: PhotoId
+
+
+class Deduplicator:
+    """Who may lend what to whom, and what is left behind by those that moved."""
+
+    def __init__(self, ledger: WriteBuffer, desks: Mapping[bytes, InboxState], chores: Chores) -> None:
+        self._ledger = ledger
+        self._desks = desks
+        self._chores = chores
+        self._copied: dict[tuple[bytes, int], tuple[PhotoId, float]] = {}  # digest, time → who was given copies; until
+        self._late: set[PhotoId] = set()  # were made when they had gone already
+        self._left: dict[PhotoId, _Left] = {}  # whose renditions are to be removed, once the copies are on the books
+        self._removing: dict[int, frozenset[Place]] = {}
+        self._leaving: dict[int, PhotoId] = {}
+        self._removed: list[PhotoId] = []  # whose renditions are; the books say otherwise
+        self._last = 0
+        self._last_made = 0.0
+
+    def start(self, now: float, wall: float) -> None:
+        """Find what an earlier run could not remove any more: of those who were seen anew when the photo went."""
+        self._last_made = now
+        for claim, seconds in self._ledger.store.lately_gone(_MOST_AT_START):
+            together = wall - seconds - _TOGETHER_SECONDS
+            if (to := self._now_called(claim, made=0.0, seen=together)) is not None:
+                self._leave(claim, to)
+
+    def expects(self, now: float) -> bool:
+        """Tell whether photos that are gone may have moved: others must have been made lately."""
+        return now - self._last_made < _FOLLOW_SECONDS
+
+    # ---- before a photo is begun ----
+
+    def of(
+        self, photo: PhotoId, looks: FileSignature | None, renderings: Iterable[Rendering]
+    ) -> tuple[DuplicateCandidate, ...]:
+        """Give those whose renditions would do, the likeliest first."""
+        if looks is None or looks.size <= 0:
+            return ()
+        wanted: dict[str, Format] = {item.recipe.fingerprint: item.recipe.format for item in renderings}
+        found: list[tuple[bool, int, DuplicateCandidate]] = []
+        for claim in self._ledger.alike(looks.size, looks.mtime_ns):
+            desk = self._desks.get(claim.photo.inbox)
+            lent = lent_by(claim, wanted)
+            if desk is None or desk.moved or not lent or (claim.gone and self._claimed(claim.photo, but=photo)):
+                continue
+            root, mtime_ns = desk.plan.output, claim.stamp.mtime_ns
+            twin = DuplicateCandidate(
+                claim.photo, claim.digest, mtime_ns, root, lent, gone=claim.gone, lately=claim.lately
+            )
+            # Who went a moment ago has most likely been renamed; who went before that may have lost its outputs.
+            found.append((mtime_ns != looks.mtime_ns, claim.gone - 2 * claim.lately, twin))
+        found.sort(key=lambda item: item[:2])
+        return _some(twin for _, _, twin in found)
+
+    def _claimed(self, photo: PhotoId, *, but: PhotoId) -> bool:
+        """Tell whether the outputs of a photo that has gone could have become another one's since."""
+        if photo != but and self._ledger.known(photo) is not None:
+            return True
+        desk = self._desks.get(photo.inbox)
+        rivals = self._ledger.rivals(photo, folds_case=desk is not None and desk.plan.folds_case)
+        paths = (name if b"/" in name or not photo.folder else photo.folder + b"/" + name for name in rivals)
+        return any(PhotoId(photo.inbox, path) != but for path in paths)
+
+    def in_the_way(self, job: Job, lent: Iterable[frozenset[Place]]) -> bool:
+        """Tell whether a place that this job would write to is lent to another one, or is being cleared."""
+        busy = [places for places in (*lent, *self._removing.values()) if places]
+        if not busy:
+            return False
+        mine = [_folded((job.output_root, item.output)) for item in job.renderings]
+        return not all(places.isdisjoint(mine) for places in busy)
+
+    @staticmethod
+    def lent_to(job: Job) -> frozenset[Place]:
+        """Give the places that a job may copy from."""
+        return frozenset(_folded((twin.output_root, lent.output)) for twin in job.twins for lent in twin.lent)
+
+    @staticmethod
+    def may_come(sighting: Sighting, job: Job, sizes: Container[int]) -> bool:
+        """Tell whether one of those that are being made, which have `sizes` in bytes, may be the same as this one."""
+        looks = sighting.expected or sighting.hint
+        return looks is not None and not job.twins and not sighting.held and looks.size in sizes
+
+    # ---- after it was made ----
+
+    def settled(self, job: Job, done: Done, now: float, *, late: bool) -> DuplicateCandidate | None:
+        """Draw the conclusions from a photo that was made; the photo that has moved to here, if one has.
+
+        One that was made `late` had gone from its inbox meanwhile: who has its content now may be made already.
+        """
+        self._late.discard(job.photo)
+        if late and len(self._late) < _MOST_FOLLOWED:
+            self._late.add(job.photo)
+        self._last_made = now
+        key = (done.digest, done.stamp.mtime_ns)
+        if not done.digest:
+            return None
+        moved: DuplicateCandidate | None = None
+        for twin in job.twins if done.twin is not None else ():
+            if (twin.digest, twin.mtime_ns) != key or twin.photo == job.photo:
+                continue
+            if self._ledger.known(twin.photo) is not None:
+                if len(self._copied) < _MOST_FOLLOWED and not twin.gone:
+                    self._copied.pop(key, None)  # the order is that of the time
+                    self._copied[key] = job.photo, now + _FOLLOW_SECONDS
+            elif twin.lately or not twin.gone:
+                moved = twin if moved is None or twin == done.twin else moved
+        self.stays(job.photo, done.stamp, done.digest)
+        return moved
+
+    def stays(self, photo: PhotoId, stamp: FileSignature, digest: bytes) -> None:
+        """Hear that a photo is done: those of its content that have gone lately have moved to it."""
+        for claim in self._ledger.alike(stamp.size, stamp.mtime_ns) if digest and self._ledger.any_gone else ():
+            if claim.gone and claim.lately and (claim.digest, claim.stamp.mtime_ns) == (digest, stamp.mtime_ns):
+                self._leave(claim, photo)
+
+    def gone(self, photo: PhotoId, known: PhotoRecord, now: float) -> None:
+        """Hear that a photo is no longer in its inbox, which is there."""
+        late = photo in self._late
+        self._late.discard(photo)
+        if known.phase is not Phase.DONE or not known.digest or known.away is not None:
+            return
+        claim, key = replace(known.claim(photo), gone=True, lately=True), (known.digest, known.stamp.mtime_ns)
+        to, until = self._copied.get(key, (photo, 0.0))
+        if to != photo and now < until and self._has(to, claim):
+            self._leave(claim, to)
+            return
+        # Who was made before it is a copy that stays: unless it was made so late that it had gone already.
+        if (other := self._now_called(claim, made=0.0 if late else known.at)) is not None:
+            self._leave(claim, other)
+
+    def _now_called(self, claim: ContentRecord, *, made: float, seen: float = 0.0) -> PhotoId | None:
+        """Find who has the content of a photo that has gone, and was made, and first seen, after those times."""
+        for other in self._ledger.alike(claim.stamp.size, claim.stamp.mtime_ns):
+            if not other.gone and other.photo != claim.photo and self._has(other.photo, claim):
+                known = self._ledger.known(other.photo)
+                if known is not None and known.at > made and known.first_seen >= seen:
+                    return other.photo
+        return None
+
+    def _has(self, photo: PhotoId, claim: ContentRecord) -> bool:
+        """Tell whether a photo has the content of one that has gone, and its time, as the books have it now."""
+        known = self._ledger.known(photo)
+        return (
+            known is not None
+            and known.away is None
+            and (known.phase, known.digest) == (Phase.DONE, claim.digest)
+            and known.stamp.mtime_ns == claim.stamp.mtime_ns
+        )
+
+    def _leave(self, claim: ContentRecord, to: PhotoId) -> None:
+        if claim.photo != to:
+            self._left[claim.photo] = _Left(claim.photo, claim, to)
+
+    def act(self, now: float) -> None:
+        """Have removed what moved photos left behind, as far as the books have it all."""
+        if self._removed and self._ledger.forget_ghosts(self._removed, now):
+            self._removed = []
+        if self._left and self._ledger.written(now):
+            left, self._left = list(self._left.values()), {}
+            for item in left:
+                self._remove(item)
+        while self._copied and next(iter(self._copied.values()))[1] <= now:
+            del self._copied[next(iter(self._copied))]
+
+    def _remove(self, left: _Left) -> None:
+        again = self._ledger.known(left.photo)
+        if again is not None and again.leased:
+            self._left[left.photo] = left  # whether it is there again is being found out
+        if again is not None or not self._has(left.to, left.known):
+            return
+        desk = self._desks.get(left.photo.inbox)
+        if desk is None or desk.moved:
+            return
+        kept = self._kept(desk, left)
+        lent = tuple(item for item in _outputs(desk, left) if desk.plan.same_name(item.output) not in kept)
+        if not lent:
+            self._removed.append(left.photo)
+            return
+        self._last += 1
+        self._removing[self._last] = frozenset(_folded((desk.plan.output, item.output)) for item in lent)
+        self._leaving[self._last] = left.photo
+        self._chores.remove(self._last, desk.plan.output, lent, left.known.stamp.mtime_ns)
+
+    def _kept(self, desk: InboxState, left: _Left) -> set[bytes]:
+        """Give the outputs that other photos have by the books, or may have any time, as their names are compared."""
+        photo, kept = left.photo, set[bytes]()
+        others = dict(self._ledger.rivals(photo, folds_case=desk.plan.folds_case))
+        if left.to.inbox == photo.inbox and (known := self._ledger.known(left.to)) is not None:
+            others[left.to.path] = known.made
+        for name, made in others.items():
+            path = name if b"/" in name or name == left.to.path or not photo.folder else photo.folder + b"/" + name
+            folder, slash, file = path.rpartition(b"/")
+            for rendition, recipe in desk.plan.wanted.items():
+                fact = made.get(rendition)
+                for output in names_on_books(file, fact, None) if fact else [natural_name(file, recipe.format)]:
+                    kept.add(desk.plan.same_name(rendition.encode() + b"/" + folder + slash + output))
+        return kept
+
+    def removed(self, number: int) -> None:
+        """Hear that a removal is over."""
+        self._removing.pop(number, None)
+        if (photo := self._leaving.pop(number, None)) is not None:
+            self._removed.append(photo)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is left to be removed."""
+        return not (self._left or self._removing)
+
+
+def _outputs(desk: InboxState, left: _Left) -> tuple[ReusableRendition, ...]:
+    """Give the renditions that a photo left behind, by whatever recipe they were made."""
+    folder, slash, name = left.photo.path.rpartition(b"/")
+    made = with_names(left.known.made, left.known.recipes, name, desk.plan.wanted)
+    return tuple(
+        ReusableRendition("", rendition.encode() + b"/" + folder + slash + (fact.name or name), fact.size)
+        for rendition, fact in made.items()
+        if rendition in desk.plan.wanted and fact.size
+    )
+
+
+def _some(twins: Iterable[DuplicateCandidate]) -> tuple[DuplicateCandidate, ...]:
+    chosen: list[DuplicateCandidate] = []
+    for twin in twins:
+        if sum(twin.digest == other.digest for other in chosen) < _MOST_OF_ONE:
+            chosen.append(twin)
+            if len(chosen) == _MOST_TWINS:
+                break
+    return tuple(chosen)
+
+
+def _folded(place: Place) -> Place:
+    """Give a place as a file system that folds case would have it."""
+    return place[0], folded(place[1])

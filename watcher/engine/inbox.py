@@ -1,0 +1,118 @@
+"""What the daemon keeps of one inbox while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from watcher.config import Config
+from watcher.core.debounce import Debouncer
+from watcher.core.plan import is_current
+from watcher.core.types import FileSignature, Origin
+from watcher.engine.breaker import CircuitBreaker
+from watcher.engine.ports import InboxParts, InboxPlan
+from watcher.engine.rate import RateCounter
+from watcher.engine.writer_history import WriterHistory
+
+MISSED_GRACE_SECONDS = 2.0  # how late an event may come for a photo that a scan saw first
+WATCHFUL_SCANS = 10  # how many scans come sooner once events were missed
+WATCHFUL_SECONDS = 15.0  # and how soon
+AFRESH_SECONDS = 2.0  # how soon a scan makes up for messages that could not be digested, or looks at a stand-in in use
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """A scan that was asked for and has not ended."""
+
+    number: int
+    origin: Origin
+    counts_missed: bool  # what it finds new was missed by the events
+
+
+def terms_of(plan: InboxPlan, config: Config, started: Config) -> str:
+    """Name the settings that a photo may have failed for; `started` has those that take a restart."""
+    recipes = " ".join(f"{name}={recipe.fingerprint}" for name, recipe in sorted(plan.wanted.items()))
+    return f"{config.max_megapixels} {started.memory_mb} {started.retry.timeout_seconds:g} {recipes}"
+
+
+@dataclass(slots=True)
+class InboxState:
+    """One inbox at work."""
+
+    plan: InboxPlan
+    parts: InboxParts
+    debouncer: Debouncer
+    native: bool = False
+    watch_reason: str = ""
+    trusted: bool = False  # events come and can be relied on, as far as anybody knows
+    heals: bool = False  # events come again; `watch.back` is said when a scan has made up for those that were lost
+    reachable: bool = True
+    unreachable_reason: str = ""
+    ready: bool = False  # the watch is set, or will not be
+    volume: bytes = b""  # the mount point that its output belongs on; empty: any, as nothing was ever made there
+    originals_volume: bytes = b""  # the mount point that its originals belong on; empty: any
+    terms: str = ""  # on what a photo is called failed; see `terms_of`
+    moved: bool = False  # its books are about another output folder
+    cured: bool = False  # photos failed on other terms: they are tried again
+    touched: bool = False  # something happened that `status` may show
+    scan: Scan | None = None  # of the whole inbox
+    again: Scan | None = None  # asked for while one was running
+    next_scan: float | None = None
+    afresh: bool = False  # messages could not be digested: a scan must make up for them
+    watchful: int = 0  # scans that still come sooner because events were missed
+    missed: int = 0
+    suspects: dict[bytes, float] = field(default_factory=dict)  # seen by a scan first; when that counts as missed
+    hints: dict[bytes, FileSignature] = field(
+        default_factory=dict
+    )  # how photos looked when the debouncer was told of them
+    doubts: WriterHistory = field(default_factory=WriterHistory)
+    batches: dict[int, int] = field(default_factory=dict)  # the debouncer's burst → batch
+    scan_batch: int | None = None  # the batch that a scan is filling
+    scan_batch_files: int = 0
+    listed: int = 0  # photos of the folder being listed that are on the books
+    short: set[bytes] = field(default_factory=set)  # folders that hold less than is known of them
+    seen_folders: set[bytes] = field(default_factory=set)  # that the scan of the whole inbox came by
+    doubted: bool = False  # a single run has looked once more for what seemed to be gone
+    looking: int = 0  # times that photos which wait are being looked at
+    held: int = 0  # listings that wait for their ack
+    collapsed: bool = False  # events were dropped: a scan must make up for it
+    hold: CircuitBreaker = field(default_factory=CircuitBreaker)  # while its output can't be written
+    may_forget: bool = False  # it is the folder that the books are about: what is not there, is gone
+    pace: RateCounter = field(default_factory=RateCounter)
+    current: dict[int, bool] = field(default_factory=dict)  # state's recipes number → are they what is wanted
+
+    @property
+    def inbox(self) -> bytes:
+        """The inbox's path."""
+        return self.plan.inbox
+
+    def scan_interval(self) -> float:
+        """How long after one scan the next one is due."""
+        config = self.plan.config
+        if self.afresh:
+            return AFRESH_SECONDS
+        if not self.native or not self.trusted:
+            return config.poll_seconds
+        if self.watchful > 0:
+            return min(WATCHFUL_SECONDS, config.rescan_seconds)
+        return config.rescan_seconds
+
+    def use(self, plan: InboxPlan) -> bool:
+        """Take on new settings of the same inbox; whether its photos must be looked at again."""
+        changed = plan.wanted != self.plan.wanted
+        self.plan = plan
+        self.current.clear()
+        return changed
+
+    def same_watch(self, plan: InboxPlan) -> bool:
+        """Tell whether new settings of the same inbox can be taken on by the watch and the scanner that it has."""
+        mine, new = self.plan.config, plan.config
+        keys = ("recursive", "include", "exclude", "watch")
+        return all(getattr(mine, key) == getattr(new, key) for key in keys)
+
+    def is_current(self, recipes: int, recipes_of: Callable[[int], Mapping[str, str]]) -> bool:
+        """Tell whether photos with that number of `recipes` have all that is wanted; looked up once a number."""
+        found = self.current.get(recipes)
+        if found is None:
+            found = self.current[recipes] = is_current(recipes_of(recipes), self.plan.wanted)
+        return found

@@ -1,0 +1,209 @@
+"""One attempt at a photo: the job that a worker gets, and the books while nobody has answered it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from watcher.core import plan
+from watcher.core.plan import Phase, PhotoRecord, RenditionRecord
+from watcher.core.queue import Sighting
+from watcher.core.stability import StabilityPolicy
+from watcher.core.types import Done, DuplicateCandidate, FileSignature, Job, Origin, PhotoId, Rendering
+from watcher.engine.inbox import InboxState
+from watcher.engine.writer_history import PublishedVersion
+
+_COPY_ENDS_SECONDS = 10.0  # from its last byte: a share's client may close what it has written seconds later
+UNKNOWN = FileSignature(-1, 0)  # a photo that nobody has looked at yet
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the settings say about jobs."""
+
+    attempts: int
+    max_pixels: int
+    quiet_seconds: float
+    open_seconds: float  # how long a writer that has closed a photo is waited for if another has it open
+    memory_bytes: int  # for all pictures that are decoded at the same time; 0: no limit
+    share_bytes: int  # of one worker
+    patient: bool  # there will be a later look: a file that is still being written can be left alone
+
+
+def job_for(
+    sighting: Sighting,
+    desk: InboxState,
+    before: PhotoRecord | None,
+    renderings: tuple[Rendering, ...],
+    limits: Limits,
+    *,
+    number: int,
+    attempt: int,
+    returned: tuple[tuple[PhotoId, bytes], ...] = (),
+    twins: tuple[DuplicateCandidate, ...] = (),
+    haunted: bool = False,
+) -> Job:
+    """Say to a worker what is to be done about a photo."""
+    current: frozenset[str] = frozenset()
+    if before is not None:
+        if before.phase is Phase.FAILED:
+            current = frozenset(item.name for item in renderings)  # it failed as it was, and would again
+        else:
+            current = frozenset(
+                item.name for item in renderings if before.recipes.get(item.name) == item.recipe.fingerprint
+            )
+    return Job(
+        number=number,
+        photo=sighting.photo,
+        output_root=desk.plan.output,
+        renderings=renderings,
+        volume=desk.volume,
+        holder=desk.plan.holder,
+        done=_done(before, current),
+        current=current,
+        expected=sighting.expected,
+        incomplete=sighting.incomplete,
+        patience=_patience(sighting, desk, before, limits),
+        returned=returned,
+        twins=twins,
+        adopt=before is None and not haunted,  # what lies there may have been made of another photo
+        max_pixels=limits.max_pixels,
+        memory_bytes=limits.share_bytes,
+        attempt=attempt,
+        alone=sighting.alone,
+    )
+
+
+def _patience(sighting: Sighting, desk: InboxState, before: PhotoRecord | None, limits: Limits) -> StabilityPolicy:
+    """Say how still a photo must be."""
+    path, known = sighting.photo.path, before.stamp if before else UNKNOWN
+    reopened = desk.doubts.reopened(path)
+    shown = desk.doubts.shown(path) or (
+        PublishedVersion(known, before.digest) if before and before.phase is Phase.DONE else None
+    )
+    closed = sighting.complete and not reopened  # a close that others may follow is worth no more than silence
+    return StabilityPolicy(
+        quiet=limits.quiet_seconds if limits.patient and not closed else 0.0,
+        open=limits.open_seconds if limits.patient else 0.0,
+        fresh=desk.doubts.fresh(path),
+        closed=closed,
+        rewritten=before is not None and any(fact.size for fact in before.made.values()),
+        reopened=reopened,
+        size=shown.stamp.size if shown else known.size,
+        mtime_ns=shown.stamp.mtime_ns if shown else -1,
+        digest=shown.digest if shown else b"",
+        since=sighting.since,
+    )
+
+
+def _done(before: PhotoRecord | None, current: frozenset[str]) -> FileSignature | None:
+    """Give what the photo looked like when `current` were made, or when it failed."""
+    if before is None or before.stamp == UNKNOWN or (before.phase is Phase.WAITING and not current):
+        return None
+    return before.stamp
+
+
+def claims(before: PhotoRecord | None, job: Job) -> dict[str, RenditionRecord]:
+    """Give the renditions' books with the names that this job has chosen for its outputs."""
+    made = dict(before.made) if before else {}
+    for item in job.renderings:
+        name = item.output.rpartition(b"/")[2]
+        if name != plan.natural_name(job.photo.name, item.recipe.format):
+            old = made.get(item.name, RenditionRecord(0, 0, 0))
+            made[item.name] = old._replace(name=name)
+        elif item.name in made:
+            made[item.name] = made[item.name]._replace(name=None)
+    return made
+
+
+def untouched(before: PhotoRecord, job: Job) -> dict[str, str]:
+    """Give the recipes of those renditions that this job leaves as they are; of others it may have shown new ones."""
+    made_anew = {item.name for item in job.renderings} - job.current
+    return {name: recipe for name, recipe in before.recipes.items() if name not in made_anew}
+
+
+def plain(stamp: FileSignature | None) -> FileSignature | None:
+    """Give a stamp as the state file keeps it."""
+    return stamp and stamp._replace(inode=0)
+
+
+def changed_since_tried(before: PhotoRecord, expected: FileSignature | None) -> bool:
+    """Tell whether a photo that waits looks otherwise now than when it was tried last."""
+    if before.phase is not Phase.WAITING or before.stamp == UNKNOWN or expected is None:
+        return False
+    return not expected.same_content(before.stamp)
+
+
+def unanswered(sighting: Sighting, before: PhotoRecord | None, job: Job, wall: float) -> PhotoRecord:
+    """Give the books of a photo as they are until its attempt is answered: with the looks that it is tried by."""
+    seen = plain(job.expected)
+    if before is not None and seen in {None, before.stamp}:
+        recipes = untouched(before, job)
+        return replace(before, leased=True, attempts=job.attempt, recipes=recipes, made=claims(before, job))
+    origin = Origin.EVENT if sighting.origin is Origin.RETRY else sighting.origin
+    return PhotoRecord(
+        stamp=seen or UNKNOWN,
+        phase=Phase.WAITING,
+        recipes={},
+        made=claims(before, job),
+        at=wall,
+        attempts=job.attempt,
+        leased=True,
+        first_seen=before.first_seen if before else sighting.seen,
+        origin=before.origin if before else str(origin),
+    )
+
+
+def still_waiting(
+    before: PhotoRecord | None, job: Job, sighting: Sighting, stamp: FileSignature | None, wall: float
+) -> PhotoRecord:
+    """Give the books of a photo that is not done; what was made of it counts for as long as it looks the same."""
+    # An event says that it changed, and not into what: only a photo that waited has looks that still count.
+    tried = before.stamp if before and before.phase is Phase.WAITING else None
+    seen = plain(stamp) or plain(job.expected) or tried or UNKNOWN
+    same = before is not None and before.stamp == seen
+    return PhotoRecord(
+        stamp=seen,
+        phase=Phase.WAITING,
+        recipes=untouched(before, job) if before and same else {},
+        made=claims(before, job),
+        at=before.at if before and same and before.phase is Phase.WAITING else wall,
+        first_seen=before.first_seen if before else sighting.seen,
+        origin=before.origin if before else str(sighting.origin),
+    )
+
+
+def done_row(before: PhotoRecord | None, job: Job, outcome: Done, sighting: Sighting, wall: float) -> PhotoRecord:
+    """Give the books of a photo that is done."""
+    same = before is not None and before.stamp.same_content(outcome.stamp)
+    made = claims(before, job)
+    for item in outcome.made:
+        name = item.output.rpartition(b"/")[2]
+        recipe = next(rendering.recipe for rendering in job.renderings if rendering.name == item.name)
+        natural = name == plan.natural_name(job.photo.name, recipe.format)
+        made[item.name] = RenditionRecord(item.width, item.height, item.size, None if natural else name)
+    return PhotoRecord(
+        stamp=plain(outcome.stamp) or UNKNOWN,
+        phase=Phase.DONE,
+        recipes={
+            **(before.recipes if before and same else {}),
+            **{item.name: item.recipe.fingerprint for item in job.renderings},
+        },
+        made=made,
+        at=wall,
+        first_seen=before.first_seen if before else sighting.seen,
+        origin=before.origin if before else str(sighting.origin),
+        digest=outcome.digest or (before.digest if before and same else b""),
+    )
+
+
+def only_dated(before: PhotoRecord, outcome: Done) -> bool:
+    """Tell whether all that happened to a photo since it was made is that the copy of it came to its end.
+
+    Many a copy gives the photo its date, or the time of the end, when renditions are made already. A later date than
+    that is a change, as `touch` makes one.
+    """
+    if before.phase is not Phase.DONE or not before.digest or before.digest != outcome.digest:
+        return False
+    date, old = outcome.stamp.mtime_ns / 1e9, before.stamp.mtime_ns / 1e9
+    by_the_copy = date <= before.at or abs(date - old) < _COPY_ENDS_SECONDS
+    return by_the_copy and date != old and all(item.adopted for item in outcome.made)

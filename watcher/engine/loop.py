@@ -1,0 +1,279 @@
+"""The one loop: everything from outside is a message on one queue, one thread reads it, decides, and owns all state.
+
+Theory of operation:
+- Events and listings become sightings, sightings become jobs, results become rows of the state file. See the picture
+  in docs/architecture.md.
+- Nothing here waits on a disk or a decoder, the state file excepted. `deadline` tells how long the loop may sleep.
+- Two ways to run: as a daemon, until it is asked to stop, and once, until nothing is left to do.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Iterable
+from typing import assert_never
+
+from watcher.core.queue import Looked, Sighting
+from watcher.core.status import StatusQuery
+from watcher.core.types import (
+    FolderSeen,
+    Gone,
+    Listing,
+    Origin,
+    Reload,
+    RequestsPending,
+    Result,
+    ScanDone,
+    Seen,
+    Stop,
+    WatchBack,
+    WatchLost,
+    WatchReady,
+    WorkerReport,
+)
+from watcher.engine.batches import Progress
+from watcher.engine.build import Dependencies, Rooms
+from watcher.engine.ports import FoldersMeet, Message, PutBack, Reloaded, Removed, Settings, TakenAway
+from watcher.engine.results import Retry
+from watcher.engine.store_health import Use
+from watcher.errors import StateError, WatcherError
+
+_DRAIN = 256  # messages between two looks at the clock
+_SAME_STOP_SECONDS = 0.05  # `timeout` signals its child and then the group it is in: that is one request, not two
+_LONGEST_SLEEP = 3600.0
+
+
+class Daemon(Rooms):
+    """Watches, decides and remembers; the pool renders."""
+
+    def __init__(self, settings: Settings, outside: Dependencies, *, once: bool = False) -> None:
+        super().__init__(settings, outside, once=once)
+        self.stops: list[str] = []
+        self.on_progress: Callable[[Progress], None] | None = None
+        self._once = once
+        self._messages = outside.messages
+        self._pool = outside.pool
+        self._log = outside.log
+        self._clock = outside.clock
+        self._reload = outside.reload
+        self._open_inbox = outside.open_inbox
+        self._stopped_at: float | None = None
+        self._last_look = False  # a single run has looked once more at what was not whole
+
+    # ---- running ----
+
+    def run(self) -> None:
+        """Work until asked to stop (or, once: until nothing is left to do), and leave everything in order."""
+        self.start()
+        while not self.finished():
+            self.turn(self._next_message())
+        self.finish()
+
+    def start(self) -> None:
+        """Open every inbox."""
+        now = self._clock.monotonic()
+        for plan in self.settings.inboxes:
+            self.desks.open(plan, self._open_inbox(plan, self._messages.put), self.settings.config)
+        self.requests.take_up(now, self._clock.time())
+        self.twins.start(now, self._clock.time())
+        self.reporter.start(now)
+        self.health.start(now)
+
+    def _next_message(self) -> Message | None:
+        deadline = self.deadline()
+        timeout = _LONGEST_SLEEP if deadline is None else max(0.0, deadline - self._clock.monotonic())
+        try:
+            return self._messages.get(timeout=min(timeout, _LONGEST_SLEEP))
+        except queue.Empty:
+            return None
+
+    def turn(self, message: Message | None) -> None:
+        """Digest one message and those that came with it, then do all that is due."""
+        for left in range(_DRAIN, 0, -1):
+            if message is None:
+                break
+            try:
+                self.handle(message)
+            except StateError as error:
+                now = self._clock.monotonic()
+                self.ledger.trouble.met(error, Use.READING, now, unwritten=0)
+                self.scans.scan_afresh(now)
+                break  # each took seconds: whoever waits for a sign of life would wait too long
+            message = self._next_now() if left > 1 else None
+        self.tick()
+
+    def _next_now(self) -> Message | None:
+        try:
+            return self._messages.get_nowait()
+        except queue.Empty:
+            return None
+
+    def finished(self) -> bool:
+        """Whether it is time to leave."""
+        if self.stops:
+            return len(self.stops) > 1 or not self.dispatcher.flights
+        if not self._once:
+            return False
+        self.ledger.trouble.check(self._clock.monotonic())
+        if self.dispatcher.despair and self.dispatcher.idle and self.desks.scanned:
+            return True  # whatever else waits would wait for the same
+        waiting = self.settler.waiting.retries or self.ledger.blocked or not (self.twins.idle and self.keeper.idle)
+        if not self.dispatcher.idle or not self.desks.scanned or waiting:
+            return False
+        if self._last_look:
+            return True
+        self._last_look = True
+        self._look(self.settler.waiting.take_looks())
+        self.tick()
+        return self.dispatcher.idle and self.desks.scanned
+
+    def _look(self, sightings: Iterable[Sighting]) -> None:
+        """Look at photos whose time has come again; where only a change can help, a stat tells."""
+        now, wall = self._clock.monotonic(), self._clock.time()
+        self.line.look_again(self.settler.waiting.only_look(sightings, self._by_path, now, wall), now)
+
+    def finish(self) -> None:
+        """Close everything; what was begun and not done is taken off the record."""
+        now = self._clock.monotonic()
+        self.desks.close()
+        self._pool.close(wait=False)
+        for photo, before in self.dispatcher.give_up():
+            self.ledger.put(photo, before, now)
+            self.sweeps.note(None, now)  # its worker was not waited for
+        for batch in self.tally.close_all():
+            self.settler.finish(batch, now)
+        self.ledger.flush(now, force=True)
+        self.twins.act(now)
+        self.sweeps.tick(now, force=True)
+        self.reporter.report(now, self._clock.time())
+        if not self._once:
+            self._log.info("stopped", reason=self.stops[0] if self.stops else "")
+
+    # ---- messages ----
+
+    def handle(self, message: Message) -> None:  # noqa: C901, PLR0912  # a case a message, and nothing else
+        """Digest one message."""
+        now, wall = self._clock.monotonic(), self._clock.time()
+        match message:
+            case Seen() | FolderSeen() | Gone():
+                self.announced.event(message, now, wall)
+            case Listing():
+                self.scans.listing(message, now, wall)
+            case Looked():
+                self.scans.looked(message, now, wall)
+            case ScanDone():
+                self.scans.done(message, now)
+                self.requests.take_up(now, wall)  # whoever asked may have been unable to tell
+            case WorkerReport():
+                self._settle(self._pool.take(message), now, wall)
+            case WatchReady():
+                self.watching.ready(message)
+            case WatchLost():
+                self.watching.lost(message)
+            case WatchBack():
+                self.watching.back(message)
+            case TakenAway():
+                self.keeper.taken(message, now, wall)
+            case PutBack():
+                self.keeper.is_back(message)
+            case Removed(number):
+                self.twins.removed(number)
+            case Stop(reason):
+                self._stop(reason, now)
+            case Reload():
+                self.health.reloading()
+                self._reload()
+            case Reloaded(settings):
+                self._take_on(settings, now)
+                self.health.reloaded()
+            case FoldersMeet(reasons):
+                self.desks.folders_meet(reasons)
+            case RequestsPending():
+                self.requests.take_up(now, wall)
+            case StatusQuery(answer):
+                answer(self.examiner.examine(now, wall))
+            case _ as unreachable:
+                assert_never(unreachable)
+
+    def _settle(self, results: Iterable[Result], now: float, wall: float) -> None:
+        for result in results:
+            self.health.answered(now)
+            for event, text in result.log:
+                self._log.warning(event, text=text)
+                if event == "decoder.fallback" and not result.host:
+                    self.reporter.decoder = "pillow"
+            flight = self.dispatcher.flights.get(result.job.photo)
+            if flight is not None and flight.job.number == result.job.number:
+                self.settler.settle(result, now, wall)
+            self.sweeps.note(result.outcome, now)
+
+    def _stop(self, reason: str, now: float) -> None:
+        if self._stopped_at is not None and now - self._stopped_at < _SAME_STOP_SECONDS:
+            return
+        self._stopped_at = now
+        self.stops.append(reason)
+        if len(self.stops) == 1:
+            for flight in self.dispatcher.unstage():
+                self.ledger.put(flight.job.photo, flight.before, now)
+            self.health.stopping(now)
+            self._log.info("stopping", reason=reason, in_flight=len(self.dispatcher.flights))
+
+    def _take_on(self, settings: Settings | WatcherError, now: float) -> None:
+        """Work by new settings from here on; what is in the workers ends by the old ones."""
+        if isinstance(settings, WatcherError):
+            self._log.error("config.rejected", reason=str(settings))
+            return
+        new, fixed = settings.config, self.settings.takes_a_restart(settings)
+        self.settings = settings
+        self.settler.retry = Retry(new.retry.attempts, new.retry.backoff_seconds)
+        self.dispatcher.adjust(new)
+        self.desks.reload(settings, lambda plan: self._open_inbox(plan, self._messages.put), now)
+        self._log.info("config.reloaded", inboxes=len(settings.inboxes), takes_a_restart=fixed)
+
+    # ---- what is due ----
+
+    def deadline(self) -> float | None:
+        """When something is due next, on the monotonic clock."""
+        deadlines = [
+            self._pool.deadline(),
+            self.ledger.deadline(),
+            self.reporter.deadline(),
+            self.health.deadline(),
+            self.sweeps.deadline(),
+            None if self.stops else self.settler.waiting.deadline(),
+            None if self.stops else self.desks.deadline(),
+        ]
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def tick(self) -> None:
+        """Do all that is due."""
+        now, wall = self._clock.monotonic(), self._clock.time()
+        self._settle(self._pool.check(now), now, wall)
+        if not self.stops:
+            self._look(self.settler.waiting.due(now))
+            self.desks.tick(now, wall)
+            if self.ledger.blocked:
+                self.ledger.flush(now)  # so that what was held up goes on in this turn
+            self.dispatcher.dispatch(now, wall)
+            for refused, before, reason in self.dispatcher.booking.take_refused():
+                self.settler.refuse(refused, before, reason, now, wall)
+            for held in self.dispatcher.booking.take_held():
+                self.settler.hold(held, now)
+        self.ledger.flush(now)
+        self.twins.act(now)
+        if not self.stops:
+            self.keeper.act(now)
+            self.requests.make_again(self.keeper.take_unproven(), now, wall)
+            for desk in self.keeper.take_again():
+                self.scans.scan(desk, Origin.SCAN, counts_missed=False)
+        self.sweeps.tick(now)
+        self.reporter.tick(now, wall)
+        self.health.tick(now)
+        if self.on_progress is not None:
+            self.on_progress(self.progress())
+
+    def progress(self) -> Progress:
+        """Tell how far this run is."""
+        counts = self.settler.numbers
+        ahead = sum(self.dispatcher.waiting(inbox) for inbox in self._by_path) + self.settler.waiting.retries
+        return Progress(counts.done, counts.failed, counts.done + counts.failed + ahead, counts.pixels)

@@ -1,0 +1,78 @@
+"""What is remembered of a photo's history: the kinds of entries, and what each of them holds.
+
+Rules:
+- Small: names and numbers, no paths; what is the rule is left out (attempt 1, nothing adopted).
+- Times are told as lengths, in milliseconds' precision: an entry's own time is when it was over.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from watcher.core.plan import called
+from watcher.core.types import Done, DuplicateCandidate, Job, Origin
+from watcher.engine.flight import Flight
+
+MADE = "made"  # renditions were made, or proved to be current
+DATED = "dated"  # it was given another date, and its renditions were too
+WAITING = "waiting"  # not whole yet; `next`: when it is looked at again
+RETRY = "retry"  # a fault that can pass; `next`: when it is tried again
+PAUSED = "paused"  # the output has no room; `next`: when that is found out again
+FAILED = "failed"
+GONE = "gone"  # it is no longer in the inbox
+TAKEN = "taken"  # its original was put where `after` says; `to`: there, nothing: it was deleted
+KEPT = "kept"  # it could not be; `reason`
+ASKED = "asked"  # somebody asked for it to be tried or made again
+
+
+def tried(flight: Flight, wall: float) -> dict[str, Any]:
+    """Tell of an attempt: how the photo came to it, what it waited for, who worked on it and how long.
+
+    `burst`: seconds from when it was noticed to the end of its burst or of its writing; `line`: then, for a worker.
+    """
+    sighting, job = flight.sighting, flight.job
+    detail: dict[str, Any] = {"how": str(sighting.origin)}
+    if sighting.origin is not Origin.RETRY:
+        ready = sighting.ready or sighting.seen
+        if ready > sighting.seen:
+            detail["burst"] = round(ready - sighting.seen, 3)
+        detail["line"] = round(max(0.0, wall - flight.seconds - ready), 3)
+    if flight.pid:
+        detail["worker"] = flight.pid
+        detail["seconds"] = round(flight.seconds, 3)
+    if flight.host:
+        detail["host"] = flight.host
+    if job.attempt > 1:
+        detail["attempt"] = job.attempt
+    if job.alone:
+        detail["alone"] = True
+    return detail
+
+
+def beside(job: Job, outcome: Done) -> list[tuple[bytes, bytes]]:
+    """List the outputs that lie elsewhere than planned, since somebody else's file lies there: both places."""
+    planned = {rendering.name: rendering.output for rendering in job.renderings}
+    return [
+        (planned[item.name], item.output)
+        for item in outcome.made
+        if item.output != planned.get(item.name, item.output) and not item.adopted
+    ]
+
+
+def made(flight: Flight, outcome: Done, wall: float, moved: DuplicateCandidate | None = None) -> dict[str, Any]:
+    """Tell of an attempt that came to what it was for."""
+    detail = tried(flight, wall)
+    adopted = [item.name for item in outcome.made if item.adopted]
+    copied = [item.name for item in outcome.made if item.copied]
+    fresh = [item.name for item in outcome.made if not (item.adopted or item.copied)]
+    if fresh:
+        detail["renditions"] = fresh
+    if adopted:
+        detail["adopted"] = adopted
+    if aside := [os.fsdecode(made) for _, made in beside(flight.job, outcome)]:
+        detail["beside"] = aside
+    if copied and outcome.twin is not None:
+        detail["moved" if moved else "copied"] = copied
+        detail["of"] = os.fsdecode(called((moved or outcome.twin).photo.absolute))  # the one path
+    return detail

@@ -1,0 +1,311 @@
+"""What the daemon needs of the world: the command line fills these protocols with real parts, tests with fakes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from watcher.config import Config, Inbox
+from watcher.core.history import HistoryEntry
+from watcher.core.plan import ContentRecord, PhotoRecord, RenditionRecord, folded
+from watcher.core.queue import Look, Looked
+from watcher.core.status import StatusQuery
+from watcher.core.types import (
+    FileSignature,
+    FolderSeen,
+    Gone,
+    Job,
+    Listing,
+    Origin,
+    PhotoId,
+    Recipe,
+    Reload,
+    Request,
+    RequestsPending,
+    Result,
+    ReusableRendition,
+    ScanDone,
+    Seen,
+    Stop,
+    WatchBack,
+    WatchLost,
+    WatchReady,
+    WorkerReport,
+)
+from watcher.core.volumes import Holder
+from watcher.errors import WatcherError
+
+
+@dataclass(frozen=True, slots=True)
+class InboxPlan:
+    """One inbox, its config turned into what exists on this machine."""
+
+    inbox: bytes  # resolved absolute path
+    output: bytes  # resolved absolute path
+    config: Inbox
+    wanted: Mapping[str, Recipe]
+    originals: bytes | None = None  # resolved absolute path: where originals go, if they are to be moved
+    originals_volume: bytes = b""  # the mount point that this is on; empty: not known
+    volume: bytes = b""  # the mount point that the output is on; empty: not known
+    bare: bool = False  # none of the folders of its renditions is there
+    folds_case: bool = False  # the output's file system takes `A.jpg` and `a.jpg` for one name
+    away: str = ""  # why the output can't be written to, or made, just now; empty: it can
+    holder: Holder | None = None  # to whom the output belongs; None: to anybody
+    weaker: str = ""  # what its file system can't do that others can; empty: nothing
+
+    def same_name(self, output: bytes) -> bytes:
+        """Give an output's path as the output's file system compares it."""
+        return folded(output) if self.folds_case else output
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A whole config, turned into what exists on this machine."""
+
+    config: Config
+    inboxes: tuple[InboxPlan, ...]
+
+    def takes_a_restart(self, new: Settings) -> list[str]:
+        """Name the keys of new settings that count from the next start only."""
+        mine, other = self.config, new.config
+        keys = ("workers", "memory_mb", "state", "log", "web", "metrics", "executor")
+        changed = [key for key in keys if getattr(mine, key) != getattr(other, key)]
+        return changed + ["retry.timeout_seconds"] * (mine.retry.timeout_seconds != other.retry.timeout_seconds)
+
+
+class Removed(NamedTuple):
+    """Renditions that moved photos left behind were removed, as far as they were what was meant."""
+
+    number: int  # that the request was given
+
+
+@dataclass(frozen=True, slots=True)
+class TakenAway:
+    """What became of an original that was to be moved or deleted."""
+
+    photo: PhotoId
+    where: (
+        bytes | None
+    )  # absolute path; empty: it is deleted; None: it is where it was, or has changed or gone by itself
+    fault: str = ""  # why it is where it was
+    other: bool = False  # it looks the same, and holds something else than what its renditions were made of
+    volume: bytes = b""  # the mount point that originals are on; empty: not known
+
+
+class PutBack(NamedTuple):
+    """What became of an original whose hidden name an interruption has left behind."""
+
+    photo: PhotoId  # by its hidden name
+    done: bool = False  # it has its own name again
+    fault: str = ""  # why not
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """The config was read again: the new settings, or what is wrong with them."""
+
+    settings: Settings | WatcherError
+
+
+@dataclass(frozen=True, slots=True)
+class FoldersMeet:
+    """Something was mounted or unmounted: which inboxes are to be held up, since folders lie in each other, and why."""
+
+    reasons: Mapping[bytes, str]  # by inbox; of all others it is no longer so
+
+
+Message = (
+    Seen
+    | FolderSeen
+    | Gone
+    | WatchReady
+    | WatchLost
+    | WatchBack
+    | Listing
+    | Looked
+    | ScanDone
+    | WorkerReport
+    | Removed
+    | TakenAway
+    | PutBack
+    | Stop
+    | Reload
+    | Reloaded
+    | FoldersMeet
+    | RequestsPending
+    | StatusQuery
+)
+Post = Callable[[Message], None]
+
+
+class Pool(Protocol):
+    """Workers that turn jobs into outcomes; see `watcher.pool`."""
+
+    @property
+    def free(self) -> int: ...
+    @property
+    def losses(self) -> int: ...
+    @property
+    def silence_seconds(self) -> float: ...
+    @property
+    def ailment(self) -> str:
+        """Why no photo can be made, in a sentence; empty: they can."""
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether a run that waits for nobody is to end without what is left."""
+
+    def about(self) -> Mapping[str, object]:
+        """Tell of the workers what `status` shows beyond their number, if anything."""
+
+    def share(self, waiting: int) -> int: ...
+    def submit(self, *jobs: Job) -> None: ...
+    def take(self, report: WorkerReport) -> list[Result]: ...
+    def deadline(self) -> float | None: ...
+    def check(self, now: float) -> list[Result]: ...
+    def close(self, *, wait: bool) -> list[Job]: ...
+
+
+class Workers(Pool, Protocol):
+    """A pool that has yet to be started."""
+
+    def start(self) -> None: ...
+
+
+class InboxParts(Protocol):
+    """The watch and the scanner of one inbox, and what they promise: never to block the caller."""
+
+    def open(self) -> None:
+        """Set up the watch, then post WatchReady."""
+
+    def scan(self, number: int, origin: Origin, folder: bytes = b"") -> bool:
+        """Have the inbox, or a folder of it, looked through; False: a scan that waits will do that."""
+        ...
+
+    def examine(self, paths: Sequence[bytes], folders: Sequence[bytes]) -> None: ...
+
+    def look(self, looks: Sequence[Look]) -> None:
+        """Have photos looked at that wait until they change; answered by one Looked."""
+
+    def ack(self) -> None: ...
+    def digested(self, events: int) -> None: ...
+    def close(self) -> None: ...
+
+
+class Notifier(Protocol):
+    """What started the daemon, such as systemd; see `watcher.service.notify`. Telling it never raises."""
+
+    @property
+    def alive_seconds(self) -> float | None: ...
+    @property
+    def reads_status(self) -> bool: ...
+    def ready(self) -> None: ...
+    def status(self, text: str) -> None: ...
+    def reloading(self) -> None: ...
+    def stopping(self) -> None: ...
+    def extend(self, seconds: float) -> None: ...
+    def alive(self) -> None: ...
+
+
+class Counts(Protocol):
+    """How many photos of an inbox stand where."""
+
+    @property
+    def done(self) -> int: ...
+    @property
+    def failed(self) -> int: ...
+
+
+class Brief(Protocol):
+    """What a scan compares; see `watcher.store`."""
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def mtime_ns(self) -> int: ...
+    @property
+    def phase(self) -> int: ...
+    @property
+    def recipes(self) -> int: ...
+    @property
+    def leased(self) -> int: ...
+    @property
+    def attempts(self) -> int: ...
+
+
+class Store(Protocol):
+    """The state file; see `watcher.store`. Writing raises StateError where it can't be done just now."""
+
+    def known(self, photo: PhotoId) -> PhotoRecord | None: ...
+    def any_away(self, inbox: bytes) -> bool: ...
+    def taken_away(self, photo: PhotoId, *, looks: FileSignature) -> Sequence[tuple[PhotoId, PhotoRecord]]: ...
+    def last_aside(self, photo: PhotoId) -> int: ...
+    def rivals(self, photo: PhotoId) -> Mapping[bytes, Mapping[str, RenditionRecord]]: ...
+    def alike(self, size: int, mtime_ns: int = 0) -> list[ContentRecord]: ...
+    def any_gone(self) -> bool: ...
+    def lately_gone(self, most: int) -> list[tuple[ContentRecord, float]]: ...
+    def done_below(self, inbox: bytes, folder: bytes) -> list[tuple[PhotoId, PhotoRecord]]: ...
+    def haunted(self, photo: PhotoId) -> bool: ...
+    def briefs(self, inbox: bytes, folder: bytes, names: Sequence[bytes]) -> tuple[Mapping[bytes, Brief], int]: ...
+    def names(self, inbox: bytes, folder: bytes) -> Iterator[bytes]: ...
+    def folders(self, inbox: bytes, *, away: bool = True) -> list[bytes]: ...
+    def recipes_of(self, number: int) -> Mapping[str, str]: ...
+    def counts(self, inbox: bytes) -> Counts: ...
+    def identity(self, inbox: bytes) -> tuple[int, int] | None: ...
+    def report(self, inbox: bytes) -> Mapping[str, object]: ...
+    def requests(self, limit: int) -> list[tuple[int, Request]]: ...
+    def write(
+        self,
+        rows: Iterable[tuple[PhotoId, PhotoRecord | None]],
+        notes: Iterable[HistoryEntry] = (),
+        answered: Sequence[int] = (),
+        *,
+        durable: bool = False,
+    ) -> None: ...
+    def forget_folder(self, inbox: bytes, folder: bytes) -> None: ...
+    def forget_ghosts(self, photos: Sequence[PhotoId]) -> None: ...
+    def reopen_failed(self, inbox: bytes) -> int: ...
+    def set_report(self, reports: Mapping[bytes, Mapping[str, object]]) -> None: ...
+    def set_identity(self, inbox: bytes, root: tuple[int, int]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """An original that is to be taken away."""
+
+    photo: PhotoId
+    stamp: FileSignature  # what it looked like when its renditions were made
+    digest: bytes  # of what they were made of
+    outputs: Sequence[tuple[bytes, int]]  # them: absolute paths, and sizes
+    originals: bytes | None  # below which folder it is moved; None: it is deleted
+    volume: bytes = b""  # the mount point that this folder belongs on; empty: any
+
+
+class Chores(Protocol):
+    """What is done to files beside the work, on a thread of its own; each request is answered by a message."""
+
+    def remove(self, number: int, output_root: bytes, outputs: Sequence[ReusableRendition], mtime_ns: int) -> None:
+        """Remove outputs, as long as they have that size and modification time; answered by Removed."""
+
+    def take_away(self, original: Original) -> None:
+        """Move an original, or delete it, if it is what its renditions were made of; answered by TakenAway."""
+
+    def put_back(self, photo: PhotoId) -> None:
+        """Give an original of a hidden name its own name again; answered by PutBack."""
+
+
+class Log(Protocol):
+    """Where constant event names with fields go."""
+
+    def debug(self, event: str, **fields: object) -> object: ...
+    def info(self, event: str, **fields: object) -> object: ...
+    def warning(self, event: str, **fields: object) -> object: ...
+    def error(self, event: str, **fields: object) -> object: ...
+
+
+class Clock(Protocol):
+    """Two clocks: one that only goes forward, for waiting, and one that people and files know."""
+
+    def monotonic(self) -> float: ...
+    def time(self) -> float: ...

@@ -1,0 +1,217 @@
+"""Writing to the state file from the loop: results once a round, attempts at once, nothing lost while it is busy.
+
+A round of the loop gathers by itself what came together; to wait for more would have it made twice after a kill.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from watcher.core.history import HistoryEntry
+from watcher.core.plan import ContentRecord, Phase, PhotoRecord, RenditionRecord, could_meet, number_of
+from watcher.core.types import FileSignature, PhotoId
+from watcher.engine.conflicts import NameConflicts
+from watcher.engine.ports import Log, Store
+from watcher.engine.store_health import StoreHealth, Use
+from watcher.errors import StateError
+
+_RETRY_SECONDS = 2.0  # while the state file can't be written
+_MOST_NOTES = 10_000  # entries of history that wait while it can't; older ones are dropped
+
+
+class WriteBuffer:
+    """What is to be written, in order, until it is written."""
+
+    def __init__(self, store: Store, log: Log) -> None:
+        self.store = store
+        self.trouble = StoreHealth(log)
+        self._rows: dict[PhotoId, PhotoRecord | None] = {}
+        self._rivals = NameConflicts(store, self._rows)
+        self._notes: deque[HistoryEntry] = deque(maxlen=_MOST_NOTES)
+        self._answered: list[int] = []
+        self._since: float | None = None  # when the oldest of `_rows` came
+        self._blocked_until: float | None = None
+
+    def known(self, photo: PhotoId) -> PhotoRecord | None:
+        """Tell what is known of a photo, what is not written yet included."""
+        return self._rows[photo] if photo in self._rows else self.store.known(photo)
+
+    def __contains__(self, photo: PhotoId) -> bool:
+        """Tell whether something about `photo` is not written yet."""
+        return photo in self._rows
+
+    def put(self, photo: PhotoId, known: PhotoRecord | None, now: float) -> None:
+        """Have a result written at the end of this round."""
+        self.stage(photo, known)
+        if self._since is None:
+            self._since = now
+
+    def note(self, photo: PhotoId, wall: float, what: str, detail: Mapping[str, object]) -> None:
+        """Have an entry of a photo's history written with the next result or attempt."""
+        self._notes.append(HistoryEntry(photo, wall, what, detail))
+
+    def answer(self, number: int, now: float) -> None:
+        """Have a request taken out together with what was written because of it."""
+        self._answered.append(number)
+        if self._since is None:
+            self._since = now
+
+    def rivals(self, photo: PhotoId, *, folds_case: bool) -> Mapping[bytes, Mapping[str, RenditionRecord]]:
+        """Give the photos whose outputs could meet this one's; see `NameConflicts`."""
+        return self._rivals.of(photo, folds_case=folds_case)
+
+    def taken_away(self, photo: PhotoId, looks: FileSignature) -> list[tuple[PhotoId, PhotoRecord]]:
+        """List photos that had this name and these looks when their originals were taken away, with their keys."""
+        found = {key: known for key, known in self.store.taken_away(photo, looks=looks) if key not in self._rows}
+        found.update((key, known) for key, known in self._aside(photo) if known.stamp.same_content(looks))
+        return list(found.items())
+
+    def last_aside(self, photo: PhotoId) -> int:
+        """Return the highest number of a key of those that had this name; 0: there are none."""
+        return max([self.store.last_aside(photo), *(number_of(key.name) for key, _ in self._aside(photo))])
+
+    def _aside(self, photo: PhotoId) -> Iterator[tuple[PhotoId, PhotoRecord]]:
+        """Give those of them that are not written yet."""
+        prefix = photo.path + b"\0"
+        for key, known in self._rows.items():
+            if known is not None and key.inbox == photo.inbox and key.path.startswith(prefix):
+                yield key, known
+
+    def rekey(self, old: PhotoId, new: PhotoId, known: PhotoRecord, now: float) -> None:
+        """Have a photo written under another key, in one transaction."""
+        for key in (old, new):
+            self._rows.pop(key, None)
+        self.put(old, None, now)  # first: what it leaves behind is then laid by what is written next
+        self.put(new, known, now)
+
+    def alike(self, size: int, mtime_ns: int = 0) -> Iterator[ContentRecord]:
+        """Give what was made of photos with so many bytes, as it is known now."""
+        for claim in self.store.alike(size, mtime_ns):
+            if claim.gone or claim.photo not in self._rows:
+                yield claim
+                continue
+            if self._rows[claim.photo] is None:
+                yield replace(claim, gone=True, lately=True)
+        for photo, known in self._rows.items():
+            if known is None or known.phase is not Phase.DONE or known.leased:
+                continue
+            if known.digest and known.stamp.size == size:
+                yield known.claim(photo)
+
+    @property
+    def any_gone(self) -> bool:
+        """Whether photos are remembered that have left."""
+        return None in self._rows.values() or self.store.any_gone()
+
+    def written(self, now: float) -> bool:
+        """Have all written that is to be; False: it can't be done just now."""
+        return self._change(lambda: None, now)
+
+    def haunted(self, photo: PhotoId) -> bool:
+        """Tell whether an output of this photo could lie there already as that of another one, which has left."""
+        return self.store.haunted(photo) or any(
+            known is None
+            and (other.inbox, other.folder) == (photo.inbox, photo.folder)
+            and could_meet(other.name, photo.name)
+            for other, known in self._rows.items()
+        )
+
+    def stage(self, photo: PhotoId, known: PhotoRecord | None) -> None:
+        """Put an attempt with what `commit` writes next."""
+        self._rows[photo] = known
+        self._rivals.heed(photo)
+
+    def commit(self, now: float) -> bool:
+        """Write all that is there, durable before this returns; False: it can't be done just now."""
+        return self._write(now, durable=True)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the state file is left alone for a while, since it could not be used."""
+        return self._blocked_until is not None
+
+    def deadline(self) -> float | None:
+        """When `flush` is due; None: nothing is waiting to be written."""
+        if self._blocked_until is not None:
+            return self._blocked_until
+        return self._since
+
+    def flush(self, now: float, *, force: bool = False) -> None:
+        """Write what there is; while the state file is left alone, only with `force`."""
+        deadline = self.deadline()
+        if deadline is not None and (force or now >= deadline):
+            self._write(now, durable=False)
+
+    def forget_folder(
+        self, inbox: bytes, folder: bytes, now: float, *, listed: bool
+    ) -> list[tuple[PhotoId, PhotoRecord]]:
+        """Take a folder off the books; give its photos that were done, if they are to be `listed`.
+
+        If it can't be done just now, the next scan finds that it is gone.
+        """
+        done: list[tuple[PhotoId, PhotoRecord]] = []
+
+        def forget() -> None:
+            done.extend(self.store.done_below(inbox, folder) if listed else [])
+            self.store.forget_folder(inbox, folder)
+
+        return done if self._change(forget, now) else []
+
+    def forget_inbox(self, inbox: bytes, now: float) -> bool:
+        """Take all of an inbox off the books; False: it can't be done just now."""
+        return self._change(lambda: self.store.forget_folder(inbox, b""), now)
+
+    def forget_ghosts(self, photos: Sequence[PhotoId], now: float) -> bool:
+        """Forget what photos that have left had; False: it can't be done just now."""
+        return self._change(lambda: self.store.forget_ghosts(photos), now)
+
+    def reopen_failed(self, inbox: bytes, now: float) -> int | None:
+        """Let the photos of an inbox that failed wait to be tried again; how many. None: it can't be done just now."""
+        reopened: list[int] = []
+        self._change(lambda: reopened.append(self.store.reopen_failed(inbox)), now)
+        return next(iter(reopened), None)
+
+    def _change(self, change: Callable[[], None], now: float) -> bool:
+        """Change many rows at once, after all that is to be written before."""
+        if not self.blocked:
+            self.flush(now, force=True)
+        if self.blocked:
+            return False
+        try:
+            change()
+        except StateError as error:
+            self.block(error, Use.RESULTS, now)
+            return False
+        return True
+
+    def report(self, reports: Mapping[bytes, Mapping[str, object]], now: float) -> bool:
+        """Write what `status` shows of a running daemon; False: it can't be done just now."""
+        if self.blocked:
+            return False
+        try:
+            self.store.set_report(reports)
+        except StateError as error:
+            self.block(error, Use.RESULTS, now)
+            return False
+        return True
+
+    def block(self, error: StateError, use: Use, now: float) -> None:
+        """Leave the state file alone for a while."""
+        self.trouble.met(error, use, now, unwritten=len(self._rows))
+        self._blocked_until = now + _RETRY_SECONDS
+
+    def _write(self, now: float, *, durable: bool) -> bool:
+        try:
+            self.store.write(list(self._rows.items()), list(self._notes), list(self._answered), durable=durable)
+        except StateError as error:
+            self.block(error, Use.ATTEMPTS if durable else Use.RESULTS, now)
+            return False
+        self.trouble.over(*Use) if durable else self.trouble.over(Use.RESULTS)
+        self._rows.clear()
+        self._rivals.forget()
+        self._notes.clear()
+        self._answered.clear()
+        self._since = self._blocked_until = None
+        return True

@@ -1,0 +1,121 @@
+"""Temporary files: their names, and the removal of those that a dead worker left behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import time
+from contextlib import suppress
+from functools import lru_cache
+from hashlib import sha256
+
+from watcher.fs.openat import open_below, open_root
+
+# those of earlier versions have no place
+_NAME = re.compile(
+    rb"\.watcher-(?P<host>[A-Za-z0-9._-]{1,64})-(?P<pid>\d{1,10})-\d{1,20}-\d{1,6}(\.(?P<place>[0-9a-f]{8}))?\.tmp"
+    rb"(\xc3\xa9|e\xcc\x81)?"  # of `traits`
+)
+_FIRST_PIDS = "pid:[4026531836]"  # the kernel's number for the process numbers outside of all containers
+
+
+@lru_cache(maxsize=1)
+def host() -> bytes:
+    """Give this machine's name as it stands in temporary names."""
+    return re.sub(rb"[^A-Za-z0-9._-]", b"_", os.fsencode(socket.gethostname()))[:64] or b"_"
+
+
+@lru_cache(maxsize=1)
+def place() -> bytes:
+    """Give 8 digits for where a process number means what it means here: containers of one name each count anew."""
+    numbers, here = "", b""
+    with suppress(OSError):  # a platform without /proc has no containers either
+        numbers = os.readlink("/proc/self/ns/pid")
+        # a machine is the same after a restart, and a container another one
+        name = "/etc/machine-id" if numbers == _FIRST_PIDS else "/proc/sys/kernel/random/boot_id"
+        with open(name, "rb") as file:
+            here = file.read()
+    return sha256(numbers.encode() + here).hexdigest()[:8].encode()
+
+
+def temporary_name(job: int, number: int) -> bytes:
+    """Give a name for the `number`-th temporary file of a job: hidden, short whatever the photo is called, and ours."""
+    return b".watcher-%b-%d-%d-%d.%b.tmp" % (host(), os.getpid(), job, number, place())
+
+
+def sweep(
+    output_root: bytes,
+    *,
+    own_seconds: float = 3600.0,
+    other_seconds: float = 86400.0,
+    now: float | None = None,
+) -> int:
+    """Remove stale temporary files below `output_root`; give how many.
+
+    Stale is what a process of this machine left that no longer runs (or, its number having been given away again, what
+    is older than `own_seconds`, and the same of a container that is called as this machine), and what another machine
+    on a share left more than `other_seconds` ago. Links are not followed, other names not touched; folders that can't
+    be read are passed over. Reads directories only.
+
+    The age is by the file's change time: its modification time is the photo's.
+    """
+    try:
+        root = open_root(output_root, create=False)
+    except OSError:
+        return 0
+    at = time.time() if now is None else now
+    removed, waiting = 0, [b""]
+    try:
+        while waiting:
+            path = waiting.pop()
+            with suppress(OSError):  # gone or unreadable: nothing of ours to be had there
+                folder = open_below(root, path, create=False)
+                try:
+                    removed += _sweep_folder(folder, path, waiting, at, own_seconds, other_seconds)
+                finally:
+                    os.close(folder)
+    finally:
+        os.close(root)
+    return removed
+
+
+def _sweep_folder(
+    folder: int, path: bytes, waiting: list[bytes], now: float, own_seconds: float, other_seconds: float
+) -> int:
+    """Sweep one open folder and have its sub-folders wait, by their paths: a descriptor for each would be too many."""
+    removed = 0
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(path + b"/" + os.fsencode(entry.name))
+            elif entry.name.startswith(".watcher-") and (match := _NAME.fullmatch(os.fsencode(entry.name))):
+                patience = own_seconds if match["host"] == host() else other_seconds
+                ours = match["host"] == host() and match["place"] in {None, place()}
+                dead = ours and not _alive(int(match["pid"]))
+                if dead or now - entry.stat(follow_symlinks=False).st_ctime > patience:
+                    removed += _remove(entry.name, folder)
+    return removed
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            # the name in parentheses may hold anything; Z: it has ended, and its parent has not asked for its exit code
+            return file.read().rpartition(b")")[2].split()[0] not in {b"Z", b"X"}
+    except (OSError, IndexError):  # a platform without /proc
+        return True
+
+
+def _remove(name: str, folder: int) -> int:
+    try:
+        os.unlink(name, dir_fd=folder)
+    except OSError:
+        return 0
+    return 1

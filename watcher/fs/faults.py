@@ -1,0 +1,125 @@
+"""How a render ends early: an outcome that travels as an exception, and the sorting of system errors into blame."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from watcher.core.types import Failed, FailureKind, FileSignature, Outcome
+
+
+class Abort(Exception):  # noqa: N818 - an outcome on its way up, not an error
+    """The outcome of a job, known before its end."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome)
+        self.outcome = outcome
+
+
+def shown(path: bytes) -> str:
+    """Give a file name as text for a person and a log: printable characters as they are, all others escaped."""
+    return "".join(_shown(c) for c in os.fsdecode(path))
+
+
+def _shown(c: str) -> str:
+    if c.isprintable():
+        return c
+    if "\udc80" <= c <= "\udcff":  # a byte that is no UTF-8, as `os.fsdecode` carries it
+        return f"\\x{ord(c) - 0xDC00:02x}"
+    return c.encode("unicode_escape").decode("ascii")
+
+
+def short(error: BaseException) -> str:
+    """Give an error's text in printable characters."""
+    return ascii(str(error))[1:-1][:200]
+
+
+def bad_photo(reason: str, stamp: FileSignature | None = None) -> Abort:
+    """Blame the photo itself: it is not tried again until it changes."""
+    return Abort(Failed(reason, FailureKind.PHOTO, stamp))
+
+
+def passing(reason: str, stamp: FileSignature | None = None) -> Abort:
+    """Blame the circumstances: the photo is tried again."""
+    return Abort(Failed(reason, FailureKind.PASSING, stamp))
+
+
+def unreadable(error: OSError, what: str) -> Abort:
+    """Sort an error met while reading the photo `what` (already escaped)."""
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return passing(
+            f"{what} may not be read: give the user of watcher the right to (chmod u+r, or +rx on its folders)"
+        )
+    return passing(f"{what} could not be read: {_text(error)}")
+
+
+def unreachable(error: OSError, inbox: bytes) -> Abort:
+    """Sort an error met while opening the inbox itself: no photo is to blame, unless this process alone is in need."""
+    what = f"the inbox {shown(inbox)}"
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        reason = f"{what} may not be read: let the user of watcher read and enter it (chmod u+rx)"
+    elif error.errno in OF_A_TREE:
+        reason = f"{what} can't be read: {_text(error)}; is its volume there?"
+    else:
+        return unreadable(error, what)
+    return Abort(Failed(reason, FailureKind.INBOX))
+
+
+# Whoever meets one of these may have met it everywhere in a tree: a volume that is gone, or not ours to use.
+OF_A_TREE = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.ELOOP,
+    errno.ENOENT,
+    errno.ESTALE,
+    errno.ENOTCONN,
+    errno.EHOSTDOWN,
+    errno.ENODEV,
+    errno.ENXIO,
+    errno.EIO,
+    errno.ETIMEDOUT,
+    errno.EHOSTUNREACH,
+    errno.ENETUNREACH,
+    errno.ENETDOWN,
+    errno.ECONNREFUSED,
+    errno.ECONNRESET,
+    errno.ECONNABORTED,
+}
+
+
+NAME_REFUSED = {errno.EINVAL, errno.EILSEQ}
+
+
+def name_refused(what: str) -> Abort:
+    """Blame the photo's name, which the output's file system does not take."""
+    return bad_photo(
+        f"{what} can't be written: the file system takes no such name (: ? * and others on disks for Windows);"
+        " rename the photo"
+    )
+
+
+def unwritable(error: OSError, what: str, blame: FailureKind = FailureKind.PASSING) -> Abort:
+    """Sort an error met while writing `what` (already escaped): an output, or (`blame` OUTPUT) the tree it is in."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return Abort(Failed(f"no room to write {what}: {_text(error)}", FailureKind.DISK_FULL))
+    if error.errno == errno.ENAMETOOLONG:
+        return bad_photo(f"{what} can't be written: its name is too long for the file system; rename the photo")
+    if error.errno in NAME_REFUSED and blame is FailureKind.PASSING:
+        return name_refused(what)
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        why = "may not be written: give the user of watcher the right to (chmod u+rwx on its folder)"
+    elif error.errno == errno.EROFS:
+        why = "can't be written: the file system is read-only; mount it for writing"
+    elif error.errno in {errno.ELOOP, errno.ENOTDIR}:
+        why = "can't be written: a part of its path is a symbolic link or a file, not a folder; move that away"
+    elif error.errno == errno.EISDIR:
+        why = "can't be written: a folder lies in its place; move that away"
+    else:
+        why = f"could not be written: {_text(error)}"
+    return Abort(Failed(f"{what} {why}", blame))
+
+
+def _text(error: OSError) -> str:
+    return f"{error.strerror or type(error).__name__} ({errno.errorcode.get(error.errno or 0, 'no code')})"

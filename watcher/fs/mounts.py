@@ -1,0 +1,261 @@
+"""The mount table and inotify's limits: whether changes in a folder are announced, and which folders are the same.
+
+Theory: inotify tells what was done through this kernel's own view of a file system. A network share, a shared folder
+of a virtual machine or a FUSE file system is also changed by somebody else, behind that view and in silence. The same
+holds for a folder that is a layer of an overlay: what is written through the overlay is not written through the folder.
+
+One folder may have several paths: a bind mount shows a part of a file system again, an overlay shows its layers. The
+table tells by which device and which path on it (`Spot`) a folder is what it is.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+from watcher.core.selection import shown
+
+Advice = tuple[Literal["native", "poll"], str]
+
+# Changed by others, without an event here. `fuseblk` is missing on purpose: it is a disk under FUSE (ntfs-3g, exfat),
+# changed only through this mount, and such writers cause events.
+_CHANGED_ELSEWHERE = frozenset(
+    (
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "9p",
+        "virtiofs",
+        "afs",
+        "ceph",
+        "glusterfs",
+        "lustre",
+        "gpfs",
+        "beegfs",
+        "ncpfs",
+        "coda",
+        "gfs2",
+        "ocfs2",
+        "orangefs",
+        "vboxsf",
+        "vmhgfs",
+        "prl_fs",
+        "hostfs",
+        "fuse",
+    )
+)
+_DEEPEST = 3  # overlays upon overlays that are followed
+_INOTIFY = "/proc/sys/fs/inotify/"
+_ESCAPE = re.compile(r"\\([0-7]{3})")
+
+
+class Spot(NamedTuple):
+    """What a folder is, whatever its path: a place on a device."""
+
+    device: str
+    path: str  # on the device
+    name: str  # absolute path by which it is seen
+
+
+class _Mount(NamedTuple):
+    number: str
+    parent: str
+    device: str
+    root: str  # the part of the device that is shown
+    point: str
+    kind: str
+    options: tuple[str, ...]  # of the file system
+
+
+def watch_advice(path: bytes, enters: Callable[[bytes], bool] | None = None, *, mountinfo: str | None = None) -> Advice:
+    """Say whether events of the folder `path` (resolved, absolute) can be relied on, or it must be polled, and why.
+
+    Args:
+        path: the folder.
+        enters: which folders below it count too, by their path in it; None: none of them.
+        mountinfo: text in the form of /proc/self/mountinfo; None: that of this machine, and always native where
+            there is none (macOS: FSEvents reports from below the file systems).
+
+    """
+    mounts = _mounts(_read_mountinfo() if mountinfo is None else mountinfo)
+    name = path.decode("utf-8", "surrogateescape")
+    mount = _mount_of(name, mounts)
+    if mount is None:
+        return "native", "the system announces changes"
+    if _speaks_not(mount):
+        return "poll", _silence(mount)
+    for other in mounts if enters is not None else ():
+        if _speaks_not(other) and _is_below(other.point, name) and other is _mount_of(other.point, mounts):
+            below = os.path.relpath(other.point, name).encode("utf-8", "surrogateescape")
+            if enters is not None and enters(below):
+                return "poll", _silence(other)
+    for other in mounts:
+        layer = _layer_over(name, other)
+        if layer:
+            return (
+                "poll",
+                f"{_show(layer)} is a layer of the overlay on {_show(other.point)}: no events of writers there",
+            )
+    if mount.kind == "overlay":
+        return (
+            "native",
+            "overlay announces what is changed through it; a change to its layers from below is not announced",
+        )
+    return "native", f"{mount.kind} announces changes"
+
+
+def _speaks_not(mount: _Mount) -> bool:
+    return mount.kind in _CHANGED_ELSEWHERE or mount.kind.startswith("fuse.")
+
+
+def _silence(mount: _Mount) -> str:
+    return f"{mount.kind} on {_show(mount.point)} does not announce what others change there"
+
+
+def file_system(path: bytes, *, mountinfo: str | None = None) -> str:
+    """Give the name of the type of the file system that `path` (resolved, absolute) is on; empty: not known here."""
+    mounts = _mounts(_read_mountinfo() if mountinfo is None else mountinfo)
+    mount = _mount_of(path.decode("utf-8", "surrogateescape"), mounts)
+    return mount.kind if mount is not None else ""
+
+
+def spots(path: bytes, *, layers: bool, mountinfo: str | None = None) -> list[Spot]:
+    """Return what the folder `path` (resolved, absolute) is; empty where there is no mount table.
+
+    On an overlay it also is the folder of the upper layer, where writes go, and with `layers` those of all the others.
+    """
+    mounts = _mounts(_read_mountinfo() if mountinfo is None else mountinfo)
+    return list(_spots(path.decode("utf-8", "surrogateescape"), mounts, layers, _DEEPEST))
+
+
+def spots_below(path: bytes, *, mountinfo: str | None = None) -> list[Spot]:
+    """Return what is mounted, and seen, below the folder `path` (resolved, absolute)."""
+    mounts = _mounts(_read_mountinfo() if mountinfo is None else mountinfo)
+    name = path.decode("utf-8", "surrogateescape")
+    below = (mount for mount in mounts if mount.point != name and _is_below(mount.point, name))
+    return [Spot(m.device, m.root, m.point) for m in below if m is _mount_of(m.point, mounts)]
+
+
+def _spots(name: str, mounts: Sequence[_Mount], layers: bool, deepest: int) -> Iterator[Spot]:
+    mount = _mount_of(name, mounts)
+    if mount is None or not deepest:
+        return
+    inside = os.path.relpath(name, mount.point)
+    yield Spot(mount.device, os.path.normpath(os.path.join(mount.root, inside)), name)
+    for key, folder in _layers(mount):
+        if layers or key == "upperdir":
+            yield from _spots(os.path.normpath(os.path.join(folder, inside)), mounts, layers, deepest - 1)
+
+
+def mount_point(folder: bytes) -> bytes:
+    """Return the mount point that `folder` (resolved, absolute), or what is there of its path, lies on; empty: unknown.
+
+    Where there is no mount table: the highest folder above it on the same device.
+    """
+    mount = _mount_of(folder.decode("utf-8", "surrogateescape"), _mounts(_read_mountinfo()))
+    if mount is not None:
+        return mount.point.encode("utf-8", "surrogateescape")
+    try:
+        while not os.path.isdir(folder):
+            folder = os.path.dirname(folder)
+        device = os.stat(folder).st_dev
+        while (above := os.path.dirname(folder)) != folder and os.stat(above).st_dev == device:
+            folder = above
+    except OSError:
+        return b""
+    return folder
+
+
+def inotify_limits() -> dict[str, int]:
+    """Give inotify's `max_user_watches`, `max_user_instances` and `max_queued_events`; empty where there is none."""
+    limits: dict[str, int] = {}
+    for name in ("max_user_watches", "max_user_instances", "max_queued_events"):
+        try:
+            with open(_INOTIFY + name, "rb") as file:
+                limits[name] = int(file.read())
+        except (OSError, ValueError):
+            continue
+    return limits
+
+
+def _read_mountinfo() -> str:
+    if sys.platform != "linux":
+        return ""
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+@lru_cache(maxsize=1)  # it is asked for every few seconds, and hardly ever changes
+def _mounts(mountinfo: str) -> tuple[_Mount, ...]:
+    """Parse the table (proc_pid_mountinfo(5)): `id parent dev root point options [tags] - type source options`."""
+    mounts = []
+    for line in mountinfo.split("\n"):
+        head, separator, tail = line.partition(" - ")
+        fields, rest = head.split(" "), tail.split(" ")
+        if separator and len(fields) >= 6 and len(rest) >= 3:  # noqa: PLR2004 - the fields that the form demands
+            options = tuple(_split(rest[2], ","))
+            root, point = _unescape(fields[3]), _unescape(fields[4])
+            mounts.append(_Mount(fields[0], fields[1], fields[2], root, point, rest[0], options))
+    return tuple(mounts)
+
+
+def _unescape(text: str) -> str:
+    return _ESCAPE.sub(lambda match: chr(int(match[1], 8)), text)
+
+
+def _split(text: str, separator: str) -> list[str]:
+    """Split at a separator that no backslash stands before."""
+    return re.split(rf"(?<!\\){separator}", text)
+
+
+def _mount_of(path: str, mounts: Sequence[_Mount]) -> _Mount | None:
+    """Go down the tree of mounts as the kernel does, since a deeper mount may lie hidden below a later one."""
+    over = [mount for mount in mounts if _is_below(path, mount.point)]
+    numbers = {mount.number for mount in over}
+    here = min((m for m in over if m.parent not in numbers or m.parent == m.number), key=_depth, default=None)
+    while here is not None:
+        above = here
+        children = [m for m in over if m.parent == above.number and m is not above]
+        below = min(children, key=_depth, default=None)
+        if below is None:
+            return here
+        over.remove(below)  # each is taken once, so that a table which loops ends too
+        here = below
+    return None
+
+
+def _depth(mount: _Mount) -> int:
+    return len(mount.point)
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def _layer_over(path: str, mount: _Mount) -> str:
+    """Give the layer of an overlay that `path` lies in; empty: none."""
+    return next((folder for _, folder in _layers(mount) if folder != "/" and _is_below(path, folder)), "")
+
+
+def _layers(mount: _Mount) -> Iterator[tuple[str, str]]:
+    """List the layers of an overlay: the option, and the absolute folder; none of what is no overlay."""
+    for option in mount.options if mount.kind == "overlay" else ():
+        key, _, value = option.partition("=")
+        if key in {"lowerdir", "lowerdir+", "datadir+", "upperdir"}:
+            for layer in _split(value, ":"):
+                folder = re.sub(r"\\([:,\\])", r"\1", _unescape(layer))
+                if folder.startswith("/"):
+                    yield key, folder
+
+
+def _show(path: str) -> str:
+    return shown(path.encode("utf-8", "surrogateescape"))

@@ -1,0 +1,238 @@
+"""Whose an output tree is, and how its file system keeps dates: told by a small file in its root.
+
+Theory: two runs that know nothing of each other would replace each other's outputs. So the first one that writes to a
+tree leaves its inbox's name there, and another inbox is refused. The inbox counts and not the state file: that may be
+lost, or another one, and the same photos give the same outputs.
+
+Rules:
+- A tree is `own` if no outputs were there when it was marked, or the state file knew them, and the inbox is still the
+  folder that it was. Whatever lies at an output's place there is an earlier version of it, and is replaced.
+- In any other tree a file that nothing proves to be ours is somebody else's: it stays, and the output gets its second
+  name.
+- Nobody is locked out: a tree whose inbox and state file are both gone, or whose state file is ours, is handed over;
+  so is one whose mark was removed by hand. It is not `own` then.
+- The mark's own modification time is a known one: what is left of it, also after the tree was copied elsewhere, shows
+  how finely dates are kept. See `watcher.fs.dates`.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from functools import lru_cache
+from typing import NamedTuple
+
+from watcher.core.types import Failed, FailureKind
+from watcher.core.volumes import Holder
+from watcher.fs.cleanup import temporary_name
+from watcher.fs.dates import EXACT, NOT_KEPT, SAMPLE_NS, grain_of, set_date
+from watcher.fs.faults import Abort, shown, unwritable
+from watcher.fs.openat import open_root, sync_file, sync_folder
+from watcher.fs.volume import is_bare
+
+NAME = b".watcher-output"
+_MOST = 1 << 16  # bytes; more is none of ours
+_ABOUT = (
+    "The renditions in this folder are watcher's, made from the photos of this inbox. To have another inbox write here,"
+    " stop watcher and remove this file: what lies here then stays, and new renditions get second names."
+)
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Tree(NamedTuple):
+    """What is known of an output tree."""
+
+    own: bool = True  # what lies in it at an output's place is an earlier version of that output
+    grain: int = EXACT  # ns, see `watcher.fs.dates`
+
+
+class Mark(NamedTuple):
+    """What the file in the root says."""
+
+    inbox: bytes  # resolved absolute path
+    state: bytes  # path of the state file
+    folders: tuple[int, ...]  # inode numbers that the inbox has had
+    own: bool
+    dates: bool  # they can be set there
+
+
+class TakenError(Abort):
+    """The tree belongs to another inbox: whose it is, and what to do."""
+
+    def __init__(self, path: bytes, mark: Mark) -> None:
+        self.found = (
+            f"{shown(path)}, which holds the renditions of another inbox, {shown(mark.inbox)}"
+            f" (its state file: {shown(mark.state)})"
+        )
+        self.hint = f"write another folder, or hand it over by removing {shown(path + b'/' + NAME)}"
+        super().__init__(Failed(f"{self.found}: {self.hint}", FailureKind.OUTPUT))
+
+
+def read(root: int) -> tuple[Mark | None, int]:
+    """Return the mark of an open output folder (None: there is none) and the grain of its dates. Raises OSError."""
+    try:
+        file = os.open(NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=root)
+    except OSError as error:
+        if error.errno in {errno.ENOENT, errno.ELOOP}:
+            return None, EXACT
+        raise
+    try:
+        mark = _parse(os.read(file, _MOST))
+        if mark is None:
+            return None, EXACT
+        return mark, (grain_of(os.fstat(file).st_mtime_ns) or EXACT) if mark.dates else NOT_KEPT
+    finally:
+        os.close(file)
+
+
+@lru_cache(maxsize=64)  # it is read for every few photos, and hardly ever changes
+def _parse(data: bytes) -> Mark | None:
+    try:
+        found = json.loads(data)
+        inbox, state = os.fsencode(found["inbox"]), os.fsencode(found["state"])
+        folders = tuple(int(number) for number in found["folders"])
+        return Mark(inbox, state, folders, bool(found["own"]), bool(found["dates"]))
+    except (ValueError, TypeError, KeyError, RecursionError):  # cut off, or somebody else's
+        return None
+
+
+def look(root: int, path: bytes, holder: Holder, renditions: Iterable[str]) -> tuple[Tree, Mark | None]:
+    """Return what an open output folder is to `holder`, and the mark that it is to get, if it needs another.
+
+    Raises the verdict where another inbox holds the tree.
+    """
+    try:
+        mark, grain = read(root)
+    except OSError as error:
+        raise unwritable(error, shown(path), FailureKind.OUTPUT) from error
+    folders = (holder.folder,) if holder.folder else ()
+    if mark is None:
+        own = holder.known or is_bare(path, renditions)
+        return Tree(own, grain), Mark(holder.inbox, holder.state, folders, own, dates=True)
+    if not _same_inbox(mark, holder):
+        if mark.state != holder.state and (os.path.lexists(mark.inbox) or os.path.lexists(mark.state)):
+            raise TakenError(path, mark)
+        return Tree(own=False, grain=grain), Mark(holder.inbox, holder.state, folders, own=False, dates=mark.dates)
+    new = mark._replace(inbox=holder.inbox, state=holder.state)
+    if holder.folder and holder.folder not in mark.folders:
+        if holder.known:  # it was put back from a backup, say
+            new = new._replace(folders=folders)
+        else:  # a folder of the same name, as containers have: nothing tells whether its photos are the same
+            new = new._replace(folders=(*mark.folders[-99:], *folders), own=False)
+    return Tree(new.own, grain), new if new != mark else None
+
+
+def _same_inbox(mark: Mark, holder: Holder) -> bool:
+    if mark.inbox == holder.inbox:
+        return True
+    if os.path.lexists(mark.inbox):
+        with suppress(OSError):
+            return os.path.samefile(mark.inbox, holder.inbox)
+        return False
+    # It was renamed. The root of a disk has the number that the root of any disk has, and that of a folder which was
+    # removed is given to another one: whoever removes an inbox for good removes its state file too.
+    renamed = holder.folder in mark.folders and os.path.lexists(mark.state)
+    return renamed and not os.path.ismount(holder.inbox)
+
+
+def claim(root: int, path: bytes, holder: Holder, renditions: Iterable[str]) -> Tree:
+    """Do as `look` does, and leave the mark; where that can't be written, all goes on without."""
+    tree, mark = look(root, path, holder, renditions)
+    if mark is None:
+        return tree
+    try:
+        _write(root, mark)
+    except FileExistsError:  # somebody was quicker
+        return look(root, path, holder, renditions)[0]
+    except OSError:
+        return tree
+    return tree._replace(grain=read(root)[1])
+
+
+def _write(root: int, mark: Mark) -> None:
+    """Write the mark, durable and whole or not at all; raises FileExistsError if there is one, and there was none."""
+    fresh = read(root)[0] is None
+    name = temporary_name(0, 2)
+    with suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=root)
+    try:
+        if not _fill(root, name, mark):
+            os.unlink(name, dir_fd=root)
+            _fill(root, name, mark._replace(dates=False))
+        if fresh and _linked(root, name):
+            os.unlink(name, dir_fd=root)
+        else:
+            os.rename(name, NAME, src_dir_fd=root, dst_dir_fd=root)
+        sync_folder(root)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(name, dir_fd=root)
+        raise
+
+
+def _fill(root: int, name: bytes, mark: Mark) -> bool:
+    """Write a mark to a new file; return whether its date is what it says of dates."""
+    fields = {
+        "about": _ABOUT,
+        "inbox": os.fsdecode(mark.inbox),
+        "state": os.fsdecode(mark.state),
+        "folders": mark.folders,
+        "own": mark.own,
+        "dates": mark.dates,
+    }
+    file = os.open(name, _CREATE, 0o666, dir_fd=root)
+    try:
+        os.write(file, json.dumps(fields, indent=1).encode() + b"\n")
+        kept = set_date(file, SAMPLE_NS)
+        sync_file(file)
+    finally:
+        os.close(file)
+    found = os.stat(name, dir_fd=root, follow_symlinks=False)
+    return not mark.dates or (kept and grain_of(found.st_mtime_ns) != NOT_KEPT)
+
+
+def _linked(root: int, name: bytes) -> bool:
+    """Give a file the mark's name too, never over another; False: the file system knows no second names."""
+    try:
+        os.link(name, NAME, src_dir_fd=root, dst_dir_fd=root, follow_symlinks=False)
+    except FileExistsError:
+        if read(root)[0] is not None:
+            raise
+        return False  # one that is none
+    except (OSError, NotImplementedError):
+        return False
+    return True
+
+
+def look_at(path: bytes, holder: Holder, renditions: Iterable[str]) -> Tree:
+    """Do as `look` does, by the path of the output folder; one that is not there yet belongs to nobody."""
+    root = _open(path)
+    if root is None:
+        return Tree()
+    try:
+        return look(root, path, holder, renditions)[0]
+    finally:
+        os.close(root)
+
+
+def grain_at(path: bytes) -> int:
+    """Return how finely dates are kept in the output folder at a path, as its mark says."""
+    root = _open(path)
+    if root is None:
+        return EXACT
+    try:
+        return read(root)[1]
+    except OSError:
+        return EXACT
+    finally:
+        os.close(root)
+
+
+def _open(path: bytes) -> int | None:
+    try:
+        return open_root(path, create=False)
+    except OSError:
+        return None

@@ -1,0 +1,57 @@
+"""Renditions that a photo left behind when it moved are removed, and the folders that this leaves empty."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+
+from watcher.core.types import ReusableRendition
+from watcher.fs.dates import same_date
+from watcher.fs.openat import open_below, open_root
+from watcher.fs.output_mark import read
+
+
+def remove(output_root: bytes, outputs: Iterable[ReusableRendition], mtime_ns: int) -> int:
+    """Remove outputs that are regular files of that size and modification time; give how many. Never raises OSError."""
+    try:
+        root = open_root(output_root, create=False)
+    except OSError:
+        return 0
+    try:
+        return sum(_remove(root, output, mtime_ns) for output in outputs)
+    finally:
+        os.close(root)
+
+
+def _remove(root: int, output: ReusableRendition, mtime_ns: int) -> bool:
+    path, _, name = output.output.rpartition(b"/")
+    try:
+        folder = open_below(root, path, create=False)
+        try:
+            found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            dated = found.st_mtime_ns == mtime_ns or same_date(found.st_mtime_ns, mtime_ns, read(root)[1])
+            if not (stat.S_ISREG(found.st_mode) and found.st_size == output.size and dated):
+                return False
+            os.unlink(name, dir_fd=folder)
+        finally:
+            os.close(folder)
+    except OSError:
+        return False  # it is not there, or not ours any more: left as it is
+    _prune(root, path)
+    return True
+
+
+def _prune(root: int, path: bytes) -> None:
+    """Remove folders that are empty, from the inmost outwards; that of the rendition stays."""
+    while b"/" in path:
+        above, _, name = path.rpartition(b"/")
+        try:
+            folder = open_below(root, above, create=False)
+            try:
+                os.rmdir(name, dir_fd=folder)
+            finally:
+                os.close(folder)
+        except OSError:
+            return
+        path = above

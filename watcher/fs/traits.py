@@ -1,0 +1,82 @@
+"""What a file system can do where an output tree lies: tried there, not guessed by its name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import NamedTuple
+
+from watcher.fs.cleanup import temporary_name
+from watcher.fs.dates import EXACT, NOT_KEPT, SAMPLE_NS, grain_of, set_date
+from watcher.fs.openat import sync_file, sync_folder
+
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_TOLD_GRAIN = 1_000_000_000  # ns: finer ones trouble nobody
+
+
+class Traits(NamedTuple):
+    """What was found out about a folder's file system."""
+
+    grain: int = EXACT  # ns, see `watcher.fs.dates`
+    syncs: bool = True  # files and folders can be made durable
+    folds: bool = False  # two names that differ in case alone, or in how an accent is written, are one
+
+    @property
+    def weaker(self) -> str:
+        """What is not as it is elsewhere, in a sentence; empty: nothing."""
+        return "; ".join(self._weaker())
+
+    def _weaker(self) -> Iterator[str]:
+        if self.grain == NOT_KEPT:
+            yield "dates can't be set there: outputs bear the time of their making"
+        elif self.grain >= _TOLD_GRAIN:
+            seconds = self.grain // _TOLD_GRAIN
+            yield f"dates are kept to {'two seconds' if seconds > 1 else 'whole seconds'}: outputs are compared by that"
+        if not self.syncs:
+            yield "files or folders can't be synced there: a power cut may take what was made last"
+
+
+def probe(folder: bytes) -> Traits | None:
+    """Find out about the file system of a folder that is there; None: nothing can be written to it."""
+    name = temporary_name(0, 0)  # one that is swept, should this be its last moment
+    path = folder + b"/" + name
+    try:
+        file = os.open(path, _CREATE, 0o600)
+    except OSError:
+        return None
+    try:
+        kept = set_date(file, SAMPLE_NS)
+        syncs = sync_file(file)
+        os.close(file)
+        found = os.stat(path)
+        folds = os.path.exists(folder + b"/" + name.upper()) or _normalises(folder)
+        return Traits(grain_of(found.st_mtime_ns) if kept else NOT_KEPT, syncs and _syncs(folder), folds)
+    except OSError:
+        return None
+    finally:
+        with suppress(OSError):  # a folder that can only be added to: the first photo that can't be written says so
+            os.unlink(path)
+
+
+def _syncs(folder: bytes) -> bool:
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return sync_folder(opened)
+    finally:
+        os.close(opened)
+
+
+def _normalises(folder: bytes) -> bool:
+    """Return whether a letter with an accent and the two characters that make it up are one name there."""
+    stem = folder + b"/" + temporary_name(0, 1)
+    path = stem + "\u00e9".encode()
+    try:
+        os.close(os.open(path, _CREATE, 0o600))
+    except OSError:  # such a letter is in no name there
+        return False
+    try:
+        return os.path.exists(stem + "e\u0301".encode())
+    finally:
+        with suppress(OSError):
+            os.unlink(path)

@@ -1,0 +1,49 @@
+"""Where an output tree is mounted, and that nothing is written to a mount point that has lost its volume."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from watcher.core.types import Failed, FailureKind, Job
+from watcher.core.volumes import belongs_on
+from watcher.fs.faults import Abort, shown
+
+
+def mount_point(folder: bytes) -> bytes:
+    """Give the highest folder that is on the same device as `folder`, or as what is there of its path; empty: unknown.
+
+    The same device mounted twice is not told apart: for a disk that may be missing that makes no difference.
+    """
+    try:
+        while not os.path.isdir(folder):
+            folder = os.path.dirname(folder)
+        device = os.stat(folder).st_dev
+        while (above := os.path.dirname(folder)) != folder and os.stat(above).st_dev == device:
+            folder = above
+    except OSError:
+        return b""
+    return folder
+
+
+def is_bare(root: bytes, renditions: Iterable[str]) -> bool:
+    """Tell whether none of the renditions has a folder there."""
+    return not any(os.path.lexists(root + b"/" + os.fsencode(name)) for name in renditions)
+
+
+def check(job: Job) -> None:
+    """Raise the verdict if the job's output has lost its volume."""
+    if job.volume in {b"", b"/"}:
+        return
+    names = [rendering.name for rendering in job.renderings]
+    now = mount_point(job.output_root)
+    if now == job.volume or belongs_on(job.volume, now, bare=is_bare(job.output_root, names)) != job.volume:
+        return
+    root = shown(job.output_root)
+    raise Abort(
+        Failed(
+            f"{root} was on a volume at {shown(job.volume)} that is not mounted now: mount it,"
+            f" or, to begin anew without it, make the folder {root}/{names[0]}",
+            FailureKind.OUTPUT,
+        )
+    )

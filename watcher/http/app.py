@@ -1,0 +1,243 @@
+"""The handlers: the page, its lists, the pictures, the news."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from importlib.resources import files
+from typing import Any, TypeVar
+
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
+from starlette.applications import Starlette
+from starlette.requests import Request as RequestsPending
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from watcher.core.plan import called
+from watcher.core.types import PhotoId, Request
+from watcher.errors import WatcherError
+from watcher.http import serializers as telling
+from watcher.http.events import Broadcaster
+from watcher.http.files import chunks, open_below, renditions
+from watcher.http.ids import photo_of, readable
+from watcher.http.ports import Books, Site
+
+_PAGE = 120  # photos of a list at a time
+_MOST_PAGE = 500
+_LONGEST_BODY = 1 << 16  # bytes
+_AT_DISKS = 16  # threads that may hang on a dead mount, of the forty that there are
+_AT_BOOKS = 8  # threads that read the state file, each with three descriptors
+_LONGEST_SEARCH = 200  # characters
+_TYPES = {
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+}
+_FOR_GOOD = "private, max-age=31536000, immutable"  # the picture's address changes with the picture
+
+_T = TypeVar("_T")
+
+
+class RefusedError(Exception):
+    """An answer other than what was asked for."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status, self.why = status, why
+
+
+class Handlers:
+    """What answers the browsers; each reads the state file on a thread, the event loop goes on meanwhile."""
+
+    def __init__(self, site: Site, news: Broadcaster) -> None:
+        self._site = site
+        self._news = news
+        self._disks = CapacityLimiter(_AT_DISKS)
+        self._at_books = CapacityLimiter(_AT_BOOKS)
+        news.describe = lambda rows: telling.changes(rows, site)
+        news.summary = lambda: self._read(lambda books: telling.summary(books, site))
+
+    def app(self) -> Starlette:
+        """Give the application, without the guard."""
+        own = [
+            Route("/" if name == "page.html" else f"/{name}", _static(text, _TYPES[name.rpartition(".")[2]]))
+            for name, text in _statics().items()
+        ]
+        routes = [
+            *own,
+            Route("/api/summary", self.summary),
+            Route("/api/newest", self.newest),
+            Route("/api/search", self.search),
+            Route("/api/failed", self.failed),
+            Route("/api/story/{photo}", self.story),
+            Route("/api/retry", self.retry, methods=["POST"]),
+            Route("/api/news", self.news),
+            Route("/picture/{photo}/{rendition}", self.picture),
+        ]
+        app = Starlette(routes=routes, exception_handlers={RefusedError: _refused, WatcherError: _unreadable})
+        app.router.redirect_slashes = False  # it would send people to wherever `Host` says
+        return app
+
+    async def _read(self, look: Callable[[Books], _T]) -> _T:
+        def on_a_thread() -> _T:
+            with self._site.open_books() as books:
+                return look(books)
+
+        return await run_sync(on_a_thread, limiter=self._at_books)
+
+    def _photo(self, request: RequestsPending) -> PhotoId:
+        photo = photo_of(request.path_params["photo"], self._site.inboxes())
+        if photo is None:
+            raise RefusedError(404, "no such photo")
+        return photo
+
+    # ---- lists ----
+
+    async def summary(self, request: RequestsPending) -> Response:
+        """Tell what the inboxes are at."""
+        del request
+        return _json(await self._read(lambda books: telling.summary(books, self._site)))
+
+    async def newest(self, request: RequestsPending) -> Response:
+        """List photos with renditions, those made last first."""
+        before, limit = _number(request, "before", None), _limit(request)
+        found = await self._read(lambda books: books.newest(self._site.inboxes(), before, limit))
+        following = found[-1].cursor if len(found) == limit else None
+        return _json({"photos": telling.entries(found, self._site), "next": following})
+
+    async def search(self, request: RequestsPending) -> Response:
+        """List photos by a part of their names."""
+        text = request.query_params.get("q", "")[:_LONGEST_SEARCH].strip()
+        start, limit = _number(request, "start", 0) or 0, _limit(request)
+        found = await self._read(lambda books: books.search(self._site.inboxes(), text, start, limit)) if text else []
+        following = start + limit if len(found) == limit else None
+        return _json({"photos": telling.entries(found, self._site), "next": following})
+
+    async def failed(self, request: RequestsPending) -> Response:
+        """List photos that failed, the latest first."""
+        start, limit = _number(request, "start", 0) or 0, _limit(request)
+        found = await self._read(lambda books: books.failed(self._site.inboxes(), start, limit))
+        following = start + limit if len(found) == limit else None
+        return _json({"photos": telling.entries(found, self._site), "next": following})
+
+    async def story(self, request: RequestsPending) -> Response:
+        """Tell what became of one photo, and why."""
+        photo = self._photo(request)
+        shown = self._site.of(photo.inbox)
+
+        def look(books: Books) -> dict[str, Any] | None:
+            known = books.known(photo)
+            if known is None or shown is None:
+                return None
+            return {**telling.tile(photo, known, shown), "path": readable(called(photo.absolute))}
+
+        told = await self._read(look)
+        if told is None:
+            raise RefusedError(404, "no such photo")
+        return _json({**told, "story": await run_sync(self._site.story, photo, limiter=self._disks)})
+
+    # ---- pictures ----
+
+    async def picture(self, request: RequestsPending) -> Response:
+        """Give a rendition that the state file knows; nothing else is ever opened."""
+        photo = self._photo(request)
+        shown = self._site.of(photo.inbox)
+        known = await self._read(lambda books: books.known(photo))
+        if known is None or shown is None:
+            raise RefusedError(404, "no such photo")
+        wanted = request.path_params["rendition"]
+        item = next((item for item in renditions(photo, known, shown) if item.name == wanted), None)
+        if item is None:
+            raise RefusedError(404, "no such rendition")
+        try:
+            file = await run_sync(open_below, shown.output, item.path, limiter=self._disks)
+        except OSError:
+            raise RefusedError(404, "the rendition is not there; `watcher verify` finds such") from None
+        headers = {"cache-control": _FOR_GOOD} if "v" in request.query_params else None
+        return StreamingResponse(chunks(file), media_type=item.media, headers=headers)
+
+    # ---- what changes something ----
+
+    async def retry(self, request: RequestsPending) -> Response:
+        """Have photos that failed tried again: `{"photos": [id]}`, or all of them: `{"all": true}`."""
+        asked = await _body(request)
+        inboxes = self._site.inboxes()
+        if asked.get("all") is True:
+            await run_sync(self._site.retry, [Request("retry", inbox) for inbox in inboxes])
+            return _json({"asked": "all"})
+        names = asked.get("photos")
+        if not isinstance(names, list) or not names:
+            raise RefusedError(400, 'write {"photos": [id]} or {"all": true}')
+        photos = [photo for name in names if isinstance(name, str) and (photo := photo_of(name, inboxes))]
+        known = await self._read(lambda books: [photo for photo in photos if books.known(photo) is not None])
+        if len(known) != len(names):
+            raise RefusedError(404, "no such photo")
+        await run_sync(self._site.retry, [Request("retry", photo.inbox, photo.path) for photo in known])
+        return _json({"asked": len(known)})
+
+    async def news(self, request: RequestsPending) -> Response:
+        """Tell what happens, for as long as somebody listens."""
+        client = request.client.host if request.client else ""
+        if self._news.full(client):
+            raise RefusedError(503, "too many pages are open")
+        return StreamingResponse(self._news.follow(client), media_type="text/event-stream")
+
+
+def _statics() -> dict[str, bytes]:
+    folder = files("watcher.http") / "static"
+    return {item.name: item.read_bytes() for item in folder.iterdir() if item.name.rpartition(".")[2] in _TYPES}
+
+
+def _static(content: bytes, media: str) -> Callable[[RequestsPending], Response]:
+    def give(request: RequestsPending) -> Response:
+        del request
+        return Response(content, media_type=media, headers={"cache-control": "no-cache"})
+
+    return give
+
+
+def _json(value: object) -> Response:
+    # not Starlette's, which is UTF-8: a reason may quote a name that is none
+    return Response(json.dumps(value, separators=(",", ":")), media_type="application/json")
+
+
+def _refused(request: RequestsPending, error: Exception) -> Response:
+    del request
+    return PlainTextResponse(f"{error}\n", getattr(error, "status", 500))
+
+
+def _unreadable(request: RequestsPending, error: Exception) -> Response:
+    del request
+    return PlainTextResponse(f"{error}\n", 503)
+
+
+def _number(request: RequestsPending, name: str, default: int | None) -> int | None:
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not text.isascii() or not text.isdigit() or len(text) > 18:  # noqa: PLR2004  # SQLite's numbers end there
+        raise RefusedError(400, f"`{name}` is no number")
+    return int(text)
+
+
+def _limit(request: RequestsPending) -> int:
+    return max(1, min(_number(request, "limit", _PAGE) or _PAGE, _MOST_PAGE))
+
+
+async def _body(request: RequestsPending) -> dict[str, Any]:
+    if request.headers.get("content-type", "").partition(";")[0] != "application/json":
+        raise RefusedError(415, "write JSON")
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _LONGEST_BODY:
+            raise RefusedError(413, "too long")
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        raise RefusedError(400, "this is no JSON") from None
+    if not isinstance(value, dict):
+        raise RefusedError(400, "write an object")
+    return value

@@ -1,0 +1,160 @@
+"""Who may ask: decided before any handler runs, and what every answer says about its own use.
+
+Rules:
+- What is asked for is the path as it was sent (`raw_path`), never an address put together from it and `Host`: a
+  `Host` of `x/page.css?` would make any path look public. What is not named as public here asks for the token.
+- There is one `Host`, and it names a host; the target is a path. All else is answered with 400.
+- On a loopback address the `Host` must be a name of the loopback: a page from elsewhere whose name was made to point
+  here (DNS rebinding) sends its own.
+- On any other address whoever asks must know the token: once in the address of the page or in the form, from then on
+  in a cookie that scripts can't read and other sites can't make a browser send. Compared in constant time.
+- `Origin` must be the page's own where it is sent, and it must be sent with what changes anything (CSRF). What another
+  site makes a browser ask for, other than to go to the page, is refused.
+"""
+
+from __future__ import annotations
+
+import html
+import secrets
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+
+from watcher.http.visitors import host_name, is_loopback
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+)
+_ALWAYS = {
+    "content-security-policy": _POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",  # with "no-referrer" a form would be sent with `Origin: null`
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+_SAFE = frozenset({"GET", "HEAD"})
+_PUBLIC = frozenset({b"/page.css", b"/icon.svg"})  # what the form that asks for the token is made of
+_LONGEST_FORM = 4096  # bytes
+
+_FORM = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>watcher: token</title>
+<meta name="viewport" content="width=device-width"><link rel="stylesheet" href="/page.css">
+<link rel="icon" href="/icon.svg"></head>
+<body class="asks"><main><h1>watcher</h1>
+<p>This page asks for a token, since it can be reached from other machines. The daemon wrote it to a file when it
+started: its log names that file in the line <code>web.listening</code>.</p>
+<form method="post" action="/enter"><label for="token">Token</label>
+<input id="token" name="token" type="password" autocomplete="off" required autofocus>
+<button>Open</button></form>
+<p class="wrong" role="alert">{}</p></main></body></html>
+"""
+# Not a redirect: after a click in another site's page it would count as that site's request, and go without the cookie.
+_ON = (
+    '<!doctype html><meta charset="utf-8"><title>watcher</title><link rel="icon" href="/icon.svg">'
+    '<meta http-equiv="refresh" content="0;url=/">'
+)
+_NO_TRACE = {"referrer-policy": "no-referrer"}  # the address holds the token
+_WRONG = "This is not the token."
+
+
+class Guard:
+    """The ASGI application around the handlers."""
+
+    def __init__(self, app: ASGIApp, *, token: str | None, port: int) -> None:
+        self._app = app
+        self._token = token
+        self._cookie = f"watcher-{port}"  # cookies know no ports, and there may be another daemon on this machine
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or answer it here."""
+        if scope["type"] != "http":
+            return
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _ALWAYS.items():
+                    headers.setdefault(name, value)
+                headers.setdefault("cache-control", "no-store")
+            await send(message)
+
+        answer = await self._answer(Request(scope, receive))
+        await (answer or self._app)(scope, receive, with_headers)
+
+    async def _answer(self, request: Request) -> Response | None:
+        """Give what to say in place of the handlers; None: they may."""
+        headers = request.headers
+        path = _path(request.scope)
+        host, *more = headers.getlist("host") or [""]
+        name = host_name(host)
+        if name is None or more or path is None:
+            return _no("a request is for a path, and its Host names one host", 400)
+        if self._token is None and not is_loopback(name):
+            return _no("this is not a name of this machine's loopback address", 403)
+        if not _is_own(headers, host, changes=request.method not in _SAFE):
+            return _no("asked for by a page of another site", 403)
+        if self._token is None:
+            return None
+        if path == b"/enter" and request.method == "POST":
+            return await self._enter(request)
+        if path == b"/" and (given := request.query_params.get("token")):
+            return self._opened(HTMLResponse(_ON, headers=_NO_TRACE)) if self._is_token(given) else _form(_WRONG)
+        if self._is_token(request.cookies.get(self._cookie, "")):
+            return None
+        if path in _PUBLIC and request.method in _SAFE:
+            return None
+        return _form("") if path == b"/" else _no("a token is asked for: open the page", 401)
+
+    async def _enter(self, request: Request) -> Response:
+        body = b""
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > _LONGEST_FORM:
+                return _no("too long", 413)
+        given = parse_qs(body.decode("ascii", "replace")).get("token", [""])[0].strip()
+        return self._opened(RedirectResponse("/", 303)) if self._is_token(given) else _form(_WRONG)
+
+    def _is_token(self, given: str) -> bool:
+        return self._token is not None and secrets.compare_digest(given.encode(), self._token.encode())
+
+    def _opened(self, answer: Response) -> Response:
+        answer.set_cookie(self._cookie, self._token or "", httponly=True, samesite="strict", path="/")
+        return answer
+
+
+def _no(why: str, status: int) -> Response:
+    return PlainTextResponse(f"{why}\n", status)
+
+
+def _form(wrong: str) -> Response:
+    return HTMLResponse(_FORM.format(html.escape(wrong)), 401)
+
+
+def _path(scope: Scope) -> bytes | None:
+    """Return the path as it was asked for; None: it is none, or the handlers would be asked for another one.
+
+    Where it says the same in other characters (`%2e`), the handlers may know it, but it is not public.
+    """
+    asked, routed = scope.get("raw_path"), scope["path"]
+    path = routed.encode("utf-8", "surrogatepass") if asked is None else bytes(asked)
+    if not path.startswith(b"/") or not routed.startswith("/") or scope.get("root_path"):
+        return None
+    return path
+
+
+def _is_own(headers: Headers, host: str, *, changes: bool) -> bool:
+    """Tell whether a request comes from the page itself, or from a person who goes there."""
+    origins = headers.getlist("origin")
+    if origins:
+        return len(origins) == 1 and origins[0].lower() in {f"http://{host.lower()}", f"https://{host.lower()}"}
+    if changes:
+        return False
+    going = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
+    return going or headers.get("sec-fetch-site", "none") in {"none", "same-origin"}

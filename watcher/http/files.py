@@ -1,0 +1,77 @@
+"""Opening a rendition: only what the state file names, below the output folder, and never by way of a link."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from watcher.core.plan import PhotoRecord, RenditionRecord, natural_name
+from watcher.core.types import Format, PhotoId
+from watcher.http.ports import Shown
+
+MEDIA: dict[Format, str] = {"jpeg": "image/jpeg", "webp": "image/webp", "avif": "image/avif", "png": "image/png"}
+_LEAST_WIDTH = 200  # pixels of a picture in the contact sheet
+_CHUNK = 1 << 18  # bytes
+
+
+class Rendition(NamedTuple):
+    """One rendition that can be shown."""
+
+    name: str
+    fact: RenditionRecord
+    path: bytes  # relative to the output folder
+    media: str
+
+
+def renditions(photo: PhotoId, known: PhotoRecord, shown: Shown) -> list[Rendition]:
+    """List what is made of a photo, the smallest first; what the config no longer knows is left out."""
+    found = []
+    for name, fact in known.made.items():
+        recipe = shown.wanted.get(name)
+        if recipe is None or not fact.width or name not in known.recipes:
+            continue
+        file = fact.name or natural_name(photo.name, recipe.format)
+        folder = photo.folder + b"/" if photo.folder else b""
+        found.append(Rendition(name, fact, os.fsencode(name) + b"/" + folder + file, MEDIA[recipe.format]))
+    return sorted(found, key=lambda item: item.fact.width * item.fact.height)
+
+
+def small(made: list[Rendition]) -> Rendition | None:
+    """Choose the rendition for the contact sheet: the smallest that is wide enough, or the largest there is."""
+    return next((item for item in made if item.fact.width >= _LEAST_WIDTH), made[-1] if made else None)
+
+
+def open_below(root: bytes, path: bytes) -> int:
+    """Open the regular file at `path` below `root` for reading; no part of `path` may be a link. Raises OSError."""
+    *folders, name = path.split(b"/")
+    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for part in folders:
+            _refuse_odd(part)
+            inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        _refuse_odd(name)
+        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    finally:
+        os.close(folder)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise FileNotFoundError(name)
+    return file
+
+
+def _refuse_odd(part: bytes) -> None:
+    if part in {b"", b".", b".."}:
+        raise FileNotFoundError(part)
+
+
+def chunks(file: int) -> Iterator[bytes]:
+    """Read an open file to its end in pieces, and close it."""
+    try:
+        while piece := os.read(file, _CHUNK):
+            yield piece
+    finally:
+        os.close(file)

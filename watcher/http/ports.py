@@ -1,0 +1,74 @@
+"""What the page needs of the world: the command line fills these protocols with real parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from watcher.core.plan import PhotoRecord
+from watcher.core.types import PhotoId, Recipe, Request
+
+
+class Shown(NamedTuple):
+    """An inbox that the page shows."""
+
+    inbox: bytes  # resolved absolute path
+    output: bytes  # resolved absolute path
+    wanted: Mapping[str, Recipe]
+
+
+class Entry(Protocol):
+    """A photo in a list, and where the list goes on after it."""
+
+    @property
+    def cursor(self) -> int: ...  # noqa: D102
+    @property
+    def photo(self) -> PhotoId: ...  # noqa: D102
+    @property
+    def known(self) -> PhotoRecord: ...  # noqa: D102
+    @property
+    def took(self) -> float | None: ...  # noqa: D102
+
+
+class Counts(Protocol):
+    """How many photos of an inbox stand where."""
+
+    @property
+    def waiting(self) -> int: ...  # noqa: D102
+    @property
+    def done(self) -> int: ...  # noqa: D102
+    @property
+    def failed(self) -> int: ...  # noqa: D102
+
+
+class Books(Protocol):
+    """The state file, open for reading; see `watcher.store.Gallery`. Every method may raise WatcherError."""
+
+    def known(self, photo: PhotoId) -> PhotoRecord | None: ...  # noqa: D102
+    def counts(self, inbox: bytes) -> Counts: ...  # noqa: D102
+    def report(self, inbox: bytes) -> Mapping[str, Any]: ...  # noqa: D102
+    def meta(self, key: str) -> object: ...  # noqa: D102
+    def newest(self, inboxes: Sequence[bytes], before: int | None, limit: int) -> Sequence[Entry]: ...  # noqa: D102
+    def search(self, inboxes: Sequence[bytes], text: str, start: int, limit: int) -> Sequence[Entry]: ...  # noqa: D102
+    def failed(self, inboxes: Sequence[bytes], start: int, limit: int) -> Sequence[Entry]: ...  # noqa: D102
+
+
+@dataclass(slots=True)
+class Site:
+    """All that the page stands on. `shown` is replaced as a whole when the config was read again."""
+
+    version: str
+    open_books: Callable[[], AbstractContextManager[Books]]  # on any thread; raises WatcherError
+    story: Callable[[PhotoId], Mapping[str, Any]]  # what `why` tells of a photo; may take as long as its disk
+    retry: Callable[[Iterable[Request]], None]  # have photos that failed tried again; raises WatcherError
+    shown: tuple[Shown, ...] = field(default=())
+
+    def inboxes(self) -> list[bytes]:
+        """List the inboxes that are shown."""
+        return [item.inbox for item in self.shown]
+
+    def of(self, inbox: bytes) -> Shown | None:
+        """Give an inbox that is shown by its path."""
+        return next((item for item in self.shown if item.inbox == inbox), None)

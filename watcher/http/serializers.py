@@ -1,0 +1,99 @@
+"""What the page is told of photos and inboxes: from the state file's values to what JSON holds."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from watcher.core.plan import Phase, PhotoRecord, called
+from watcher.core.types import PhotoId
+from watcher.http.events import Row
+from watcher.http.files import renditions, small
+from watcher.http.ids import id_of, key_of, readable
+from watcher.http.ports import Books, Entry, Shown, Site
+
+_STATES = {Phase.WAITING: "waiting", Phase.DONE: "done", Phase.FAILED: "failed"}
+
+
+def tile(photo: PhotoId, known: PhotoRecord, shown: Shown, took: float | None = None) -> dict[str, Any]:
+    """Tell of one photo what the contact sheet and the lists show."""
+    made = renditions(photo, known, shown)
+    thumb = small(made)
+    return {
+        "id": id_of(photo),
+        "name": readable(called(photo.name)),
+        "folder": readable(photo.folder),
+        "inbox": key_of(photo.inbox),
+        "state": _STATES[known.phase],
+        "at": known.at,
+        "took": took if took is None else round(took, 2),
+        "reason": readable(known.reason.encode()),
+        "attempts": known.attempts,
+        "size": known.stamp.size,
+        "version": f"{known.at:.3f}",  # of the pictures: they may be kept for as long as this is the same
+        "small": thumb and thumb.name,
+        "large": made[-1].name if made else None,
+        "made": [
+            {"name": item.name, "width": item.fact.width, "height": item.fact.height, "bytes": item.fact.size}
+            for item in made
+        ],
+    }
+
+
+def entries(found: Iterable[Entry], site: Site) -> list[dict[str, Any]]:
+    """Tell of the photos of a list."""
+    return [
+        tile(entry.photo, entry.known, shown, entry.took)
+        for entry in found
+        if (shown := site.of(entry.photo.inbox)) is not None
+    ]
+
+
+def changes(rows: Iterable[Row], site: Site) -> dict[str, Any]:
+    """Tell what happened to photos: made or failed, or neither any more."""
+    told: list[dict[str, Any]] = []
+    gone: list[str] = []
+    for photo, known, made, took in rows:
+        shown = site.of(photo.inbox)
+        if shown is None:
+            continue
+        if known is None:
+            gone.append(id_of(photo))
+        else:
+            told.append({**tile(photo, known, shown, took), "fresh": made})
+    return {"photos": told, "gone": gone}
+
+
+def summary(books: Books, site: Site) -> dict[str, Any]:
+    """Tell what the inboxes are at."""
+    return {
+        "version": site.version,
+        "now": time.time(),  # by which browsers measure: their clock may be another
+        "since": books.meta("since"),
+        "workers": books.meta("workers"),
+        "inboxes": [_inbox(books, shown) for shown in site.shown],
+    }
+
+
+def _inbox(books: Books, shown: Shown) -> dict[str, Any]:
+    report: Mapping[str, Any] = books.report(shown.inbox)
+    counts = books.counts(shown.inbox)
+    return {
+        "key": key_of(shown.inbox),
+        "name": readable(os.path.basename(shown.inbox) or shown.inbox),
+        "path": readable(shown.inbox),
+        "output": readable(shown.output),
+        "watch": report.get("watch"),
+        "watch_reason": report.get("watch_reason", ""),
+        "reachable": report.get("reachable", True),
+        "unreachable_reason": report.get("unreachable_reason", ""),
+        "missed": report.get("missed_events", 0),
+        "waiting": report.get("waiting", counts.waiting),
+        "oldest_waiting": report.get("oldest_waiting"),
+        "done": counts.done,
+        "failed": counts.failed,
+        "minutes": report.get("minutes", []),
+        "last_batch": report.get("last_batch"),
+    }

@@ -1,0 +1,168 @@
+"""Whoever started the daemon and wants to hear how it fares: systemd, by its sd_notify protocol, or our own thread.
+
+Rules:
+- Nothing here raises or waits for long: the daemon works all the same where nobody listens.
+- `alive` is said by the loop alone, and only while everything makes progress; see `watcher.engine.watchdog`.
+- Where nobody would end a daemon that is stuck (launchd has no such protocol), `OwnWatchdog` does, with exit code 70.
+  It counts its own turns and not the time, so a process that was stopped (Ctrl-Z) or slept is not taken for stuck.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from watcher.errors import EXIT_BUG
+
+OWN_LIMIT_SECONDS = 120.0  # how long the loop may be stuck where nobody else looks
+_TURNS = 4  # in which a sign of life must come
+
+
+class Nobody:
+    """No manager: what is said is heard by nobody. The others are kinds of it; a context manager."""
+
+    alive_seconds: float | None = None  # how often `alive` must be said; None: nobody waits for it
+    reads_status = False
+
+    def ready(self) -> None:
+        """Tell that the daemon is at work, after a start or a reload."""
+
+    def status(self, text: str) -> None:
+        """Tell in a line what the daemon does."""
+
+    def reloading(self) -> None:
+        """Tell that the config is read again; `ready` ends it."""
+
+    def stopping(self) -> None:
+        """Tell that the daemon finishes what is in work and ends."""
+
+    def extend(self, seconds: float) -> None:
+        """Ask for so many seconds more, counted from now, before what goes on is taken for stuck."""
+
+    def alive(self) -> None:
+        """Tell that all goes well."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        pass
+
+
+class Systemd(Nobody):
+    """The sd_notify protocol; see sd_notify(3) and sd_watchdog_enabled(3)."""
+
+    reads_status = True
+
+    def __init__(self) -> None:
+        limit = _watchdog_limit()
+        self.alive_seconds = limit / 2 if limit else None
+
+    def ready(self) -> None:
+        """Say READY, which ends a start or a reload."""
+        notify("READY=1")
+
+    def status(self, text: str) -> None:
+        """Say what `systemctl status` shows."""
+        notify(f"STATUS={text[:500]}")
+
+    def reloading(self) -> None:
+        """Say RELOADING."""
+        # one datagram, and the clock that systemd compares with
+        notify("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+
+    def stopping(self) -> None:
+        """Say STOPPING."""
+        notify("STOPPING=1")
+
+    def extend(self, seconds: float) -> None:
+        """Say EXTEND_TIMEOUT."""
+        notify(f"EXTEND_TIMEOUT_USEC={seconds * 1e6:.0f}")
+
+    def alive(self) -> None:
+        """Say WATCHDOG."""
+        notify("WATCHDOG=1")
+
+
+class OwnWatchdog(Nobody):
+    """A thread that ends the process with exit code 70 when no sign of life comes for `limit` seconds.
+
+    It begins to count with the first sign. Every thread's stack goes to standard error, `tell` gets the reason.
+    """
+
+    def __init__(self, tell: Callable[[str], object], limit: float = OWN_LIMIT_SECONDS) -> None:
+        self.alive_seconds = limit / _TURNS
+        self._limit = limit
+        self._tell = tell
+        self._alive = threading.Event()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="own watchdog", daemon=True)
+
+    def alive(self) -> None:
+        """Give the sign."""
+        self._alive.set()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._closing.set()
+        self._alive.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        self._alive.wait()
+        silent = 0
+        while not self._closing.wait(self._limit / _TURNS):
+            silent = 0 if self._alive.is_set() else silent + 1
+            self._alive.clear()
+            if silent >= _TURNS:
+                self._end()
+
+    def _end(self) -> None:
+        faulthandler.dump_traceback()
+        self._tell(f"no progress for {self._limit:g} s; this process ends, so that another one can begin")
+        os._exit(EXIT_BUG)
+
+
+def find(tell: Callable[[str], object]) -> Nobody:
+    """Give the manager that this process has; `tell` gets the last words of a process that is ended for being stuck."""
+    if os.environ.get("NOTIFY_SOCKET"):
+        return Systemd()
+    return OwnWatchdog(tell) if sys.platform == "darwin" else Nobody()
+
+
+def notify(*lines: str) -> None:
+    """Send assignments such as `READY=1` in one datagram to systemd, if it is there."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address.startswith(("/", "@")):
+        return  # none, or a kind that only virtual machines have
+    text = "\n".join(line.replace("\n", " ") for line in lines).encode("utf-8", "backslashreplace")
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.settimeout(1.0)  # a manager that does not read must not hold us up for longer
+            sender.sendto(text, b"\0" + os.fsencode(address[1:]) if address[0] == "@" else os.fsencode(address))
+    except (OSError, ValueError):
+        pass  # nobody there
+
+
+def _watchdog_limit() -> float | None:
+    """Give the seconds after which systemd takes this process for stuck; None: it does not look."""
+    try:
+        limit = int(os.environ.get("WATCHDOG_USEC", ""))
+        owner = int(os.environ.get("WATCHDOG_PID") or os.getpid())
+    except ValueError:
+        return None
+    return limit / 1e6 if limit > 0 and owner == os.getpid() else None

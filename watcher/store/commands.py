@@ -1,0 +1,54 @@
+"""What people ask of the daemon: rows that any process may add to the state file, and that only the daemon takes out.
+
+Rules:
+- A request is durable before anybody is told of it: a daemon that ends first leaves it to the next one.
+- Whoever asks changes nothing else in the state file, and never its schema.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from urllib.parse import quote
+
+from watcher.core.types import Request
+from watcher.errors import StateError
+from watcher.store.schema import BUSY_SECONDS, MIGRATIONS, refuse_newer, translated
+
+
+def ask(path: str, requests: Iterable[Request]) -> None:
+    """Put requests into the state file at `path`, durable.
+
+    Raises StateError where that can't be done: its sentence says what to do.
+    """
+    uri = "file:" + quote(os.fsencode(path)) + "?mode=rw"
+    with translated(path), closing(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_SECONDS)) as db:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        refuse_newer(version, path)
+        if version < len(MIGRATIONS):
+            raise StateError(f"the state file {path} is of an older version; restart the daemon that uses it")
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("BEGIN IMMEDIATE")
+        db.executemany(
+            "INSERT INTO request (at, what, inbox, path, renditions) VALUES (?, ?, ?, ?, ?)",
+            [(time.time(), item.what, item.inbox, item.path, json.dumps(item.renditions)) for item in requests],
+        )
+        db.execute("COMMIT")
+
+
+def waiting(db: sqlite3.Connection, limit: int) -> list[tuple[int, Request]]:
+    """List requests with their numbers, the oldest first."""
+    rows = db.execute("SELECT id, what, inbox, path, renditions FROM request ORDER BY id LIMIT ?", (limit,))
+    return [
+        (number, Request(what, bytes(inbox), None if path is None else bytes(path), tuple(json.loads(names))))
+        for number, what, inbox, path, names in rows
+    ]
+
+
+def remove(db: sqlite3.Connection, numbers: Sequence[int]) -> None:
+    """Take out requests that were dealt with."""
+    db.executemany("DELETE FROM request WHERE id = ?", [(number,) for number in numbers])
