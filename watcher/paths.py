@@ -259,3 +259,12 @@ def _dirs() -> PlatformDirs:
 
 def _shown(path: str) -> str:
     return path if path.isprintable() else ascii(path)
+
+
+def nearby(path: str) -> str:
+    """Return an absolute path as a person in the current folder would write it: relative to it where it lies below."""
+    try:
+        here = os.getcwd().rstrip("/")
+    except OSError:
+        return path
+    return path[len(here) + 1 :] if path.startswith(here + "/") else path

@@ -193,7 +193,7 @@ def test_a_photo_that_never_ends_costs_a_process_and_no_dask_worker(place: Place
     fill(place.inbox, 6)
     done = place.once()
     assert done.code == 1
-    assert done.out.splitlines()[-1].startswith("6 photos made, 12 renditions")
+    assert done.out.splitlines()[-1].startswith("6 photos, 12 copies made in ")
     reason = f"took longer than 1 s in a worker (timeout_seconds) (on {socket.gethostname()})"
     assert f"failed: {place.inbox}/endless.jpg: {reason}" in done.out
     assert len(done.events("worker.lost")) == 2, "in company, then alone"

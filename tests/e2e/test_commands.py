@@ -156,7 +156,7 @@ def test_init_writes_a_config_that_works_and_never_overwrites_one(place: Place) 
     fill(inbox, 1)
     done = place.watcher("once")
     assert done.code == 0, done
-    assert "1 photo made" in done.out
+    assert "1 photo, 1 copy made in " in done.out
 
 
 def test_check_tells_what_is_right_and_what_is_not(place: Place) -> None:

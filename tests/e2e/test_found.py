@@ -41,9 +41,9 @@ def test_another_output_folder_in_the_config_gets_its_renditions(place: Place) -
     elsewhere = place.root / "elsewhere"
     place.configure(inbox={"output": str(elsewhere)})
     assert "web: 3 new, 0 again" in place.once("--dry-run").out
-    assert place.once().out.startswith("3 photos made, 6 renditions")
+    assert place.once().out.startswith("3 photos, 6 copies made in ")
     assert tree(elsewhere).keys() == made
-    assert place.once().out.startswith("0 photos made")
+    assert place.once().out.startswith("nothing to do \u00b7 3 up to date")
 
 
 def test_an_empty_name_is_refused_and_not_taken_for_the_folder_we_are_in_or_for_none(place: Place) -> None:

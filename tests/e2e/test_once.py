@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
+import pty
 import shutil
+import signal
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageCms
 
 from tests import photos
-from tests.e2e.harness import BOTH, THUMB, WEB, Place, fill, fingerprint, shows, temporary, tree
+from tests.e2e.harness import BOTH, COMMAND, THUMB, WEB, Place, fill, fingerprint, shows, temporary, tree
 
 
 def _pixel(path: Path, across: float, down: float) -> tuple[int, ...]:
@@ -28,7 +32,7 @@ def test_two_folders_and_no_config_are_enough(place: Place) -> None:
     (place.inbox / "trip" / "a.JPG").write_bytes(photos.plain(3000, 2000))
     done = place.watcher("once", place.inbox, place.output)
     assert done.code == 0, done
-    assert "1 photo made, 1 rendition," in done.out
+    assert f"1 photo, 1 copy made in {place.output.name}/web \u00b7 " in done.out
     with Image.open(place.output / "web" / "trip" / "a.JPG") as image:
         assert image.size == (2048, 1365)
     assert list(tree(place.root / "home" / "state")), "the state lies in the user's state folder"
@@ -243,15 +247,52 @@ def test_temporary_files_of_a_dead_run_are_swept(place: Place) -> None:
     assert not temporary(place.output)
 
 
+def test_the_last_line_tells_a_rename_and_what_was_up_to_date_from_what_was_made(place: Place) -> None:
+    def last_line() -> str:
+        return place.once().out.splitlines()[-1].rpartition(" \u00b7 ")[0]
+
+    assert last_line() == f"no photos found in {place.inbox.name}"
+    paths = fill(place.inbox, 3)
+    assert last_line() == f"3 photos, 6 copies made in {place.output.name}/web and {place.output.name}/thumb"
+    assert last_line() == "nothing to do \u00b7 3 up to date"
+    paths[0].rename(place.inbox / "renamed.jpg")
+    (place.inbox / "text.jpg").write_text("no photo\n" * 60)
+    assert last_line() == (
+        f"1 renamed, moved or alike: existing copies used in {place.output.name}/web and {place.output.name}/thumb"
+        " \u00b7 2 up to date \u00b7 1 not made"
+    )
+
+
+def test_ctrl_c_is_answered_at_once_on_a_terminal(place: Place) -> None:
+    fill(place.inbox, 40)
+    leader, follower = pty.openpty()
+    command = [COMMAND, "once", "--config", str(place.config)]
+    env = place.env | {"TERM": "xterm-256color", "COLUMNS": "120"}
+    with subprocess.Popen(command, env=env, stdout=follower, stderr=follower, stdin=follower) as running:
+        os.close(follower)
+        shown = b""
+        while b" elapsed" not in shown:
+            shown += os.read(leader, 65536)
+        running.send_signal(signal.SIGINT)
+        with contextlib.suppress(OSError):  # Linux says EIO where no one writes any more
+            while more := os.read(leader, 65536):
+                shown += more
+        assert running.wait(20) == 1, shown
+    os.close(leader)
+    assert b"Stopping" in shown
+    assert b"stopped by SIGINT before the end" in shown
+    assert b"up to date" not in shown, "it has not looked at all of them"
+
+
 def test_status_and_once_speak_json_and_text_on_standard_output_alone(place: Place) -> None:
     fill(place.inbox, 2)
     done = place.once()
-    assert done.out.startswith("2 photos made, 4 renditions")
+    assert done.out.startswith(f"2 photos, 4 copies made in {place.output.name}/web and {place.output.name}/thumb")
     assert all(json.loads(line) for line in done.err.splitlines())
     status = place.watcher("status", "--config", place.config, "--json")
     assert status.err == ""
     found = json.loads(status.out)
-    assert found.keys() == {"version", "running", "pid", "since", "workers", "inboxes", "waiting", "failed"}
+    assert found.keys() == {"version", "running", "pid", "since", "workers", "inboxes", "waiting", "failed", "decoder"}
     assert found["inboxes"][0].keys() == {
         "path", "output", "watch", "watch_reason", "reachable", "done", "failed", "waiting", "missed_events",
         "oldest_waiting_seconds",

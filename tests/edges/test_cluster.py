@@ -64,18 +64,18 @@ def test_once_makes_photos_on_a_cluster(dask: Dask, tmp_path: Path) -> None:
         (tmp_path / "in" / f"{number}.jpg").write_bytes(jpeg(scene(200 + number, 100)))
     done = once(path)
     assert (done.returncode, events(done.stderr).count("executor.ready")) == (0, 1), done.stderr
-    assert done.stdout.startswith("5 photos made, 5 renditions")
+    assert done.stdout.startswith("5 photos, 5 copies made in ")
     for number in range(5):
         with Image.open(tmp_path / "out" / "web" / f"{number}.jpg") as image:
             assert image.size == (200 + number, 100)
     again = once(path)
-    assert again.stdout.startswith("0 photos made")
+    assert again.stdout.startswith("nothing to do")
 
 
 def test_the_scheduler_is_found_by_its_file(dask: Dask, tmp_path: Path) -> None:
     path = config(tmp_path, f'scheduler_file = "{dask.file}"')
     (tmp_path / "in" / "a.jpg").write_bytes(jpeg(scene(200, 100)))
-    assert once(path).stdout.startswith("1 photo made")
+    assert once(path).stdout.startswith("1 photo, 1 copy made in ")
 
 
 # ---- the pool itself ----

@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 
 from watcher import logs
 from watcher.app import build as building
+from watcher.app import once_view
 from watcher.app.early_signals import heed_signals
 from watcher.app.preload import Beginning
 from watcher.app.settings import Source
 from watcher.app.threads import Threads
-from watcher.core.plan import Phase, PhotoRecord
-from watcher.core.types import PhotoId
-from watcher.engine.batches import Progress
-from watcher.engine.loop import Daemon
 from watcher.engine.ports import InboxParts, InboxPlan, Post
-from watcher.errors import EXIT_OK, EXIT_SOME_FAILED
-from watcher.store import State, StateCorruptError, StateGoneError
-from watcher.text import printable
+from watcher.errors import EXIT_OK
+from watcher.store import StateCorruptError, StateGoneError
 
 
 def run(beginning: Beginning) -> int:
@@ -66,9 +60,9 @@ def once(beginning: Beginning) -> int:
     log = logs.log
     began = time.monotonic()
     with building.daemon(source, config, name, log, once=True) as (daemon, store):
-        with _progress_bar(daemon):
+        with once_view.progress_bar(daemon):
             daemon.run()
-        return _tell(daemon, store, time.monotonic() - began)
+        return once_view.tell(daemon, store, time.monotonic() - began)
 
 
 def serve_requests(source: Source, open_inbox: Callable[[InboxPlan, Post], InboxParts]) -> None:
@@ -77,88 +71,3 @@ def serve_requests(source: Source, open_inbox: Callable[[InboxPlan, Post], Inbox
     logs.setup(config.log.format, "warning")
     with building.daemon(source, config, name, logs.log, once=True, open_inbox=open_inbox) as (daemon, _):
         daemon.run()
-
-
-# ---- once ----
-
-
-@contextmanager
-def _progress_bar(daemon: Daemon) -> Iterator[None]:
-    """Show how far a run is, where somebody looks; elsewhere the log tells."""
-    if not sys.stderr.isatty():
-        yield
-        return
-    from rich.console import Console  # noqa: PLC0415  # 40 ms that only a terminal needs
-    from rich.progress import (  # noqa: PLC0415  # the same
-        BarColumn,
-        MofNCompleteColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-    from rich.progress import Progress as Bar  # noqa: PLC0415  # the same
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Bar(*columns, console=Console(stderr=True), refresh_per_second=5) as bar:
-        task = bar.add_task("photos", total=None, rate="")
-        began = time.monotonic()
-
-        def show(progress: Progress) -> None:
-            made = progress.done + progress.failed
-            rate = made / max(time.monotonic() - began, 0.1)
-            bar.update(task, completed=made, total=progress.total or None, rate=f"{rate:.1f} photos/s")
-
-        daemon.on_progress = show
-        yield
-        bar.update(task, visible=daemon.progress().total > 0)
-
-
-def _tell(daemon: Daemon, store: State, seconds: float) -> int:
-    """Name every photo that is not made, say what was done, and give the exit code."""
-    counts = daemon.settler.numbers
-    unfinished = 0
-    for plan in daemon.settings.inboxes:
-        for phase, word in ((Phase.FAILED, "failed"), (Phase.WAITING, "waiting")):
-            for photo, known in store.photos(plan.inbox, phase):
-                unfinished += 1
-                print(f"{word}: {_named(photo)}: {_why(known)}")
-        unfinished += _unreachable(daemon, plan)
-    unfinished += daemon.desks.abandoned
-    if why := daemon.dispatcher.despair:
-        print(f"waiting: {_count(daemon.desks.abandoned, 'photo')} that nobody could make: {printable(why)}")
-    kept = len(daemon.keeper.kept)
-    if kept:
-        print(f"kept: {_count(kept, 'original')} that could not be taken away; the log says why (`original.kept`)")
-    seen = f"{_count(counts.done, 'photo')} made, {_count(counts.renditions, 'rendition')}, {seconds:.1f} s"
-    print(f"{seen}; {unfinished} not made" if unfinished else seen)
-    if len(daemon.stops):
-        print(f"stopped by {daemon.stops[0]} before the end")
-    return EXIT_SOME_FAILED if unfinished or kept or daemon.stops else EXIT_OK
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-def _unreachable(daemon: Daemon, plan: InboxPlan) -> int:
-    reason = daemon.desks.unreachable.get(plan.inbox)
-    if reason is None:
-        return 0
-    print(f"not read: {printable(os.fsdecode(plan.inbox))}: {printable(reason)}")
-    return 1
-
-
-def _named(photo: PhotoId) -> str:
-    return printable(os.fsdecode(photo.absolute)).replace("\n", "\\n")
-
-
-def _why(known: PhotoRecord) -> str:
-    return printable(known.reason).replace("\n", "\\n") or "not looked at yet"

@@ -59,6 +59,8 @@ class Counters:
     done: int = 0  # photos
     failed: int = 0
     renditions: int = 0
+    reused: int = 0  # photos among `done` for which nothing was decoded: their copies existed already
+    reused_renditions: int = 0
     pixels: int = 0  # that were decoded
     results: dict[tuple[bytes, str], int] = field(default_factory=dict)  # inbox, what became of a photo → photos
     batches: Histogram = field(default_factory=lambda: Histogram(_BATCH_PHOTOS))
@@ -87,6 +89,9 @@ class Counters:
         self.count(inbox, "done")
         if decoded(done):
             self.render.observe(done.seconds)
+        else:
+            self.reused += 1
+            self.reused_renditions += len(done.made)
         if seen is not None and not all(item.adopted for item in done.made):
             written = done.stamp.mtime_ns / 1e9
             since = written if seen - _OLD_SECONDS <= written <= now else seen

@@ -1,0 +1,160 @@
+"""What `once` shows people: how far it is while it runs, and at its end what was made, where, and what was not."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from watcher.core.plan import Phase, PhotoRecord
+from watcher.core.types import PhotoId
+from watcher.engine.batches import Progress
+from watcher.engine.loop import Daemon
+from watcher.engine.ports import InboxPlan
+from watcher.errors import EXIT_OK, EXIT_SOME_FAILED
+from watcher.paths import nearby
+from watcher.store import State
+from watcher.text import counted, printable
+
+_MOST_FOLDERS = 3  # folders of copies that the last line names
+
+
+@contextmanager
+def progress_bar(daemon: Daemon) -> Iterator[None]:
+    """Show how far a run is on a terminal, and answer Ctrl-C at once; off a terminal the log does both."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console  # noqa: PLC0415  # 40 ms that only a terminal needs
+    from rich.progress import BarColumn, TextColumn  # noqa: PLC0415  # the same
+    from rich.progress import Progress as Bar  # noqa: PLC0415  # the same
+
+    columns = (
+        TextColumn("photos"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} of {task.fields[known]}"),
+        TextColumn("{task.fields[pace]}"),
+    )
+    with Bar(*columns, console=Console(stderr=True), refresh_per_second=5) as bar:
+        task = bar.add_task("photos", total=None, known="?", pace="")
+        began, told = time.monotonic(), 0
+
+        def show(progress: Progress) -> None:
+            nonlocal told
+            made = progress.done + progress.failed
+            known = f"{progress.total:,}" if progress.total else "?"
+            pace_now = pace(made, progress.total - made, time.monotonic() - began)
+            bar.update(task, completed=made, total=progress.total or None, known=known, pace=pace_now)
+            for count in range(told, len(daemon.stops)):
+                bar.console.print(stopping(count, len(daemon.dispatcher.flights)), highlight=False)
+            told = len(daemon.stops)
+
+        daemon.on_progress = show
+        yield
+        bar.update(task, visible=daemon.progress().total > 0)
+
+
+def stopping(before: int, in_flight: int) -> str:
+    """Return what is said when the user asks to stop, who has asked `before` times already."""
+    if before:
+        return "Stopping at once; photos that were begun are made by the next run."
+    if not in_flight:
+        return "Stopping."
+    return (
+        f"Stopping: {counted(in_flight, 'photo')} already begun will be finished. Press Ctrl-C again to stop at once."
+    )
+
+
+def pace(made: int, ahead: int, seconds: float) -> str:
+    """Return the rate, the time that has passed and the time that is left, each with its name."""
+    parts = [f"{made / max(seconds, 0.1):.1f}/s"] if made else []
+    parts.append(f"{clock(seconds)} elapsed")
+    if made and ahead > 0:
+        parts.append(f"about {clock(ahead * seconds / made)} left")
+    return ", ".join(parts)
+
+
+def clock(seconds: float) -> str:
+    """Return a duration as `m:ss`, or `h:mm:ss` from an hour on."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+# ---- the end ----
+
+
+def tell(daemon: Daemon, store: State, seconds: float, *, quiet: bool = False) -> int:
+    """Name every photo that is not made, say what was done, and return the exit code; `quiet`: only what is wrong."""
+    unfinished = 0
+    for plan in daemon.settings.inboxes:
+        for phase, word in ((Phase.FAILED, "failed"), (Phase.WAITING, "waiting")):
+            for photo, known in store.photos(plan.inbox, phase):
+                unfinished += 1
+                print(f"{word}: {_named(photo)}: {_why(known)}")
+        unfinished += _unreachable(daemon, plan)
+    unfinished += daemon.desks.abandoned
+    if why := daemon.dispatcher.despair:
+        print(f"waiting: {counted(daemon.desks.abandoned, 'photo')} that could not be made: {printable(why)}")
+    kept = len(daemon.keeper.kept)
+    if kept:
+        print(f"kept: {counted(kept, 'original')} that could not be taken away; the log says why (`original.kept`)")
+    if not quiet:
+        print(" \u00b7 ".join(summary(daemon, store, unfinished, seconds)))
+    if daemon.stops:
+        print(f"stopped by {daemon.stops[0]} before the end; the next run goes on from here")
+    return EXIT_SOME_FAILED if unfinished or kept or daemon.stops else EXIT_OK
+
+
+def summary(daemon: Daemon, store: State, unfinished: int, seconds: float) -> Iterator[str]:
+    """Return the parts of the last line."""
+    counts, plans = daemon.settler.numbers, daemon.settings.inboxes
+    made, copies = counts.done - counts.reused, counts.renditions - counts.reused_renditions
+    looked_at = [plan.inbox for plan in plans if plan.inbox not in daemon.desks.unreachable]
+    done = sum(store.counts(inbox).done - counts.results.get((inbox, "done"), 0) for inbox in looked_at)
+    current = 0 if daemon.stops else max(0, done)  # stopped, it has not looked at all of them
+    if made:
+        yield f"{counted(made, 'photo')}, {counted(copies, 'copy')} made in {places(plans)}"
+    elif not (counts.reused or unfinished or daemon.stops):
+        yield "nothing to do" if current else f"no photos found in {', '.join(_shown(plan.inbox) for plan in plans)}"
+    elif not counts.reused:
+        yield "nothing made"
+    if counts.reused:
+        yield f"{counts.reused:,} renamed, moved or alike: existing copies used in {places(plans)}"
+    if current:
+        yield f"{current:,} up to date"
+    if unfinished:
+        yield f"{unfinished:,} not made"
+    yield f"{seconds:.1f} s"
+
+
+def places(plans: Sequence[InboxPlan]) -> str:
+    """Return where copies are: the folder of each rendition, or the outputs alone where those are many."""
+    folders = [f"{_shown(plan.output)}/{printable(name)}" for plan in plans for name in plan.wanted]
+    if len(folders) > _MOST_FOLDERS:
+        folders = list(dict.fromkeys(_shown(plan.output) for plan in plans))
+    if len(folders) > _MOST_FOLDERS:
+        return f"{len(folders)} folders"
+    return ", ".join(folders[:-1]) + " and " + folders[-1] if len(folders) > 1 else "".join(folders)
+
+
+def _shown(path: bytes) -> str:
+    return printable(nearby(os.fsdecode(path)))
+
+
+def _unreachable(daemon: Daemon, plan: InboxPlan) -> int:
+    reason = daemon.desks.unreachable.get(plan.inbox)
+    if reason is None:
+        return 0
+    print(f"not read: {printable(os.fsdecode(plan.inbox))}: {printable(reason)}")
+    return 1
+
+
+def _named(photo: PhotoId) -> str:
+    return printable(os.fsdecode(photo.absolute)).replace("\n", "\\n")
+
+
+def _why(known: PhotoRecord) -> str:
+    return printable(known.reason).replace("\n", "\\n") or "not looked at yet"
