@@ -85,11 +85,11 @@ def test_every_exit_code_is_explained() -> None:
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", section, re.MULTILINE)} == codes
 
 
-def test_every_room_and_no_other_is_listed() -> None:
-    rooms = {
+def test_every_module_and_no_other_is_listed() -> None:
+    modules = {
         path.stem for path in (ROOT / "watcher").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
     }
-    assert set(re.findall(r"^\| `(\w+)/?` \|", _page("architecture"), re.MULTILINE)) == rooms - {"__init__"}
+    assert set(re.findall(r"^\| `(\w+)/?` \|", _page("architecture"), re.MULTILINE)) == modules - {"__init__"}
 
 
 def test_every_dependency_and_no_other_is_explained() -> None:
@@ -125,6 +125,6 @@ def test_what_is_linked_and_named_exists(page: Path) -> None:
 
 
 def _anchor(line: str) -> str:
-    """Give what a forge calls a heading in an address."""
+    """Return the anchor that a forge gives to a heading."""
     title = re.match(r"#+ (.+)", line)
     return "#" + re.sub(r"[^\w -]", "", title[1].lower()).replace(" ", "-") if title else ""
