@@ -168,7 +168,18 @@ def test_whatever_is_renamed_each_name_shows_its_own_and_no_other_shows_any() ->
             max_examples=6,
             stateful_step_count=20,
             deadline=None,
-            derandomize=True,  # of several hundred orders one leaves an old rendition still
+            derandomize=True,  # of several hundred orders one left an old rendition still
             suppress_health_check=SUPPRESSED,
         ),
     )
+
+
+def test_a_name_that_another_photo_had_for_a_moment_while_its_own_went_unseen_shows_nothing() -> None:
+    """Found by the model: the photo that has left is tried again in the turn in which that is found."""
+    state = Renames()
+    state.begin(worked=True, names={"x/a.jpg", "x/c.jpg", "y/a.jpg"})
+    state.exchange(one="x/a.jpg", other="x/c.jpg", told=False)
+    state.rename(path="y/a.jpg", to="x/a.jpg", told=True)
+    state.rename(path="x/a.jpg", to="y/a.jpg", told=True)
+    state.work_all()
+    state.teardown()

@@ -6,7 +6,7 @@ import pytest
 
 from tests.daemon.conftest import MakeWorld
 from tests.daemon.fakes import IN, World
-from watcher.core.types import FolderSeen, Gone, PhotoId
+from watcher.core.types import FolderSeen, Gone, PhotoId, Seen
 
 
 def decoded(world: World) -> list[str]:
@@ -177,6 +177,36 @@ def test_what_a_kill_kept_from_being_removed_is_removed_after_the_start(world: W
     world.start()
     settle(world)
     assert outputs(world) == ["web/b.jpg"]
+
+
+def test_a_photo_that_left_in_the_midst_of_its_attempt_and_is_tried_once_more_has_moved(world: World) -> None:
+    """Its next attempt begins in the same turn: that it left is on record all the same."""
+    photo = make(world, "a.jpg")
+    world.event(Seen(IN, b"a.jpg", True, world.files[photo].stamp))
+    world.move("a.jpg", "b.jpg", told=False)
+    world.event(Gone(IN, (b"a.jpg",)))
+    assert world.flying() == ["a.jpg"]
+    world.work_all()
+    world.event(FolderSeen(IN, b""))
+    settle(world)
+    assert decoded(world) == ["a.jpg"]
+    assert outputs(world) == ["web/b.jpg"]
+    world.check_settled()
+
+
+def test_a_photo_that_leaves_in_the_turn_in_which_it_is_done_has_moved(world: World) -> None:
+    world.drop("a.jpg")
+    job = world.job()
+    world.pool.finish(job, world.outcome(job))
+    world.move("a.jpg", "b.jpg", told=False)
+    world.messages.put(Gone(IN, (b"a.jpg",)))
+    world.inboxes[IN].events += 1
+    world.rest()
+    world.event(FolderSeen(IN, b""))
+    settle(world)
+    assert decoded(world) == ["a.jpg"]
+    assert outputs(world) == ["web/b.jpg"]
+    world.check_settled()
 
 
 def test_a_copy_that_is_deleted_soon_leaves_its_outputs_as_any_photo_does(world: World) -> None:

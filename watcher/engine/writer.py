@@ -27,7 +27,10 @@ class WriteBuffer:
     def __init__(self, store: Store, log: Log) -> None:
         self.store = store
         self.trouble = StoreHealth(log)
-        self._rows: dict[PhotoId, PhotoRecord | None] = {}
+        self._rows: dict[PhotoId, PhotoRecord | None] = {}  # the latest row of each photo
+        # Every row, in order. The latest alone is not enough: a removal records what a photo leaves behind, and a photo
+        # that is done replaces what others left behind, even if the next attempt begins in the same turn.
+        self._steps: list[tuple[PhotoId, PhotoRecord | None]] = []
         self._rivals = NameConflicts(store, self._rows)
         self._notes: deque[HistoryEntry] = deque(maxlen=_MOST_NOTES)
         self._answered: list[int] = []
@@ -81,8 +84,6 @@ class WriteBuffer:
 
     def rekey(self, old: PhotoId, new: PhotoId, known: PhotoRecord, now: float) -> None:
         """Have a photo written under another key, in one transaction."""
-        for key in (old, new):
-            self._rows.pop(key, None)
         self.put(old, None, now)  # first: what it leaves behind is then laid by what is written next
         self.put(new, known, now)
 
@@ -115,12 +116,13 @@ class WriteBuffer:
             known is None
             and (other.inbox, other.folder) == (photo.inbox, photo.folder)
             and could_meet(other.name, photo.name)
-            for other, known in self._rows.items()
+            for other, known in self._steps
         )
 
     def stage(self, photo: PhotoId, known: PhotoRecord | None) -> None:
         """Put an attempt with what `commit` writes next."""
         self._rows[photo] = known
+        self._steps.append((photo, known))
         self._rivals.heed(photo)
 
     def commit(self, now: float) -> bool:
@@ -204,12 +206,13 @@ class WriteBuffer:
 
     def _write(self, now: float, *, durable: bool) -> bool:
         try:
-            self.store.write(list(self._rows.items()), list(self._notes), list(self._answered), durable=durable)
+            self.store.write(self._steps, list(self._notes), list(self._answered), durable=durable)
         except StateError as error:
             self.block(error, Use.ATTEMPTS if durable else Use.RESULTS, now)
             return False
         self.trouble.over(*Use) if durable else self.trouble.over(Use.RESULTS)
         self._rows.clear()
+        self._steps.clear()
         self._rivals.forget()
         self._notes.clear()
         self._answered.clear()
