@@ -16,7 +16,7 @@ from tests.photos import plain
 from watcher.core.types import Done, Failed, FailureKind, Job, PhotoId, Recipe, Rendering
 from watcher.core.volumes import Holder
 from watcher.fs.dates import EXACT, NOT_KEPT, SAMPLE_NS
-from watcher.fs.output_mark import NAME, TakenError, Tree, claim, grain_at, look_at
+from watcher.fs.output_mark import ATTRIBUTE, NAME, TakenError, Tree, claim, grain_at, look_at
 from watcher.render import render
 
 RECIPE = Recipe(60, 60, "inside", "jpeg", 85, "safe", "0123456789abcdef")
@@ -27,8 +27,9 @@ OLD_NS = 1_700_000_000_123_456_789
 class Root:
     """An output folder, inboxes beside it, and their state files."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, in_file: bool = False) -> None:
         self.folder = folder
+        self.in_file = in_file
         self.out = folder / "out"
         self.out.mkdir()
 
@@ -51,25 +52,56 @@ class Root:
             os.close(root)
 
     @property
-    def mark(self) -> Path:
+    def file(self) -> Path:
         return self.out / os.fsdecode(NAME)
+
+    @property
+    def mark(self) -> bytes:
+        return self.file.read_bytes() if self.in_file else os.getxattr(self.out, ATTRIBUTE)
+
+    def write(self, mark: bytes) -> None:
+        if self.in_file:
+            self.file.write_bytes(mark)
+        else:
+            os.setxattr(self.out, ATTRIBUTE, mark)
+
+    @property
+    def listed(self) -> list[str]:
+        """What lies there beside the file that may be the mark."""
+        return [path.name for path in self.out.iterdir() if not (self.in_file and path == self.file)]
+
+
+def _no_attributes(*_: object) -> None:
+    raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+
+
+@pytest.fixture(params=["attribute", "file"])
+def root(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Root:
+    """A tree on a file system with attributes, and on one without."""
+    if request.param == "file":
+        monkeypatch.setattr(os, "setxattr", _no_attributes)
+    return Root(tmp_path, in_file=request.param == "file")
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Root:
-    return Root(tmp_path)
+def plain_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Root:
+    """A tree on a file system without attributes."""
+    monkeypatch.setattr(os, "setxattr", _no_attributes)
+    return Root(tmp_path, in_file=True)
 
 
 def test_the_first_who_writes_to_an_empty_tree_holds_it_and_every_other_inbox_is_told_whose_it_is(root: Root) -> None:
     assert root.claim(root.holder("one")) == Tree(own=True, grain=EXACT)
-    before = root.mark.read_bytes(), root.mark.stat().st_ino
+    before = root.mark
     with pytest.raises(TakenError) as taken:
         root.claim(root.holder("two"))
     assert f"renditions of another inbox, {root.folder}/one (its state file: {root.folder}/one.db)" in taken.value.found
-    assert f"removing {root.out}/.watcher-output" in taken.value.hint
-    assert (root.mark.read_bytes(), root.mark.stat().st_ino) == before
-    assert [path.name for path in root.out.iterdir()] == [".watcher-output"]
-    assert json.loads(before[0])["about"].startswith("The renditions in this folder")
+    how = f"removing {root.file}" if root.in_file else f"setfattr -x user.watcher.output {root.out}"
+    assert taken.value.hint.endswith(how)
+    assert root.mark == before
+    assert root.listed == []
+    assert root.file.exists() is root.in_file
+    assert not root.in_file or json.loads(before)["about"].startswith("The renditions in this folder")
 
 
 def _nothing(_: Root) -> None:
@@ -146,9 +178,9 @@ def test_a_tree_without_a_mark_is_own_if_it_is_bare_or_recorded(root: Root, know
     assert root.claim(root.holder("one")).own is (known or bare), "for good"
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"\xff\x00", b'{"inbox": 1}', b"[" * 60000])
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"\xff\x00", b'{"inbox": 1}', b"[" * 3000])
 def test_a_mark_that_is_none_is_written_anew(root: Root, damage: bytes) -> None:
-    root.mark.write_bytes(damage)
+    root.write(damage)
     root.claim(root.holder("one"))
     with pytest.raises(TakenError):
         root.claim(root.holder("two"))
@@ -156,16 +188,16 @@ def test_a_mark_that_is_none_is_written_anew(root: Root, damage: bytes) -> None:
 
 @pytest.mark.parametrize("refused", ["link", "everything"])
 def test_a_file_system_without_second_names_gets_its_mark_and_one_that_takes_none_stops_nobody(
-    root: Root, monkeypatch: pytest.MonkeyPatch, refused: str
+    plain_root: Root, monkeypatch: pytest.MonkeyPatch, refused: str
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
     for name in ("link",) if refused == "link" else ("link", "rename"):
         monkeypatch.setattr(os, name, refuse)
-    assert root.claim(root.holder("one")).own
-    assert root.mark.exists() is (refused == "link")
-    assert len(list(root.out.iterdir())) == (refused == "link"), "no temporary file stays"
+    assert plain_root.claim(plain_root.holder("one")).own
+    assert plain_root.file.exists() is (refused == "link")
+    assert plain_root.listed == [], "no temporary file stays"
 
 
 @pytest.mark.parametrize(("grain", "found"), [(SECOND, SECOND), (2 * SECOND, 2 * SECOND), (100, 100), (0, NOT_KEPT)])
@@ -186,10 +218,10 @@ def test_the_mark_shows_how_finely_dates_are_kept_there(
 
 
 @pytest.mark.parametrize("off", [3_600 * SECOND, -3_600 * SECOND, 86_400 * SECOND])
-def test_where_the_mark_s_own_time_is_off_by_a_zone_nothing_is_forgiven(root: Root, off: int) -> None:
-    root.claim(root.holder("one"))
-    os.utime(root.mark, ns=(SAMPLE_NS + off,) * 2)
-    assert grain_at(os.fsencode(root.out)) == EXACT
+def test_where_the_mark_s_own_time_is_off_by_a_zone_nothing_is_forgiven(plain_root: Root, off: int) -> None:
+    plain_root.claim(plain_root.holder("one"))
+    os.utime(plain_root.file, ns=(SAMPLE_NS + off,) * 2)
+    assert grain_at(os.fsencode(plain_root.out)) == EXACT
 
 
 # ---- what lies there ----
@@ -234,8 +266,9 @@ def test_a_stranger_s_file_in_an_output_s_place_stays_and_the_output_gets_its_se
     web.mkdir()
     theirs(web / "a.jpg")
     before = os.lstat(web / "a.jpg")
-    for adopted in (False, True):  # the second time as after a lost state file
+    for again in (False, True):  # the second time as after a lost state file
         (made,) = photo.made().made
+        adopted = again and not photo.root.in_file  # where there are no attributes, nothing proves itself
         assert (made.output, made.adopted) == (b"web/a.jpg.jpg", adopted)
     assert os.lstat(web / "a.jpg") == before
     assert sorted(path.name for path in web.iterdir()) == ["a.jpg", "a.jpg.jpg"]
@@ -276,11 +309,11 @@ def test_a_tree_of_another_inbox_that_comes_back_later_holds_the_photos_up(photo
     assert isinstance(outcome, Failed)
     assert outcome.blame is FailureKind.OUTPUT
     assert "another inbox" in outcome.reason
-    assert [path.name for path in photo.root.out.iterdir()] == [".watcher-output"]
+    assert photo.root.listed == []
 
 
 def test_whoever_makes_the_first_photo_there_leaves_the_mark(photo: Photo) -> None:
     photo.root.out.rmdir()
     photo.made()
-    assert photo.root.mark.exists()
+    assert json.loads(photo.root.mark)["inbox"] == str(photo.root.folder / "in")
     assert look_at(os.fsencode(photo.root.out), photo.root.holder("in"), ["web"]).own

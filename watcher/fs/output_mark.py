@@ -1,4 +1,7 @@
-"""Whose an output tree is, and how its file system keeps dates: told by a small file in its root.
+"""Whose an output tree is, and how its file system keeps dates: told by an attribute of its root folder.
+
+Where the file system keeps no attributes (FAT, some shares), a small file in the root does instead. The attribute comes
+first, since people and programs list output trees, and expect nothing but outputs there.
 
 Theory: two runs that know nothing of each other would replace each other's outputs. So the first one that writes to a
 tree leaves its inbox's name there, and another inbox is refused. The inbox counts and not the state file: that may be
@@ -11,8 +14,8 @@ Rules:
   name.
 - Nobody is locked out: a tree whose inbox and state file are both gone, or whose state file is ours, is handed over;
   so is one whose mark was removed by hand. It is not `own` then.
-- The mark's own modification time is a known one: what is left of it, also after the tree was copied elsewhere, shows
-  how finely dates are kept. See `watcher.fs.dates`.
+- How finely dates are kept is measured when the tree is marked. The attribute says it; a file's own date is
+  a known one, and what is left of it, also after the tree was copied elsewhere, shows it. See `watcher.fs.dates`.
 """
 
 from __future__ import annotations
@@ -33,7 +36,8 @@ from watcher.fs.faults import Abort, shown, unwritable
 from watcher.fs.openat import open_root, sync_file, sync_folder
 from watcher.fs.volume import is_bare
 
-NAME = b".watcher-output"
+ATTRIBUTE = "user.watcher.output"
+NAME = b".watcher-output"  # of the file
 _MOST = 1 << 16  # bytes; more is none of ours
 _ABOUT = (
     "The renditions in this folder are watcher's, made from the photos of this inbox. To have another inbox write here,"
@@ -50,7 +54,7 @@ class Tree(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """What the file in the root says."""
+    """What is noted at the root."""
 
     inbox: bytes  # resolved absolute path
     state: bytes  # path of the state file
@@ -62,39 +66,54 @@ class Mark(NamedTuple):
 class TakenError(Abort):
     """The tree belongs to another inbox: whose it is, and what to do."""
 
-    def __init__(self, path: bytes, mark: Mark) -> None:
+    def __init__(self, path: bytes, mark: Mark, *, in_file: bool) -> None:
         self.found = (
             f"{shown(path)}, which holds the renditions of another inbox, {shown(mark.inbox)}"
             f" (its state file: {shown(mark.state)})"
         )
-        self.hint = f"write another folder, or hand it over by removing {shown(path + b'/' + NAME)}"
+        how = f"removing {shown(path + b'/' + NAME)}" if in_file else f"setfattr -x {ATTRIBUTE} {shown(path)}"
+        self.hint = f"write another folder, or hand it over by {how}"
         super().__init__(Failed(f"{self.found}: {self.hint}", FailureKind.OUTPUT))
 
 
 def read(root: int) -> tuple[Mark | None, int]:
     """Return the mark of an open output folder (None: there is none) and the grain of its dates. Raises OSError."""
+    data = _attribute(root)
+    return (_parse(data) if data is not None else _in_file(root)) or (None, EXACT)
+
+
+def _attribute(root: int) -> bytes | None:
+    try:
+        return os.getxattr(root, ATTRIBUTE)
+    except (OSError, AttributeError):  # none, or the file system or this Python knows no attributes
+        return None
+
+
+def _in_file(root: int) -> tuple[Mark, int] | None:
     try:
         file = os.open(NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=root)
     except OSError as error:
         if error.errno in {errno.ENOENT, errno.ELOOP}:
-            return None, EXACT
+            return None
         raise
     try:
-        mark = _parse(os.read(file, _MOST))
-        if mark is None:
-            return None, EXACT
+        parsed = _parse(os.read(file, _MOST))
+        if parsed is None:
+            return None
+        mark, _ = parsed
         return mark, (grain_of(os.fstat(file).st_mtime_ns) or EXACT) if mark.dates else NOT_KEPT
     finally:
         os.close(file)
 
 
 @lru_cache(maxsize=64)  # it is read for every few photos, and hardly ever changes
-def _parse(data: bytes) -> Mark | None:
+def _parse(data: bytes) -> tuple[Mark, int] | None:
     try:
         found = json.loads(data)
         inbox, state = os.fsencode(found["inbox"]), os.fsencode(found["state"])
         folders = tuple(int(number) for number in found["folders"])
-        return Mark(inbox, state, folders, bool(found["own"]), bool(found["dates"]))
+        mark = Mark(inbox, state, folders, bool(found["own"]), bool(found["dates"]))
+        return mark, int(found.get("grain", EXACT))
     except (ValueError, TypeError, KeyError, RecursionError):  # cut off, or somebody else's
         return None
 
@@ -114,7 +133,7 @@ def look(root: int, path: bytes, holder: Holder, renditions: Iterable[str]) -> t
         return Tree(own, grain), Mark(holder.inbox, holder.state, folders, own, dates=True)
     if not _same_inbox(mark, holder):
         if mark.state != holder.state and (os.path.lexists(mark.inbox) or os.path.lexists(mark.state)):
-            raise TakenError(path, mark)
+            raise TakenError(path, mark, in_file=_attribute(root) is None)
         return Tree(own=False, grain=grain), Mark(holder.inbox, holder.state, folders, own=False, dates=mark.dates)
     new = mark._replace(inbox=holder.inbox, state=holder.state)
     if holder.folder and holder.folder not in mark.folders:
@@ -154,7 +173,10 @@ def claim(root: int, path: bytes, holder: Holder, renditions: Iterable[str]) -> 
 
 def _write(root: int, mark: Mark) -> None:
     """Write the mark, durable and whole or not at all; raises FileExistsError if there is one, and there was none."""
-    fresh = read(root)[0] is None
+    found = _in_file(root)
+    if found is None and _attributed(root, mark):
+        return
+    fresh = found is None
     name = temporary_name(0, 2)
     with suppress(FileNotFoundError):
         os.unlink(name, dir_fd=root)
@@ -173,16 +195,51 @@ def _write(root: int, mark: Mark) -> None:
         raise
 
 
-def _fill(root: int, name: bytes, mark: Mark) -> bool:
-    """Write a mark to a new file; return whether its date is what it says of dates."""
-    fields = {
-        "about": _ABOUT,
+def _attributed(root: int, mark: Mark) -> bool:
+    """Write the mark as an attribute; return False where the file system keeps none."""
+    before = _attribute(root)
+    known = _parse(before) if before is not None else None
+    grain = known[1] if known is not None else _measured(root)
+    fields = _fields(mark._replace(dates=grain != NOT_KEPT)) | {"grain": grain}
+    try:
+        flags = os.XATTR_CREATE if before is None else os.XATTR_REPLACE
+        os.setxattr(root, ATTRIBUTE, json.dumps(fields).encode(), flags)
+    except FileExistsError:
+        raise
+    except (OSError, AttributeError):
+        return False
+    sync_folder(root)
+    return True
+
+
+def _measured(root: int) -> int:
+    """Return how finely dates are kept in a folder, found out with a file that is removed again. Raises OSError."""
+    name = temporary_name(0, 2)
+    with suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=root)
+    file = os.open(name, _CREATE, 0o666, dir_fd=root)
+    try:
+        kept = set_date(file, SAMPLE_NS)
+    finally:
+        os.close(file)
+        found = os.stat(name, dir_fd=root, follow_symlinks=False)
+        os.unlink(name, dir_fd=root)
+    return grain_of(found.st_mtime_ns) if kept else NOT_KEPT
+
+
+def _fields(mark: Mark) -> dict[str, object]:
+    return {
         "inbox": os.fsdecode(mark.inbox),
         "state": os.fsdecode(mark.state),
         "folders": mark.folders,
         "own": mark.own,
         "dates": mark.dates,
     }
+
+
+def _fill(root: int, name: bytes, mark: Mark) -> bool:
+    """Write a mark to a new file; return whether its date is what it says of dates."""
+    fields = {"about": _ABOUT} | _fields(mark)
     file = os.open(name, _CREATE, 0o666, dir_fd=root)
     try:
         os.write(file, json.dumps(fields, indent=1).encode() + b"\n")
@@ -199,7 +256,7 @@ def _linked(root: int, name: bytes) -> bool:
     try:
         os.link(name, NAME, src_dir_fd=root, dst_dir_fd=root, follow_symlinks=False)
     except FileExistsError:
-        if read(root)[0] is not None:
+        if _in_file(root) is not None:
             raise
         return False  # one that is none
     except (OSError, NotImplementedError):
