@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import shlex
 import shutil
 import tomllib
@@ -14,7 +15,8 @@ from PIL import Image
 
 from tests.e2e.harness import Place, fill, tree
 from watcher import errors
-from watcher.config import parse
+from watcher.config import Config, parse
+from watcher.config.tables import DEFAULTS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -71,6 +73,48 @@ def test_the_first_command_makes_copies_of_the_photos_that_come_with_it(place: P
             assert (copy.height > copy.width) == (turned != (photo.height > photo.width))
             assert not copy.getexif().get_ifd(0x8825)
             assert b"0000-EXAMPLE" not in path.read_bytes()
+
+
+RECIPES = re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", _page("recipes"), re.MULTILINE | re.DOTALL)
+
+
+def _recipe(text: str, folder: Path, home: Path) -> tuple[str, Config, list[list[str]]]:
+    """Save a recipe's config; return its file name, the config and the recipe's commands."""
+    (config,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    (block,) = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    commands = [shlex.split(line.partition("&&")[0], comments=True) for line in block.splitlines()]
+    (name,) = {word for words in commands for word in words if word.endswith(".toml")}
+    (folder / name).write_text(config)
+    return name, parse(tomllib.loads(config), source=name, base=str(folder), home=str(home)), commands
+
+
+@pytest.mark.parametrize("text", [text for _, text in RECIPES], ids=[title for title, _ in RECIPES])
+def test_the_config_of_a_recipe_is_right_and_its_commands_name_it(text: str, tmp_path: Path) -> None:
+    name, config, commands = _recipe(text, tmp_path, tmp_path)
+    assert len(config.inboxes) == 1
+    assert all(name in words for words in commands if words[0] == "watcher")
+
+
+@pytest.mark.slow  # 17 runs of the command
+@pytest.mark.parametrize("text", [text for _, text in RECIPES], ids=[title for title, _ in RECIPES])
+def test_a_recipe_makes_every_copy_and_its_commands_work(place: Place, text: str) -> None:
+    home = place.root / "home"
+    name, config, commands = _recipe(text, place.root, home)
+    (inbox,) = config.inboxes
+    fill(Path(inbox.path), 1)[0].rename(Path(inbox.path) / "chair.jpg")
+    done = place.watcher("once", "--config", name)
+    assert done.code == 0, done
+    assert {path.partition("/")[0] for path in tree(Path(inbox.output))} == set(config.recipes)
+    for words in commands:
+        if words[0] == "watcher" and not {"run", "service"} & set(words):
+            done = place.watcher(*(word.replace("~", str(home)) for word in words[1:]))
+            assert done.code == 0, (words, done)
+
+
+def test_the_page_of_the_config_shows_every_key_as_it_is() -> None:
+    page = runpy.run_path(str(ROOT / "docs" / "config.py"))["page"]()
+    assert page == _page("config"), "docs/config.md is out of date: run `python docs/config.py`"
+    assert all(f"`{key.rpartition('.')[2]}`" in page for key in DEFAULTS)
 
 
 def test_the_test_command_is_what_ci_runs() -> None:
