@@ -229,15 +229,23 @@ def test_sighup_takes_on_a_changed_config_without_losing_an_event(place: Place) 
 
 def test_sighup_with_a_wrong_config_keeps_the_old_one_and_says_what_is_wrong(place: Place) -> None:
     with place.run() as daemon:
-        place.config.write_text(FAULTY)
+        place.config.write_text(f'state = "{place.state}"\n{FAULTY}')
         daemon.send(signal.SIGHUP)
         daemon.wait_for("config.rejected")
         assert "rendition.web.fit" in daemon.events("config.rejected")[0]["reason"]
+
+        def status() -> str:
+            return place.watcher("status", "--config", place.config).out
+
+        older = "works by an older config"
+        until(lambda: older in status() and "rendition.web.fit" in status(), "status says so, and why")
+        assert f"{place.inbox} \u2192 {place.output}" in status()
         fill(place.inbox, 1)
         daemon.wait_for("photo.done")
         place.configure({"web": WEB, "thumb": THUMB})
         daemon.send(signal.SIGHUP)
         daemon.wait_for("config.reloaded")
+        until(lambda: older not in status(), "that is over")
         assert daemon.stop() == 0
     assert all(path.exists() for path in place.outputs("p000.jpg"))
 

@@ -72,6 +72,7 @@ def daemon(
             "since": time.time(),
             "workers": workers,
             "version": __version__,
+            "config": name,
             "decoder": jpegs,
         }
         store = stack.enter_context(open_state(path, log, about, damaged=damaged, wait=wait))

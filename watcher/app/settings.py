@@ -175,7 +175,7 @@ class RealInbox:
     def _open(self) -> None:
         native, reason = True, ""
         if self._hub.supervisor is None:
-            native, reason = False, "this run looks once"
+            native, reason = False, "`watcher once` looks through it once"
         elif self._watch is None:
             native, reason = False, "the config says so"
         else:

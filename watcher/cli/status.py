@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from watcher import __version__
-from watcher.app.settings import Source
+from watcher.cli.status_subject import RunningPair, Subject, find_subject
 from watcher.config import Config, Inbox
 from watcher.core.plan import Phase, PhotoRecord
 from watcher.core.types import PhotoId
@@ -31,19 +31,20 @@ class Story:
     state: str  # path of the state file
     reports: Mapping[str, Mapping[str, Any]]  # inbox → what its daemon said last
     superseded: Mapping[str, Mapping[str, int]]  # inbox → rendition that is no longer wanted → photos
+    known: bool = True  # the state file exists
+    config_fault: str = ""  # why a running daemon works by an older config than the one that is there
+    others: tuple[RunningPair, ...] = ()  # daemons beside it
 
 
 def status(
     pair: tuple[str, str] | None, config_file: str | None, state_file: str | None, *, as_json: bool, follow: bool
 ) -> int:
     """Print what is known of every inbox of the config; `follow`: again and again, until it is interrupted."""
-    source = Source(pair, config_file, state_file)
-    config, _ = source.read()
-    path = source.state_path(config)
+    subject = find_subject(pair, config_file, state_file)
     if follow:
-        _follow(config, path, as_json=as_json)
+        _follow(subject, as_json=as_json)
         return EXIT_OK
-    found, story = _look(config, path)
+    found, story = _look(subject)
     if as_json:
         print(json.dumps(found, indent=2))
     else:
@@ -53,14 +54,14 @@ def status(
     return EXIT_OK
 
 
-def _follow(config: Config, path: str, *, as_json: bool) -> None:
+def _follow(subject: Subject, *, as_json: bool) -> None:
     from watcher.cli import status_view as statusview  # noqa: PLC0415  # see `status`
 
     last = None
     with statusview.screen(live=not as_json) as show:
         try:
             while True:
-                found, story = _look(config, path)
+                found, story = _look(subject)
                 if as_json and found != last:
                     print(json.dumps(found), flush=True)
                 elif not as_json:
@@ -71,7 +72,8 @@ def _follow(config: Config, path: str, *, as_json: bool) -> None:
             pass  # how a person ends it
 
 
-def _look(config: Config, path: str) -> tuple[dict[str, Any], Story]:
+def _look(subject: Subject) -> tuple[dict[str, Any], Story]:
+    config, path = subject.config, subject.state
     holder = service.holding(path)
     reader = Reader.open_to_read(path)
     try:
@@ -82,7 +84,10 @@ def _look(config: Config, path: str) -> tuple[dict[str, Any], Story]:
         if config.executor.kind == "dask":
             found["executor"] = _executor(config, reports.values() if holder else ())
             found["workers"] = found["executor"]["threads"] if holder else None
-        return found, Story(path, reports, _superseded(reader, config.inboxes))
+        superseded = _superseded(reader, config.inboxes) if subject.by_config else {}
+        told = (str(report["config_fault"]) for report in reports.values() if holder and report.get("config_fault"))
+        fault = subject.fault or next(told, "")
+        return found, Story(path, reports, superseded, reader is not None, fault, subject.others)
     finally:
         if reader is not None:
             reader.close()
@@ -151,7 +156,8 @@ def _inbox(reader: Reader | None, inbox: Inbox, path: bytes, *, running: bool) -
         waiting, oldest = counts.waiting, reader.oldest_waiting(path) if reader else None
     watch, reason = report.get("watch"), report.get("watch_reason", "")
     if not running or watch is None:
-        watch, reason = ("poll" if inbox.watch == "poll" else "native"), "not running"
+        new = "not watched by the running daemon yet: it reads a changed config when it is reloaded or started again"
+        watch, reason = ("poll" if inbox.watch == "poll" else "native"), new if running else "not running"
     return {
         "path": os.fsdecode(path),
         "output": os.path.realpath(inbox.output),

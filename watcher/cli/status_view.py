@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import time
 from collections import defaultdict
@@ -17,13 +18,14 @@ from rich.table import Table
 from rich.text import Text
 
 from watcher.cli.status import Story
-from watcher.engine.rate import recent
+from watcher.engine.rate import per_second, recent
 from watcher.fs import mounts
-from watcher.text import printable
+from watcher.text import duration, moment, printable
 
 _REASONS = 8  # different reasons of failures, and waiting photos, that are named
 _EXAMPLES = 3  # photos named for each reason
 _RECENT_MINUTES = 5
+_BACKLOG = 20  # waiting photos from which on the time left is told
 _LITTLE_ROOM = 1_000_000_000  # bytes
 
 Show = Callable[[Mapping[str, Any], Story], None]
@@ -74,13 +76,20 @@ def _page(found: Mapping[str, Any], story: Story) -> RenderableType:
     if found["running"]:
         cluster = found.get("executor")
         here = "" if cluster else f", {found['workers']} workers"
-        begun = f"running since {found['since']} as process {found['pid']}{here}"
+        begun = f"running since {_at(found['since'])} as process {found['pid']}{here}"
         parts: list[RenderableType] = [Text(begun, style="green"), *(_executor(cluster) if cluster else ())]
     else:
-        parts = [Text("not running", style="yellow")]
+        last = "" if story.known else "; it has never run with this state file"
+        parts = [Text(f"not running{last}", style="yellow")]
+    if story.config_fault:
+        parts.append(Text("it works by an older config; the newer one is refused:", style="bold red"))
+        parts += [_text(f"  {line}", "red") for line in story.config_fault.splitlines()]
     for row in found["inboxes"]:
         parts += [Text(""), *_inbox(row, found, story)]
     parts += [Text(""), _text(f"state file: {story.state}", "dim")]
+    for other in story.others:
+        ask = shlex.join(["watcher", "status", other.inbox, other.output])
+        parts.append(_text(f"another daemon runs as process {other.pid}: {ask}", "dim"))
     return Group(*parts)
 
 
@@ -89,7 +98,9 @@ def _executor(executor: Mapping[str, Any]) -> Iterator[Text]:
     cluster = f"the Dask cluster at {executor['address']}"
     if executor["away_since"]:
         meanwhile = "photos are made here meanwhile" if executor["fallback"] else "photos wait for it"
-        yield _text(f"{cluster} is away since {executor['away_since']}: {executor['reason']}; {meanwhile}", "bold red")
+        yield _text(
+            f"{cluster} is away since {_at(executor['away_since'])}: {executor['reason']}; {meanwhile}", "bold red"
+        )
     elif executor["workers"]:
         yield _text(f"on {cluster}: {executor['workers']} of its workers, {executor['threads']} threads", "green")
     else:
@@ -99,35 +110,46 @@ def _executor(executor: Mapping[str, Any]) -> Iterator[Text]:
 
 
 def _inbox(row: Mapping[str, Any], found: Mapping[str, Any], story: Story) -> Iterator[RenderableType]:
-    report = story.reports.get(row["path"], {})
     title = _text(row["path"], "bold")
     title.append_text(_text(f" \u2192 {row['output']}", "dim"))
     yield title
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    if found["running"]:
-        grid.add_row("  watch", _watch(row))
-    grid.add_row("  done", _done(row, report))
-    grid.add_row("  waiting", _waiting(row))
-    grid.add_row("  failed", _text(f"{row['failed']:,}", "red" if row["failed"] else ""))
-    if found["running"] and (held_up := report.get("held_up")):
-        grid.add_row("  held up", _text(held_up, "bold red"))
-    for reason in _reasons(found["failed"], row["path"]):
-        grid.add_row("", reason)
-    if row["missed_events"]:
-        grid.add_row("  missed", _text(f"{row['missed_events']:,} events, made up for by scans", "yellow"))
-    if batch := report.get("last_batch"):
-        grid.add_row("  last batch", _text(_batch(batch)))
-    if room := _room(row["output"]):
-        grid.add_row("  room", room)
-    for name, photos in story.superseded.get(row["path"], {}).items():
-        left = f"rendition {name!r} is no longer in the config; its {photos} files are left on disk"
-        grid.add_row("  left", _text(left))
-    for item in _below(found["waiting"], row["path"])[:_REASONS]:
-        waits = f"{_within(item['path'], row['path'])}: {item['reason']}; as it is for {_since(item)}"
-        grid.add_row("  waits", _text(waits))
+    for name, cell in _rows(row, found, story):
+        grid.add_row(f"  {name}" if name else "", cell)
     yield grid
+
+
+def _rows(row: Mapping[str, Any], found: Mapping[str, Any], story: Story) -> Iterator[tuple[str, Text]]:
+    report = story.reports.get(row["path"], {})
+    if found["running"]:
+        yield "watch", _watch(row)
+    yield from _missing(row, running=found["running"])
+    if found["running"] or story.known:  # else zero would stand for what is not known
+        yield from _counts(row, found, report)
+    if row["missed_events"]:
+        yield "missed", _text(f"{row['missed_events']:,} events, made up for by scans", "yellow")
+    if batch := report.get("last_batch"):
+        yield "last batch", _text(_batch(batch))
+    if room := _room(row["output"]):
+        yield "room", room
+    for rendition, photos in story.superseded.get(row["path"], {}).items():
+        yield "left", _text(f"rendition {rendition!r} is no longer in the config; its {photos} files are left on disk")
+    for item in _below(found["waiting"], row["path"])[:_REASONS]:
+        yield "waits", _text(f"{_within(item['path'], row['path'])}: {item['reason']}; unchanged for {_since(item)}")
+
+
+def _counts(row: Mapping[str, Any], found: Mapping[str, Any], report: Mapping[str, Any]) -> Iterator[tuple[str, Text]]:
+    yield "done", _text(f"{row['done']:,}")
+    if lately := recent(report.get("minutes", []), time.time(), _RECENT_MINUTES):
+        yield "lately", _text(f"{lately:,} made in the last {_RECENT_MINUTES} minutes")
+    yield "waiting", _waiting(row, report, found)
+    yield "failed", _text(f"{row['failed']:,}", "red" if row["failed"] else "")
+    if found["running"] and (held_up := report.get("held_up")):
+        yield "held up", _text(held_up, "bold red")
+    for reason in _reasons(found["failed"], row["path"]):
+        yield "", reason
 
 
 def _watch(row: Mapping[str, Any]) -> Text:
@@ -137,21 +159,37 @@ def _watch(row: Mapping[str, Any]) -> Text:
     return _text(row["watch"] + why, "yellow" if why else "")
 
 
-def _done(row: Mapping[str, Any], report: Mapping[str, Any]) -> Text:
-    lately = recent(report.get("minutes", []), time.time(), _RECENT_MINUTES)
-    return _text(f"{row['done']:,}" + (f", {lately:,} of them in the last {_RECENT_MINUTES} minutes" if lately else ""))
+def _missing(row: Mapping[str, Any], *, running: bool) -> Iterator[tuple[str, Text]]:
+    """Say which folder is not there; that the inbox of a running daemon is not, its watch says."""
+    if not running and not os.path.isdir(row["path"]):
+        yield "inbox", _text("there is no such folder; is it misspelt, or its volume not mounted?", "bold red")
+    if not os.path.isdir(row["output"]):
+        made = "; the first copy makes it" if not row["done"] else ", though copies were made in it; is it not mounted?"
+        yield "output", _text(f"there is no such folder{made}", "bold red" if row["done"] else "yellow")
 
 
-def _waiting(row: Mapping[str, Any]) -> Text:
+def _waiting(row: Mapping[str, Any], report: Mapping[str, Any], found: Mapping[str, Any]) -> Text:
     oldest = row["oldest_waiting_seconds"]
-    return _text(f"{row['waiting']:,}" + ("" if oldest is None else f", the oldest for {_duration(oldest)}"))
+    age = "" if oldest is None else f", the oldest for {duration(oldest)}"
+    if not found["running"]:
+        known = f"{row['waiting']:,} when it last ran{age}" if row["waiting"] else "not known"
+        return _text(f"{known}; new photos are not counted, since the folder is looked at only while it runs", "yellow")
+    now = time.time()
+    since = datetime.fromisoformat(found["since"]).timestamp() if found["since"] else now
+    speed = per_second(report.get("minutes", []), now, since) if row["waiting"] >= _BACKLOG else 0.0
+    left = f"; {speed:.1f}/s, about {duration(row['waiting'] / speed)} left" if speed else ""
+    return _text(f"{row['waiting']:,}{age}{left}")
+
+
+def _at(iso: str) -> str:
+    return moment(datetime.fromisoformat(iso).timestamp(), time.time())
 
 
 def _batch(batch: Mapping[str, Any]) -> str:
     ago = max(0.0, time.time() - batch["at"])
     failed = f", {batch['failed']} of them failed" if batch["failed"] else ""
     files = "1 photo" if batch["files"] == 1 else f"{batch['files']:,} photos"
-    return f"{files} in {batch['seconds']:.1f} s{failed}, {_duration(ago)} ago"
+    return f"{files} in {batch['seconds']:.1f} s{failed}, {duration(ago)} ago"
 
 
 def _room(output: str) -> Text | None:
@@ -185,7 +223,7 @@ def _reasons(failed: list[Mapping[str, Any]], inbox: str) -> Iterator[Text]:
 
 
 def _since(item: Mapping[str, Any]) -> str:
-    return _duration(max(0.0, time.time() - datetime.fromisoformat(item["since"]).timestamp()))
+    return duration(max(0.0, time.time() - datetime.fromisoformat(item["since"]).timestamp()))
 
 
 def _below(items: list[Mapping[str, Any]], inbox: str) -> list[Mapping[str, Any]]:
@@ -199,10 +237,3 @@ def _within(path: str, inbox: str) -> str:
 def _text(text: str, style: str = "") -> Text:
     """Give text as it is: with control characters escaped, and brackets meaning nothing."""
     return Text(printable(text).replace("\n", "\\n"), style=style)
-
-
-def _duration(seconds: float) -> str:
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"

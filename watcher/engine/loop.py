@@ -222,7 +222,9 @@ class Daemon(Rooms):
         """Work by new settings from here on; what is in the workers ends by the old ones."""
         if isinstance(settings, WatcherError):
             self._log.error("config.rejected", reason=str(settings))
+            self.reporter.config_read(str(settings))
             return
+        self.reporter.config_read("")
         new, fixed = settings.config, self.settings.takes_a_restart(settings)
         self.settings = settings
         self.settler.retry = Retry(new.retry.attempts, new.retry.backoff_seconds)

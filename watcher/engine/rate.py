@@ -43,3 +43,9 @@ def recent(minutes: list[list[int]], wall: float, span: int) -> int:
     """Count the photos of the last `span` minutes, the one that is running included."""
     newest = int(wall) // MINUTE
     return sum(photos for minute, photos in minutes if newest - span < minute <= newest)
+
+
+def per_second(minutes: list[list[int]], wall: float, since: float) -> float:
+    """Return the photos done each second of the last two minutes, of a daemon that runs since `since`."""
+    begin = max(since, (int(wall) // MINUTE - 1) * MINUTE)
+    return recent(minutes, wall, 2) / max(wall - begin, 1.0)

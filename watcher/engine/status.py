@@ -75,6 +75,7 @@ class StatusWriter:
         self._ledger = ledger
         self._about = about
         self._also = also
+        self.config_fault = ""  # why the config is not taken on that is there now; empty: it is
         self.decoder = ""  # what a worker decodes JPEGs with, where it is not what was said at the start
         self._executor: Report = {}
         self._reported: dict[bytes, Report] = {}
@@ -83,6 +84,12 @@ class StatusWriter:
     def start(self, now: float) -> None:
         """Have the first report made in this turn."""
         self._next = now
+
+    def config_read(self, fault: str) -> None:
+        """Have the next report say that the daemon works by an older config; empty: it does not."""
+        self.config_fault = fault
+        for desk in self._desks.values():
+            desk.touched = True
 
     def deadline(self) -> float | None:
         """When the next report is due; None: nothing has happened since the last."""
@@ -106,6 +113,7 @@ class StatusWriter:
             inbox: {
                 **report(desk, self._dispatcher, self._waiting, self._executor, now=now, wall=wall),
                 "decoder": self.decoder,
+                **({"config_fault": self.config_fault} if self.config_fault else {}),
             }
             for inbox, desk in self._desks.items()
             if not (desk.moved or desk.cured)  # by the report the next start knows that

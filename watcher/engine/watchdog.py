@@ -146,6 +146,8 @@ class Watchdog:
         inboxes = f"{len(self._desks):,} inbox{'' if len(self._desks) == 1 else 'es'}"
         text = f"{inboxes}{f' ({away} not reachable)' if away else ''}"
         text += f", {waiting:,} waiting, {done:,} done, {failed:,} failed"
+        if any(report.get("config_fault") for report in reports):
+            text += "; works by an older config, since the new one is wrong"
         if text != self._status:
             self._manager.status(text)
             self._status = text
