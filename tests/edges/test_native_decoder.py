@@ -293,6 +293,41 @@ def test_a_photo_of_several_sequential_scans_is_walked(tmp_path: Path) -> None:
         assert walk(data[:at] + EOI).state in {State.DAMAGED, State.TRUNCATED}, "an end within a table is no end"
 
 
+def extremes(size: int = 64) -> Iterator[Image.Image]:
+    """Give pictures as bright, dark and colourful as 8 bits can be, evenly and with hard edges."""
+    colours = ("white", "black", "red", "lime", "blue", "yellow", "cyan", "magenta")
+    for colour in colours:
+        yield Image.new("RGB", (size, size), colour)
+    board = Image.new("RGB", (size, size))
+    board.putdata([((x ^ y) & 8 and (255, 255, 255)) or (0, 0, 255) for y in range(size) for x in range(size)])
+    yield board
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3, 31, 68, 145, 203, 204, 226, 255])
+def test_coarse_quantisers_make_no_brightness_that_no_picture_has(factor: int) -> None:
+    """Rounded up, cut off by a progressive scan, compressed again, or a step further than rounding goes."""
+    for image in extremes():
+        for progressive in (False, True):
+            settings = {"qtables": [[factor] * 64] * 2, "quality": 50, "progressive": progressive, "subsampling": 0}
+            data = photos.jpeg(image, **settings)
+            for _ in range(3):
+                assert walk(data) == Walk(State.WHOLE, 1.0)
+                data = photos.jpeg(Image.open(io.BytesIO(data)), **settings)
+
+
+def test_a_step_further_than_rounding_goes_is_a_brightness_as_encoders_write_it() -> None:
+    at_204 = photos.jpeg(
+        Image.new("L", (64, 64), "white"), qtables=[[204] * 64], quality=50
+    )  # 4.98 steps, rounded to 5
+    table = at_204.index(b"\xff\xdb") + 5
+    assert walk(at_204[:table] + b"\xff" + at_204[table + 1 :]).state is State.WHOLE  # where 3.98 steps are white
+    at_127 = photos.jpeg(
+        Image.new("L", (64, 64), "white"), qtables=[[127] * 64], quality=50
+    )  # 8 steps: twice white at 254
+    table = at_127.index(b"\xff\xdb") + 5
+    assert walk(at_127[:table] + b"\xfe" + at_127[table + 1 :]).reason == "a brightness that no picture has"
+
+
 def test_values_that_no_encoder_writes_are_left_to_pillow() -> None:
     data = photos.jpeg(noise(64, 64), quality=100)
     at = data.index(b"\xff\xdb") + 6  # all of the first table but brightness: too much of that is damage

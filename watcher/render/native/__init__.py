@@ -20,7 +20,6 @@ from watcher.render.library import load
 SCALES = (1, 2, 4, 8)
 _PLAIN_SCALE = 4  # 1/4: where the decoder of a processor without SSE2 is no slower than Pillow's and a walk
 _SOFT = [64 + value // 2 for value in range(256)]
-_ARRAY, _SCHEMA = b"arrow_array", b"arrow_schema"  # the names of Arrow's capsules; they must outlive them
 
 
 class State(Enum):
@@ -32,6 +31,7 @@ class State(Enum):
     DECLINED = "declined"  # not decoded here: nothing is known
 
 
+_CAPSULES = ("jpeg_schema_name", "jpeg_array_name")
 _STATES = tuple(State)  # as `jpeg.c` numbers them
 
 
@@ -72,10 +72,11 @@ class _Library:
         self.vectors = bool(ctypes.c_int32.in_dll(library, "jpeg_vectors").value)
         self._schemas = {1: ctypes.addressof(ctypes.c_char.in_dll(library, "jpeg_grey_schema"))}
         self._schemas[3] = ctypes.addressof(ctypes.c_char.in_dll(library, "jpeg_colour_schema"))
+        self._names = tuple(ctypes.addressof(ctypes.c_char.in_dll(library, name)) for name in _CAPSULES)
         self._freed = ctypes.cast(library.jpeg_capsule_freed, ctypes.c_void_p)
         library.jpeg_python(ctypes.cast(ctypes.pythonapi.PyCapsule_GetPointer, ctypes.c_void_p))
         self._capsule = ctypes.pythonapi.PyCapsule_New
-        self._capsule.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
+        self._capsule.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
         self._capsule.restype = ctypes.py_object
 
     def read(self, data: bytes, scale: int, head: bytes = b"", start: int = 0) -> tuple[Image.Image | None, Walk]:
@@ -90,9 +91,10 @@ class _Library:
         if not report.image:
             return None, met
         size = (-(-report.width // scale), -(-report.height // scale))
+        schema, array = self._names
         picture = _Pixels(
-            self._capsule(self._schemas[report.channels], _SCHEMA, None),
-            self._capsule(report.image, _ARRAY, self._freed),
+            self._capsule(self._schemas[report.channels], schema, None),
+            self._capsule(report.image, array, self._freed),
         )
         return Image.fromarrow(picture, "L" if report.channels == 1 else "RGB", size), met
 

@@ -35,7 +35,7 @@ enum { WHOLE, TRUNCATED, DAMAGED, DECLINED };
 
 /* What was met. `jpeg_reason` gives the words. */
 typedef enum {
-    NOTHING, /* to be said: it is whole */
+    NOTHING, /* it is whole */
     NO_MEMORY, NOT_JPEG, HEADER_ENDS, BAD_HEADER, BAD_FRAME, BAD_SCAN, BAD_TABLE, NO_TABLE, CODING, PRECISION, CHANNELS,
     SAMPLING, COLOUR, PROGRESSIVE, SEVERAL_SCANS, TOO_LARGE, TOO_MANY_SCANS, SCAN_ORDER, EXTREME, NO_HEIGHT, SCALE,
     DATA_ENDS, NO_END, SCANS_MISSING,
@@ -421,8 +421,16 @@ static inline Reason skip_ac(Bits *b, const Huffman *ac)
     return k == 64 || k >= END ? NOTHING : RUN_PAST;
 }
 
-/* Add a difference to a component's brightness; returns whether that can be. Samples of 8 bits have a mean of -1024 to
- * 1016 here, before it is rounded to a step. What is far beyond is no picture: before it data was lost, or came twice. */
+/*
+ * Add a difference to a component's brightness; returns whether that can be. What is far beyond is no picture: before it
+ * data was lost, or came twice.
+ *
+ * The margin: samples of 8 bits have a mean of -1024 to 1016 here. An encoder may go past that by half a quantiser in
+ * rounding, by one more step in a progressive scan that leaves low bits out (they are cut off towards -infinity), and
+ * where it trades size for accuracy (mozjpeg tries values up to 1.5 quantisers + 30 away; when it raises what is beside
+ * an edge, it keeps the mean within the range). That is at most two steps + 30. The rest of 64 is for fast forward DCTs.
+ * Compressing again clips samples first, so that nothing adds up.
+ */
 static inline int brighten(Component *c, int difference)
 {
     enum { MOST = 1024 + 64 };
@@ -698,12 +706,12 @@ static int take_frame(Decoder *d, int marker, Cursor c)
     d->frame = marker;
     r->height = big_endian(c.next + 1);
     r->width = big_endian(c.next + 3);
-    d->channels = r->channels = c.next[5];
     if (c.next[0] != 8)
         return bad(d, PRECISION);
-    c.next += 6;
-    if (d->channels < 1 || d->channels > 4)
+    if (c.next[5] < 1 || c.next[5] > 4)
         return bad(d, CHANNELS);
+    d->channels = r->channels = c.next[5]; /* never more than there are `components` */
+    c.next += 6;
     if (r->width == 0 || c.end - c.next != 3 * d->channels)
         return bad(d, BAD_FRAME);
     d->hmax = d->vmax = 1;
@@ -1597,11 +1605,10 @@ static void read_file(Decoder *d, Output *o)
 EXPORT void jpeg_read(const uint8_t *head, size_t head_size, const uint8_t *data, size_t size, int scale,
                       Report *report)
 {
-    *report = (Report){0};
+    *report = (Report){.state = DECLINED}; /* WHOLE has to be said */
     Decoder *d = calloc(1, sizeof *d);
     Output o = {.scale = scale};
     if (!d) {
-        report->state = DECLINED;
         report->reason = NO_MEMORY;
         return;
     }
@@ -1642,8 +1649,11 @@ EXPORT const char *jpeg_reason(int reason)
 
 /*
  * For Pillow: `jpeg_capsule_freed` is the destructor of a capsule named "arrow_array" that holds a picture. It gets at
- * it by Python's PyCapsule_GetPointer, whose address `jpeg_python` is given.
+ * it by Python's PyCapsule_GetPointer, whose address `jpeg_python` is given. The names of capsules must outlive them,
+ * also when Python ends and takes its modules apart: so they are kept here.
  */
+EXPORT const char jpeg_array_name[] = "arrow_array", jpeg_schema_name[] = "arrow_schema";
+
 static void *(*get_pointer)(void *, const char *);
 
 EXPORT void jpeg_python(void *pycapsule_getpointer)
@@ -1653,7 +1663,7 @@ EXPORT void jpeg_python(void *pycapsule_getpointer)
 
 EXPORT void jpeg_capsule_freed(void *capsule)
 {
-    free(get_pointer(capsule, "arrow_array"));
+    free(get_pointer(capsule, jpeg_array_name));
 }
 
 typedef struct {
