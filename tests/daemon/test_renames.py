@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 )
 
 from tests.daemon.fakes import IN, World
-from watcher.core.types import PhotoId
+from watcher.core.types import Job, Outcome, PhotoId
 from watcher.engine.ports import Message
 
 NAMES = ["a.jpg", "A.jpg", "b.jpg", "b.jpeg", "x/a.jpg", "x/c.jpg", "y/a.jpg", "X/a.jpg"]
@@ -27,6 +27,14 @@ PATHS = st.sampled_from(NAMES)
 FOLDERS = st.sampled_from(["x", "y", "X", "z"])
 WHICH = st.integers(0, 7)
 MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108  # durable there costs nothing
+
+
+class Busy(World):
+    """Work takes time here, so that of two photos one was made before the other."""
+
+    def outcome(self, job: Job) -> Outcome:
+        self.clock.move_to(self.clock.now + 0.001)
+        return super().outcome(job)
 
 
 def photo(path: str) -> PhotoId:
@@ -61,7 +69,7 @@ class Renames(RuleBasedStateMachine):
     def begin(self, names: set[str], worked: bool) -> None:
         self.stack = ExitStack()
         folder = self.stack.enter_context(tempfile.TemporaryDirectory(dir=MEMORY))
-        self.world = World(os.path.join(folder, "s.db")).start()
+        self.world = Busy(os.path.join(folder, "s.db")).start()
         self.stack.callback(self.world.close)
         self.scanned: deque[Message] = deque()  # what the scanner saw, and has not told yet
         for name in sorted(names):
