@@ -252,4 +252,4 @@ class Inboxes:
     @property
     def unreachable(self) -> Mapping[bytes, str]:
         """Inboxes that could not be read whole, and why."""
-        return self._scans.unreachable
+        return self._scans.missing.unreachable

@@ -26,8 +26,8 @@ KEPT = "kept"  # it could not be; `reason`
 ASKED = "asked"  # somebody asked for it to be tried or made again
 
 
-def tried(flight: Flight, wall: float) -> dict[str, Any]:
-    """Tell of an attempt: how the photo came to it, what it waited for, who worked on it and how long.
+def tried(flight: Flight, wall: float, **more: object) -> dict[str, Any]:
+    """Return `more` with the details of an attempt: how the photo came to it, its waits, its worker, and how long.
 
     `burst`: seconds from when it was noticed to the end of its burst or of its writing; `line`: then, for a worker.
     """
@@ -47,7 +47,7 @@ def tried(flight: Flight, wall: float) -> dict[str, Any]:
         detail["attempt"] = job.attempt
     if job.alone:
         detail["alone"] = True
-    return detail
+    return {**detail, **more}
 
 
 def beside(job: Job, outcome: Done) -> list[tuple[bytes, bytes]]:

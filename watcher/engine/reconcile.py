@@ -1,4 +1,4 @@
-"""What is known of an inbox against what lies in it: when to scan, what listings show, what is gone."""
+"""What is known of an inbox against what lies in it: when to scan, and what listings show."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from watcher.engine.archiver import Archiver
 from watcher.engine.inbox import MISSED_GRACE_SECONDS, InboxState, Scan
 from watcher.engine.jobs import UNKNOWN
 from watcher.engine.line import MOST_PENDING, Line
+from watcher.engine.missing import MissingPhotos
 from watcher.engine.ports import Brief, Log
 from watcher.engine.scheduler import Scheduler
 from watcher.engine.store_health import Use
 from watcher.engine.timers import Waiting
 from watcher.engine.writer import WriteBuffer
-
-_EXAMINE = 1000  # known photos that are looked after at a time
 
 
 class Reconciler:
@@ -36,7 +35,7 @@ class Reconciler:
         *,
         once: bool,
     ) -> None:
-        self.unreachable: dict[bytes, str] = {}  # inboxes that could not be read whole, and why
+        self.missing = MissingPhotos(ledger, log)
         self._desks = desks
         self._dispatcher = dispatcher
         self._waiting = waiting
@@ -122,7 +121,7 @@ class Reconciler:
                 desk.short.add(listing.folder)
             desk.listed = 0
             if live:
-                self._examine_short(desk)
+                self.missing.examine_short(desk)
             else:
                 desk.seen_folders.add(listing.folder)
 
@@ -206,27 +205,6 @@ class Reconciler:
         self._ledger.put(photo, replace(known, stamp=FileSignature(entry.size, entry.mtime_ns)), now)
         return True
 
-    def _examine_short(self, desk: InboxState) -> bool:
-        """Have folders looked after that hold less than is known of them, if it is sure that they are the same."""
-        if not desk.may_forget or not desk.short:
-            return False
-        for folder in desk.short:
-            self._examine(desk, folder)
-        desk.short.clear()
-        return True
-
-    def _examine(self, desk: InboxState, folder: bytes) -> None:
-        """Have known photos looked after that a listing of their folder did not show."""
-        prefix = folder + b"/" if folder else b""
-        paths: list[bytes] = []
-        for name in self._ledger.store.names(desk.inbox, folder):
-            paths.append(prefix + name)
-            if len(paths) == _EXAMINE:
-                desk.parts.examine(paths, [])
-                paths = []
-        if paths:
-            desk.parts.examine(paths, [])
-
     def close_batch(self, desk: InboxState, now: float) -> None:
         """End the batch that a scan was filling."""
         if desk.scan_batch is not None:
@@ -255,7 +233,7 @@ class Reconciler:
                 self.scan(desk, again.origin, counts_missed=again.counts_missed)
 
     def _conclude(self, desk: InboxState, done: ScanDone) -> None:
-        self._judge_root(desk, done)
+        self.missing.judge_root(desk, done)
         self._log.info(
             "scan.done",
             inbox=done.inbox,
@@ -270,49 +248,8 @@ class Reconciler:
         if not desk.afresh:  # all that it found could be compared with the books
             self._ledger.trouble.over(Use.READING)
         if done.complete:
-            doubtful = self._examine_short(desk)
-            doubtful |= self._examine_folders(desk)
+            doubtful = self.missing.examine_short(desk)
+            doubtful |= self.missing.examine_folders(desk)
             if doubtful and self._once and not desk.doubted:
                 desk.doubted = True
                 self.scan(desk, Origin.SCAN, counts_missed=False)  # its end comes after what the examination found
-
-    def _judge_root(self, desk: InboxState, done: ScanDone) -> None:
-        """Find out whether the inbox is there, and whether it is the folder that the books are about."""
-        was = desk.reachable
-        if not done.complete:
-            self.unreachable[desk.inbox] = done.reason
-        else:
-            self.unreachable.pop(desk.inbox, None)
-        desk.reachable, desk.unreachable_reason = done.root is not None, done.reason
-        if done.root is None:
-            if was and not desk.native:
-                self._log.warning("watch.lost", inbox=desk.inbox, reason=done.reason)
-            return
-        known = self._ledger.store.identity(desk.inbox)
-        if known is not None and known != done.root and done.photos == 0 and self._knows_photos(desk):
-            # An unmounted volume leaves an empty folder behind: its photos are elsewhere, not deleted.
-            desk.reachable, desk.may_forget = False, False
-            desk.unreachable_reason = "it is empty and not the folder that it was: is its volume not mounted?"
-            if was:
-                self._log.warning("watch.lost", inbox=desk.inbox, reason=desk.unreachable_reason)
-            return
-        desk.may_forget = known == done.root and done.complete
-        if known != done.root and done.complete:
-            self._ledger.store.set_identity(desk.inbox, done.root)
-        healed = desk.heals and desk.trusted and desk.again is None and (done.complete or not was)
-        if healed or (not was and not desk.native):
-            desk.heals = False
-            self._log.info("watch.back", inbox=desk.inbox)
-
-    def _knows_photos(self, desk: InboxState) -> bool:
-        return bool(self._ledger.store.folders(desk.inbox, away=False))
-
-    def _examine_folders(self, desk: InboxState) -> bool:
-        """Have folders looked after that are on the books and that the scan did not come by."""
-        if not desk.may_forget:
-            return False
-        known = self._ledger.store.folders(desk.inbox, away=False)
-        folders = [folder for folder in known if folder and folder not in desk.seen_folders]
-        for start in range(0, len(folders), _EXAMINE):
-            desk.parts.examine([], folders[start : start + _EXAMINE])
-        return bool(folders)

@@ -10,8 +10,6 @@ from typing import assert_never
 from watcher.core.plan import Phase, PhotoRecord, called, is_current
 from watcher.core.queue import Sighting
 from watcher.core.retry import (
-    AT_ONCE,
-    GIVE_UP_INCOMPLETE_SECONDS,
     Commit,
     Delete,
     Fail,
@@ -25,7 +23,6 @@ from watcher.core.types import (
     Done,
     Failed,
     FailureKind,
-    FileSignature,
     Job,
     Origin,
     Outcome,
@@ -37,19 +34,16 @@ from watcher.core.types import (
 from watcher.engine import notes
 from watcher.engine.archiver import Archiver
 from watcher.engine.batches import Batch, BatchTracker
-from watcher.engine.breaker import BEGINS, ENDS, TRY_SECONDS
+from watcher.engine.breaker import BEGINS, ENDS
 from watcher.engine.dedup import HOLD_SECONDS, Deduplicator
 from watcher.engine.flight import Flight
 from watcher.engine.inbox import InboxState
 from watcher.engine.jobs import UNKNOWN, done_row, only_dated, plain, still_waiting
 from watcher.engine.ports import Log
 from watcher.engine.rate import LastBatch
+from watcher.engine.retries import Retries
 from watcher.engine.scheduler import Scheduler
-from watcher.engine.timers import Waiting
 from watcher.engine.writer import WriteBuffer
-from watcher.engine.writer_history import PublishedVersion
-
-_NEVER_SECONDS = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +69,8 @@ class ResultHandler:
         twins: Deduplicator,
         keeper: Archiver,
     ) -> None:
-        self.waiting = Waiting()
+        self._retries = Retries(dispatcher, ledger, log, desk_of=desk_of)
+        self.waiting = self._retries.waiting
         self.numbers = Counters()
         self.retry = retry
         self._dispatcher = dispatcher
@@ -160,20 +155,14 @@ class ResultHandler:
                 row = still_waiting(flight.before, flight.job, flight.sighting, stamp, wall)
                 row = replace(row, phase=Phase.FAILED, at=wall, reason=reason)
                 self._ledger.put(photo, replace(row, attempts=job.attempt), now)
-                self._note(flight, notes.FAILED, wall, reason=reason)
+                self._ledger.note(photo, wall, notes.FAILED, notes.tried(flight, wall, reason=reason))
                 self._failed(photo, reason, job.attempt)
                 self._leave(sighting, now, failed=True)
-            case Recheck():
-                self._look_again(flight, outcome, verdict, now, wall)
-            case RetryLater():
-                self._try_again(flight, stamp, verdict, now, wall)
-            case Pause():
-                self._pause(flight, stamp, verdict, now, wall)
+            case Recheck() | RetryLater() | Pause():
+                if self._retries.postpone(flight, outcome, stamp, verdict, now, wall):
+                    self._leave(sighting, now)
             case _ as unreachable:
                 assert_never(unreachable)
-
-    def _note(self, flight: Flight, what: str, wall: float, **detail: object) -> None:
-        self._ledger.note(flight.job.photo, wall, what, {**notes.tried(flight, wall), **detail})
 
     def _vanished(self, flight: Flight, reason: str, now: float, wall: float) -> None:
         """Forget a photo that is not there; what is known of it stays until it is sure that its inbox is there."""
@@ -185,7 +174,8 @@ class ResultHandler:
         desk = self._desk_of(photo.inbox)
         self._ledger.put(photo, before, now)
         if before is None:
-            self._note(flight, notes.GONE, wall, **({"reason": reason} if reason else {}))
+            detail = notes.tried(flight, wall, **({"reason": reason} if reason else {}))
+            self._ledger.note(photo, wall, notes.GONE, detail)
         if before is not None and desk is not None:
             desk.parts.examine([photo.path], [])
         self.numbers.count(photo.inbox, "vanished")
@@ -221,7 +211,7 @@ class ResultHandler:
         self._keeper.want(job.photo, outcome.stamp)
         if before is not None and self._dispatcher.limits.patient and only_dated(before, outcome):
             self.numbers.count(job.photo.inbox, "unchanged")
-            self._note(flight, notes.DATED, wall)
+            self._ledger.note(job.photo, wall, notes.DATED, notes.tried(flight, wall))
             self._log.debug("photo.dated", path=job.photo.absolute)
             self._leave(flight.sighting, now)
             return
@@ -251,78 +241,6 @@ class ResultHandler:
     def _tell_beside(self, job: Job, outcome: Done) -> None:
         for planned, made in notes.beside(job, outcome):
             self._log.warning("output.kept", path=job.photo.absolute, output=planned, made=made)
-
-    def _look_again(self, flight: Flight, outcome: Outcome, verdict: Recheck, now: float, wall: float) -> None:
-        stamp = outcome.stamp if isinstance(outcome, Unready) else None
-        before, sighting = flight.before, flight.sighting
-        row = still_waiting(flight.before, flight.job, flight.sighting, stamp, wall)
-        self._ledger.put(flight.job.photo, replace(row, reason=verdict.reason, attempts=0), now)
-        self._note(flight, notes.WAITING, wall, reason=verdict.reason, next=round(wall + verdict.seconds, 3))
-        self._doubt(flight, stamp, at_once=verdict.seconds <= AT_ONCE)
-        same = before is not None and before.stamp == plain(stamp)
-        changed_ns = outcome.changed_ns if isinstance(outcome, Unready) else 0
-        if not self.waiting.full:
-            stays = stamp is not None and stamp.same_content(sighting.expected)
-            again = replace(
-                sighting,
-                origin=Origin.RETRY,
-                expected=stamp if sighting.since else None,
-                since=(sighting.since if stays else wall) if sighting.since else 0.0,
-                hint=stamp or sighting.hint,
-                complete=False,
-                incomplete=plain(stamp) if verdict.until_changed else None,
-                looks=sighting.looks + 1 if same else 0,
-                changed_ns=changed_ns,
-                patience_ends=row.at + GIVE_UP_INCOMPLETE_SECONDS,
-            )
-            # A single run waits for nobody: it looks once more when all else is done.
-            later = self._dispatcher.limits.patient or verdict.seconds <= AT_ONCE
-            self.waiting.put(again, now + (verdict.seconds if later else _NEVER_SECONDS), retry=False)
-        self._log.debug("photo.waiting", path=flight.job.photo.absolute, reason=verdict.reason)
-        self._leave(sighting, now)
-
-    def _doubt(self, flight: Flight, stamp: FileSignature | None, *, at_once: bool) -> None:
-        """Remember of a photo that is not whole what its next look should know."""
-        photo, before, desk = flight.job.photo, flight.before, self._desk_of(flight.job.photo.inbox)
-        if desk is None:
-            return
-        if before is not None and before.phase is Phase.DONE:
-            desk.doubts.note_shown(photo.path, PublishedVersion(before.stamp, before.digest))
-        if flight.sighting.complete and stamp is not None and stamp.size and not at_once:
-            desk.doubts.note_closed(photo.path)  # one that is made empty, or dated once it is closed, has one writer
-
-    def _try_again(
-        self, flight: Flight, stamp: FileSignature | None, verdict: RetryLater, now: float, wall: float
-    ) -> None:
-        sighting = flight.sighting
-        attempts = flight.job.attempt if verdict.counts else flight.job.attempt - 1
-        row = still_waiting(flight.before, flight.job, flight.sighting, stamp, wall)
-        self._ledger.put(flight.job.photo, replace(row, reason=verdict.reason, attempts=attempts), now)
-        self._note(flight, notes.RETRY, wall, reason=verdict.reason, next=round(wall + verdict.seconds, 3))
-        if verdict.memory_bytes:
-            self._dispatcher.put_heavy(sighting, verdict.memory_bytes)
-            return
-        alone = verdict.alone or sighting.alone
-        hint = stamp or sighting.expected or sighting.hint
-        again = replace(sighting, origin=Origin.RETRY, expected=None, hint=hint, incomplete=None, alone=alone)
-        self._log.info(
-            "photo.retry", path=flight.job.photo.absolute, reason=verdict.reason, seconds=round(verdict.seconds, 1)
-        )
-        if not self.waiting.full:
-            self.waiting.put(again, now + verdict.seconds, retry=True)
-        self._leave(sighting, now)
-
-    def _pause(self, flight: Flight, stamp: FileSignature | None, verdict: Pause, now: float, wall: float) -> None:
-        row = still_waiting(flight.before, flight.job, flight.sighting, stamp, wall)
-        row = replace(row, reason=verdict.reason, attempts=flight.job.attempt - 1)
-        self._ledger.put(flight.job.photo, row, now)
-        self._note(flight, notes.PAUSED, wall, reason=verdict.reason, next=round(wall + TRY_SECONDS, 3))
-        self._dispatcher.put(flight.sighting, live=True, front=True)
-        desk = self._desk_of(flight.job.photo.inbox)
-        if desk is None:
-            return
-        if desk.hold.begin(verdict.blame, verdict.reason, now, self._dispatcher.booking.last_number):
-            self._log.error(BEGINS[verdict.blame], inbox=desk.inbox, output=desk.plan.output, reason=verdict.reason)
 
     # ---- batches ----
 
