@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
 import signal
 import sqlite3
 import subprocess
@@ -47,6 +50,45 @@ def test_a_terminal_that_lacks_a_character_gets_its_code(place: Place) -> None:
     photo = (place.inbox / "p000.jpg").rename(place.inbox / "caf\u00e9 \u2603.jpg")
     for args in (["once", "--dry-run"], ["status"], ["why", str(photo)]):
         assert _shell(place, "", *args, PYTHONIOENCODING="ascii") == (0, "")
+
+
+def test_run_on_a_terminal_says_what_is_watched_where_copies_go_and_how_to_stop(place: Place) -> None:
+    fill(place.inbox, 1)
+    leader, follower = pty.openpty()
+    command = [COMMAND, "run", str(place.inbox), str(place.output)]
+    with subprocess.Popen(command, env=place.env, cwd=place.root, stderr=follower, stdin=follower) as running:
+        os.close(follower)
+        shown = b""
+        while b" \xe2\x86\x92 web (" not in shown:
+            shown += os.read(leader, 65536)
+        running.send_signal(signal.SIGINT)
+        with contextlib.suppress(OSError):  # Linux says EIO where no one writes any more
+            while more := os.read(leader, 65536):
+                shown += more
+        assert running.wait(20) == 0
+    os.close(leader)
+    lines = shown.decode().splitlines()
+    greeting = [f"Watching {place.inbox.name}", f"Copies go to {place.output.name}/web", "Press Ctrl-C to stop."]
+    assert lines[:3] == greeting
+    assert "p000.jpg" in shown.decode()
+    assert lines[-1].endswith("Stopped.")
+    assert b"=" not in shown
+
+
+def test_quiet_says_only_what_is_wrong_and_verbose_logs_each_photo(place: Place) -> None:
+    fill(place.inbox, 1)
+    folders = (place.inbox, place.output)
+    done = place.watcher("once", *folders, "-q")
+    assert (done.code, done.out, done.err) == (0, "", "")
+    text = place.inbox / "text.jpg"
+    text.write_text("no photo\n" * 60)
+    done = place.watcher("once", *folders, "--quiet")
+    assert done.code == 1
+    assert done.out.startswith(f"failed: {text}: not a JPEG")
+    assert [line["event"] for line in done.log] == ["photo.failed"]
+    fill(place.inbox, 1, 5)
+    assert place.watcher("once", *folders, "-v").events("photo.done")
+    assert place.watcher("once", *folders, "-q", "-v").code == 2
 
 
 def test_a_daemon_that_is_asked_to_stop_before_it_has_begun_stops_in_order(place: Place) -> None:

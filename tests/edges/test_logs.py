@@ -23,6 +23,7 @@ import pytest
 import structlog
 
 from watcher import logs
+from watcher.logs.people import People
 
 
 @pytest.fixture(autouse=True)
@@ -162,12 +163,81 @@ def on_a_terminal(code: str, **environ: str) -> str:
         os.close(terminal)
 
 
-def test_auto_is_console_in_colour_on_a_terminal_and_plain_with_no_color() -> None:
-    code = PRINT.format(format="auto")
-    colour = on_a_terminal(code)
-    assert "\x1b[1mscan.done\x1b[0m" in colour
-    plain = on_a_terminal(code, NO_COLOR="1")
-    assert plain[20:] == " info    scan.done inbox=/in\r\n"
+@pytest.mark.parametrize("format_", ["auto", "console"])
+def test_a_terminal_gets_sentences_in_local_time_in_colour_and_plain_with_no_color(format_: str) -> None:
+    code = f"""
+        logs.setup("{format_}")
+        logs.log.warning("photo.failed", path=b"/in/a.jpg", reason="not a JPEG")
+    """
+    assert "\x1b[33mfailed: /in/a.jpg: not a JPEG\x1b[0m" in on_a_terminal(code)
+    plain = on_a_terminal(code, NO_COLOR="1", TZ="UTC-3")
+    assert plain[8:] == "  failed: /in/a.jpg: not a JPEG\r\n"
+    written = dt.datetime.combine(dt.datetime.now(dt.timezone(dt.timedelta(hours=3))), dt.time.fromisoformat(plain[:8]))
+    here = dt.datetime.now(dt.timezone(dt.timedelta(hours=3))).replace(tzinfo=None)
+    assert abs((here - written).total_seconds()) % 86_400 < 60
+
+
+class Told:
+    """What a person reads of events."""
+
+    def __init__(self, *, verbose: bool = False) -> None:
+        self._people = People(colour=False, verbose=verbose)
+
+    def __call__(self, event: str, level: str = "info", **fields: object) -> str:
+        head = {"event": event, "level": level, "timestamp": "2026-11-28T12:00:00Z"}
+        return self._people({**head, **fields}).partition("  ")[2]
+
+    def photo(self, name: str, moved_from: bytes | None = None) -> str:
+        fields = {"path": f"/in/{name}".encode(), "renditions": ["web"], "seconds": 0.25}
+        return self("photo.done", "debug", **fields, moved_from=moved_from)
+
+    def batch(self, files: int, failed: int = 0) -> str:
+        return self("batch.done", inbox=b"/in", files=files, renditions=files - failed, failed=failed, seconds=4.21)
+
+
+def test_a_handful_of_photos_get_a_line_each_and_more_of_a_batch_one_line() -> None:
+    told = Told()
+    assert told("scan.done", inbox=b"/in", origin="start", photos=300, waiting=2, complete=True) == (
+        "/in: 300 photos found, 2 to do"
+    )
+    assert told.photo("trip/a.jpg") == "trip/a.jpg \u2192 web (0.25 s)"
+    assert told.photo("b.jpg", moved_from=b"/in/c.jpg") == "b.jpg \u2192 web: renamed from c.jpg"
+    assert told.batch(2) == ""
+    lines = [told.photo(f"{number}.jpg") for number in range(9)]
+    assert [bool(line) for line in lines] == [True] * 5 + [False] * 4
+    assert told.batch(12, failed=3) == "9 photos, 9 copies in 4.2 s, 3 failed"
+    assert told.photo("d.jpg"), "a new batch begins with a line each"
+    assert [bool(Told(verbose=True).photo("a.jpg")) for _ in range(9)] == [True] * 9
+
+
+def test_of_several_inboxes_a_photo_s_line_names_its_own() -> None:
+    told = Told()
+    for inbox in (b"/a/in", b"/b/drop"):
+        told("watch.started", inbox=inbox)
+    assert told("photo.failed", "warning", path=b"/b/drop/x.jpg", reason="damaged") == "failed: drop/x.jpg: damaged"
+
+
+def test_one_reason_why_an_inbox_is_not_watched_is_told_once() -> None:
+    told = Told()
+    assert told("watch.started", inbox=b"/in", watch="poll") == ""
+    assert told("watch.degraded", "warning", inbox=b"/in", reason="no such folder").endswith("no such folder")
+    assert told("watch.lost", "warning", inbox=b"/in", reason="no such folder") == ""
+    assert told("watch.lost", "warning", inbox=b"/in", reason="input/output error").endswith("input/output error")
+
+
+def test_an_event_without_a_sentence_is_shown_whole_and_steers_no_terminal() -> None:
+    told = Told()
+    assert told("state.busy", "error", reason="locked", unwritten=3) == "error: state busy: locked (unwritten 3)"
+    assert told("x", path=NASTY).isprintable()
+    assert told("config.rejected", "error", reason="a.toml:\n  workers: found -1").count("\n") == 2
+
+
+def test_a_line_has_its_date_where_another_day_has_begun() -> None:
+    people = People(colour=False, verbose=False)
+    lines = [
+        people({"event": "stopped", "level": "info", "timestamp": f"2026-11-{day}T12:00:00Z"}) for day in (28, 28, 29)
+    ]
+    assert [line[:10] == "2026-11-29" for line in lines] == [False, False, True]
 
 
 def test_auto_is_json_off_a_terminal_and_a_console_there_is_plain() -> None:

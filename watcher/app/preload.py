@@ -24,14 +24,12 @@ class Beginning(NamedTuple):
     name: str  # of where the config came from
 
 
-def begin(
-    pair: tuple[str, str] | None, config_file: str | None, state_file: str | None, *, must_exist: bool = False
-) -> Beginning:
+def begin(source: Source, *, must_exist: bool = False) -> Beginning:
     """Read the config, and begin to start what makes photos by it. Raises ConfigError or PlaceError.
 
     `must_exist`: an inbox named on the command line has to be there.
     """
-    source = Source(pair, config_file, state_file)
+    pair = source.pair
     config, name = source.read()
     if must_exist and pair is not None and not os.path.isdir(config.inboxes[0].path):
         fault = Fault("inbox[0].path", f"found no folder {config.inboxes[0].path!r}", "name a folder that exists")

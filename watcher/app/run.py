@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from watcher import logs
@@ -17,9 +18,12 @@ from watcher.app.early_signals import heed_signals
 from watcher.app.preload import Beginning
 from watcher.app.settings import Source
 from watcher.app.threads import Threads
+from watcher.config import Config
 from watcher.engine.ports import InboxParts, InboxPlan, Post
 from watcher.errors import EXIT_OK
+from watcher.paths import nearby
 from watcher.store import StateCorruptError, StateGoneError
+from watcher.text import printable
 
 
 def run(beginning: Beginning) -> int:
@@ -27,6 +31,9 @@ def run(beginning: Beginning) -> int:
     source, config, name = beginning
     logs.setup(config.log.format, config.log.level)
     log = logs.log
+    if sys.stderr.isatty() and config.log.format != "json" and source.level != "warning":
+        for line in greeting(config):
+            print(printable(line), file=sys.stderr)
     with contextlib.suppress(OSError, RuntimeError, ValueError):  # standard error is closed, or no file
         faulthandler.enable()  # systemd ends a daemon that is stuck by SIGABRT: where it was stuck is then in the log
     threads = Threads(log)
@@ -53,16 +60,27 @@ def run(beginning: Beginning) -> int:
         return EXIT_OK
 
 
+def greeting(config: Config) -> Iterator[str]:
+    """Say what is watched, where copies go, and how to stop."""
+    for inbox in config.inboxes:
+        yield f"Watching {nearby(os.path.abspath(inbox.path))}"
+        output = nearby(os.path.abspath(inbox.output))
+        yield f"Copies go to {' and '.join(f'{output}/{name}' for name in inbox.renditions)}"
+    yield "Press Ctrl-C to stop."
+
+
 def once(beginning: Beginning) -> int:
     """Catch up with what lies in the inboxes, and name what could not be made."""
     source, config, name = beginning
-    logs.setup(config.log.format, "warning" if sys.stderr.isatty() else config.log.level)
+    quiet = source.level == "warning"
+    # on a terminal the bar tells what the log would; -v asks for both
+    logs.setup(config.log.format, "warning" if sys.stderr.isatty() and source.level is None else config.log.level)
     log = logs.log
     began = time.monotonic()
     with building.daemon(source, config, name, log, once=True) as (daemon, store):
-        with once_view.progress_bar(daemon):
+        with contextlib.nullcontext() if quiet else once_view.progress_bar(daemon):
             daemon.run()
-        return once_view.tell(daemon, store, time.monotonic() - began)
+        return once_view.tell(daemon, store, time.monotonic() - began, quiet=quiet)
 
 
 def serve_requests(source: Source, open_inbox: Callable[[InboxPlan, Post], InboxParts]) -> None:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from watcher import paths as places
 from watcher.app import outputs
@@ -34,9 +34,16 @@ class Source:
     config: str | None  # of --config
     state: str | None  # of --state
     home: str | None = None  # what `~` stands for in the config; None: the home of whoever works by it
+    level: Literal["debug", "warning"] | None = None  # of the log, by -v or -q; None: the config's
 
     def read(self, *, require_inbox: bool = True) -> tuple[Config, str]:
         """Read the config; it, and a name for where it came from. Raises ConfigError."""
+        config, name = self._read(require_inbox=require_inbox)
+        if self.level is not None:
+            config = config.model_copy(update={"log": config.log.model_copy(update={"level": self.level})})
+        return config, name
+
+    def _read(self, *, require_inbox: bool) -> tuple[Config, str]:
         if self.pair is not None:
             base = None
             if self.config or os.environ.get("WATCHER_CONFIG"):

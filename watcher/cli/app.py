@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from watcher import __version__
 from watcher.errors import UsageError
+
+if TYPE_CHECKING:
+    from watcher.app.settings import Source
 
 app = typer.Typer(
     name="watcher",
@@ -43,6 +46,8 @@ StateFile = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--state", metavar="FILE", help="The state file.", show_default=False, callback=_named),
 ]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log more: every photo, and each step.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what is wrong.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
@@ -70,8 +75,26 @@ def _pair(inbox: str | None, output: str | None) -> tuple[str, str] | None:
     return inbox, output
 
 
+def _source(
+    inbox: str | None, output: str | None, config: str | None, state: str | None, *, verbose: bool, quiet: bool
+) -> Source:
+    from watcher.app.settings import Source  # noqa: PLC0415  # see the module's first line
+
+    if verbose and quiet:
+        raise UsageError("--verbose and --quiet exclude each other: give one of them")
+    level: Any = "debug" if verbose else "warning" if quiet else None
+    return Source(_pair(inbox, output), config, state, level=level)
+
+
 @app.command()
-def run(inbox: Inbox = None, output: Output = None, config: ConfigFile = None, state: StateFile = None) -> None:
+def run(
+    inbox: Inbox = None,
+    output: Output = None,
+    config: ConfigFile = None,
+    state: StateFile = None,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
     """Watch the inboxes and make renditions until asked to stop: the daemon, in the foreground.
 
     Example: watcher run ~/Pictures/Inbox ~/Pictures/Resized
@@ -81,7 +104,7 @@ def run(inbox: Inbox = None, output: Output = None, config: ConfigFile = None, s
     heed_signals()
     from watcher.app import preload as ahead  # noqa: PLC0415  # the same
 
-    beginning = ahead.begin(_pair(inbox, output), config, state)
+    beginning = ahead.begin(_source(inbox, output, config, state, verbose=verbose, quiet=quiet))
     from watcher.app import run as running  # noqa: PLC0415  # 100 ms, in which workers start
 
     raise typer.Exit(running.run(beginning))
@@ -93,7 +116,11 @@ def once(
     output: Output = None,
     config: ConfigFile = None,
     state: StateFile = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be made, and change nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "-n", help="Say what would be made, and change nothing.")
+    ] = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
 ) -> None:
     """Catch up with what lies in the inboxes, then exit: 0 if all is made, 1 if some photos failed or are incomplete.
 
@@ -105,7 +132,8 @@ def once(
         raise typer.Exit(dryrun.dry_run(_pair(inbox, output), config, state))
     from watcher.app import preload as ahead  # noqa: PLC0415  # see the module's first line
 
-    beginning = ahead.begin(_pair(inbox, output), config, state, must_exist=True)
+    source = _source(inbox, output, config, state, verbose=verbose, quiet=quiet)
+    beginning = ahead.begin(source, must_exist=True)
     from watcher.app import run as running  # noqa: PLC0415  # 100 ms, in which workers start
 
     raise typer.Exit(running.once(beginning))

@@ -23,6 +23,7 @@ from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from watcher.logs import journal
+from watcher.logs.people import People
 from watcher.logs.renderers import LEVELS, Console, as_json, exception_text
 from watcher.logs.slim_structlog import structlog
 
@@ -46,8 +47,8 @@ def get(name: str) -> FilteringBoundLogger:
 def setup(format: Format = "auto", level: Level = "info", stream: TextIO | None = None) -> None:  # noqa: A002 — named as the config's key
     """Send every log line from `level` up to `stream`; without one to whatever `sys.stderr` is at that moment.
 
-    `auto` is `console` on a terminal, entries with fields in a journal, and `json` elsewhere. May be called again, as
-    after a changed config.
+    `auto` is entries with fields in a journal, and `json` elsewhere but on a terminal, where `auto` and `console` are
+    sentences for people. May be called again, as after a changed config.
     """
     target = _Target(stream)
     structlog.configure(
@@ -55,9 +56,9 @@ def setup(format: Format = "auto", level: Level = "info", stream: TextIO | None 
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             exception_text,
-            _last(target, format),
+            _last(target, format, level),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=structlog.make_filtering_bound_logger(_passed(target, format, level)),
         logger_factory=lambda *_: target,
         cache_logger_on_first_use=False,  # or a second setup would not reach the loggers that are there
     )
@@ -136,13 +137,23 @@ def _write(stream: TextIOWrapper, text: str) -> None:
 _Render = Callable[[Mapping[str, Any]], str]
 
 
-def _last(target: _Target, format: Format) -> structlog.typing.Processor:  # noqa: A002 — named as the config's key
+def _for_people(target: _Target, format: Format) -> bool:  # noqa: A002 — named as the config's key
+    return format != "json" and target.is_terminal() and not is_journal(target.stream)
+
+
+def _passed(target: _Target, format: Format, level: Level) -> Level:  # noqa: A002 — named as the config's key
+    """Return the level from which on lines are rendered: people are told of each photo, which is a debug event."""
+    return "debug" if level == "info" and _for_people(target, format) else level
+
+
+def _last(target: _Target, format: Format, level: Level) -> structlog.typing.Processor:  # noqa: A002 — named as the config's key
     """Give the last processor, which makes of a line's fields what the target takes."""
-    terminal, in_journal = target.is_terminal(), is_journal(target.stream)
+    in_journal = is_journal(target.stream)
+    if _for_people(target, format):
+        return _Sentence(People(colour=not os.environ.get("NO_COLOR"), verbose=level == "debug"), level)
     render: _Render = as_json
-    if format == "console" or (format == "auto" and (terminal or in_journal)):
-        colour = terminal and not os.environ.get("NO_COLOR")
-        render = Console(colour=bool(colour), clock=not in_journal)  # a journal has a time stamp of its own
+    if format == "console" or (format == "auto" and in_journal):
+        render = Console(clock=not in_journal)  # a journal has a time stamp of its own
     if not in_journal:
         return _Line(render)
     return _Entry(render) if format == "auto" else _Priority(render)
@@ -161,6 +172,22 @@ class _Line:
 
     def finish(self, fields: Mapping[str, Any]) -> Any:  # noqa: ANN401 — structlog's
         return self._render(fields) + "\n"
+
+
+class _Sentence(_Line):
+    """Makes lines for a person; some events make none."""
+
+    def __init__(self, render: People, level: Level) -> None:
+        super().__init__(render)
+        self._level = level
+
+    def finish(self, fields: Mapping[str, Any]) -> Any:  # noqa: ANN401 — structlog's
+        if self._level == "info" and fields["level"] == "debug" and fields["event"] != "photo.done":
+            raise structlog.DropEvent
+        text = self._render(fields)
+        if not text:
+            raise structlog.DropEvent
+        return text + "\n"
 
 
 class _Priority(_Line):
