@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import typer.main
+from pydantic.fields import FieldInfo
 
 from watcher import __version__
 from watcher.cli.app import app
+from watcher.config.tables import DEFAULTS, TABLES
 
 PAGE = Path(__file__).with_name("watcher.1")
 
@@ -55,6 +59,11 @@ def page() -> str:
     ]
     for name, command in group.commands.items():
         lines += _command([name], command)
+    lines.append(".SH CONFIG KEYS")
+    for key, field in _keys():
+        default = DEFAULTS[key]
+        value = "" if default is None else f" = {json.dumps(default, ensure_ascii=False)}"
+        lines += [".TP", f".B {_escaped(key + value)}", _escaped(field.description or "")]
     lines.append(".SH EXIT STATUS")
     for code, text in _STATUS:
         lines += [".TP", f".B {code}", _escaped(text)]
@@ -70,18 +79,35 @@ def _command(names: list[str], command: Any) -> list[str]:  # noqa: ANN401  # ty
         return [line for name, below in command.commands.items() for line in _command([*names, name], below)]
     arguments = [p for p in command.params if p.param_type_name == "argument" and not p.hidden]
     options = [p for p in command.params if p.param_type_name == "option" and not p.hidden]
-    usage = " ".join(_metavar(p) if p.required else f"[{_metavar(p)}]" for p in arguments)
+    usage = " ".join(_usage(p) for p in arguments)
     title = " ".join(["watcher", *names, usage]).strip()
     lines = [f'.SS "{_escaped(title)}"']
     text, _, example = str(command.help).partition("Example: ")
     lines += [_escaped(re.sub(r"\s+", " ", part)) + "\n.PP" for part in re.split(r"\n\s*\n", text.strip())]
     for parameter in (*arguments, *options):
-        name = _metavar(parameter) if parameter in arguments else ", ".join(parameter.opts)
+        name = (
+            _metavar(parameter) if parameter in arguments else ", ".join([*parameter.opts, *parameter.secondary_opts])
+        )
         value = f" {_metavar(parameter)}" if parameter in options and not parameter.is_flag else ""
         lines += [".TP", f".B {_escaped(name + value)}", _escaped(parameter.help or "")]
+    if command.epilog:
+        lines += [".PP", _escaped(command.epilog)]
     if example:
         lines += [".PP", "Example:", ".PP", ".RS", ".nf", _escaped(example.strip()), ".fi", ".RE"]
     return lines
+
+
+def _keys() -> Iterator[tuple[str, FieldInfo]]:
+    """Return the dotted path of each key, as faults name it, with what the config's tables say of it."""
+    for title, table in TABLES.items():
+        for name, field in table.model_fields.items():
+            if (key := f"{title}.{name}".lstrip(".")) in DEFAULTS:
+                yield key, field
+
+
+def _usage(argument: Any) -> str:  # noqa: ANN401  # the same
+    text = _metavar(argument) + (" ..." if argument.nargs == -1 else "")
+    return text if argument.required else f"[{text}]"
 
 
 def _metavar(parameter: Any) -> str:  # noqa: ANN401  # the same

@@ -8,9 +8,12 @@ import types
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from tests.e2e.harness import COMMAND, Place
 from tests.scripts import loaded
+from watcher.cli.app import app
+from watcher.config.tables import DEFAULTS
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -32,6 +35,36 @@ def test_the_man_page_can_be_read_without_a_warning() -> None:
     )  # fmt: skip
     assert done.stderr == ""
     assert "watcher status" in done.stdout
+
+
+def test_help_names_no_types_and_each_command_its_exit_codes() -> None:
+    def told(*words: str) -> str:
+        return CliRunner().invoke(app, [*words, "--help"]).output
+
+    for command in ("run", "once", "init", "check", "status", "why", "retry", "verify", "service install"):
+        text = told(*command.split())
+        assert "<" not in text, command
+        assert "[[" not in text, command
+        assert "Exit codes: 0 " in text, command
+        assert "--config" in text, command
+    words = " ".join(told("once").replace("\u2502", "").split())
+    assert "1 some photos failed or are incomplete" in words
+    assert "~/.config/watcher/config.toml" in words
+
+
+def test_help_and_the_version_are_found_where_people_look_for_them(place: Place) -> None:
+    assert place.watcher("help", "once").out == place.watcher("once", "--help").out
+    assert place.watcher("help", "nothing").code == 2
+    assert place.watcher("-V").out == place.watcher("--version").out
+    told = place.watcher("check", "good.toml")
+    assert told.code == 2
+    assert "Did you mean --config good.toml?" in " ".join(told.err.replace("\u2502", "").split())
+
+
+def test_the_man_page_has_every_key_of_the_config_and_both_names_of_an_option(man: types.ModuleType) -> None:
+    page = man.page().replace("\\-", "-")
+    assert all(f".B {key}" in page for key in DEFAULTS)
+    assert "--system, --user" in page
 
 
 def test_one_command_installs_completion_for_the_shell_and_it_knows_the_commands(place: Place) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from watcher import __version__
+from watcher.cli.helping import CONFIG_HELP, STATE_HELP, Command, Group, exit_codes
 from watcher.errors import UsageError
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="watcher",
+    cls=Group,
     help="Photos dropped into a folder become resized copies: whole, once each, on every core.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -40,11 +42,11 @@ Output = Annotated[
 ]
 ConfigFile = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option("--config", "-c", metavar="FILE", help="The config file.", show_default=False, callback=_named),
+    typer.Option("--config", "-c", metavar="FILE", help=CONFIG_HELP, show_default=False, callback=_named),
 ]
 StateFile = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option("--state", metavar="FILE", help="The state file.", show_default=False, callback=_named),
+    typer.Option("--state", metavar="FILE", help=STATE_HELP, show_default=False, callback=_named),
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log more: every photo, and each step.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what is wrong.")]
@@ -60,7 +62,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _app(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+        bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Photos dropped into a folder become resized copies: whole, once each, on every core."""
@@ -86,7 +88,7 @@ def _source(
     return Source(_pair(inbox, output), config, state, level=level)
 
 
-@app.command()
+@app.command(cls=Command, epilog=exit_codes(75, _0="asked to stop, and stopped cleanly"))
 def run(
     inbox: Inbox = None,
     output: Output = None,
@@ -110,7 +112,7 @@ def run(
     raise typer.Exit(running.run(beginning))
 
 
-@app.command()
+@app.command(cls=Command, epilog=exit_codes(75, _1="some photos failed or are incomplete"))
 def once(
     inbox: Inbox = None,
     output: Output = None,
@@ -139,7 +141,7 @@ def once(
     raise typer.Exit(running.once(beginning))
 
 
-@app.command()
+@app.command(cls=Command, epilog=exit_codes(_2="wrong command line, or the file exists"))
 def init(
     file: Annotated[
         Optional[str],  # noqa: UP045
@@ -165,7 +167,7 @@ def init(
     raise typer.Exit(command.init(file or config, state, system=system))
 
 
-@app.command()
+@app.command(cls=Command, epilog=exit_codes())
 def check(config: ConfigFile = None, state: StateFile = None) -> None:
     """Find out whether a config is right and can work on this machine; exits with 78 if not.
 
@@ -176,7 +178,7 @@ def check(config: ConfigFile = None, state: StateFile = None) -> None:
     raise typer.Exit(command.check(config, state))
 
 
-@app.command()
+@app.command(cls=Command, epilog=exit_codes())
 def status(
     inbox: Inbox = None,
     output: Output = None,
@@ -194,7 +196,7 @@ def status(
     raise typer.Exit(command.status(_pair(inbox, output), config, state, as_json=as_json, follow=follow))
 
 
-@app.command()
+@app.command(cls=Command, epilog=exit_codes())
 def why(
     path: Annotated[
         str, typer.Argument(metavar="PATH", help="A photo, or any other path; it need not exist.", callback=_named)
@@ -212,12 +214,12 @@ def why(
     raise typer.Exit(command.why(path, config, state, as_json=as_json))
 
 
-@app.command()
+@app.command(cls=Command, epilog=exit_codes(_1="a path is no photo of an inbox"))
 def retry(
     paths: Annotated[
         Optional[list[str]],  # noqa: UP045
         typer.Argument(
-            metavar="[PATH ...]",
+            metavar="PATH",
             help="Photos, or folders of photos; left out: all.",
             show_default=False,
             callback=_named,
@@ -235,7 +237,7 @@ def retry(
     raise typer.Exit(command.retry(paths or [], config, state))
 
 
-@app.command()
+@app.command(cls=Command, epilog=exit_codes(75, _1="an output is missing or differs"))
 def verify(
     inbox: Inbox = None,
     output: Output = None,
@@ -259,9 +261,23 @@ def verify(
     raise typer.Exit(code)
 
 
+@app.command("help", cls=Command, epilog=exit_codes())
+def show_help(
+    command: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Argument(metavar="COMMAND", help="The command; left out: all of them.", show_default=False),
+    ] = None,
+) -> None:
+    """Show the help of a command, as `watcher COMMAND --help` does.
+
+    Example: watcher help once
+    """
+    app([*(command or []), "--help"], prog_name="watcher")
+
+
 # ---- service ----
 
-services = typer.Typer(no_args_is_help=True, help="Have systemd or launchd run the daemon.")
+services = typer.Typer(cls=Group, no_args_is_help=True, help="Have systemd or launchd run the daemon.")
 app.add_typer(services, name="service")
 
 System = Annotated[
@@ -280,7 +296,7 @@ As = Annotated[
 ]
 
 
-@services.command()
+@services.command(cls=Command, epilog=exit_codes())
 def install(
     system: System = None,
     user: As = None,
@@ -301,7 +317,7 @@ def install(
     raise typer.Exit(command.install(Source(None, config, state), system=wide, user=user, dry_run=dry_run))
 
 
-@services.command()
+@services.command(cls=Command, epilog=exit_codes())
 def uninstall(
     system: System = None,
     config: ConfigFile = None,
@@ -319,7 +335,7 @@ def uninstall(
     raise typer.Exit(command.uninstall(system=wide, dry_run=dry_run))
 
 
-@services.command()
+@services.command(cls=Command, epilog=exit_codes())
 def show(system: System = None, user: As = None, config: ConfigFile = None, state: StateFile = None) -> None:
     """Print the unit or plist as `install` would write it.
 
