@@ -176,7 +176,6 @@ def test_whatever_is_renamed_each_name_shows_its_own_and_no_other_shows_any() ->
             max_examples=6,
             stateful_step_count=20,
             deadline=None,
-            derandomize=True,  # of several hundred orders one left an old rendition still
             suppress_health_check=SUPPRESSED,
         ),
     )
