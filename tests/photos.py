@@ -286,6 +286,15 @@ def arithmetic() -> bytes:
     )
 
 
+def arithmetic_without_its_last_zeros() -> bytes:
+    """Give a grey scene of 64 by 64, arithmetic-coded, of which several of the last blocks are of zeros left out."""
+    return base64.b85decode(
+        "|JeWF01!$>Nk#wx0RR9200961|JwjV03Q_>8y6EF8yOoTAs-|zO)@SjDlT3_M>tJyVs&$EVr*)Aim{e^gQtXQY?{%Wr?$Mt$i{b++3456"
+        "=CQ)YzW>Pp3kU!}06+l&5di<p00saM5C#9*00;pA002J#{(I-9k){K!%Rd?hR1sv!2l9Z2JMx(3#bqMPk{ao1A=oGcFf#1Yh9z}k>t9V!"
+        "j#~Z{<Nk%bNWL6g5Cw7IU?M(dHq2e%Id+gzNt?C**#"
+    )
+
+
 def separate_scans(**settings: Any) -> bytes:  # noqa: ANN401 - what Pillow's save takes
     """Give the scene with one scan a channel."""
     colour = jpeg(subsampling="4:4:4", **settings)

@@ -127,6 +127,14 @@ def test_each_coding_is_told_whole_from_cut_and_from_what_lacks_a_piece(name: st
 
 
 @pytest.mark.usefixtures("decoder")
+def test_zeros_that_an_arithmetic_encoder_leaves_out_are_not_missed() -> None:
+    data = photos.arithmetic_without_its_last_zeros()
+    for scale in (1, 4):
+        assert state(data, scale) is State.WHOLE
+    assert state(data[:-20] + data[-2:]) is State.DAMAGED
+
+
+@pytest.mark.usefixtures("decoder")
 def test_of_flat_pictures_with_tables_of_their_own_zeros_are_no_damage() -> None:
     flat = photos.jpeg(Image.new("RGB", (2000, 2000), "white"), optimize=True)
     assert bytes(1000) in flat

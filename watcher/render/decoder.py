@@ -37,6 +37,7 @@ _OTHER = b"\x55" * 64
 _PROBE = b"\x55"
 _TAIL = 64  # bytes: more than a block of pixels takes
 _FEW = 16  # bytes of which arithmetic coding needs some for the last blocks
+_LEFT_OUT = bytes(2)  # more than the zeros that an arithmetic encoder leaves out
 _STUFFED = 0xFF  # has a zero behind it
 
 
@@ -160,8 +161,9 @@ class _Decoder:
 def _load_arithmetic(opened: Opened, data: bytes, header: Header, layout: Layout) -> ImageFile:
     """Decode what is arithmetic-coded: all at once, since its decoder can't stop.
 
-    It takes zeros for what is missing. So at full size other bytes in place of the last ones must show, and bytes that
-    are added must not, but in the last block.
+    It takes zeros for what is missing, and its encoder leaves them out at the end of a scan. So at full size others in
+    place of the last bytes must show, and bytes that are added behind some zeros of each scan must not, but in the
+    last block.
     """
     if not layout.ended:
         raise NotWholeError(State.TRUNCATED, 0.0, "its data ends early")
@@ -169,7 +171,9 @@ def _load_arithmetic(opened: Opened, data: bytes, header: Header, layout: Layout
     image = _at_once(opened, body, full=True)
     if not _difference(image, _at_once(opened, body[:-_FEW].rstrip(b"\xff") + _OTHER, full=True)):
         raise NotWholeError(State.DAMAGED, 0.0, SURPLUS)
-    box = _difference(image, _at_once(opened, body + _OTHER, full=True))
+    starts = [header.scan, *(scan.runs[-1].end for scan in layout.scans[:-1])]
+    parts = [data[at:end] for at, end in zip(starts, [*starts[1:], layout.stop], strict=True)]
+    box = _difference(image, _at_once(opened, b"".join(part + _LEFT_OUT + _OTHER for part in parts), full=True))
     unit = 8 * max(max(pair) for pair in header.sampling)
     if box and (box[1] < (header.height - 1) // unit * unit or box[0] < (header.width - 1) // unit * unit):
         raise NotWholeError(State.DAMAGED, box[1] / image.height, "its end marker comes early")
