@@ -122,9 +122,29 @@ def test_why_finds_the_state_file_of_a_pair_of_folders_by_itself(place: Place) -
     relative = place.watcher("why", "inbox/p000.jpg")
     assert "2048" in relative.out
     output = place.watcher("why", "output/web/p000.jpg")
-    assert str(photo) in output.out
+    assert f"the rendition web of {photo}" in output.out
+    assert f"\n{photo}\n  done: all its renditions are made" in output.out, "the photo's own story follows"
     assert place.watcher("why").code == 2
     assert "Traceback" not in place.watcher("why", "a\nb\udcff.jpg").err
+
+
+def test_why_sums_up_folders_and_says_where_a_renamed_photo_is_now(place: Place) -> None:
+    first, _ = fill(place.inbox / "trip", 2)
+    fill(place.inbox / "trip" / "day", 1, 3)
+    fill(place.inbox / "trip2", 1, 4)
+    (place.inbox / "trip" / "text.jpg").write_text("no photo\n" * 60)
+    (place.inbox / "empty").mkdir()
+    place.once()
+    assert _ask(place, place.inbox).reason == "it is a folder with 5 photos: 4 done, 1 failed"
+    trip = _ask(place, place.inbox / "trip")
+    assert (trip.state, trip.reason) == ("failed", "it is a folder with 4 photos: 3 done, 1 failed")
+    assert (_ask(place, place.inbox / "trip2").state, _ask(place, place.inbox / "empty").state) == ("done", "excluded")
+    for name in ("second.jpg", "third.jpg"):
+        first.rename(place.inbox / name)
+        place.once()
+        first, old = place.inbox / name, first
+        assert f"the same picture is {first} now" in _ask(place, old).reason
+    assert f"the same picture is {first} now" in _ask(place, place.inbox / "trip" / "p000.jpg").reason
 
 
 def test_why_says_that_an_output_is_missing_and_what_to_do(place: Place) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from watcher.app.commands import check_access
 from watcher.app.locate import KnownInbox, all_watched, claimed_by, find
-from watcher.core.history import Explanation, FileState, Place, tell
+from watcher.core.history import Explanation, FileState, Place, State, tell
 from watcher.core.plan import called
 from watcher.core.selection import SPECIAL, shown
 from watcher.core.types import FileSignature, PhotoId
@@ -30,6 +30,7 @@ class Told:
     watched: KnownInbox | None = None
     pid: int | None = None  # of the daemon
     others: tuple[KnownInbox, ...] = ()  # other inboxes that hold the same path
+    photo: Told | None = None  # what it is an output of
 
 
 def why(path: str, config_file: str | None, state_file: str | None, *, as_json: bool) -> int:
@@ -50,7 +51,8 @@ def gather(path: bytes, config_file: str | None = None, state_file: str | None =
     watched = all_watched(config_file, state_file)
     found = find(absolute, watched)
     if not found:
-        return Told(os.fsdecode(absolute), _outside(absolute, watched))
+        outside, of = _outside(absolute, watched)
+        return Told(os.fsdecode(absolute), outside, photo=of)
     (item, photo), *rest = found
     told, pid = story_of(item, photo)
     return Told(os.fsdecode(absolute), told, item, pid, tuple(other for other, _ in rest))
@@ -62,14 +64,21 @@ def story_of(watched: KnownInbox, photo: PhotoId) -> tuple[Explanation, int | No
     holder = service.holding(watched.state)
     reader = Reader.open_to_read(watched.state)
     known, notes, report, asked = None, [], {}, False
+    below: dict[State, int] = {}
+    now_at = b""
+    lies = look(photo.absolute if photo.path else photo.inbox)
     if reader is not None:
         with reader:
             known, report = reader.known(photo), reader.report(photo.inbox)
             photo = PhotoId(photo.inbox, called(photo.path))  # it may be the key of one whose original is away
             notes = reader.notes(photo)
             known = known or next((away for _, away in reader.taken_away(photo)), None)
+            if lies.kind == "folder":
+                counts = reader.counts_below(photo) if photo.path else reader.counts(photo.inbox)
+                below = {"done": counts.done, "waiting": counts.waiting, "failed": counts.failed}
+            elif lies.kind == "nothing" and known is None:
+                now_at = _now_at(reader, photo)
             asked = any(item.inbox == photo.inbox and item.path in {None, photo.path} for _, item in reader.requests())
-    lies = look(photo.absolute if photo.path else photo.inbox)
     native = report.get("watch") == "native"
     config = watched.config
     place = Place(
@@ -79,6 +88,8 @@ def story_of(watched: KnownInbox, photo: PhotoId) -> tuple[Explanation, int | No
         wanted=watched.recipes,
         running=holder is not None,
         report=report,
+        below={state: count for state, count in below.items() if count},
+        now_at=now_at,
         look_seconds=(config.rescan_seconds if native else config.poll_seconds) if config else 300.0,
     )
     story = tell(place, lies, known, notes, time.time())
@@ -86,6 +97,16 @@ def story_of(watched: KnownInbox, photo: PhotoId) -> tuple[Explanation, int | No
         by = "the daemon" if holder else "the next `watcher run` or `watcher once`"
         story = replace(story, next=f"another try is asked for, and {by} takes it up")
     return _with_outputs(story), holder.pid if holder else None
+
+
+def _now_at(reader: Reader, photo: PhotoId) -> bytes:
+    """Return where a renamed photo is now, over any number of renames; empty: that is not known."""
+    seen = {photo}
+    moved = reader.copied_to(photo)
+    while moved is not None and moved not in seen and not os.path.lexists(moved.absolute):
+        seen.add(moved)
+        moved = reader.copied_to(moved)
+    return moved.absolute if moved is not None and moved not in seen else b""
 
 
 def look(path: bytes) -> FileState:
@@ -121,20 +142,20 @@ def _with_outputs(story: Explanation) -> Explanation:
 # ---- paths outside of every inbox ----
 
 
-def _outside(path: bytes, watched: list[KnownInbox]) -> Explanation:
+def _outside(path: bytes, watched: list[KnownInbox]) -> tuple[Explanation, Told | None]:
     if not watched:
         reason = "no inbox is known: there is no config, and no state file in this user's state folder"
-        return Explanation("unknown", reason, next="name one with --config or --state")
+        return Explanation("unknown", reason, next="name one with --config or --state"), None
     for item in watched:
         made = _made_of(path, item)
         if made is not None:
             return made
     inboxes = ", ".join(sorted({shown(item.inbox) for item in watched}))
-    return Explanation("unknown", f"it lies in none of the inboxes: {inboxes}")
+    return Explanation("unknown", f"it lies in none of the inboxes: {inboxes}"), None
 
 
-def _made_of(path: bytes, watched: KnownInbox) -> Explanation | None:
-    """Tell of a path in an output tree which photo it was made of; None: it is in none."""
+def _made_of(path: bytes, watched: KnownInbox) -> tuple[Explanation, Told | None] | None:
+    """Return of a path in an output tree which photo it was made of, and that one's story; None: it is in none."""
     resolved = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
     if watched.output is None or not resolved.startswith(watched.output + b"/"):
         return None
@@ -147,10 +168,13 @@ def _made_of(path: bytes, watched: KnownInbox) -> Explanation | None:
             claimant = claimed_by(reader, watched, folder, os.fsdecode(rendition), name)
         if claimant is not None:
             photo = shown(claimant.absolute)
-            return Explanation(
-                "excluded", f"{where}: the rendition {shown(rendition)} of {photo}", next=f"ask about {photo}"
-            )
-    return Explanation("excluded", f"{where}, and is no photo of an inbox; nothing on the books claims it")
+            old = watched.recipes is not None and os.fsdecode(rendition) not in watched.recipes
+            unwanted = ", which is no longer in the config" if old else ""
+            reason = f"{where}: the rendition {shown(rendition)}{unwanted} of {photo}"
+            story, pid = story_of(watched, claimant)
+            told = Told(os.fsdecode(claimant.absolute), story, watched, pid)
+            return Explanation("excluded", reason, next=f"ask about {photo}"), told
+    return Explanation("excluded", f"{where}, and is no photo of an inbox; it is not recorded as a copy of one"), None
 
 
 # ---- for programs ----

@@ -34,6 +34,10 @@ def show(told: Told, now: float) -> None:
 
 
 def _page(told: Told, now: float) -> RenderableType:
+    if told.photo is not None:  # an output leads to its photo
+        reason = Text(_safe(told.story.reason), style="cyan")
+        name = Text(_safe(told.path), style="bold")
+        return Group(name, Padding(reason, (0, 0, 0, 2)), Text(""), _page(told.photo, now))
     story = told.story
     head = Text(story.state, style=_COLOURS[story.state])
     head.append(f": {_safe(story.reason)}", style="default not bold")
@@ -54,7 +58,7 @@ def _page(told: Told, now: float) -> RenderableType:
 def _foot(told: Told) -> Iterator[RenderableType]:
     if told.watched is None:
         return
-    by = f"watched by process {told.pid}" if told.pid else "watched by nobody just now"
+    by = f"watched by process {told.pid}" if told.pid else "not watched now"
     yield Text("")
     yield Text(f"inbox {_safe(os.fsdecode(told.watched.inbox))}, {by}; state file {_safe(told.watched.state)}", "dim")
     for other in told.others:

@@ -16,6 +16,7 @@ from watcher.core.plan import Phase, PhotoRecord, RenditionRecord, names_on_book
 from watcher.core.retry import GIVE_UP_INCOMPLETE_SECONDS
 from watcher.core.selection import shown
 from watcher.core.types import FileSignature, PhotoId, Recipe
+from watcher.text import counted, moment
 
 State = Literal["done", "waiting", "failed", "excluded", "unknown"]
 Kind = Literal["nothing", "file", "folder", "link", "special", "unreadable"]
@@ -60,6 +61,8 @@ class Place:
     running: bool = False
     report: Mapping[str, Any] = field(default_factory=dict)  # what the daemon said last of the inbox
     look_seconds: float = 300.0  # how often the inbox is looked through
+    below: Mapping[State, int] = field(default_factory=dict)  # of a folder: its photos
+    now_at: bytes = b""  # of a photo that was renamed, moved or copied and is gone: where it is now, absolute
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,7 @@ def _stands(
     place: Place, lies: FileState, known: PhotoRecord | None, notes: Sequence[HistoryEntry]
 ) -> tuple[State, str]:
     if lies.kind == "folder":
-        return "excluded", f"it is a folder{', and left alone: ' + place.excluded if place.excluded else ''}"
+        return _folder(place)
     if lies.kind == "link":
         return "excluded", f"it is a symbolic link{lies.detail}; links are not followed out of an inbox"
     if lies.kind == "special":
@@ -128,6 +131,8 @@ def _stands(
     if known is not None:
         return _known_stands(place, lies, known)
     if lies.kind == "nothing":
+        if place.now_at:
+            return "unknown", f"it is no longer in the inbox; the same picture is {shown(place.now_at)} now"
         if notes:
             return (
                 "unknown",
@@ -137,6 +142,18 @@ def _stands(
     if lies.kind == "unreadable":
         return "unknown", f"it can't be looked at: {lies.detail}"
     return "waiting", _unmet(place)
+
+
+def _folder(place: Place) -> tuple[State, str]:
+    """Return the sum of what is in a folder: failed where a photo has, else waiting where one does, else done."""
+    if place.excluded:
+        return "excluded", f"it is a folder, and left alone: {place.excluded}"
+    known = {state: count for state, count in place.below.items() if count}
+    if not known:
+        return "excluded", "it is a folder; no photo in it is known yet"
+    counts = ", ".join(f"{count:,} {state}" for state, count in known.items())
+    state: State = next(state for state in ("failed", "waiting", "done") if state in known)
+    return state, f"it is a folder with {counted(sum(known.values()), 'photo')}: {counts}"
 
 
 def _unmet(place: Place) -> str:
@@ -189,12 +206,20 @@ def _waits(place: Place, known: PhotoRecord) -> str:
 def _next(
     state: State, place: Place, known: PhotoRecord | None, notes: Sequence[HistoryEntry], now: float
 ) -> tuple[str, float | None]:
+    if place.below:
+        return "ask about one of its photos", None
+    if place.now_at:
+        return f"ask about {shown(place.now_at)}", None
     if state == "done":
         return "nothing, until the photo or a recipe changes", None
     if state == "failed":
         return "it is tried again when it changes, or when you ask for it with `watcher retry`", None
-    if state != "waiting":
-        return "", None
+    return _next_of_waiting(place, known, notes, now) if state == "waiting" else ("", None)
+
+
+def _next_of_waiting(
+    place: Place, known: PhotoRecord | None, notes: Sequence[HistoryEntry], now: float
+) -> tuple[str, float | None]:
     if not place.running:
         return "the next `watcher run` or `watcher once` takes it up", None
     if known is None or known.phase is not Phase.WAITING:
@@ -208,7 +233,8 @@ def _next(
     if last.what == "waiting":
         end = known.at + GIVE_UP_INCOMPLETE_SECONDS
         if now < end:
-            return "it is looked at again, at once if it changes, and given up if it stays as it is", max(planned, now)
+            given_up = f"it is given up at {moment(end, now)} if it does not change until then"
+            return f"{given_up}; it is looked at again when it changes, or at the latest", max(planned, now)
         return "it is looked at once more, then given up", max(planned, now)
     return "it is tried again", max(planned, now)
 

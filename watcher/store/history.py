@@ -9,6 +9,7 @@ Rules:
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -67,3 +68,13 @@ def of_photo(db: sqlite3.Connection, inbox: int, path: bytes) -> list[tuple[floa
     """Give a photo's entries, the oldest first."""
     rows = db.execute("SELECT at, what, detail FROM event WHERE inbox = ? AND path = ? ORDER BY id", (inbox, path))
     return [(at, what, json.loads(detail)) for at, what, detail in rows]
+
+
+def copied_to(db: sqlite3.Connection, inbox: int, photo: bytes) -> bytes | None:
+    """Return the path of the photo that got the renditions of another one (`photo`, absolute) last."""
+    name = os.fsdecode(photo)
+    rows = db.execute(
+        "SELECT path, detail FROM event WHERE inbox = ? AND what = 'made' AND instr(detail, '\"of\"') ORDER BY id DESC",
+        (inbox,),
+    )
+    return next((bytes(path) for path, detail in rows if json.loads(detail).get("of") == name), None)

@@ -93,6 +93,23 @@ class Reader:
                 HistoryEntry(photo, *row) for row in history.of_photo(self._db, self._inbox_id(photo.inbox), photo.path)
             ]
 
+    def copied_to(self, photo: PhotoId) -> PhotoId | None:
+        """Return the photo of the same inbox that got the renditions of this one last; None: that is not known."""
+        with translated(self.path):
+            path = history.copied_to(self._db, self._inbox_id(photo.inbox), photo.absolute)
+        return None if path is None else PhotoId(photo.inbox, path)
+
+    def counts_below(self, folder: PhotoId) -> Counts:
+        """Count the photos of a folder and of those in it."""
+        prefix = folder.path + b"/"
+        with translated(self.path):
+            row = self._db.execute(
+                "SELECT sum(waiting), sum(done), sum(failed) FROM folder"
+                " WHERE inbox = ? AND (path = ? OR substr(path, 1, ?) = ?)",
+                (self._inbox_id(folder.inbox), folder.path, len(prefix), prefix),
+            ).fetchone()
+        return Counts(*(number or 0 for number in row))
+
     def requests(self, limit: int = -1) -> list[tuple[int, Request]]:
         """List what people ask of the daemon, with numbers, the oldest first."""
         with translated(self.path):
