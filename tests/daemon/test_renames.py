@@ -190,3 +190,16 @@ def test_a_name_that_another_photo_had_for_a_moment_while_its_own_went_unseen_sh
     state.rename(path="x/a.jpg", to="y/a.jpg", told=True)
     state.work_all()
     state.teardown()
+
+
+def test_a_photo_that_left_and_whose_new_name_is_made_in_the_same_turn_leaves_nothing_behind() -> None:
+    """Found by the model: that it left is not written yet, and is looked up all the same."""
+    state = Renames()
+    state.begin(names={"x/a.jpg", "X/a.jpg", "a.jpg", "b.jpg", "b.jpeg", "A.jpg", "x/c.jpg"}, worked=True)
+    state.exchange(one="a.jpg", other="b.jpg", told=False)
+    state.kill_and_start()
+    state.exchange(one="x/c.jpg", other="b.jpg", told=True)
+    state.exchange(one="x/a.jpg", other="b.jpg", told=True)
+    state.exchange(one="x/c.jpg", other="b.jpg", told=True)
+    state.rename(path="x/c.jpg", to="b.jpg", told=False)
+    state.teardown()

@@ -168,7 +168,8 @@ class ResultHandler:
         """Forget a photo that is not there; what is known of it stays until it is sure that its inbox is there."""
         photo, before = flight.job.photo, flight.before
         if flight.gone and before is not None:
-            self._ledger.put(photo, before, now)  # it is as a photo that was done that it leaves something behind
+            self._ledger.put(photo, before, now)
+            self._ledger.flush(now, force=True)  # a removal is found by content only if the photo is written as done
             self._twins.gone(photo, before, now)
             before = None
         desk = self._desk_of(photo.inbox)
