@@ -352,6 +352,11 @@ def noisy(width: int = 600, height: int = 400) -> bytes:
     return jpeg(Image.merge("RGB", [Image.effect_noise((width, height), 90) for _ in range(3)]))
 
 
+def ending_in_ones() -> bytes:
+    """Give a photo whose last byte of data is 0xFF, so that a stuffed zero follows it."""
+    return next(data for _ in range(5000) if (data := noisy(16, 16)).endswith(b"\xff\0\xff\xd9"))
+
+
 def with_hole() -> bytes:
     """Give a photo in which a block in the middle has not been written yet."""
     data = noisy()

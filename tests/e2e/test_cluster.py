@@ -123,7 +123,7 @@ def test_once_says_that_nobody_could_be_found_and_ends(place: Place) -> None:
         [sys.executable, "-c", hurried], env=place.env, check=False, capture_output=True, text=True, timeout=PATIENCE
     )
     assert done.returncode == 1, done
-    assert "waiting: 3 photos that nobody could make: the Dask cluster at 127.0.0.1:9 is away: " in done.stdout
+    assert "waiting: 3 photos that could not be made: the Dask cluster at 127.0.0.1:9 is away: " in done.stdout
     assert done.stdout.rstrip().endswith("; 3 not made")
     assert place.status()["inboxes"][0]["failed"] == 0
 

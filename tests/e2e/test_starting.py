@@ -14,10 +14,11 @@ BEGIN = """
 import json, sys
 from multiprocessing import forkserver
 from watcher.app.preload import begin
+from watcher.app.settings import Source
 from watcher.errors import ConfigError
 fault = ""
 try:
-    begin(None, sys.argv[1], None)
+    begin(Source(None, sys.argv[1], None))
 except ConfigError as error:
     fault = str(error)
 heavy = [name for name in ("structlog", "watcher.app.run", "PIL") if name in sys.modules]

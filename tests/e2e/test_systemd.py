@@ -282,10 +282,10 @@ def test_a_wrong_config_is_one_failure_and_no_storm(site: Site) -> None:
 
 def test_a_second_instance_is_one_failure_and_no_storm(site: Site) -> None:
     site.machine.must("systemctl", "stop", "watcher.service")
-    holder = (
-        f"import time; from watcher.service import Lock; Lock('{STATE}').acquire(); print(flush=True); time.sleep(60)"
+    code = f"from watcher.service.process import Lock; Lock('{STATE}').acquire(); print(flush=True); time.sleep(60)"
+    site.machine.must(
+        "systemd-run", "--unit=holder", "--uid=watcher", "/opt/watcher/bin/python", "-c", f"import time; {code}"
     )
-    site.machine.must("systemd-run", "--unit=holder", "--uid=watcher", "/opt/watcher/bin/python", "-c", holder)
     until(lambda: "pid" in site.machine.run("cat", f"{STATE}.lock").out, "the state file is held")
     refused = site.machine.run(WATCHER, "service", "install", "--config", CONFIG)
     assert refused.code == 78

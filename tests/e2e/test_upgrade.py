@@ -50,7 +50,7 @@ def test_an_older_state_file_is_brought_up_to_date_and_a_copy_is_kept_of_it(plac
     before = old_state(place)
     assert version_of(place.state) == (1, before)
     done = place.once()
-    assert "nothing to do" in done.out, "what the older version has made is known"
+    assert "nothing made · 2 up to date" in done.out, "what the older version has made is known"
     assert version_of(place.state) == (len(MIGRATIONS), before)
     assert version_of(f"{place.state}.v1") == (1, before)
 

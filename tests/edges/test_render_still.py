@@ -428,6 +428,7 @@ def test_what_may_be_of_two_photos_is_waited_for_and_then_has_failed(desk: Inbox
         photos.with_trailer(),
         photos.jpeg(Image.new("RGB", (900, 600), (255, 255, 255))),
         photos.noisy()[:-2] + bytes(100) + b"\xff\xd9",
+        photos.ending_in_ones()[:-2] + bytes(100) + b"\xff\xd9",
     ],
 )
 def test_a_photo_that_was_incomplete_before_and_is_whole_now_is_made(desk: InboxState, data: bytes) -> None:

@@ -139,14 +139,21 @@ def without_zeros(data: bytes, layout: Layout) -> Layout:
     return layout.at(end) if layout.cut and run.end - end >= _TAIL else layout
 
 
+_STUFFED = 4  # bytes 0xFF, each with a zero behind it, that a picture may end in
+
+
 def padded(data: bytes, layout: Layout) -> list[int]:
     """Return where the last run may end but for padding: zeros, 0xFF, and bytes too few for a unit of the picture."""
     scan = layout.scans[-1]
     run = scan.runs[-1]
     end = run.start + len(data[run.start : run.end].rstrip(b"\0\xff"))
-    ends = range(end, max(run.start, end - scan.smallest) - 1, -1)
-    # a stuffed byte loses its zero with the padding
-    return [at + (data[at - 1] == 0xFF) for at in ends if at > run.start]  # noqa: PLR2004
+    ends = [*range(end, max(run.start, end - scan.smallest) - 1, -1)]
+    while data[end : end + 2] == b"\xff\0" and end + 2 <= run.end:  # the picture's own last byte, or padding as well
+        end += 2
+        ends.insert(0, end)
+        if len(ends) > scan.smallest + _STUFFED:
+            break
+    return [at for at in ends if at > run.start]
 
 
 def _scan(header: Header, sos: bytes, interval: int) -> Scan:
