@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -104,7 +105,13 @@ class Machine:
         """Kill all that runs, systemd first, and boot again from the same disk."""
         before = self.init
         (self.folder / "pid").unlink()
-        os.kill(before, signal.SIGKILL)
+        process = os.pidfd_open(before)
+        try:
+            os.kill(before, signal.SIGKILL)
+            # it ends only after all others in it, one of which may still write its last file
+            assert select.select([process], [], [], _BOOT_SECONDS)[0], "the machine is still on"
+        finally:
+            os.close(process)
 
     def power_on(self) -> None:
         self._wait()

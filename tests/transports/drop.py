@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.harness import Place, Rendition, Running
-from tests.transports.card import ABANDONED, CONTESTED, OVERWRITTEN, RESUMED, TREE, Card, Photo, Version
+from tests.transports.card import ABANDONED, CONTESTED, OVERWRITTEN, RESUMED, TREE, Card, Photo, Version, shown_by
 from tests.transports.road import Road
 from tests.transports.witness import Witness
 
@@ -27,6 +27,7 @@ RENDITIONS: Mapping[str, Rendition] = {
 }
 QUIET = 0.5  # seconds: the config's default, with which all this runs
 _PATIENCE = 30.0  # seconds until a photo counts as lost
+_CONTESTED = 75.0  # seconds until what two writers left counts as lost
 _PACE = 1.0  # seconds that the next photo waits for the one before to be visible, so that no queue is measured
 _LATE = 1.2  # seconds in which whatever comes twice would come
 _HALF_WAY = 1.0  # seconds that a line is down before the upload goes on: longer than the quiet time
@@ -85,6 +86,7 @@ class Journey:
         for sent in self.sent:
             if sent.final:
                 self._await(sent)
+        self._await_contested()
         time.sleep(_LATE)
 
     def _rivals(self) -> tuple[Version, ...]:
@@ -126,6 +128,14 @@ class Journey:
         deadline = time.monotonic() + (_PATIENCE if seconds is None else seconds)
         while self.visible(sent) is None and time.monotonic() < deadline:
             time.sleep(0.01)
+
+    def _await_contested(self) -> None:
+        """Wait until outputs show the version that two writers left, which may have to be unchanged for a minute."""
+        left = shown_by(self.landing / CONTESTED) if self.rivals else None
+        outputs = [self.place.output / rendition / CONTESTED for rendition in RENDITIONS]
+        deadline = time.monotonic() + _CONTESTED
+        while left and any(shown_by(path) != left for path in outputs) and time.monotonic() < deadline:
+            time.sleep(0.05)
 
     def visible(self, sent: Sent) -> float | None:
         """When the last rendition of a version appeared; None: not all have."""
