@@ -9,7 +9,7 @@ import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import ValidationError
@@ -18,6 +18,9 @@ from watcher.config import DEFAULTS, Config, for_pair, overlaps, parse, starter
 from watcher.config import overlap as across
 from watcher.config import parser as reading
 from watcher.config.messages import translated
+from watcher.config.parser import fingerprint
+from watcher.config.tables import Mark, Rendition
+from watcher.config.values import choice
 from watcher.errors import EXIT_CONFIG, ConfigError, Fault
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
@@ -130,21 +133,36 @@ def test_an_inbox_is_asked_for_only_where_one_is_needed() -> None:
 
 
 def test_each_part_of_a_recipe_changes_its_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fingerprint(lines: str) -> str:
+    def printed(lines: str) -> str:
         return read(f"{INBOX}[rendition.a]\nwidth = 10\n{lines}").recipes["a"].fingerprint
 
     changes = ["", "height = 10", "fit = 'cover'", "format = 'webp'", "quality = 84", "metadata = 'all'"]
-    prints = [fingerprint(lines) for lines in changes]
+    prints = [printed(lines) for lines in changes]
     assert len(set(prints)) == len(changes)
     assert all(re.fullmatch("[0-9a-f]{16}", text) for text in prints)
-    assert fingerprint("fit = 'inside'\nquality = 85") == prints[0]
+    assert printed("fit = 'inside'\nquality = 85") == prints[0]
     monkeypatch.setattr(reading, "RECIPE_VERSION", reading.RECIPE_VERSION + 1)
-    assert fingerprint("") not in prints
+    assert printed("") not in prints
 
 
 def test_the_fingerprint_of_the_default_recipe_is_what_state_files_hold() -> None:
     # Should this fail, every rendition of every user is made again: then raise RECIPE_VERSION and say so.
     assert read(INBOX).recipes["web"].fingerprint == "78633b2b14d7a49d"
+
+
+class Newer(Rendition):
+    sharpen: Annotated[str, Mark.LATER] = choice("none", Literal["none", "low"])
+
+
+class Unmarked(Rendition):
+    sharpen: str = choice("none", Literal["none", "low"])
+
+
+def test_a_recipe_key_that_is_added_later_changes_a_fingerprint_only_where_it_is_used() -> None:
+    older = fingerprint(Rendition(width=10))
+    assert fingerprint(Newer(width=10)) == older
+    assert fingerprint(Newer(width=10, sharpen="low")) == fingerprint(Unmarked(width=10, sharpen="low")) != older
+    assert fingerprint(Unmarked(width=10)) != older, "without its mark it would have everything made again"
 
 
 def test_a_rendition_s_name_is_no_part_of_its_fingerprint() -> None:

@@ -11,6 +11,6 @@ Rules:
 from watcher.config.overlap import overlaps
 from watcher.config.parser import for_pair, parse
 from watcher.config.starter import starter
-from watcher.config.tables import DEFAULTS, Batch, Config, Executor, Inbox
+from watcher.config.tables import DEFAULTS, Batch, Config, Executor, Inbox, Mark
 
-__all__ = ["DEFAULTS", "Batch", "Config", "Executor", "Inbox", "for_pair", "overlaps", "parse", "starter"]
+__all__ = ["DEFAULTS", "Batch", "Config", "Executor", "Inbox", "Mark", "for_pair", "overlaps", "parse", "starter"]

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from watcher.config.messages import translated
 from watcher.config.overlap import across, overlaps
-from watcher.config.tables import WEB, Config, File, Inbox, Rendition, Settings
+from watcher.config.tables import WEB, Config, File, Inbox, Mark, Rendition, Settings
 from watcher.config.values import expanded
 from watcher.core.types import Recipe
 from watcher.errors import ConfigError, Fault
@@ -81,7 +81,17 @@ def for_pair(inbox: str, output: str, base: Config | None = None) -> Config:
 
 
 def _recipe(rendition: Rendition) -> Recipe:
-    fields = rendition.model_dump()
+    return Recipe(**rendition.model_dump(), fingerprint=fingerprint(rendition))
+
+
+def fingerprint(rendition: Rendition) -> str:
+    """Return what tells recipes apart in the state file; a key marked LATER counts where it is not at its default."""
+    fields = type(rendition).model_fields
+    values = {
+        name: value
+        for name, value in rendition.model_dump().items()
+        if Mark.LATER not in fields[name].metadata or value != fields[name].default
+    }
     version = RECIPE_VERSION + _FORMAT_VERSION.get(rendition.format, 0)
-    canonical = json.dumps({**fields, "version": version}, sort_keys=True, separators=(",", ":"))
-    return Recipe(**fields, fingerprint=sha256(canonical.encode()).hexdigest()[:16])
+    canonical = json.dumps({**values, "version": version}, sort_keys=True, separators=(",", ":"))
+    return sha256(canonical.encode()).hexdigest()[:16]

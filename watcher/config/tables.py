@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import Enum
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict
@@ -33,10 +34,29 @@ _SIDE = 65500  # pixels: libjpeg writes no more
 _DAY = 86400.0
 
 
+class Mark(Enum):
+    """What else a key does, written beside its type: `Annotated[int, Mark.RESTART]`."""
+
+    RESTART = "a change takes effect at the next start"
+    NEW_WATCH = "a change needs a new watch and a new scanner for the inbox"
+    LATER = "a recipe key that is younger than existing state files: at its default it is not in the fingerprint"
+
+
 class Table(BaseModel):
     """What all tables share: strict types, no unknown key, never changed."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def changed(self, other: Table, mark: Mark) -> list[str]:
+        """Return the marked keys in which a table of the same kind differs, `retry.timeout_seconds` for nested ones."""
+        found: list[str] = []
+        for name, field in type(self).model_fields.items():
+            mine, new = getattr(self, name), getattr(other, name)
+            if mark in field.metadata:
+                found += [name] * (mine != new)
+            elif isinstance(mine, Table):
+                found += [f"{name}.{key}" for key in mine.changed(new, mark)]
+        return found
 
 
 class Batch(Table):
@@ -52,7 +72,7 @@ class Retry(Table):
 
     attempts: int = whole(3, 1, 100)
     backoff_seconds: float = number(5.0, 0, _DAY)
-    timeout_seconds: float = number(120.0, 0.5, _DAY)
+    timeout_seconds: Annotated[float, Mark.RESTART] = number(120.0, 0.5, _DAY)
 
 
 class Executor(Table):
@@ -93,14 +113,14 @@ class Inbox(Table):
     renditions: Annotated[tuple[str, ...], Strict(False)] = Field(
         default=(), min_length=1, description='a list of names such as ["web"], or leave it out for all of them'
     )
-    recursive: bool = Field(default=True, description="true or false")
-    include: Annotated[tuple[Annotated[str, AfterValidator(name_pattern)], ...], Strict(False)] = Field(
+    recursive: Annotated[bool, Mark.NEW_WATCH] = Field(default=True, description="true or false")
+    include: Annotated[tuple[Annotated[str, AfterValidator(name_pattern)], ...], Strict(False), Mark.NEW_WATCH] = Field(
         default=("*.jpg", "*.jpeg"), min_length=1, description='a list of patterns for file names such as ["*.jpg"]'
     )
-    exclude: Annotated[tuple[Annotated[str, AfterValidator(ignore_pattern)], ...], Strict(False)] = Field(
-        default=(), description='a list of gitignore patterns such as ["raw/", "*-draft.jpg"]'
+    exclude: Annotated[tuple[Annotated[str, AfterValidator(ignore_pattern)], ...], Strict(False), Mark.NEW_WATCH] = (
+        Field(default=(), description='a list of gitignore patterns such as ["raw/", "*-draft.jpg"]')
     )
-    watch: _Watch = choice("auto", _Watch)
+    watch: Annotated[_Watch, Mark.NEW_WATCH] = choice("auto", _Watch)
     poll_seconds: float = number(10.0, 0.1, _DAY)
     rescan_seconds: float = number(300.0, 0.5, 7 * _DAY)
     after: _After = choice("keep", _After)
@@ -108,7 +128,7 @@ class Inbox(Table):
 
 
 class Rendition(Table):
-    """One resized copy of every photo; of `width` and `height` at least one is given."""
+    """One resized copy of every photo; of `width` and `height` at least one is given. A new key is `Mark.LATER`."""
 
     width: int | None = whole(None, 1, _SIDE)
     height: int | None = whole(None, 1, _SIDE)
@@ -121,16 +141,18 @@ class Rendition(Table):
 class Settings(Table):
     """The keys that stand for themselves, before and beside renditions and inboxes."""
 
-    state: _Path | None = text_field("the state file's path")
-    workers: int = whole(0, 0, 1024)
+    state: Annotated[_Path | None, Mark.RESTART] = text_field("the state file's path")
+    workers: Annotated[int, Mark.RESTART] = whole(0, 0, 1024)
     max_megapixels: int = whole(200, 1, 4300)  # the JPEG format ends at 65,535 pixels a side
-    memory_mb: int = whole(0, 0, 2**24)
+    memory_mb: Annotated[int, Mark.RESTART] = whole(0, 0, 2**24)
     batch: Batch = Field(default=Batch(), description="its keys below a line `[batch]`")
     retry: Retry = Field(default=Retry(), description="its keys below a line `[retry]`")
-    executor: Executor = Field(default=Executor(), description="its keys below a line `[executor]`")
-    web: Listen = Field(default=Listen(), description="its keys below a line `[web]`")
-    metrics: Listen = Field(default=Listen(), description="its keys below a line `[metrics]`")
-    log: Log = Field(default=Log(), description="its keys below a line `[log]`")
+    executor: Annotated[Executor, Mark.RESTART] = Field(
+        default=Executor(), description="its keys below a line `[executor]`"
+    )
+    web: Annotated[Listen, Mark.RESTART] = Field(default=Listen(), description="its keys below a line `[web]`")
+    metrics: Annotated[Listen, Mark.RESTART] = Field(default=Listen(), description="its keys below a line `[metrics]`")
+    log: Annotated[Log, Mark.RESTART] = Field(default=Log(), description="its keys below a line `[log]`")
 
 
 class File(Settings):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from watcher.config import Config
+from watcher.config import Config, Mark
 from watcher.core.debounce import Debouncer
 from watcher.core.plan import is_current
 from watcher.core.types import FileSignature, Origin
@@ -106,9 +106,7 @@ class InboxState:
 
     def same_watch(self, plan: InboxPlan) -> bool:
         """Tell whether new settings of the same inbox can be taken on by the watch and the scanner that it has."""
-        mine, new = self.plan.config, plan.config
-        keys = ("recursive", "include", "exclude", "watch")
-        return all(getattr(mine, key) == getattr(new, key) for key in keys)
+        return not self.plan.config.changed(plan.config, Mark.NEW_WATCH)
 
     def is_current(self, recipes: int, recipes_of: Callable[[int], Mapping[str, str]]) -> bool:
         """Tell whether photos with that number of `recipes` have all that is wanted; looked up once a number."""

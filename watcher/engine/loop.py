@@ -13,6 +13,7 @@ import queue
 from collections.abc import Callable, Iterable
 from typing import assert_never
 
+from watcher.config import Mark
 from watcher.core.queue import Looked, Sighting
 from watcher.core.status import StatusQuery
 from watcher.core.types import (
@@ -225,7 +226,8 @@ class Daemon(Rooms):
             self.reporter.config_read(str(settings))
             return
         self.reporter.config_read("")
-        new, fixed = settings.config, self.settings.takes_a_restart(settings)
+        new = settings.config
+        fixed = self.settings.config.changed(new, Mark.RESTART)
         self.settings = settings
         self.settler.retry = Retry(new.retry.attempts, new.retry.backoff_seconds)
         self.dispatcher.adjust(new)

@@ -66,13 +66,6 @@ class Settings:
     config: Config
     inboxes: tuple[InboxPlan, ...]
 
-    def takes_a_restart(self, new: Settings) -> list[str]:
-        """Name the keys of new settings that count from the next start only."""
-        mine, other = self.config, new.config
-        keys = ("workers", "memory_mb", "state", "log", "web", "metrics", "executor")
-        changed = [key for key in keys if getattr(mine, key) != getattr(other, key)]
-        return changed + ["retry.timeout_seconds"] * (mine.retry.timeout_seconds != other.retry.timeout_seconds)
-
 
 class Removed(NamedTuple):
     """Renditions that moved photos left behind were removed, as far as they were what was meant."""
