@@ -22,7 +22,7 @@ from PIL import Image
 from tests import photos as pictures
 from tests.bench.common import Daemon, Place, cpu_seconds, descendants, machine, pause_in_quiet, place, rss, table
 from tests.cluster.cluster import Cluster
-from watcher.core.plan import Phase, PhotoRecord, RenditionRecord
+from watcher.core.records import Phase, PhotoRecord, RenditionRecord
 from watcher.core.types import FileSignature, PhotoId
 from watcher.store import State
 

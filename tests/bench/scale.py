@@ -31,7 +31,7 @@ from tests.bench.common import (
     table,
     wait_until_there,
 )
-from watcher.core.plan import PhotoRecord
+from watcher.core.records import PhotoRecord
 from watcher.core.types import FileSignature, PhotoId
 from watcher.store import State
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from watcher.core.history import Explanation, FileState, HistoryEntry, Place, tell
-from watcher.core.plan import Phase, PhotoRecord, RenditionRecord
+from watcher.core.records import Phase, PhotoRecord, RenditionRecord
 from watcher.core.retry import GIVE_UP_INCOMPLETE_SECONDS
 from watcher.core.types import FileSignature, PhotoId, Recipe
 from watcher.text import moment

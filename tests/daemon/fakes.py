@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from watcher.config import parse
-from watcher.core.plan import PhotoRecord
 from watcher.core.queue import Look, Looked
+from watcher.core.records import PhotoRecord
 from watcher.core.selection import name_of_hidden
 from watcher.core.types import (
     Done,

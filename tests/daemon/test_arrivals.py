@@ -8,7 +8,7 @@ import pytest
 
 from tests.daemon.conftest import MakeWorld
 from tests.daemon.fakes import IN, World
-from watcher.core.plan import Phase
+from watcher.core.records import Phase
 from watcher.core.types import (
     Entry,
     FolderSeen,

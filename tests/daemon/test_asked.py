@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.daemon.conftest import MakeWorld
 from tests.daemon.fakes import IN, World, failed
-from watcher.core.plan import Phase
+from watcher.core.records import Phase
 from watcher.core.types import FailureKind, Gone, PhotoId, Request, RequestsPending, Seen, Unready
 from watcher.store import ask
 

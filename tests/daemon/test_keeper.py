@@ -10,7 +10,7 @@ import pytest
 
 from tests.daemon.conftest import MakeWorld
 from tests.daemon.fakes import IN, File, World
-from watcher.core.plan import Phase, PhotoRecord
+from watcher.core.records import Phase, PhotoRecord
 from watcher.core.selection import hidden_name
 from watcher.core.types import FileSignature, FolderSeen, Gone, PhotoId, Seen
 from watcher.engine import archiver as keeper

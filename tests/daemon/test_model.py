@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 )
 
 from tests.daemon.fakes import IN, World, failed
-from watcher.core.plan import Phase
+from watcher.core.records import Phase
 from watcher.core.types import Done, Failed, FailureKind, FolderSeen, Gone, Job, PhotoId, Seen, Unready
 from watcher.engine.ports import Message
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.daemon.conftest import MakeWorld
 from tests.daemon.fakes import IN, World, changed, failed
-from watcher.core.plan import Phase, PhotoRecord
+from watcher.core.records import Phase, PhotoRecord
 from watcher.core.types import (
     FailureKind,
     FileSignature,

@@ -11,7 +11,7 @@ import pytest
 
 from tests.daemon.conftest import MakeWorld
 from tests.daemon.fakes import IN, World
-from watcher.core.plan import Phase
+from watcher.core.records import Phase
 from watcher.core.types import Gone, PhotoId, WatchReady
 from watcher.errors import StateError
 from watcher.store import StateBusyError, StateCorruptError

@@ -6,7 +6,7 @@ import pytest
 
 from tests.daemon.conftest import MakeWorld
 from tests.daemon.fakes import IN, World, failed
-from watcher.core.plan import Phase
+from watcher.core.records import Phase
 from watcher.core.types import FailureKind, FolderSeen, Gone, PhotoId, Reload, Seen, Stop, WatchReady
 from watcher.engine.ports import Reloaded
 from watcher.errors import ConfigError, Fault

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from watcher.core.history import HistoryEntry
-from watcher.core.plan import Phase, PhotoRecord
+from watcher.core.records import Phase, PhotoRecord
 from watcher.core.types import FileSignature, PhotoId, Request
 from watcher.errors import StateError
 from watcher.store import Reader, State, ask, history

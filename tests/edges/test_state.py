@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from watcher.core.history import HistoryEntry
-from watcher.core.plan import Phase, PhotoRecord, RenditionRecord, could_meet
+from watcher.core.naming import could_meet
+from watcher.core.records import Phase, PhotoRecord, RenditionRecord
 from watcher.core.types import FileSignature, PhotoId
 from watcher.errors import EXIT_CONFIG, StateError
 from watcher.store import Counts, Gallery, Reader, State, StateBusyError, StateCorruptError, refuse_stranger

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from watcher.core.plan import ContentRecord, Phase, PhotoRecord, RenditionRecord, aside
+from watcher.core.naming import aside
+from watcher.core.records import ContentRecord, Phase, PhotoRecord, RenditionRecord
 from watcher.core.types import FileSignature, PhotoId
 from watcher.store import State, schema
 from watcher.store import writing as writing_module

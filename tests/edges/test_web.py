@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.e2e.harness import until
-from watcher.core.plan import Phase, PhotoRecord
+from watcher.core.records import Phase, PhotoRecord
 from watcher.core.types import FileSignature, PhotoId
 from watcher.errors import ConfigError
 from watcher.http import Broadcaster, Site, listen

@@ -10,7 +10,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from watcher.core.plan import Phase, PhotoRecord
+from watcher.core.records import Phase, PhotoRecord
 from watcher.core.types import FileSignature, PhotoId
 from watcher.store import Counts, State
 

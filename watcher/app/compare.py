@@ -19,7 +19,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from watcher.app.locate import KnownInbox, claimed_by
-from watcher.core.plan import PhotoRecord, RenditionRecord, names_on_books
+from watcher.core.naming import names_on_books
+from watcher.core.records import PhotoRecord, RenditionRecord
 from watcher.core.selection import PathFilter, shown
 from watcher.core.types import PhotoId
 from watcher.fs.dates import EXACT, same_date

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field, replace
 
 from watcher.config import Config
-from watcher.core.plan import Phase, PhotoRecord, needs_work
+from watcher.core.records import Phase, PhotoRecord, needs_work
 from watcher.core.selection import PathFilter
 from watcher.core.types import FileSignature, PhotoId, Recipe
 from watcher.engine.inbox import terms_of

@@ -13,7 +13,7 @@ from typing import Any
 from watcher.app.commands import check_access
 from watcher.app.locate import KnownInbox, all_watched, claimed_by, find
 from watcher.core.history import Explanation, FileState, Place, State, tell
-from watcher.core.plan import called
+from watcher.core.naming import called
 from watcher.core.selection import SPECIAL, shown
 from watcher.core.types import FileSignature, PhotoId
 from watcher.errors import EXIT_OK

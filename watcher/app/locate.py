@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from watcher import paths as places
 from watcher.app.settings import Source
 from watcher.config import Config, Inbox
-from watcher.core.plan import called, names_on_books
+from watcher.core.naming import called, names_on_books
 from watcher.core.selection import PathFilter
 from watcher.core.types import PhotoId, Recipe
 from watcher.errors import ConfigError, StateError

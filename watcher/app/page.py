@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from watcher import __version__
 from watcher.config import Config
 from watcher.core.history import HistoryEntry
-from watcher.core.plan import PhotoRecord
+from watcher.core.records import PhotoRecord
 from watcher.core.types import PhotoId, Request, RequestsPending
 from watcher.engine.notes import MADE
 from watcher.engine.ports import Log, Message, Reloaded, Settings

@@ -18,7 +18,8 @@ from typing import Self
 
 from watcher.app.compare import Difference
 from watcher.app.locate import KnownInbox
-from watcher.core.plan import PhotoRecord, names_on_books
+from watcher.core.naming import names_on_books
+from watcher.core.records import PhotoRecord
 from watcher.core.types import Done, Job, PhotoId, Recipe, Rendering, Result, WorkerReport
 from watcher.pool import Pool
 from watcher.render import alike, render_all, warm

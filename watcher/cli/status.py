@@ -13,7 +13,7 @@ from typing import Any
 from watcher import __version__
 from watcher.cli.status_subject import RunningPair, Subject, find_subject
 from watcher.config import Config, Inbox
-from watcher.core.plan import Phase, PhotoRecord
+from watcher.core.records import Phase, PhotoRecord
 from watcher.core.types import PhotoId
 from watcher.errors import EXIT_OK
 from watcher.render import jpeg_decoder

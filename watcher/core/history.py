@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from watcher.core.plan import Phase, PhotoRecord, RenditionRecord, names_on_books
+from watcher.core.naming import names_on_books
+from watcher.core.records import Phase, PhotoRecord, RenditionRecord
 from watcher.core.retry import GIVE_UP_INCOMPLETE_SECONDS
 from watcher.core.selection import shown
 from watcher.core.types import FileSignature, PhotoId, Recipe

@@ -4,7 +4,7 @@ Rules:
 - Only an original that holds what its renditions were made of, and all of them are current and where they were put:
   somebody who has lost one and brings the original back must not lose that too. What it looks like proves nothing:
   its content is compared when it goes. Where nobody knows of which content they were made, they are made again first.
-- First its books are written, durable, under a key that no file can have (`plan.aside`), with where it is to go; then
+- First its books are written, durable, under a key that no file can have (`naming.aside`), with where it is to go; then
   it is taken away. So its outputs are its own for ever, whatever comes later under its name, and what is interrupted
   between is seen at the next scan: a worker reads a file that looks like one whose books are aside, and if it has its
   content, it goes on where it was.
@@ -18,8 +18,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from watcher.core import plan
-from watcher.core.plan import Phase, PhotoRecord
+from watcher.core import naming, records
+from watcher.core.records import Phase, PhotoRecord
 from watcher.core.types import FileSignature, PhotoId
 from watcher.engine import notes
 from watcher.engine.inbox import InboxState
@@ -153,8 +153,8 @@ class Archiver:
 
     def _put_aside(self, desk: InboxState, photo: PhotoId, known: PhotoRecord, now: float) -> PhotoId:
         self._any[photo.inbox] = True
-        made = plan.with_names(known.made, known.recipes, photo.name, desk.plan.wanted)
-        key = plan.aside(photo, plan.aside_number(photo, made, self._ledger.last_aside(photo)))
+        made = naming.with_names(known.made, known.recipes, photo.name, desk.plan.wanted)
+        key = naming.aside(photo, naming.aside_number(photo, made, self._ledger.last_aside(photo)))
         where = b"" if desk.plan.originals is None else desk.plan.originals + b"/" + photo.path
         self._ledger.rekey(photo, key, replace(known, made=made, away=where), now)
         return key
@@ -225,7 +225,7 @@ class Archiver:
 def _outputs(desk: InboxState, photo: PhotoId, known: PhotoRecord) -> list[tuple[bytes, int]]:
     """Say what must lie in the output for an original to go: absolute paths, and sizes."""
     folder = photo.folder + b"/" if photo.folder else b""
-    made = plan.with_names(known.made, known.recipes, photo.name, desk.plan.wanted)
+    made = naming.with_names(known.made, known.recipes, photo.name, desk.plan.wanted)
     return [
         (b"/".join((desk.plan.output, os.fsencode(name), folder + (made[name].name or photo.name))), made[name].size)
         for name in desk.plan.wanted
@@ -239,5 +239,5 @@ def _may_go(desk: InboxState, known: PhotoRecord, stamp: FileSignature) -> bool:
         and known.phase is Phase.DONE
         and not known.leased
         and known.stamp.same_content(stamp)
-        and plan.is_current(known.recipes, desk.plan.wanted)
+        and records.is_current(known.recipes, desk.plan.wanted)
     )

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from watcher.core.plan import Phase, PhotoRecord
 from watcher.core.queue import Sighting
+from watcher.core.records import Phase, PhotoRecord
 from watcher.core.types import Origin, PhotoId, Request
 from watcher.engine import notes
 from watcher.engine.inbox import InboxState

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 
-from watcher.core.plan import PhotoRecord, RenditionRecord, could_meet, folded, head_of
+from watcher.core.naming import could_meet, folded, head_of
+from watcher.core.records import PhotoRecord, RenditionRecord
 from watcher.core.types import PhotoId
 from watcher.engine.ports import Store
 

@@ -15,17 +15,9 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from watcher.core.plan import (
-    ContentRecord,
-    Phase,
-    PhotoRecord,
-    folded,
-    lent_by,
-    names_on_books,
-    natural_name,
-    with_names,
-)
+from watcher.core.naming import folded, lent_by, names_on_books, natural_name, with_names
 from watcher.core.queue import Sighting
+from watcher.core.records import ContentRecord, Phase, PhotoRecord
 from watcher.core.types import (
     Done,
     DuplicateCandidate,

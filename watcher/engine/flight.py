@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from watcher.core.plan import PhotoRecord
 from watcher.core.queue import Sighting
+from watcher.core.records import PhotoRecord
 from watcher.core.types import Job
 from watcher.engine.dedup import Place
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from watcher.config import Config, Mark
 from watcher.core.debounce import Debouncer
-from watcher.core.plan import is_current
+from watcher.core.records import is_current
 from watcher.core.types import FileSignature, Origin
 from watcher.engine.breaker import CircuitBreaker
 from watcher.engine.ports import InboxParts, InboxPlan

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from watcher.core import plan
-from watcher.core.plan import Phase, PhotoRecord, RenditionRecord
+from watcher.core import naming
 from watcher.core.queue import Sighting
+from watcher.core.records import Phase, PhotoRecord, RenditionRecord
 from watcher.core.stability import StabilityPolicy
 from watcher.core.types import Done, DuplicateCandidate, FileSignature, Job, Origin, PhotoId, Rendering
 from watcher.engine.inbox import InboxState
@@ -107,7 +107,7 @@ def claims(before: PhotoRecord | None, job: Job) -> dict[str, RenditionRecord]:
     made = dict(before.made) if before else {}
     for item in job.renderings:
         name = item.output.rpartition(b"/")[2]
-        if name != plan.natural_name(job.photo.name, item.recipe.format):
+        if name != naming.natural_name(job.photo.name, item.recipe.format):
             old = made.get(item.name, RenditionRecord(0, 0, 0))
             made[item.name] = old._replace(name=name)
         elif item.name in made:
@@ -179,7 +179,7 @@ def done_row(before: PhotoRecord | None, job: Job, outcome: Done, sighting: Sigh
     for item in outcome.made:
         name = item.output.rpartition(b"/")[2]
         recipe = next(rendering.recipe for rendering in job.renderings if rendering.name == item.name)
-        natural = name == plan.natural_name(job.photo.name, recipe.format)
+        natural = name == naming.natural_name(job.photo.name, recipe.format)
         made[item.name] = RenditionRecord(item.width, item.height, item.size, None if natural else name)
     return PhotoRecord(
         stamp=plain(outcome.stamp) or UNKNOWN,

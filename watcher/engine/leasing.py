@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 
-from watcher.core import plan
-from watcher.core.plan import Phase, PhotoRecord
+from watcher.core import naming
 from watcher.core.queue import Sighting
+from watcher.core.records import Phase, PhotoRecord
 from watcher.engine.archiver import Archiver
 from watcher.engine.dedup import Deduplicator, Place
 from watcher.engine.flight import Flight
@@ -110,7 +110,9 @@ class Leasing:
         rivals = self._ledger.rivals(photo, folds_case=desk.plan.folds_case)
         haunted = before is None and self._ledger.haunted(photo)
         folds = desk.plan.folds_case
-        renderings = plan.renderings(photo.path, desk.plan.wanted, before, rivals, folds_case=folds, unseen=not haunted)
+        renderings = naming.renderings(
+            photo.path, desk.plan.wanted, before, rivals, folds_case=folds, unseen=not haunted
+        )
         job = job_for(
             sighting,
             desk,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from watcher.core.plan import called
+from watcher.core.naming import called
 from watcher.core.types import Done, DuplicateCandidate, Job, Origin
 from watcher.engine.flight import Flight
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from watcher.core.plan import Phase, needs_work
 from watcher.core.queue import Looked, Sighting
+from watcher.core.records import Phase, needs_work
 from watcher.core.types import Entry, FileSignature, Listing, Origin, PhotoId, ScanDone
 from watcher.engine.archiver import Archiver
 from watcher.engine.inbox import MISSED_GRACE_SECONDS, InboxState, Scan

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from watcher.core.plan import Phase, PhotoRecord, called, is_current
+from watcher.core.naming import called
 from watcher.core.queue import Sighting
+from watcher.core.records import Phase, PhotoRecord, is_current
 from watcher.core.retry import (
     Commit,
     Delete,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import assert_never
 
-from watcher.core.plan import Phase
+from watcher.core.records import Phase
 from watcher.core.retry import AT_ONCE, GIVE_UP_INCOMPLETE_SECONDS, Pause, Recheck, RetryLater
 from watcher.core.types import FileSignature, Origin, Outcome, Unready
 from watcher.engine import notes

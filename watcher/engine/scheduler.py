@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from watcher.config import Config
-from watcher.core.plan import PhotoRecord
 from watcher.core.queue import Queue, Sighting
+from watcher.core.records import PhotoRecord
 from watcher.core.types import Job, PhotoId
 from watcher.engine.flight import Flight
 from watcher.engine.inbox import InboxState

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from watcher.core.history import HistoryEntry
-from watcher.core.plan import ContentRecord, Phase, PhotoRecord, RenditionRecord, could_meet, number_of
+from watcher.core.naming import could_meet, number_of
+from watcher.core.records import ContentRecord, Phase, PhotoRecord, RenditionRecord
 from watcher.core.types import FileSignature, PhotoId
 from watcher.engine.conflicts import NameConflicts
 from watcher.engine.ports import Log, Store

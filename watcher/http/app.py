@@ -14,7 +14,7 @@ from starlette.requests import Request as RequestsPending
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from watcher.core.plan import called
+from watcher.core.naming import called
 from watcher.core.types import PhotoId, Request
 from watcher.errors import WatcherError
 from watcher.http import serializers as telling

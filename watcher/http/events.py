@@ -15,7 +15,7 @@ import queue
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, NamedTuple
 
-from watcher.core.plan import PhotoRecord
+from watcher.core.records import PhotoRecord
 from watcher.core.types import PhotoId
 
 _MOST_ROWS = 4000  # in the box

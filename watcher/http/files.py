@@ -7,7 +7,8 @@ import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from watcher.core.plan import PhotoRecord, RenditionRecord, natural_name
+from watcher.core.naming import natural_name
+from watcher.core.records import PhotoRecord, RenditionRecord
 from watcher.core.types import Format, PhotoId
 from watcher.http.ports import Shown
 

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from watcher.core.plan import PhotoRecord
+from watcher.core.records import PhotoRecord
 from watcher.core.types import PhotoId, Recipe, Request
 
 

@@ -7,7 +7,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from watcher.core.plan import Phase, PhotoRecord, called
+from watcher.core.naming import called
+from watcher.core.records import Phase, PhotoRecord
 from watcher.core.types import PhotoId
 from watcher.http.events import Row
 from watcher.http.files import renditions, small

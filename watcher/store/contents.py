@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from watcher.core.plan import ContentRecord, PhotoRecord, stem_of, stems_above
+from watcher.core.naming import stem_of, stems_above
+from watcher.core.records import ContentRecord, PhotoRecord
 from watcher.core.types import FileSignature, PhotoId
 from watcher.store.reading import FIELDS, Reader
 from watcher.store.rows import decode_made, fits

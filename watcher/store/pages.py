@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from watcher.core.plan import PhotoRecord, RenditionRecord
+from watcher.core.records import PhotoRecord, RenditionRecord
 from watcher.core.types import PhotoId
 from watcher.store.contents import ClaimReader
 from watcher.store.reading import FIELDS

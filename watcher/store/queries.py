@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from watcher.core.plan import Phase, PhotoRecord
+from watcher.core.records import Phase, PhotoRecord
 from watcher.core.types import PhotoId
 from watcher.store.reading import FIELDS, OPEN, Reader
 from watcher.store.schema import translated

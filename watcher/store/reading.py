@@ -10,7 +10,8 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from watcher.core.history import HistoryEntry
-from watcher.core.plan import Phase, PhotoRecord, RenditionRecord, called, key_stem, number_of, stem_of, stems_above
+from watcher.core.naming import called, key_stem, number_of, stem_of, stems_above
+from watcher.core.records import Phase, PhotoRecord, RenditionRecord
 from watcher.core.types import FileSignature, PhotoId, Request
 from watcher.errors import StateError
 from watcher.store import commands as requests

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from watcher.core.plan import RenditionRecord
+from watcher.core.records import RenditionRecord
 
 _INT64 = 2**63
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from watcher.core.plan import NUMBER_DIGITS
+from watcher.core.naming import NUMBER_DIGITS
 from watcher.errors import EXIT_CONFIG, StateError, WatcherError
 
 APPLICATION = 0x77617463  # "watc", in the header of every state file

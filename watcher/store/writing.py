@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from typing import Self
 
 from watcher.core.history import HistoryEntry
-from watcher.core.plan import Phase, PhotoRecord, RenditionRecord, key_stem
+from watcher.core.naming import key_stem
+from watcher.core.records import Phase, PhotoRecord, RenditionRecord
 from watcher.core.types import PhotoId
 from watcher.errors import StateError
 from watcher.store import commands as requests

@@ -1,114 +1,21 @@
-"""Decide what a photo still needs, and what its outputs are called.
+"""What a photo's outputs are called.
 
-Rules:
-- Pure: what is known, what was seen and the settings come in, a decision goes out. Acting is the daemon's.
-- A photo is current when it looks as it did when its renditions were made, and every rendition that is wanted was
-  made by the recipe that is wanted. Renditions that are no longer wanted stay in the books and on disk.
-- An output's name is decided once, when the photo is first tried, and kept for as long as its extension fits.
+An output's name is decided once, when the photo is first tried, and kept for as long as its extension fits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from enum import IntEnum
 from functools import lru_cache
 from itertools import islice
-from typing import NamedTuple, assert_never
 
-from watcher.core.types import FileSignature, Format, PhotoId, Recipe, Rendering, ReusableRendition
+from watcher.core.records import ContentRecord, PhotoRecord, RenditionRecord
+from watcher.core.types import Format, PhotoId, Recipe, Rendering, ReusableRendition
 
 _SPARES = 2  # names that an output gets beside its own, should somebody else's file lie in its place
 _NEVER = 2**63
 NUMBER_DIGITS = 9  # of a key for a photo whose original is taken away: as many for each, so that they sort
 EXTENSIONS: Mapping[Format, bytes] = {"jpeg": b".jpg", "webp": b".webp", "avif": b".avif", "png": b".png"}
-
-
-class Phase(IntEnum):
-    """Where a photo stands in the state file."""
-
-    WAITING = 0
-    DONE = 1
-    FAILED = 2
-
-
-class RenditionRecord(NamedTuple):
-    """What the state file knows of one rendition."""
-
-    width: int
-    height: int
-    size: int  # bytes
-    name: bytes | None = None  # the output's file name where it is not the natural one
-
-
-@dataclass(frozen=True, slots=True)
-class PhotoRecord:
-    """What the state file knows of one photo."""
-
-    stamp: FileSignature  # inode 0
-    phase: Phase
-    recipes: Mapping[str, str]  # rendition → fingerprint of the recipe that made it
-    made: Mapping[str, RenditionRecord]
-    at: float  # wall clock: done or failed since, or, while waiting, when it last changed
-    attempts: int = 0
-    reason: str = ""
-    leased: bool = False  # an attempt was begun, and nothing was heard of it
-    first_seen: float = 0.0
-    origin: str = ""
-    digest: bytes = b""  # of the content that the renditions were made from; empty: nobody has read it whole
-    away: bytes | None = None  # where the original was put when all was made; empty: it was deleted
-
-    def claim(self, photo: PhotoId) -> ContentRecord:
-        """Say of which content the renditions of `photo` were made."""
-        return ContentRecord(photo, self.stamp, self.digest, self.recipes, self.made)
-
-
-@dataclass(frozen=True, slots=True)
-class ContentRecord:
-    """Renditions that lie on disk, and the content that they were made from."""
-
-    photo: PhotoId  # whose they are
-    stamp: FileSignature  # inode 0
-    digest: bytes
-    recipes: Mapping[str, str]  # rendition → fingerprint of the recipe that made it
-    made: Mapping[str, RenditionRecord]
-    gone: bool = False  # the photo is no longer in its inbox, the renditions have stayed
-    lately: bool = False  # it went within the last hour
-
-
-def is_current(made_by: Mapping[str, str], wanted: Mapping[str, Recipe]) -> bool:
-    """Tell whether every wanted rendition was made by the wanted recipe."""
-    return all(made_by.get(name) == recipe.fingerprint for name, recipe in wanted.items())
-
-
-def needs_work(known: PhotoRecord | None, seen: FileSignature, wanted: Mapping[str, Recipe]) -> bool:
-    """Tell whether a photo that looks like `seen` has to be tried now."""
-    if known is None or not known.stamp.same_content(seen):
-        return True
-    match known.phase:
-        case Phase.DONE:
-            return not is_current(known.recipes, wanted)
-        case Phase.FAILED:
-            return False
-        case Phase.WAITING:
-            return True
-        case _ as unreachable:
-            assert_never(unreachable)
-
-
-def lent_by(claim: ContentRecord, wanted: Mapping[str, Format]) -> tuple[ReusableRendition, ...]:
-    """Give the renditions of `claim` that were made by recipes that are wanted, fingerprint → format."""
-    folder, slash, name = claim.photo.path.rpartition(b"/")
-    lent = []
-    for rendition, fact in claim.made.items():
-        recipe = claim.recipes.get(rendition, "")
-        if recipe in wanted and fact.size:
-            file = fact.name or natural_name(name, wanted[recipe])
-            lent.append(ReusableRendition(recipe, rendition.encode() + b"/" + folder + slash + file, fact.size))
-    return tuple(lent)
-
-
-# ---- names ----
 
 
 def stem_of(name: bytes) -> bytes:
@@ -294,3 +201,15 @@ def renderings(
         prefix = rendition.encode() + b"/" + folder + slash
         result.append(Rendering(rendition, recipe, prefix + kept, tuple(prefix + spare for spare in spares)))
     return tuple(result)
+
+
+def lent_by(claim: ContentRecord, wanted: Mapping[str, Format]) -> tuple[ReusableRendition, ...]:
+    """Give the renditions of `claim` that were made by recipes that are wanted, fingerprint → format."""
+    folder, slash, name = claim.photo.path.rpartition(b"/")
+    lent = []
+    for rendition, fact in claim.made.items():
+        recipe = claim.recipes.get(rendition, "")
+        if recipe in wanted and fact.size:
+            file = fact.name or natural_name(name, wanted[recipe])
+            lent.append(ReusableRendition(recipe, rendition.encode() + b"/" + folder + slash + file, fact.size))
+    return tuple(lent)

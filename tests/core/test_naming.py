@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from watcher.core.plan import (
-    Phase,
-    PhotoRecord,
-    RenditionRecord,
+from watcher.core.naming import (
     aside,
     aside_number,
     could_meet,
     natural_name,
-    needs_work,
     number_of,
     output_name,
     renderings,
     stem_of,
 )
+from watcher.core.records import Phase, PhotoRecord, RenditionRecord, needs_work
 from watcher.core.types import FileSignature, Format, PhotoId, Recipe
 
 SEEN = FileSignature(100, 5, 7)

@@ -1,0 +1,86 @@
+"""What the state file records of a photo, and whether the photo needs work.
+
+A photo is current when it looks as it did when its renditions were made, and every rendition that is wanted was made
+by the recipe that is wanted. Renditions that are no longer wanted stay recorded and on disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple, assert_never
+
+from watcher.core.types import FileSignature, PhotoId, Recipe
+
+
+class Phase(IntEnum):
+    """Where a photo stands in the state file."""
+
+    WAITING = 0
+    DONE = 1
+    FAILED = 2
+
+
+class RenditionRecord(NamedTuple):
+    """What the state file knows of one rendition."""
+
+    width: int
+    height: int
+    size: int  # bytes
+    name: bytes | None = None  # the output's file name where it is not the natural one
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoRecord:
+    """What the state file knows of one photo."""
+
+    stamp: FileSignature  # inode 0
+    phase: Phase
+    recipes: Mapping[str, str]  # rendition → fingerprint of the recipe that made it
+    made: Mapping[str, RenditionRecord]
+    at: float  # wall clock: done or failed since, or, while waiting, when it last changed
+    attempts: int = 0
+    reason: str = ""
+    leased: bool = False  # an attempt was begun, and nothing was heard of it
+    first_seen: float = 0.0
+    origin: str = ""
+    digest: bytes = b""  # of the content that the renditions were made from; empty: nobody has read it whole
+    away: bytes | None = None  # where the original was put when all was made; empty: it was deleted
+
+    def claim(self, photo: PhotoId) -> ContentRecord:
+        """Say of which content the renditions of `photo` were made."""
+        return ContentRecord(photo, self.stamp, self.digest, self.recipes, self.made)
+
+
+@dataclass(frozen=True, slots=True)
+class ContentRecord:
+    """Renditions that lie on disk, and the content that they were made from."""
+
+    photo: PhotoId  # whose they are
+    stamp: FileSignature  # inode 0
+    digest: bytes
+    recipes: Mapping[str, str]  # rendition → fingerprint of the recipe that made it
+    made: Mapping[str, RenditionRecord]
+    gone: bool = False  # the photo is no longer in its inbox, the renditions have stayed
+    lately: bool = False  # it went within the last hour
+
+
+def is_current(made_by: Mapping[str, str], wanted: Mapping[str, Recipe]) -> bool:
+    """Tell whether every wanted rendition was made by the wanted recipe."""
+    return all(made_by.get(name) == recipe.fingerprint for name, recipe in wanted.items())
+
+
+def needs_work(known: PhotoRecord | None, seen: FileSignature, wanted: Mapping[str, Recipe]) -> bool:
+    """Tell whether a photo that looks like `seen` has to be tried now."""
+    if known is None or not known.stamp.same_content(seen):
+        return True
+    match known.phase:
+        case Phase.DONE:
+            return not is_current(known.recipes, wanted)
+        case Phase.FAILED:
+            return False
+        case Phase.WAITING:
+            return True
+        case _ as unreachable:
+            assert_never(unreachable)
