@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from watcher.core.formats import Format
 from watcher.core.naming import (
     aside,
     aside_number,
@@ -15,7 +16,7 @@ from watcher.core.naming import (
     stem_of,
 )
 from watcher.core.records import Phase, PhotoRecord, RenditionRecord, needs_work
-from watcher.core.types import FileSignature, Format, PhotoId, Recipe
+from watcher.core.types import FileSignature, PhotoId, Recipe
 
 SEEN = FileSignature(100, 5, 7)
 

@@ -16,9 +16,10 @@ import pytest
 from PIL import Image
 
 from tests import photos
-from watcher.core.types import Done, Format, Job, Metadata, PhotoId, Recipe, Rendering
+from watcher.core.formats import Format, too_large
+from watcher.core.types import Done, Job, Metadata, PhotoId, Recipe, Rendering
 from watcher.render import icc, render
-from watcher.render.encode import encode, too_large
+from watcher.render.encode import encode
 from watcher.render.metadata import Kept
 
 FORMATS: tuple[Format, ...] = ("jpeg", "webp", "avif", "png")

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from tests import photos
-from watcher.core.types import Fit, Format, Metadata
+from watcher.core.formats import Format
+from watcher.core.types import Fit, Metadata
 from watcher.render.colour import to_srgb
 from watcher.render.exif import Exif
 from watcher.render.geometry import Region

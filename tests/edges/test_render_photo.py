@@ -12,10 +12,10 @@ import pytest
 from PIL import ExifTags, Image, ImageCms, ImageFile, IptcImagePlugin
 
 from tests import photos
-from watcher.core.types import Done, Fit, Format, Job, Metadata, PhotoId, Recipe, Rendering
+from watcher.core.formats import Format, quality_of
+from watcher.core.types import Done, Fit, Job, Metadata, PhotoId, Recipe, Rendering
 from watcher.render import describe, render, warm
 from watcher.render import resize as seam
-from watcher.render.encode import quality_of
 
 
 def recipe(

@@ -17,7 +17,8 @@ from collections import Counter
 from pathlib import Path
 
 from tests import photos
-from watcher.core.types import Done, Failed, Format, Job, Metadata, NeedsMoreMemory, PhotoId, Recipe, Rendering, Unready
+from watcher.core.formats import Format
+from watcher.core.types import Done, Failed, Job, Metadata, NeedsMoreMemory, PhotoId, Recipe, Rendering, Unready
 from watcher.render import render, warm
 
 LONGEST = 20.0  # seconds that one photo may take on a machine that is busy with other things

@@ -5,9 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from watcher.core.formats import Format
 from watcher.core.naming import could_meet, head_of, natural_name, renderings
 from watcher.core.records import Phase, PhotoRecord, RenditionRecord
-from watcher.core.types import FileSignature, Format, Recipe
+from watcher.core.types import FileSignature, Recipe
 
 PARTS = st.sampled_from(["a", "A", "jpg", "JPG", "jpeg", "2", "ß", "ss", ""])
 NEAR = [

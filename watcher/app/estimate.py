@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field, replace
 
 from watcher.config import Config
+from watcher.core.formats import OUTPUTS
 from watcher.core.records import Phase, PhotoRecord, needs_work
 from watcher.core.selection import PathFilter
 from watcher.core.types import FileSignature, PhotoId, Recipe
@@ -14,8 +15,6 @@ from watcher.engine.ports import InboxPlan
 from watcher.scan import walk
 from watcher.store import Reader
 
-# Bytes per pixel of photographs at quality 85, measured over 60 camera photos scaled to 2048, 1024 and 320 pixels
-_BYTES_PER_PIXEL = {"jpeg": 0.25, "webp": 0.17, "avif": 0.12, "png": 1.7}
 _SAMPLE = 500  # renditions on the books that the estimate is taken from, if there are any
 
 
@@ -36,7 +35,7 @@ class Count:
         else:
             width, height, fit = self.recipe.width, self.recipe.height, self.recipe.fit
             pixels = min((width or height or 0) * (height or width or 0) * (0.7 if fit == "inside" else 1), 24e6)
-            each = pixels * _BYTES_PER_PIXEL[self.recipe.format] * (0.5 + self.recipe.quality / 170)
+            each = pixels * OUTPUTS[self.recipe.format].bytes_per_pixel * (0.5 + self.recipe.quality / 170)
         return round((self.new + self.again) * each)
 
 

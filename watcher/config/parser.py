@@ -13,11 +13,11 @@ from watcher.config.messages import translated
 from watcher.config.overlap import across, overlaps
 from watcher.config.tables import WEB, Config, File, Inbox, Mark, Rendition, Settings
 from watcher.config.values import expanded
+from watcher.core.formats import OUTPUTS
 from watcher.core.types import Recipe
 from watcher.errors import ConfigError, Fault
 
 RECIPE_VERSION = 1  # raise it when the encoder settings change: every rendition is then made again
-_FORMAT_VERSION = {"avif": 1}  # the same for one format; grey ones have a single plane since 1
 
 
 def parse(data: Mapping[str, object], *, source: str, base: str, home: str, require_inbox: bool = True) -> Config:
@@ -92,6 +92,6 @@ def fingerprint(rendition: Rendition) -> str:
         for name, value in rendition.model_dump().items()
         if Mark.LATER not in fields[name].metadata or value != fields[name].default
     }
-    version = RECIPE_VERSION + _FORMAT_VERSION.get(rendition.format, 0)
+    version = RECIPE_VERSION + OUTPUTS[rendition.format].version
     canonical = json.dumps({**values, "version": version}, sort_keys=True, separators=(",", ":"))
     return sha256(canonical.encode()).hexdigest()[:16]

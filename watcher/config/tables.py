@@ -20,7 +20,8 @@ from watcher.config.values import (
     text_field,
     whole,
 )
-from watcher.core.types import Fit, Format, Metadata, Recipe
+from watcher.core.formats import INPUTS, OUTPUTS, Format
+from watcher.core.types import Fit, Metadata, Recipe
 
 _Path = Annotated[str, AfterValidator(path_text)]
 _Absolute = Annotated[str, AfterValidator(absolute_text)]
@@ -30,8 +31,9 @@ _LogFormat = Literal["auto", "console", "json"]
 _Level = Literal["debug", "info", "warning", "error"]
 _Watch = Literal["auto", "native", "poll"]
 _After = Literal["keep", "move", "delete"]
-_SIDE = 65500  # pixels: libjpeg writes no more
+_SIDE = OUTPUTS["jpeg"].max_side
 _DAY = 86400.0
+_INCLUDE = tuple(f"*{extension}" for kind in INPUTS.values() if kind.included for extension in kind.extensions)
 
 
 class Mark(Enum):
@@ -115,7 +117,7 @@ class Inbox(Table):
     )
     recursive: Annotated[bool, Mark.NEW_WATCH] = Field(default=True, description="true or false")
     include: Annotated[tuple[Annotated[str, AfterValidator(name_pattern)], ...], Strict(False), Mark.NEW_WATCH] = Field(
-        default=("*.jpg", "*.jpeg"), min_length=1, description='a list of patterns for file names such as ["*.jpg"]'
+        default=_INCLUDE, min_length=1, description='a list of patterns for file names such as ["*.jpg"]'
     )
     exclude: Annotated[tuple[Annotated[str, AfterValidator(ignore_pattern)], ...], Strict(False), Mark.NEW_WATCH] = (
         Field(default=(), description='a list of gitignore patterns such as ["raw/", "*-draft.jpg"]')

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from itertools import islice
 
+from watcher.core.formats import OUTPUTS, Format
 from watcher.core.records import ContentRecord, PhotoRecord, RenditionRecord
-from watcher.core.types import Format, PhotoId, Recipe, Rendering, ReusableRendition
+from watcher.core.types import PhotoId, Recipe, Rendering, ReusableRendition
 
 _SPARES = 2  # names that an output gets beside its own, should somebody else's file lie in its place
 _NEVER = 2**63
 NUMBER_DIGITS = 9  # of a key for a photo whose original is taken away: as many for each, so that they sort
-EXTENSIONS: Mapping[Format, bytes] = {"jpeg": b".jpg", "webp": b".webp", "avif": b".avif", "png": b".png"}
 
 
 def stem_of(name: bytes) -> bytes:
@@ -98,14 +98,14 @@ def stems_above(stem: bytes) -> list[bytes]:
 
 def natural_name(name: bytes, fmt: Format) -> bytes:
     """Give the output's file name where nobody else claims it."""
-    return name if fmt == "jpeg" else (name.rpartition(b".")[0] or name) + EXTENSIONS[fmt]
+    return name if fmt == "jpeg" else (name.rpartition(b".")[0] or name) + OUTPUTS[fmt].extension
 
 
 def names_on_books(name: bytes, fact: RenditionRecord, fmt: Format | None) -> list[bytes]:
     """List what photo `name`'s output may be called by the books; of a format (None) that is not known: several."""
     if fact.name is not None:
         return [fact.name]
-    formats = EXTENSIONS if fmt is None else [fmt]
+    formats = OUTPUTS if fmt is None else [fmt]
     return list(dict.fromkeys(natural_name(name, each) for each in formats))
 
 
@@ -155,17 +155,18 @@ def _free_names(
 
 
 def _candidates(name: bytes, fmt: Format) -> Iterator[bytes]:
+    extension = OUTPUTS[fmt].extension
     yield natural_name(name, fmt)
-    yield name + EXTENSIONS[fmt]
+    yield name + extension
     number = 2
     while True:
-        yield name + b".%d" % number + EXTENSIONS[fmt]
+        yield name + b".%d" % number + extension
         number += 1
 
 
 def _place_of(output: bytes, name: bytes) -> int:
     """Give where an output's file name stands among the candidates of photo `name`; 2 ** 63: it is none of them."""
-    if output in {natural_name(name, fmt) for fmt in EXTENSIONS}:
+    if output in {natural_name(name, fmt) for fmt in OUTPUTS}:
         return 0
     stem = output.rpartition(b".")[0]
     if stem == name:
@@ -193,7 +194,7 @@ def renderings(
         fact = known.made.get(rendition) if known else None
         kept = fact.name if fact else None
         names = _free_names(name, rendition, recipe.format, others, folds_case=folds_case)
-        if kept is None or not kept.endswith(EXTENSIONS[recipe.format]):
+        if kept is None or not kept.endswith(OUTPUTS[recipe.format].extension):
             kept = next(names)
         spares = (
             islice((other for other in names if other != kept), _SPARES) if unseen and not (fact and fact.size) else ()

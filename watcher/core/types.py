@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
+from watcher.core.formats import Format
 from watcher.core.stability import UNASKED, StabilityPolicy
 from watcher.core.volumes import Holder
 
 Fit = Literal["inside", "cover"]
-Format = Literal["jpeg", "webp", "avif", "png"]
 Metadata = Literal["none", "safe", "all"]
 
 

@@ -15,6 +15,7 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
+from watcher.core.formats import Format
 from watcher.core.naming import folded, lent_by, names_on_books, natural_name, with_names
 from watcher.core.queue import Sighting
 from watcher.core.records import ContentRecord, Phase, PhotoRecord
@@ -22,7 +23,6 @@ from watcher.core.types import (
     Done,
     DuplicateCandidate,
     FileSignature,
-    Format,
     Job,
     PhotoId,
     Rendering,

@@ -7,12 +7,12 @@ import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from watcher.core.formats import OUTPUTS
 from watcher.core.naming import natural_name
 from watcher.core.records import PhotoRecord, RenditionRecord
-from watcher.core.types import Format, PhotoId
+from watcher.core.types import PhotoId
 from watcher.http.ports import Shown
 
-MEDIA: dict[Format, str] = {"jpeg": "image/jpeg", "webp": "image/webp", "avif": "image/avif", "png": "image/png"}
 _LEAST_WIDTH = 200  # pixels of a picture in the contact sheet
 _CHUNK = 1 << 18  # bytes
 
@@ -35,7 +35,7 @@ def renditions(photo: PhotoId, known: PhotoRecord, shown: Shown) -> list[Renditi
             continue
         file = fact.name or natural_name(photo.name, recipe.format)
         folder = photo.folder + b"/" if photo.folder else b""
-        found.append(Rendition(name, fact, os.fsencode(name) + b"/" + folder + file, MEDIA[recipe.format]))
+        found.append(Rendition(name, fact, os.fsencode(name) + b"/" + folder + file, OUTPUTS[recipe.format].media_type))
     return sorted(found, key=lambda item: item.fact.width * item.fact.height)
 
 

@@ -12,6 +12,7 @@ import stat
 
 from PIL import Image
 
+from watcher.core.formats import OUTPUTS
 from watcher.core.types import Made, Recipe, Rendering
 from watcher.fs.dates import same_date
 from watcher.fs.openat import open_below, open_root
@@ -95,7 +96,7 @@ def _proves(file: int, recipe: Recipe, size: tuple[int, int], components: int) -
         return _jpeg_proves(file, recipe, size, components, labelled=bool(label))
     if not label:
         return False
-    with os.fdopen(os.dup(file), "rb") as opened, Image.open(opened, formats=(recipe.format.upper(),)) as image:
+    with os.fdopen(os.dup(file), "rb") as opened, Image.open(opened, formats=(OUTPUTS[recipe.format].pillow,)) as image:
         return image.size == size
 
 

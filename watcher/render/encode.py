@@ -5,85 +5,42 @@ bytes; `optimize` costs 4 to 5 % of a photo's whole time (23 % for small photos)
 (44 %): both off. From quality 90 up the chroma is kept whole, where its loss would be the largest one left.
 WebP: method 4, libwebp's default. AVIF: speed 8 (246 ms at 2048 px; speed 6 takes 802 ms for 3 % fewer bytes),
 one thread, because every core has its own worker. PNG: level 1 (199 ms; level 6 takes 731 ms for 5 % fewer bytes).
-Changed settings need a new `RECIPE_VERSION` in the config room, or renditions made before would count as current.
+Changed settings need a higher `version` in `core/formats`, or renditions made before would count as current.
 """
 
 from __future__ import annotations
 
 import io
 from functools import lru_cache
-from itertools import pairwise
 
 from PIL import Image, PngImagePlugin
 
-from watcher.core.types import Format, Recipe
+from watcher.core.formats import OUTPUTS, Format, quality_of
+from watcher.core.types import Recipe
 from watcher.render import icc
 from watcher.render.jpeg import Header, parse
 from watcher.render.metadata import Kept, jpeg_segments
 
 WHOLE_CHROMA = 90  # the JPEG quality from which chroma is not subsampled
-_LIMITS: dict[Format, int] = {"jpeg": 65_500, "webp": 16_383, "avif": 32_768, "png": 1_000_000}  # pixels a side
-_MOST_PIXELS: dict[Format, int] = {"avif": 1 << 28}  # of all. AVIF and PNG hold more, which usual decoders refuse
-
-# JPEG quality, and what looks like it in WebP and AVIF: medians of equal SSIM (luma, windows of 8 by 8) over 14
-# distinct untouched pictures at 800 px, with libwebp 1.6 and libavif 1.4.2 as set up here. Pictures differ: what equals
-# JPEG 85 lies between 81 and 100 in WebP, 67 and 86 in AVIF. WebP's end of the scale is reached at JPEG 95.
-# Bytes against the JPEG's at 85: WebP 1.0, AVIF 0.73.
-_LOOKS_ALIKE: tuple[tuple[int, int, int], ...] = (
-    (1, 1, 1),
-    (10, 1, 1),
-    (30, 33, 34),
-    (50, 65, 47),
-    (60, 77, 51),
-    (70, 82, 57),
-    (80, 89, 71),
-    (85, 92, 78),
-    (90, 96, 87),
-    (95, 100, 94),
-    (100, 100, 100),
-)
 
 
 def encode(image: Image.Image, recipe: Recipe, kept: Kept) -> bytes:
     """Encode `image` (L or RGB) as `recipe` says, with the sRGB profile (its grey sister for L) and `kept`."""
+    quality = quality_of(recipe.format, recipe.quality)
     match recipe.format:
         case "jpeg":
-            return _jpeg(image, recipe.quality, jpeg_segments(kept, icc.SGREY if image.mode == "L" else icc.SRGB))
+            return _jpeg(image, quality, jpeg_segments(kept, icc.SGREY if image.mode == "L" else icc.SRGB))
         case "png":
             return _png(image, kept)
         case "webp":
             # WebP knows no greyscale: what is written is RGB
-            quality = quality_of("webp", recipe.quality)
-            return _saved(image, "WEBP", kept, icc_profile=icc.SRGB, quality=quality, method=4)
+            return _saved(image, recipe.format, kept, icc_profile=icc.SRGB, quality=quality, method=4)
         case "avif":
             # a grey picture has one plane: browsers refuse three planes with a profile for one
             chroma = "4:0:0" if image.mode == "L" else "4:4:4" if recipe.quality >= WHOLE_CHROMA else "4:2:0"
             profile = icc.SGREY if image.mode == "L" else icc.SRGB
-            quality = quality_of("avif", recipe.quality)
             settings = {"quality": quality, "speed": 8, "subsampling": chroma, "max_threads": 1}
-            return _saved(image, "AVIF", kept, icc_profile=profile, **settings)
-
-
-def too_large(form: Format, width: int, height: int) -> str:
-    """Return why a format can't hold so large a picture, as a clause for a person; empty if it can."""
-    longest, pixels = max(width, height), width * height
-    if longest > _LIMITS[form]:
-        return f"would be {longest} pixels long, {form} holds at most {_LIMITS[form]}"
-    if pixels > _MOST_PIXELS.get(form, pixels):
-        return f"would have {pixels / 1e6:.0f} megapixels, {form} holds at most {_MOST_PIXELS[form] / 1e6:.0f}"
-    return ""
-
-
-def quality_of(form: Format, quality: int) -> int:
-    """Translate a quality on JPEG's scale, 1 to 100, to WebP's or AVIF's."""
-    column = {"webp": 1, "avif": 2}.get(form)
-    if column is None:
-        return quality
-    for low, high in pairwise(_LOOKS_ALIKE):
-        if quality <= high[0]:
-            part = (quality - low[0]) / (high[0] - low[0])
-            return round(low[column] + part * (high[column] - low[column]))
-    return 100
+            return _saved(image, recipe.format, kept, icc_profile=profile, **settings)
 
 
 def _jpeg(image: Image.Image, quality: int, segments: bytes) -> bytes:
@@ -100,7 +57,7 @@ def _png(image: Image.Image, kept: Kept) -> bytes:
     if kept.xmp:
         info.add_itxt("XML:com.adobe.xmp", kept.xmp.decode("utf-8", "replace"))
     profile = icc.SGREY if image.mode == "L" else icc.SRGB
-    return _saved(image, "PNG", Kept(kept.exif), icc_profile=profile, compress_level=1, pnginfo=info)
+    return _saved(image, "png", Kept(kept.exif), icc_profile=profile, compress_level=1, pnginfo=info)
 
 
 class _Block(Image.Exif):
@@ -125,10 +82,10 @@ class _Block(Image.Exif):
         return self._block
 
 
-def _saved(image: Image.Image, form: str, kept: Kept, **settings: object) -> bytes:
+def _saved(image: Image.Image, form: Format, kept: Kept, **settings: object) -> bytes:
     buffer = io.BytesIO()
     there = {"exif": _Block(kept.exif), "xmp": kept.xmp}
-    image.save(buffer, form, **{name: value for name, value in there.items() if value}, **settings)
+    image.save(buffer, OUTPUTS[form].pillow, **{name: value for name, value in there.items() if value}, **settings)
     return buffer.getvalue()
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import md5
 
-from watcher.core.types import Format, Metadata
+from watcher.core.formats import OUTPUTS, Format
+from watcher.core.types import Metadata
 from watcher.render import icc, iptc, jpeg, xmp
 from watcher.render.claims import Shape, current
 from watcher.render.exif import Exif
@@ -91,7 +92,7 @@ class Found:
         return Shape(*size, width, height, turned, cropped)
 
     def _all(self, shape: Shape, form: Format) -> Kept:
-        has_iptc = form == "jpeg"
+        has_iptc = OUTPUTS[form].has_iptc
         extra = {} if has_iptc else self._credits
         exif = self.exif.all(shape.width, shape.height, extra, thumbnail=not shape.cropped)
         record = iptc.current(self._resources.get(_IPTC, b"")) if has_iptc else b""
@@ -103,7 +104,7 @@ class Found:
 
     def _xmp(self, shape: Shape, form: Format) -> bytes:
         packet = self._packet()
-        written = xmp.written(current(packet, shape, f"image/{form}")) if packet else b""
+        written = xmp.written(current(packet, shape, OUTPUTS[form].media_type)) if packet else b""
         return written if len(written) + len(jpeg.XMP) <= _MOST_SEGMENT else b""
 
     @cached_property

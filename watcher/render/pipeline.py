@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 
+from watcher.core.formats import too_large
 from watcher.core.types import Done, FileSignature, Job, Made, NeedsMoreMemory, Outcome, Rendering, Unchanged, Unready
 from watcher.fs.faults import Abort, bad_photo, shown
 from watcher.fs.openat import is_file
@@ -14,7 +15,7 @@ from watcher.fs.output_mark import Tree
 from watcher.fs.publish import Publication
 from watcher.render.adopt import adopt, open_current
 from watcher.render.digest import digest_of
-from watcher.render.encode import encode, too_large
+from watcher.render.encode import encode
 from watcher.render.geometry import TURNED, Target, scale, target
 from watcher.render.jpeg import EOI, EndsEarlyError, Header, NotJpegError, parse
 from watcher.render.judge import decode_whole, parse_photo, refuse_huge
