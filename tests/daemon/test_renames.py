@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 )
 
 from tests.daemon.fakes import IN, World
-from watcher.core.types import Job, Outcome, PhotoId
+from watcher.core.types import Gone, Job, Outcome, PhotoId
 from watcher.engine.ports import Message
 
 NAMES = ["a.jpg", "A.jpg", "b.jpg", "b.jpeg", "x/a.jpg", "x/c.jpg", "y/a.jpg", "X/a.jpg"]
@@ -57,9 +57,11 @@ def settle(world: World) -> None:
 def check(world: World) -> None:
     """Hold what lies in the output tree against what the names in the inbox call for."""
     world.check_settled()
-    there = {file.content for file in world.files.values()}  # of photos that were replaced the outputs may stay
-    shown = {output: content for output in world.outputs if (content := world.made_of[output]) in there}
-    assert shown == {b"web/" + found.path: file.content for found, file in world.files.items()}
+    good = {b"web/" + found.path: file.content for found, file in world.files.items() if file.kind == "good"}
+    # Of photos that were replaced the outputs may stay; and any at the name of a broken one, until that is mended.
+    may_stay = {b"web/" + found.path for found in world.files} - set(good)
+    shown = {output: world.made_of[output] for output in world.outputs if output not in may_stay}
+    assert {output: content for output, content in shown.items() if content in good.values()} == good
 
 
 class Renames(RuleBasedStateMachine):
@@ -92,6 +94,22 @@ class Renames(RuleBasedStateMachine):
         folders = {folder_of(found) for found in self.world.files}
         if folder.encode() in folders and to.encode() not in folders:
             self.world.move_folder(folder, to, told=told)
+
+    @rule(path=PATHS, kind=st.sampled_from(["truncated", "bad", "passing"]), told=st.booleans())
+    def break_in(self, path: str, kind: str, told: bool) -> None:
+        """Put a broken file where there is none; its name may be known as that of a photo."""
+        if photo(path) not in self.world.files:
+            if told:
+                self.world.drop(path, kind)
+            else:
+                self.world.put(path, kind)
+
+    @rule(path=PATHS, told=st.booleans())
+    def remove_broken(self, path: str, told: bool) -> None:
+        if (file := self.world.files.get(photo(path))) and file.kind != "good":
+            del self.world.files[photo(path)]
+            if told:
+                self.world.event(Gone(IN, (path.encode(),)))
 
     @precondition(lambda self: self.world.pool.jobs)
     @rule(which=WHICH)

@@ -166,6 +166,69 @@ def test_a_folder_that_is_renamed_again_while_its_photos_get_their_first_new_nam
     assert outputs(world) == sorted(f"web/z/{number}.jpg" for number in range(40))
 
 
+@pytest.mark.parametrize("found", ["before it goes", "after it went", "at the next start"])
+@pytest.mark.parametrize("kind", ["truncated", "bad", "passing"])
+def test_a_photo_that_moved_unseen_and_whose_old_name_a_broken_one_had_for_a_while_leaves_nothing_behind(
+    world: World, found: str, kind: str
+) -> None:
+    make(world, "a.jpg", "one")
+    world.wait(1.0)
+    world.move("a.jpg", "b.jpg", told=False)
+    broken = world.drop("a.jpg", kind, content="half")
+    world.work_all()
+    if found == "before it goes":
+        world.event(FolderSeen(IN, b""))
+        settle(world)
+        assert outputs(world) == ["web/a.jpg", "web/b.jpg"], "what is shown stays until there is something better"
+        world.wait(7200)
+    del world.files[broken]
+    if found == "at the next start":
+        world.log.lines.clear()
+        world.restart(kill=True)
+        world.start()
+    else:
+        world.event(Gone(IN, (b"a.jpg",)))
+    world.event(FolderSeen(IN, b""))
+    settle(world)
+    assert outputs(world) == ["web/b.jpg"]
+    world.check_settled()
+
+
+@pytest.mark.parametrize("first", ["scan", "removal"])
+def test_a_folder_whose_photos_moved_unseen_and_that_broken_ones_lie_in_leaves_nothing_behind(
+    world: World, first: str
+) -> None:
+    make(world, "x/a.jpg", "one")
+    world.wait(1.0)
+    world.move("x/a.jpg", "b.jpg", told=False)
+    world.drop("x/a.jpg", "truncated", content="half")
+    world.work_all()
+    events: list[FolderSeen | Gone] = [FolderSeen(IN, b""), Gone(IN, folders=(b"x",))]
+    del world.files[PhotoId(IN, b"x/a.jpg")]
+    for event in events if first == "scan" else reversed(events):
+        world.event(event)
+        settle(world)
+    assert outputs(world) == ["web/b.jpg"]
+    world.check_settled()
+
+
+def test_what_is_shown_of_a_photo_that_is_being_replaced_is_its_own_again_if_it_comes_back(world: World) -> None:
+    photo = make(world, "a.jpg", "one")
+    old = world.files[photo]
+    world.drop("a.jpg", "truncated", content="half")
+    world.work_all()
+    world.files[photo] = old
+    world.event(Seen(IN, b"a.jpg", True, old.stamp))
+    settle(world)
+    assert decoded(world) == ["a.jpg", "a.jpg"], "the broken one alone was looked at"
+    assert outputs(world) == ["web/a.jpg"]
+    world.files[PhotoId(IN, b"b.jpg")] = world.files[photo]
+    world.event(FolderSeen(IN, b""))
+    settle(world)
+    assert outputs(world) == ["web/a.jpg", "web/b.jpg"], "a copy takes nothing away"
+    world.check_settled()
+
+
 def test_what_a_kill_kept_from_being_removed_is_removed_after_the_start(world: World) -> None:
     make(world, "a.jpg")
     world.move("a.jpg", "b.jpg")

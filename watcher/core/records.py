@@ -50,7 +50,7 @@ class PhotoRecord:
 
     def claim(self, photo: PhotoId) -> ContentRecord:
         """Say of which content the renditions of `photo` were made."""
-        return ContentRecord(photo, self.stamp, self.digest, self.recipes, self.made)
+        return ContentRecord(photo, self.stamp, self.digest, self.recipes, self.made, self.at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,8 @@ class ContentRecord:
     digest: bytes
     recipes: Mapping[str, str]  # rendition → fingerprint of the recipe that made it
     made: Mapping[str, RenditionRecord]
-    gone: bool = False  # the photo is no longer in its inbox, the renditions have stayed
+    at: float  # wall clock: when they were made
+    gone: bool = False  # the photo is no longer in its inbox, or not as it was; the renditions have stayed
     lately: bool = False  # it went within the last hour
 
 

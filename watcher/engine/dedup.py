@@ -60,6 +60,7 @@ class Deduplicator:
         self._chores = chores
         self._copied: dict[tuple[bytes, int], tuple[PhotoId, float]] = {}  # digest, time → who was given copies; until
         self._late: set[PhotoId] = set()  # were made when they had gone already
+        self._unmade: set[PhotoId] = set()  # went before their last version was made; what they were before stays
         self._left: dict[PhotoId, _Left] = {}  # whose renditions are to be removed, once the copies are on the books
         self._removing: dict[int, frozenset[Place]] = {}
         self._leaving: dict[int, PhotoId] = {}
@@ -168,15 +169,23 @@ class Deduplicator:
         """Hear that a photo is no longer in its inbox, which is there."""
         late = photo in self._late
         self._late.discard(photo)
-        if known.phase is not Phase.DONE or not known.digest or known.away is not None:
+        if known.away is not None:
             return
-        claim, key = replace(known.claim(photo), gone=True, lately=True), (known.digest, known.stamp.mtime_ns)
-        to, until = self._copied.get(key, (photo, 0.0))
+        if known.phase is not Phase.DONE:
+            if len(self._unmade) < _MOST_FOLLOWED:
+                self._unmade.add(photo)
+        elif known.digest:
+            self._follow(replace(known.claim(photo), gone=True, lately=True), now, late=late)
+
+    def _follow(self, claim: ContentRecord, now: float, *, late: bool = False) -> None:
+        """Find where a photo that has gone is now, if it was made there already."""
+        photo = claim.photo
+        to, until = self._copied.get((claim.digest, claim.stamp.mtime_ns), (photo, 0.0))
         if to != photo and now < until and self._has(to, claim):
             self._leave(claim, to)
             return
         # Who was made before it is a copy that stays: unless it was made so late that it had gone already.
-        if (other := self._now_called(claim, made=0.0 if late else known.at)) is not None:
+        if (other := self._now_called(claim, made=0.0 if late else claim.at)) is not None:
             self._leave(claim, other)
 
     def _now_called(self, claim: ContentRecord, *, made: float, seen: float = 0.0) -> PhotoId | None:
@@ -206,6 +215,10 @@ class Deduplicator:
         """Have removed what moved photos left behind, as far as the books have it all."""
         if self._removed and self._ledger.forget_ghosts(self._removed, now):
             self._removed = []
+        if self._unmade and self._ledger.written(now):
+            unmade, self._unmade = self._unmade, set()
+            for claim in (claim for photo in unmade for claim in self._ledger.store.left_by(photo)):
+                self._follow(claim, now)
         if self._left and self._ledger.written(now):
             left, self._left = list(self._left.values()), {}
             for item in left:
@@ -256,7 +269,7 @@ class Deduplicator:
     @property
     def idle(self) -> bool:
         """Whether nothing is left to be removed."""
-        return not (self._left or self._removing)
+        return not (self._unmade or self._left or self._removing)
 
 
 def _outputs(desk: InboxState, left: _Left) -> tuple[ReusableRendition, ...]:

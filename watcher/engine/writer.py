@@ -5,7 +5,7 @@ A round of the loop gathers by itself what came together; to wait for more would
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -90,22 +90,33 @@ class WriteBuffer:
 
     def alike(self, size: int, mtime_ns: int = 0) -> Iterator[ContentRecord]:
         """Give what was made of photos with so many bytes, as it is known now."""
+        now: dict[PhotoId, ContentRecord] = {}
+        left: dict[PhotoId, list[ContentRecord]] = defaultdict(list)
         for claim in self.store.alike(size, mtime_ns):
-            if claim.gone or claim.photo not in self._rows:
+            if claim.photo not in self._rows:
                 yield claim
-                continue
-            if self._rows[claim.photo] is None:
-                yield replace(claim, gone=True, lately=True)
-        for photo, known in self._rows.items():
-            if known is None or known.phase is not Phase.DONE or known.leased:
-                continue
-            if known.digest and known.stamp.size == size:
-                yield known.claim(photo)
+            elif claim.gone:
+                left[claim.photo].append(claim)
+            else:
+                now[claim.photo] = claim
+        for photo, known in self._steps:
+            if known is not None and known.phase is Phase.DONE:
+                left.pop(photo, None)
+                now[photo] = known.claim(photo)
+            elif photo in now:
+                left[photo].append(replace(now.pop(photo), gone=True, lately=True))
+        for claims in left.values():
+            yield from (claim for claim in claims if claim.digest and claim.stamp.size == size)
+        for photo, claim in now.items():
+            known = self._rows[photo]
+            if claim.digest and claim.stamp.size == size and known is not None and not known.leased:
+                yield claim
 
     @property
     def any_gone(self) -> bool:
         """Whether photos are remembered that have left."""
-        return None in self._rows.values() or self.store.any_gone()
+        unmade = any(known is None or known.phase is not Phase.DONE for _, known in self._steps)
+        return unmade or self.store.any_gone()
 
     def written(self, now: float) -> bool:
         """Have all written that is to be; False: it can't be done just now."""
@@ -150,17 +161,17 @@ class WriteBuffer:
     def forget_folder(
         self, inbox: bytes, folder: bytes, now: float, *, listed: bool
     ) -> list[tuple[PhotoId, PhotoRecord]]:
-        """Take a folder off the books; give its photos that were done, if they are to be `listed`.
+        """Take a folder off the books; give its photos, if they are to be `listed`.
 
         If it can't be done just now, the next scan finds that it is gone.
         """
-        done: list[tuple[PhotoId, PhotoRecord]] = []
+        photos: list[tuple[PhotoId, PhotoRecord]] = []
 
         def forget() -> None:
-            done.extend(self.store.done_below(inbox, folder) if listed else [])
+            photos.extend(self.store.known_below(inbox, folder) if listed else [])
             self.store.forget_folder(inbox, folder)
 
-        return done if self._change(forget, now) else []
+        return photos if self._change(forget, now) else []
 
     def forget_inbox(self, inbox: bytes, now: float) -> bool:
         """Take all of an inbox off the books; False: it can't be done just now."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from watcher.core.naming import stem_of, stems_above
+from watcher.core.naming import key_stem, stem_of, stems_above
 from watcher.core.records import ContentRecord, PhotoRecord
 from watcher.core.types import FileSignature, PhotoId
 from watcher.store.reading import FIELDS, Reader
@@ -15,7 +15,12 @@ _MOST_ALIKE = 32  # photos of one size that are looked at: in a heap of padded f
 _MOST_CLAIMS = 8  # of those
 _LATELY = 3600  # seconds
 _OF_PHOTO = ", ".join(f"photo.{field}" for field in FIELDS.split(", "))
-_CLAIM = "inbox.path, folder.path, photo.name, photo.mtime_ns, photo.recipes, photo.made, photo.digest, 0, 0"
+_CLAIM = "size, inbox.path, folder.path, name, mtime_ns, recipes, photo.made, digest, at, 0, 0"
+_LEFT = (
+    "SELECT size, inbox.path, folder, name, mtime_ns, recipes, made, digest, at, 1,"
+    f" gone > strftime('%s', 'now') - {_LATELY}, strftime('%s', 'now') - gone"
+    " FROM ghost JOIN inbox ON inbox.id = ghost.inbox WHERE digest IS NOT NULL"
+)
 
 
 class ClaimReader(Reader):
@@ -37,15 +42,12 @@ class ClaimReader(Reader):
             ).fetchall()
             live += self._away_alike(size, mtime_ns)
             if not self._any_ghosts():
-                return [self._claim(size, *row) for row in live]
+                return [self._claim(*row) for row in live]
             left = self._db.execute(
-                "SELECT inbox.path, folder, name, mtime_ns, recipes, made, digest, 1,"
-                f" gone > strftime('%s', 'now') - {_LATELY} FROM ghost JOIN inbox ON inbox.id = ghost.inbox"
-                f" WHERE size = ? AND digest IS NOT NULL ORDER BY ghost.mtime_ns <> ?,"
-                f" ghost.id DESC LIMIT {_MOST_CLAIMS}",
+                f"{_LEFT} AND size = ? ORDER BY ghost.mtime_ns <> ?, ghost.id DESC LIMIT {_MOST_CLAIMS}",
                 (size, fits(mtime_ns)),
             ).fetchall()
-            return [self._claim(size, *row) for row in (*live, *left)]
+            return [self._claim(*row) for row in live] + [self._claim(*row[:-1]) for row in left]
 
     def any_gone(self) -> bool:
         """Tell whether photos are remembered that have left."""
@@ -56,20 +58,25 @@ class ClaimReader(Reader):
         """Give photos that have left within the last hour, and how many seconds ago; the latest, at most so many."""
         with translated(self.path):
             rows = self._db.execute(
-                "SELECT strftime('%s', 'now') - gone, size, inbox.path, folder, name, mtime_ns, recipes, made, digest,"
-                " 1, 1 FROM ghost"
-                f" JOIN inbox ON inbox.id = ghost.inbox WHERE gone > strftime('%s', 'now') - {_LATELY}"
-                " AND digest IS NOT NULL ORDER BY ghost.id DESC LIMIT ?",
-                (most,),
+                f"{_LEFT} AND gone > strftime('%s', 'now') - {_LATELY} ORDER BY ghost.id DESC LIMIT ?", (most,)
             ).fetchall()
-            return [(self._claim(*row), float(seconds)) for seconds, *row in rows]
+            return [(self._claim(*row), float(seconds)) for *row, seconds in rows]
 
-    def done_below(self, inbox: bytes, folder: bytes) -> list[tuple[PhotoId, PhotoRecord]]:
-        """Give the photos of a folder and all below it that are done and still there."""
+    def left_by(self, photo: PhotoId) -> list[ContentRecord]:
+        """Return what photos of this name were before they left or changed, as far as renditions of it may remain."""
+        with translated(self.path):
+            rows = self._db.execute(
+                f"{_LEFT} AND ghost.inbox = ? AND folder = ? AND stem = ? AND name = ?",
+                (self._inbox_id(photo.inbox), photo.folder, key_stem(photo.name), photo.name),
+            ).fetchall()
+            return [self._claim(*row[:-1]) for row in rows]
+
+    def known_below(self, inbox: bytes, folder: bytes) -> list[tuple[PhotoId, PhotoRecord]]:
+        """Give the photos of a folder and all below it that are still there."""
         with translated(self.path):
             rows = self._db.execute(
                 f"SELECT path, name, {_OF_PHOTO} FROM photo JOIN folder ON folder.id = photo.folder"
-                " WHERE inbox = ? AND (path = ? OR (path >= ? AND path < ?)) AND phase = 1 AND photo.away IS NULL",
+                " WHERE inbox = ? AND (path = ? OR (path >= ? AND path < ?)) AND photo.away IS NULL",
                 (self._inbox_id(inbox), folder, folder + b"/", folder + b"0"),  # "0" follows "/"
             ).fetchall()
             return [
@@ -124,13 +131,14 @@ class ClaimReader(Reader):
         recipes: int,
         made: str,
         digest: bytes,
+        at: float,
         gone: int,
         lately: int,
     ) -> ContentRecord:
         photo = PhotoId(inbox, (folder + b"/" if folder else b"") + name)
         stamp = FileSignature(size, int(mtime_ns))
         return ContentRecord(
-            photo, stamp, digest, self.recipes_of(recipes), decode_made(made), bool(gone), bool(lately)
+            photo, stamp, digest, self.recipes_of(recipes), decode_made(made), at, bool(gone), bool(lately)
         )
 
 

@@ -160,7 +160,28 @@ CREATE TRIGGER photo_gone AFTER DELETE ON photo WHEN OLD.phase = 1 AND OLD.away 
 END;
 CREATE INDEX photo_made ON photo (folder, stem, at) WHERE away IS NOT NULL;
 """
-MIGRATIONS: tuple[str, ...] = (_SCHEMA, _CONTENT, _ASKED_AND_TOLD, _AWAY, _APART)
+# What a photo was until a new version came that could not be made yet has left too: its renditions stay until others
+# take their places, and go if it is found under another name and this one is free.
+_REPLACED = """
+ALTER TABLE ghost ADD COLUMN at REAL NOT NULL DEFAULT 0;  -- when its renditions were made
+DROP TRIGGER photo_gone;
+CREATE TRIGGER photo_gone AFTER DELETE ON photo WHEN OLD.phase = 1 AND OLD.away IS NULL BEGIN
+    INSERT INTO ghost (inbox, folder, stem, name, size, mtime_ns, recipes, made, digest, at, gone)
+        SELECT inbox, path, OLD.stem, OLD.name, OLD.size, OLD.mtime_ns, OLD.recipes, OLD.made, OLD.digest, OLD.at,
+            CAST(strftime('%s', 'now') AS INTEGER) FROM folder WHERE id = OLD.folder;
+END;
+CREATE TRIGGER photo_replaced AFTER UPDATE OF phase ON photo
+    WHEN OLD.phase = 1 AND NEW.phase <> 1 AND OLD.away IS NULL BEGIN
+    INSERT INTO ghost (inbox, folder, stem, name, size, mtime_ns, recipes, made, digest, at, gone)
+        SELECT inbox, path, OLD.stem, OLD.name, OLD.size, OLD.mtime_ns, OLD.recipes, OLD.made, OLD.digest, OLD.at,
+            CAST(strftime('%s', 'now') AS INTEGER) FROM folder WHERE id = OLD.folder;
+END;
+CREATE TRIGGER photo_never_made AFTER DELETE ON photo WHEN OLD.phase <> 1 BEGIN
+    UPDATE ghost SET gone = CAST(strftime('%s', 'now') AS INTEGER) WHERE stem = OLD.stem AND name = OLD.name
+        AND (inbox, folder) = (SELECT inbox, path FROM folder WHERE id = OLD.folder);
+END;
+"""
+MIGRATIONS: tuple[str, ...] = (_SCHEMA, _CONTENT, _ASKED_AND_TOLD, _AWAY, _APART, _REPLACED)
 
 
 class StateBusyError(StateError):

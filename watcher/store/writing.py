@@ -136,7 +136,9 @@ class State(PageReader):
                 if key not in folders:
                     folders[key] = self._folder_id(photo.inbox, photo.folder)
                 db.execute(_UPSERT, (folders[key], key_stem(name), name, *self._encode(photo.inbox, known)))
-                if known.phase is Phase.DONE and self._any_ghosts():
+                if known.phase is not Phase.DONE:
+                    self.ghosts = self.ghosts or None  # what it was until now may be one: see the triggers
+                elif self._any_ghosts():
                     self._lay_replaced(db, photo, known)
             if left:
                 db.execute(_FORGET)
