@@ -17,9 +17,10 @@ from typing import Any
 
 from watcher.core.types import Done, Job, PhotoId, Recipe, Rendering
 from watcher.fs.publish import Publication
-from watcher.render import describe, judge, render, warm
+from watcher.render import describe, render, warm
 from watcher.render import picture as pictures
 from watcher.render import pipeline as work
+from watcher.render.decoders.jpeg import Jpeg
 from watcher.render.source import Source
 
 SETS = {"one": (600,), "three": (2048, 1024, 320)}
@@ -40,9 +41,9 @@ def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 def split_up() -> None:
     for owner, attribute, name in (
         (Source, "read", "read"),
-        (work, "parse_photo", "judge"),
+        (work, "describe_photo", "judge"),
         (work, "refuse_huge", "judge"),
-        (judge, "decode", "decode"),
+        (Jpeg, "decode", "decode"),
         (pictures, "resize", "resize"),
         (pictures, "to_srgb", "convert"),
         (work, "upright", "turn"),

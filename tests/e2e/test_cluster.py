@@ -18,7 +18,7 @@ from PIL import Image
 from tests import photos
 from tests.dask_processes import PATIENCE, Dask
 from tests.e2e.harness import Place, fill, shows, until
-from watcher.render.jpeg import MAX_SCANS
+from watcher.render.decoders.jpeg.markers import MAX_SCANS
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from PIL import Image
 
 from tests import photos
 from watcher.render import native
-from watcher.render.jpeg import parse
+from watcher.render.decoders.jpeg.markers import parse
 from watcher.render.native import State, Walk, decode, walk
 
 pytestmark = pytest.mark.skipif(native.name() == "pillow", reason=f"no native decoder: {native.reason()}")

@@ -85,7 +85,7 @@ def never(*_: object) -> None:
 def test_a_copy_is_a_file_of_its_own_with_the_same_bytes_its_photos_time_and_the_recipes_label(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("watcher.render.judge.decode", never)
+    monkeypatch.setattr("watcher.render.pipeline.decode_whole", never)
     assert pair.copied() == [True, True]
     for first, second in zip(pair.first.renderings, pair.second.renderings, strict=True):
         old, new = pair.path(first.output), pair.path(second.output)

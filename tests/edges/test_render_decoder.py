@@ -10,10 +10,9 @@ import pytest
 from PIL import Image
 
 from tests import photos
-from watcher.render import decoder
-from watcher.render.completeness import NotWholeError
-from watcher.render.jpeg import EndsEarlyError, NotJpegError, parse
-from watcher.render.picture import decode
+from watcher.render.decoders import describe
+from watcher.render.decoders.base import EndsEarlyError, NotWholeError, UndecodableError
+from watcher.render.decoders.jpeg import feed
 
 SAMPLES = {
     "plain": photos.plain(),
@@ -31,15 +30,15 @@ SAMPLES = {
 
 @pytest.fixture(autouse=True)
 def _tested_anew() -> Iterator[None]:
-    decoder.at_once.cache_clear()
+    feed.at_once.cache_clear()
     yield
-    decoder.at_once.cache_clear()
+    feed.at_once.cache_clear()
 
 
 def decoded(data: bytes, scale: int) -> tuple[str, bytes] | str:
     try:
-        image = decode(data, parse(data), scale).image
-    except (NotJpegError, EndsEarlyError):
+        image = describe(data).decode(scale).image
+    except (UndecodableError, EndsEarlyError):
         return "refused"
     except NotWholeError:
         return "not whole"
@@ -52,7 +51,7 @@ def both(data: bytes, scale: int, monkeypatch: pytest.MonkeyPatch) -> list[tuple
     """Give what comes of it, in pieces and by `load`."""
     found = [decoded(data, scale)]
     with monkeypatch.context() as patch:
-        patch.setattr(decoder, "at_once", lambda: False)
+        patch.setattr(feed, "at_once", lambda: False)
         found.append(decoded(data, scale))
     return found
 
@@ -87,10 +86,10 @@ def test_of_what_is_cut_off_or_broken_only_that_is_decoded_which_pillow_decodes_
 
 
 def test_a_whole_photo_is_decoded_without_pillows_reader(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert decoder.at_once()
+    assert feed.at_once()
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda _: pytest.fail("by Pillow's reader"))
     data = photos.plain()
-    image = decode(data, parse(data), 2).image
+    image = describe(data).decode(2).image
     assert image.size == (300, 200)
     assert getattr(image, "fp", None) is None, "the photo's bytes stay in memory"
 
@@ -109,6 +108,6 @@ def test_where_pillow_has_changed_it_decodes_its_own_way(
         return real(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Image, "_getdecoder", changed)
-    assert not decoder.at_once()
+    assert not feed.at_once()
     data = photos.plain()
-    assert decode(data, parse(data), 1).image.size == (600, 400)
+    assert describe(data).decode(1).image.size == (600, 400)

@@ -36,8 +36,8 @@ from watcher.core.types import (
 )
 from watcher.fs.cleanup import host, place, temporary_name
 from watcher.fs.publish import ATTRIBUTE, CONTENT, Outputs, Publication
-from watcher.render import judge, render, sweep
 from watcher.render import pipeline as work_room
+from watcher.render import render, sweep
 from watcher.render.source import Source
 
 WEB = Rendering("web", Recipe(300, 300, "inside", "jpeg", 85, "safe", "0123456789abcdef"), b"web/x/a.jpg")
@@ -656,7 +656,7 @@ def test_outputs_that_prove_current_are_adopted_without_a_decode(inbox: Path, mo
     put(inbox, photos.oriented(6))
     first = render(job(inbox))
     assert isinstance(first, Done)
-    monkeypatch.setattr(judge, "decode", None)
+    monkeypatch.setattr(work_room, "decode_whole", None)
     outcome = render(job(inbox, adopt=True))
     assert isinstance(outcome, Done)
     assert [(m.name, m.width, m.height, m.size, m.adopted) for m in outcome.made] == [

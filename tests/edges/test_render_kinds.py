@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests import photos
+from watcher.core.formats import INPUTS
 from watcher.core.stability import StabilityPolicy
 from watcher.core.types import Failed, FailureKind, Job, PhotoId, Recipe, Rendering, Unready
 from watcher.render import render
+from watcher.render.decoders import DECODERS
 from watcher.render.kinds import kind_of
 
 HEIF = b"\0\0\0\x1cftyp"
@@ -113,3 +115,7 @@ def test_a_fresh_file_of_which_only_the_first_bytes_are_there_or_not_yet_is_wait
     told = outcome(tmp_path, data)
     assert isinstance(told, Unready)
     assert time.time() - 60 < (told.stamp.mtime_ns if told.stamp else 0) / 1e9
+
+
+def test_every_format_that_is_read_has_its_decoder_and_the_reverse() -> None:
+    assert set(INPUTS) == set(DECODERS)

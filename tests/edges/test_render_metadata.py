@@ -15,10 +15,12 @@ from tests import photos
 from watcher.core.formats import Format
 from watcher.core.types import Fit, Metadata
 from watcher.render.colour import to_srgb
+from watcher.render.decoders import describe
+from watcher.render.decoders.base import UndecodableError
+from watcher.render.decoders.jpeg.markers import parse
 from watcher.render.exif import Exif
 from watcher.render.geometry import Region
-from watcher.render.jpeg import NotJpegError, parse
-from watcher.render.metadata import Found, Kept
+from watcher.render.metadata import Kept, PhotoMetadata
 from watcher.render.xmp import parse as parse_xmp
 from watcher.render.xmp import written
 
@@ -26,13 +28,17 @@ SMALL = photos.plain(60, 40)
 XMP = b"http://ns.adobe.com/xap/1.0/\0"
 
 
-def found(*segments: bytes, photo: bytes = SMALL) -> Found:
+def found(*segments: bytes, photo: bytes = SMALL) -> PhotoMetadata:
     data = photos.spliced(photo, *segments)
-    return Found(data, parse(data))
+    return describe(data).metadata
 
 
 def kept(
-    what: Found, policy: Metadata = "all", form: Format = "jpeg", size: tuple[int, int] = (30, 20), fit: Fit = "inside"
+    what: PhotoMetadata,
+    policy: Metadata = "all",
+    form: Format = "jpeg",
+    size: tuple[int, int] = (30, 20),
+    fit: Fit = "inside",
 ) -> Kept:
     return what.keep(policy, size, form, Region(0, 0, 60, 40) if fit == "inside" else Region(10, 0, 40, 40))
 
@@ -194,7 +200,7 @@ WORDS: dict[str, tuple[tuple[bytes, ...], str, str | None, bool]] = {
 }
 
 
-def artist(what: Found) -> tuple[str, str]:
+def artist(what: PhotoMetadata) -> tuple[str, str]:
     exif = Image.Exif()
     exif.load(b"Exif\0\0" + kept(what, "safe").exif)
     author, rights = (str(exif.get(tag, "")).encode("latin-1").decode() for tag in (0x013B, 0x8298))
@@ -615,7 +621,7 @@ def test_metadata_segments_are_kept_in_bounded_number_and_others_not_at_all() ->
     ],
 )
 def test_a_header_without_end_is_refused(segments: bytes) -> None:
-    with pytest.raises(NotJpegError, match="more than"):
+    with pytest.raises(UndecodableError, match="more than"):
         parse(photos.spliced(SMALL, segments))
 
 

@@ -16,10 +16,10 @@ from PIL import Image
 
 from tests import photos
 from watcher.render import native
-from watcher.render.completeness import NotWholeError, hole_in
-from watcher.render.jpeg import Header, parse
+from watcher.render.decoders import describe
+from watcher.render.decoders.base import NotWholeError
+from watcher.render.decoders.jpeg.markers import parse
 from watcher.render.native import State
-from watcher.render.picture import decode
 
 BLOCK = 4096
 
@@ -37,19 +37,20 @@ def decoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 def state(data: bytes, scale: int = 1) -> State:
     try:
-        decode(data, parse(data), scale)
+        describe(data).decode(scale)
     except NotWholeError as error:
-        return error.state
+        return State.TRUNCATED if error.truncated else State.DAMAGED
     return State.WHOLE
 
 
 @pytest.mark.parametrize("at", [*range(5000, 5000 + BLOCK, 511), 5001, 19_999])
 def test_a_block_of_zeros_is_found_wherever_it_begins_and_one_byte_less_is_none(at: int) -> None:
-    noise = bytes(random.Random(7).choices(range(1, 255), k=30_000))
+    head, noise = photos.plain(8, 8)[:-2], bytes(random.Random(7).choices(range(1, 255), k=30_000))
     for length, found in ((BLOCK, True), (BLOCK + 700, True), (BLOCK - 1, False)):
-        data = noise[:at] + bytes(length) + noise[at + length :]
-        assert hole_in(data, Header(scan=100)) == found
-        assert not hole_in(data[:at] + b"\xff\xd9" + data[at:], Header(scan=100)), "behind the end of the picture"
+        data = head + noise[:at] + bytes(length) + noise[at + length :]
+        assert describe(data).completeness().hole == found
+        behind = head + noise[:at] + b"\xff\xd9" + bytes(length) + noise[at + length :]
+        assert not describe(behind).completeness().hole, "behind the end of the picture"
 
 
 # ---- restart markers: counted, whatever decodes ----
@@ -147,8 +148,8 @@ def test_a_run_of_one_byte_is_damage_and_it_is_said_where(hole: bytes) -> None:
     data = photos.noisy()
     at = int(len(data) * 0.7)
     with pytest.raises(NotWholeError) as caught:
-        decode(data[:at] + hole + data[at + len(hole) :], parse(data), 8)
-    assert caught.value.state is State.DAMAGED
+        describe(data[:at] + hole + data[at + len(hole) :]).decode(8)
+    assert not caught.value.truncated
     assert 0.65 < caught.value.share < 0.75
 
 

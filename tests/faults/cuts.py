@@ -21,7 +21,7 @@ from PIL import Image
 from tests import photos
 from watcher.core.types import Done, Failed, Job, PhotoId, Recipe, Rendering, Unready
 from watcher.render import render, warm
-from watcher.render.jpeg import parse
+from watcher.render.decoders.jpeg.markers import parse
 
 SAMPLES = Path(__file__).parents[2] / "examples" / "photos"
 SCALES = {1: 3, 2: 6, 4: 12, 8: 24}  # the decoder's scale, and by how much smaller the rendition is

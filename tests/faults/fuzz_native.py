@@ -18,7 +18,8 @@ from PIL import Image
 from tests import photos
 from tests.faults import fuzz_render
 from watcher.render import native
-from watcher.render.jpeg import SOI, EndsEarlyError, Header, NotJpegError, Stream, parse
+from watcher.render.decoders.base import EndsEarlyError, UndecodableError
+from watcher.render.decoders.jpeg.markers import SOI, Header, Stream, parse
 from watcher.render.native import State
 
 SAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
@@ -81,7 +82,7 @@ def differs(data: bytes, scale: int) -> str:
     """Give what is wrong about what the native decoder makes of `data`, or else what it made."""
     try:
         header = parse(data)
-    except (NotJpegError, EndsEarlyError):
+    except (UndecodableError, EndsEarlyError):
         native.decode(data, scale)
         native.walk(data)
         return "no header"

@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from tests import photos
-from watcher.render.jpeg import MAX_SCANS
+from watcher.render.decoders.jpeg.markers import MAX_SCANS
 
 
 def lengthy(path: Path, scans: int = MAX_SCANS) -> Path:

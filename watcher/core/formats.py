@@ -46,11 +46,12 @@ OUTPUTS: Mapping[Format, OutputFormat] = {
 class InputFormat(NamedTuple):
     """What is particular to one format of photos."""
 
+    label: str  # "it is …"
     extensions: tuple[str, ...]
     included: bool = True  # files so named are photos where `include` is left out
 
 
-INPUTS: Mapping[str, InputFormat] = {"jpeg": InputFormat((".jpg", ".jpeg"))}
+INPUTS: Mapping[str, InputFormat] = {"jpeg": InputFormat("a JPEG", (".jpg", ".jpeg"))}
 
 
 def too_large(form: Format, width: int, height: int) -> str:

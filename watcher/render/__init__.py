@@ -1,8 +1,8 @@
-"""One photo becomes all its renditions, inside a worker: the only room that knows Pillow.
+"""One photo becomes all its renditions, inside a worker: the only importer of Pillow.
 
 Theory of operation:
-- The photo is read once, by openat steps that follow no link. Its own marker walk (`jpeg`) finds sizes, tables and
-  metadata; the decoder gets a stream without metadata, so that no bad metadata can fail a photo or slow it down.
+- The photo is read once, by openat steps that follow no link. A decoder (`decoders`) describes it: size, orientation,
+  metadata, memory. Pillow gets a stream without metadata, so that no bad metadata can fail a photo or slow it down.
 - It is decoded once, at the smallest scale that costs no quality (`geometry`); every rendition is computed from the
   original's geometry, the smaller ones from the larger ones, and colour is converted after shrinking.
 - Everything is written to temporary files and fsynced, the photo is looked at again, then all is renamed (`publish`).

@@ -18,8 +18,9 @@ from watcher.fs.dates import same_date
 from watcher.fs.openat import open_below, open_root
 from watcher.fs.output_mark import grain_at
 from watcher.fs.publish import ATTRIBUTE, CONTENT
+from watcher.render.decoders.base import EndsEarlyError, UndecodableError
+from watcher.render.decoders.jpeg.markers import EOI, parse
 from watcher.render.encode import signature
-from watcher.render.jpeg import EOI, EndsEarlyError, NotJpegError, parse
 
 _HEAD = 1 << 18  # a rendition's header: EXIF and XMP at most fill two segments of 64 KB
 
@@ -103,7 +104,7 @@ def _proves(file: int, recipe: Recipe, size: tuple[int, int], components: int) -
 def _jpeg_proves(file: int, recipe: Recipe, size: tuple[int, int], components: int, *, labelled: bool) -> bool:
     try:
         header = parse(os.pread(file, _HEAD, 0))
-    except (EndsEarlyError, NotJpegError):
+    except (EndsEarlyError, UndecodableError):
         return False
     if (header.width, header.height) != size or os.pread(file, 2, max(0, os.fstat(file).st_size - 2)) != EOI:
         return False

@@ -18,8 +18,8 @@ from PIL import Image, PngImagePlugin
 from watcher.core.formats import OUTPUTS, Format, quality_of
 from watcher.core.types import Recipe
 from watcher.render import icc
-from watcher.render.jpeg import Header, parse
-from watcher.render.metadata import Kept, jpeg_segments
+from watcher.render.decoders.jpeg.markers import Header, parse, segments
+from watcher.render.metadata import Kept
 
 WHOLE_CHROMA = 90  # the JPEG quality from which chroma is not subsampled
 
@@ -29,7 +29,7 @@ def encode(image: Image.Image, recipe: Recipe, kept: Kept) -> bytes:
     quality = quality_of(recipe.format, recipe.quality)
     match recipe.format:
         case "jpeg":
-            return _jpeg(image, quality, jpeg_segments(kept, icc.SGREY if image.mode == "L" else icc.SRGB))
+            return _jpeg(image, quality, segments(kept, icc.SGREY if image.mode == "L" else icc.SRGB))
         case "png":
             return _png(image, kept)
         case "webp":
@@ -43,13 +43,13 @@ def encode(image: Image.Image, recipe: Recipe, kept: Kept) -> bytes:
             return _saved(image, recipe.format, kept, icc_profile=profile, **settings)
 
 
-def _jpeg(image: Image.Image, quality: int, segments: bytes) -> bytes:
+def _jpeg(image: Image.Image, quality: int, behind: bytes) -> bytes:
     """Encode, and put the segments behind the encoder's own first one (JFIF), where readers look for them."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality, subsampling=0 if quality >= WHOLE_CHROMA else 2)
     with buffer.getbuffer() as plain:
         seam = 4 + int.from_bytes(plain[4:6], "big") if bytes(plain[2:4]) == b"\xff\xe0" else 2
-        return b"".join((plain[:seam], segments, plain[seam:]))
+        return b"".join((plain[:seam], behind, plain[seam:]))
 
 
 def _png(image: Image.Image, kept: Kept) -> bytes:

@@ -7,12 +7,12 @@ pixel because it was made from a larger one (6000 by 4000 at 1024 is 683 high, n
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
 from watcher.core.types import Recipe
 
-SCALES = (8, 4, 2)  # what libjpeg can divide by while decoding, besides 1
 # Decoded over target, at least. What a scaled decode costs against a full one, after JPEG 85, over 47 distinct
 # untouched pictures at 1/2 and 1/4 (RGB, dB; two disjoint halves): at 1.2 median 0.15 to 0.22, worst 2.9; at 1.4
 # median 0.07 to 0.11, worst 1.8, one in five above 0.3; at 2.0 median 0.02 to 0.03, worst 0.7. 1.4 keeps 1/2 for 6000
@@ -80,7 +80,7 @@ def _cover(box_width: int, box_height: int, width: int, height: int) -> Target:
     return Target(Region(float(left), float(top), float(crop_width), float(crop_height)), box_width, box_height)
 
 
-def scale(targets: list[Target]) -> int:
-    """Choose what libjpeg divides by: the largest step that leaves `MARGIN` over every target."""
+def scale(targets: list[Target], scales: Iterable[int]) -> int:
+    """Choose what the decoder divides by: the largest of `scales` that leaves `MARGIN` over every target; 1: none."""
     tightest = min(t.factor for t in targets)
-    return next((s for s in SCALES if tightest / s >= MARGIN), 1)
+    return next((s for s in scales if tightest / s >= MARGIN), 1)

@@ -5,16 +5,13 @@ from __future__ import annotations
 from watcher.core.stability import StabilityPolicy
 from watcher.core.types import FileSignature, Job, Unready
 from watcher.fs.faults import Abort, bad_photo, short
-from watcher.render.completeness import NotWholeError, filled, has_hole, hole_in
-from watcher.render.jpeg import EOI, MAX_SCANS, EndsEarlyError, Header, NotJpegError, parse, size_text
+from watcher.render.decoders import describe
+from watcher.render.decoders.base import Completeness, EndsEarlyError, NotWholeError, Photo, UndecodableError, has_hole
 from watcher.render.kinds import named
-from watcher.render.native import State
-from watcher.render.picture import Picture, decode
-from watcher.render.scans import lay_out
+from watcher.render.picture import Picture
 from watcher.render.source import Source
 from watcher.render.writers import REWRITE_SECONDS, Rest, doubt, mixed_perhaps, more_may_follow
 
-_TAIL = 8  # zeros at the end that can't be entropy-coded data any more
 _NO_END = "its end marker is missing: still being copied?"
 _HOLE = "it has a long run of zeros inside: a part may still be missing"
 _NEVER_WRITTEN = "truncated: a part of it was never written, its copy never finished"
@@ -22,46 +19,46 @@ _UNTOLD = "it has the size of what was there before, and may be of both: an over
 _OVERWRITE = "or the head of one photo before the tail of another: an overwrite that is not over?"
 
 
-def parse_photo(data: bytes, stamp: FileSignature, *, young: bool) -> Header:
-    """Read a photo's header; raise the verdict on what is no JPEG, or ends within."""
+def describe_photo(data: bytes, stamp: FileSignature, *, young: bool) -> Photo:
+    """Read a photo's header; raise the outcome of what can't be decoded, or ends within."""
     try:
-        return parse(data)
+        return describe(data)
     except EndsEarlyError:
         raise Abort(Unready(stamp, f"truncated: it ends inside its header, after {size_of(len(data))}")) from None
-    except NotJpegError as error:
+    except UndecodableError as error:
         if young and not named(data) and (not data[0] or has_hole(data)):
             raise Abort(Unready(stamp, "zeros where data is missing: still being copied", settling=True)) from None
         raise bad_photo(str(error)) from None
 
 
-def refuse_huge(job: Job, data: bytes, header: Header) -> None:
-    """Raise the verdict on what is too large, or a bomb."""
-    pixels = header.width * header.height
+def refuse_huge(job: Job, photo: Photo) -> None:
+    """Raise the outcome of what is too large, or a bomb."""
+    pixels = photo.width * photo.height
     if pixels > job.max_pixels:
-        size = f"{size_text(header)} is {pixels / 1e6:.0f} megapixels"
+        size = f"{photo.size_text} is {pixels / 1e6:.0f} megapixels"
         raise bad_photo(f"too large: {size}, max_megapixels allows {job.max_pixels / 1e6:g}")
-    if (header.progressive or not header.interleaved) and len(lay_out(data, header, MAX_SCANS).scans) > MAX_SCANS:
-        raise bad_photo(f"more than {MAX_SCANS} scans: no camera writes that, and it would take very long to decode")
+    if refusal := photo.refusal():
+        raise bad_photo(refusal)
 
 
-def decode_whole(job: Job, data: bytes, header: Header, scale: int, source: Source, rest: Rest) -> Picture:
-    """Decode a photo that is whole, and raise the verdict on any other and on what more may come of."""
+def decode_whole(job: Job, photo: Photo, scale: int, source: Source, rest: Rest) -> Picture:
+    """Decode a photo that is whole, and raise the outcome of any other and of one that may still be written."""
     stamp, patience = source.stamp, job.patience
     try:
-        picture = decode(data, header, scale)
+        decoded = photo.decode(scale)
     except NotWholeError as error:
-        raise _not_whole(data, header, error, source, patience, rest) from error
+        raise _not_whole(error, photo.completeness(), source, patience, rest) from error
     except OSError as error:
-        bytes(header.coefficient_bytes)  # libjpeg can't say that memory was short: this raises MemoryError if it is
         raise bad_photo(f"it can't be decoded: {short(error)}") from error
-    if not picture.ended and rest.within(doubt(patience, rest)):
+    found = photo.completeness()
+    if not decoded.ended and rest.within(doubt(patience, rest)):
         raise Abort(Unready(stamp, _NO_END, settling=True))
-    if hole_in(data, header) and rest.within(doubt(patience, rest, sparse=source.is_sparse())):
+    if found.hole and rest.within(doubt(patience, rest, sparse=source.is_sparse())):
         raise Abort(Unready(stamp, _HOLE, settling=True))
-    if more_may_follow(patience, rest) and not data.endswith(EOI):
+    if more_may_follow(patience, rest) and not found.closed:
         raise Abort(Unready(stamp, "somebody has it open, and more may follow behind its end", settling=True))
     _refuse_mixed(patience, stamp, rest)
-    return picture
+    return Picture.whole(decoded.image, photo.width, photo.height, scale)
 
 
 def _refuse_mixed(patience: StabilityPolicy, stamp: FileSignature, rest: Rest) -> None:
@@ -75,16 +72,16 @@ def _refuse_mixed(patience: StabilityPolicy, stamp: FileSignature, rest: Rest) -
 
 
 def _not_whole(
-    data: bytes, header: Header, error: NotWholeError, source: Source, patience: StabilityPolicy, rest: Rest
+    error: NotWholeError, found: Completeness, source: Source, patience: StabilityPolicy, rest: Rest
 ) -> Abort:
-    """Give the verdict on a photo of which a part is not there."""
-    stamp, there = source.stamp, filled(data)
-    if len(data) - there >= _TAIL and data.find(EOI, header.scan, there) < 0:
-        share = f"{percent(there / len(data))} of {size_of(len(data))}"
+    """Return the outcome of a photo of which a part is missing."""
+    stamp, size = source.stamp, source.stamp.size
+    if found.filled < size:
+        share = f"{percent(found.filled / size)} of {size_of(size)}"
         return Abort(Unready(stamp, f"truncated: it ends in zeros after {share}, its copy never finished"))
-    if error.state is State.TRUNCATED:
+    if error.truncated:
         share = f"{percent(error.share)} of the picture, " if 0 < error.share < 1 else ""
-        return Abort(Unready(stamp, f"truncated: it ends early, after {share}{size_of(len(data))}"))
+        return Abort(Unready(stamp, f"truncated: it ends early, after {share}{size_of(size)}"))
     after = f" after {percent(error.share)} of the picture" if 0 < error.share < 1 else ""
     reason, sparse = f"damaged{after}: {error.reason}", source.is_sparse()
     mixed = mixed_perhaps(patience, stamp.size)

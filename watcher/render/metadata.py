@@ -13,16 +13,13 @@ from hashlib import md5
 
 from watcher.core.formats import OUTPUTS, Format
 from watcher.core.types import Metadata
-from watcher.render import icc, iptc, jpeg, xmp
+from watcher.render import icc, iptc, xmp
 from watcher.render.claims import Shape, current
 from watcher.render.exif import Exif
 from watcher.render.geometry import TURNED, Region
-from watcher.render.jpeg import Header
 from watcher.render.tags import ARTIST, COPYRIGHT
 
-_MOST_BYTES = 4 << 20  # of one kind; press profiles reach 3 MB. What lies beyond is not looked at
-_MOST_SEGMENT = 65_533
-_TIFF = (b"II*\0", b"MM\0*")
+_MOST_XMP = 65_504  # bytes: what a JPEG segment holds
 _IPTC, _IPTC_DIGEST = 0x0404, 0x0425  # resources of Photoshop's
 _CREDITS = (
     (ARTIST, iptc.BYLINE, ("dc:creator", "tiff:Artist")),
@@ -39,41 +36,34 @@ class Kept:
     iptc: bytes = b""  # the IPTC record
 
 
-class Found:
-    """The metadata of one photo; a copy of what counts, so that the file's bytes can be let go."""
+@dataclass(frozen=True)
+class PhotoMetadata:
+    """The metadata of one photo, as its decoder found it."""
 
-    def __init__(self, data: bytes, header: Header) -> None:
-        self._header = header
-        self._parts: dict[bytes, list[bytes]] = {kind: [] for kind in (jpeg.EXIF, jpeg.XMP, jpeg.ICC, jpeg.IPTC)}
-        room = dict.fromkeys(self._parts, _MOST_BYTES)
-        for kind, at, end in header.metadata:
-            room[kind] -= end - at
-            if room[kind] >= 0:
-                self._parts[kind].append(data[at:end])
+    size: tuple[int, int]  # stored pixels
+    colour: bool = True  # its pixels are RGB, neither grey nor CMYK
+    exif_block: bytes = b""  # the TIFF part
+    icc_profile: bytes = b""
+    packets: tuple[bytes, ...] = ()  # of XMP; the first that can be read counts
+    photoshop: bytes = b""  # image resources, with the IPTC record among them
 
     @cached_property
     def exif(self) -> Exif:
-        """The first EXIF block; one that was too long for a segment goes on in the next."""
-        parts = self._parts[jpeg.EXIF]
-        first = next((i for i, part in enumerate(parts) if part.startswith(_TIFF)), len(parts))
-        second = next((i for i, part in enumerate(parts) if i > first and part.startswith(_TIFF)), len(parts))
-        return Exif(b"".join(parts[first:second]))
+        """The EXIF block."""
+        return Exif(self.exif_block)
 
     @cached_property
     def profile(self) -> bytes:
         """The ICC profile to assume; empty: sRGB."""
-        profile = icc.joined(self._parts[jpeg.ICC])
-        if not profile and self._header.components == 3 and self.exif.adobe_rgb:  # noqa: PLR2004 - RGB
-            return icc.ADOBE_RGB
-        return profile
+        return icc.ADOBE_RGB if not self.icc_profile and self.colour and self.exif.adobe_rgb else self.icc_profile
 
     @cached_property
     def _resources(self) -> dict[int, bytes]:
-        return iptc.resources(b"".join(self._parts[jpeg.IPTC]))
+        return iptc.resources(self.photoshop)
 
     def keep(self, policy: Metadata, size: tuple[int, int], form: Format, region: Region) -> Kept:
         """Choose what a rendition carries, of `size` (pixels, upright), that shows a `region` of the photo."""
-        if policy == "none" or not any(self._parts.values()):
+        if policy == "none" or not (self.exif_block or self.icc_profile or self.packets or self.photoshop):
             return Kept()
         try:
             if policy == "safe":
@@ -85,7 +75,7 @@ class Found:
             return Kept()
 
     def _shape(self, size: tuple[int, int], region: Region) -> Shape:
-        width, height = self._header.width, self._header.height
+        width, height = self.size
         turned, cropped = self.exif.orientation != 1, region != Region(0, 0, width, height)
         if self.exif.orientation in TURNED:
             width, height = height, width
@@ -100,12 +90,12 @@ class Found:
 
     def _packet(self) -> xmp.Node | None:
         """Read the first XMP packet; what overflows into extended XMP is left behind."""
-        return next((node for node in map(xmp.parse, self._parts[jpeg.XMP]) if node), None)
+        return next((node for node in map(xmp.parse, self.packets) if node), None)
 
     def _xmp(self, shape: Shape, form: Format) -> bytes:
         packet = self._packet()
         written = xmp.written(current(packet, shape, OUTPUTS[form].media_type)) if packet else b""
-        return written if len(written) + len(jpeg.XMP) <= _MOST_SEGMENT else b""
+        return written if len(written) <= _MOST_XMP else b""
 
     @cached_property
     def _credits(self) -> dict[int, bytes]:
@@ -115,7 +105,7 @@ class Found:
         does not know XMP (the digest beside it tells); but IPTC's short fields don't cut what XMP has whole.
         """
         missing = [credit for credit in _CREDITS if not self.exif.says(credit[0])]
-        packet = self._packet() if missing and any(map(_names_somebody, self._parts[jpeg.XMP])) else None
+        packet = self._packet() if missing and any(map(_names_somebody, self.packets)) else None
         record = self._resources.get(_IPTC, b"") if missing else b""
         digest = self._resources.get(_IPTC_DIGEST)
         changed = bool(digest) and digest != md5(record, usedforsecurity=False).digest()
@@ -132,23 +122,3 @@ class Found:
 def _names_somebody(packet: bytes) -> bool:
     """Return whether a packet may have what `_CREDITS` names; to read one takes a millisecond."""
     return b"\0" in packet or any(word in packet for word in (b"creator", b"rights", b"Artist", b"Copyright"))
-
-
-def jpeg_segments(kept: Kept, profile: bytes) -> bytes:
-    """Write `kept` and an ICC profile (of one segment) as the segments of a JPEG header."""
-    out = b""
-    if kept.exif:
-        out += _segment(0xE1, jpeg.EXIF + kept.exif)
-    if kept.xmp:
-        out += _segment(0xE1, jpeg.XMP + kept.xmp)
-    if kept.iptc:
-        resource = b"8BIM\x04\x04\0\0" + len(kept.iptc).to_bytes(4, "big") + kept.iptc + bytes(len(kept.iptc) % 2)
-        out += _segment(0xED, jpeg.IPTC + resource)
-    return out + _segment(0xE2, jpeg.ICC + b"\x01\x01" + profile)
-
-
-def _segment(marker: int, body: bytes) -> bytes:
-    """Write one segment; nothing if it is too long for one."""
-    if len(body) > _MOST_SEGMENT:
-        return b""
-    return b"\xff" + bytes((marker,)) + (len(body) + 2).to_bytes(2, "big") + body

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from PIL import Image, UnidentifiedImageError
-from PIL.ImageFile import ImageFile
+from PIL import Image
 
-from watcher.render import native
 from watcher.render.colour import to_srgb
-from watcher.render.completeness import NotWholeError, refuse_damage, refuse_runs
-from watcher.render.decoder import load
 from watcher.render.geometry import Region, Target
-from watcher.render.jpeg import EOI, MAX_SCANS, Header, Stream, size_text
-from watcher.render.native import State, Walk
 from watcher.render.resize import resize
-from watcher.render.scans import Layout, all_there, lay_out, padded, trailer_of, without_zeros
 
 # A picture may stand in for the original where it has at least this many pixels for each of the target's, on both
 # axes: at 2.0 the detour costs a median of 0.02 dB after JPEG 85, at most 0.14; at 1.5 up to 0.32 (47 pictures).
@@ -23,8 +16,6 @@ _CASCADE = 2.0
 # Sizes are rounded: this picture's by half a pixel at most, and twice the target's by one. Without that allowance 1024
 # by 683 would not be made from 2048 by 1365, for the one row that is missing.
 _ROUNDING = 1.5  # pixels
-_BLOCK = 1 << 20  # bytes that the decoder gets at a time: with Pillow's 64 KB it has to stop and resume at each seam
-Image.MAX_IMAGE_PIXELS = None  # the job's own limit is held before Pillow is asked at all
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -45,7 +36,13 @@ class Picture:
     region: Region
     width: float  # how many pixels the region spans; the decoder's last column may be but partly filled
     height: float
-    ended: bool = True  # the photo's end marker is there
+
+    @classmethod
+    def whole(cls, image: Image.Image, width: int, height: int, scale: int) -> Picture:
+        """Return what a decoder made at 1/`scale` of a photo of `width` by `height` pixels."""
+        if image.size != (-(-width // scale), -(-height // scale)):
+            raise ValueError(f"the decoder gave {image.size} for {width} \u00d7 {height} at 1/{scale}")
+        return cls(image, Region(0, 0, width, height), width / scale, height / scale)
 
     def serves(self, target: Target) -> bool:
         """Tell whether `target` can be made from this without a loss."""
@@ -67,82 +64,6 @@ class Picture:
         else:
             image = resize(self.image, size, box)
         return Picture(image, target.region, *size)
-
-
-def decode(data: bytes, header: Header, scale: int) -> Picture:
-    """Decode the whole photo at 1/`scale`, and prove that it is whole.
-
-    Raises NotWholeError where it is not whole, and what Pillow raises.
-    """
-    refuse_runs(data, header)
-    image, ended = _decode(data, header, scale)
-    if image.size != (-(-header.width // scale), -(-header.height // scale)):
-        raise ValueError(f"the decoder gave {image.size} for {size_text(header)} at 1/{scale}")
-    region = Region(0, 0, header.width, header.height)
-    return Picture(image, region, header.width / scale, header.height / scale, ended)
-
-
-def _decode(data: bytes, header: Header, scale: int) -> tuple[Image.Image, bool]:
-    """Decode by the native decoder, or, where it declines, by Pillow; with it, whether the end marker is there."""
-    head = Stream(header, data).head
-    image, walk = native.decode(data, scale, head, header.scan)
-    if image is not None:
-        return image, True
-    if walk.state is State.DECLINED:
-        walk = native.walk(data, head, header.scan)  # it walks more than it decodes
-    layout = lay_out(data, header, MAX_SCANS)
-    if walk.state in {State.DECLINED, State.WHOLE}:
-        return _by_pillow(data, header, scale, layout, proved=walk.state is State.WHOLE)
-    for end in _other_ends(data, header, layout, walk):
-        ended = data[:end] + EOI
-        if native.walk(ended, head, header.scan).state is State.WHOLE:
-            image, _ = native.decode(ended, scale, head, header.scan)
-            layout = layout.at(end, EOI[1])
-            return image or _by_pillow(data, header, scale, layout, proved=True)[0], walk.state is State.DAMAGED
-    raise NotWholeError(walk.state, walk.share, walk.reason)
-
-
-def _other_ends(data: bytes, header: Header, layout: Layout, walk: Walk) -> list[int]:
-    """Give where a picture may end that is not whole as it lies there: it may lack its end marker, or have padding."""
-    if not layout.ended and not all_there(layout, header):
-        return []
-    trailer = trailer_of(data, layout)
-    ends = [trailer] if trailer >= 0 else []
-    if not layout.ended:
-        ends.append(without_zeros(data, layout).stop)
-    elif walk.share >= 1:
-        ends += padded(data, layout)
-    return ends
-
-
-def _by_pillow(data: bytes, header: Header, scale: int, layout: Layout, *, proved: bool) -> tuple[Image.Image, bool]:
-    """Let Pillow decode; `proved`: it is known to be whole."""
-
-    def opened(full: bool) -> tuple[ImageFile, bytes]:
-        stream = Stream(header, data)
-        try:  # JPEG alone: MPO differs by its metadata, which the stream leaves out
-            image = Image.open(stream, formats=("JPEG",))  # type: ignore[arg-type]  # has all that Pillow asks of a file
-        except UnidentifiedImageError:  # it says which object that was
-            raise OSError("its header is broken") from None
-        image.decodermaxblock = _BLOCK
-        if scale > 1 and not full:
-            image.draft(image.mode, (max(1, header.width // scale), max(1, header.height // scale)))
-        return image, stream.head
-
-    refuse_damage(layout, header)
-    if not layout.ended:
-        layout = without_zeros(data, layout)
-    try:
-        return load(opened, data, header, layout, proved=proved), layout.ended
-    except NotWholeError:
-        trailer = trailer_of(data, layout)
-        if trailer < 0:
-            raise
-    except OSError as error:
-        if not layout.cut:
-            raise
-        raise NotWholeError(State.TRUNCATED, 0.0) from error
-    return load(opened, data, header, layout.at(trailer)), False
 
 
 class Cascade:

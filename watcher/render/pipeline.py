@@ -14,19 +14,18 @@ from watcher.fs.openat import is_file
 from watcher.fs.output_mark import Tree
 from watcher.fs.publish import Publication
 from watcher.render.adopt import adopt, open_current
+from watcher.render.decoders.base import Photo
 from watcher.render.digest import digest_of
 from watcher.render.encode import encode
 from watcher.render.geometry import TURNED, Target, scale, target
-from watcher.render.jpeg import EOI, EndsEarlyError, Header, NotJpegError, parse
-from watcher.render.judge import decode_whole, parse_photo, refuse_huge
-from watcher.render.metadata import Found
+from watcher.render.judge import decode_whole, describe_photo, refuse_huge
+from watcher.render.metadata import PhotoMetadata
 from watcher.render.picture import Cascade, Picture, upright
 from watcher.render.reuse import Borrowed
 from watcher.render.source import Source
 from watcher.render.writers import Rest, doubt, hold_back, rest_of
 
 _MAX_FILE = 1 << 30  # bytes; 200 MP at quality 100 take about 300 MB
-_ADOPT_HEAD = 1 << 17  # enough for the header of nearly every photo
 
 
 def make(job: Job, source: Source, publication: Publication, tree: Tree) -> Outcome:
@@ -43,34 +42,35 @@ def make(job: Job, source: Source, publication: Publication, tree: Tree) -> Outc
     digest = publication.content = digest_of(data)
     if back := next((key for key, content in job.returned if content == digest), None):
         return Unchanged(stamp, back)
+    photo = describe_photo(data, stamp, young=rest.within(doubt(job.patience, rest)))
+    del data  # the photo holds it as long as it is needed
+    size, metadata, orientation = (photo.width, photo.height), photo.metadata, photo.metadata.exif.orientation
     adopted: list[Made] = []
     if job.adopt:
-        adopted, wanted, header = _adopt(job, stamp, data[:_ADOPT_HEAD], digest, wanted, tree)
-        if header and not wanted:
-            return Done(stamp, tuple(adopted), header.width, header.height, 0.0, os.getpid(), digest)
-    header = parse_photo(data, stamp, young=rest.within(doubt(job.patience, rest)))
-    found = Found(data, header)
+        adopted, wanted = _adopt(job, stamp, photo, digest, wanted, tree)
+        if not wanted:
+            return Done(stamp, tuple(adopted), *size, 0.0, os.getpid(), digest)
     if digest == job.patience.digest:  # it was whole when it was made before
         job = _of_one_version(job)
-    orientation = found.exif.orientation
     if not tree.own:
-        wanted = [_placed(job, rendering, stamp, digest, header, orientation) for rendering in wanted]
+        wanted = [_placed(job, rendering, stamp, digest, photo) for rendering in wanted]
     with ExitStack() as stack:
         borrowed = Borrowed(job, stamp, stack)
-        _borrow(job, borrowed, digest, wanted, header, orientation)
+        _borrow(job, borrowed, digest, wanted, photo)
         wanted = [rendering for rendering in wanted if rendering not in borrowed]
         # Those that lie on disk already count too: so a rendition's bytes are the same whether the others are made
         # with it or were made before.
-        targets = {r.name: target(r.recipe, header.width, header.height, orientation) for r in job.renderings}
-        picture = _picture(job, data, header, source, rest, wanted, targets) if wanted else None
-        del data
+        targets = {r.name: target(r.recipe, *size, orientation) for r in job.renderings}
+        picture = _picture(job, photo, source, rest, wanted, targets) if wanted else None
+        del photo
         adopted += borrowed.publish(publication)
     if picture is not None:
-        cascade = Cascade(picture, list(targets.values()), found.profile)
-        adopted += _make(publication, stamp.mtime_ns, found, wanted, targets, cascade, orientation)
+        cascade = Cascade(picture, list(targets.values()), metadata.profile)
+        del picture  # the cascade lets go of it as soon as it can
+        adopted += _make(publication, stamp.mtime_ns, metadata, wanted, targets, cascade)
     order = [rendering.name for rendering in job.renderings]
     adopted.sort(key=lambda item: order.index(item.name))
-    return Done(stamp, tuple(adopted), header.width, header.height, 0.0, os.getpid(), digest, borrowed.twin)
+    return Done(stamp, tuple(adopted), *size, 0.0, os.getpid(), digest, borrowed.twin)
 
 
 def _read(job: Job, source: Source) -> bytes:
@@ -88,37 +88,27 @@ def _of_one_version(job: Job) -> Job:
 
 
 def _picture(
-    job: Job,
-    data: bytes,
-    header: Header,
-    source: Source,
-    rest: Rest,
-    wanted: list[Rendering],
-    targets: Mapping[str, Target],
+    job: Job, photo: Photo, source: Source, rest: Rest, wanted: list[Rendering], targets: Mapping[str, Target]
 ) -> Picture:
     """Decode the photo, if it is one to be decoded."""
-    refuse_huge(job, data, header)
+    refuse_huge(job, photo)
     _limit(wanted, targets)
     goals = list(targets.values())
-    step = scale(goals)
-    needed = _memory(len(data), header, goals, step)
-    if header.progressive or not header.interleaved or header.components == 1 or not data.endswith(EOI):
-        needed += 2 * _decoded(header, step)  # a second picture may be needed to prove the first, and their difference
+    step = scale(goals, photo.scales)
+    needed = _memory(source.stamp.size, photo, goals, step)
     if 0 < job.memory_bytes < needed:
         raise Abort(NeedsMoreMemory(needed))
-    return decode_whole(job, data, header, step, source, rest)
+    return decode_whole(job, photo, step, source, rest)
 
 
-def _placed(
-    job: Job, rendering: Rendering, stamp: FileSignature, digest: bytes, header: Header, orientation: int
-) -> Rendering:
+def _placed(job: Job, rendering: Rendering, stamp: FileSignature, digest: bytes, photo: Photo) -> Rendering:
     """Return a rendition with a place where it replaces nobody else's file; raises the verdict where there is none."""
-    size = _seen_size(rendering, header, orientation)
+    size = _seen_size(rendering, photo)
     for output in (rendering.output, *rendering.spares):
         there = replace(rendering, output=output)
         if not rendering.spares or not is_file(job.output_root, output):
             return there
-        file = open_current(job.output_root, there, stamp.mtime_ns, size, header.components, digest)
+        file = open_current(job.output_root, there, stamp.mtime_ns, size, photo.channels, digest)
         if file is not None:  # made before, and not recorded
             os.close(file)
             return there
@@ -127,19 +117,17 @@ def _placed(
     )
 
 
-def _borrow(
-    job: Job, borrowed: Borrowed, digest: bytes, wanted: list[Rendering], header: Header, orientation: int
-) -> None:
+def _borrow(job: Job, borrowed: Borrowed, digest: bytes, wanted: list[Rendering], photo: Photo) -> None:
     """Take from photos of the same content what was made of it."""
     for twin in (twin for twin in job.twins if twin.digest == digest):
         for rendering in wanted:
-            size = _seen_size(rendering, header, orientation)
-            borrowed.look(twin, rendering, size, header.components)
+            borrowed.look(twin, rendering, _seen_size(rendering, photo), photo.channels)
 
 
-def _seen_size(rendering: Rendering, header: Header, orientation: int) -> tuple[int, int]:
-    """Give the size in pixels of a rendition, as people see it."""
-    goal = target(rendering.recipe, header.width, header.height, orientation)
+def _seen_size(rendering: Rendering, photo: Photo) -> tuple[int, int]:
+    """Return the size in pixels of a rendition, as people see it."""
+    orientation = photo.metadata.exif.orientation
+    goal = target(rendering.recipe, photo.width, photo.height, orientation)
     return (goal.height, goal.width) if orientation in TURNED else (goal.width, goal.height)
 
 
@@ -156,27 +144,21 @@ def _hold_back(job: Job, source: Source, rest: Rest) -> None:
 
 
 def _adopt(
-    job: Job, stamp: FileSignature, head: bytes, digest: bytes, wanted: list[Rendering], tree: Tree
-) -> tuple[list[Made], list[Rendering], Header | None]:
+    job: Job, stamp: FileSignature, photo: Photo, digest: bytes, wanted: list[Rendering], tree: Tree
+) -> tuple[list[Made], list[Rendering]]:
     """Part `wanted` into what proves to be current and what must be made."""
-    try:
-        header = parse(head)
-    except (NotJpegError, EndsEarlyError):
-        return [], wanted, None  # the ordinary way finds out what is wrong
-    found = Found(head, header)
-    orientation = found.exif.orientation
     adopted, left = [], []
     for rendering in wanted:
-        size = _seen_size(rendering, header, orientation)
+        size = _seen_size(rendering, photo)
         outputs = (rendering.output,) if tree.own else (rendering.output, *rendering.spares)
         places = (replace(rendering, output=output) for output in outputs)
-        tried = (adopt(job.output_root, at, stamp.mtime_ns, size, header.components, digest) for at in places)
+        tried = (adopt(job.output_root, at, stamp.mtime_ns, size, photo.channels, digest) for at in places)
         made = next(filter(None, tried), None)
         if made:
             adopted.append(made)
         else:
             left.append(rendering)
-    return adopted, left, header
+    return adopted, left
 
 
 def _limit(wanted: list[Rendering], targets: Mapping[str, Target]) -> None:
@@ -186,37 +168,30 @@ def _limit(wanted: list[Rendering], targets: Mapping[str, Target]) -> None:
             raise bad_photo(f"rendition {rendering.name} {reason}")
 
 
-def _memory(size: int, header: Header, targets: list[Target], step: int) -> int:
+def _memory(size: int, photo: Photo, targets: list[Target], step: int) -> int:
     """Estimate what the job takes at its peak beyond the worker itself, in bytes.
 
     The peak is at the end of decoding, or amid the largest resize (narrowed, not yet lowered), or when the largest
     rendition is converted or turned while all are kept for the cascade. Measured on 24 MP photos of five kinds at four
     sizes: 0.35 to 1.00 of it is used (least where nothing is turned, converted or shrunk), never more.
     """
-    depth = 1 if header.components == 1 else 4
-    rows = -(-header.height // step)
-    decoded = _decoded(header, step)
+    depth = 1 if photo.channels == 1 else 4
+    rows = -(-photo.height // step)
     kept = sum(t.width * t.height * depth for t in set(targets))
     largest = max(targets, key=lambda t: t.width * t.height)
     one = largest.width * largest.height * depth
-    copies = 2 if header.components == 4 else 1  # noqa: PLR2004 - CMYK becomes RGB in a copy
+    copies = 2 if photo.channels == 4 else 1  # noqa: PLR2004 - CMYK becomes RGB in a copy
     making = max(largest.width * rows * depth, copies * one) + kept if largest.factor > 1 else copies * one + kept
-    return size + decoded + max(header.coefficient_bytes, making) + one // 4  # and the encoded file
-
-
-def _decoded(header: Header, step: int) -> int:
-    """Give how many bytes the decoded picture takes."""
-    return -(-header.width // step) * -(-header.height // step) * (1 if header.components == 1 else 4)
+    return size + photo.decoded_bytes(step) + max(photo.decoding_bytes(step), making) + one // 4  # and the encoded file
 
 
 def _make(
     publication: Publication,
     mtime_ns: int,
-    found: Found,
+    metadata: PhotoMetadata,
     wanted: list[Rendering],
     targets: Mapping[str, Target],
     cascade: Cascade,
-    orientation: int,
 ) -> list[Made]:
     """Make, encode and write every rendition to where it is shown from."""
     made: dict[str, Made] = {}
@@ -225,9 +200,9 @@ def _make(
         now = [rendering for rendering in wanted if targets[rendering.name] == goal]
         if not now:
             continue  # it lies on disk already; smaller ones are made from it
-        image = upright(pixels, orientation)
+        image = upright(pixels, metadata.exif.orientation)
         for rendering in now:
-            kept = found.keep(rendering.recipe.metadata, image.size, rendering.recipe.format, goal.region)
+            kept = metadata.keep(rendering.recipe.metadata, image.size, rendering.recipe.format, goal.region)
             data = encode(image, rendering.recipe, kept)
             publication.add(rendering.output, data, mtime_ns, rendering.recipe.fingerprint)
             made[rendering.name] = Made(rendering.name, rendering.output, image.width, image.height, len(data))

@@ -7,7 +7,8 @@ from contextlib import suppress
 
 from PIL import Image, features
 
-from watcher.render import decoder, library, native, resize
+from watcher.render import library, native, resize
+from watcher.render.decoders.jpeg import feed
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # mallopt's names, from glibc's malloc.h
 _KEPT = 64 << 20  # bytes that may lie free in a worker before they go back to the system
@@ -21,7 +22,7 @@ def warm() -> list[tuple[str, str]]:
     warnings.simplefilter("error", Image.DecompressionBombWarning)
     Image.preinit()
     _keep_memory()
-    decoder.at_once()  # its self-test
+    feed.at_once()  # its self-test
     news = []
     if native.name() == "pillow" and library.load()[0]:  # all else is known without a worker
         news.append(("decoder.fallback", f"Pillow decodes: {native.reason()}"))

@@ -1,7 +1,7 @@
-"""Is a JPEG whole? What its bytes say before it is decoded, and the error that says that it is not.
+"""Is a JPEG whole? What its bytes say before it is decoded.
 
 A photo is whole when every block of its picture was decoded from data of its own. That is known once it is decoded
-(`native`, `decoder`). Some of it shows before: restart markers that are missing or out of order (`scans`), and damage
+(`native`, `feed`). Some of it shows before: restart markers that are missing or out of order (`scans`), and damage
 that leaves marks of its own, long runs of zeros or of 0xFF, which libjpeg decodes without complaint, into grey.
 
 A copy that reserves its room first (`rsync --preallocate`, SMB, parallel downloads) leaves zeros where data is still
@@ -10,30 +10,18 @@ missing. So for a while zeros are no damage: the copy may not be over.
 
 from __future__ import annotations
 
-from watcher.render.jpeg import EOI, Header
-from watcher.render.native import State
-from watcher.render.scans import Layout, Run, all_there, trailer_in
+from watcher.render.decoders.base import NotWholeError
+from watcher.render.decoders.jpeg.markers import EOI, Header
+from watcher.render.decoders.jpeg.scans import Layout, Run, all_there, trailer_in
 
-_HOLE = bytes(4096)  # a block of the file system: what a parallel writer leaves out is at least that
 _ZEROS = bytes(256)  # ten blocks of which each coefficient is -1, where zeros do not mean an empty block
 _ONES = b"\xff" * 256  # fill bytes, where no marker follows
 _SHORT = 64  # bytes of these that are enough in files that are searched as a whole
 _LARGE = 2_000_000  # bytes of a file in which the search would show
 _STRIDE = 64  # of the bytes that are looked at first: four of them lie in each such run
-_STEP = 1 << 16
 _MARKER = 8  # bytes: a restart marker and its fill bytes
 # As the native decoder says it.
 SURPLUS, RESTART, EARLY_MARKER = "data left over", "a restart marker out of order", "a marker where none belongs"
-
-
-class NotWholeError(Exception):
-    """A part of the picture is not there: TRUNCATED, its data ends early, or DAMAGED."""
-
-    def __init__(self, state: State, share: float, reason: str = "") -> None:
-        super().__init__(reason)
-        self.state = state
-        self.share = share  # how much of the picture came before that, 0 to 1
-        self.reason = reason  # a clause for a person
 
 
 def refuse_damage(layout: Layout, header: Header) -> None:
@@ -41,16 +29,16 @@ def refuse_damage(layout: Layout, header: Header) -> None:
     for number, scan in enumerate(layout.scans):
         share = 0.0 if number else scan.share(scan.misplaced if scan.misplaced >= 0 else len(scan.runs) - 1)
         if scan.misplaced >= 0:
-            raise NotWholeError(State.DAMAGED, share, RESTART)
+            raise NotWholeError(share, RESTART, truncated=False)
         if len(scan.runs) < scan.expected:
             cut = layout.cut and scan is layout.scans[-1]
-            raise NotWholeError(State.TRUNCATED if cut else State.DAMAGED, share, reason_after(layout, scan.runs[-1]))
+            raise NotWholeError(share, reason_after(layout, scan.runs[-1]), truncated=cut)
         if len(scan.runs) > scan.expected:
-            raise NotWholeError(State.DAMAGED, 0.0, SURPLUS)
+            raise NotWholeError(0.0, SURPLUS, truncated=False)
     if not layout.ended and not all_there(layout, header):
-        raise NotWholeError(State.TRUNCATED if layout.cut else State.DAMAGED, 0.0, "scans are missing")
+        raise NotWholeError(0.0, "scans are missing", truncated=layout.cut)
     if {i for scan in layout.scans for i in scan.components} < set(header.ids):
-        raise NotWholeError(State.DAMAGED, 0.0, "scans are missing")
+        raise NotWholeError(0.0, "scans are missing", truncated=False)
 
 
 def reason_after(layout: Layout, run: Run) -> str:
@@ -77,7 +65,7 @@ def refuse_runs(data: bytes, header: Header) -> None:
         end = data.find(EOI, at)
         if data[at : end if end >= 0 else len(data)].strip(run[:1]):
             share = (at - header.scan) / ((end if end >= 0 else len(data)) - header.scan)
-            raise NotWholeError(State.DAMAGED, share, f"{what} where data is missing")
+            raise NotWholeError(share, f"{what} where data is missing", truncated=False)
 
 
 def may_be_zeros(header: Header) -> bool:
@@ -97,30 +85,3 @@ def may_be_zeros(header: Header) -> bool:
                 inner += 17 + sum(body[inner + 1 : inner + 17])
         at = end
     return bool(firsts) and not any(firsts)
-
-
-def has_hole(data: bytes) -> bool:
-    """Tell whether a block of zeros lies anywhere in `data`."""
-    return _HOLE in data
-
-
-def hole_in(data: bytes, header: Header) -> bool:
-    """Tell whether a block of zeros lies in the picture.
-
-    Any has two neighbours among the bytes that lie half a block apart. To look at these alone takes 0.1 ms for 8 MB, a
-    search 1.4; by chance they send one photo in fifteen of that size to the search for nothing.
-    """
-    sampled = data[header.scan :: len(_HOLE) // 2]
-    at = data.find(_HOLE, header.scan) if b"\0\0" in sampled else -1
-    return at >= 0 and data.find(EOI, header.scan, at) < 0
-
-
-def filled(data: bytes) -> int:
-    """Give the length of `data` without the zeros at its end, without copying it."""
-    end = len(data)
-    while end:
-        part = data[max(0, end - _STEP) : end].rstrip(b"\0")
-        if part:
-            return max(0, end - _STEP) + len(part)
-        end = max(0, end - _STEP)
-    return 0

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 
-from watcher.render.jpeg import EOI, SOS, EndsEarlyError, Header, next_marker, segment_end
+from watcher.render.decoders.base import EndsEarlyError
+from watcher.render.decoders.jpeg.markers import EOI, SOS, Header, next_marker, segment_end
 
 _MARKER = re.compile(rb"\xff[^\x00]")  # within entropy-coded data
 _FILL = re.compile(rb"\xff*")

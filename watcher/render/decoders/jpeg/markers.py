@@ -1,9 +1,9 @@
-"""JPEG by its markers: sizes, tables and metadata without a decoder, and whether a file is whole.
+"""JPEG by its markers: sizes, tables and metadata without a decoder; and the segments that carry metadata, written.
 
 Source of the marker layout: ITU-T T.81, annex B. Why not Pillow's own walk: it keeps and parses every metadata segment
 (a bomb's way in), and it can't say why it refuses 12-bit or lossless pictures.
 
-Pillow gets `Picture.stream()`: the header's decoding segments alone, then the scan data as it lies in the file. So
+Pillow gets a `Stream`: the header's decoding segments alone, then the scan data as it lies in the file. So
 EXIF, ICC, XMP, IPTC and MPO indexes, broken or huge, never reach it.
 """
 
@@ -12,7 +12,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from watcher.render.kinds import kind_of
+from watcher.render import icc
+from watcher.render.decoders.base import EndsEarlyError, UndecodableError
+from watcher.render.metadata import Kept, PhotoMetadata
 
 SOI, EOI, SOS = b"\xff\xd8", b"\xff\xd9", b"\xff\xda"
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -25,6 +27,7 @@ _TABLES = frozenset({0xC4, 0xCC, 0xDB, 0xDC, 0xDD})  # Huffman, arithmetic, quan
 _ADOBE, _JFIF, _RESTART_INTERVAL = 0xEE, 0xE0, 0xDD
 EXIF, XMP, ICC, IPTC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0", b"Photoshop 3.0\0"
 _METADATA = {0xE1: (EXIF, XMP), 0xE2: (ICC,), 0xED: (IPTC,)}  # by marker: how a segment that is read begins
+_MAX_METADATA_BYTES = 4 << 20  # of one kind; press profiles reach 3 MB. What lies beyond is not looked at
 _MAX_METADATA = 1_000  # segments that are read; a profile may have 255, the rest has a few
 _MAX_SEGMENTS = 50_000  # a real header has tens, one with 1 GB of metadata 16,000
 _MARKER = re.compile(rb"\xff[^\x00\xff]")
@@ -33,16 +36,10 @@ _LINE_COUNT = b"\xff\xdc\x00\x04"
 _LENGTH_OF_JFIF, _LENGTH_OF_ADOBE = 16, 14  # bytes, at the least, the length itself counted
 _MAX_TABLES = 1_000  # a real header has about ten; Pillow walks them one by one
 _MAX_TABLE_BYTES = 1 << 20
+_MAX_SEGMENT = 65_533  # bytes of a segment that is written
+_TIFF = (b"II*\0", b"MM\0*")
 _MAX_SIDE = 65_500  # pixels: libjpeg's
 MAX_SCANS = 100  # a real progressive file has about 10; 300 scans in 42 KB decode for a second, 1 MB for minutes
-
-
-class NotJpegError(Exception):
-    """The file is no JPEG that can be decoded; the message is a clause for a person."""
-
-
-class EndsEarlyError(Exception):
-    """The header runs beyond the data at hand."""
 
 
 @dataclass(slots=True)
@@ -92,41 +89,36 @@ class Header:
         return sum(across * h * down * v for h, v in self.sampling) * 64 * 2
 
 
-def size_text(header: Header) -> str:
-    """Give the size for a person."""
-    return f"{header.width} \u00d7 {header.height}"
-
-
 def parse(data: bytes) -> Header:
     """Walk the markers of `data` up to the first scan.
 
-    Raises `NotJpegError` for what is no decodable JPEG, and `EndsEarlyError` where `data` ends before the scan begins.
+    Raise UndecodableError for what is no decodable JPEG, and EndsEarlyError where `data` ends before the scan begins.
     """
     if len(data) < len(SOI) and SOI.startswith(data):
         raise EndsEarlyError
     if not data.startswith(SOI):
-        raise NotJpegError(f"not a JPEG: {kind_of(data)}")
+        raise UndecodableError("not a JPEG")
     header, at, tables = Header(), 2, 0
     for _ in range(_MAX_SEGMENTS):
         marker, at = next_marker(data, at)
         if marker in _BARE:
             continue
         if marker == EOI[1]:
-            raise NotJpegError("a JPEG without a picture: it ends before its first scan")
+            raise UndecodableError("a JPEG without a picture: it ends before its first scan")
         strict = marker in _FRAMES or marker in _TABLES or marker == SOS[1]
         end = segment_end(data, at, strict=strict)
         if strict or _colours(marker, data, at):
             tables += 1
             if tables > _MAX_TABLES:
-                raise NotJpegError(f"a broken JPEG: more than {_MAX_TABLES} tables in its header")
+                raise UndecodableError(f"a broken JPEG: more than {_MAX_TABLES} tables in its header")
             if len(header.tables) + end - at > _MAX_TABLE_BYTES:
-                raise NotJpegError(f"a broken JPEG: more than {_MAX_TABLE_BYTES >> 20} MB of tables in its header")
+                raise UndecodableError(f"a broken JPEG: more than {_MAX_TABLE_BYTES >> 20} MB of tables in its header")
             header.tables += b"\xff" + bytes((marker,)) + data[at:end]
         _take(header, marker, data, at, end)
         at = end
         if marker == SOS[1]:
             return _finished(header, data, at)
-    raise NotJpegError(f"a broken JPEG: more than {_MAX_SEGMENTS} segments in its header")
+    raise UndecodableError(f"a broken JPEG: more than {_MAX_SEGMENTS} segments in its header")
 
 
 def _finished(header: Header, data: bytes, scan: int) -> Header:
@@ -147,7 +139,7 @@ def segment_end(data: bytes, at: int, *, strict: bool = False) -> int:
     if at + max(2, length) > len(data):
         raise EndsEarlyError
     if strict and length < 2:  # noqa: PLR2004 - the length counts its own two bytes
-        raise NotJpegError("a broken JPEG: a segment of its header has no length")
+        raise UndecodableError("a broken JPEG: a segment of its header has no length")
     return at + max(2, length)
 
 
@@ -177,9 +169,9 @@ def _take(header: Header, marker: int, data: bytes, at: int, end: int) -> None:
     """Note one segment; `at` is the offset of its length."""
     if marker in _FRAMES:
         if header.sampling:
-            raise NotJpegError("a broken JPEG: it has two frames")
+            raise UndecodableError("a broken JPEG: it has two frames")
         if end - at < 8:  # noqa: PLR2004 - length, precision, height, width, count
-            raise NotJpegError("a broken JPEG: its frame header is too short")
+            raise UndecodableError("a broken JPEG: its frame header is too short")
         header.frame, header.precision = marker, data[at + 2]
         header.height = int.from_bytes(data[at + 3 : at + 5], "big")
         header.width = int.from_bytes(data[at + 5 : at + 7], "big")
@@ -220,23 +212,70 @@ def _take_quantisation(header: Header, body: bytes) -> None:
 def _check(header: Header) -> None:
     """Refuse what libjpeg can't decode to 8-bit pictures, with the reason."""
     if not header.sampling:
-        raise NotJpegError("a broken JPEG: no frame header before its first scan")
+        raise UndecodableError("a broken JPEG: no frame header before its first scan")
     if header.frame in _LOSSLESS:
-        raise NotJpegError("a lossless JPEG, which can't be decoded here: save it as an ordinary 8-bit JPEG")
+        raise UndecodableError("a lossless JPEG, which can't be decoded here: save it as an ordinary 8-bit JPEG")
     if header.frame in _HIERARCHICAL:
-        raise NotJpegError("a hierarchical JPEG, which can't be decoded here: save it as an ordinary 8-bit JPEG")
+        raise UndecodableError("a hierarchical JPEG, which can't be decoded here: save it as an ordinary 8-bit JPEG")
     if not 2 <= header.precision <= 16:  # noqa: PLR2004 - bits that T.81 knows
-        raise NotJpegError(f"a broken JPEG: it claims {header.precision} bits a sample")
+        raise UndecodableError(f"a broken JPEG: it claims {header.precision} bits a sample")
     if header.precision != 8:  # noqa: PLR2004 - bits
-        raise NotJpegError(f"a {header.precision}-bit JPEG, only 8 bits can be decoded here: save it as an 8-bit JPEG")
+        raise UndecodableError(
+            f"a {header.precision}-bit JPEG, only 8 bits can be decoded here: save it as an 8-bit JPEG"
+        )
     if not header.width or not header.height:
-        raise NotJpegError("a broken JPEG: it does not say how {} it is".format("wide" if header.height else "high"))
+        raise UndecodableError(
+            "a broken JPEG: it does not say how {} it is".format("wide" if header.height else "high")
+        )
     if max(header.width, header.height) > _MAX_SIDE:
-        raise NotJpegError(f"too large: {size_text(header)}, at most {_MAX_SIDE} pixels a side can be decoded here")
+        raise UndecodableError(
+            f"too large: {header.width} \u00d7 {header.height}, at most {_MAX_SIDE} pixels a side can be decoded here"
+        )
     if not all(1 <= h <= 4 and 1 <= v <= 4 for h, v in header.sampling):  # noqa: PLR2004 - T.81 allows 1 to 4
-        raise NotJpegError("a broken JPEG: its channels claim samplings that there are not")
+        raise UndecodableError("a broken JPEG: its channels claim samplings that there are not")
     if header.components not in {1, 3, 4}:
-        raise NotJpegError(f"a JPEG of {header.components} channels that can't be decoded here")
+        raise UndecodableError(f"a JPEG of {header.components} channels that can't be decoded here")
+
+
+def metadata_of(data: bytes, header: Header) -> PhotoMetadata:
+    """Return a copy of the metadata that counts, so that the file's bytes can be let go."""
+    parts: dict[bytes, list[bytes]] = {kind: [] for kind in (EXIF, XMP, ICC, IPTC)}
+    left = dict.fromkeys(parts, _MAX_METADATA_BYTES)
+    for kind, at, end in header.metadata:
+        left[kind] -= end - at
+        if left[kind] >= 0:
+            parts[kind].append(data[at:end])
+    exif = parts[EXIF]  # the first block; one that was too long for a segment goes on in the next
+    first = next((i for i, part in enumerate(exif) if part.startswith(_TIFF)), len(exif))
+    second = next((i for i, part in enumerate(exif) if i > first and part.startswith(_TIFF)), len(exif))
+    return PhotoMetadata(
+        size=(header.width, header.height),
+        colour=header.components == 3,  # noqa: PLR2004 - RGB
+        exif_block=b"".join(exif[first:second]),
+        icc_profile=icc.joined(parts[ICC]),
+        packets=tuple(parts[XMP]),
+        photoshop=b"".join(parts[IPTC]),
+    )
+
+
+def segments(kept: Kept, profile: bytes) -> bytes:
+    """Return `kept` and an ICC profile (of one segment) as segments."""
+    out = b""
+    if kept.exif:
+        out += _segment(0xE1, EXIF + kept.exif)
+    if kept.xmp:
+        out += _segment(0xE1, XMP + kept.xmp)
+    if kept.iptc:
+        resource = b"8BIM\x04\x04\0\0" + len(kept.iptc).to_bytes(4, "big") + kept.iptc + bytes(len(kept.iptc) % 2)
+        out += _segment(0xED, IPTC + resource)
+    return out + _segment(0xE2, ICC + b"\x01\x01" + profile)
+
+
+def _segment(marker: int, body: bytes) -> bytes:
+    """Return one segment; nothing if it is too long for one."""
+    if len(body) > _MAX_SEGMENT:
+        return b""
+    return b"\xff" + bytes((marker,)) + (len(body) + 2).to_bytes(2, "big") + body
 
 
 class Stream:

@@ -23,10 +23,10 @@ from functools import lru_cache
 from PIL import Image, ImageChops
 from PIL.ImageFile import ImageFile
 
-from watcher.render.completeness import SURPLUS, NotWholeError, reason_after
-from watcher.render.jpeg import EOI, Header, parse
-from watcher.render.native import State
-from watcher.render.scans import Layout, Run, lay_out
+from watcher.render.decoders.base import NotWholeError
+from watcher.render.decoders.jpeg.damage import SURPLUS, reason_after
+from watcher.render.decoders.jpeg.markers import EOI, Header, parse
+from watcher.render.decoders.jpeg.scans import Layout, Run, lay_out
 
 Opened = Callable[[bool], tuple[ImageFile, bytes]]
 # Gives an image that is not loaded yet, at full size or as large as it is wanted, and the head of its file.
@@ -48,7 +48,7 @@ def load(opened: Opened, data: bytes, header: Header, layout: Layout, *, proved:
     """
     if not at_once():
         if not layout.ended:
-            raise NotWholeError(State.TRUNCATED, 0.0, "its data ends early")
+            raise NotWholeError(0.0, "its data ends early", truncated=True)
         image, _ = opened(False)
         image.load()
         return image
@@ -59,9 +59,7 @@ def load(opened: Opened, data: bytes, header: Header, layout: Layout, *, proved:
         box = _difference(image, _fed(opened, data, layout, _OTHER))
         if box:
             share = box[1] / image.height if len(layout.scans) == 1 else 0.0
-            raise NotWholeError(
-                State.TRUNCATED if layout.cut else State.DAMAGED, share, reason_after(layout, layout.scans[-1].runs[-1])
-            )
+            raise NotWholeError(share, reason_after(layout, layout.scans[-1].runs[-1]), truncated=layout.cut)
     return image
 
 
@@ -74,12 +72,12 @@ def _fed(opened: Opened, data: bytes, layout: Layout, more: bytes) -> ImageFile:
             for index, run in enumerate(scan.runs):
                 if decoder.left_over(run):
                     share = scan.share(index) if scan is layout.scans[0] else 0.0
-                    raise NotWholeError(State.DAMAGED, share, SURPLUS)
+                    raise NotWholeError(share, SURPLUS, truncated=False)
                 if not decoder.done(run, more):
                     cut = layout.cut and scan is layout.scans[-1] and run is scan.runs[-1]
                     box = image.im.getbbox() if len(layout.scans) == 1 else None  # rows that are not made are black
                     share = box[3] / image.height if box else 0.0
-                    raise NotWholeError(State.TRUNCATED if cut else State.DAMAGED, share, reason_after(layout, run))
+                    raise NotWholeError(share, reason_after(layout, run), truncated=cut)
         decoder.end()
     return image
 
@@ -166,17 +164,17 @@ def _load_arithmetic(opened: Opened, data: bytes, header: Header, layout: Layout
     last block.
     """
     if not layout.ended:
-        raise NotWholeError(State.TRUNCATED, 0.0, "its data ends early")
+        raise NotWholeError(0.0, "its data ends early", truncated=True)
     body = data[header.scan : layout.stop]
     image = _at_once(opened, body, full=True)
     if not _difference(image, _at_once(opened, body[:-_FEW].rstrip(b"\xff") + _OTHER, full=True)):
-        raise NotWholeError(State.DAMAGED, 0.0, SURPLUS)
+        raise NotWholeError(0.0, SURPLUS, truncated=False)
     starts = [header.scan, *(scan.runs[-1].end for scan in layout.scans[:-1])]
     parts = [data[at:end] for at, end in zip(starts, [*starts[1:], layout.stop], strict=True)]
     box = _difference(image, _at_once(opened, b"".join(part + _LEFT_OUT + _OTHER for part in parts), full=True))
     unit = 8 * max(max(pair) for pair in header.sampling)
     if box and (box[1] < (header.height - 1) // unit * unit or box[0] < (header.width - 1) // unit * unit):
-        raise NotWholeError(State.DAMAGED, box[1] / image.height, "its end marker comes early")
+        raise NotWholeError(box[1] / image.height, "its end marker comes early", truncated=False)
     return _at_once(opened, body, full=False)
 
 
