@@ -58,7 +58,7 @@ def _imports(path: Path) -> Iterator[str]:
 
 
 MOST_LINES = 350  # beyond 300 a room wants a second look at what it is for
-MORE_LINES = {"core/types.py": 380, "engine/results.py": 380}  # values and their meanings; one case an outcome
+MORE_LINES = {"core/types.py": 400, "engine/results.py": 380}  # values and their meanings; one case an outcome
 MODULES = sorted(ROOT.rglob("*.py"))
 
 

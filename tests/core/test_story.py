@@ -8,7 +8,7 @@ import pytest
 
 from watcher.core.history import Explanation, FileState, HistoryEntry, Place, tell
 from watcher.core.records import Phase, PhotoRecord, RenditionRecord
-from watcher.core.retry import GIVE_UP_INCOMPLETE_SECONDS
+from watcher.core.stability import INCOMPLETE_SECONDS
 from watcher.core.types import FileSignature, PhotoId, Recipe
 from watcher.text import moment
 
@@ -100,7 +100,7 @@ def test_a_photo_that_failed_is_failed_until_it_changes() -> None:
 def test_a_wait_says_when_it_is_over_and_never_a_time_that_has_passed() -> None:
     story = told(WAITING, notes=(HistoryEntry(A, 990.0, "waiting", {"reason": "truncated", "next": NOW + 3}),))
     assert (story.state, story.reason, story.next_at) == ("waiting", "truncated", NOW + 3)
-    given_up = moment(WAITING.at + GIVE_UP_INCOMPLETE_SECONDS, NOW)
+    given_up = moment(WAITING.at + INCOMPLETE_SECONDS, NOW)
     assert f"given up at {given_up} if it does not change" in story.next, "which is not when it is looked at next"
     late = told(WAITING, notes=(HistoryEntry(A, 990.0, "retry", {"reason": "I/O error", "next": NOW - 3}),))
     assert late.next_at == NOW

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from watcher.core.retry import (
     BACKOFF_LONGEST,
-    GIVE_UP_INCOMPLETE_SECONDS,
     Commit,
     Decision,
     Delete,
@@ -18,7 +17,7 @@ from watcher.core.retry import (
     RetryLater,
     judge,
 )
-from watcher.core.stability import StabilityPolicy
+from watcher.core.stability import INCOMPLETE_SECONDS
 from watcher.core.types import (
     Done,
     Failed,
@@ -28,6 +27,7 @@ from watcher.core.types import (
     NeedsMoreMemory,
     Outcome,
     PhotoId,
+    StabilitySettings,
     Unchanged,
     Unready,
     Vanished,
@@ -38,7 +38,7 @@ STAMP = FileSignature(1, 2)
 
 def job(attempt: int = 1, *, alone: bool = False, settle: float = 0.5) -> Job:
     return Job(
-        1, PhotoId(b"/in", b"a"), b"/out", (), attempt=attempt, alone=alone, patience=StabilityPolicy(quiet=settle)
+        1, PhotoId(b"/in", b"a"), b"/out", (), attempt=attempt, alone=alone, stability=StabilitySettings(settle, 5.0)
     )
 
 
@@ -83,7 +83,7 @@ def test_an_incomplete_photo_is_given_up_after_ten_minutes_without_a_change() ->
 
 
 def test_a_photo_that_is_only_too_young_is_never_given_up() -> None:
-    found = verdict(Unready(STAMP, "young", settling=True), still=GIVE_UP_INCOMPLETE_SECONDS * 2)
+    found = verdict(Unready(STAMP, "young", settling=True), still=INCOMPLETE_SECONDS * 2)
     assert found == Recheck(0.5, "young", until_changed=False)
 
 

@@ -750,9 +750,9 @@ def _at_first_sight(job: Job, file: File, wanted: list[Rendering]) -> Outcome | 
     stamp = file.stamp
     if not wanted:
         return Unchanged(stamp)
-    if stamp.same_content(job.incomplete):
+    if stamp.same_content(job.evidence.incomplete):
         return Unready(stamp, "as it was")
-    if job.expected is not None and not stamp.same_content(job.expected):
+    if job.evidence.expected is not None and not stamp.same_content(job.evidence.expected):
         return Unready(stamp, "still changing", settling=True)
     back = [key for key, content in job.returned if content == file.digest]
     return Unchanged(stamp, back[0]) if back else None

@@ -168,7 +168,7 @@ def test_a_photo_whose_writer_is_not_known_to_be_done_waits_for_silence(world: W
     world.wait(0.4)
     assert world.flying() == []
     world.wait(0.2)
-    assert world.job().patience.quiet == 0.5
+    assert not world.job().evidence.finished
     world.work()
     world.check_settled()
 
@@ -580,7 +580,7 @@ def test_a_photo_of_a_new_folder_that_is_announced_and_not_closed_is_looked_at_w
     assert world.flying() == []
     world.scan()
     assert world.flying() == ["x/a.jpg"]
-    assert (world.job().patience.closed, world.job().patience.fresh) == (False, world.files[photo].stamp.inode)
+    assert (world.job().evidence.closed, world.job().evidence.created) == (False, world.files[photo].stamp.inode)
     world.work_all()
     assert len(world.log.of("photo.done")) == 1
     world.check_settled()

@@ -309,7 +309,7 @@ def test_a_photo_too_young_is_looked_at_soon_and_needs_no_change(world: World) -
     world.drop("a.jpg")
     world.end(Unready(world.files[A].stamp, "it was written a moment ago", settling=True))
     world.wait(1)
-    assert world.job().incomplete is None
+    assert world.job().evidence.incomplete is None
     world.work()
     assert books(world).phase is Phase.DONE
     world.check_settled()
@@ -319,7 +319,7 @@ def test_a_photo_that_waits_for_a_change_starts_at_once_when_an_event_tells_of_o
     world.drop("a.jpg", "truncated")
     world.work()
     world.drop("a.jpg")
-    assert world.job().incomplete is None
+    assert world.job().evidence.incomplete is None
     world.work()
     assert books(world).phase is Phase.DONE
     world.wait(20)

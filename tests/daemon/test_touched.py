@@ -9,8 +9,7 @@ import pytest
 from tests.daemon.conftest import MakeWorld
 from tests.daemon.fakes import IN, World, failed
 from watcher.core.records import Phase
-from watcher.core.stability import StabilityPolicy
-from watcher.core.types import FailureKind, FileSignature, PhotoId, Seen, Unready
+from watcher.core.types import Evidence, FailureKind, FileSignature, PhotoId, Seen, StabilitySettings, Unready
 
 A = PhotoId(IN, b"a.jpg")
 
@@ -89,7 +88,7 @@ def test_a_date_that_is_set_before_the_photo_is_begun_changes_nothing_in_its_tur
     world.wait(0.49)
     assert world.flying() == []
     world.wait(0.02)
-    assert world.job().patience.quiet == 0.5
+    assert world.job().evidence.finished is False
     world.work_all()
     assert len(world.log.of("photo.done")) == 1
     world.check_settled()
@@ -110,7 +109,7 @@ def test_a_photo_that_was_closed_and_dated_under_a_worker_goes_on_as_one_whose_w
     world.drop("a.jpg")
     world.event(date(world))
     world.end(Unready(world.files[A].stamp, "it was dated while it was read", settling=True, seconds=0.01))
-    assert world.job().patience.closed
+    assert world.job().evidence.finished
     world.work_all()
     assert len(world.log.of("photo.done")) == 1
     world.check_settled()
@@ -148,24 +147,31 @@ def test_a_photo_found_incomplete_is_not_looked_at_for_its_rights_but_for_a_new_
     assert len(world.worked) == tried + 1
 
 
-# ---- what a job is told of stillness ----
+# ---- what a job is told of the file ----
+
+
+def published_size(world: World) -> int | None:
+    published = world.job().evidence.published
+    return published and published.size
 
 
 def test_a_job_says_whether_other_content_is_shown_and_whether_the_writer_has_closed_it(world: World) -> None:
     world.drop("a.jpg")
-    assert world.job().patience == StabilityPolicy(closed=True, open=5.0)
+    assert world.job().evidence == Evidence(seen=world.files[A].stamp, closed=True)
+    assert world.job().stability == StabilitySettings(0.5, 5.0)
     world.work()
     world.put("a.jpg")
     world.wait(301)
     world.scan()
-    assert replace(world.job().patience, mtime_ns=-1, digest=b"") == StabilityPolicy(
-        quiet=0.5, open=5.0, rewritten=True, size=100_001
-    )
+    evidence = world.job().evidence
+    assert (evidence.finished, evidence.expected) == (False, world.files[A].stamp)
+    assert evidence.published is not None
+    assert evidence.published.size == 100_001
     world.end(Unready(world.files[A].stamp, "it was written anew", settling=True, seconds=3.0))
     world.wait(2.9)
     assert world.flying() == []
     world.wait(0.3)
-    assert world.job().patience.rewritten, "until it is made"
+    assert world.job().evidence.published, "until it is made"
     world.work_all()
     world.check_settled()
 
@@ -176,16 +182,16 @@ def test_where_no_events_come_a_photo_must_have_been_seen_as_it_is_for_a_while(m
     world.wait(10)
     world.scan()
     job, seen = world.job(), world.clock.wall
-    assert (job.patience.since, job.expected) == (seen, world.files[A].stamp)
+    assert (job.evidence.stable_since, job.evidence.expected) == (seen, world.files[A].stamp)
     world.end(Unready(world.files[A].stamp, "a moment ago", settling=True, seconds=0.5))
     world.wait(0.7)
-    assert world.job().patience.since == seen, "it has not changed"
+    assert world.job().evidence.stable_since == seen, "it has not changed"
     world.put("a.jpg")
     changed = world.clock.wall
     world.work()
     world.wait(0.7)
-    assert world.job().patience.since == changed
-    assert world.job().expected == world.files[A].stamp
+    assert world.job().evidence.stable_since == changed
+    assert world.job().evidence.expected == world.files[A].stamp
     world.work_all()
     world.check_settled()
 
@@ -205,16 +211,16 @@ def test_a_date_from_after_the_photo_was_made_is_a_change_and_counts_as_one(worl
 
 def test_a_photo_that_was_closed_and_not_whole_is_waited_for_when_it_is_closed_again(world: World) -> None:
     world.drop("a.jpg", "truncated")
-    assert world.job().patience.closed
+    assert world.job().evidence.finished
     world.work()
     world.drop("a.jpg", "truncated")
-    assert (world.job().patience.closed, world.job().patience.reopened) == (False, True)
-    assert world.job().patience.quiet == 0.5
+    assert (world.job().evidence.finished, world.job().evidence.reopened) == (False, True)
+    assert world.job().evidence.finished is False
     world.work()
     world.drop("a.jpg")
     world.work_all()
     world.drop("a.jpg")
-    assert world.job().patience.closed, "once it was whole, it is forgotten"
+    assert world.job().evidence.finished, "once it was whole, it is forgotten"
     world.work_all()
     world.check_settled()
 
@@ -224,12 +230,12 @@ def test_a_photo_that_is_first_made_empty_or_found_on_its_way_is_not_one_that_is
     world.wait(0.5)
     world.end(Unready(world.files[A].stamp, "it was written a moment ago", settling=True))
     world.event(Seen(IN, b"a.jpg", complete=True))
-    assert world.job().patience == StabilityPolicy(closed=True, open=5.0, size=world.files[A].stamp.size)
+    assert (world.job().evidence.finished, world.job().evidence.published) == (True, None)
     world.work_all()
     photo = world.drop("b.jpg")
     world.end(Unready(FileSignature(0, 1), "empty"))
     world.event(Seen(IN, photo.path, complete=True))
-    assert world.job().patience.closed
+    assert world.job().evidence.finished
     world.work_all()
     world.check_settled()
 
@@ -249,8 +255,8 @@ def test_a_photo_that_is_closed_twice_before_it_is_made_has_writers_who_may_not_
     world.wait(1)
     world.work_all()
     jobs = [job for job in world.pool.submitted if job.photo == A]
-    assert jobs[-1].patience.reopened
-    assert not jobs[-1].patience.closed
+    assert jobs[-1].evidence.reopened
+    assert not jobs[-1].evidence.finished
     world.check_settled()
 
 
@@ -266,8 +272,7 @@ def test_a_job_says_what_the_photo_looked_like_when_it_was_made_though_it_was_wa
     world.wait(301)
     world.scan()
     for _ in range(2):
-        assert (world.job().patience.size, world.job().patience.mtime_ns) == shown[:2]
-        assert world.job().patience.digest == digest
+        assert world.job().evidence.published == (*shown[:2], digest)
         world.end(Unready(world.files[A].stamp, "it was written a moment ago", settling=True, seconds=3.0))
         world.wait(3.2)
     world.work_all()
@@ -281,7 +286,7 @@ def test_a_photo_that_was_empty_when_it_was_closed_first_has_one_writer(world: W
         Seen(IN, photo.path, complete=True, stamp=world.files[photo].stamp),
     )
     world.inboxes[IN].events += 2
-    assert world.job().patience.closed
+    assert world.job().evidence.finished
     world.work_all()
     world.check_settled()
 
@@ -293,11 +298,11 @@ def test_a_job_says_how_large_the_photo_was_with_the_content_that_is_shown_howev
     world.work()
     for size in (1000, 700, 800):
         world.drop("a.jpg", "truncated", size=size)
-        assert (world.job().patience.rewritten, world.job().patience.size) == (True, 1000)
+        assert published_size(world) == 1000
         world.work()
     world.drop("a.jpg", size=900)
     world.work_all()
     world.drop("a.jpg", size=950)
-    assert world.job().patience.size == 900
+    assert published_size(world) == 900
     world.work_all()
     world.check_settled()

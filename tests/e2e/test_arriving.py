@@ -93,7 +93,7 @@ def test_a_photo_that_a_second_writer_is_still_at_when_the_first_has_closed_it_i
                 early.write(one)
                 late.write(two[: len(two) // 2])
             daemon.wait_for("photo.waiting")
-            assert "somebody else" in daemon.events("photo.waiting")[-1]["reason"]
+            assert "another process" in daemon.events("photo.waiting")[-1]["reason"]
             late.write(two[len(two) // 2 :])
             late.truncate()
         daemon.settle(1)

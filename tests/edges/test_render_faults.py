@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from tests import photos
-from watcher.core.stability import StabilityPolicy
 from watcher.core.types import (
     Done,
+    Evidence,
     Failed,
     FailureKind,
     FileSignature,
@@ -30,6 +30,7 @@ from watcher.core.types import (
     PhotoId,
     Recipe,
     Rendering,
+    StabilitySettings,
     Unchanged,
     Unready,
     Vanished,
@@ -156,7 +157,7 @@ def test_an_unfinished_photo_is_unready_and_nothing_is_published(inbox: Path, da
 )
 def test_a_photo_that_looks_unfinished_is_waited_for_while_it_is_young(inbox: Path, data: bytes) -> None:
     put(inbox, data, mtime_ns=time.time_ns())
-    outcome = render(job(inbox, patience=StabilityPolicy(doubt=60.0)))
+    outcome = render(job(inbox))
     assert isinstance(outcome, Unready)
     assert outcome.settling
     assert outputs(inbox) == set()
@@ -192,7 +193,7 @@ def test_every_cut_of_a_photo_is_unready_but_that_of_its_end_marker(inbox: Path)
 @pytest.mark.parametrize("data", [photos.with_trailer(), photos.mpo(), photos.plain() + bytes(9000)])
 def test_what_stands_behind_the_picture_is_no_reason_to_wait(inbox: Path, data: bytes) -> None:
     put(inbox, data, mtime_ns=time.time_ns())
-    assert isinstance(render(job(inbox, patience=StabilityPolicy(doubt=60.0))), Done)
+    assert isinstance(render(job(inbox)), Done)
 
 
 def test_a_photo_known_as_incomplete_changing_or_too_young_is_not_read(
@@ -201,16 +202,16 @@ def test_a_photo_known_as_incomplete_changing_or_too_young_is_not_read(
     monkeypatch.setattr("watcher.render.writers.has_writer", lambda _file: None)
     photo = put(inbox, photos.plain())
     now = stamp(photo)
-    outcome = render(job(inbox, incomplete=now._replace(inode=0)))
+    outcome = render(job(inbox, evidence=Evidence(incomplete=now._replace(inode=0))))
     assert timeless(outcome) == Unready(now, "it is unchanged since it was found incomplete")
-    outcome = render(job(inbox, expected=now._replace(size=1)))
+    outcome = render(job(inbox, evidence=Evidence(seen=now._replace(size=1), listed=True)))
     assert timeless(outcome) == Unready(now, "still changing", settling=True)
     put(inbox, photos.plain(), mtime_ns=time.time_ns())
-    outcome = render(job(inbox, patience=StabilityPolicy(quiet=60.0)))
+    outcome = render(job(inbox, stability=StabilitySettings(60.0, 60.0)))
     assert isinstance(outcome, Unready)
     assert outcome.settling
     put(inbox, photos.plain(), mtime_ns=time.time_ns() + 10**12)  # a clock that is ahead must not stop it for ever
-    assert isinstance(render(job(inbox, patience=StabilityPolicy(quiet=60.0))), Done)
+    assert isinstance(render(job(inbox, stability=StabilitySettings(60.0, 60.0))), Done)
 
 
 # ---- not photos, and bombs ----

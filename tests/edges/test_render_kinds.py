@@ -11,7 +11,6 @@ import pytest
 
 from tests import photos
 from watcher.core.formats import INPUTS
-from watcher.core.stability import StabilityPolicy
 from watcher.core.types import Failed, FailureKind, Job, PhotoId, Recipe, Rendering, Unready
 from watcher.render import render
 from watcher.render.decoders import DECODERS
@@ -93,7 +92,7 @@ def outcome(folder: Path, data: bytes) -> object:
     (folder / "in" / "a.jpg").write_bytes(data)
     rendering = Rendering("web", Recipe(60, 60, "inside", "jpeg", 85, "none", "0" * 16), b"web/a.jpg")
     photo = PhotoId(os.fsencode(folder / "in"), b"a.jpg")
-    return render(Job(1, photo, os.fsencode(folder / "out"), (rendering,), patience=StabilityPolicy(doubt=60.0)))
+    return render(Job(1, photo, os.fsencode(folder / "out"), (rendering,)))
 
 
 @pytest.mark.parametrize(

@@ -12,27 +12,31 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from tests import photos
-from watcher.core.stability import StabilityPolicy
+from watcher.core.stability import OVERWRITE_SECONDS
 from watcher.core.types import (
     Done,
     DuplicateCandidate,
+    Evidence,
     Failed,
     FailureKind,
     Job,
     PhotoId,
+    PublishedVersion,
     Recipe,
     Rendering,
     ReusableRendition,
+    StabilitySettings,
     Unready,
 )
 from watcher.render import render
 from watcher.render.digest import digest_of
-from watcher.render.writers import REWRITE_SECONDS, has_writer
+from watcher.render.writers import has_writer
 
 WEB = Rendering("web", Recipe(120, None, "inside", "jpeg", 85, "safe", "0000000000000002"), b"web/a.jpg")
 needs_leases = pytest.mark.skipif(sys.platform != "linux", reason="nobody else tells of writers")
@@ -57,9 +61,11 @@ class InboxState:
         then = time.time() - seconds
         os.utime(self.photo, (then, then))
 
-    def waits(self, **terms: object) -> Unready | None:
-        """Give what it waits for on these terms; None: it is made."""
-        outcome = render(replace(self.job, patience=StabilityPolicy(**terms)))  # type: ignore[arg-type]  # fields by name
+    def waits(self, **terms: Any) -> Unready | None:  # noqa: ANN401  # fields by name
+        """Return what it waits for on these terms; None: it is made."""
+        settings = StabilitySettings(terms.pop("quiet", 0.0), terms.pop("longest", 0.0))
+        evidence = Evidence(published=terms.pop("shown", None), **terms)
+        outcome = render(replace(self.job, evidence=evidence, stability=settings))
         assert isinstance(outcome, Unready | Done), outcome
         assert self.output.exists() == isinstance(outcome, Done)
         self.output.unlink(missing_ok=True)
@@ -140,7 +146,7 @@ def test_a_photo_that_was_closed_or_has_been_still_is_made(desk: InboxState) -> 
 def test_a_photo_that_nobody_has_open_need_not_be_still_unless_it_comes_in_pieces(desk: InboxState) -> None:
     desk.age(0.1)
     assert desk.waits(quiet=5.0) is None
-    assert desk.waits(quiet=5.0, rewritten=True) is None
+    assert desk.waits(quiet=5.0, shown=PublishedVersion(-1)) is None
     held = desk.waits(quiet=5.0, reopened=True)
     assert held is not None
     assert 4.0 < held.seconds <= 5.0
@@ -152,25 +158,25 @@ def test_a_photo_that_another_writer_has_open_is_waited_for_after_one_has_closed
     desk: InboxState, terms: dict[str, bool]
 ) -> None:
     with open(desk.photo, "r+b"):
-        held = desk.waits(**terms, fresh=desk.inode, quiet=0.5, open=5.0)
+        held = desk.waits(**terms, created=desk.inode, quiet=0.5, longest=5.0)
         assert held is not None
-        assert "somebody else" in held.reason
+        assert "another process" in held.reason
         assert 1.0 < held.seconds <= 2.0
         desk.age(5.5)
-        assert desk.waits(**terms, fresh=desk.inode, quiet=0.5, open=5.0) is None, "not for ever"
+        assert desk.waits(**terms, created=desk.inode, quiet=0.5, longest=5.0) is None, "not for ever"
     desk.age(0.6)
-    assert desk.waits(**terms, quiet=0.5, open=5.0) is None
+    assert desk.waits(**terms, quiet=0.5, longest=5.0) is None
 
 
 @needs_leases
 def test_a_new_photo_whose_writer_keeps_it_open_is_made_when_it_has_been_still(desk: InboxState) -> None:
     with open(desk.photo, "r+b"):
-        assert desk.waits(fresh=desk.inode, quiet=5.0, open=5.0) is not None
-        assert desk.waits(fresh=desk.inode, quiet=0.5, open=5.0) is None
+        assert desk.waits(created=desk.inode, quiet=5.0, longest=5.0) is not None
+        assert desk.waits(created=desk.inode, quiet=0.5, longest=5.0) is None
 
 
 @needs_leases
-@pytest.mark.parametrize("terms", [{}, {"closed": True}, {"quiet": 0.5, "open": 5.0}, {"fresh": 1}])
+@pytest.mark.parametrize("terms", [{}, {"closed": True}, {"quiet": 0.5, "longest": 5.0}, {"created": 1}])
 def test_a_photo_that_nothing_is_known_of_and_that_somebody_has_open_may_be_of_two_versions(
     desk: InboxState, terms: dict[str, float]
 ) -> None:
@@ -180,8 +186,8 @@ def test_a_photo_that_nothing_is_known_of_and_that_somebody_has_open_may_be_of_t
         held = desk.waits(**terms)
         assert held is not None
         assert held.settling
-        assert "somebody has it open" in held.reason
-        desk.age(REWRITE_SECONDS + 1)
+        assert "another process has it open" in held.reason
+        desk.age(OVERWRITE_SECONDS + 1)
         assert desk.waits(**terms) is None, "not for ever"
     desk.age(30)
     assert desk.waits(**terms) is None
@@ -192,23 +198,23 @@ def test_a_photo_that_is_written_anew_in_its_place_is_waited_for_until_it_is_clo
     desk.age(30)
     with open(desk.photo, "r+b"):
         for closed in (False, True):
-            held = desk.waits(rewritten=True, closed=closed, quiet=0.5)
+            held = desk.waits(shown=PublishedVersion(-1), closed=closed, quiet=0.5)
             assert held is not None
             assert held.reason == "it is being written anew"
-        desk.age(REWRITE_SECONDS + 1)
-        assert desk.waits(rewritten=True, quiet=0.5) is None, "not for ever"
+        desk.age(OVERWRITE_SECONDS + 1)
+        assert desk.waits(shown=PublishedVersion(-1), quiet=0.5) is None, "not for ever"
     desk.age(0.6)
-    assert desk.waits(rewritten=True, quiet=0.5) is None
+    assert desk.waits(shown=PublishedVersion(-1), quiet=0.5) is None
 
 
 @pytest.mark.usefixtures("unasked")
 def test_where_writers_can_not_be_asked_what_was_written_anew_must_be_still_for_longer(desk: InboxState) -> None:
-    assert desk.waits(rewritten=True, quiet=0.5, open=5.0) is not None
-    assert desk.waits(rewritten=True, closed=True, open=5.0) is None
-    assert desk.waits(rewritten=False, quiet=0.5, open=5.0) is None
-    assert desk.waits(rewritten=True) is None, "a single run waits for nobody"
+    assert desk.waits(shown=PublishedVersion(-1), quiet=0.5, longest=5.0) is not None
+    assert desk.waits(shown=PublishedVersion(-1), closed=True, longest=5.0) is None
+    assert desk.waits(quiet=0.5, longest=5.0) is None
+    assert desk.waits(shown=PublishedVersion(-1)) is None, "a single run waits for nobody"
     desk.age(6)
-    assert desk.waits(rewritten=True, quiet=0.5, open=5.0) is None
+    assert desk.waits(shown=PublishedVersion(-1), quiet=0.5, longest=5.0) is None
 
 
 @pytest.mark.usefixtures("unasked")
@@ -216,14 +222,14 @@ def test_where_dates_can_not_be_relied_on_it_counts_how_long_it_was_seen_still(d
     """As on a share whose clock is behind, or where a date was set before the content came."""
     desk.age(7200)
     seen = os.stat(desk.photo)
-    held = desk.waits(since=time.time() - 0.1, quiet=0.5)
+    held = desk.waits(stable_since=time.time() - 0.1, quiet=0.5)
     assert held is not None
     assert 0.0 < held.seconds <= 0.4
-    assert desk.waits(since=time.time() - 0.6, quiet=0.5) is None
-    assert desk.waits(since=time.time() - 4.0, rewritten=True, quiet=0.5, open=5.0) is not None
+    assert desk.waits(stable_since=time.time() - 0.6, quiet=0.5) is None
+    assert desk.waits(stable_since=time.time() - 4.0, shown=PublishedVersion(-1), quiet=0.5, longest=5.0) is not None
     os.utime(desk.photo, (seen.st_atime, time.time() + 7200))
-    assert desk.waits(since=time.time() - 0.1, quiet=0.5) is not None, "a clock that is ahead"
-    assert desk.waits(since=time.time() - 0.6, quiet=0.5) is None
+    assert desk.waits(stable_since=time.time() - 0.1, quiet=0.5) is not None, "a clock that is ahead"
+    assert desk.waits(stable_since=time.time() - 0.6, quiet=0.5) is None
 
 
 @needs_leases
@@ -232,7 +238,7 @@ def test_of_what_is_scanned_on_a_disk_of_this_machine_writers_are_asked_too(
     desk: InboxState, monkeypatch: pytest.MonkeyPatch, *, on_a_disk: bool
 ) -> None:
     monkeypatch.setattr("watcher.render.writers._is_on_a_disk", lambda _file: on_a_disk)
-    seen_still = {"since": time.time() - 4.0, "quiet": 0.5, "open": 5.0}
+    seen_still = {"stable_since": time.time() - 4.0, "quiet": 0.5, "longest": 5.0}
     with open(desk.photo, "r+b"):
         assert (desk.waits(**seen_still) is not None) == on_a_disk
 
@@ -245,8 +251,8 @@ def test_a_photo_that_looks_unfinished_is_waited_for_longer_while_somebody_has_i
     desk.photo.write_bytes(data)
     desk.age(30)
     with open(desk.photo, "r+b"):
-        assert desk.waits(fresh=desk.inode) is not None
-        desk.age(REWRITE_SECONDS + 1)
+        assert desk.waits(created=desk.inode) is not None
+        desk.age(OVERWRITE_SECONDS + 1)
         assert isinstance(render(desk.job), then)
     desk.age(30)
     assert isinstance(render(desk.job), then)
@@ -267,7 +273,7 @@ def test_room_that_nobody_has_written_to_is_told_from_zeros_that_were_written(de
     held = desk.waits()
     assert held is not None
     assert held.settling
-    desk.age(REWRITE_SECONDS + 1)
+    desk.age(OVERWRITE_SECONDS + 1)
     held = desk.waits()
     assert held is not None
     assert held.reason.startswith("truncated: a part of it was never written")
@@ -284,7 +290,7 @@ def test_a_flat_photo_that_was_copied_with_holes_in_place_of_its_zeros_is_whole(
         file.seek(at + 4096)
         file.write(flat[at + 4096 :])
     assert desk.photo.read_bytes() == flat
-    desk.age(REWRITE_SECONDS + 1)
+    desk.age(OVERWRITE_SECONDS + 1)
     assert desk.waits() is None
 
 
@@ -294,11 +300,11 @@ def test_of_a_photo_that_more_is_coming_behind_a_second_making_is_spared(desk: I
     desk.photo.write_bytes(data[:-40])
     desk.age(1)
     with open(desk.photo, "r+b"):
-        assert desk.waits(fresh=desk.inode, quiet=0.5, open=5.0) is not None
+        assert desk.waits(created=desk.inode, quiet=0.5, longest=5.0) is not None
         desk.age(6)
-        assert desk.waits(fresh=desk.inode, quiet=0.5, open=5.0) is None
+        assert desk.waits(created=desk.inode, quiet=0.5, longest=5.0) is None
     desk.age(1)
-    assert desk.waits(quiet=0.5, open=5.0) is None
+    assert desk.waits(quiet=0.5, longest=5.0) is None
 
 
 @needs_leases
@@ -312,7 +318,7 @@ def test_a_photo_that_somebody_opens_for_writing_while_it_is_read_is_not_shown(
         writers.pop().close()
         assert held is not None, terms
         assert held.settling
-    desk.age(REWRITE_SECONDS + 1)
+    desk.age(OVERWRITE_SECONDS + 1)
     with desk.photo.open("r+b"):
         assert desk.waits() is None, "who keeps it open is not waited for"
     writers.pop().close()
@@ -390,11 +396,11 @@ def test_the_head_of_one_photo_before_the_tail_of_another_is_not_taken_for_a_who
     data = _mixed(part, second=photos.noisy(700, 500))
     desk.photo.write_bytes(data)
     desk.age(30)
-    for terms in ({"reopened": True}, {"rewritten": True, "closed": True, "size": len(data)}):
+    for terms in ({"reopened": True}, {"shown": PublishedVersion(len(data)), "closed": True}):
         held = desk.waits(**terms)
         assert held is not None
         assert "overwrite" in held.reason
-    alone = render(replace(desk.job, patience=StabilityPolicy(rewritten=True, closed=True, size=len(data) - 1)))
+    alone = render(replace(desk.job, evidence=Evidence(closed=True, published=PublishedVersion(len(data) - 1))))
     assert isinstance(alone, Failed), "no overwrite leaves another size"
 
 
@@ -407,10 +413,10 @@ def test_what_may_be_of_two_photos_is_waited_for_and_then_has_failed(desk: Inbox
     held = desk.waits(reopened=True)
     assert held is not None
     assert held.settling
-    assert 0 < held.seconds <= REWRITE_SECONDS - 29
+    assert 0 < held.seconds <= OVERWRITE_SECONDS - 29
     assert "an overwrite that is not over?" in held.reason
-    desk.age(REWRITE_SECONDS + 1)
-    outcome = render(replace(desk.job, patience=StabilityPolicy(reopened=True)))
+    desk.age(OVERWRITE_SECONDS + 1)
+    outcome = render(replace(desk.job, evidence=Evidence(reopened=True)))
     assert isinstance(outcome, Failed)
     assert outcome.blame is FailureKind.PHOTO
     assert outcome.reason.startswith("damaged")
@@ -445,24 +451,25 @@ def test_of_a_photo_that_nobody_has_closed_and_that_may_be_of_two_only_stillness
     desk.photo.write_bytes(data)
     size = desk.photo.stat().st_size
     desk.age(30)
-    assert desk.waits(rewritten=True, quiet=0.5, open=5.0, size=size) is not None
-    assert desk.waits(rewritten=True, quiet=0.5, open=5.0, size=size + 1) is None
-    assert desk.waits(rewritten=True, closed=True, size=size) is None
-    assert desk.waits(rewritten=True, size=size) is None, "a single run waits for nobody"
-    desk.age(REWRITE_SECONDS + 1)
-    assert desk.waits(rewritten=True, quiet=0.5, open=5.0, size=size) is None
+    assert desk.waits(shown=PublishedVersion(size), quiet=0.5, longest=5.0) is not None
+    assert desk.waits(shown=PublishedVersion(size + 1), quiet=0.5, longest=5.0) is None
+    assert desk.waits(shown=PublishedVersion(size), closed=True) is None
+    assert desk.waits(shown=PublishedVersion(size)) is None, "a single run waits for nobody"
+    desk.age(OVERWRITE_SECONDS + 1)
+    assert desk.waits(shown=PublishedVersion(size), quiet=0.5, longest=5.0) is None
 
 
 @pytest.mark.usefixtures("unasked")
 def test_a_photo_whose_recipe_alone_has_changed_or_whose_content_has_not_is_no_overwrite(desk: InboxState) -> None:
     desk.age(30)
     seen = desk.photo.stat()
-    terms = {"rewritten": True, "quiet": 0.5, "open": 5.0, "size": seen.st_size}
-    assert desk.waits(**terms) is not None
-    assert desk.waits(**terms, mtime_ns=seen.st_mtime_ns) is None
-    assert desk.waits(**terms, digest=digest_of(desk.photo.read_bytes())) is None
+    shown, terms = PublishedVersion(seen.st_size), {"quiet": 0.5, "longest": 5.0}
+    same_content = shown._replace(digest=digest_of(desk.photo.read_bytes()))
+    assert desk.waits(shown=shown, **terms) is not None
+    assert desk.waits(shown=shown._replace(mtime_ns=seen.st_mtime_ns), **terms) is None
+    assert desk.waits(shown=same_content, **terms) is None
     desk.age(3)
-    assert desk.waits(**terms, digest=digest_of(desk.photo.read_bytes())) is not None, "it may go on changing"
+    assert desk.waits(shown=same_content, **terms) is not None, "it may go on changing"
 
 
 @needs_leases
@@ -470,7 +477,7 @@ def test_a_progressive_photo_that_was_overwritten_is_made_at_once_where_nobody_h
     data = photos.progressive()
     desk.photo.write_bytes(data)
     for closed in (False, True):
-        assert desk.waits(rewritten=True, closed=closed, quiet=0.5, open=5.0, size=len(data)) is None
+        assert desk.waits(shown=PublishedVersion(len(data)), closed=closed, quiet=0.5, longest=5.0) is None
 
 
 def test_a_photo_that_may_not_be_read_while_it_comes_is_waited_for_and_only_then_tried(

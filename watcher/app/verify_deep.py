@@ -20,7 +20,7 @@ from watcher.app.compare import Difference
 from watcher.app.locate import KnownInbox
 from watcher.core.naming import names_on_books
 from watcher.core.records import PhotoRecord
-from watcher.core.types import Done, Job, PhotoId, Recipe, Rendering, Result, WorkerReport
+from watcher.core.types import Done, Evidence, Job, PhotoId, Recipe, Rendering, Result, WorkerReport
 from watcher.pool import Pool
 from watcher.render import alike, render_all, warm
 
@@ -83,7 +83,7 @@ class Deep:
             photo=photo,
             output_root=self._aside,
             renderings=renderings,
-            expected=known.stamp,
+            evidence=Evidence(seen=known.stamp, listed=True),
             max_pixels=self._max_pixels,
         )
 

@@ -14,8 +14,8 @@ from typing import Any, Literal, NamedTuple
 
 from watcher.core.naming import names_on_books
 from watcher.core.records import Phase, PhotoRecord, RenditionRecord
-from watcher.core.retry import GIVE_UP_INCOMPLETE_SECONDS
 from watcher.core.selection import shown
+from watcher.core.stability import INCOMPLETE_SECONDS
 from watcher.core.types import FileSignature, PhotoId, Recipe
 from watcher.text import counted, moment
 
@@ -232,7 +232,7 @@ def _next_of_waiting(
         return "" if known.leased else "it is made when its turn comes", None
     last = notes[-1]
     if last.what == "waiting":
-        end = known.at + GIVE_UP_INCOMPLETE_SECONDS
+        end = known.at + INCOMPLETE_SECONDS
         if now < end:
             given_up = f"it is given up at {moment(end, now)} if it does not change until then"
             return f"{given_up}; it is looked at again when it changes, or at the latest", max(planned, now)

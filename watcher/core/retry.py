@@ -11,12 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
+from watcher.core.stability import INCOMPLETE_SECONDS, recheck_after, recheck_unstable_after
 from watcher.core.types import Done, Failed, FailureKind, Job, NeedsMoreMemory, Outcome, Unchanged, Unready, Vanished
 
-GIVE_UP_INCOMPLETE_SECONDS = 600.0  # contract: failed after 10 minutes without a change
-AT_ONCE = 0.05  # seconds to the next look of a photo that has only just got its date
-LOOK_AGAIN_SECONDS = 0.5  # after the first Unready; doubles up to the next one
-LOOK_AGAIN_LONGEST = 10.0
 BACKOFF_LONGEST = 3600.0
 TIMEOUT_ATTEMPTS = 2  # in company, then alone: an endless decode is endless again, and costs a worker each time
 
@@ -85,22 +82,15 @@ def judge(
         case NeedsMoreMemory(memory_bytes):
             return RetryLater(0.0, "needs more memory than one worker's share", counts=False, memory_bytes=memory_bytes)
         case Unready(settling=True, reason=reason, seconds=seconds):
-            soon = seconds or max(LOOK_AGAIN_SECONDS, job.patience.quiet)
-            return Recheck(min(soon, LOOK_AGAIN_LONGEST), reason, False)
+            return Recheck(recheck_unstable_after(job.evidence, job.stability, seconds), reason, False)
         case Unready(reason=reason):
-            if still_seconds >= GIVE_UP_INCOMPLETE_SECONDS:
-                return Fail(f"{reason}; unchanged for {GIVE_UP_INCOMPLETE_SECONDS / 60:.0f} minutes")
-            return Recheck(next_look(looks, still_seconds), reason, True)
+            if still_seconds >= INCOMPLETE_SECONDS:
+                return Fail(f"{reason}; unchanged for {INCOMPLETE_SECONDS / 60:.0f} minutes")
+            return Recheck(recheck_after(looks, still_seconds), reason, True)
         case Failed():
             return _judge_failed(outcome, job, attempts=attempts, backoff=backoff, jitter=jitter)
         case _ as unreachable:
             assert_never(unreachable)
-
-
-def next_look(looks: int, still_seconds: float) -> float:
-    """Say after how many seconds an incomplete photo is looked at again: later each time, and in time to give it up."""
-    wait = min(LOOK_AGAIN_SECONDS * 2.0 ** min(looks, 10), LOOK_AGAIN_LONGEST)
-    return max(LOOK_AGAIN_SECONDS, min(wait, GIVE_UP_INCOMPLETE_SECONDS - still_seconds))
 
 
 def _judge_failed(outcome: Failed, job: Job, *, attempts: int, backoff: float, jitter: float) -> Decision:

@@ -1,25 +1,127 @@
-"""How still a photo must be before it is read: what the daemon knows of that, for the worker that looks at the file."""
+"""Is this file finished? Every constant and every decision about that; `render` measures, this module decides.
+
+Rules:
+- A close or a rename is the writer's word. Without it the file must be unchanged for a while, and its content complete.
+- Where the kernel says that no process has the file open for writing, its writer has closed it, whatever was announced.
+- Where it says that one has, that can only make the wait longer, never endless: some programs keep open what they have
+  long finished.
+- Content proves nothing for a photo that is overwritten in place: a new head and an old tail decode together. So it
+  must be unchanged for longer, unless it was closed. That holds for every file that may have held something when its
+  writer opened it, and so also for one that nothing is known of, as at a first start.
+- On a share neither the clock nor the writers can be asked: what counts is how long we have seen the file unchanged.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum, auto
+from typing import NamedTuple
+
+from watcher.core.types import Evidence, FileSignature, StabilitySettings
+
+# How long a file must have been unchanged before it is read, or after it was found unfinished
+OVERWRITE_SECONDS = 60.0  # a process has it open, or its content may be of two versions
+UNFINISHED_SECONDS = 10.0  # its end marker or a part of it is missing, and no process has it open
+# When it is looked at again
+RECHECK_SECONDS = 0.5  # after it was first found incomplete; doubles each time
+RECHECK_LONGEST_SECONDS = 10.0
+RECHECK_DATED_SECONDS = 0.01  # only its date was set while it was read: the last step of a copy
+AT_ONCE_SECONDS = 0.05  # a recheck within this long needs no more evidence than there was
+INCOMPLETE_SECONDS = 600.0  # contract: an incomplete photo has failed after 10 minutes without a change
+# What a copy does in the end
+OLD_DATE_SECONDS = 2.0  # a file that is dated longer ago was given that date, not written then
+PRIVATE_SECONDS = 10.0  # since it was last written: it may still be made readable
+COPY_ENDS_SECONDS = 10.0  # since it was last written: a share's client may still close it, and so date it
 
 
 @dataclass(frozen=True, slots=True)
-class StabilityPolicy:
-    """For how many seconds a photo must have looked as it does, and on what evidence less or more will do."""
+class Observation:
+    """What a worker finds out about a file before it reads it."""
 
-    quiet: float = 0.0  # at the least; 0: its writer is known to be done, or nobody waits
-    doubt: float = 10.0  # if it decodes but looks unfinished (no end, a tail of zeros)
-    open: float = 0.0  # if it was closed, and another writer has it open
-    fresh: int = 0  # inode of the file that was seen to be created here, and held nothing before; 0: none was
-    closed: bool = False  # its writer closed it or renamed it into place
-    rewritten: bool = False  # other content lay there before, and renditions of that are shown
-    reopened: bool = False  # it was closed before and not whole: its writer comes back, or there are several
-    size: int = -1  # bytes that it had with that, as far as is known
-    mtime_ns: int = -1  # and its date then: where both are as they were, only its recipe has changed
-    digest: bytes = b""  # BLAKE3 of that; empty: not known
-    since: float = 0.0  # wall clock: since when it was seen to look as it was expected to; 0: its own date tells
+    signature: FileSignature
+    unchanged: float  # seconds; negative: its date is in the future, which proves nothing
+    writer: bool | None  # a process has it open for writing; None: the kernel cannot tell
+
+    def changed_within(self, seconds: float) -> bool:
+        """Return whether it changed less than `seconds` ago."""
+        return 0 <= self.unchanged < seconds
 
 
-UNASKED = StabilityPolicy()  # what a photo is read on where nobody has said anything
+class Content(Enum):
+    """What a worker finds when it has read and decoded a file."""
+
+    COMPLETE = auto()
+    NO_END_MARKER = auto()  # complete but for that
+    HOLE = auto()  # it decodes, with a long run of zeros inside
+    DAMAGED = auto()  # it does not decode, and is not just cut short
+    TRAILER = auto()  # complete, but more may follow behind its end
+
+
+class Wait(NamedTuple):
+    """How long a file must have been unchanged, and why."""
+
+    seconds: float
+    reason: str = ""
+
+
+def quiet_seconds(evidence: Evidence, settings: StabilitySettings) -> float:
+    """Return how long a file must be unchanged that nothing else is known of."""
+    return 0.0 if evidence.finished else settings.quiet_seconds
+
+
+def required(evidence: Evidence, settings: StabilitySettings, found: Observation) -> Wait:
+    """Return how long a file must have been unchanged before it is read."""
+    quiet, waits = quiet_seconds(evidence, settings), settings.max_wait_seconds
+    if found.writer and evidence.published:
+        return Wait(max(OVERWRITE_SECONDS, quiet), "it is being written anew")
+    if found.writer and evidence.created != found.signature.inode:
+        reason = "another process has it open for writing, and may be overwriting it"
+        return Wait(max(OVERWRITE_SECONDS, quiet), reason)
+    if found.writer and (evidence.closed or evidence.reopened):
+        return Wait(max(waits, quiet), "it was closed, and another process still has it open for writing")
+    if found.writer is False and not evidence.reopened:
+        return Wait(0.0)
+    if found.writer is None and evidence.published and quiet:
+        return Wait(max(waits, quiet), "it was overwritten a moment ago")
+    return Wait(quiet, "it was written a moment ago")
+
+
+def required_of(
+    content: Content, evidence: Evidence, settings: StabilitySettings, found: Observation, *, sparse: bool = False
+) -> Wait:
+    """Return how long a file must have been unchanged for its content to count; `sparse`: parts were never written."""
+    unfinished = OVERWRITE_SECONDS if found.writer or sparse else UNFINISHED_SECONDS
+    match content:
+        case Content.NO_END_MARKER:
+            return Wait(unfinished, "its end marker is missing: still being copied?")
+        case Content.HOLE:
+            return Wait(unfinished, "it has a long run of zeros inside: a part may still be missing")
+        case Content.DAMAGED if may_be_two_versions(evidence, found.signature.size):
+            reason = "or the head of one photo before the tail of another: an overwrite that is not over?"
+            return Wait(OVERWRITE_SECONDS, reason)
+        case Content.DAMAGED:
+            return Wait(unfinished, "or still being copied")
+        case Content.TRAILER if found.writer and not evidence.finished:
+            return Wait(settings.max_wait_seconds, "another process has it open, and more may follow behind its end")
+        case Content.COMPLETE if found.writer is None and quiet_seconds(evidence, settings) and evidence.published:
+            if may_be_two_versions(evidence, found.signature.size):  # they may fit by chance
+                reason = "it has the size of what was there before, and may be of both: an overwrite that is not over?"
+                return Wait(OVERWRITE_SECONDS, reason)
+    return Wait(0.0)
+
+
+def may_be_two_versions(evidence: Evidence, size: int) -> bool:
+    """Return whether a file may hold parts of two versions: an overwrite that broke off leaves the size as it was."""
+    return evidence.reopened or (evidence.published is not None and evidence.published.size == size)
+
+
+def recheck_after(checks: int, unchanged: float) -> float:
+    """Return when an incomplete photo is looked at again: later each time, and in time to give it up."""
+    wait = min(RECHECK_SECONDS * 2.0 ** min(checks, 10), RECHECK_LONGEST_SECONDS)
+    return max(RECHECK_SECONDS, min(wait, INCOMPLETE_SECONDS - unchanged))
+
+
+def recheck_unstable_after(evidence: Evidence, settings: StabilitySettings, seconds: float) -> float:
+    """Return when a photo is looked at again that only has to be unchanged for longer; `seconds`: if it is known."""
+    soon = seconds or max(RECHECK_SECONDS, quiet_seconds(evidence, settings))
+    return min(soon, RECHECK_LONGEST_SECONDS)

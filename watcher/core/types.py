@@ -14,7 +14,6 @@ from enum import StrEnum
 from typing import Literal, NamedTuple
 
 from watcher.core.formats import Format
-from watcher.core.stability import UNASKED, StabilityPolicy
 from watcher.core.volumes import Holder
 
 Fit = Literal["inside", "cover"]
@@ -53,6 +52,47 @@ class FileSignature(NamedTuple):
     def same_content(self, other: FileSignature | None) -> bool:
         """Tell whether size and modification time agree; a rename or a copy with `-p` keeps both."""
         return other is not None and self.size == other.size and self.mtime_ns == other.mtime_ns
+
+
+class PublishedVersion(NamedTuple):
+    """The content that a photo's renditions show, as far as it is known."""
+
+    size: int  # bytes
+    mtime_ns: int = -1  # -1: not known
+    digest: bytes = b""  # BLAKE3; empty: not known
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known of a photo's file before it is opened; `watcher.core.stability` decides by it."""
+
+    seen: FileSignature | None = None  # as it looked last
+    listed: bool = False  # a scan saw it so: if it looks different when it is read, it is still changing
+    stable_since: float = 0.0  # wall clock: since when it has looked so, where its own date cannot be trusted
+    closed: bool = False  # its writer closed it or renamed it into place
+    reopened: bool = False  # it was closed before and was incomplete, or was closed twice: more writes may follow
+    created: int = 0  # inode of the file that was seen to be created, so that it held nothing before; 0: none
+    incomplete: FileSignature | None = None  # it was found incomplete when it looked like this
+    changed_ns: int = 0  # its ctime then; 0: not known
+    published: PublishedVersion | None = None  # what its renditions show; None: it has none
+
+    @property
+    def expected(self) -> FileSignature | None:
+        """How it must still look when it is read; None: any way."""
+        return self.seen if self.listed else None
+
+    @property
+    def finished(self) -> bool:
+        """Whether its writer is known to have finished."""
+        return self.closed and not self.reopened
+
+
+@dataclass(frozen=True, slots=True)
+class StabilitySettings:
+    """What the config says of how long a file must be unchanged; all 0: it is not waited for."""
+
+    quiet_seconds: float = 0.0
+    max_wait_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +167,8 @@ class Job:
     renderings: tuple[Rendering, ...]  # all that the photo shall have
     done: FileSignature | None = None  # the photo as it was when `current` were made (inode 0)
     current: frozenset[str] = frozenset()  # renditions that need not be made while the photo looks like `done`
-    expected: FileSignature | None = None  # as a scan saw it; if it differs now, the photo is still changing
-    incomplete: FileSignature | None = None  # found incomplete when it looked like this: don't decode that again
-    patience: StabilityPolicy = UNASKED
+    evidence: Evidence = Evidence()
+    stability: StabilitySettings = StabilitySettings()
     returned: tuple[tuple[PhotoId, bytes], ...] = ()  # it may be one of these, which went: key on record, digest
     twins: tuple[DuplicateCandidate, ...] = ()  # whose renditions will do if the content is the same
     adopt: bool = False  # nothing is known of the photo: take over outputs that prove to be current

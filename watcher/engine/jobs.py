@@ -7,12 +7,21 @@ from dataclasses import dataclass, replace
 from watcher.core import naming
 from watcher.core.queue import Sighting
 from watcher.core.records import Phase, PhotoRecord, RenditionRecord
-from watcher.core.stability import StabilityPolicy
-from watcher.core.types import Done, DuplicateCandidate, FileSignature, Job, Origin, PhotoId, Rendering
+from watcher.core.stability import COPY_ENDS_SECONDS
+from watcher.core.types import (
+    Done,
+    DuplicateCandidate,
+    Evidence,
+    FileSignature,
+    Job,
+    Origin,
+    PhotoId,
+    PublishedVersion,
+    Rendering,
+    StabilitySettings,
+)
 from watcher.engine.inbox import InboxState
-from watcher.engine.writer_history import PublishedVersion
 
-_COPY_ENDS_SECONDS = 10.0  # from its last byte: a share's client may close what it has written seconds later
 UNKNOWN = FileSignature(-1, 0)  # a photo that nobody has looked at yet
 
 
@@ -27,6 +36,11 @@ class Limits:
     memory_bytes: int  # for all pictures that are decoded at the same time; 0: no limit
     share_bytes: int  # of one worker
     patient: bool  # there will be a later look: a file that is still being written can be left alone
+
+    @property
+    def stability(self) -> StabilitySettings:
+        """How long a file must be unchanged."""
+        return StabilitySettings(self.quiet_seconds, self.open_seconds) if self.patient else StabilitySettings()
 
 
 def job_for(
@@ -60,9 +74,8 @@ def job_for(
         holder=desk.plan.holder,
         done=_done(before, current),
         current=current,
-        expected=sighting.expected,
-        incomplete=sighting.incomplete,
-        patience=_patience(sighting, desk, before, limits),
+        evidence=_evidence(sighting, desk, before),
+        stability=limits.stability,
         returned=returned,
         twins=twins,
         adopt=before is None and not haunted,  # what lies there may have been made of another photo
@@ -73,26 +86,30 @@ def job_for(
     )
 
 
-def _patience(sighting: Sighting, desk: InboxState, before: PhotoRecord | None, limits: Limits) -> StabilityPolicy:
-    """Say how still a photo must be."""
-    path, known = sighting.photo.path, before.stamp if before else UNKNOWN
-    reopened = desk.doubts.reopened(path)
-    shown = desk.doubts.shown(path) or (
-        PublishedVersion(known, before.digest) if before and before.phase is Phase.DONE else None
+def _evidence(sighting: Sighting, desk: InboxState, before: PhotoRecord | None) -> Evidence:
+    """Return what is known of a photo's file."""
+    path = sighting.photo.path
+    published = desk.doubts.shown(path) or (published_version(before) if before is not None else None)
+    return Evidence(
+        seen=sighting.expected or sighting.hint,
+        listed=sighting.expected is not None,
+        stable_since=sighting.since,
+        closed=sighting.complete,
+        reopened=desk.doubts.reopened(path),
+        created=desk.doubts.fresh(path),
+        incomplete=sighting.incomplete,
+        changed_ns=sighting.changed_ns,
+        published=published,
     )
-    closed = sighting.complete and not reopened  # a close that others may follow is worth no more than silence
-    return StabilityPolicy(
-        quiet=limits.quiet_seconds if limits.patient and not closed else 0.0,
-        open=limits.open_seconds if limits.patient else 0.0,
-        fresh=desk.doubts.fresh(path),
-        closed=closed,
-        rewritten=before is not None and any(fact.size for fact in before.made.values()),
-        reopened=reopened,
-        size=shown.stamp.size if shown else known.size,
-        mtime_ns=shown.stamp.mtime_ns if shown else -1,
-        digest=shown.digest if shown else b"",
-        since=sighting.since,
-    )
+
+
+def published_version(known: PhotoRecord) -> PublishedVersion | None:
+    """Return what the renditions of a recorded photo show; None: it has none."""
+    if not any(fact.size for fact in known.made.values()):
+        return None
+    if known.phase is not Phase.DONE:  # it has changed since they were made
+        return PublishedVersion(known.stamp.size)
+    return PublishedVersion(known.stamp.size, known.stamp.mtime_ns, known.digest)
 
 
 def _done(before: PhotoRecord | None, current: frozenset[str]) -> FileSignature | None:
@@ -135,7 +152,7 @@ def changed_since_tried(before: PhotoRecord, expected: FileSignature | None) -> 
 
 def unanswered(sighting: Sighting, before: PhotoRecord | None, job: Job, wall: float) -> PhotoRecord:
     """Give the books of a photo as they are until its attempt is answered: with the looks that it is tried by."""
-    seen = plain(job.expected)
+    seen = plain(job.evidence.expected)
     if before is not None and seen in {None, before.stamp}:
         recipes = untouched(before, job)
         return replace(before, leased=True, attempts=job.attempt, recipes=recipes, made=claims(before, job))
@@ -159,7 +176,7 @@ def still_waiting(
     """Give the books of a photo that is not done; what was made of it counts for as long as it looks the same."""
     # An event says that it changed, and not into what: only a photo that waited has looks that still count.
     tried = before.stamp if before and before.phase is Phase.WAITING else None
-    seen = plain(stamp) or plain(job.expected) or tried or UNKNOWN
+    seen = plain(stamp) or plain(job.evidence.expected) or tried or UNKNOWN
     same = before is not None and before.stamp == seen
     return PhotoRecord(
         stamp=seen,
@@ -205,5 +222,5 @@ def only_dated(before: PhotoRecord, outcome: Done) -> bool:
     if before.phase is not Phase.DONE or not before.digest or before.digest != outcome.digest:
         return False
     date, old = outcome.stamp.mtime_ns / 1e9, before.stamp.mtime_ns / 1e9
-    by_the_copy = date <= before.at or abs(date - old) < _COPY_ENDS_SECONDS
+    by_the_copy = date <= before.at or abs(date - old) < COPY_ENDS_SECONDS
     return by_the_copy and date != old and all(item.adopted for item in outcome.made)

@@ -7,18 +7,18 @@ from dataclasses import replace
 from typing import assert_never
 
 from watcher.core.records import Phase
-from watcher.core.retry import AT_ONCE, GIVE_UP_INCOMPLETE_SECONDS, Pause, Recheck, RetryLater
+from watcher.core.retry import Pause, Recheck, RetryLater
+from watcher.core.stability import AT_ONCE_SECONDS, INCOMPLETE_SECONDS
 from watcher.core.types import FileSignature, Origin, Outcome, Unready
 from watcher.engine import notes
 from watcher.engine.breaker import BEGINS, TRY_SECONDS
 from watcher.engine.flight import Flight
 from watcher.engine.inbox import InboxState
-from watcher.engine.jobs import plain, still_waiting
+from watcher.engine.jobs import plain, published_version, still_waiting
 from watcher.engine.ports import Log
 from watcher.engine.scheduler import Scheduler
 from watcher.engine.timers import Waiting
 from watcher.engine.writer import WriteBuffer
-from watcher.engine.writer_history import PublishedVersion
 
 _NEVER_SECONDS = 1e9
 
@@ -66,7 +66,7 @@ class Retries:
         self._ledger.put(photo, replace(row, reason=decision.reason, attempts=0), now)
         again_at = round(wall + decision.seconds, 3)
         self._ledger.note(photo, wall, notes.WAITING, notes.tried(flight, wall, reason=decision.reason, next=again_at))
-        self._note_writer(flight, stamp, at_once=decision.seconds <= AT_ONCE)
+        self._note_writer(flight, stamp, at_once=decision.seconds <= AT_ONCE_SECONDS)
         same = before is not None and before.stamp == plain(stamp)
         changed_ns = outcome.changed_ns if isinstance(outcome, Unready) else 0
         if not self.waiting.full:
@@ -81,10 +81,10 @@ class Retries:
                 incomplete=plain(stamp) if decision.until_changed else None,
                 looks=sighting.looks + 1 if same else 0,
                 changed_ns=changed_ns,
-                patience_ends=row.at + GIVE_UP_INCOMPLETE_SECONDS,
+                patience_ends=row.at + INCOMPLETE_SECONDS,
             )
             # A single run does not wait: it looks once more when all else is done.
-            later = self._dispatcher.limits.patient or decision.seconds <= AT_ONCE
+            later = self._dispatcher.limits.patient or decision.seconds <= AT_ONCE_SECONDS
             self.waiting.put(again, now + (decision.seconds if later else _NEVER_SECONDS), retry=False)
         self._log.debug("photo.waiting", path=photo.absolute, reason=decision.reason)
 
@@ -93,8 +93,8 @@ class Retries:
         photo, before, desk = flight.job.photo, flight.before, self._desk_of(flight.job.photo.inbox)
         if desk is None:
             return
-        if before is not None and before.phase is Phase.DONE:
-            desk.doubts.note_shown(photo.path, PublishedVersion(before.stamp, before.digest))
+        if before is not None and before.phase is Phase.DONE and (shown := published_version(before)) is not None:
+            desk.doubts.note_shown(photo.path, shown)
         if flight.sighting.complete and stamp is not None and stamp.size and not at_once:
             desk.doubts.note_closed(photo.path)  # one that is made empty, or dated once it is closed, has one writer
 

@@ -265,5 +265,5 @@ class Scheduler:
 
 def _size(flight: Flight) -> int:
     """Tell how large a photo is, as far as anybody has looked."""
-    looks = flight.job.expected or flight.sighting.hint
+    looks = flight.job.evidence.seen
     return looks.size if looks else ONCE_BYTES

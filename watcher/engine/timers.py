@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from watcher.core.queue import Look, Sighting
-from watcher.core.retry import GIVE_UP_INCOMPLETE_SECONDS, next_look
+from watcher.core.stability import INCOMPLETE_SECONDS, recheck_after
 from watcher.core.types import FileSignature, PhotoId
 from watcher.engine.inbox import InboxState
 
@@ -108,7 +108,7 @@ class Waiting:
             stamp = sighting.incomplete._replace(inode=sighting.hint.inode if sighting.hint else 0)
             looks[photo.inbox].append(Look(photo.path, stamp, sighting.changed_ns))
             again = replace(sighting, looks=sighting.looks + 1)
-            self.put(again, now + next_look(again.looks, GIVE_UP_INCOMPLETE_SECONDS - left), retry=False)
+            self.put(again, now + recheck_after(again.looks, INCOMPLETE_SECONDS - left), retry=False)
         for inbox, some in looks.items():
             desks[inbox].looking += 1
             desks[inbox].parts.look(some)

@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
-from watcher.core.types import FileSignature
+from watcher.core.types import PublishedVersion
 
 _MOST = 10_000  # photos; of those beyond the oldest are forgotten
-
-
-class PublishedVersion(NamedTuple):
-    """The content that a photo's renditions were made of."""
-
-    stamp: FileSignature
-    digest: bytes  # empty: not known
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from watcher.core.stability import StabilityPolicy
+from watcher.core.stability import Content, Observation, required_of
 from watcher.core.types import FileSignature, Job, Unready
 from watcher.fs.faults import Abort, bad_photo, short
 from watcher.render.decoders import describe
@@ -10,13 +10,8 @@ from watcher.render.decoders.base import Completeness, EndsEarlyError, NotWholeE
 from watcher.render.kinds import named
 from watcher.render.picture import Picture
 from watcher.render.source import Source
-from watcher.render.writers import REWRITE_SECONDS, Rest, doubt, mixed_perhaps, more_may_follow
 
-_NO_END = "its end marker is missing: still being copied?"
-_HOLE = "it has a long run of zeros inside: a part may still be missing"
 _NEVER_WRITTEN = "truncated: a part of it was never written, its copy never finished"
-_UNTOLD = "it has the size of what was there before, and may be of both: an overwrite that is not over?"
-_OVERWRITE = "or the head of one photo before the tail of another: an overwrite that is not over?"
 
 
 def describe_photo(data: bytes, stamp: FileSignature, *, young: bool) -> Photo:
@@ -41,39 +36,36 @@ def refuse_huge(job: Job, photo: Photo) -> None:
         raise bad_photo(refusal)
 
 
-def decode_whole(job: Job, photo: Photo, scale: int, source: Source, rest: Rest) -> Picture:
+def decode_whole(job: Job, photo: Photo, scale: int, source: Source, observed: Observation) -> Picture:
     """Decode a photo that is whole, and raise the outcome of any other and of one that may still be written."""
-    stamp, patience = source.stamp, job.patience
     try:
         decoded = photo.decode(scale)
     except NotWholeError as error:
-        raise _not_whole(error, photo.completeness(), source, patience, rest) from error
+        raise _not_whole(job, error, photo.completeness(), source, observed) from error
     except OSError as error:
         raise bad_photo(f"it can't be decoded: {short(error)}") from error
     found = photo.completeness()
-    if not decoded.ended and rest.within(doubt(patience, rest)):
-        raise Abort(Unready(stamp, _NO_END, settling=True))
-    if found.hole and rest.within(doubt(patience, rest, sparse=source.is_sparse())):
-        raise Abort(Unready(stamp, _HOLE, settling=True))
-    if more_may_follow(patience, rest) and not found.closed:
-        raise Abort(Unready(stamp, "somebody has it open, and more may follow behind its end", settling=True))
-    _refuse_mixed(patience, stamp, rest)
+    if not decoded.ended:
+        _refuse(Content.NO_END_MARKER, job, observed)
+    if found.hole:
+        _refuse(Content.HOLE, job, observed, sparse=source.is_sparse())
+    if not found.closed:
+        _refuse(Content.TRAILER, job, observed)
+    wait = required_of(Content.COMPLETE, job.evidence, job.stability, observed)
+    if observed.changed_within(wait.seconds):
+        seconds = wait.seconds - observed.unchanged
+        raise Abort(Unready(source.stamp, wait.reason, settling=True, seconds=seconds))
     return Picture.whole(decoded.image, photo.width, photo.height, scale)
 
 
-def _refuse_mixed(patience: StabilityPolicy, stamp: FileSignature, rest: Rest) -> None:
-    """Raise the verdict on a whole photo that may be the head of one version before the tail of another.
-
-    They may fit by chance. Where nobody says that it is over, only stillness can.
-    """
-    untold = patience.rewritten and rest.writer is None and patience.quiet > 0
-    if untold and mixed_perhaps(patience, stamp.size) and rest.within(REWRITE_SECONDS):
-        raise Abort(Unready(stamp, _UNTOLD, settling=True, seconds=REWRITE_SECONDS - rest.still))
+def _refuse(content: Content, job: Job, observed: Observation, *, sparse: bool = False) -> None:
+    """Raise Abort for a photo that has not been unchanged for long enough for what was found in it."""
+    wait = required_of(content, job.evidence, job.stability, observed, sparse=sparse)
+    if observed.changed_within(wait.seconds):
+        raise Abort(Unready(observed.signature, wait.reason, settling=True))
 
 
-def _not_whole(
-    error: NotWholeError, found: Completeness, source: Source, patience: StabilityPolicy, rest: Rest
-) -> Abort:
+def _not_whole(job: Job, error: NotWholeError, found: Completeness, source: Source, observed: Observation) -> Abort:
     """Return the outcome of a photo of which a part is missing."""
     stamp, size = source.stamp, source.stamp.size
     if found.filled < size:
@@ -84,11 +76,10 @@ def _not_whole(
         return Abort(Unready(stamp, f"truncated: it ends early, after {share}{size_of(size)}"))
     after = f" after {percent(error.share)} of the picture" if 0 < error.share < 1 else ""
     reason, sparse = f"damaged{after}: {error.reason}", source.is_sparse()
-    mixed = mixed_perhaps(patience, stamp.size)
-    wait = REWRITE_SECONDS if mixed else doubt(patience, rest, sparse=sparse)
-    if rest.within(wait):
-        doubts = _OVERWRITE if mixed else "or still being copied"
-        return Abort(Unready(stamp, f"{reason}; {doubts}", settling=True, seconds=wait - rest.still))
+    wait = required_of(Content.DAMAGED, job.evidence, job.stability, observed, sparse=sparse)
+    if observed.changed_within(wait.seconds):
+        seconds = wait.seconds - observed.unchanged
+        return Abort(Unready(stamp, f"{reason}; {wait.reason}", settling=True, seconds=seconds))
     return Abort(Unready(stamp, _NEVER_WRITTEN)) if sparse else bad_photo(reason)
 
 

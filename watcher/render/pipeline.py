@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from watcher.core.formats import too_large
+from watcher.core.stability import Content, Observation, required, required_of
 from watcher.core.types import Done, FileSignature, Job, Made, NeedsMoreMemory, Outcome, Rendering, Unchanged, Unready
 from watcher.fs.faults import Abort, bad_photo, shown
 from watcher.fs.openat import is_file
@@ -23,7 +24,7 @@ from watcher.render.metadata import PhotoMetadata
 from watcher.render.picture import Cascade, Picture, upright
 from watcher.render.reuse import Borrowed
 from watcher.render.source import Source
-from watcher.render.writers import Rest, doubt, hold_back, rest_of
+from watcher.render.writers import observe
 
 _MAX_FILE = 1 << 30  # bytes; 200 MP at quality 100 take about 300 MB
 
@@ -34,15 +35,17 @@ def make(job: Job, source: Source, publication: Publication, tree: Tree) -> Outc
     wanted = [r for r in job.renderings if not (stamp.same_content(job.done) and r.name in job.current)]
     if not wanted:
         return Unchanged(stamp)
-    if stamp[:2] == (job.patience.size, job.patience.mtime_ns):  # its recipes have changed, and not what lies there
+    published = job.evidence.published
+    if published is not None and stamp[:2] == published[:2]:  # its recipes have changed, and not what lies there
         job = _of_one_version(job)
-    rest = rest_of(job.patience, source)
-    _hold_back(job, source, rest)
+    observed = observe(job.evidence, source)
+    _hold_back(job, observed)
     data = _read(job, source)
     digest = publication.content = digest_of(data)
     if back := next((key for key, content in job.returned if content == digest), None):
         return Unchanged(stamp, back)
-    photo = describe_photo(data, stamp, young=rest.within(doubt(job.patience, rest)))
+    unfinished = required_of(Content.HOLE, job.evidence, job.stability, observed)
+    photo = describe_photo(data, stamp, young=observed.changed_within(unfinished.seconds))
     del data  # the photo holds it as long as it is needed
     size, metadata, orientation = (photo.width, photo.height), photo.metadata, photo.metadata.exif.orientation
     adopted: list[Made] = []
@@ -50,7 +53,7 @@ def make(job: Job, source: Source, publication: Publication, tree: Tree) -> Outc
         adopted, wanted = _adopt(job, stamp, photo, digest, wanted, tree)
         if not wanted:
             return Done(stamp, tuple(adopted), *size, 0.0, os.getpid(), digest)
-    if digest == job.patience.digest:  # it was whole when it was made before
+    if published is not None and digest == published.digest:  # it was whole when it was made before
         job = _of_one_version(job)
     if not tree.own:
         wanted = [_placed(job, rendering, stamp, digest, photo) for rendering in wanted]
@@ -61,7 +64,7 @@ def make(job: Job, source: Source, publication: Publication, tree: Tree) -> Outc
         # Those that lie on disk already count too: so a rendition's bytes are the same whether the others are made
         # with it or were made before.
         targets = {r.name: target(r.recipe, *size, orientation) for r in job.renderings}
-        picture = _picture(job, photo, source, rest, wanted, targets) if wanted else None
+        picture = _picture(job, photo, source, observed, wanted, targets) if wanted else None
         del photo
         adopted += borrowed.publish(publication)
     if picture is not None:
@@ -84,11 +87,16 @@ def _read(job: Job, source: Source) -> bytes:
 
 def _of_one_version(job: Job) -> Job:
     """Give the job for a photo that is known not to be the head of one version and the tail of another."""
-    return replace(job, patience=replace(job.patience, rewritten=False))
+    return replace(job, evidence=replace(job.evidence, published=None))
 
 
 def _picture(
-    job: Job, photo: Photo, source: Source, rest: Rest, wanted: list[Rendering], targets: Mapping[str, Target]
+    job: Job,
+    photo: Photo,
+    source: Source,
+    observed: Observation,
+    wanted: list[Rendering],
+    targets: Mapping[str, Target],
 ) -> Picture:
     """Decode the photo, if it is one to be decoded."""
     refuse_huge(job, photo)
@@ -98,7 +106,7 @@ def _picture(
     needed = _memory(source.stamp.size, photo, goals, step)
     if 0 < job.memory_bytes < needed:
         raise Abort(NeedsMoreMemory(needed))
-    return decode_whole(job, photo, step, source, rest)
+    return decode_whole(job, photo, step, source, observed)
 
 
 def _placed(job: Job, rendering: Rendering, stamp: FileSignature, digest: bytes, photo: Photo) -> Rendering:
@@ -131,14 +139,16 @@ def _seen_size(rendering: Rendering, photo: Photo) -> tuple[int, int]:
     return (goal.height, goal.width) if orientation in TURNED else (goal.width, goal.height)
 
 
-def _hold_back(job: Job, source: Source, rest: Rest) -> None:
-    """Raise the verdict on a photo that is not to be read yet."""
-    stamp = source.stamp
-    if stamp.same_content(job.incomplete):
+def _hold_back(job: Job, observed: Observation) -> None:
+    """Raise Abort for a photo that is not to be read yet."""
+    stamp, evidence = observed.signature, job.evidence
+    if stamp.same_content(evidence.incomplete):
         raise Abort(Unready(stamp, "it is unchanged since it was found incomplete"))
-    if job.expected is not None and not stamp.same_content(job.expected):
+    if evidence.expected is not None and not stamp.same_content(evidence.expected):
         raise Abort(Unready(stamp, "still changing", settling=True))
-    hold_back(job.patience, source, rest)
+    wait = required(evidence, job.stability, observed)
+    if observed.changed_within(wait.seconds):
+        raise Abort(Unready(stamp, wait.reason, settling=True, seconds=wait.seconds - observed.unchanged))
     if not stamp.size:
         raise Abort(Unready(stamp, "empty"))
 

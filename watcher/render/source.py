@@ -11,12 +11,10 @@ from types import TracebackType
 from typing import Self
 
 from watcher.core.selection import special
+from watcher.core.stability import OLD_DATE_SECONDS, PRIVATE_SECONDS, RECHECK_DATED_SECONDS
 from watcher.core.types import FileSignature, PhotoId, Unready, Vanished
 from watcher.fs.faults import Abort, bad_photo, shown, unreachable, unreadable
 
-_PAST = 2_000_000_000  # ns: what is dated further back was not written just now
-_PRIVATE_SECONDS = 10.0  # since its last byte: so long nobody is told that he may not read it
-_AT_ONCE = 0.01  # seconds until the next look
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}  # a link met with O_NOFOLLOW says ELOOP or ENOTDIR
 
@@ -79,9 +77,12 @@ class Source:
         now = _stamp(by_path)
         if now != self.stamp or _stamp(by_file) != self.stamp:
             # To set a date in the past is the last that a copy does: nothing else need be waited for.
-            dated = now == self.stamp._replace(mtime_ns=now.mtime_ns) and time.time_ns() - now.mtime_ns > _PAST
+            dated = (
+                now == self.stamp._replace(mtime_ns=now.mtime_ns)
+                and time.time() - now.mtime_ns / 1e9 > OLD_DATE_SECONDS
+            )
             reason = "it was dated while it was read" if dated else "it changed while it was read"
-            raise Abort(Unready(now, reason, settling=True, seconds=_AT_ONCE if dated else 0.0))
+            raise Abort(Unready(now, reason, settling=True, seconds=RECHECK_DATED_SECONDS if dated else 0.0))
         if not self.at_rest():
             raise Abort(Unready(now, "somebody began to write it while it was read", settling=True))
 
@@ -113,7 +114,7 @@ def open_photo(photo: PhotoId) -> Source:
             raise
         if error.errno in _GONE:
             raise Abort(Vanished("there is no such file, or a symbolic link leads to it")) from error
-        if error.errno == errno.EACCES and seen is not None and 0 <= time.time() - seen.st_mtime < _PRIVATE_SECONDS:
+        if error.errno == errno.EACCES and seen is not None and 0 <= time.time() - seen.st_mtime < PRIVATE_SECONDS:
             reason = f"{what} may not be read yet: many a copy keeps others out until it is over"
             raise Abort(Unready(_stamp(seen), reason, settling=True)) from error
         raise unreadable(error, what) from error
