@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -116,3 +117,17 @@ def test_the_core_can_be_imported_without_any_edge() -> None:  # invariant 1
     script = f"import sys; import {rooms}; print([name for name in {edges} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_the_table_of_invariants_names_the_tests_that_cite_them() -> None:
+    tests = Path(__file__).parents[1]
+    cited: dict[str, set[str]] = {}
+    for path in tests.rglob("test_*.py"):
+        name = path.relative_to(tests).with_suffix("").as_posix().replace("test_", "")
+        for numbers in re.findall(r"# .*\binvariants? ([\d and]+)(?: ----)?$", path.read_text(), re.MULTILINE):
+            for number in re.findall(r"\d+", numbers):
+                cited.setdefault(number, set()).add(name)
+    table = (tests.parent / "docs" / "architecture.md").read_text().partition("## Invariants")[2].partition("## ")[0]
+    rows = re.findall(r"^\| (\d+) \| .* \| (.*) \|$", table, re.MULTILINE)
+    assert {number: set(re.findall(r"`([^`]+)`", names)) for number, names in rows} == cited
+    assert len(rows) == 11

@@ -384,7 +384,7 @@ def test_folders_in_each_other_s_way_are_faults(
 )
 def test_renditions_that_would_land_in_an_inbox_or_another_output_are_faults(
     trios: list[tuple[bytes, bytes, bytes | None]], keys: list[str]
-) -> None:
+) -> None:  # invariant 7
     assert [fault.key for fault in overlaps(trios, [[b"web"]] * len(trios))] == keys
 
 

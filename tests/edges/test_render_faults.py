@@ -353,7 +353,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]
 
 def test_a_photo_replaced_or_grown_while_it_is_read_is_unready_and_nothing_appears(
     inbox: Path, meanwhile: Callable[[Callable[[], object]], None]
-) -> None:
+) -> None:  # invariant 6
     photo = put(inbox, photos.plain())
 
     def replace() -> None:

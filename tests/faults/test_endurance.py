@@ -30,7 +30,7 @@ def _drop(place: Place, number: int) -> None:
 @pytest.mark.parametrize(
     "photos", [pytest.param(5_000, marks=pytest.mark.slow), pytest.param(100_000, marks=pytest.mark.soak)]
 )
-def test_nothing_grows_over_many_photos(place: Place, photos: int) -> None:
+def test_nothing_grows_over_many_photos(place: Place, photos: int) -> None:  # invariant 10
     tiny = {"tiny": {"width": 16, "height": 16, "metadata": "none"}}
     place.configure(tiny, log={"format": "json", "level": "info"}, workers=2)
     crowds = photos // CROWD

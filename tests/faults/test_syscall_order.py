@@ -135,7 +135,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return Run(place, parse(traced.lines))
 
 
-def test_every_output_is_written_and_synced_before_its_rename_and_its_folder_after_it(run: Run) -> None:
+def test_every_output_is_written_and_synced_before_its_rename_and_its_folder_after_it(run: Run) -> None:  # invariant 3
     output = str(run.place.output)
     renames = [call for call in run.calls if call.name == "renameat" and call.file.startswith(output)]
     assert {f"{call.file}/{call.strings[-1].decode()}" for call in renames} == {
@@ -153,7 +153,7 @@ def test_every_output_is_written_and_synced_before_its_rename_and_its_folder_aft
         assert any(rename.ended < call.begun for call in folders)
 
 
-def test_a_photo_is_on_record_as_done_only_when_its_outputs_are_safe(run: Run, tmp_path: Path) -> None:
+def test_a_photo_is_on_record_as_done_only_when_its_outputs_are_safe(run: Run, tmp_path: Path) -> None:  # invariant 4
     safe_at = {}
     for photo in PHOTOS:
         outputs = [str(path) for path in run.place.outputs(photo)]
@@ -173,7 +173,9 @@ def test_a_photo_is_on_record_as_done_only_when_its_outputs_are_safe(run: Run, t
     assert disk.rows(tmp_path, durable=False) == dict.fromkeys(PHOTOS, (1, 0, 0))
 
 
-def test_an_attempt_would_survive_a_power_cut_before_the_photo_is_opened(run: Run, tmp_path: Path) -> None:
+def test_an_attempt_would_survive_a_power_cut_before_the_photo_is_opened(
+    run: Run, tmp_path: Path
+) -> None:  # invariant 4
     opened = []
     for call, disk in run.moments():
         folder = call.file.removeprefix(str(run.place.inbox)).strip("/")
