@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from watcher.config import parse
@@ -132,7 +133,8 @@ class FakePool:
     def submit(self, *jobs: Job) -> None:
         assert not self.closed
         assert jobs[0].alone or self.free > 0, "more jobs than the pool takes"
-        assert len(jobs) <= self.most, "more jobs than the pool takes together"
+        exchanged = all(job.photo in {twin.photo for twin in one.twins} for one, job in pairwise(jobs))
+        assert len(jobs) <= self.most or exchanged, "more jobs than the pool takes together"
         self.bundles.append(jobs)
         for job in jobs:
             assert job.photo not in {other.photo for other in self.jobs.values()}, "a photo in two workers"
@@ -553,10 +555,18 @@ class World:
 
     def work(self, path: str | bytes = "") -> None:
         """Let a worker do what it would: on one photo, or on all that are in flight now."""
-        jobs = [self.job(path)] if path else list(self.pool.jobs.values())
-        for job in jobs:
-            self.pool.finish(job, self.outcome(job))
+        if path:
+            self.pool.finish(self.job(path), self.outcome(self.job(path)))
+        else:
+            for bundle in list(self.pool.bundles):
+                self.work_bundle(bundle)
         self.rest()
+
+    def work_bundle(self, bundle: Sequence[Job]) -> None:
+        """Let a worker do what it would on photos that it has together, as far as they have not come back."""
+        jobs = [job for job in bundle if job.number in self.pool.jobs]
+        for job, outcome in zip(jobs, self.outcomes(jobs), strict=True):
+            self.pool.finish(job, outcome)
 
     def work_all(self) -> None:
         """Work until nothing is in flight any more."""
@@ -568,6 +578,22 @@ class World:
 
     def outcome(self, job: Job) -> Outcome:
         """Give what `render` would answer, see there."""
+        return self.outcomes([job])[0]
+
+    def outcomes(self, jobs: Sequence[Job]) -> list[Outcome]:
+        """Return what `render_all` would: all are made before any output is replaced."""
+        outcomes = [self._make(job) for job in jobs]
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            if isinstance(outcome, Done):
+                self._publish(job, outcome.stamp)
+        return outcomes
+
+    def _publish(self, job: Job, stamp: FileSignature) -> None:
+        for rendering in job.renderings:
+            self.outputs[rendering.output] = (stamp, rendering.recipe.fingerprint)
+            self.made_of[rendering.output] = self.files[job.photo].content
+
+    def _make(self, job: Job) -> Outcome:
         file = self.files.get(job.photo)
         if file is None:
             return Vanished("gone")
@@ -594,9 +620,6 @@ class World:
                 return faults[kind]
             if self.full:
                 return Failed("no room", self.full, stamp)
-        for rendering in job.renderings:
-            self.outputs[rendering.output] = (stamp, rendering.recipe.fingerprint)
-            self.made_of[rendering.output] = file.content
         made = tuple(
             Made(r.name, r.output, 10, 10, 100, adopted=r not in (*wanted, *copied), copied=r in copied)
             for r in job.renderings

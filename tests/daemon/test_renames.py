@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections import deque
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 from hypothesis import HealthCheck, settings
@@ -32,9 +33,9 @@ MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108  # dura
 class Busy(World):
     """Work takes time here, so that of two photos one was made before the other."""
 
-    def outcome(self, job: Job) -> Outcome:
+    def outcomes(self, jobs: Sequence[Job]) -> list[Outcome]:
         self.clock.move_to(self.clock.now + 0.001)
-        return super().outcome(job)
+        return super().outcomes(jobs)
 
 
 def photo(path: str) -> PhotoId:
@@ -116,7 +117,7 @@ class Renames(RuleBasedStateMachine):
     def work(self, which: int) -> None:
         jobs = list(self.world.pool.jobs.values())
         job = jobs[which % len(jobs)]
-        self.world.pool.finish(job, self.world.outcome(job))
+        self.world.work_bundle(next(bundle for bundle in self.world.pool.bundles if job in bundle))
         self.world.rest()
 
     @rule()

@@ -285,13 +285,64 @@ def test_a_copy_that_is_deleted_soon_leaves_its_outputs_as_any_photo_does(world:
     assert outputs(world) == ["web/a.jpg", "web/b.jpg"]
 
 
-def test_names_that_are_exchanged_in_one_step_leave_each_with_its_own(world: World) -> None:
+@pytest.mark.parametrize("told", [True, False])
+def test_names_that_are_exchanged_in_one_step_leave_each_with_its_own_and_nothing_is_decoded(
+    world: World, told: bool
+) -> None:
     make(world, "a.jpg", "one")
     make(world, "b.jpg", "two")
-    world.exchange("a.jpg", "b.jpg")
+    world.wait(1.0)
+    world.exchange("a.jpg", "b.jpg", told=told)
+    if not told:
+        world.wait(301)
     settle(world)
     assert (world.made_of[b"web/a.jpg"], world.made_of[b"web/b.jpg"]) == ("two", "one")
     assert outputs(world) == ["web/a.jpg", "web/b.jpg"]
+    assert decoded(world) == ["a.jpg", "b.jpg"]
+    world.check_settled()
+
+
+def test_folders_whose_names_are_exchanged_leave_each_with_its_own_and_nothing_is_decoded(world: World) -> None:
+    for number in range(20):
+        make(world, f"x/{number}.jpg", f"one {number}")
+        make(world, f"y/{number}.jpg", f"two {number}")
+    world.wait(1.0)
+    world.move_folder("x", "z", told=False)
+    world.move_folder("y", "x", told=False)
+    world.move_folder("z", "y", told=False)
+    world.event(FolderSeen(IN, b"x"))
+    world.event(FolderSeen(IN, b"y"))
+    settle(world)
+    assert all(world.made_of[b"web/x/%d.jpg" % number] == f"two {number}" for number in range(20))
+    assert len(world.worked) == 40
+    world.check_settled()
+
+
+def test_three_names_that_go_round_leave_each_with_its_own_and_nothing_is_decoded(world: World) -> None:
+    for name, content in (("a.jpg", "one"), ("b.jpg", "two"), ("c.jpg", "three")):
+        make(world, name, content)
+    world.wait(1.0)
+    for name, to in (("a.jpg", "t.jpg"), ("c.jpg", "a.jpg"), ("b.jpg", "c.jpg"), ("t.jpg", "b.jpg")):
+        world.move(name, to, told=False)
+    world.event(FolderSeen(IN, b""))
+    settle(world)
+    assert [world.made_of[b"web/" + name] for name in (b"a.jpg", b"b.jpg", b"c.jpg")] == ["three", "one", "two"]
+    assert len(world.worked) == 3
+    world.check_settled()
+
+
+def test_a_photo_that_is_put_over_another_one_waits_a_moment_and_once(world: World) -> None:
+    """It could be half of an exchange, and is a copy that keeps its date."""
+    make(world, "a.jpg", "one")
+    make(world, "b.jpg", "two")
+    world.files[PhotoId(IN, b"b.jpg")] = world.files[PhotoId(IN, b"a.jpg")]
+    world.event(Seen(IN, b"b.jpg", True, world.files[PhotoId(IN, b"b.jpg")].stamp))
+    assert world.flying() == []
+    world.wait(0.5)
+    assert world.flying() == ["b.jpg"]
+    settle(world)
+    assert decoded(world) == ["a.jpg", "b.jpg"]
+    assert world.made_of[b"web/b.jpg"] == "one"
     world.check_settled()
 
 

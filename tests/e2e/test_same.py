@@ -100,6 +100,7 @@ def test_names_that_change_in_case_only_or_are_exchanged_leave_no_old_rendition(
         exchange(place.inbox / "DCIM" / "IMG_1.JPG", place.inbox / "DCIM" / "IMG_2.JPG")
         shown = place.output / "web" / "DCIM"
         until(lambda: shows(shown / "IMG_1.JPG", 2) and shows(shown / "IMG_2.JPG", 1), "each shows the other one's")
+        until(lambda: total(daemon, "copied") == 2, "neither was decoded again")
         for name in ("IMG_1", "IMG_2"):
             (place.inbox / "DCIM" / f"{name}.JPG").rename(place.inbox / "DCIM" / f"{name.lower()}.jpg")
         until(lambda: outputs(place) == both("DCIM/img_1.jpg", "DCIM/img_2.jpg"), "the photos' old renditions are gone")

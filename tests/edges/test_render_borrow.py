@@ -12,7 +12,7 @@ import pytest
 from tests.photos import oriented, plain
 from watcher.core.types import Done, DuplicateCandidate, Job, PhotoId, Recipe, Rendering, ReusableRendition
 from watcher.fs import publish
-from watcher.render import remove, render
+from watcher.render import remove, render, render_all
 
 WEBP = Recipe(80, None, "inside", "webp", 85, "safe", "0000000000000001")
 JPEG = Recipe(120, None, "inside", "jpeg", 85, "safe", "0000000000000002")
@@ -93,6 +93,26 @@ def test_a_copy_is_a_file_of_its_own_with_the_same_bytes_its_photos_time_and_the
         assert old.stat().st_ino != new.stat().st_ino
         assert os.getxattr(new, publish.ATTRIBUTE) == first.recipe.fingerprint.encode()
         assert old.stat().st_mtime_ns == pair.done.stamp.mtime_ns
+
+
+def test_two_that_have_each_others_names_and_come_together_are_both_copied(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = replace(pair.second, photo=PhotoId(pair.first.photo.inbox, b"copy.jpg"))
+    here, there = (Path(os.fsdecode(work.photo.absolute)) for work in (pair.first, other))
+    there.write_bytes(plain())
+    os.utime(there, (1_600_000_000, 1_600_000_000))
+    twin = twin_of(other, made(other))
+    old = {item.output: pair.path(item.output).read_bytes() for work in (pair.first, other) for item in work.renderings}
+    aside = here.with_name("aside")
+    for source, target in ((here, aside), (there, here), (aside, there)):
+        source.rename(target)
+    monkeypatch.setattr("watcher.render.judge.decode", never)
+    outcomes = render_all([replace(pair.first, twins=(twin,)), replace(other, twins=(pair.twin,))])
+    assert [[item.copied for item in done.made] for done in outcomes if isinstance(done, Done)] == [[True, True]] * 2
+    for first, second in zip(pair.first.renderings, other.renderings, strict=True):
+        assert pair.path(first.output).read_bytes() == old[second.output]
+        assert pair.path(second.output).read_bytes() == old[first.output]
 
 
 @pytest.mark.parametrize("way", ["in the kernel", "by hand"])

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
+from itertools import chain
 from typing import NamedTuple
 
 from watcher.core.formats import Format
@@ -83,14 +84,19 @@ class Deduplicator:
     # ---- before a photo is begun ----
 
     def of(
-        self, photo: PhotoId, looks: FileSignature | None, renderings: Iterable[Rendering]
+        self,
+        photo: PhotoId,
+        looks: FileSignature | None,
+        renderings: Iterable[Rendering],
+        together: Iterable[ContentRecord] = (),
     ) -> tuple[DuplicateCandidate, ...]:
-        """Give those whose renditions would do, the likeliest first."""
+        """Give those whose renditions would do, the likeliest first; with those that are replaced together with it."""
         if looks is None or looks.size <= 0:
             return ()
         wanted: dict[str, Format] = {item.recipe.fingerprint: item.recipe.format for item in renderings}
         found: list[tuple[bool, int, DuplicateCandidate]] = []
-        for claim in self._ledger.alike(looks.size, looks.mtime_ns):
+        beside = (claim for claim in together if claim.digest and claim.stamp.size == looks.size)
+        for claim in chain(beside, self._ledger.alike(looks.size, looks.mtime_ns)):
             desk = self._desks.get(claim.photo.inbox)
             lent = lent_by(claim, wanted)
             if desk is None or desk.moved or not lent or (claim.gone and self._claimed(claim.photo, but=photo)):

@@ -25,3 +25,4 @@ class Flight:
     host: str = ""  # the worker's machine, if it is another one
     gone: bool = False  # its inbox, which is there, was found to hold it no longer
     lent: frozenset[Place] = frozenset()  # where it may copy from
+    follows: bool = False  # it goes to the worker that has the one before it: each may copy from the other

@@ -160,12 +160,12 @@ class Scheduler:
         while not self._ledger.blocked and self._room() > 0:
             live = self._live(self._lively(), now)
             if live:
-                self._stage_live(self._lease(live, now, wall))
+                self._stage_live(self._lease(live, now, wall, line=self.queue))
             elif not self._staged:
                 backlog = self._backlog(now)
                 if not backlog:
                     return
-                self._staged.extend(self._lease(backlog, now, wall))
+                self._staged.extend(self._lease(backlog, now, wall, line=self.queue))
                 if self.booking.holds and not self._staged:
                     return  # what they wait for will be told; meanwhile the line is not emptied into the waiting room
             while self._staged and self._room() > 0:
@@ -190,7 +190,9 @@ class Scheduler:
         if self._heavy or self._heavy_now:
             most = 1
         size, bound = _size(first), BUNDLE_BYTES if self.limits.patient else ONCE_BYTES
-        while self._staged and len(jobs) < most and (size := size + _size(self._staged[0])) <= bound:
+        while self._staged and (
+            self._staged[0].follows or (len(jobs) < most and (size := size + _size(self._staged[0])) <= bound)
+        ):
             jobs.append(self._staged.popleft().job)
         self._fresh = max(0, self._fresh - len(jobs))
         return jobs
@@ -254,9 +256,9 @@ class Scheduler:
         desk = self._desks.get(inbox)
         return desk is None or desk.hold.lets(now)
 
-    def _lease(self, sightings: list[Sighting], now: float, wall: float) -> list[Flight]:
-        """Put attempts on record; empty where that can't be done."""
-        flights, back = self.booking.book(sightings, self.flights.values(), self.limits, now, wall)
+    def _lease(self, sightings: list[Sighting], now: float, wall: float, *, line: Queue | None = None) -> list[Flight]:
+        """Put attempts on record; empty where that can't be done. Others may be taken out of `line` with them."""
+        flights, back = self.booking.book(sightings, self.flights.values(), self.limits, now, wall, line=line)
         for sighting in reversed(back):
             self.put(sighting, live=True, front=True)
         self.flights.update((flight.job.photo, flight) for flight in flights)
