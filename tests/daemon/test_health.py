@@ -153,7 +153,7 @@ def test_a_watch_that_is_beyond_healing_ends_the_signs_of_life_and_says_why_once
     lives = watched.manager.lives
     watched.wait(100)
     assert watched.manager.lives == lives
-    assert watched.log.of("stuck") == [{"reason": "the watch has died"}]
+    assert watched.log.of("daemon.stuck") == [{"reason": "the watch has died"}]
     assert watched.manager.statuses[-1] == "stuck: the watch has died"
     watched.watch_fault = ""
     watched.wait(10)
@@ -178,7 +178,7 @@ def test_workers_that_answer_nothing_for_longer_than_any_photo_may_take_end_the_
     lives = watched.manager.lives
     watched.wait(1000)
     assert watched.manager.lives <= lives + 2
-    assert "1 photos in them" in watched.log.of("stuck")[0]["reason"]
+    assert "1 photos in them" in watched.log.of("daemon.stuck")[0]["reason"]
     lives = watched.manager.lives
     watched.work()
     watched.wait(100)

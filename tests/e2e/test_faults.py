@@ -198,8 +198,8 @@ def test_a_second_signal_does_not_wait(place: Place) -> None:
     _put_slow(place.inbox / "slow.jpg")
     with place.run() as daemon:
         daemon.send(signal.SIGTERM)
-        daemon.wait_for("stopping")
-        assert daemon.events("stopping")[0]["in_flight"] == 1
+        daemon.wait_for("daemon.stopping")
+        assert daemon.events("daemon.stopping")[0]["in_flight"] == 1
         assert daemon.process.poll() is None, "the first one waits for the worker"
         time.sleep(0.1)  # two at one moment are one, as `timeout` sends them
         daemon.send(signal.SIGTERM)

@@ -165,5 +165,5 @@ for target in (lambda: 1 // 0, lambda: exit(3)):
 """
     done = subprocess.run([sys.executable, "-c", program], env=place.env, capture_output=True, check=True, timeout=60)
     line = json.loads(done.stderr)
-    assert (line["event"], line["level"], line["thread"]) == ("fault", "error", "bad one")
+    assert (line["event"], line["level"], line["thread"]) == ("internal.error", "error", "bad one")
     assert "ZeroDivisionError" in line["exception"]

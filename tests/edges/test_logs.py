@@ -489,7 +489,7 @@ def test_records_of_other_libraries_come_as_lines_from_warning_up() -> None:
         logging.captureWarnings(True)
         warnings.warn("old", DeprecationWarning, stacklevel=1)
     first, second, third, fourth = lines(stream)
-    assert (first["event"], first["level"], first["logger"]) == ("library", "warning", "some_library")
+    assert (first["event"], first["level"], first["logger"]) == ("library.message", "warning", "some_library")
     assert first["message"] == f"lost {NASTY}"
     assert (second["level"], "%d" in second["message"]) == ("error", True)
     assert (third["level"], len(third["message"])) == ("warning", 2000)

@@ -134,4 +134,4 @@ def test_a_thread_that_goes_on_and_one_that_ends_on_purpose_are_not_remembered(m
     leaving.join()
     assert threads.ended == ""
     ((event, fields),) = log.lines
-    assert (event, fields["thread"], type(fields["exc_info"])) == ("fault", "sweep", RecursionError)
+    assert (event, fields["thread"], type(fields["exc_info"])) == ("internal.error", "sweep", RecursionError)

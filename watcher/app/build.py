@@ -117,7 +117,7 @@ def _waits(listener: manager.Nobody, reason: str) -> None:
 
 
 def _last_words(log: Log, reason: str) -> None:
-    log.error("stuck", reason=reason)
+    log.error("daemon.stuck", reason=reason)
 
 
 def _pool(

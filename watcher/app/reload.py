@@ -46,7 +46,7 @@ class Reloader:
             except WatcherError as error:
                 outcome = Reloaded(error)
             except Exception as error:  # noqa: BLE001  # a fault of the program; who waits for an answer gets one
-                self._log.error("fault", exc_info=error)
+                self._log.error("internal.error", exc_info=error)
                 outcome = Reloaded(WatcherError(f"watcher could not read its config, and is to blame: {error!r}"))
             self._post(outcome)
 

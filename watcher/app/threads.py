@@ -20,7 +20,7 @@ class Threads:
         if fault.exc_type is SystemExit:
             return
         thread = fault.thread or threading.current_thread()
-        self._log.error("fault", thread=thread.name, exc_info=fault.exc_value)
+        self._log.error("internal.error", thread=thread.name, exc_info=fault.exc_value)
         healed = type(thread).__module__.startswith("watchdog")  # its watch is set up anew
         if fault.thread is not None and not healed:
             self.ended = f"the thread {thread.name!r} has ended by a fault of the program, {fault.exc_value!r}"

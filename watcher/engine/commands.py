@@ -55,7 +55,7 @@ class CommandHandler:
             for batch in batches.values():
                 self._line.close(batch, now)
             self._ledger.flush(now, force=True)
-            self._log.info("asked", requests=len(asked))
+            self._log.info("requests.received", requests=len(asked))
 
     def _one(self, desk: InboxState, request: Request, batches: dict[bytes, int], now: float, wall: float) -> bool:
         """Do as one request says; False: the state file can't be written just now."""

@@ -217,7 +217,7 @@ class Daemon(Rooms):
             for flight in self.dispatcher.unstage():
                 self.ledger.put(flight.job.photo, flight.before, now)
             self.health.stopping(now)
-            self._log.info("stopping", reason=reason, in_flight=len(self.dispatcher.flights))
+            self._log.info("daemon.stopping", reason=reason, in_flight=len(self.dispatcher.flights))
 
     def _take_on(self, settings: Settings | WatcherError, now: float) -> None:
         """Work by new settings from here on; what is in the workers ends by the old ones."""

@@ -98,7 +98,7 @@ class Watchdog:
             photos = self._dispatcher.in_workers
             stuck = f"no answer from the workers for {now - self._answered:.0f} s, with {photos} photos in them"
         if stuck and not self._stuck:
-            self._log.error("stuck", reason=stuck)
+            self._log.error("daemon.stuck", reason=stuck)
             self._manager.status(f"stuck: {stuck}")
         if self._stuck and not stuck:
             self._status = ""  # whatever was told before, the manager shows otherwise now

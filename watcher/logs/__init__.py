@@ -5,7 +5,7 @@ Rules:
   steer a terminal or fail to encode is escaped.
 - A line is one `write`, so that lines of several processes don't mix.
 - A log that can't be written (a closed terminal, a full disk) costs its lines and nothing else.
-- Other libraries' records from WARNING up take the same way, as event `library`.
+- Other libraries' records from WARNING up take the same way, as event `library.message`.
 - Where standard error is systemd's journal, `auto` hands it entries with fields; a format that was asked for is kept,
   with each line's priority in front.
 
@@ -219,4 +219,6 @@ class _Library(logging.Handler):
         except Exception as error:  # noqa: BLE001 — a record whose arguments don't fit is its library's fault
             text = f"{record.msg!r} ({error!r})"
         level = min(max(record.levelno // 10 * 10, logging.WARNING), logging.CRITICAL)
-        log.log(level, "library", logger=record.name, message=text.rstrip()[:_LONGEST], exc_info=record.exc_info)
+        log.log(
+            level, "library.message", logger=record.name, message=text.rstrip()[:_LONGEST], exc_info=record.exc_info
+        )

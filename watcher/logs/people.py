@@ -18,7 +18,7 @@ from watcher.text import counted, duration, printable
 _HANDFUL = 5  # photos of a batch that get a line each
 _COLOURS = {"warning": "33", "error": "31", "critical": "31;1"}  # ANSI SGR
 _HEAD = frozenset({"event", "level", "timestamp", "exception", "part", "pid"})
-_LEFT_OUT = frozenset({"decoder.ready", "watch.started", "outputs.swept", "asked"})
+_LEFT_OUT = frozenset({"decoder.ready", "watch.started", "outputs.swept", "requests.received"})
 
 Fields = Mapping[str, Any]
 
@@ -155,7 +155,7 @@ _SENTENCES: dict[str, Callable[[Fields], str]] = {
     "config.reloaded": _reloaded,
     "config.rejected": lambda fields: f"The new config is refused, the older one stays in use:\n{fields['reason']}",
     "web.listening": lambda fields: f"The page is at {fields['url']}",
-    "stopping": _stopping,
+    "daemon.stopping": _stopping,
     "stopped": lambda _: "Stopped.",
 }
 
