@@ -24,7 +24,7 @@ from tests.bench.common import Daemon, Place, cpu_seconds, descendants, machine,
 from tests.cluster.cluster import Cluster
 from watcher.core.records import Phase, PhotoRecord, RenditionRecord
 from watcher.core.types import FileSignature, PhotoId
-from watcher.store import State
+from watcher.store import Store
 
 SIZE = 16  # pixels; a photo of one pixel stays one
 PER_FOLDER = 500
@@ -162,7 +162,7 @@ def _rows(path: Path, count: int) -> tuple[float, float]:
     known = PhotoRecord(
         FileSignature(4_000_000, 10**18), Phase.DONE, dict.fromkeys(names, "0" * 16), facts, 1e9, digest=bytes(32)
     )
-    with State.open(str(path)) as state:
+    with Store.open(str(path)) as state:
         began = time.perf_counter()
         for start in range(0, count, 64):
             numbers = range(start, min(start + 64, count))

@@ -33,7 +33,7 @@ from tests.bench.common import (
 )
 from watcher.core.records import PhotoRecord
 from watcher.core.types import FileSignature, PhotoId
-from watcher.store import State
+from watcher.store import Store
 
 SIZES = (64, 32)  # pixels: two renditions
 PER_FOLDER = 500
@@ -75,7 +75,7 @@ def fill(where: Place, *, really: bool) -> float:
             (where.inbox / "one.jpg").unlink()
             where.inbox.rmdir()
             shutil.move(Path(aside) / "inbox", where.inbox)
-        with State.open(str(where.state)) as state:
+        with Store.open(str(where.state)) as state:
             one = PhotoId(os.fsencode(where.inbox), b"one.jpg")
             pattern = state.known(one)
             if pattern is None:

@@ -58,7 +58,12 @@ def _imports(path: Path) -> Iterator[str]:
 
 
 MOST_LINES = 350  # beyond 300 a room wants a second look at what it is for
-MORE_LINES = {"core/types.py": 400, "engine/results.py": 380}  # values and their meanings; one case an outcome
+MORE_LINES = {
+    "core/types.py": 400,  # values and their meanings
+    "engine/results.py": 380,  # one case an outcome
+    "store/queries.py": 380,  # one class, most of it SQL
+    "store/store.py": 380,  # the same
+}
 MODULES = sorted(ROOT.rglob("*.py"))
 
 

@@ -63,7 +63,7 @@ from watcher.engine.ports import (
     Settings,
     TakenAway,
 )
-from watcher.store import State
+from watcher.store import Store
 
 IN, OUT = b"/in", b"/out"
 SPINS = 200  # turns at one moment: more is a loop that does not sleep
@@ -332,7 +332,7 @@ class World:
         self._alive_seconds = alive_seconds
         self.watch_fault = ""
         self._inode = 0
-        self.store = State.open(state_path)
+        self.store = Store.open(state_path)
         self._build()
 
     def _build(self) -> None:
@@ -459,7 +459,7 @@ class World:
         else:
             self.stop()
         self.clock.move_to(self.clock.now + 1.0)
-        self.store = State.open(self._state_path)
+        self.store = Store.open(self._state_path)
         self._build()
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from watcher.app.commands import check_access, hand_over
 from watcher.core.types import Request
 from watcher.errors import StateError
 from watcher.service import process as service
-from watcher.store import State, schema
+from watcher.store import Store, schema
 
 
 def put(place: Place, path: Path, data: bytes) -> None:
@@ -86,7 +86,7 @@ def test_what_is_asked_without_a_daemon_is_done_by_the_next_run(place: Place) ->
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else for a while")
 def test_the_state_file_of_another_user_is_refused_with_the_remedy(tmp_path: Path) -> None:
     state = tmp_path / "state.db"
-    State.open(str(state)).close()
+    Store.open(str(state)).close()
     os.seteuid(65534)
     try:
         for write in (False, True):
@@ -103,14 +103,13 @@ def test_a_state_file_of_an_older_version_that_nobody_uses_is_brought_up_to_date
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = str(tmp_path / "state.db")
-    monkeypatch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
-    State.open(path).close()
-    monkeypatch.undo()
+    Store.open(path).close()
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, "CREATE TABLE fresh (x);"))
     asked = Request("retry", b"/in")
     with service.Lock(path), pytest.raises(StateError, match="restart the daemon"):
         hand_over(path, [asked])
     assert hand_over(path, [asked]) == "the next `watcher run` or `watcher once`"
-    with State.open(path) as state:
+    with Store.open(path) as state:
         assert [request for _, request in state.requests()] == [asked]
     with pytest.raises(StateError, match="nothing in the state file"):
         hand_over(str(tmp_path / "none.db"), [asked])
@@ -119,7 +118,7 @@ def test_a_state_file_of_an_older_version_that_nobody_uses_is_brought_up_to_date
 def test_a_nudge_ends_nobody_who_is_not_ready_for_it(place: Place) -> None:
     """SIGUSR1 ends a process that has no handler for it yet: from when its pid is to be read it must do no harm."""
     fill(place.inbox, 1)
-    State.open(str(place.state)).close()
+    Store.open(str(place.state)).close()
     other = sqlite3.connect(place.state, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     with Running(place, "run", "--config", str(place.config), ready=False) as daemon:

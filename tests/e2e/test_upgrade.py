@@ -11,16 +11,16 @@ from pathlib import Path
 from tests.e2e.harness import Place, fill
 from watcher.store.schema import MIGRATIONS
 
-OLD = Path(__file__).with_name("state_v1.sql").read_text()
-FIRST = {"web": {"width": 300, "height": 300}}  # what the old file's photos were made by
+OLD = Path(__file__).with_name("state_preview.sql").read_text()
+PREVIEW = 5  # its version
+RENDITIONS = {"web": {"width": 300, "height": 300}}  # that the old file's photos have
 
 
 def old_state(place: Place) -> list[tuple[object, ...]]:
-    """Lay out the first version's state file for this place's photos; its photos."""
-    place.configure(FIRST)
-    for path in (*fill(place.inbox, 2), place.inbox / "bad.jpg"):
-        if path.name == "bad.jpg":
-            path.write_bytes(b"no photo")
+    """Make the state file of a version before the first release, with this place's photos; return its photos."""
+    place.configure(RENDITIONS)
+    fill(place.inbox, 2)
+    (place.inbox / "bad.jpg").write_bytes(b"no photo")
     with closing(sqlite3.connect(place.state)) as db, db:
         db.execute("PRAGMA journal_mode = WAL")
         db.executescript(OLD)
@@ -46,13 +46,17 @@ def version_of(path: str | Path) -> tuple[int, list[tuple[object, ...]]]:
         return version, photos_of(db)
 
 
-def test_an_older_state_file_is_brought_up_to_date_and_a_copy_is_kept_of_it(place: Place) -> None:
+def test_a_state_file_from_before_the_first_release_is_brought_over_and_a_copy_is_kept_of_it(place: Place) -> None:
     before = old_state(place)
-    assert version_of(place.state) == (1, before)
+    assert version_of(place.state) == (PREVIEW, before)
+    assert place.status()["inboxes"][0]["done"] == 3, "status reads it as it is"
+    assert version_of(place.state) == (PREVIEW, before)
     done = place.once()
-    assert "nothing made · 2 up to date" in done.out, "what the older version has made is known"
+    assert "nothing made" in done.out, "what the older version has made is known"
     assert version_of(place.state) == (len(MIGRATIONS), before)
-    assert version_of(f"{place.state}.v1") == (1, before)
+    kept = Path(f"{place.state}.v{PREVIEW}")
+    assert version_of(kept) == (PREVIEW, before)
+    assert kept.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_newer_state_file_is_refused_and_left_as_it_is(place: Place) -> None:

@@ -15,7 +15,7 @@ import pytest
 from tests.e2e.harness import BOTH, Place, camera, fill, fingerprint, shows, until
 from watcher.cli.verify import verify
 from watcher.core.types import PhotoId
-from watcher.store import State, pages
+from watcher.store import Store, queries
 
 KEYS = {"checked", "missing", "different", "unknown", "repaired"}
 
@@ -30,8 +30,8 @@ def look(place: Place, capsys: pytest.CaptureFixture[str], *, deep: bool = False
 
 
 @contextmanager
-def books(place: Place) -> Iterator[State]:
-    with State.open(str(place.state)) as state:
+def books(place: Place) -> Iterator[Store]:
+    with Store.open(str(place.state)) as state:
         yield state
 
 
@@ -94,7 +94,7 @@ def test_all_pages_are_looked_at_and_what_is_being_made_is_no_difference(
 ) -> None:
     fill(place.inbox, 7)
     place.once()
-    monkeypatch.setattr(pages, "PAGE", 3)
+    monkeypatch.setattr(queries, "PAGE", 3)
     for number in (0, 3, 6):
         place.outputs(f"p00{number}.jpg")[0].unlink()
     code, found = look(place, capsys)

@@ -13,7 +13,7 @@ from watcher.core.history import HistoryEntry
 from watcher.core.records import Phase, PhotoRecord
 from watcher.core.types import FileSignature, PhotoId, Request
 from watcher.errors import StateError
-from watcher.store import Reader, State, ask, history
+from watcher.store import Queries, Store, ask, history
 from watcher.store import schema as schema_module
 
 IN = b"/in"
@@ -27,8 +27,8 @@ def path(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def state(path: str) -> Iterator[State]:
-    with State.open(path) as opened:
+def state(path: str) -> Iterator[Store]:
+    with Store.open(path) as opened:
         yield opened
 
 
@@ -37,7 +37,7 @@ def count(path: str) -> int:
         return int(db.execute("SELECT count(*) FROM event").fetchone()[0])
 
 
-def test_what_happened_to_a_photo_comes_back_in_order_and_only_to_that_photo(state: State) -> None:
+def test_what_happened_to_a_photo_comes_back_in_order_and_only_to_that_photo(state: Store) -> None:
     notes = [HistoryEntry(A, 1.5, "made", {"worker": 5}), HistoryEntry(B, 2.0, "failed", {"reason": "\udcff it is"})]
     state.write([(A, KNOWN)], notes)
     state.write([], [HistoryEntry(A, 3.0, "gone", {})])
@@ -46,14 +46,14 @@ def test_what_happened_to_a_photo_comes_back_in_order_and_only_to_that_photo(sta
     assert state.notes(PhotoId(b"/other", b"a.jpg")) == []
 
 
-def test_a_history_is_written_together_with_its_result_or_not_at_all(state: State) -> None:
+def test_a_history_is_written_together_with_its_result_or_not_at_all(state: Store) -> None:
     with pytest.raises(TypeError):
         state.write([(A, KNOWN)], [HistoryEntry(A, 1.0, "made", {"not JSON": object()})])
     assert state.known(A) is None
     assert state.notes(A) == []
 
 
-def test_a_wait_that_goes_on_for_the_same_reason_is_one_entry(state: State) -> None:
+def test_a_wait_that_goes_on_for_the_same_reason_is_one_entry(state: Store) -> None:
     for at in range(5):
         state.write([], [HistoryEntry(A, float(at), "waiting", {"reason": "truncated", "next": at + 1})])
     state.write([], [HistoryEntry(A, 9.0, "waiting", {"reason": "empty", "next": 10})])
@@ -62,7 +62,7 @@ def test_a_wait_that_goes_on_for_the_same_reason_is_one_entry(state: State) -> N
     assert "times" not in second.detail
 
 
-def test_one_photo_keeps_its_newest_entries_and_costs_others_nothing(state: State, path: str) -> None:
+def test_one_photo_keeps_its_newest_entries_and_costs_others_nothing(state: Store, path: str) -> None:
     state.write([], [HistoryEntry(B, 1.0, "made", {})])
     for at in range(100):
         state.write([], [HistoryEntry(A, float(at), "failed", {})])
@@ -72,7 +72,7 @@ def test_one_photo_keeps_its_newest_entries_and_costs_others_nothing(state: Stat
 
 
 def test_all_photos_together_keep_no_more_than_the_newest_entries(
-    state: State, path: str, monkeypatch: pytest.MonkeyPatch
+    state: Store, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(history, "KEPT", 50)
     most = 0
@@ -86,7 +86,7 @@ def test_all_photos_together_keep_no_more_than_the_newest_entries(
 
 
 def test_a_request_is_there_until_it_is_answered_in_one_transaction_with_what_it_led_to(
-    state: State, path: str
+    state: Store, path: str
 ) -> None:
     asked = [Request("retry", IN), Request("remake", IN, b"x/\xff.jpg", ("web", "thumb"))]
     ask(path, asked)
@@ -103,12 +103,11 @@ def test_a_request_is_there_until_it_is_answered_in_one_transaction_with_what_it
 def test_asking_never_brings_an_older_file_up_to_date_under_its_daemon(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(schema_module, "MIGRATIONS", schema_module.MIGRATIONS[:1])
-    State.open(path).close()
-    monkeypatch.undo()
+    Store.open(path).close()
+    monkeypatch.setattr(schema_module, "MIGRATIONS", (*schema_module.MIGRATIONS, "CREATE TABLE fresh (x);"))
     with pytest.raises(StateError, match="restart the daemon"):
         ask(path, [Request("retry", IN)])
-    reader = Reader.open_to_read(path)
+    reader = Queries.open_to_read(path)
     assert reader is not None
     with reader:  # what there is can be told all the same
         assert reader.notes(A) == []

@@ -19,9 +19,9 @@ from watcher.core.naming import could_meet
 from watcher.core.records import Phase, PhotoRecord, RenditionRecord
 from watcher.core.types import FileSignature, PhotoId
 from watcher.errors import EXIT_CONFIG, StateError
-from watcher.store import Counts, Gallery, Reader, State, StateBusyError, StateCorruptError, refuse_stranger
+from watcher.store import Counts, Queries, StateBusyError, StateCorruptError, Store, refuse_stranger
 from watcher.store import schema as schema_module
-from watcher.store import writing as writing_module
+from watcher.store import store as store_module
 
 IN, OTHER = b"/in", b"/other"
 
@@ -48,15 +48,15 @@ def path(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def state(path: str) -> Iterator[State]:
-    with State.open(path) as opened:
+def state(path: str) -> Iterator[Store]:
+    with Store.open(path) as opened:
         yield opened
 
 
 # ---- what is written is read ----
 
 
-def test_photos_that_failed_wait_again_once_they_are_reopened_and_others_stay_as_they_are(state: State) -> None:
+def test_photos_that_failed_wait_again_once_they_are_reopened_and_others_stay_as_they_are(state: Store) -> None:
     failed = replace(known(Phase.FAILED), attempts=3, reason="because")
     state.write([(photo("a.jpg"), failed), (photo("x/b.jpg"), failed), (photo("c.jpg"), known())])
     state.write([(photo("a.jpg", OTHER), failed)])
@@ -67,7 +67,7 @@ def test_photos_that_failed_wait_again_once_they_are_reopened_and_others_stay_as
     assert state.reopen_failed(IN) == 0
 
 
-def test_all_that_is_known_comes_back_as_it_was(state: State) -> None:
+def test_all_that_is_known_comes_back_as_it_was(state: Store) -> None:
     full = PhotoRecord(
         FileSignature(2**40, -5),
         Phase.FAILED,
@@ -88,16 +88,16 @@ def test_all_that_is_known_comes_back_as_it_was(state: State) -> None:
 
 
 def test_it_is_there_after_closing_and_opening(path: str) -> None:
-    with State.open(path) as state:
+    with Store.open(path) as state:
         state.write([(photo("a.jpg"), known())])
         state.set_meta({"pid": 5})
-    with State.open(path) as state:
+    with Store.open(path) as state:
         assert state.known(photo("a.jpg")) == known()
         assert state.meta("pid") == 5
         assert state.set_aside is None
 
 
-def test_the_first_sighting_stays_whatever_is_written_later(state: State) -> None:
+def test_the_first_sighting_stays_whatever_is_written_later(state: Store) -> None:
     state.write([(photo("a.jpg"), known())])
     state.write([(photo("a.jpg"), replace(known(), first_seen=99.0, origin="scan", at=50.0))])
     found = state.known(photo("a.jpg"))
@@ -118,7 +118,7 @@ def test_the_first_sighting_stays_whatever_is_written_later(state: State) -> Non
         b".",
     ],
 )
-def test_a_name_is_bytes_and_need_not_be_utf_8(state: State, name: bytes) -> None:  # invariant 9
+def test_a_name_is_bytes_and_need_not_be_utf_8(state: Store, name: bytes) -> None:  # invariant 9
     for path in (name, b"\xff\xfe/" + name):
         state.write([(photo(path), known())])
         assert state.known(photo(path)) == known()
@@ -131,7 +131,7 @@ def test_a_name_is_bytes_and_need_not_be_utf_8(state: State, name: bytes) -> Non
         assert state.known(photo(path)) is None
 
 
-def test_an_inbox_whose_name_is_not_utf_8_is_kept_as_it_is(state: State) -> None:
+def test_an_inbox_whose_name_is_not_utf_8_is_kept_as_it_is(state: Store) -> None:
     inbox = b"/mnt/\xff"
     state.write([(photo("a.jpg", inbox), known())])
     state.set_report({inbox: {"output": os.fsdecode(b"/out/\xff")}})
@@ -139,7 +139,7 @@ def test_an_inbox_whose_name_is_not_utf_8_is_kept_as_it_is(state: State) -> None
     assert state.report(inbox) == {"output": os.fsdecode(b"/out/\xff")}
 
 
-def test_a_reason_that_quotes_a_name_which_is_not_utf_8_is_no_bug(state: State) -> None:  # invariant 8
+def test_a_reason_that_quotes_a_name_which_is_not_utf_8_is_no_bug(state: Store) -> None:  # invariant 8
     reason = "can't write " + os.fsdecode(b"caf\xe9.jpg")
     state.write([(photo("a.jpg"), replace(known(Phase.FAILED), reason=reason))])
     found = state.known(photo("a.jpg"))
@@ -149,7 +149,7 @@ def test_a_reason_that_quotes_a_name_which_is_not_utf_8_is_no_bug(state: State) 
 
 
 @pytest.mark.parametrize("mtime_ns", [-(2**62), 2**63 - 1, 2**63, 13_569_465_600 * 10**9])
-def test_a_photo_of_the_year_2400_is_kept_and_recognised(state: State, mtime_ns: int) -> None:
+def test_a_photo_of_the_year_2400_is_kept_and_recognised(state: Store, mtime_ns: int) -> None:
     state.write([(photo("a.jpg"), replace(known(), stamp=FileSignature(1, mtime_ns)))])
     found = state.known(photo("a.jpg"))
     assert found is not None
@@ -158,7 +158,7 @@ def test_a_photo_of_the_year_2400_is_kept_and_recognised(state: State, mtime_ns:
     assert briefs[b"a.jpg"].mtime_ns == mtime_ns
 
 
-def test_a_listing_is_compared_with_few_or_with_many_of_a_large_folder(state: State) -> None:
+def test_a_listing_is_compared_with_few_or_with_many_of_a_large_folder(state: Store) -> None:
     names = [b"%d.jpg" % number for number in range(600)]
     state.write([(photo(b"x/" + name), known()) for name in names])
     briefs, total = state.briefs(IN, b"x", [b"5.jpg", b"no.jpg"])
@@ -169,7 +169,7 @@ def test_a_listing_is_compared_with_few_or_with_many_of_a_large_folder(state: St
     assert state.briefs(IN, b"y", [b"5.jpg"]) == ({}, 0)
 
 
-def test_rivals_are_those_whose_outputs_could_meet(state: State) -> None:
+def test_rivals_are_those_whose_outputs_could_meet(state: Store) -> None:
     names = [
         b"a.jpg",
         b"a.jpeg",
@@ -193,7 +193,7 @@ def test_rivals_are_those_whose_outputs_could_meet(state: State) -> None:
 # ---- forgetting ----
 
 
-def test_a_folder_is_forgotten_with_all_below_and_with_nothing_beside(state: State) -> None:
+def test_a_folder_is_forgotten_with_all_below_and_with_nothing_beside(state: Store) -> None:
     below = [b"a/1.jpg", b"a/b/1.jpg", b"a/\xff/1.jpg", b"a/0/1.jpg"]
     beside = [b"1.jpg", b"a.jpg", b"a0/1.jpg", b"a./1.jpg", b"a-/1.jpg", b"ab/1.jpg", b"A/1.jpg", b"b/a/1.jpg"]
     state.write([(photo(path), known()) for path in below + beside])
@@ -208,7 +208,7 @@ def test_a_folder_is_forgotten_with_all_below_and_with_nothing_beside(state: Sta
     assert state.counts(OTHER) == Counts(done=1)
 
 
-def test_folders_that_come_and_go_leave_nothing_behind(state: State) -> None:  # invariant 10
+def test_folders_that_come_and_go_leave_nothing_behind(state: Store) -> None:  # invariant 10
     for day in range(5):
         state.write([(photo(f"{day}/a.jpg"), known())])
         state.forget_folder(IN, b"%d" % day)
@@ -219,7 +219,7 @@ def test_folders_that_come_and_go_leave_nothing_behind(state: State) -> None:  #
 # ---- counting and listing ----
 
 
-def test_waiting_failed_and_leased_photos_are_listed_each_with_its_inbox(state: State) -> None:
+def test_waiting_failed_and_leased_photos_are_listed_each_with_its_inbox(state: Store) -> None:
     state.write(
         [
             (photo("a.jpg"), replace(known(Phase.WAITING), first_seen=7.0)),
@@ -237,7 +237,7 @@ def test_waiting_failed_and_leased_photos_are_listed_each_with_its_inbox(state: 
     assert sorted(state.names(IN, b"")) == [b"a.jpg", b"c.jpg"]
 
 
-def test_renditions_that_are_no_longer_wanted_are_counted(state: State) -> None:
+def test_renditions_that_are_no_longer_wanted_are_counted(state: Store) -> None:
     state.write(
         [
             (photo("a.jpg"), known(recipes={"web": "f1", "old": "f0"})),
@@ -250,7 +250,7 @@ def test_renditions_that_are_no_longer_wanted_are_counted(state: State) -> None:
     assert state.superseded(IN, ["web"]) == {"old": 1}
 
 
-def test_an_inbox_has_an_identity_once_it_was_scanned(state: State) -> None:
+def test_an_inbox_has_an_identity_once_it_was_scanned(state: Store) -> None:
     state.write([(photo("a.jpg"), known())])
     assert state.identity(IN) is None
     state.set_identity(IN, (5, 6))
@@ -260,9 +260,9 @@ def test_an_inbox_has_an_identity_once_it_was_scanned(state: State) -> None:
 # ---- who else uses the file ----
 
 
-def test_reading_goes_on_beside_a_writer_in_the_midst_of_a_transaction(state: State, path: str) -> None:
+def test_reading_goes_on_beside_a_writer_in_the_midst_of_a_transaction(state: Store, path: str) -> None:
     state.write([(photo("a.jpg"), known())])
-    reader = Reader.open_to_read(path)
+    reader = Queries.open_to_read(path)
     assert reader is not None
     with reader:
         state._db.execute("BEGIN IMMEDIATE")
@@ -274,7 +274,7 @@ def test_reading_goes_on_beside_a_writer_in_the_midst_of_a_transaction(state: St
 
 
 def test_without_a_state_file_there_is_nothing_to_read_and_none_is_made(path: str) -> None:
-    assert Reader.open_to_read(path) is None
+    assert Queries.open_to_read(path) is None
     assert not os.path.exists(path)
 
 
@@ -302,11 +302,11 @@ def open_folder() -> Iterator[str]:
 
 def test_reading_from_a_folder_that_cannot_be_written(open_folder: str) -> None:
     path = os.path.join(open_folder, "s.db")
-    with State.open(path) as state:
+    with Store.open(path) as state:
         state.write([(photo("a.jpg"), known())])
     os.chmod(path, 0o444)
     with sealed(open_folder):
-        reader = Reader.open_to_read(path)
+        reader = Queries.open_to_read(path)
         assert reader is not None
         with reader:
             assert reader.known(photo("a.jpg")) == known()
@@ -314,9 +314,9 @@ def test_reading_from_a_folder_that_cannot_be_written(open_folder: str) -> None:
 
 
 def test_while_another_program_locks_the_file_writing_says_so_and_nothing_is_lost(
-    state: State, path: str, monkeypatch: pytest.MonkeyPatch
+    state: Store, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writing_module, "BUSY_SECONDS", 0.0)
+    monkeypatch.setattr(store_module, "BUSY_SECONDS", 0.0)
     state.write([(photo("a.jpg"), known())])
     state._db.execute("PRAGMA busy_timeout = 0")
     other = sqlite3.connect(path, isolation_level=None)
@@ -333,18 +333,18 @@ def test_while_another_program_locks_the_file_writing_says_so_and_nothing_is_los
 
 
 def test_a_file_that_is_locked_for_good_cannot_be_opened(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    State.open(path).close()
-    monkeypatch.setattr(writing_module, "BUSY_SECONDS", 0.0)
+    Store.open(path).close()
+    monkeypatch.setattr(store_module, "BUSY_SECONDS", 0.0)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("PRAGMA locking_mode = EXCLUSIVE")
     other.execute("BEGIN EXCLUSIVE")
     with pytest.raises(StateBusyError, match="can't be used just now") as raised:
-        State.open(path)
+        Store.open(path)
     assert raised.value.exit_code == EXIT_CONFIG
     other.close()
 
 
-def test_a_transaction_that_fails_half_way_leaves_no_trace(state: State) -> None:
+def test_a_transaction_that_fails_half_way_leaves_no_trace(state: Store) -> None:
     state.write([(photo("new/a.jpg"), known(recipes={"first": "f"}))])
 
     def rows() -> Iterator[tuple[PhotoId, PhotoRecord | None]]:
@@ -370,7 +370,7 @@ def mode(path: str) -> int:
 def test_only_its_owner_may_read_it(path: str) -> None:
     mask = os.umask(0o022)
     try:
-        with State.open(path) as state:
+        with Store.open(path) as state:
             state.write([(photo("a.jpg"), known())], durable=True)
             assert {mode(path + suffix) for suffix in ("", "-wal", "-shm")} == {0o600}
             assert mode(os.path.dirname(path)) == 0o700
@@ -380,12 +380,12 @@ def test_only_its_owner_may_read_it(path: str) -> None:
 
 @pytest.mark.parametrize("version", [len(schema_module.MIGRATIONS) + 1, 99])
 def test_a_newer_schema_is_refused_and_left_alone(path: str, version: int) -> None:
-    State.open(path).close()
+    Store.open(path).close()
     with sqlite3.connect(path) as db:
         db.execute(f"PRAGMA user_version = {version}")
     db.close()
     before = Path(path).read_bytes()
-    for opening in (State.open, Reader.open_to_read):
+    for opening in (Store.open, Queries.open_to_read):
         with pytest.raises(StateError, match=r"newer version of watcher.*upgrade") as raised:
             opening(path)
         assert raised.value.exit_code == EXIT_CONFIG
@@ -393,64 +393,141 @@ def test_a_newer_schema_is_refused_and_left_alone(path: str, version: int) -> No
     assert Path(path).read_bytes() == before
 
 
+def one_step_newer(monkeypatch: pytest.MonkeyPatch, step: str) -> int:
+    """Add a migration to those that the program knows; return the version that it makes."""
+    monkeypatch.setattr(schema_module, "MIGRATIONS", (*schema_module.MIGRATIONS, step))
+    return len(schema_module.MIGRATIONS)
+
+
+STEP = "ALTER TABLE inbox ADD COLUMN fresh INTEGER NOT NULL DEFAULT 7; UPDATE photo SET reason = 'migrated';"
+
+
 def test_an_older_schema_is_brought_up_to_date_and_a_copy_kept(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with State.open(path) as state:
+    with Store.open(path) as state:
         state.write([(photo("a.jpg"), known())])
-    monkeypatch.setattr(
-        schema_module, "MIGRATIONS", (*schema_module.MIGRATIONS, "ALTER TABLE inbox ADD COLUMN fresh INTEGER;")
-    )
-    with State.open(path) as state:
-        assert state.known(photo("a.jpg")) == known()
-        assert state._db.execute("PRAGMA user_version").fetchone() == (len(schema_module.MIGRATIONS),)
-        state._db.execute("SELECT fresh FROM inbox")
+    version = one_step_newer(monkeypatch, STEP)
+    for _ in range(2):  # and that once
+        with Store.open(path) as state:
+            assert state.known(photo("a.jpg")) == replace(known(), reason="migrated")
+            assert state._db.execute("PRAGMA user_version").fetchone() == (version,)
+            assert state._db.execute("SELECT fresh FROM inbox").fetchall() == [(7,)]
+            state._db.execute("UPDATE inbox SET fresh = 7")
     monkeypatch.undo()
-    kept = f"{path}.v{len(schema_module.MIGRATIONS)}"
+    kept = f"{path}.v{version - 1}"
     assert mode(kept) == 0o600
-    with State.open(kept) as copy:
+    with Store.open(kept) as copy:
         assert copy.known(photo("a.jpg")) == known()
 
 
 def test_an_older_schema_is_read_as_if_it_were_brought_up_to_date_and_left_as_it_is(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    migrations = schema_module.MIGRATIONS
-    monkeypatch.setattr(schema_module, "MIGRATIONS", migrations[:1])
-    Path(path).parent.mkdir()
-    with sqlite3.connect(path) as db:
-        schema_module.migrate(db, path)
-        db.execute("INSERT INTO inbox (id, path) VALUES (1, ?)", (IN,))
-        db.execute("INSERT INTO folder (id, inbox, path) VALUES (1, 1, x'')")
-        db.execute("INSERT INTO recipes (id, inbox, made) VALUES (1, 1, '{}')")
-        db.execute(
-            "INSERT INTO photo VALUES (1, x'61', x'612e6a7067', 7, 5, 0, 1, '{}', 1.0, 0, 0, 'why', 1.0, 'scan')"
-        )
-    db.close()
-    monkeypatch.undo()
+    with Store.open(path) as state:
+        state.write([(photo("a.jpg"), known())])
+    one_step_newer(monkeypatch, STEP)
     before = Path(path).read_bytes()
-    reader = Reader.open_to_read(path)
+    reader = Queries.open_to_read(path)
     assert reader is not None
     with reader:
-        ((_, waiting),) = reader.photos(IN, Phase.WAITING)
-        assert (waiting.reason, waiting.digest) == ("why", b"")
+        assert not reader.current
+        assert reader.known(photo("a.jpg")) == replace(known(), reason="migrated")
+    assert Path(path).read_bytes() == before
+
+
+PREVIEW = Path(__file__).parents[1] / "e2e" / "state_preview.sql"  # as the version before the first release left it
+BEFORE = b"/before/inbox"
+
+
+SIX = """
+    ALTER TABLE ghost ADD COLUMN at REAL NOT NULL DEFAULT 0;
+    CREATE TRIGGER photo_replaced AFTER DELETE ON photo BEGIN DELETE FROM ghost; END;
+    CREATE TRIGGER photo_never_made AFTER DELETE ON photo BEGIN DELETE FROM ghost; END;
+    PRAGMA user_version = 6;
+"""  # what the last version before the release added
+
+
+def preview(path: str, *, version: int = 5) -> None:
+    os.makedirs(os.path.dirname(path))
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.executescript("PRAGMA journal_mode = WAL;" + PREVIEW.read_text() + (SIX if version == 6 else ""))
+
+
+def shape(db: sqlite3.Connection) -> dict[str, object]:
+    """Return each table's columns, and each index and trigger in words."""
+    found: dict[str, object] = {}
+    for kind, name, sql in db.execute("SELECT type, name, sql FROM sqlite_master WHERE sql NOT NULL").fetchall():
+        found[name] = db.execute(f"PRAGMA table_info({name})").fetchall() if kind == "table" else sql.split()
+    return found
+
+
+@pytest.mark.parametrize("version", [5, 6])
+def test_a_file_from_before_the_first_release_is_brought_over_with_all_that_it_knows(
+    tmp_path: Path, path: str, version: int
+) -> None:
+    preview(path, version=version)
+    with Store.open(path) as state, Store.open(str(tmp_path / "new.db")) as new:
+        assert shape(state._db) == shape(new._db)
+        for pragma in ("user_version", "application_id"):
+            assert state._db.execute(f"PRAGMA {pragma}").fetchone() == new._db.execute(f"PRAGMA {pragma}").fetchone()
+        assert state.counts(BEFORE) == Counts(done=3, failed=1)
+        (_, bad), *_ = state.photos(BEFORE, Phase.FAILED)
+        assert (bad.attempts, bad.reason) == (1, 'not a JPEG: it is text ("no photo")')
+        made = state.known(photo("p000.jpg", BEFORE))
+        assert made is not None
+        assert (made.made, made.recipes) == ({"web": RenditionRecord(300, 200, 6020)}, {"web": "64aa3e5685b17caa"})
+        assert [entry.what for entry in state.notes(photo("p002.jpg", BEFORE))] == ["made", "gone"]
+        ((gone,), (moved,)) = state.alike(15517), state.alike(14957)
+        assert (gone.photo, gone.gone, gone.made) == (
+            photo("p002.jpg", BEFORE),
+            True,
+            {"web": RenditionRecord(300, 200, 5995)},
+        )
+        assert (moved.photo.name, moved.gone) == (b"p009.jpg\x00000000001", False)
+        assert state.any_away(BEFORE)
+        state.write([(photo("p000.jpg", BEFORE), None)])
+        assert [found.photo.name for found in state.alike(made.stamp.size)] == [b"p000.jpg"]
+    with Store.open(path) as state:
+        assert state.counts(BEFORE) == Counts(done=2, failed=1)
+
+
+def test_a_file_from_before_the_first_release_is_read_as_it_is(path: str) -> None:
+    preview(path)
+    before = Path(path).read_bytes()
+    refuse_stranger(path)
+    reader = Queries.open_to_read(path)
+    assert reader is not None
+    with reader:
+        assert reader.counts(BEFORE) == Counts(done=3, failed=1)
+        assert [name for name, _ in reader.left(BEFORE, b"")] == [b"p002.jpg"]
+    assert Path(path).read_bytes() == before
+
+
+@pytest.mark.parametrize("application", [0, 0x77617463])
+def test_a_still_older_file_is_refused_and_left_alone(path: str, application: int) -> None:
+    preview(path)
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.executescript(f"PRAGMA application_id = {application}; PRAGMA user_version = 4;")
+    before = Path(path).read_bytes()
+    for opening in (Store.open, Queries.open_to_read):
+        with pytest.raises(StateError, match="no longer supported; move it away"):
+            opening(path)
     assert Path(path).read_bytes() == before
 
 
 def test_a_migration_that_fails_changes_nothing(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with State.open(path) as state:
+    with Store.open(path) as state:
         state.write([(photo("a.jpg"), known())])
-    monkeypatch.setattr(
-        schema_module, "MIGRATIONS", (*schema_module.MIGRATIONS, "CREATE TABLE fresh (x); CREATE TABLE fresh (x);")
-    )
+    one_step_newer(monkeypatch, "CREATE TABLE fresh (x); CREATE TABLE fresh (x);")
     with pytest.raises(StateError):
-        State.open(path)
+        Store.open(path)
     monkeypatch.undo()
-    with State.open(path) as state:
+    with Store.open(path) as state:
         assert state.known(photo("a.jpg")) == known()
         assert state.set_aside is None
 
 
 def fill(path: str, photos: int = 400) -> None:
-    with State.open(path) as state:
+    with Store.open(path) as state:
         state.write([(photo(f"{number}.jpg"), known()) for number in range(photos)])
 
 
@@ -483,13 +560,13 @@ def test_a_damaged_file_is_set_aside_and_a_new_one_begun(path: str, damage: Dama
     os.makedirs(os.path.dirname(path))
     damage(path)
     before = Path(path).read_bytes()
-    with State.open(path) as state:
+    with Store.open(path) as state:
         assert state.set_aside is not None
         assert state.set_aside.startswith(path + ".damaged-")
         assert Path(state.set_aside).read_bytes() == before
         state.write([(photo("a.jpg"), known())])
         assert state.counts(IN) == Counts(done=1)
-    with State.open(path) as state:
+    with Store.open(path) as state:
         assert state.set_aside is None
 
 
@@ -498,7 +575,7 @@ def test_a_second_damaged_file_takes_no_name_from_the_first(path: str) -> None:
     names = set()
     for _ in range(3):
         garbage(path)
-        with State.open(path) as state:
+        with Store.open(path) as state:
             names.add(state.set_aside)
     assert len(names) == 3
     assert all(name is not None and os.path.exists(name) for name in names)
@@ -508,12 +585,12 @@ def test_reading_a_damaged_file_says_so_and_changes_nothing(path: str) -> None:
     os.makedirs(os.path.dirname(path))
     garbage(path)
     with pytest.raises(StateCorruptError, match="damaged") as raised:
-        Reader.open_to_read(path)
+        Queries.open_to_read(path)
     assert raised.value.exit_code == EXIT_CONFIG
     assert os.listdir(os.path.dirname(path)) == ["s.db"]
 
 
-def test_damage_that_comes_to_light_later_is_told_from_a_file_that_is_busy(state: State, path: str) -> None:
+def test_damage_that_comes_to_light_later_is_told_from_a_file_that_is_busy(state: Store, path: str) -> None:
     state.write([(photo(f"{number}.jpg"), known()) for number in range(400)])
     state._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     state._db.execute("PRAGMA cache_size = 0")
@@ -528,8 +605,8 @@ def test_damage_that_comes_to_light_later_is_told_from_a_file_that_is_busy(state
 def test_an_empty_file_is_a_new_state_file(path: str) -> None:
     os.makedirs(os.path.dirname(path))
     Path(path).touch()
-    assert Reader.open_to_read(path) is None
-    with State.open(path) as state:
+    assert Queries.open_to_read(path) is None
+    with Store.open(path) as state:
         assert state.set_aside is None
         assert state.counts(IN) == Counts()
 
@@ -539,16 +616,16 @@ def test_a_place_where_no_file_can_be_made_is_named_with_what_to_do(open_folder:
     with sealed(open_folder):
         for bad in (os.path.join(open_folder, "s.db"), str(tmp_path / "file" / "s.db"), str(tmp_path)):
             with pytest.raises(StateError, match=r"can't be opened for writing: .*--state") as raised:
-                State.open(bad)
+                Store.open(bad)
             assert raised.value.exit_code == EXIT_CONFIG
 
 
 @pytest.mark.parametrize("name", ["a?b#c%20.db", os.fsdecode(b"\xff.db"), "with space.db"])
 def test_the_file_may_be_called_anything(tmp_path: Path, name: str) -> None:
     path = str(tmp_path / name)
-    with State.open(path) as state:
+    with Store.open(path) as state:
         state.write([(photo("a.jpg"), known())])
-        reader = Reader.open_to_read(path)
+        reader = Queries.open_to_read(path)
         assert reader is not None
         with reader:
             assert reader.known(photo("a.jpg")) == known()
@@ -557,23 +634,23 @@ def test_the_file_may_be_called_anything(tmp_path: Path, name: str) -> None:
 
 def test_a_file_found_damaged_in_use_is_set_aside_though_it_opens_without_complaint(tmp_path: Path) -> None:
     path = str(tmp_path / "state.db")
-    State.open(path).close()
-    with State.open(path, damaged=True) as state:
+    Store.open(path).close()
+    with Store.open(path, damaged=True) as state:
         assert state.set_aside is not None
         assert os.path.exists(state.set_aside)
         assert not state.inboxes()
-    with State.open(str(tmp_path / "new.db"), damaged=True) as state:
+    with Store.open(str(tmp_path / "new.db"), damaged=True) as state:
         assert state.set_aside is None
 
 
 def test_what_is_open_is_found_by_an_index_and_not_by_a_look_at_everything(tmp_path: Path) -> None:
-    with State.open(str(tmp_path / "state.db")) as state:
+    with Store.open(str(tmp_path / "state.db")) as state:
         seen: list[str] = []
         state._db.set_trace_callback(seen.append)
         list(state.photos(b"/in", Phase.FAILED))
         list(state.photos(b"/in", Phase.WAITING))
         state.oldest_waiting(b"/in")
-        Gallery(state.path, state._db).failed([b"/in"], 0, 10)
+        Queries(state.path, state._db).failed([b"/in"], 0, 10)
         state.reopen_failed(b"/in")
         state._db.set_trace_callback(None)
         texts = [text for text in seen if "JOIN" in text or text.startswith("UPDATE photo")]
@@ -588,12 +665,12 @@ def test_the_newest_lists_each_photo_once_as_it_was_made_last_and_a_search_knows
         known = PhotoRecord(FileSignature(1, 2), Phase.DONE, {}, {}, at)
         return (photo, known), HistoryEntry(photo, at, "made", {"burst": 0.5, "line": 0.25, "seconds": 1.0})
 
-    with State.open(str(tmp_path / "state.db")) as state:
+    with Store.open(str(tmp_path / "state.db")) as state:
         for number, name in enumerate(["a/Übung 1.jpg", "b.jpg", "c.jpg", "b.jpg", "gone.jpg"]):
             row, note = made(name, 100.0 + number)
             state.write([row], [note])
         state.write([(PhotoId(b"/in", b"gone.jpg"), None)])
-        gallery = Gallery(state.path, state._db)
+        gallery = Queries(state.path, state._db)
         inboxes = [b"/in", b"/elsewhere"]
         first = gallery.newest(inboxes, None, 2)
         assert [(entry.photo.path, entry.took) for entry in first] == [(b"b.jpg", 1.75), (b"c.jpg", 1.75)]
@@ -642,17 +719,13 @@ def test_a_file_that_never_was_a_state_file_is_refused_and_left_alone(tmp_path: 
 
 
 def test_a_state_file_is_known_by_its_header_its_tables_or_its_lock_however_damaged_it_is(
-    tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, path: str
 ) -> None:
     refuse_stranger(path)  # there is none yet
-    with monkeypatch.context() as patch:
-        patch.setattr(schema_module, "MIGRATIONS", schema_module.MIGRATIONS[:4])  # before it had a mark in its header
-        with State.open(path) as state:
-            state.write([(photo("a.jpg"), known())])
-            refuse_stranger(path)  # with all of it in the log that belongs to it
-        refuse_stranger(path)
-    with State.open(path):
-        pass
+    with Store.open(path) as state:
+        state.write([(photo("a.jpg"), known())])
+        refuse_stranger(path)  # with all of it in the log that belongs to it
+    refuse_stranger(path)
     with open(path, "r+b") as file:
         file.seek(100)
         file.write(b"\xff" * 3000)

@@ -12,8 +12,8 @@ import pytest
 from watcher.core.naming import aside
 from watcher.core.records import ContentRecord, Phase, PhotoRecord, RenditionRecord
 from watcher.core.types import FileSignature, PhotoId
-from watcher.store import State, schema
-from watcher.store import writing as writing_module
+from watcher.store import Store
+from watcher.store import store as store_module
 
 IN, OTHER = b"/in", b"/other"
 DIGEST = bytes(range(16))
@@ -34,12 +34,12 @@ def claim(path: str, inbox: bytes = IN, *, gone: bool = False) -> ContentRecord:
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
-    with State.open(str(tmp_path / "s.db")) as opened:
+def state(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(str(tmp_path / "s.db")) as opened:
         yield opened
 
 
-def test_photos_of_one_size_are_found_in_every_inbox_with_what_was_made_of_them(state: State) -> None:
+def test_photos_of_one_size_are_found_in_every_inbox_with_what_was_made_of_them(state: Store) -> None:
     state.write([(photo("a.jpg"), known()), (photo("x/b.jpg", OTHER), known()), (photo("c.jpg"), known(b""))])
     state.write([(photo("d.jpg"), known(stamp=FileSignature(101, 5))), (photo("e.jpg"), known(phase=Phase.WAITING))])
     state.write([(photo("f.jpg"), replace(known(), leased=True))])
@@ -47,7 +47,7 @@ def test_photos_of_one_size_are_found_in_every_inbox_with_what_was_made_of_them(
     assert state.alike(99) == []
 
 
-def test_a_photo_that_changes_is_found_by_what_it_was_no_longer_unless_it_can_not_be_made_yet(state: State) -> None:
+def test_a_photo_that_changes_is_found_by_what_it_was_no_longer_unless_it_can_not_be_made_yet(state: Store) -> None:
     state.write([(photo("a.jpg"), known()), (photo("a.jpeg"), known())])
     state.write([(photo("a.jpg"), known(stamp=FileSignature(7, 5)))])
     assert state.alike(100) == [claim("a.jpeg")]
@@ -55,13 +55,13 @@ def test_a_photo_that_changes_is_found_by_what_it_was_no_longer_unless_it_can_no
     state.write([(photo("a.jpeg"), replace(known(b""), phase=Phase.WAITING))])
     assert state.alike(100) == [claim("a.jpeg", gone=True)]
     assert state._db.execute("SELECT size FROM alike").fetchall() == [(7,)]
-    state._db.execute("UPDATE ghost SET gone = 0")
+    state._db.execute("UPDATE tombstone SET gone = 0")
     state.write([(photo("a.jpeg"), None)])
     assert state.left_by(photo("a.jpeg")) == [claim("a.jpeg", gone=True)], "its time begins when the name is free"
     assert state.left_by(photo("a.jpg")) == []
 
 
-def test_a_photo_that_left_is_found_until_its_outputs_may_belong_to_another(state: State) -> None:
+def test_a_photo_that_left_is_found_until_its_outputs_may_belong_to_another(state: Store) -> None:
     state.write(
         [(photo("x/a.jpg"), known()), (photo("x/b.jpg"), known()), (photo("w.jpg"), known(phase=Phase.WAITING))]
     )
@@ -80,7 +80,7 @@ def test_a_photo_that_left_is_found_until_its_outputs_may_belong_to_another(stat
     assert state._db.execute("SELECT count(*) FROM alike").fetchone() == (0,)
 
 
-def test_what_was_made_in_another_output_folder_is_not_found(state: State) -> None:
+def test_what_was_made_in_another_output_folder_is_not_found(state: Store) -> None:
     state.write([(photo("a.jpg"), known()), (photo("b.jpg"), known()), (photo("c.jpg", OTHER), known())])
     state.write([(photo("a.jpg"), None)])
     state.forget_folder(IN, b"")
@@ -89,20 +89,20 @@ def test_what_was_made_in_another_output_folder_is_not_found(state: State) -> No
 
 
 def test_what_has_left_is_remembered_for_a_day_and_then_as_far_as_there_is_room(
-    state: State, monkeypatch: pytest.MonkeyPatch
+    state: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writing_module, "_FORGET", writing_module._FORGET.replace("100000", "2"))
+    monkeypatch.setattr(store_module, "_FORGET", store_module._FORGET.replace("100000", "2"))
     names = [f"{number}.jpg" for number in range(5)]
     state.write([(photo(name), known()) for name in names])
     state.write([(photo(name), None) for name in names[:4]])
     assert len(state.alike(100)) == 5
-    state._db.execute("UPDATE ghost SET gone = gone - 100000")
+    state._db.execute("UPDATE tombstone SET gone = gone - 100000")
     state.write([(photo(names[4]), None)])
     assert [found.photo.path for found in state.alike(100)] == [b"4.jpg", b"3.jpg"]
     assert not [found for found in state.alike(100) if found.photo.path == b"3.jpg" and found.lately]
 
 
-def test_a_name_that_is_not_utf8_is_found_too(state: State) -> None:
+def test_a_name_that_is_not_utf8_is_found_too(state: Store) -> None:
     name = PhotoId(IN, os.fsencode("x\udcff/\udcfe.jpg"))
     state.write([(name, known())])
     state.write([(name, None)])
@@ -119,7 +119,7 @@ def away(number: int, *, size: int = 100, digest: bytes = DIGEST) -> tuple[Photo
     return aside(photo("x/a.jpg"), number), known_as
 
 
-def test_those_of_one_name_and_looks_are_found_the_newest_first(state: State) -> None:
+def test_those_of_one_name_and_looks_are_found_the_newest_first(state: Store) -> None:
     rows = [away(number, size=100 + number % 2, digest=bytes([number] * 16)) for number in range(1, 41)]
     state.write([*rows, (photo("x/a.jpg"), known()), (photo("x/a.jpeg"), known())])
     assert [key for key, _ in state.taken_away(photo("x/a.jpg"), looks=STAMP)] == [
@@ -139,7 +139,7 @@ def test_those_of_one_name_and_looks_are_found_the_newest_first(state: State) ->
     assert set(state.briefs(IN, b"x", [b"a.jpg"])[0]) == {b"a.jpg", b"a.jpeg"}
 
 
-def test_one_that_is_back_leaves_nothing_behind_under_its_key(state: State) -> None:
+def test_one_that_is_back_leaves_nothing_behind_under_its_key(state: Store) -> None:
     key, known_as = away(1)
     state.write([(key, known_as)])
     state.write([(key, None), (photo("x/a.jpg"), replace(known_as, away=None))])
@@ -147,7 +147,7 @@ def test_one_that_is_back_leaves_nothing_behind_under_its_key(state: State) -> N
     assert [claim.photo for claim in state.alike(100)] == [photo("x/a.jpg")]
 
 
-def test_what_is_asked_about_one_name_does_not_take_longer_the_more_of_them_there_are(state: State) -> None:
+def test_what_is_asked_about_one_name_does_not_take_longer_the_more_of_them_there_are(state: Store) -> None:
     def steps() -> int:
         """Count how many tens of SQLite's steps it takes to ask all that a photo is asked about."""
         counted = [0]
@@ -174,23 +174,3 @@ def test_what_is_asked_about_one_name_does_not_take_longer_the_more_of_them_ther
     assert few > 0
     assert steps() <= few + 30
     assert state.known(aside(photo("x/a.jpg"), 1999)) is not None
-
-
-def test_a_state_file_from_before_they_lay_apart_is_brought_up_to_date(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path, migrations = str(tmp_path / "old.db"), schema.MIGRATIONS
-    key, known_as = away(12)
-    with monkeypatch.context() as patch:
-        patch.setattr(schema, "MIGRATIONS", migrations[:4])
-        with State.open(path) as old:
-            old.write([(photo("x/a.jpg"), known()), (key, known_as)])
-            old._db.execute(
-                "UPDATE photo SET stem = x'61', name = CAST('a.jpg' || x'003132' AS BLOB) WHERE away NOT NULL"
-            )
-            old._db.execute("DELETE FROM alike WHERE stem < x'01'")
-    with State.open(path) as state:
-        assert state.taken_away(photo("x/a.jpg"), looks=STAMP) == [(key, known_as)]
-        assert {claim.photo for claim in state.alike(100)} == {photo("x/a.jpg"), key}
-        assert state._db.execute("SELECT name FROM photo WHERE away IS NULL").fetchall() == [(b"a.jpg",)]
-        assert state._db.execute("PRAGMA application_id").fetchone() == (schema.APPLICATION,)

@@ -18,7 +18,6 @@ from tests.faults.books import rows
 from tests.faults.mounting import Filler, mounted, needs_mounts, read_only
 from tests.faults.tracing import injected, needs_strace
 from tests.photos import TEXT
-from watcher.store.schema import MIGRATIONS
 
 PHOTOS = 5
 
@@ -160,37 +159,6 @@ def test_a_state_file_of_a_newer_version_is_refused_and_left_alone(done: Place) 
         assert "newer version" in finished.err
         assert "Traceback" not in finished.err
     assert done.state.read_bytes() == before
-
-
-def make_older(state: Path) -> None:
-    """Turn a state file into one of the first version: the same photos, as that version wrote them."""
-    tables = {
-        "inbox": "id, path, dev, ino, report",
-        "recipes": "id, inbox, made",
-        "folder": "id, inbox, path",
-        "photo": "folder, stem, name, size, mtime_ns, phase, recipes, made, at, attempts, leased, reason, first_seen,"
-        " origin",
-    }
-    older = state.with_name("older.db")
-    with closing(sqlite3.connect(older, isolation_level=None)) as db:
-        db.executescript(f"BEGIN; {MIGRATIONS[0]} PRAGMA user_version = 1; COMMIT;")
-        db.execute("ATTACH ? AS newer", (str(state),))
-        for table, columns in tables.items():
-            db.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM newer.{table}")  # noqa: S608  # names
-    older.rename(state)
-
-
-def test_a_state_file_of_an_older_version_is_brought_up_to_date_and_costs_no_rendering(done: Place) -> None:
-    before, books = fingerprint(done.output), rows(done.state)
-    make_older(done.state)
-    assert done.status()["inboxes"][0]["done"] == PHOTOS, "status reads it as it is"
-    check_nothing_lost(done, before, done.once())
-    assert [row[:2] for row in rows(done.state)] == [row[:2] for row in books]
-    with closing(sqlite3.connect(done.root / "state.db.v1")) as kept, closing(sqlite3.connect(done.state)) as now:
-        assert kept.execute("PRAGMA user_version").fetchone() == (1,)
-        assert kept.execute("SELECT count(*) FROM photo").fetchone() == (PHOTOS + 1,)
-        assert now.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
-    assert (done.root / "state.db.v1").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from watcher.core.records import Phase, PhotoRecord
 from watcher.core.types import FileSignature, PhotoId
-from watcher.store import Counts, State
+from watcher.store import Counts, Store
 
 INBOXES = (b"/in", b"/other")
 FOLDERS = (b"", b"a", b"a/b", b"a0", b"a.", b"\xff")
@@ -44,7 +44,7 @@ def test_the_books_agree_with_what_was_written(
     steps: list[list[tuple[PhotoId, PhotoRecord | None]] | tuple[bytes, bytes]],
 ) -> None:
     books: dict[PhotoId, PhotoRecord] = {}
-    with tempfile.TemporaryDirectory() as folder, State.open(os.path.join(folder, "s.db")) as state:
+    with tempfile.TemporaryDirectory() as folder, Store.open(os.path.join(folder, "s.db")) as state:
         for step in steps:
             if isinstance(step, tuple):
                 inbox, gone = step
@@ -64,7 +64,7 @@ def test_the_books_agree_with_what_was_written(
         _compare(state, books)
 
 
-def _compare(state: State, books: dict[PhotoId, PhotoRecord]) -> None:
+def _compare(state: Store, books: dict[PhotoId, PhotoRecord]) -> None:
     for inbox in INBOXES:
         here = {photo: known for photo, known in books.items() if photo.inbox == inbox}
         phases = Counter(known.phase for known in here.values())

@@ -32,7 +32,7 @@ from watcher.pool import Pool, available_cpus, available_memory
 from watcher.render import jpeg_decoder, render_all, warm
 from watcher.service import notify as manager
 from watcher.service import process as service
-from watcher.store import State
+from watcher.store import Store
 
 _MORE_SECONDS = 30.0  # to start, each time that the state file is found to be busy
 _SLACK_BYTES = 512 << 20  # address space that a worker has beside its pictures: libraries, stacks, arenas
@@ -49,7 +49,7 @@ def daemon(
     damaged: bool = False,
     threads: Threads | None = None,
     open_inbox: Callable[[InboxPlan, Post], InboxParts] | None = None,
-) -> Iterator[tuple[Daemon, State]]:
+) -> Iterator[tuple[Daemon, Store]]:
     """Build a daemon that works by `config`, which was read from `name`, and take it all down again.
 
     `damaged`: that came to light while its state file was in use, which is set aside. `open_inbox`: in a watch's place.

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from watcher.core.types import Request
 from watcher.errors import StateError
 from watcher.service import process as service
-from watcher.store import Reader, State, ask
+from watcher.store import Queries, Store, ask
 
 
 def check_access(path: str, *, write: bool = False) -> None:
@@ -66,11 +66,11 @@ def hand_over(state: str, requests: Sequence[Request]) -> str:
 
 def bring_up_to_date(state: str) -> None:
     """Let a file of an older version, which nobody uses, hold requests; raises BusyError if somebody begins to."""
-    reader = Reader.open_to_read(state)
+    reader = Queries.open_to_read(state)
     if reader is None:
         raise StateError(f"there is nothing in the state file {state} yet; `watcher run` or `watcher once` begins it")
     with reader:
         current = reader.current
     if not current:
         with service.Lock(state):
-            State.open(state).close()
+            Store.open(state).close()

@@ -26,7 +26,7 @@ from watcher.core.types import PhotoId
 from watcher.fs.dates import EXACT, same_date
 from watcher.fs.openat import open_below, open_root
 from watcher.fs.output_mark import grain_at
-from watcher.store import Reader
+from watcher.store import Queries
 
 _TAKES_ALL = PathFilter(["*"], [], recursive=True)  # all but the junk that systems leave everywhere
 
@@ -87,7 +87,7 @@ class _Folder:
         return self.opened[rendition]
 
 
-def compare(reader: Reader, watched: KnownInbox) -> Iterator[Page]:
+def compare(reader: Queries, watched: KnownInbox) -> Iterator[Page]:
     """Hold all that was made for one inbox against its output folder."""
     if watched.output is None:
         return
@@ -112,7 +112,7 @@ def _open_output(output: bytes) -> Iterator[int]:
         os.close(root)
 
 
-def _folder(reader: Reader, watched: KnownInbox, at: _Folder) -> Iterator[Page]:
+def _folder(reader: Queries, watched: KnownInbox, at: _Folder) -> Iterator[Page]:
     try:
         for photos in reader.pages(watched.inbox, at.folder):
             yield _page(reader, watched, at, photos)
@@ -125,7 +125,7 @@ def _folder(reader: Reader, watched: KnownInbox, at: _Folder) -> Iterator[Page]:
                 os.close(opened)
 
 
-def _page(reader: Reader, watched: KnownInbox, at: _Folder, photos: list[tuple[PhotoId, PhotoRecord]]) -> Page:
+def _page(reader: Queries, watched: KnownInbox, at: _Folder, photos: list[tuple[PhotoId, PhotoRecord]]) -> Page:
     differences: list[Difference] = []
     sound = []
     checked = 0
@@ -201,7 +201,7 @@ def _otherwise(found: os.stat_result, size: int, mtime_ns: int, grain: int) -> s
     return ""
 
 
-def _once_more(reader: Reader, watched: KnownInbox, at: _Folder, photo: PhotoId, rendition: str) -> Difference | None:
+def _once_more(reader: Queries, watched: KnownInbox, at: _Folder, photo: PhotoId, rendition: str) -> Difference | None:
     """Look again with the row read anew: what is being made, or was made since, is no difference."""
     known = reader.known(photo)
     if known is None or known.leased or rendition not in _held_to(known, watched):
@@ -213,7 +213,7 @@ def _once_more(reader: Reader, watched: KnownInbox, at: _Folder, photo: PhotoId,
 # ---- what nobody knows ----
 
 
-def _unknown(reader: Reader, watched: KnownInbox, at: _Folder) -> Iterator[Difference]:
+def _unknown(reader: Queries, watched: KnownInbox, at: _Folder) -> Iterator[Difference]:
     if at.root < 0:
         return
     try:
@@ -229,7 +229,7 @@ def _unknown(reader: Reader, watched: KnownInbox, at: _Folder) -> Iterator[Diffe
 
 
 def _strangers(
-    reader: Reader, watched: KnownInbox, opened: int, below: bytes, known: array[int]
+    reader: Queries, watched: KnownInbox, opened: int, below: bytes, known: array[int]
 ) -> Iterator[Difference]:
     with os.scandir(opened) as entries:
         for entry in entries:
@@ -241,7 +241,7 @@ def _strangers(
                 yield Difference("unknown", path)
 
 
-def _came_since(reader: Reader, watched: KnownInbox, below: bytes, name: bytes) -> bool:
+def _came_since(reader: Queries, watched: KnownInbox, below: bytes, name: bytes) -> bool:
     """Tell whether a file is the output of a photo that was tried only after its folder was gone through."""
     rendition, _, folder = below.partition(b"/")
     if claimed_by(reader, watched, folder, os.fsdecode(rendition), name) is not None:
@@ -264,7 +264,7 @@ def _of_the_state_file(watched: KnownInbox) -> set[bytes]:
     return {state + end for end in (b"", b"-wal", b"-shm", b".lock")}
 
 
-def _elsewhere(reader: Reader, watched: KnownInbox, root: int, folders: set[bytes]) -> Iterator[Page]:
+def _elsewhere(reader: Queries, watched: KnownInbox, root: int, folders: set[bytes]) -> Iterator[Page]:
     """Look through the folders of the tree in which no photo's outputs are."""
     if root < 0:
         return
@@ -296,7 +296,7 @@ def _is_left_alone(watched: KnownInbox, below: bytes) -> bool:
     return not _TAKES_ALL.enters(below) or path in watched.elsewhere
 
 
-def _of_those_that_left(reader: Reader, watched: KnownInbox, rendition: bytes, folder: bytes) -> array[int]:
+def _of_those_that_left(reader: Queries, watched: KnownInbox, rendition: bytes, folder: bytes) -> array[int]:
     at = _Folder(-1, folder)
     for name, made in reader.left(watched.inbox, folder):
         _know(at, name, made, {}, watched)

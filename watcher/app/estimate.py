@@ -13,7 +13,7 @@ from watcher.core.types import FileSignature, PhotoId, Recipe
 from watcher.engine.inbox import terms_of
 from watcher.engine.ports import InboxPlan
 from watcher.scan import walk
-from watcher.store import Reader
+from watcher.store import Queries
 
 _SAMPLE = 500  # renditions on the books that the estimate is taken from, if there are any
 
@@ -54,7 +54,7 @@ class Forecast:
         return sum(count.bytes for count in self.counts.values())
 
 
-def forecast(plan: InboxPlan, config: Config, reader: Reader | None) -> Forecast:
+def forecast(plan: InboxPlan, config: Config, reader: Queries | None) -> Forecast:
     """Look through an inbox, and compare it with the state file, if there is one; nothing is changed."""
     found = Forecast({rendition: Count(recipe) for rendition, recipe in plan.wanted.items()})
     report = reader.report(plan.inbox) if reader is not None else {}

@@ -18,7 +18,7 @@ from watcher.core.selection import SPECIAL, shown
 from watcher.core.types import FileSignature, PhotoId
 from watcher.errors import EXIT_OK
 from watcher.service import process as service
-from watcher.store import Reader
+from watcher.store import Queries
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def story_of(watched: KnownInbox, photo: PhotoId) -> tuple[Explanation, int | No
     """Tell the story of a photo of one inbox, and which process watches that; None: nobody does."""
     check_access(watched.state)
     holder = service.holding(watched.state)
-    reader = Reader.open_to_read(watched.state)
+    reader = Queries.open_to_read(watched.state)
     known, notes, report, asked = None, [], {}, False
     below: dict[State, int] = {}
     now_at = b""
@@ -99,7 +99,7 @@ def story_of(watched: KnownInbox, photo: PhotoId) -> tuple[Explanation, int | No
     return _with_outputs(story), holder.pid if holder else None
 
 
-def _now_at(reader: Reader, photo: PhotoId) -> bytes:
+def _now_at(reader: Queries, photo: PhotoId) -> bytes:
     """Return where a renamed photo is now, over any number of renames; empty: that is not known."""
     seen = {photo}
     moved = reader.copied_to(photo)
@@ -162,7 +162,7 @@ def _made_of(path: bytes, watched: KnownInbox) -> tuple[Explanation, Told | None
     rendition, _, below = resolved[len(watched.output) + 1 :].partition(b"/")
     folder, _, name = below.rpartition(b"/")
     where = f"it lies in the output of {shown(watched.inbox)}"
-    reader = Reader.open_to_read(watched.state)
+    reader = Queries.open_to_read(watched.state)
     if reader is not None and below:
         with reader:
             claimant = claimed_by(reader, watched, folder, os.fsdecode(rendition), name)

@@ -14,7 +14,7 @@ from watcher.core.selection import PathFilter
 from watcher.core.types import PhotoId, Recipe
 from watcher.errors import ConfigError, StateError
 from watcher.service import process as service
-from watcher.store import Reader, refuse_stranger
+from watcher.store import Queries, refuse_stranger
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def find(path: bytes, watched: list[KnownInbox]) -> list[tuple[KnownInbox, Photo
     return [(item, photo) for _, _, _, item, photo in sorted(found, key=lambda entry: entry[:3])]
 
 
-def claimed_by(reader: Reader, watched: KnownInbox, folder: bytes, rendition: str, name: bytes) -> PhotoId | None:
+def claimed_by(reader: Queries, watched: KnownInbox, folder: bytes, rendition: str, name: bytes) -> PhotoId | None:
     """Tell whose output a file of an output tree is by the books; `folder` and `name`: below `OUTPUT/<rendition>`."""
     prefix = folder + b"/" if folder else b""
     like = PhotoId(watched.inbox, prefix + name)  # a photo of that name, if there is one, and those that could meet it
@@ -112,7 +112,7 @@ def claimed_by(reader: Reader, watched: KnownInbox, folder: bytes, rendition: st
 
 def _knows(state: str, photo: PhotoId) -> bool:
     try:
-        reader = Reader.open_to_read(state)
+        reader = Queries.open_to_read(state)
     except StateError:
         return False
     if reader is None:
@@ -146,7 +146,7 @@ def of_config(config: Config, state: str) -> Iterator[KnownInbox]:
 
 def _of_state(path: str, config_file: str | None) -> Iterator[KnownInbox]:
     """Give the inboxes that a state file knows; of a pair of folders, with the settings of such a run."""
-    reader = Reader.open_to_read(path)
+    reader = Queries.open_to_read(path)
     if reader is None:
         return
     with reader:

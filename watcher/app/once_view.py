@@ -15,7 +15,7 @@ from watcher.engine.loop import Daemon
 from watcher.engine.ports import InboxPlan
 from watcher.errors import EXIT_OK, EXIT_SOME_FAILED
 from watcher.paths import nearby
-from watcher.store import State
+from watcher.store import Store
 from watcher.text import counted, printable
 
 _MOST_FOLDERS = 3  # folders of copies that the last line names
@@ -86,7 +86,7 @@ def clock(seconds: float) -> str:
 # ---- the end ----
 
 
-def tell(daemon: Daemon, store: State, seconds: float, *, quiet: bool = False) -> int:
+def tell(daemon: Daemon, store: Store, seconds: float, *, quiet: bool = False) -> int:
     """Name every photo that is not made, say what was done, and return the exit code; `quiet`: only what is wrong."""
     unfinished = 0
     for plan in daemon.settings.inboxes:
@@ -108,7 +108,7 @@ def tell(daemon: Daemon, store: State, seconds: float, *, quiet: bool = False) -
     return EXIT_SOME_FAILED if unfinished or kept or daemon.stops else EXIT_OK
 
 
-def summary(daemon: Daemon, store: State, unfinished: int, seconds: float) -> Iterator[str]:
+def summary(daemon: Daemon, store: Store, unfinished: int, seconds: float) -> Iterator[str]:
     """Return the parts of the last line."""
     counts, plans = daemon.settler.numbers, daemon.settings.inboxes
     made, copies = counts.done - counts.reused, counts.renditions - counts.reused_renditions

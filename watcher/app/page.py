@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING
 
 from watcher import __version__
 from watcher.config import Config
-from watcher.core.history import HistoryEntry
+from watcher.core.history import HistoryEntry, took
 from watcher.core.records import PhotoRecord
 from watcher.core.types import PhotoId, Request, RequestsPending
 from watcher.engine.notes import MADE
 from watcher.engine.ports import Log, Message, Reloaded, Settings
 from watcher.errors import StateError, WatcherError
 from watcher.pool import open_files
-from watcher.store import Gallery, State, ask, took
+from watcher.store import Queries, Store, ask
 from watcher.text import printable
 
 if TYPE_CHECKING:
     from watcher.http import Broadcaster, Shown  # only where a page is served
 
 
-class ToldState(State):
+class ToldState(Store):
     """The state file as the daemon writes it, with the page told of all that was written."""
 
     news: Broadcaster | None = None
@@ -122,8 +122,8 @@ def _shown(settings: Settings) -> tuple[Shown, ...]:
     return tuple(Shown(plan.inbox, plan.output, plan.wanted) for plan in settings.inboxes)
 
 
-def _open(path: str) -> Gallery:
-    books = Gallery.open_to_read(path)
+def _open(path: str) -> Queries:
+    books = Queries.open_to_read(path)
     if books is None:
         raise StateError(f"there is no state file {path}")
     return books

@@ -20,7 +20,7 @@ from watcher.engine.ports import InboxPlan, Post
 from watcher.errors import BusyError
 from watcher.scan import root_identity
 from watcher.service import process as service
-from watcher.store import Reader, ask
+from watcher.store import Queries, ask
 
 AT_ONCE = 1000  # photos that are asked for in one go: what waits in the state file stays small
 _LOOK_SECONDS = 0.2  # between two looks at how far the daemon is
@@ -82,7 +82,7 @@ class Still:
 class Repair:
     """Has renditions made again, some photos at a time; `advance` is told how many renditions are through."""
 
-    def __init__(self, source: Source, state: str, reader: Reader, advance: Callable[[int], None]) -> None:
+    def __init__(self, source: Source, state: str, reader: Queries, advance: Callable[[int], None]) -> None:
         check_access(state, write=True)
         self.repaired = 0  # renditions
         self._source = source

@@ -23,7 +23,7 @@ from watcher.fs import mounts
 from watcher.fs.traits import probe
 from watcher.pool import available_cpus, available_memory, require_machine, shortages
 from watcher.render import describe
-from watcher.store import Reader
+from watcher.store import Queries
 from watcher.text import printable
 
 _LITTLE_ROOM = 1_000_000_000  # bytes: about 3,000 renditions of 2048 pixels
@@ -48,7 +48,7 @@ def check(config_file: str | None, state_file: str | None) -> int:
         findings.append(Finding("ok", "page", f"http://{config.web.listen}/, while `watcher run` runs"))
     path = source.state_path(config)
     findings.append(_state(path))
-    reader = Reader.open_to_read(path)
+    reader = Queries.open_to_read(path)
     try:
         settings = held(settings, name, path, reader, claim=False)
         for plan in settings.inboxes:
@@ -99,7 +99,7 @@ def _user() -> str:
 def _state(path: str) -> Finding:
     if mounts.watch_advice(os.fsencode(os.path.dirname(path)))[0] == "poll":
         return Finding("fault", "state file", f"{path} lies on a network file system; name a local place with `state`")
-    reader = Reader.open_to_read(path)
+    reader = Queries.open_to_read(path)
     if reader is not None:
         reader.close()
         if not os.access(path, os.W_OK):
@@ -113,7 +113,7 @@ def _state(path: str) -> Finding:
     return Finding("ok", "state file", f"{path} (not there yet)")
 
 
-def _inbox(plan: InboxPlan, config: Config, reader: Reader | None) -> Iterator[Finding]:
+def _inbox(plan: InboxPlan, config: Config, reader: Queries | None) -> Iterator[Finding]:
     what = f"inbox {os.fsdecode(plan.inbox)}"
     if not os.path.isdir(plan.inbox):
         yield Finding("fault", what, "there is no such folder; make it, or mend `path`")
@@ -148,7 +148,7 @@ def _limits(what: str, folders: int) -> Iterator[Finding]:
         yield Finding("warning", what, f"{folders} folders, and this user may watch {most}: `{remedy}`")
 
 
-def _after(plan: InboxPlan, reader: Reader | None) -> Iterator[Finding]:
+def _after(plan: InboxPlan, reader: Queries | None) -> Iterator[Finding]:
     """Look whether originals can be taken away, where that is asked for."""
     if plan.config.after == "keep":
         return
@@ -175,7 +175,7 @@ def _after(plan: InboxPlan, reader: Reader | None) -> Iterator[Finding]:
     yield Finding("ok", what, f"{readable(shutil.disk_usage(folder).free)} free; {there}")
 
 
-def _output(plan: InboxPlan, found: Forecast, reader: Reader | None) -> Iterator[Finding]:
+def _output(plan: InboxPlan, found: Forecast, reader: Queries | None) -> Iterator[Finding]:
     what = f"output {os.fsdecode(plan.output)}"
     report = reader.report(plan.inbox) if reader is not None else {}
     volume = str(report.get("volume", "")) if report.get("output") == os.fsdecode(plan.output) else ""

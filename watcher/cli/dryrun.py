@@ -8,7 +8,7 @@ from watcher.app.estimate import forecast, readable
 from watcher.app.outputs import held
 from watcher.app.settings import Source, settle
 from watcher.errors import EXIT_OK
-from watcher.store import Reader
+from watcher.store import Queries
 from watcher.text import printable
 
 
@@ -18,7 +18,7 @@ def dry_run(pair: tuple[str, str] | None, config_file: str | None, state_file: s
     config, name = source.read()
     settings = settle(config, name, make_outputs=False)
     state = source.state_path(config)
-    reader = Reader.open_to_read(state)
+    reader = Queries.open_to_read(state)
     try:
         settings = held(settings, name, state, reader, claim=False)
         for plan in settings.inboxes:

@@ -13,7 +13,7 @@ from watcher.core.records import Phase
 from watcher.core.selection import shown
 from watcher.core.types import PhotoId, Request
 from watcher.errors import EXIT_OK, EXIT_SOME_FAILED
-from watcher.store import Reader
+from watcher.store import Queries
 from watcher.text import printable
 
 
@@ -93,7 +93,7 @@ def _folder(path: bytes, item: KnownInbox, folder: PhotoId, wanted: _Wanted) -> 
 
 def _failed(item: KnownInbox, folder: bytes) -> Iterator[PhotoId]:
     """List the photos below a folder of an inbox that have failed."""
-    reader = Reader.open_to_read(item.state)
+    reader = Queries.open_to_read(item.state)
     if reader is None:
         return
     with reader:

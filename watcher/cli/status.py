@@ -18,7 +18,7 @@ from watcher.core.types import PhotoId
 from watcher.errors import EXIT_OK
 from watcher.render import jpeg_decoder
 from watcher.service import process as service
-from watcher.store import Counts, Reader
+from watcher.store import Counts, Queries
 
 _MOST_WAITING = 1000  # waiting photos that `--json` names; all of them are counted
 _FOLLOW_SECONDS = 1.0  # between two looks
@@ -75,7 +75,7 @@ def _follow(subject: Subject, *, as_json: bool) -> None:
 def _look(subject: Subject) -> tuple[dict[str, Any], Story]:
     config, path = subject.config, subject.state
     holder = service.holding(path)
-    reader = Reader.open_to_read(path)
+    reader = Queries.open_to_read(path)
     try:
         found = _collect(reader, config.inboxes, running=holder is not None)
         found["pid"] = holder.pid if holder else None
@@ -93,7 +93,7 @@ def _look(subject: Subject) -> tuple[dict[str, Any], Story]:
             reader.close()
 
 
-def _collect(reader: Reader | None, inboxes: tuple[Inbox, ...], *, running: bool) -> dict[str, Any]:
+def _collect(reader: Queries | None, inboxes: tuple[Inbox, ...], *, running: bool) -> dict[str, Any]:
     since = reader.meta("since") if reader and running else None
     failed, waiting = [], []
     rows = []
@@ -116,7 +116,7 @@ def _collect(reader: Reader | None, inboxes: tuple[Inbox, ...], *, running: bool
     }
 
 
-def _decoder(reader: Reader | None, reports: Iterable[Mapping[str, Any]]) -> str:
+def _decoder(reader: Queries | None, reports: Iterable[Mapping[str, Any]]) -> str:
     """Return what a running daemon decodes JPEGs with: as its workers found, else as was said at its start."""
     said = reader.meta("decoder") if reader else None
     return next((report["decoder"] for report in reports if report.get("decoder")), str(said or ""))
@@ -147,7 +147,7 @@ def _entry(photo: PhotoId, known: PhotoRecord) -> dict[str, Any]:
     }
 
 
-def _inbox(reader: Reader | None, inbox: Inbox, path: bytes, *, running: bool) -> dict[str, Any]:
+def _inbox(reader: Queries | None, inbox: Inbox, path: bytes, *, running: bool) -> dict[str, Any]:
     report = reader.report(path) if reader else {}
     counts = reader.counts(path) if reader else Counts()
     if running and "waiting" in report:
@@ -172,7 +172,7 @@ def _inbox(reader: Reader | None, inbox: Inbox, path: bytes, *, running: bool) -
     }
 
 
-def _superseded(reader: Reader | None, inboxes: tuple[Inbox, ...]) -> dict[str, Mapping[str, int]]:
+def _superseded(reader: Queries | None, inboxes: tuple[Inbox, ...]) -> dict[str, Mapping[str, int]]:
     if reader is None:
         return {}
     paths = {os.path.realpath(os.fsencode(inbox.path)): inbox.renditions for inbox in inboxes}

@@ -11,7 +11,7 @@ from watcher.app.settings import Source
 from watcher.config import Config, for_pair
 from watcher.errors import ConfigError, Fault
 from watcher.service import process
-from watcher.store import Reader
+from watcher.store import Queries
 
 NO_CONFIG = "no config file"  # the source of the fault that there is none
 
@@ -111,7 +111,7 @@ def _pairs(except_for: str = "") -> Iterator[RunningPair]:
 
 
 def _reports(state: str) -> dict[bytes, dict[str, object]]:
-    reader = Reader.open_to_read(state)
+    reader = Queries.open_to_read(state)
     if reader is None:
         return {}
     with reader:
@@ -120,7 +120,7 @@ def _reports(state: str) -> dict[bytes, dict[str, object]]:
 
 
 def _meta(state: str, key: str) -> object:
-    reader = Reader.open_to_read(state) if os.access(state, os.R_OK) else None
+    reader = Queries.open_to_read(state) if os.access(state, os.R_OK) else None
     if reader is None:
         return None
     with reader:

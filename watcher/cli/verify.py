@@ -20,7 +20,7 @@ from watcher.core.selection import shown
 from watcher.core.types import PhotoId
 from watcher.errors import EXIT_OK, EXIT_SOME_FAILED
 from watcher.service import process as service
-from watcher.store import Reader
+from watcher.store import Queries
 from watcher.text import printable
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def verify(
     check_access(state, write=repair)
     if repair and os.path.exists(state) and service.holding(state) is None:
         bring_up_to_date(state)  # of an older one a reader sees a copy, in which nothing changes
-    reader = Reader.open_to_read(state)
+    reader = Queries.open_to_read(state)
     if reader is None:
         print(f"there is nothing in the state file {printable(state)} yet, and so nothing to verify", file=sys.stderr)
     with reader or nullcontext(), Found(tell=not as_json) as found:
@@ -104,7 +104,7 @@ def verify(
     return EXIT_SOME_FAILED if left > 0 else EXIT_OK
 
 
-def _is_comparable(reader: Reader, item: KnownInbox) -> bool:
+def _is_comparable(reader: Queries, item: KnownInbox) -> bool:
     """Tell whether the books are about the output folder that the config names."""
     was = reader.report(item.inbox).get("output")
     if was in {None, os.fsdecode(item.output or b"")}:
@@ -114,7 +114,7 @@ def _is_comparable(reader: Reader, item: KnownInbox) -> bool:
     return False
 
 
-def _compare(reader: Reader, watched: list[KnownInbox], config: Config, found: Found, *, deep: bool) -> None:
+def _compare(reader: Queries, watched: list[KnownInbox], config: Config, found: Found, *, deep: bool) -> None:
     counts = [reader.counts(item.inbox) for item in watched]
     photos = sum(count.done + count.failed + count.waiting for count in counts)
     with _progress("verify", photos) as advance, _deep(config) if deep else nullcontext() as aside:
@@ -139,7 +139,7 @@ def _deep(config: Config) -> Deep:
     return Deep(workers, config.retry.timeout_seconds, config.max_megapixels * 1_000_000)
 
 
-def _repair(source: Source, state: str, reader: Reader, found: Found) -> int:
+def _repair(source: Source, state: str, reader: Queries, found: Found) -> int:
     from watcher.app.repair import AT_ONCE, Repair, Wanted  # noqa: PLC0415  # workers, as above
 
     left = found.counts["missing"] + found.counts["different"]

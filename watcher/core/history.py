@@ -42,6 +42,17 @@ class HistoryEntry(NamedTuple):
     detail: Mapping[str, object]  # what JSON can hold, and small: a hundred thousand of them are kept
 
 
+def took(detail: Mapping[str, object]) -> float | None:
+    """Return how many seconds lie between a photo's being seen and its being made, by the entry of its making.
+
+    None: that was not one go, as with a photo that was tried again.
+    """
+    if "line" not in detail:
+        return None
+    parts = (detail.get(name, 0.0) for name in ("burst", "line", "seconds"))
+    return sum(float(part) for part in parts if isinstance(part, int | float))
+
+
 @dataclass(frozen=True, slots=True)
 class FileState:
     """What lies at a path now."""

@@ -44,7 +44,7 @@ class Counts(Protocol):
 
 
 class Books(Protocol):
-    """The state file, open for reading; see `watcher.store.Gallery`. Every method may raise WatcherError."""
+    """The state file, open for reading; see `watcher.store.Queries`. Every method may raise WatcherError."""
 
     def known(self, photo: PhotoId) -> PhotoRecord | None: ...  # noqa: D102
     def counts(self, inbox: bytes) -> Counts: ...  # noqa: D102

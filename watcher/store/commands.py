@@ -1,8 +1,8 @@
-"""What people ask of the daemon: rows that any process may add to the state file, and that only the daemon takes out.
+"""What people ask of the daemon: rows that any process may add to the state file, and only the daemon removes.
 
 Rules:
-- A request is durable before anybody is told of it: a daemon that ends first leaves it to the next one.
-- Whoever asks changes nothing else in the state file, and never its schema.
+- A request is durable before the daemon is told of it: a daemon that ends first leaves it to the next one.
+- A program that asks changes nothing else in the state file, and never its schema.
 """
 
 from __future__ import annotations
@@ -17,19 +17,15 @@ from urllib.parse import quote
 
 from watcher.core.types import Request
 from watcher.errors import StateError
-from watcher.store.schema import BUSY_SECONDS, MIGRATIONS, refuse_newer, translated
+from watcher.store.faults import BUSY_SECONDS, translated
+from watcher.store.schema import pending
 
 
 def ask(path: str, requests: Iterable[Request]) -> None:
-    """Put requests into the state file at `path`, durable.
-
-    Raises StateError where that can't be done: its sentence says what to do.
-    """
+    """Add requests to the state file at `path`, durable. Raise StateError where that can't be done."""
     uri = "file:" + quote(os.fsencode(path)) + "?mode=rw"
     with translated(path), closing(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_SECONDS)) as db:
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        refuse_newer(version, path)
-        if version < len(MIGRATIONS):
+        if pending(db, path):
             raise StateError(f"the state file {path} is of an older version; restart the daemon that uses it")
         db.execute("PRAGMA synchronous = FULL")
         db.execute("BEGIN IMMEDIATE")
@@ -50,5 +46,5 @@ def waiting(db: sqlite3.Connection, limit: int) -> list[tuple[int, Request]]:
 
 
 def remove(db: sqlite3.Connection, numbers: Sequence[int]) -> None:
-    """Take out requests that were dealt with."""
+    """Remove requests that were dealt with."""
     db.executemany("DELETE FROM request WHERE id = ?", [(number,) for number in numbers])

@@ -3,7 +3,7 @@
 Rules:
 - Written in the transaction of the result that an entry is about.
 - A wait that goes on for the same reason is one entry, counted; a photo that is rewritten every second pushes out
-  its own history, not that of the others.
+  its own history, not that of other photos.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 KEPT = 100_000  # entries over all photos: 15 MB
 KEPT_EACH = 40  # of one photo
-_AT_ONCE = 128  # how many go in one go: each time costs as much as writing an entry
+_AT_ONCE = 128  # how many are deleted at a time: each time costs as much as writing an entry
 REPEATED = ("waiting", "paused", "gone")  # kinds that are counted while their reason stays the same
 
 _INSERT = "INSERT INTO event (inbox, path, at, what, detail) VALUES (?, ?, ?, ?, ?)"
@@ -28,7 +28,7 @@ Row = tuple[int, bytes, float, str, Mapping[str, object]]  # the inbox's number,
 
 
 def add(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
-    """Write entries, within a transaction, and let the oldest go."""
+    """Write entries, within a transaction, and delete the oldest."""
     first = last = 0
     for inbox, path, at, what, detail in rows:
         if what in REPEATED and _goes_on(db, inbox, path, at, what, detail):
@@ -43,7 +43,7 @@ def add(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
 def _goes_on(
     db: sqlite3.Connection, inbox: int, path: bytes, at: float, what: str, detail: Mapping[str, object]
 ) -> bool:
-    """Count an entry into the latest one of its photo, if that says the same."""
+    """Count an entry into the latest one of its photo if that says the same; return whether it does."""
     row = db.execute(_LATEST, (inbox, path)).fetchone()
     if row is None or row[1] != what:
         return False
@@ -65,7 +65,7 @@ def _text(detail: Mapping[str, object]) -> str:
 
 
 def of_photo(db: sqlite3.Connection, inbox: int, path: bytes) -> list[tuple[float, str, dict[str, Any]]]:
-    """Give a photo's entries, the oldest first."""
+    """Return a photo's entries, the oldest first."""
     rows = db.execute("SELECT at, what, detail FROM event WHERE inbox = ? AND path = ? ORDER BY id", (inbox, path))
     return [(at, what, json.loads(detail)) for at, what, detail in rows]
 

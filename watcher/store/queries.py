@@ -1,45 +1,206 @@
-"""What the page lists: the newest, what failed, and photos by a part of their names; always a little at a time."""
+"""Reading the state file: beside a running daemon, or without one."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, Self
+from urllib.parse import quote
 
 from watcher.core.formats import INPUTS
-from watcher.core.records import Phase, PhotoRecord
-from watcher.core.types import PhotoId
-from watcher.store.reading import FIELDS, OPEN, Reader
-from watcher.store.schema import translated
+from watcher.core.history import HistoryEntry, took
+from watcher.core.naming import called, key_stem, stem_of, stems_above
+from watcher.core.records import Phase, PhotoRecord, RenditionRecord
+from watcher.core.types import FileSignature, PhotoId, Request
+from watcher.errors import StateError
+from watcher.store import commands, history, schema
+from watcher.store.faults import BUSY_SECONDS, StateBusyError, translated
+from watcher.store.records import FIELDS, Counts, Entry, decode, decode_made, fits
 
-_FIELDS = ", ".join("photo." + field for field in FIELDS.split(", "))
-_PHOTOS = f"SELECT folder.inbox, folder.path, photo.name, {_FIELDS} FROM photo JOIN folder ON folder.id = photo.folder"
+OPEN = "photo.phase <> 1"  # says nothing new, but without it SQLite does not see that the index photo_open will do
+PAGE = 1000  # photos
+_PHOTOS = f"SELECT folder.inbox, folder.path, photo.name, {FIELDS} FROM photo JOIN folder ON folder.id = photo.folder"
+_FOLDER = "(SELECT id FROM folder WHERE inbox = ? AND path = ?)"
+_MOST_AWAY = 8  # photos of one name whose originals were taken away, and that are looked at
 _LAST = 2**62  # above any entry's number
 
 
-class Entry(NamedTuple):
-    """A photo in a list."""
+class Queries:
+    """The open state file. A context manager; every method may raise StateBusyError or StateCorruptError."""
 
-    photo: PhotoId
-    known: PhotoRecord
-    cursor: int = 0  # where the list goes on after it
-    took: float | None = None  # seconds from when it was seen until it was made
+    def __init__(self, path: str, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self.current = True  # the file on disk is of this version; otherwise this is a copy in memory
+        self._db = connection
+        self._recipes: dict[int, Mapping[str, str]] = {}
+        self._inbox_ids: dict[bytes, int] = {}
 
+    @classmethod
+    def open_to_read(cls, path: str) -> Self | None:
+        """Open beside a daemon, or without one; None: there is no state file yet. Nothing is changed on disk."""
+        if not os.path.exists(path):
+            return None
+        if os.path.isdir(path):
+            raise StateError(f"the state file {path} is a folder; name a file, or its place in that folder")
+        uri = "file:" + quote(os.fsencode(path)) + "?mode=ro"
+        for query in ("", "&immutable=1"):  # immutable: in a folder where no -shm file can be made, no program writes
+            connection = sqlite3.connect(uri + query, uri=True, isolation_level=None, timeout=BUSY_SECONDS)
+            try:
+                with translated(path):
+                    scripts = schema.pending(connection, path)
+                    if schema.is_empty(connection):
+                        connection.close()
+                        return None
+                    reader = cls(path, schema.up_to_date(connection, scripts) if scripts else connection)
+                    reader.current = not scripts
+                    return reader
+            except StateBusyError:
+                connection.close()
+                if query:
+                    raise
+            except BaseException:
+                connection.close()
+                raise
+        raise AssertionError  # the second round returns or raises
 
-def took(detail: Mapping[str, object]) -> float | None:
-    """Tell from an entry of history how many seconds lie between a photo's being seen and its being made.
+    def close(self) -> None:
+        """Close the file; whatever was committed is safe."""
+        self._db.close()
 
-    None: that was not one go, as with a photo that was tried again.
-    """
-    if "line" not in detail:
-        return None
-    parts = (detail.get(name, 0.0) for name in ("burst", "line", "seconds"))
-    return sum(float(part) for part in parts if isinstance(part, int | float))
+    def __enter__(self) -> Self:
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
-class Gallery(Reader):
-    """The open state file, for whoever looks through photos."""
+    # ---- one photo ----
+
+    def known(self, photo: PhotoId) -> PhotoRecord | None:
+        """Return what is known of one photo."""
+        row = self._row(
+            f"SELECT {FIELDS} FROM photo WHERE folder = {_FOLDER} AND stem = ? AND name = ?",
+            (self._inbox_id(photo.inbox), photo.folder, key_stem(photo.name), photo.name),
+        )
+        return self._decode(row) if row else None
+
+    def notes(self, photo: PhotoId) -> list[HistoryEntry]:
+        """Return a photo's history as far as it is kept, the oldest entry first; also of one that is forgotten."""
+        inbox = self._inbox_id(photo.inbox)
+        with translated(self.path):
+            return [HistoryEntry(photo, *row) for row in history.of_photo(self._db, inbox, photo.path)]
+
+    def copied_to(self, photo: PhotoId) -> PhotoId | None:
+        """Return the photo of the same inbox that got the renditions of this one last; None: that is not known."""
+        inbox = self._inbox_id(photo.inbox)
+        with translated(self.path):
+            path = history.copied_to(self._db, inbox, photo.absolute)
+        return None if path is None else PhotoId(photo.inbox, path)
+
+    def taken_away(
+        self, photo: PhotoId, *, looks: FileSignature | None = None, at: float | None = None
+    ) -> list[tuple[PhotoId, PhotoRecord]]:
+        """List photos that had this name when their originals were taken away, with their keys; the newest, first.
+
+        `looks`: those of that size and date only; `at`: those that were made then. There may be very many in all.
+        """
+        index, condition, values = "photo_made", "", list[object]()
+        if looks is not None:
+            index, condition = "photo_looks", " AND size = ? AND mtime_ns = ?"
+            values = [looks.size, fits(looks.mtime_ns)]
+        if at is not None:
+            condition, values = condition + " AND at = ?", [*values, at]
+        place, between = self._aside(photo)
+        rows = self._rows(
+            f"SELECT photo.name, {FIELDS} FROM photo INDEXED BY {index} WHERE folder = {_FOLDER} AND stem = ?"
+            f" AND away IS NOT NULL{condition} AND name > ? AND name < ? ORDER BY at DESC LIMIT {_MOST_AWAY}",
+            (*place, *values, *between),
+        )
+        return [(_photo(photo.inbox, photo.folder, name), self._decode(row)) for name, *row in rows]
+
+    def _aside(self, photo: PhotoId) -> tuple[tuple[object, ...], tuple[bytes, bytes]]:
+        """Return where the keys lie of photos whose originals were taken away: inbox, folder, stem; between which."""
+        low = photo.name + b"\0"
+        return (self._inbox_id(photo.inbox), photo.folder, key_stem(low)), (low, photo.name + b"\1")
+
+    def rivals(self, photo: PhotoId) -> dict[bytes, Mapping[str, RenditionRecord]]:
+        """Return the photos whose outputs could meet this one's (see `plan.could_meet`), itself left out.
+
+        Of those with one name whose originals were taken away the last one stands for all.
+        """
+        name, stem = photo.name, stem_of(photo.name)
+        above = stems_above(stem)
+        found = self._row(
+            "SELECT id, away FROM folder WHERE inbox = ? AND path = ?", (self._inbox_id(photo.inbox), photo.folder)
+        )
+        if found is None:
+            return {}
+        folder, away = found
+        rows = self._rows(
+            f"SELECT name, made FROM photo WHERE folder = ? AND stem IN ({_marks(above)}) AND name <> ? UNION ALL"
+            " SELECT name, made FROM photo WHERE folder = ? AND stem >= ? AND stem < ?",  # "/" follows "."
+            (folder, *above, name, folder, stem + b".", stem + b"/"),
+        )
+        if away:
+            ranges = [(b"\0" + each, b"\0" + each + b"\0") for each in above]
+            for low, high in (*ranges, (b"\0" + stem + b".", b"\0" + stem + b"/")):
+                rows += self._last_of_each(folder, low, high)
+        return {bytes(other): decode_made(made) for other, made in rows}
+
+    def _last_of_each(self, folder: int, low: bytes, high: bytes) -> Iterator[tuple[bytes, str]]:
+        """Yield of each name the last photo whose original was taken away, from stem to stem; skip the others."""
+        end = high, b""
+        while row := self._row(
+            "SELECT stem, name, made FROM photo WHERE folder = ? AND (stem, name) >= (?, ?) AND (stem, name) < (?, ?)"
+            " ORDER BY stem DESC, name DESC LIMIT 1",
+            (folder, low, b"", *end),
+        ):
+            stem, name, made = row
+            yield name, made
+            end = stem, called(name) + b"\0"
+
+    # ---- many photos ----
+
+    def photos(self, inbox: bytes, phase: Phase, limit: int = -1) -> Iterator[tuple[PhotoId, PhotoRecord]]:
+        """List the photos of an inbox that wait or failed (not meant for those that are done)."""
+        condition = f"photo.phase = {int(phase)}" + ("" if phase is Phase.DONE else f" AND {OPEN}")
+        return self._list(inbox, condition, limit)
+
+    def leased(self, inbox: bytes) -> Iterator[tuple[PhotoId, PhotoRecord]]:
+        """List the photos with an attempt that was begun and has no result. Reads all rows."""
+        return self._list(inbox, "photo.leased = 1", -1)
+
+    def _list(self, inbox: bytes, condition: str, limit: int) -> Iterator[tuple[PhotoId, PhotoRecord]]:
+        query = f"{_PHOTOS} WHERE {condition} AND folder.inbox = ? LIMIT ?"
+        for _, folder, name, *row in self._each(query, (self._inbox_id(inbox), limit)):
+            yield _photo(inbox, folder, name), self._decode(row)
+
+    def pages(self, inbox: bytes, folder: bytes) -> Iterator[list[tuple[PhotoId, PhotoRecord]]]:
+        """Yield all photos of one folder in pages, none of which keeps a transaction open.
+
+        What changes meanwhile may be in either form.
+        """
+        found = self._row("SELECT id FROM folder WHERE inbox = ? AND path = ?", (self._inbox_id(inbox), folder))
+        number, after = (found[0] if found else -1), (b"", b"")
+        while True:
+            rows = self._rows(
+                f"SELECT stem, name, {FIELDS} FROM photo WHERE folder = ? AND (stem, name) > (?, ?)"
+                f" ORDER BY stem, name LIMIT {PAGE}",
+                (number, *after),
+            )
+            if rows:
+                yield [(_photo(inbox, folder, name), self._decode(row)) for _, name, *row in rows]
+            if len(rows) < PAGE:
+                return
+            after = rows[-1][0], rows[-1][1]
+
+    def left(self, inbox: bytes, folder: bytes) -> Iterator[tuple[bytes, Mapping[str, RenditionRecord]]]:
+        """Yield the photos that have left a folder, and what was made of them, as far as it is kept."""
+        query = "SELECT name, made FROM tombstone WHERE inbox = ? AND folder = ?"
+        for name, made in self._rows(query, (self._inbox_id(inbox), folder)):
+            yield bytes(name), decode_made(made)
 
     def newest(self, inboxes: Sequence[bytes], before: int | None, limit: int) -> list[Entry]:
         """List photos that were made, the last one first, as far as their history is kept.
@@ -47,20 +208,18 @@ class Gallery(Reader):
         `before`: the cursor of the last one of the list so far. Fewer than `limit`: the list ends there.
         """
         found: list[Entry] = []
-        with translated(self.path):
-            paths = {self._inbox_id(inbox): inbox for inbox in inboxes}
-            marks = ", ".join("?" * len(paths))
-            for number, inbox, path, at, detail in self._db.execute(
-                "SELECT id, inbox, path, at, detail FROM event"
-                f" WHERE what = 'made' AND id < ? AND inbox IN ({marks}) ORDER BY id DESC",
-                (_LAST if before is None else before, *paths),
-            ):
-                photo = PhotoId(paths[inbox], bytes(path))
-                for key, known in ((photo, self.known(photo)), *self.taken_away(photo, at=at)):
-                    if known is not None and known.phase is Phase.DONE and known.at == at:  # else it was made once more
-                        found.append(Entry(key, known, number, took(json.loads(detail))))
-                if len(found) == limit:
-                    break
+        paths = {self._inbox_id(inbox): inbox for inbox in inboxes}
+        for number, inbox, path, at, detail in self._each(
+            "SELECT id, inbox, path, at, detail FROM event"
+            f" WHERE what = 'made' AND id < ? AND inbox IN ({_marks(paths)}) ORDER BY id DESC",
+            (_LAST if before is None else before, *paths),
+        ):
+            photo = PhotoId(paths[inbox], bytes(path))
+            for key, known in ((photo, self.known(photo)), *self.taken_away(photo, at=at)):
+                if known is not None and known.phase is Phase.DONE and known.at == at:  # else it was made once more
+                    found.append(Entry(key, known, number, took(json.loads(detail))))
+            if len(found) == limit:
+                break
         return found
 
     def search(self, inboxes: Sequence[bytes], text: str, start: int, limit: int) -> list[Entry]:
@@ -71,23 +230,135 @@ class Gallery(Reader):
         wanted = text.casefold()
         for extension in chain.from_iterable(kind.extensions for kind in INPUTS.values()):  # no part of the stem
             wanted = wanted.removesuffix(extension)
-        return self._some(inboxes, "instr(photo.stem, ?)", (wanted.encode("utf-8", "replace"),), start, limit)
+        return self._latest(inboxes, "instr(photo.stem, ?)", (wanted.encode("utf-8", "replace"),), start, limit)
 
     def failed(self, inboxes: Sequence[bytes], start: int, limit: int) -> list[Entry]:
         """List photos that failed, the latest first."""
-        return self._some(inboxes, f"photo.phase = {int(Phase.FAILED)} AND {OPEN}", (), start, limit)
+        return self._latest(inboxes, f"photo.phase = {int(Phase.FAILED)} AND {OPEN}", (), start, limit)
 
-    def _some(
-        self, inboxes: Sequence[bytes], condition: str, arguments: tuple[Any, ...], start: int, limit: int
+    def _latest(
+        self, inboxes: Sequence[bytes], condition: str, arguments: tuple[object, ...], start: int, limit: int
     ) -> list[Entry]:
-        marks = ", ".join("?" * len(inboxes))
+        paths = {self._inbox_id(inbox): inbox for inbox in inboxes}
+        rows = self._rows(
+            f"{_PHOTOS} WHERE {condition} AND folder.inbox IN ({_marks(paths)})"
+            " ORDER BY photo.at DESC LIMIT ? OFFSET ?",
+            (*arguments, *paths, limit, start),
+        )
+        return [Entry(_photo(paths[inbox], folder, name), self._decode(row)) for inbox, folder, name, *row in rows]
+
+    # ---- inboxes and folders ----
+
+    def inboxes(self) -> list[bytes]:
+        """List every inbox that the file has ever known."""
+        return [bytes(path) for (path,) in self._rows("SELECT path FROM inbox ORDER BY id")]
+
+    def report(self, inbox: bytes) -> dict[str, Any]:
+        """Return what the daemon last reported of an inbox."""
+        row = self._row("SELECT report FROM inbox WHERE path = ?", (inbox,))
+        return dict(json.loads(row[0])) if row else {}
+
+    def meta(self, key: str) -> object:
+        """Return a value that is kept for the file as a whole; None: there is none."""
+        row = self._row("SELECT value FROM meta WHERE key = ?", (key,))
+        return row[0] if row else None
+
+    def requests(self, limit: int = -1) -> list[tuple[int, Request]]:
+        """List what people ask of the daemon, with numbers, the oldest first."""
         with translated(self.path):
-            paths = {self._inbox_id(inbox): inbox for inbox in inboxes}
-            rows = self._db.execute(
-                f"{_PHOTOS} WHERE {condition} AND folder.inbox IN ({marks}) ORDER BY photo.at DESC LIMIT ? OFFSET ?",
-                (*arguments, *paths, limit, start),
-            ).fetchall()
-            return [
-                Entry(PhotoId(paths[inbox], (folder + b"/" if folder else b"") + name), self._decode(tuple(row)))
-                for inbox, folder, name, *row in rows
-            ]
+            return commands.waiting(self._db, limit)
+
+    def folders(self, inbox: bytes, *, away: bool = True) -> list[bytes]:
+        """List the folders of an inbox in which photos are known; unless `away`, more than originals taken away."""
+        some = "waiting + done + failed > " + ("0" if away else "away")
+        rows = self._rows(f"SELECT path FROM folder WHERE inbox = ? AND {some}", (self._inbox_id(inbox),))
+        return [bytes(path) for (path,) in rows]
+
+    def counts(self, inbox: bytes) -> Counts:
+        """Count the photos of an inbox."""
+        return self._count("inbox = ?", (self._inbox_id(inbox),))
+
+    def counts_below(self, folder: PhotoId) -> Counts:
+        """Count the photos of a folder and of those in it."""
+        prefix = folder.path + b"/"
+        return self._count(
+            "inbox = ? AND (path = ? OR substr(path, 1, ?) = ?)",
+            (self._inbox_id(folder.inbox), folder.path, len(prefix), prefix),
+        )
+
+    def _count(self, condition: str, values: tuple[object, ...]) -> Counts:
+        row = self._row(f"SELECT sum(waiting), sum(done), sum(failed) FROM folder WHERE {condition}", values)
+        return Counts(*(number or 0 for number in row or ()))
+
+    def oldest_waiting(self, inbox: bytes) -> float | None:
+        """Return when, by the wall clock, the photo of an inbox was first seen that waits longest."""
+        row = self._row(
+            "SELECT min(photo.first_seen) FROM photo JOIN folder ON folder.id = photo.folder"
+            f" WHERE photo.phase = 0 AND {OPEN} AND folder.inbox = ?",
+            (self._inbox_id(inbox),),
+        )
+        return None if row is None or row[0] is None else float(row[0])
+
+    def superseded(self, inbox: bytes, wanted: Iterable[str]) -> dict[str, int]:
+        """Count, for each rendition that was made and is no longer wanted, the photos that have it."""
+        wanted = set(wanted)
+        counts: dict[str, int] = {}
+        query = "SELECT made, photos FROM recipes WHERE inbox = ? AND photos > 0"
+        for made, photos in self._rows(query, (self._inbox_id(inbox),)):
+            for name in json.loads(made):
+                if name not in wanted:
+                    counts[name] = counts.get(name, 0) + photos
+        return counts
+
+    def recipes_of(self, number: int) -> Mapping[str, str]:
+        """Return the recipes behind `ScanRow.recipes`: rendition → fingerprint."""
+        if number not in self._recipes:
+            row = self._row("SELECT made FROM recipes WHERE id = ?", (number,))
+            self._recipes[number] = json.loads(row[0]) if row else {}
+        return self._recipes[number]
+
+    # ---- SQL ----
+
+    def _rows(self, query: str, values: Sequence[object] = ()) -> list[Any]:
+        with translated(self.path):
+            return self._db.execute(query, values).fetchall()
+
+    def _row(self, query: str, values: Sequence[object] = ()) -> tuple[Any, ...] | None:
+        with translated(self.path):
+            row: tuple[Any, ...] | None = self._db.execute(query, values).fetchone()
+            return row
+
+    def _each(self, query: str, values: Sequence[object]) -> Iterator[Any]:
+        with translated(self.path):
+            yield from self._db.execute(query, values)
+
+    def _decode(self, row: Sequence[Any]) -> PhotoRecord:
+        return decode(row, self.recipes_of)
+
+    def _inbox_id(self, inbox: bytes) -> int:
+        """Return the inbox's number; -1, which matches nothing: it is not known."""
+        number = self._inbox_ids.get(inbox)
+        if number is None:
+            row = self._row("SELECT id FROM inbox WHERE path = ?", (inbox,)) or self._new_inbox(inbox)
+            if row is None:
+                return -1
+            number = self._inbox_ids[inbox] = int(row[0])
+        return number
+
+    def _new_inbox(self, inbox: bytes) -> tuple[int] | None:  # noqa: ARG002  # a reader adds none
+        return None
+
+
+def stems_that_meet(name: bytes) -> tuple[str, tuple[bytes, ...]]:
+    """Return a condition on `stem` for photos whose outputs could meet those of `name`, and its values."""
+    stem = stem_of(name)
+    above = stems_above(stem)
+    return f"(stem IN ({_marks(above)}) OR (stem >= ? AND stem < ?))", (*above, stem + b".", stem + b"/")  # "/" is next
+
+
+def _marks(values: Iterable[object]) -> str:
+    return ", ".join("?" for _ in values)
+
+
+def _photo(inbox: bytes, folder: bytes, name: bytes) -> PhotoId:
+    return PhotoId(inbox, (folder + b"/" if folder else b"") + name)
