@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.daemon.conftest import MakeWorld
@@ -142,6 +144,21 @@ def test_where_the_output_folds_case_a_name_that_changes_in_case_only_keeps_its_
     settle(world)
     assert world.chores == []
     assert "web/A.jpg" in outputs(world)
+
+
+@pytest.mark.parametrize("to", ["x/A.jpg", "X/a.jpg"])
+def test_where_the_output_folds_case_a_name_that_changed_in_case_only_unseen_gets_no_other_output(
+    world: World, to: str
+) -> None:
+    world.desk().plan = replace(world.desk().plan, folds_case=True)
+    make(world, "x/a.jpg")
+    world.move("x/a.jpg", to, told=False)
+    world.event(FolderSeen(IN, to.encode().partition(b"/")[0]))
+    settle(world)
+    assert "web/" + to in outputs(world)
+    assert not [output for output in outputs(world) if output.endswith(".jpg.jpg")]
+    assert decoded(world) == ["x/a.jpg"]
+    world.check_settled()
 
 
 def test_a_folder_that_is_renamed_again_while_its_photos_get_their_first_new_name_leaves_nothing_behind(

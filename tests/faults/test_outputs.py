@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -208,6 +208,35 @@ def test_where_the_output_folds_case_names_that_differ_in_case_alone_both_get_an
             assert daemon.stop() == 0
         for rendition, before in made.items():
             assert _made_of(place, rendition) == {name: {1: 5, 2: 6}.get(n, n) for name, n in before.items()}
+
+
+@needs_folding
+@pytest.mark.slow
+@pytest.mark.parametrize("watched", [True, False])
+def test_where_the_inbox_folds_case_names_that_change_in_case_only_leave_no_old_rendition(
+    place: Place, watched: bool
+) -> None:
+    def rename(old: str, new: str) -> None:
+        (place.inbox / old).rename(place.inbox / new)
+        if not watched:
+            assert place.once().code == 0
+
+    def is_shown(*names: str) -> bool:
+        return sorted(tree(place.output)) == sorted(f"{each}/{name}" for each in ("web", "thumb") for name in names)
+
+    with folding(place.inbox), ExitStack() as stack:
+        (place.inbox / "DCIM").mkdir()
+        for number, name in enumerate(("IMG_1.JPG", "IMG_2.JPG"), 1):
+            (place.inbox / "DCIM" / name).write_bytes(camera(number))
+        if watched:
+            daemon = stack.enter_context(place.run())
+            daemon.settle(2)
+        else:
+            assert place.once().code == 0
+        rename("DCIM/IMG_1.JPG", "DCIM/img_1.jpg")
+        until(lambda: is_shown("DCIM/img_1.jpg", "DCIM/IMG_2.JPG"), "the photo's old renditions are gone")
+        rename("DCIM", "dcim")
+        until(lambda: is_shown("dcim/img_1.jpg", "dcim/IMG_2.JPG"), "those of the folder are gone")
 
 
 def test_a_file_that_lay_in_an_output_s_place_before_the_first_run_stays_and_is_told_of(place: Place) -> None:

@@ -133,6 +133,7 @@ class Leasing:
             self._twins.in_the_way(job, beside.lent_to_others(exchange.flights))
             or self._twins.may_come(sighting, job, beside.sizes)
             or exchange.is_half_told(sighting, before, job)
+            or (before is None and not sighting.held and _asks_for_old_name(desk, job))
         ):
             self._held.append(sighting)
             return None
@@ -219,6 +220,17 @@ class _Exchange:
             return []
         twins = (twin for twin in job.twins if not twin.gone and twin.photo != job.photo)
         return [twin.photo for twin in twins if twin.mtime_ns == looks.mtime_ns]
+
+
+def _asks_for_old_name(desk: InboxState, job: Job) -> bool:
+    """Have a photo looked for whose name in another spelling this one may be: its output has this one's place."""
+    if not desk.plan.folds_case:
+        return False
+    name, candidates = naming.folded(job.photo.path), (twin.photo for twin in job.twins if not twin.gone)
+    alike = [photo.path for photo in candidates if photo.inbox == desk.inbox and naming.folded(photo.path) == name]
+    if alike:
+        desk.parts.examine(alike, [])
+    return bool(alike)
 
 
 def _made(known: PhotoRecord) -> bool:

@@ -13,13 +13,14 @@ import stat
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from watcher.core.queue import Look, Looked
 from watcher.core.selection import PathFilter, shown
 from watcher.core.types import FileSignature, Gone, Listing, Origin, ScanDone
 from watcher.errors import tell_fault
+from watcher.fs.spelling import Spelling
 from watcher.scan.walk import CHUNK, VANISHED, Walk, root_identity
 
 OUTSTANDING = 4
@@ -207,8 +208,9 @@ class Scanner:
             if not some or self._closing:
                 break
             root = root_identity(self._inbox)
-            paths = tuple(path for path, is_folder in some if not is_folder and self._lacks(path, stat.S_ISREG))
-            folders = tuple(path for path, is_folder in some if is_folder and self._lacks(path, stat.S_ISDIR))
+            lacking = self._lacking(some)
+            paths = tuple(path for path, is_folder in lacking if not is_folder)
+            folders = tuple(path for path, is_folder in lacking if is_folder)
             if (paths or folders) and root is not None and root_identity(self._inbox) == root:
                 self._post(Gone(self._inbox, paths, folders, root))
 
@@ -225,6 +227,13 @@ class Scanner:
             return None
         stamp = FileSignature(seen.st_size, seen.st_mtime_ns, seen.st_ino)
         return None if look.is_same(stamp, seen.st_ctime_ns) else (look.path, stamp)
+
+    def _lacking(self, doubtful: Iterable[tuple[bytes, bool]]) -> list[tuple[bytes, bool]]:
+        """List those that are not there, or only by another spelling."""
+        kinds = {True: stat.S_ISDIR, False: stat.S_ISREG}
+        lacking = {key: self._lacks(key[0], kinds[key[1]]) for key in doubtful}
+        spelling = Spelling(self._inbox)  # listings are read after all were found to be there, so they show them
+        return [key for key, lacks in lacking.items() if lacks or not spelling.is_exact(key[0])]
 
     def _lacks(self, path: bytes, kind: Callable[[int], bool]) -> bool:
         try:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 from watcher.core.selection import HIDDEN, PathFilter, name_of_hidden, shown
 from watcher.core.types import Entry, Listing
+from watcher.fs.spelling import Spelling
 
 CHUNK = 1000  # photos in one part: some 200 KB
 VANISHED = (FileNotFoundError, NotADirectoryError)
@@ -133,7 +134,7 @@ def walk(inbox: bytes, selection: PathFilter, folder: bytes = b"") -> Walk:
 
 
 def _is_plain_folder(inbox: bytes, folder: bytes) -> bool:
-    """Tell whether `folder` is reached through real folders only: a symbolic link on the way may lead anywhere."""
+    """Tell whether `folder` is reached through real folders only, which are called so: a link may lead anywhere."""
     path = inbox
     for part in folder.split(b"/") if folder else ():
         path += b"/" + part
@@ -144,7 +145,7 @@ def _is_plain_folder(inbox: bytes, folder: bytes) -> bool:
             return False
         except OSError:
             return True  # listing it will say what is wrong
-    return True
+    return not folder or Spelling(inbox).is_exact(folder)
 
 
 def _unreadable(inbox: bytes, folder: bytes, error: OSError) -> str:

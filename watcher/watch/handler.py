@@ -20,6 +20,7 @@ from watchdog.events import (
 )
 
 from watcher.core.types import FileSignature, FolderSeen, Gone, Seen
+from watcher.fs.spelling import Spelling
 from watcher.watch.observer_state import ObserverState
 
 Event = Seen | FolderSeen | Gone
@@ -79,7 +80,7 @@ class Handler(FileSystemEventHandler):
         if source is None or not self._takes(source):
             return
         found = self._find(source)
-        if isinstance(event, FileMovedEvent) and self._is_another(found, target, stat.S_ISREG):
+        if isinstance(event, FileMovedEvent) and self._is_another(source, found, target, stat.S_ISREG):
             self._emit(Seen(self._inbox, source, complete=False, stamp=_stamp(found), touched=True))
             return
         if isinstance(event, FileMovedEvent | FileDeletedEvent):
@@ -108,21 +109,25 @@ class Handler(FileSystemEventHandler):
         elif self._enters(source):
             moved = isinstance(event, DirMovedEvent)
             if isinstance(event, DirCreatedEvent) or (
-                moved and self._is_another(self._find(source), target, stat.S_ISDIR)
+                moved and self._is_another(source, self._find(source), target, stat.S_ISDIR)
             ):
                 self._emit(FolderSeen(self._inbox, source))
             else:
                 self._emit(Gone(self._inbox, folders=(source,)))
 
-    def _is_another(self, found: os.stat_result | None, target: bytes | None, kind: Callable[[int], bool]) -> bool:
+    def _is_another(
+        self, source: bytes, found: os.stat_result | None, target: bytes | None, kind: Callable[[int], bool]
+    ) -> bool:
         """Tell whether another one has the name by now that was given up: two may exchange theirs in one step.
 
-        Where case is folded, one that is renamed in case only is found under its old name too.
+        Where case is folded, one that is renamed in case only is found under its old name too; on some file systems
+        with another inode.
         """
         if found is None or not kind(found.st_mode):
             return False
         moved = self._find(target) if target is not None else None
-        return moved is None or not os.path.samestat(found, moved)
+        another = moved is None or not os.path.samestat(found, moved)
+        return another and Spelling(self._inbox).is_exact(source)
 
 
 def _stamp(found: os.stat_result | None) -> FileSignature | None:
