@@ -11,8 +11,8 @@
  *    come in order, nothing but padding is left over, and the end marker follows.
  * 4. Input is read through `Bits` and `Cursor` alone, and both check their end before each read. Tables are indexed by
  *    a number of bits that is smaller than they are, by a byte where they hold 256, or after a check on the line above.
- *    Sizes are computed in 64 bits and refused before memory is taken. Pixels are written through `plane_row` and
- *    `emit`, which check their bounds once per row.
+ *    Sizes are computed in 64 bits and refused before memory is taken. A row of blocks is written to the rows of its
+ *    component's plane, which are as wide as all its blocks; `plane_row` gives no row but the picture's, `emit` neither.
  * 5. No state outlives a call but the address of one of Python's functions: calls from several threads do not meet.
  * 6. C11 and its library. SSE2 on x86-64, which every such processor has; the same in plain C elsewhere.
  */
@@ -33,27 +33,26 @@
 
 enum { WHOLE, TRUNCATED, DAMAGED, DECLINED };
 
-/* What was met. `jpeg_reason` gives the words. */
-typedef enum {
-    NOTHING, /* it is whole */
-    NO_MEMORY, NOT_JPEG, HEADER_ENDS, BAD_HEADER, BAD_FRAME, BAD_SCAN, BAD_TABLE, NO_TABLE, CODING, PRECISION, CHANNELS,
-    SAMPLING, COLOUR, PROGRESSIVE, SEVERAL_SCANS, TOO_LARGE, TOO_MANY_SCANS, SCAN_ORDER, EXTREME, NO_HEIGHT, SCALE,
-    DATA_ENDS, NO_END, SCANS_MISSING,
-    BAD_CODE, RUN_PAST, EARLY_MARKER, EARLY_END, RESTART, LEFT_OVER, SECOND_PICTURE, ZEROS, LATE_TABLE,
-    TOO_BRIGHT
-} Reason;
-
-static const char *const REASONS[] = {
-    "", "not enough memory", "not a JPEG", "it ends inside its header", "a broken header", "a broken frame header",
-    "a broken scan header", "a broken table", "a table is missing", "its coding", "its precision", "its channels",
-    "its sampling", "its colour space", "progressive", "several scans", "too large", "too many scans",
-    "its scans are out of order", "extreme values", "its height is not told", "no such scale",
-    "its data ends early", "its end marker is missing", "scans are missing",
-    "a code that is in no table", "a run past the end", "a marker where none belongs",
-    "its end marker comes early", "a restart marker out of order", "data left over", "a second picture inside it",
-    "zeros where data is missing", "a broken table between its scans",
-    "a brightness that no picture has"
-};
+/* What was met, and how it is said. */
+#define EACH_REASON(X)                                                                                                 \
+    X(NOTHING, "") /* it is whole */                                                                                   \
+    X(NO_MEMORY, "not enough memory") X(NOT_JPEG, "not a JPEG") X(HEADER_ENDS, "it ends inside its header")            \
+    X(BAD_HEADER, "a broken header") X(BAD_FRAME, "a broken frame header") X(BAD_SCAN, "a broken scan header")         \
+    X(BAD_TABLE, "a broken table") X(NO_TABLE, "a table is missing") X(CODING, "its coding")                           \
+    X(PRECISION, "its precision") X(CHANNELS, "its channels") X(SAMPLING, "its sampling")                              \
+    X(COLOUR, "its colour space") X(PROGRESSIVE, "progressive") X(SEVERAL_SCANS, "several scans")                      \
+    X(TOO_LARGE, "too large") X(TOO_MANY_SCANS, "too many scans") X(SCAN_ORDER, "its scans are out of order")          \
+    X(EXTREME, "extreme values") X(NO_HEIGHT, "its height is not told") X(SCALE, "no such scale")                      \
+    X(DATA_ENDS, "its data ends early") X(NO_END, "its end marker is missing") X(SCANS_MISSING, "scans are missing")   \
+    X(BAD_CODE, "a code that is in no table") X(RUN_PAST, "a run past the end")                                        \
+    X(EARLY_MARKER, "a marker where none belongs") X(EARLY_END, "its end marker comes early")                          \
+    X(RESTART, "a restart marker out of order") X(LEFT_OVER, "data left over")                                         \
+    X(SECOND_PICTURE, "a second picture inside it") X(ZEROS, "zeros where data is missing")                            \
+    X(TOO_BRIGHT, "a brightness that no picture has")
+#define NAME(name, text) name,
+#define TEXT(name, text) text,
+typedef enum { EACH_REASON(NAME) } Reason;
+static const char *const REASONS[] = {EACH_REASON(TEXT)};
 
 typedef struct {
     int32_t state, reason;
@@ -135,12 +134,6 @@ static inline int take(Bits *b, int count)
 
 static inline int ran_out(const Bits *b) { return b->count < b->past; }
 
-static void start_segment(Bits *b)
-{
-    b->bits = 0;
-    b->count = b->past = 0;
-}
-
 #define MOST_PADDING 64 /* bytes: some encoders fill up */
 
 /* End a segment: go to the marker behind it. Returns whether nothing but padding was left over. */
@@ -161,7 +154,6 @@ static int end_segment(Bits *b)
 
 #define FAST 11 /* bits */
 #define DOUBLE 11
-#define WIDE 13
 #define END 128 /* an advance that ends a block */
 
 /*
@@ -172,17 +164,14 @@ static int end_segment(Bits *b)
  * An entry of `two` is one such symbol or two: bits 0..5 how many bits they take, 0: none; bits 6..10 the advance of
  *     the first, bits 11..17 of both; bits 18..25, 26..31 their values. Where there is one, both are at the same place.
  *     Both advance by 64 more where that ends the block. If the first ends it, that is a zero which counts for nothing.
- * An entry of `many` is as many symbols as fit, for a walk: bits 0..3 how many bits they take, 0: none;
- *     bit 7: they end the block; bits 8..15 by how many coefficients they advance
  */
 typedef struct {
     uint8_t counts[17], symbols[256];
-    uint8_t given, built, walked;
+    uint8_t given, built, paired;
     uint32_t limit[17]; /* the first 16 bits that are no code of up to so many bits */
     int32_t offset[17]; /* from a code of so many bits to its symbol */
     uint32_t one[1 << FAST];
     uint32_t two[1 << DOUBLE];
-    uint16_t many[1 << WIDE];
 } Huffman;
 
 typedef struct {
@@ -200,8 +189,15 @@ typedef struct {
     int64_t stride, rows;           /* of `plane` for one row of MCUs; there are two such rows */
     uint8_t *plane;
     int16_t factors[64];            /* quantiser in natural order */
-    int most;                       /* what each of them may be multiplied with */
 } Component;
+
+/* A block of each MCU of a scan. */
+typedef struct {
+    Component *component;
+    int h, v, column, line; /* of how many blocks of its component which one */
+    const Huffman *dc, *ac;
+    uint8_t *out;           /* where the next one belongs, or NULL */
+} Unit;
 
 typedef struct {
     Report *report;
@@ -215,11 +211,14 @@ typedef struct {
     uint16_t quantisers[4][64];
     Component components[4];
     int scan_count, scan[4];        /* of the current scan: which components */
+    int unit_count;
+    Unit units[10];                 /* of the current scan: the blocks of an MCU */
     int first, last, high, low;     /* of the current scan: band and bits */
     int end_run;                    /* progressive */
     Bits bits;
     Huffman dc[4], ac[4];
     uint64_t *masks;
+    int most;                       /* a coefficient of more than that is looked at */
 } Decoder;
 
 static int fail(Decoder *d, int state, Reason reason)
@@ -269,7 +268,6 @@ static int build(Huffman *h, int kind)
     uint32_t code = 0;
     int index = 0;
     memset(h->one, 0, sizeof h->one);
-    memset(h->many, 0, sizeof h->many);
     h->limit[0] = 0;
     for (int length = 1; length <= 16; length++) {
         h->offset[length] = index - (int32_t)code;
@@ -296,15 +294,17 @@ static int build(Huffman *h, int kind)
         code <<= 1;
     }
     h->built = (uint8_t)(1 + kind);
-    h->walked = 0;
+    h->paired = 0;
     return 1;
 }
 
 /* Build the table for pixels, of values up to `most`: larger ones are looked up, and looked at, one by one. */
 static void build_double(Huffman *h, int most)
 {
+    if (h->paired)
+        return;
+    h->paired = 1;
     int low = most < 32 ? -most : -32, high = most < 31 ? most : 31;
-    most = most < 127 ? most : 127;
     for (uint32_t index = 0; index < 1u << DOUBLE; index++) {
         uint32_t bits = index << (32 - DOUBLE), first = h->one[bits >> (32 - FAST)], length = first & 63;
         uint32_t advance = first >> 8 & 255, advance2 = 0;
@@ -325,30 +325,6 @@ static void build_double(Huffman *h, int most)
         h->two[index] = length | advance << 6 | (advance + advance2) << 11 | (uint32_t)(value & 255) << 18 |
                         (uint32_t)value2 << 26;
     }
-}
-
-/* Build the table for walks, chains of symbols out of `one`, where there is enough data to be worth it. */
-static void build_walk(Huffman *h, const Cursor *left)
-{
-    if (h->walked || left->end - left->next < 1 << 17)
-        return;
-    for (uint32_t index = 0; index < 1u << WIDE; index++) {
-        uint32_t bits = index << (32 - WIDE), entry;
-        int length = 0, advance = 0, end = 0;
-        while (!end && (entry = h->one[bits >> (32 - FAST)]) && !(entry & 0x80)) {
-            int taken = entry & 63, step = entry >> 8 & 255;
-            if (length + taken > WIDE || (step != END && advance + step > 63))
-                break;
-            length += taken;
-            bits <<= taken;
-            if (step == END)
-                end = 0x80;
-            else
-                advance += step;
-        }
-        h->many[index] = (uint16_t)(length | end | advance << 8);
-    }
-    h->walked = 1;
 }
 
 /* Look up a symbol that `one` does not hold whole; 0: it is no code. At least 31 bits must be at hand. */
@@ -395,32 +371,6 @@ static inline uint32_t look_up(Bits *b, const Huffman *h)
 
 /* ---- Blocks ------------------------------------------------------------------------------------------------------ */
 
-/* Walk over the rest of a block, of which `k` coefficients are known. */
-static inline Reason skip_ac(Bits *b, const Huffman *ac)
-{
-    int k = 1;
-    while (k < 64) {
-        refill(b);
-        for (int i = 0; i < 2; i++) {
-            uint32_t many = ac->many[b->bits >> (64 - WIDE)];
-            int after = k + (int)(many >> 8);
-            if (LIKELY(many & 15 && after <= 63)) {
-                drop(b, many & 15);
-                if (many & 0x80)
-                    return NOTHING;
-                k = after;
-                continue;
-            }
-            uint32_t entry = look_up(b, ac);
-            if (!entry)
-                return BAD_CODE;
-            k += advance_of(entry);
-            break;
-        }
-    }
-    return k == 64 || k >= END ? NOTHING : RUN_PAST;
-}
-
 /*
  * Add a difference to a component's brightness; returns whether that can be. What is far beyond is no picture: before it
  * data was lost, or came twice.
@@ -437,15 +387,6 @@ static inline int brighten(Component *c, int difference)
     c->predicted += difference;
     int64_t value = c->predicted * c->step, most = MOST + 2 * c->step;
     return -most <= value && value <= most;
-}
-
-static inline Reason walk_block(Bits *b, Component *c, const Huffman *dc, const Huffman *ac)
-{
-    refill(b);
-    uint32_t entry = look_up(b, dc);
-    if (!entry)
-        return BAD_CODE;
-    return brighten(c, value_of(entry)) ? skip_ac(b, ac) : TOO_BRIGHT;
 }
 
 static inline void skip_bits(Bits *b, int count)
@@ -529,7 +470,8 @@ static int bad_block(Decoder *d, const Bits *b, Reason reason)
 
 static void reset(Decoder *d)
 {
-    start_segment(&d->bits);
+    d->bits.bits = 0;
+    d->bits.count = d->bits.past = 0;
     d->end_run = 0;
     for (int i = 0; i < 4; i++)
         d->components[i].predicted = 0;
@@ -550,61 +492,11 @@ static int restart(Decoder *d, int number)
     return 1;
 }
 
-typedef enum { WALK, WALK_PROGRESSIVE, PIXELS } Mode;
-
-static inline Reason decode_block(Bits *b, Component *c, const Huffman *dc, const Huffman *ac, int64_t column, int line,
-                                  int row);
-
-/* Go through row `y` of a scan's MCUs, `width` of them. Inlined once for each mode. */
-static inline __attribute__((always_inline)) int scan_row(Decoder *d, Mode mode, int64_t y, int64_t width)
-{
-    Bits b = d->bits;
-    int alone = d->scan_count == 1;
-    int64_t first = y * width, done = 0;
-    Reason reason = NOTHING;
-    for (int64_t x = 0; x < width; x++) {
-        if (d->restart_interval && first + x && (first + x) % d->restart_interval == 0) {
-            d->bits = b;
-            d->report->done += done;
-            done = 0;
-            if (!restart(d, (int)((first + x) / d->restart_interval - 1)))
-                return 0;
-            b = d->bits;
-        }
-        for (int i = 0; i < d->scan_count; i++) {
-            Component *c = &d->components[d->scan[i]];
-            const Huffman *dc = &d->dc[c->dc], *ac = &d->ac[c->ac];
-            int h = alone ? 1 : c->h, v = alone ? 1 : c->v;
-            for (int line = 0; line < v; line++)
-                for (int column = 0; column < h; column++) {
-                    if (mode == WALK)
-                        reason = walk_block(&b, c, dc, ac);
-                    else if (mode == WALK_PROGRESSIVE)
-                        reason = walk_progressive(d, &b, c, c->mask + (y * v + line) * c->wide + x * h + column);
-                    else
-                        reason = decode_block(&b, c, dc, ac, x * h + column, line, (int)(y & 1));
-                    if (reason || ran_out(&b)) {
-                        d->bits = b;
-                        d->report->done += done;
-                        return reason ? bad_block(d, &b, reason) : data_ends(d, &b);
-                    }
-                    done++;
-                }
-        }
-    }
-    d->bits = b;
-    d->report->done += done;
-    return 1;
-}
-
-static int walk_row(Decoder *d, int64_t y, int64_t width) { return scan_row(d, WALK, y, width); }
-static int progressive_row(Decoder *d, int64_t y, int64_t width) { return scan_row(d, WALK_PROGRESSIVE, y, width); }
-static int pixel_row(Decoder *d, int64_t y, int64_t width) { return scan_row(d, PIXELS, y, width); }
-
 /* Tell whether a run of zeros in the data of a scan can't be data: no flat picture is coded so. */
 static int has_hole(const Decoder *d, const uint8_t *from, const uint8_t *to)
 {
-    enum { STEP = 256, HOLE = 512 };
+    enum { HOLE = 256 };
+    static const uint8_t none[HOLE];
     int flat = 1;
     for (int i = 0; i < d->scan_count; i++) {
         const Component *c = &d->components[d->scan[i]];
@@ -615,43 +507,16 @@ static int has_hole(const Decoder *d, const uint8_t *from, const uint8_t *to)
     }
     if (flat)
         return 0;
-    for (const uint8_t *floor = from; to - from >= HOLE; from += STEP) {
-        int i = 0;
-        while (i < STEP && from[i] == 0)
-            i++;
-        if (i == STEP) {
-            const uint8_t *before = from;
-            while (i < to - from && from[i] == 0)
-                i++;
-            while (before > floor && before[-1] == 0)
-                before--;
-            if (from + i - before >= HOLE)
-                return 1;
-        }
-    }
+    for (; to - from >= HOLE; from += HOLE)
+        if (*from == 0 && !memcmp(from, none, HOLE))
+            return 1;
     return 0;
 }
 
-static int64_t divide_up(int64_t value, int64_t by) { return (value + by - 1) / by; }
-
-static int walk_scan(Decoder *d)
-{
-    int progressive = d->frame == 0xC2, alone = d->scan_count == 1;
-    const Component *only = &d->components[d->scan[0]];
-    int64_t width = alone ? only->across : d->mcus_across, height = alone ? only->down : d->mcus_down;
-    for (int i = 0; i < d->scan_count; i++) {
-        const Component *c = &d->components[d->scan[i]];
-        d->report->total += alone ? width * height : width * height * c->h * c->v;
-        if (!progressive)
-            build_walk(&d->ac[c->ac], &d->cursor);
-    }
-    for (int64_t y = 0; y < height; y++)
-        if (!(progressive ? progressive_row : walk_row)(d, y, width))
-            return 0;
-    return 1;
-}
 
 /* ---- Markers ----------------------------------------------------------------------------------------------------- */
+
+static int64_t divide_up(int64_t value, int64_t by) { return (value + by - 1) / by; }
 
 static int big_endian(const uint8_t *at) { return at[0] << 8 | at[1]; }
 
@@ -735,28 +600,13 @@ static int take_frame(Decoder *d, int marker, Cursor c)
     return 1;
 }
 
-/* Find the height of a picture whose frame header leaves it to a marker behind the first scan. */
-static int late_height(Decoder *d)
-{
-    const Cursor *c = d->later.next ? &d->later : &d->cursor;
-    const uint8_t *at = c->next, *end = c->end;
-    while (end - at >= 6 && (at = memchr(at, 0xFF, (size_t)(end - at - 5)))) {
-        if (at[1] == 0xDC && big_endian(at + 2) == 4)
-            return big_endian(at + 4);
-        if (at[1] != 0xFF && at[1] != 0 && (at[1] < 0xD0 || at[1] > 0xD7))
-            return 0;
-        at++;
-    }
-    return 0;
-}
-
 #define MOST_BLOCKS ((int64_t)1 << 24) /* of a progressive picture: 128 MB of masks */
 
 /* Work out how many blocks there are; at the first scan, when the height is known. */
 static int lay_out(Decoder *d)
 {
     Report *r = d->report;
-    if (r->height == 0 && (r->height = late_height(d)) == 0)
+    if (r->height == 0)
         return bad(d, NO_HEIGHT);
     d->mcus_across = divide_up(r->width, 8 * d->hmax);
     d->mcus_down = divide_up(r->height, 8 * d->vmax);
@@ -829,6 +679,14 @@ static int take_scan(Decoder *d, Cursor c)
     }
     if (count > 1 && blocks > 10)
         return bad(d, BAD_SCAN);
+    d->unit_count = 0;
+    for (int i = 0; i < count; i++) {
+        Component *p = &d->components[d->scan[i]];
+        int h = count > 1 ? p->h : 1, v = count > 1 ? p->v : 1; /* a single component is not interleaved */
+        for (int line = 0; line < v; line++)
+            for (int column = 0; column < h; column++)
+                d->units[d->unit_count++] = (Unit){p, h, v, column, line, &d->dc[p->dc], &d->ac[p->ac], NULL};
+    }
     d->first = 0;
     d->last = 63;
     d->high = d->low = 0;
@@ -1239,8 +1097,8 @@ static inline void clear(int16_t *block)
 #endif
 }
 
-static inline Reason decode_block(Bits *b, Component *c, const Huffman *dc, const Huffman *ac, int64_t column, int line,
-                                  int row)
+/* Decode a block to `out`. Without pixels (size 0), or where its average is enough (1), the rest is passed over. */
+static inline __attribute__((always_inline)) Reason decode_block(Bits *b, Component *c, const Huffman *dc, const Huffman *ac, uint8_t *out)
 {
     int16_t block[64];
     refill(b);
@@ -1251,11 +1109,6 @@ static inline Reason decode_block(Bits *b, Component *c, const Huffman *dc, cons
         return TOO_BRIGHT;
     if (beyond_limit(c->predicted * c->factors[0]))
         return EXTREME;
-    uint8_t *out = c->plane + (row * c->rows + line * c->size) * c->stride + column * c->size;
-    if (c->size == 1) {
-        Reason reason = skip_ac(b, ac);
-        return reason ? reason : idct_1((int)c->predicted * c->factors[0], out) ? EXTREME : NOTHING;
-    }
     clear(block);
     block[0] = (int16_t)c->predicted;
     const uint32_t *table = ac->two;
@@ -1292,14 +1145,60 @@ static inline Reason decode_block(Bits *b, Component *c, const Huffman *dc, cons
     } while (k < 64);
     if (k > 64 && k < END)
         return RUN_PAST;
-    if (large)
-        return EXTREME;
-    if (flat)
-        return idct_flat(c->predicted * c->factors[0], c, out) ? EXTREME : NOTHING;
-    int wild = c->size == 8   ? idct_8(block, c, out)
-               : c->size == 4 ? idct_4(block, c, out)
-                              : idct_2(block, c, out);
+    if (c->size == 0)
+        return NOTHING;
+    int average = (int)c->predicted * c->factors[0], wild = large;
+    if (c->size == 1)
+        wild = idct_1(average, out);
+    else if (flat)
+        wild |= idct_flat(average, c, out);
+    else if (!large)
+        wild = c->size == 8 ? idct_8(block, c, out) : c->size == 4 ? idct_4(block, c, out) : idct_2(block, c, out);
     return wild ? EXTREME : NOTHING;
+}
+
+/* Go through row `y` of a scan's MCUs, `width` of them. */
+static inline __attribute__((always_inline)) int scan_row(Decoder *d, int progressive, int64_t y, int64_t width)
+{
+    Bits b = d->bits;
+    int64_t first = y * width, done = 0;
+    for (int i = 0; i < d->unit_count; i++) {
+        Unit *u = &d->units[i];
+        const Component *c = u->component;
+        if (c->plane)
+            u->out = c->plane + ((y & 1) * c->rows + u->line * c->size) * c->stride + u->column * c->size;
+    }
+    for (int64_t x = 0; x < width; x++) {
+        if (d->restart_interval && first + x && (first + x) % d->restart_interval == 0) {
+            d->bits = b;
+            d->report->done += done;
+            done = 0;
+            if (!restart(d, (int)((first + x) / d->restart_interval - 1)))
+                return 0;
+            b = d->bits;
+        }
+        for (int i = 0; i < d->unit_count; i++) {
+            Unit *u = &d->units[i];
+            Component *c = u->component;
+            Reason reason;
+            if (progressive)
+                reason = walk_progressive(d, &b, c, c->mask + (y * u->v + u->line) * c->wide + x * u->h + u->column);
+            else {
+                reason = decode_block(&b, c, u->dc, u->ac, u->out);
+                if (u->out) /* it stays within its row, or ends behind it */
+                    u->out += u->h * c->size;
+            }
+            if (reason || ran_out(&b)) {
+                d->bits = b;
+                d->report->done += done;
+                return reason ? bad_block(d, &b, reason) : data_ends(d, &b);
+            }
+            done++;
+        }
+    }
+    d->bits = b;
+    d->report->done += done;
+    return 1;
 }
 
 /* A picture as Arrow's C data interface has it; its pixels stand behind it, in the same piece of memory. */
@@ -1322,67 +1221,63 @@ static inline const uint8_t *plane_row(const Component *c, int64_t y)
     return c->plane + ((y / c->rows & 1) * c->rows + y % c->rows) * c->stride;
 }
 
-/* Twice as wide, smoothly; `n` is more than 2. */
-static void widen(const uint8_t *in, int64_t n, uint8_t *out)
-{
-    out[0] = in[0];
-    out[1] = (uint8_t)((in[0] * 3 + in[1] + 2) >> 2);
-    for (int64_t i = 1; i < n - 1; i++) {
-        out[2 * i] = (uint8_t)((in[i] * 3 + in[i - 1] + 1) >> 2);
-        out[2 * i + 1] = (uint8_t)((in[i] * 3 + in[i + 1] + 2) >> 2);
-    }
-    out[2 * n - 2] = (uint8_t)((in[n - 1] * 3 + in[n - 2] + 1) >> 2);
-    out[2 * n - 1] = in[n - 1];
-}
-
-static void widen_both(const uint8_t *near, const uint8_t *far, int64_t n, uint8_t *out, int16_t *sum)
-{
-    for (int64_t i = 0; i < n; i++)
-        sum[i] = (int16_t)(near[i] * 3 + far[i]);
-    out[0] = (uint8_t)((sum[0] * 4 + 8) >> 4);
-    out[1] = (uint8_t)((sum[0] * 3 + sum[1] + 7) >> 4);
-    for (int64_t i = 1; i < n - 1; i++) {
-        out[2 * i] = (uint8_t)((sum[i] * 3 + sum[i - 1] + 8) >> 4);
-        out[2 * i + 1] = (uint8_t)((sum[i] * 3 + sum[i + 1] + 7) >> 4);
-    }
-    out[2 * n - 2] = (uint8_t)((sum[n - 1] * 3 + sum[n - 2] + 8) >> 4);
-    out[2 * n - 1] = (uint8_t)((sum[n - 1] * 4 + 7) >> 4);
-}
-
 typedef struct {
     int scale, across, down; /* across, down: 1 or 2, what colour is to be widened by */
     int smooth, context;     /* context: a row of colour needs the next one */
     int64_t width, height;   /* of the picture */
     uint8_t *scratch[2];     /* a row of colour each, widened */
-    int16_t *sum;
+    int16_t *sum;            /* and one more at each end */
     uint8_t *memory;
     Image *image;
 } Output;
 
-/* Row `y` of colour component `index`, as wide as the picture. */
+/* Twice as wide, from sums of one or four parts. */
+static void widen(const int16_t *in, int64_t n, uint8_t *out, int four)
+{
+    if (four)
+        for (int64_t i = 0; i < n; i++) {
+            out[2 * i] = (uint8_t)((in[i] * 3 + in[i - 1] + 8) >> 4);
+            out[2 * i + 1] = (uint8_t)((in[i] * 3 + in[i + 1] + 7) >> 4);
+        }
+    else
+        for (int64_t i = 0; i < n; i++) {
+            out[2 * i] = (uint8_t)((in[i] * 3 + in[i - 1] + 1) >> 2);
+            out[2 * i + 1] = (uint8_t)((in[i] * 3 + in[i + 1] + 2) >> 2);
+        }
+}
+
+/*
+ * Row `y` of colour component `index`, as wide as the picture: each sample has three parts of the nearest one in its
+ * plane and one of the next nearest, in each direction in which there are fewer; or is the nearest one.
+ */
 static const uint8_t *colour_row(const Decoder *d, const Output *o, int index, int64_t y)
 {
     const Component *c = &d->components[index];
-    const uint8_t *near = plane_row(c, y / o->down);
+    const uint8_t *near = plane_row(c, y / o->down), *far = plane_row(c, y & 1 ? y / 2 + 1 : y / 2 - 1);
     uint8_t *out = o->scratch[index - 1];
+    int16_t *sum = o->sum + 1;
     int64_t n = c->columns;
-    int smooth = o->smooth && (o->across == 1 || n > 2);
-    if (smooth && o->down == 2) {
-        const uint8_t *far = plane_row(c, y & 1 ? y / 2 + 1 : y / 2 - 1);
-        if (o->across == 2)
-            widen_both(near, far, n, out, o->sum);
-        else
-            for (int64_t i = 0, bias = y & 1 ? 2 : 1; i < n; i++)
-                out[i] = (uint8_t)((near[i] * 3 + far[i] + bias) >> 2);
-        return out;
-    }
-    if (o->across == 1)
+    int smooth = o->smooth && (o->across == 1 || n > 2), both = smooth && o->down == 2;
+    if (o->across == 1 && !both)
         return near;
-    if (smooth)
-        widen(near, n, out);
-    else
+    if (!smooth) {
         for (int64_t i = 0; i < n; i++)
             out[2 * i] = out[2 * i + 1] = near[i];
+        return out;
+    }
+    if (both)
+        for (int64_t i = 0; i < n; i++)
+            sum[i] = (int16_t)(near[i] * 3 + far[i]);
+    else
+        for (int64_t i = 0; i < n; i++)
+            sum[i] = near[i];
+    sum[-1] = sum[0];
+    sum[n] = sum[n - 1];
+    if (o->across == 1)
+        for (int64_t i = 0, half = y & 1 ? 2 : 1; i < n; i++)
+            out[i] = (uint8_t)((sum[i] + half) >> 2);
+    else
+        widen(sum, n, out, both);
     return out;
 }
 
@@ -1482,7 +1377,7 @@ static int prepare(Decoder *d, Output *o)
             c->factors[PLACE[k + 1]] = (int16_t)factor;
             largest = factor > largest ? factor : largest;
         }
-        c->most = LIMIT / largest;
+        d->most = LIMIT / largest < d->most ? LIMIT / largest : d->most;
         /* colour is decoded at twice the scale where that saves widening it in both directions */
         c->size = i && min < 8 && d->hmax == 2 && d->vmax == 2 ? 2 * min : min;
         c->columns = divide_up((int64_t)r->width * c->h * c->size, 8 * d->hmax);
@@ -1495,7 +1390,7 @@ static int prepare(Decoder *d, Output *o)
     o->across = d->hmax * min / (colour->h * colour->size);
     o->down = d->vmax * min / (colour->v * colour->size);
     o->context = o->smooth && o->down == 2 && (o->across == 1 || colour->columns > 2);
-    int64_t row = (2 * colour->columns + 63) / 64 * 64;
+    int64_t row = (2 * colour->columns + 63) / 64 * 64 + 64; /* and room for a sum at each end */
     o->memory = malloc((size_t)(memory + 4 * row));
     o->image = malloc(IMAGE_HEAD + (size_t)bytes);
     if (!o->memory || !o->image)
@@ -1513,35 +1408,24 @@ static int prepare(Decoder *d, Output *o)
 
 static void release(Image *image) { image->release = NULL; }
 
-static int decode_scan(Decoder *d, Output *o)
+/* Read a scan's data: rows of MCUs, and of those the rows of the picture that they complete. */
+static int read_scan(Decoder *d, const Output *o)
 {
-    int64_t per_row = d->components[0].rows, emitted = 0;
-    int blocks = 0;
-    for (int i = 0; i < d->channels; i++)
-        blocks += d->components[i].h * d->components[i].v;
-    d->report->total = blocks * d->mcus_across * d->mcus_down;
-    for (int i = 0; i < 4; i++) {
-        int most = 0;
-        for (int j = 0; j < d->channels; j++) {
-            const Component *c = &d->components[j];
-            if (c->ac == i && c->size == 1)
-                build_walk(&d->ac[i], &d->cursor);
-            else if (c->ac == i)
-                most = most && most < c->most ? most : c->most;
-        }
-        if (most)
-            build_double(&d->ac[i], most);
-    }
-    for (int64_t y = 0; y < d->mcus_down; y++) {
-        if (!pixel_row(d, y, d->mcus_across))
+    int progressive = d->frame == 0xC2, alone = d->scan_count == 1;
+    const Component *one = &d->components[d->scan[0]];
+    int64_t width = alone ? one->across : d->mcus_across, height = alone ? one->down : d->mcus_down, emitted = 0;
+    d->report->total += d->unit_count * width * height;
+    for (int i = 0; i < d->unit_count && !progressive; i++)
+        build_double(&d->ac[d->units[i].component->ac], d->most);
+    for (int64_t y = 0; y < height; y++) {
+        if (!(progressive ? scan_row(d, 1, y, width) : scan_row(d, 0, y, width)))
             return 0;
-        int64_t ready = y + 1 == d->mcus_down ? o->height : (y + 1) * per_row - o->context;
-        emit(d, o, emitted, ready);
-        emitted = ready;
+        if (o->scale) {
+            int64_t ready = y + 1 == height ? o->height : (y + 1) * one->rows - o->context;
+            emit(d, o, emitted, ready);
+            emitted = ready;
+        }
     }
-    *o->image = (Image){.length = o->width * o->height, .n_buffers = 2, .release = release};
-    o->image->pointers[1] = (uint8_t *)o->image + IMAGE_HEAD;
-    o->image->buffers = o->image->pointers;
     return 1;
 }
 
@@ -1566,7 +1450,7 @@ static void read_file(Decoder *d, Output *o)
         d->bits.next = from;
         d->bits.end = d->cursor.end;
         reset(d);
-        if (!(o->scale ? decode_scan(d, o) : walk_scan(d)))
+        if (!read_scan(d, o))
             return;
         if (d->end_run || !end_segment(&d->bits)) {
             fail(d, DAMAGED, d->end_run ? RUN_PAST : LEFT_OVER);
@@ -1613,6 +1497,7 @@ EXPORT void jpeg_read(const uint8_t *head, size_t head_size, const uint8_t *data
         return;
     }
     d->report = report;
+    d->most = 127;
     while (size && data[size - 1] == 0) /* a copy that reserved its room, or a card's block */
         size--;
     d->cursor = (Cursor){data, data + size};
@@ -1629,9 +1514,12 @@ EXPORT void jpeg_read(const uint8_t *head, size_t head_size, const uint8_t *data
         d->cursor.next += 2;
         read_file(d, &o);
     }
-    if (report->state == WHOLE)
+    if (report->state == WHOLE && o.image) {
+        *o.image = (Image){.length = o.width * o.height, .n_buffers = 2, .release = release};
+        o.image->pointers[1] = (uint8_t *)o.image + IMAGE_HEAD;
+        o.image->buffers = o.image->pointers;
         report->image = o.image;
-    else
+    } else
         free(o.image);
     free(o.memory);
     free(d->masks);
