@@ -7,7 +7,7 @@ boundary. Anything else is a bug: it ends in a traceback in the log and exit cod
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 EXIT_OK = 0
@@ -66,6 +66,7 @@ class Fault:
     key: str  # dotted path such as `rendition.web.quality` or `inbox[0].path`; empty for the file as a whole
     found: str
     hint: str
+    excerpt: str = field(default="", compare=False)  # the line of the file with its number, and a mark below it
 
     def __str__(self) -> str:
         """Give the fault as one line."""
@@ -85,5 +86,8 @@ class ConfigError(WatcherError):
         super().__init__(source, faults)
 
     def __str__(self) -> str:
-        """Give all faults, a line each, under the place where they were found."""
-        return "\n".join([f"{self.source}:", *(f"  {fault}" for fault in self.faults)])
+        """Return all faults under the place where they were found: a line each, and the line of the file."""
+        lines = [f"{self.source}:"]
+        for fault in self.faults:
+            lines += [f"  {fault}", *fault.excerpt.splitlines()]
+        return "\n".join(lines)

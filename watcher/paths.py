@@ -29,13 +29,15 @@ _NO_HOME = (
     " Set HOME, or name both files, with --config and with --state or the config's `state`."
 )
 
+_BACKSLASH = r"write `\\` for one backslash, or use single quotes"
 # What tomllib says → what a person who writes such a line most often wants to know.
 _HINTS = {
     "Invalid value": 'write text in quotes ("auto"), true and false in small letters',
     "Expected '=' after a key": "write each setting as `key = value` on a line of its own",
     "Cannot overwrite a value": "write each key once",
     "Cannot declare": "write each table once; several inboxes are `[[inbox]]` each",
-    "Unescaped '\\'": r"write `\\` for one backslash, or use single quotes",
+    "Unescaped '\\'": _BACKSLASH,
+    "Invalid hex value": _BACKSLASH,
     "Illegal character": 'close the quotes on the same line, or write `\\"` for a quote within them',
 }
 
@@ -109,7 +111,7 @@ def _explained(message: str) -> tuple[str, str]:
     match = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", message, re.DOTALL)
     found = f"line {match[2]}, column {match[3]}: {match[1]}" if match else message
     hints = (hint for start, hint in _HINTS.items() if message.startswith(start))
-    return found, next(hints, "see config.example.toml for how it is written")
+    return found, next(hints, "see `man watcher`, CONFIG KEYS, for how it is written")
 
 
 def state_path(

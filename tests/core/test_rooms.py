@@ -24,7 +24,7 @@ OWNERS = {
     "subprocess": {"service"},
     "blake3": {"render"},
     "platformdirs": {"paths"},
-    "tomllib": {"paths"},
+    "tomllib": {"paths", "config"},  # the config; and which line a fault of it stands in
     "pydantic": {"config"},
     "pydantic_core": {"config"},
     "starlette": {"http"},

@@ -84,12 +84,17 @@ def test_all_faults_of_a_config_are_told_at_once_with_their_place_and_exit_code_
         assert key in said, key
     assert "attempts" in said, "the nearest known key"
     assert "renditions" in said, "the nearest known key"
+    assert '| fit = "insde"' in said, "the line that is wrong"
     assert not place.state.exists()
 
 
 def test_a_config_that_is_no_toml_or_not_there_is_refused_with_its_place(place: Place) -> None:
     place.config.write_text("workers = \n")
     assert "line 1" in _refused(place.watcher("once", "--config", place.config), 78)
+    place.config.write_text('[[inbox]]\npath = "C:\\Users\\anna"\n')
+    said = _refused(place.watcher("once", "--config", place.config), 78)
+    assert r"write `\\` for one backslash, or use single quotes" in said
+    assert r'    2 | path = "C:\Users\anna"' in said
     assert "nowhere.toml" in _refused(place.watcher("once", "--config", "nowhere.toml"), 78)
     said = _refused(place.watcher("run"), 78)
     assert "WATCHER_CONFIG" in said
@@ -165,12 +170,20 @@ def test_check_tells_what_is_right_and_what_is_not(place: Place) -> None:
     assert done.code == 0, done
     assert "2 photos in 2 folders" in done.out
     assert "fault" not in done.out
+    assert "warning" not in done.out
     assert not place.output.exists()
     assert not place.state.exists()
     place.configure(inbox={"path": str(place.root / "nowhere")})
     done = place.watcher("check", "--config", place.config)
     assert done.code == 78
     assert "no such folder" in done.out
+
+
+def test_check_warns_of_names_that_include_takes_and_no_decoder_reads(place: Place) -> None:
+    place.configure(inbox={"include": ["*.jpg", "IMG_*", "*.CR2", "*.mp4"]})
+    done = place.watcher("check", "--config", place.config)
+    assert done.code == 0, done
+    assert "`include` takes *.CR2, *.mp4, but what is not" in done.out
 
 
 # ---- one instance, and its reload ----
@@ -233,6 +246,7 @@ def test_sighup_with_a_wrong_config_keeps_the_old_one_and_says_what_is_wrong(pla
         daemon.send(signal.SIGHUP)
         daemon.wait_for("config.rejected")
         assert "rendition.web.fit" in daemon.events("config.rejected")[0]["reason"]
+        assert '| fit = "insde"' in daemon.events("config.rejected")[0]["reason"]
 
         def status() -> str:
             return place.watcher("status", "--config", place.config).out

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from watcher.app.metrics import require_extras
 from watcher.app.outputs import held
-from watcher.app.settings import Source, settle
+from watcher.app.settings import Source, located, settle
 from watcher.engine.ports import Log, Reloaded
-from watcher.errors import WatcherError
+from watcher.errors import ConfigError, WatcherError
 
 
 class Reloader:
@@ -44,7 +44,7 @@ class Reloader:
                 settings = settle(config, name)
                 outcome = Reloaded(held(settings, name, self._source.state_path(config), None))
             except WatcherError as error:
-                outcome = Reloaded(error)
+                outcome = Reloaded(located(error) if isinstance(error, ConfigError) else error)
             except Exception as error:  # noqa: BLE001  # a fault of the program; who waits for an answer gets one
                 self._log.error("internal.error", exc_info=error)
                 outcome = Reloaded(WatcherError(f"watcher could not read its config, and is to blame: {error!r}"))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from watcher import paths as places
 from watcher.app import outputs
 from watcher.app.overlapping import met_otherwise
-from watcher.config import Config, Inbox, for_pair, overlaps, parse
+from watcher.config import Config, Inbox, for_pair, overlaps, parse, with_lines
 from watcher.core.queue import Look
 from watcher.core.types import Origin, WatchReady
 from watcher.engine.ports import InboxParts, InboxPlan, Post, Settings
@@ -77,6 +77,15 @@ class Source:
                 f" Ask as that user, or as root: `sudo {shlex.join(_typed())}`"
             )
         return path
+
+
+def located(error: ConfigError) -> ConfigError:
+    """Return a fault of the config with the lines of its file, if it comes from one that can be read."""
+    try:
+        with open(error.source, encoding="utf-8-sig", errors="replace") as file:
+            return with_lines(error, file.read())
+    except OSError:
+        return error
 
 
 def _may_read(path: str) -> bool:

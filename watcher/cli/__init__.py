@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 
 from watcher.cli import stdio as streams
-from watcher.errors import EXIT_BUG, EXIT_CONFIG, EXIT_OK, WatcherError
+from watcher.errors import EXIT_BUG, EXIT_CONFIG, EXIT_OK, ConfigError, WatcherError
 from watcher.text import printable
 
 _INTERRUPTED = 130  # as shells call a command that Ctrl-C ended
@@ -38,7 +38,7 @@ def _guarded(act: Callable[[], None]) -> int | str | None:
     except KeyboardInterrupt:
         return _INTERRUPTED
     except WatcherError as error:
-        if text := str(error):
+        if text := str(_located(error)):
             _complain(text)
         return error.exit_code
     except Exception as error:  # noqa: BLE001  # the one boundary where a fault of the program ends
@@ -54,6 +54,15 @@ def _guarded(act: Callable[[], None]) -> int | str | None:
             traceback.print_exc()
         return EXIT_BUG
     return EXIT_OK
+
+
+def _located(error: WatcherError) -> WatcherError:
+    """Return a fault of the config with the lines that it is about."""
+    if not isinstance(error, ConfigError):
+        return error
+    from watcher.app.settings import located  # noqa: PLC0415  # only for a fault
+
+    return located(error)
 
 
 def _refused(error: Exception) -> str:

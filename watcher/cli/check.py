@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
 from watcher.app.background import lost_volume
@@ -15,6 +16,7 @@ from watcher.app.metrics import require_extras
 from watcher.app.outputs import held
 from watcher.app.settings import Source, settle
 from watcher.config import Config
+from watcher.core.formats import INPUTS
 from watcher.core.selection import PathFilter
 from watcher.core.volumes import belongs_on
 from watcher.engine.ports import InboxPlan
@@ -124,6 +126,10 @@ def _inbox(plan: InboxPlan, config: Config, reader: Queries | None) -> Iterator[
     found = forecast(plan, config, reader)
     if found.reason:
         yield Finding("warning", what, found.reason)
+    if endings := unreadable(plan.config.include):
+        kinds = " or ".join(kind.label for kind in INPUTS.values())
+        text = f"`include` takes {', '.join(endings)}, but what is not {kinds} can't be read today and fails"
+        yield Finding("warning", what, text)
     selection = PathFilter(plan.config.include, plan.config.exclude, plan.config.recursive)
     watch, why = mounts.watch_advice(plan.inbox, selection.enters)
     if plan.config.watch == "auto" and watch == "poll":
@@ -135,6 +141,12 @@ def _inbox(plan: InboxPlan, config: Config, reader: Queries | None) -> Iterator[
         yield from _limits(what, found.folders)
     yield from _output(plan, found, reader)
     yield from _after(plan, reader)
+
+
+def unreadable(include: Iterable[str]) -> list[str]:
+    """Return the patterns of `include` that end as no kind of file does that can be read."""
+    known = tuple(extension for kind in INPUTS.values() for extension in kind.extensions)
+    return [name for name in include if re.search(r"\.\w+$", name) and not name.lower().endswith(known)]
 
 
 def _count(number: int, what: str) -> str:

@@ -8,9 +8,22 @@ Rules:
 - Strict: `"5"` is no number and `true` is none either; a whole number will do for a fraction.
 """
 
+from watcher.config.lines import with_lines
 from watcher.config.overlap import overlaps
 from watcher.config.parser import for_pair, parse
 from watcher.config.starter import starter
 from watcher.config.tables import DEFAULTS, Batch, Config, Executor, Inbox, Mark
 
-__all__ = ["DEFAULTS", "Batch", "Config", "Executor", "Inbox", "Mark", "for_pair", "overlaps", "parse", "starter"]
+__all__ = [
+    "DEFAULTS",
+    "Batch",
+    "Config",
+    "Executor",
+    "Inbox",
+    "Mark",
+    "for_pair",
+    "overlaps",
+    "parse",
+    "starter",
+    "with_lines",
+]

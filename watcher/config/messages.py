@@ -31,7 +31,7 @@ def translated(error: Mapping[str, Any], prefix: tuple[str | int, ...] = ()) -> 
         found = f"found {shown(error['input'])} ({error['msg']})"
     table, name = _place(loc)
     field = TABLES[table].model_fields.get(name)
-    return Fault(dotted(loc), found, f"write {field.description}" if field else "see config.example.toml")
+    return Fault(dotted(loc), found, f"write {field.description}" if field else "see `man watcher`, CONFIG KEYS")
 
 
 def _place(loc: tuple[str | int, ...]) -> tuple[str, str]:
@@ -43,25 +43,22 @@ def _place(loc: tuple[str | int, ...]) -> tuple[str, str]:
 def _known(loc: tuple[str | int, ...]) -> str:
     table, name = _place(loc)
     here = list(TABLES[table].model_fields)
-    near = nearest(name, here)
-    if near:
-        return near
-    for title, other in TABLES.items():
-        if name in other.model_fields:
-            where = {
-                "": "before the first table",
-                "inbox": "below `[[inbox]]`",
-                "rendition": "below `[rendition.NAME]`",
-            }
-            return f"`{name}` belongs {where.get(title, f'below `[{title}]`')}"
-    return "known here are " + ", ".join(f"`{key}`" for key in here)
+    elsewhere = [_where(title) for title, other in TABLES.items() if name in other.model_fields]
+    if elsewhere and not nearest(name, here, 0.9):  # `rendition` in an inbox is `renditions`
+        return f"`{name}` belongs {' or '.join(elsewhere)}"
+    return nearest(name, here) or "known here are " + ", ".join(f"`{key}`" for key in here)
 
 
-def nearest(name: str, names: Collection[str]) -> str:
+def _where(table: str) -> str:
+    special = {"": "before the first table", "inbox": "below `[[inbox]]`", "rendition": "below `[rendition.NAME]`"}
+    return special.get(table, f"below `[{table}]`")
+
+
+def nearest(name: str, names: Collection[str], similarity: float = 0.6) -> str:
     """Ask whether one of `names` was meant, if one is near enough; empty otherwise."""
     from difflib import get_close_matches  # noqa: PLC0415 — only needed where something is wrong
 
-    return "".join(f"did you mean `{plain(match)}`?" for match in get_close_matches(name, names, n=1))
+    return "".join(f"did you mean `{plain(match)}`?" for match in get_close_matches(name, names, 1, similarity))
 
 
 def dotted(loc: Sequence[str | int]) -> str:

@@ -9,7 +9,7 @@ from watcher.errors import ConfigError, Fault
 
 _STARTER = """\
 # Photos that are dropped into an inbox get resized copies in its output folder.
-# All keys with their defaults: config.example.toml in the source. Try this file with `watcher check`.
+# All keys with their defaults: `man watcher`, CONFIG KEYS. Try this file with `watcher check`.
 
 [[inbox]]
 path = {inbox}

@@ -10,11 +10,16 @@ from pydantic import Field
 
 
 def path_text(text: str) -> str:
-    """Check a path: it can be one on this system, and `~` stands for the home folder or not at all."""
+    """Check a path: it can be one on this system, and `~` stands for the home folder or not at all. No variables."""
     if not text:
         raise ValueError("which is empty")
     if text.startswith("~") and text != "~" and not text.startswith("~/"):
         raise ValueError("in which `~` is followed by a name (for a name that begins so: `./~…`)")
+    if variable := re.match(r"\$\{?[A-Za-z_]\w*\}?|%\w+%", text):
+        home = " (`~/` is the home folder)" if re.search("HOME|USERPROFILE", variable[0]) else ""
+        raise ValueError(f"in which the variable `{variable[0]}` is not expanded{home}")
+    if re.match(r"[A-Za-z]:\\|\\\\", text):
+        raise ValueError(r"which is a path of Windows (in WSL, C:\ is /mnt/c)")
     try:
         encoded = os.fsencode(text)
     except UnicodeEncodeError:
