@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from watcher.errors import ConfigError, Fault, PlaceError
 from watcher.service.definition import LABEL, UNIT, Record
 from watcher.service.systemd_unit import read_unit
+from watcher.text import shown
 
 if TYPE_CHECKING:
     from platformdirs import PlatformDirs
@@ -63,7 +64,7 @@ def find_config(explicit: str | None, environ: Mapping[str, str]) -> str:
         if named:
             path = os.path.abspath(named)
             if not os.path.exists(path):
-                raise ConfigError(where, [Fault("", f"found no file {_shown(path)}", "write the path of one")])
+                raise ConfigError(where, [Fault("", f"found no file {shown(path)}", "write the path of one")])
             return path
     places = candidates()
     for path in places:
@@ -72,7 +73,7 @@ def find_config(explicit: str | None, environ: Mapping[str, str]) -> str:
     for record in installed():
         if os.path.exists(record.config):
             return record.config
-    looked = ", ".join(["--config (not given)", "$WATCHER_CONFIG (not set)", *map(_shown, places)])
+    looked = ", ".join(["--config (not given)", "$WATCHER_CONFIG (not set)", *map(shown, places)])
     hint = "`watcher init` writes one; with INBOX and OUTPUT on the command line none is needed"
     raise ConfigError("no config file", [Fault("", f"looked in {looked}", hint)])
 
@@ -104,7 +105,7 @@ def read_toml(path: str) -> dict[str, Any]:
 
 
 def _unusable(path: str, found: str, hint: str) -> ConfigError:
-    return ConfigError(_shown(path), [Fault("", found, hint)])
+    return ConfigError(shown(path), [Fault("", found, hint)])
 
 
 def _explained(message: str) -> tuple[str, str]:
@@ -257,10 +258,6 @@ def _dirs() -> PlatformDirs:
     from platformdirs import PlatformDirs  # noqa: PLC0415 — 10 ms that `--help` and a named config need not pay
 
     return PlatformDirs("watcher", appauthor=False, multipath=True)
-
-
-def _shown(path: str) -> str:
-    return path if path.isprintable() else ascii(path)
 
 
 def nearby(path: str) -> str:

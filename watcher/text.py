@@ -1,16 +1,28 @@
-"""Text for people."""
+"""Text for people: escaping, sizes, durations, plurals and dates."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
 
+def shown(text: str | bytes) -> str:
+    """Return a path or a text as one printable line: what is not UTF-8 or steers a terminal is escaped."""
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "backslashreplace")
+    return text if text.isprintable() else "".join(map(_escaped, text))
+
+
 def printable(text: str) -> str:
-    """Escape what a terminal could act on and what can't be encoded; line breaks stay."""
-    return "".join(
-        character if character.isprintable() or character == "\n" else character.encode("unicode_escape").decode()
-        for character in text
-    )
+    """Return a text with its line breaks, each line as by `shown`."""
+    return "\n".join(map(shown, text.split("\n")))
+
+
+def _escaped(character: str) -> str:
+    if character.isprintable():
+        return character
+    if "\udc80" <= character <= "\udcff":  # a byte that is not UTF-8, as `os.fsdecode` carries it
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")
 
 
 def counted(number: int, what: str) -> str:
@@ -20,16 +32,30 @@ def counted(number: int, what: str) -> str:
     return f"{number:,} {what[:-1]}ies" if what.endswith("y") else f"{number:,} {what}s"
 
 
-def moment(at: float, now: float) -> str:
-    """Return a time (seconds since the epoch) in local time; with its date where it is not today's."""
-    local = datetime.fromtimestamp(at, UTC).astimezone()
-    today = local.date() == datetime.fromtimestamp(now, UTC).astimezone().date()
-    return f"{local:%H:%M:%S}" if today else f"{local:%Y-%m-%d %H:%M:%S}"
+def size(count: float) -> str:
+    """Return a number of bytes in the unit that fits it."""
+    for least, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB")):
+        if count >= least:
+            return f"{count / least:.1f} {unit}"
+    return f"{count / 1e3:.0f} kB" if count >= 1e3 else f"{count:.0f} bytes"  # noqa: PLR2004 - a kilobyte
 
 
 def duration(seconds: float) -> str:
     """Return a duration in the unit that fits it."""
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.0f} {unit}"
+    for least, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= least:
+            return f"{seconds / least:.0f} {unit}"
     return f"{seconds:.0f} s"
+
+
+def moment(at: float, now: float, *, milliseconds: bool = False) -> str:
+    """Return a time (seconds since the epoch) in local time; with its date where it is not today's."""
+    local = datetime.fromtimestamp(at, UTC).astimezone()
+    today = local.date() == datetime.fromtimestamp(now, UTC).astimezone().date()
+    clock = f"{local:%H:%M:%S}" + (f".{local.microsecond // 1000:03}" if milliseconds else "")
+    return clock if today else f"{local:%Y-%m-%d} {clock}"
+
+
+def iso(at: float, timespec: str = "seconds") -> str:
+    """Return a time (seconds since the epoch) as ISO 8601, in UTC."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec=timespec)

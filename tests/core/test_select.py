@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.core.selection import PathFilter, shown, special
+from watcher.core.selection import PathFilter, special
+from watcher.text import shown
 
 JPEGS = ("*.jpg", "*.jpeg")
 PLAIN = PathFilter(JPEGS, (), recursive=True)

@@ -85,7 +85,7 @@ def scraped(server: Server) -> dict[tuple[str, str], float]:
 def test_everything_that_is_known_is_served_under_its_name(start: Start) -> None:
     asked = time.time()
     found = scraped(start())
-    inbox = r"/in\udcff\n\x1b[1m\u202e\u2028[bold]"
+    inbox = r"/in\xff\n\x1b[1m\u202e\u2028[bold]"
     expected = {
         ("watcher_build_info", "1.2.3"): 1,
         ("watcher_photos_total", f"{inbox},done"): 7,
@@ -127,7 +127,7 @@ def test_health_is_a_status_and_the_reasons_a_line_each(start: Start) -> None:
     assert get(start(), "/healthz") == (200, "text/plain; charset=utf-8", "ok\n")
     ill = replace(WELL, ailments=("the inbox /in\udcff\n is away", "no room"))
     status, _, text = get(start(lambda checkup: checkup.answer(ill)), "/healthz")
-    assert (status, text) == (503, "the inbox /in\\udcff\\n is away\nno room\n")
+    assert (status, text) == (503, "the inbox /in\\xff\\n is away\nno room\n")
 
 
 def test_other_paths_are_told_where_to_go_and_a_head_has_no_body(start: Start) -> None:

@@ -7,7 +7,6 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 
-from watcher.core.selection import shown
 from watcher.core.types import PhotoId, ReusableRendition
 from watcher.core.volumes import belongs_on
 from watcher.engine.ports import Original, PutBack, Removed, TakenAway
@@ -15,6 +14,7 @@ from watcher.errors import tell_fault
 from watcher.fs import archive as keeping
 from watcher.fs.mounts import mount_point
 from watcher.render import digest_of_file, has_writer, remove, stands
+from watcher.text import shown
 
 _WANTING = (
     "an output of it is missing or was replaced, and so the original stays; `watcher verify --repair` makes it again"

@@ -16,6 +16,7 @@ from watcher.config import Config, Executor
 from watcher.engine.ports import InboxPlan
 from watcher.fs.cleanup import temporary_name
 from watcher.render import describe
+from watcher.text import counted
 
 Point = tuple[Literal["ok", "warning", "fault"], str, str]
 _LOOKED_AT = 2000  # names of an inbox, to find a photo among
@@ -75,7 +76,7 @@ def _points(found: Survey, config: Executor) -> Iterator[Point]:
         yield level, cluster, "the scheduler has no workers: start `dask worker` on each machine that is to make photos"
         return
     workers, threads = len(found.threads), sum(found.threads.values())
-    there = f"{_count(workers, 'worker')} with {_count(threads, 'thread')}, distributed {theirs}"
+    there = f"{counted(workers, 'worker')} with {counted(threads, 'thread')}, distributed {theirs}"
     if ours != theirs:
         yield "warning", cluster, f"{there}, and {ours} here: install the same"
     else:
@@ -106,7 +107,3 @@ def _worker(what: str, answer: Inspection, mine: Mapping[str, str]) -> Iterator[
             what,
             f"a tiny photo in {answer.seconds:.2f} s, every folder read and written, versions as here, {decoder}",
         )
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -21,12 +21,13 @@ from typing import Literal
 from watcher.app.locate import KnownInbox, claimed_by
 from watcher.core.naming import names_on_books
 from watcher.core.records import PhotoRecord, RenditionRecord
-from watcher.core.selection import PathFilter, shown
+from watcher.core.selection import PathFilter
 from watcher.core.types import PhotoId
 from watcher.fs.dates import EXACT, same_date
 from watcher.fs.openat import open_below, open_root
 from watcher.fs.output_mark import grain_at
 from watcher.store import Queries
+from watcher.text import shown
 
 _TAKES_ALL = PathFilter(["*"], [], recursive=True)  # all but the junk that systems leave everywhere
 

@@ -89,12 +89,3 @@ def _add(counts: dict[str, Count], plan: InboxPlan, known: PhotoRecord | None, s
                 count.again += 1
             else:
                 count.new += 1
-
-
-def readable(size: float) -> str:
-    """Give a number of bytes for a person."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:  # noqa: PLR2004  # the next unit begins
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"

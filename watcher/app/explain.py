@@ -7,18 +7,18 @@ import os
 import stat
 import time
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from watcher.app.commands import check_access
 from watcher.app.locate import KnownInbox, all_watched, claimed_by, find
 from watcher.core.history import Explanation, FileState, Place, State, tell
 from watcher.core.naming import called
-from watcher.core.selection import SPECIAL, shown
+from watcher.core.selection import SPECIAL
 from watcher.core.types import FileSignature, PhotoId
 from watcher.errors import EXIT_OK
 from watcher.service import process as service
 from watcher.store import Queries
+from watcher.text import iso, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,9 +187,13 @@ def as_mapping(told: Told) -> dict[str, Any]:
         "path": told.path,
         "state": story.state,
         "reason": story.reason,
-        "seen": {"at": iso(story.seen[0]), "how": story.seen[1]} if story.seen else None,
+        "seen": {"at": iso(story.seen[0], "milliseconds"), "how": story.seen[1]} if story.seen else None,
         "events": [
-            {"at": iso(event.at), "what": event.what, **{key: _value(key, item) for key, item in event.detail.items()}}
+            {
+                "at": iso(event.at, "milliseconds"),
+                "what": event.what,
+                **{key: _value(key, item) for key, item in event.detail.items()},
+            }
             for event in story.events
         ],
         "renditions": [
@@ -206,9 +210,4 @@ def as_mapping(told: Told) -> dict[str, Any]:
 
 
 def _value(key: str, value: object) -> object:
-    return iso(value) if key in {"next", "until"} and isinstance(value, float | int) else value
-
-
-def iso(seconds: float) -> str:
-    """Give a time as ISO 8601 in UTC, to the millisecond."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    return iso(value, "milliseconds") if key in {"next", "until"} and isinstance(value, float | int) else value

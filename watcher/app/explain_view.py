@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -15,7 +14,7 @@ from rich.text import Text
 from watcher.app.explain import Told
 from watcher.core.history import HOW, Event, Explanation, Rendition
 from watcher.core.types import Recipe
-from watcher.text import printable
+from watcher.text import moment, shown, size
 
 _COLOURS = {"done": "green", "waiting": "yellow", "failed": "bold red", "excluded": "cyan", "unknown": "cyan"}
 _BY = "\N{MULTIPLICATION SIGN}"
@@ -35,16 +34,16 @@ def show(told: Told, now: float) -> None:
 
 def _page(told: Told, now: float) -> RenderableType:
     if told.photo is not None:  # an output leads to its photo
-        reason = Text(_safe(told.story.reason), style="cyan")
-        name = Text(_safe(told.path), style="bold")
+        reason = Text(shown(told.story.reason), style="cyan")
+        name = Text(shown(told.path), style="bold")
         return Group(name, Padding(reason, (0, 0, 0, 2)), Text(""), _page(told.photo, now))
     story = told.story
     head = Text(story.state, style=_COLOURS[story.state])
-    head.append(f": {_safe(story.reason)}", style="default not bold")
-    parts: list[RenderableType] = [Text(_safe(told.path), style="bold"), Padding(head, (0, 0, 0, 2))]
+    head.append(f": {shown(story.reason)}", style="default not bold")
+    parts: list[RenderableType] = [Text(shown(told.path), style="bold"), Padding(head, (0, 0, 0, 2))]
     if story.next:
         at = f" ({_when(story.next_at, now)})" if story.next_at is not None else ""
-        parts.append(Padding(Text(f"next: {_safe(story.next)}{at}"), (0, 0, 0, 2)))
+        parts.append(Padding(Text(f"next: {shown(story.next)}{at}"), (0, 0, 0, 2)))
     if story.events:
         parts += [Text(""), _events(story, now)]
     if story.forgotten:
@@ -60,10 +59,10 @@ def _foot(told: Told) -> Iterator[RenderableType]:
         return
     by = f"watched by process {told.pid}" if told.pid else "not watched now"
     yield Text("")
-    yield Text(f"inbox {_safe(os.fsdecode(told.watched.inbox))}, {by}; state file {_safe(told.watched.state)}", "dim")
+    yield Text(f"inbox {shown(os.fsdecode(told.watched.inbox))}, {by}; state file {shown(told.watched.state)}", "dim")
     for other in told.others:
         output = os.fsdecode(other.output) if other.output else "an output that is not known"
-        yield Text(f"another state file knows this inbox, with {_safe(output)}: --state {_safe(other.state)}", "dim")
+        yield Text(f"another state file knows this inbox, with {shown(output)}: --state {shown(other.state)}", "dim")
 
 
 def _events(story: Explanation, now: float) -> Table:
@@ -71,7 +70,7 @@ def _events(story: Explanation, now: float) -> Table:
     table.add_column(no_wrap=True, style="dim")
     table.add_column(overflow="fold")
     for event in story.events:
-        table.add_row("  " + _clock(event.at, now), Text(_safe(sentence(event, now))))
+        table.add_row("  " + moment(event.at, now, milliseconds=True), Text(shown(sentence(event, now))))
     return table
 
 
@@ -89,7 +88,9 @@ def sentence(event: Event, now: float) -> str:  # noqa: C901, PLR0912  # a case 
             return f"only its date has changed: its renditions were given the new one{_tried(detail)}"
         case "waiting":
             times = (
-                f", found so {detail['times']} times until {_clock(detail['until'], now)}" if "times" in detail else ""
+                f", found so {detail['times']} times until {moment(detail['until'], now, milliseconds=True)}"
+                if "times" in detail
+                else ""
             )
             return f"not whole yet: {detail.get('reason')}{times}{_tried(detail)}"
         case "retry":
@@ -114,7 +115,11 @@ def sentence(event: Event, now: float) -> str:  # noqa: C901, PLR0912  # a case 
 
 
 def _times(detail: Mapping[str, Any], now: float) -> str:
-    return f", found so {detail['times']} times until {_clock(detail['until'], now)}" if "times" in detail else ""
+    return (
+        f", found so {detail['times']} times until {moment(detail['until'], now, milliseconds=True)}"
+        if "times" in detail
+        else ""
+    )
 
 
 def _made(detail: Mapping[str, Any]) -> str:
@@ -152,11 +157,11 @@ def _renditions(renditions: tuple[Rendition, ...]) -> Table:
         path = item.paths[0]
         missing = "" if os.path.lexists(path) else " (missing)"
         table.add_row(
-            f"  {_safe(item.name)}",
+            f"  {shown(item.name)}",
             f"{item.fact.width} {_BY} {item.fact.height}",
-            _bytes(item.fact.size),
+            size(item.fact.size),
             Text(_recipe(item.recipe, item.fingerprint)),
-            Text(_safe(os.fsdecode(path)) + missing, style="red" if missing else ""),
+            Text(shown(os.fsdecode(path)) + missing, style="red" if missing else ""),
         )
     return table
 
@@ -168,23 +173,8 @@ def _recipe(recipe: Recipe | None, fingerprint: str) -> str:
     return f"{size} {recipe.fit}, {recipe.format} {recipe.quality}, metadata {recipe.metadata}"
 
 
-def _bytes(size: int) -> str:
-    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"  # noqa: PLR2004  # a megabyte
-
-
-def _clock(at: float, now: float) -> str:
-    local = datetime.fromtimestamp(at, UTC).astimezone()
-    text = f"{local:%H:%M:%S}.{local.microsecond // 1000:03}"
-    same_day = local.date() == datetime.fromtimestamp(now, UTC).astimezone().date()
-    return text if same_day else f"{local:%Y-%m-%d} {text}"
-
-
 def _when(at: float, now: float) -> str:
     seconds = at - now
     if seconds < 1.0:
         return "any moment now"
-    return f"in {seconds:.0f} s, at {_clock(at, now).partition('.')[0]}"
-
-
-def _safe(text: str) -> str:
-    return printable(text).replace("\n", "\\n")
+    return f"in {seconds:.0f} s, at {moment(at, now)}"

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Protocol
 
-from watcher.core.selection import shown
 from watcher.core.volumes import Holder
 from watcher.engine.ports import Counts, InboxPlan, Settings
 from watcher.errors import ConfigError, Fault
+from watcher.text import shown
 
 
 class Records(Protocol):

@@ -14,13 +14,13 @@ from watcher.app.commands import bring_up_to_date, check_access, hand_over
 from watcher.app.settings import Source
 from watcher.core.queue import Look
 from watcher.core.records import Phase
-from watcher.core.selection import shown
 from watcher.core.types import Origin, PhotoId, Request, ScanDone, WatchReady
 from watcher.engine.ports import InboxPlan, Post
 from watcher.errors import BusyError
 from watcher.scan import root_identity
 from watcher.service import process as service
 from watcher.store import Queries, ask
+from watcher.text import shown
 
 AT_ONCE = 1000  # photos that are asked for in one go: what waits in the state file stays small
 _LOOK_SECONDS = 0.2  # between two looks at how far the daemon is

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from watcher import paths as places
-from watcher.core.selection import shown
 from watcher.core.volumes import belongs_on
 from watcher.engine.ports import Log
 from watcher.fs.mounts import mount_point
 from watcher.store import StateBusyError
+from watcher.text import shown
 
 _PAUSE_SECONDS = 1.0
 

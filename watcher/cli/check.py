@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
 from watcher.app.background import lost_volume
-from watcher.app.estimate import Forecast, forecast, readable
+from watcher.app.estimate import Forecast, forecast
 from watcher.app.metrics import require_extras
 from watcher.app.outputs import held
 from watcher.app.settings import Source, settle
@@ -26,7 +26,7 @@ from watcher.fs.traits import probe
 from watcher.pool import available_cpus, available_memory, require_machine, shortages
 from watcher.render import describe
 from watcher.store import Queries
-from watcher.text import printable
+from watcher.text import counted, printable, size
 
 _LITTLE_ROOM = 1_000_000_000  # bytes: about 3,000 renditions of 2048 pixels
 
@@ -87,7 +87,7 @@ def _workers(workers: int, inboxes: int, memory: int) -> Iterator[Finding]:
     short = [*shortages()]
     yield from (Finding("warning", "workers", f"{found} (a daemon waits until that has passed)") for found in short)
     if not short:
-        yield Finding("ok", "workers", f"{workers}, with {memory / 1e6:.0f} MB for decoded pictures")
+        yield Finding("ok", "workers", f"{workers}, with {size(memory)} for decoded pictures")
 
 
 def _user() -> str:
@@ -134,10 +134,10 @@ def _inbox(plan: InboxPlan, config: Config, reader: Queries | None) -> Iterator[
     watch, why = mounts.watch_advice(plan.inbox, selection.enters)
     if plan.config.watch == "auto" and watch == "poll":
         seconds = plan.config.poll_seconds
-        yield Finding("warning", what, f"{_count(found.photos, 'photo')}; looked through every {seconds:g} s: {why}")
+        yield Finding("warning", what, f"{counted(found.photos, 'photo')}; looked through every {seconds:g} s: {why}")
     else:
         place = mounts.file_system(plan.inbox)
-        yield Finding("ok", what, f"{_count(found.photos, 'photo')} in {_count(found.folders, 'folder')}, on {place}")
+        yield Finding("ok", what, f"{counted(found.photos, 'photo')} in {counted(found.folders, 'folder')}, on {place}")
         yield from _limits(what, found.folders)
     yield from _output(plan, found, reader)
     yield from _after(plan, reader)
@@ -147,10 +147,6 @@ def unreadable(include: Iterable[str]) -> list[str]:
     """Return the patterns of `include` that end as no kind of file does that can be read."""
     known = tuple(extension for kind in INPUTS.values() for extension in kind.extensions)
     return [name for name in include if re.search(r"\.\w+$", name) and not name.lower().endswith(known)]
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def _limits(what: str, folders: int) -> Iterator[Finding]:
@@ -184,7 +180,7 @@ def _after(plan: InboxPlan, reader: Queries | None) -> Iterator[Finding]:
     there = "moved there by a rename"
     if os.stat(folder).st_dev != os.stat(plan.inbox).st_dev:
         there = "another file system: originals are copied there, compared, then removed"
-    yield Finding("ok", what, f"{readable(shutil.disk_usage(folder).free)} free; {there}")
+    yield Finding("ok", what, f"{size(shutil.disk_usage(folder).free)} free; {there}")
 
 
 def _output(plan: InboxPlan, found: Forecast, reader: Queries | None) -> Iterator[Finding]:
@@ -209,10 +205,10 @@ def _output(plan: InboxPlan, found: Forecast, reader: Queries | None) -> Iterato
         yield Finding("ok", what, f"on {mounts.file_system(folder)}, which does not tell how much room it has")
         return
     free = usage.free
-    room = f"{readable(free)} free on {mounts.file_system(folder)}"
+    room = f"{size(free)} free on {mounts.file_system(folder)}"
     wanted = found.bytes
     if wanted:
-        room += f", and about {readable(wanted)} are still to be made"
+        room += f", and about {size(wanted)} are still to be made"
     if wanted > free:
         yield Finding("warning", what, f"{room}: make room, or name another `output`")
     else:

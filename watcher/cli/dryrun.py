@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 
-from watcher.app.estimate import forecast, readable
+from watcher.app.estimate import forecast
 from watcher.app.outputs import held
 from watcher.app.settings import Source, settle
 from watcher.errors import EXIT_OK
 from watcher.store import Queries
-from watcher.text import printable
+from watcher.text import printable, size
 
 
 def dry_run(pair: tuple[str, str] | None, config_file: str | None, state_file: str | None) -> int:
@@ -25,7 +25,7 @@ def dry_run(pair: tuple[str, str] | None, config_file: str | None, state_file: s
             found = forecast(plan, config, reader)
             print(printable(f"{os.fsdecode(plan.inbox)} → {os.fsdecode(plan.output)}"))
             for rendition, count in found.counts.items():
-                print(f"  {rendition}: {count.new} new, {count.again} again, about {readable(count.bytes)}")
+                print(f"  {rendition}: {count.new} new, {count.again} again, about {size(count.bytes)}")
             if found.reason:
                 print(f"  not read whole: {printable(found.reason)}")
     finally:

@@ -10,11 +10,10 @@ from watcher.app.commands import check_access, hand_over
 from watcher.app.explain import story_of
 from watcher.app.locate import KnownInbox, all_watched, find
 from watcher.core.records import Phase
-from watcher.core.selection import shown
 from watcher.core.types import PhotoId, Request
 from watcher.errors import EXIT_OK, EXIT_SOME_FAILED
 from watcher.store import Queries
-from watcher.text import printable
+from watcher.text import printable, shown
 
 
 @dataclass(slots=True)

@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from watcher import __version__
@@ -19,6 +18,7 @@ from watcher.errors import EXIT_OK
 from watcher.render import jpeg_decoder
 from watcher.service import process as service
 from watcher.store import Counts, Queries
+from watcher.text import iso
 
 _MOST_WAITING = 1000  # waiting photos that `--json` names; all of them are counted
 _FOLLOW_SECONDS = 1.0  # between two looks
@@ -107,7 +107,7 @@ def _collect(reader: Queries | None, inboxes: tuple[Inbox, ...], *, running: boo
         "version": __version__,
         "running": running,
         "pid": None,
-        "since": _iso(float(str(since))) if since is not None else None,
+        "since": iso(float(str(since))) if since is not None else None,
         "workers": reader.meta("workers") if reader and running else None,
         "decoder": None,
         "inboxes": rows,
@@ -131,7 +131,7 @@ def _executor(config: Config, reports: Iterable[Mapping[str, Any]]) -> dict[str,
         "address": told.get("address", config.executor.address or config.executor.scheduler_file),
         "workers": told.get("workers"),
         "threads": told.get("threads"),
-        "away_since": None if since is None else _iso(since),
+        "away_since": None if since is None else iso(since),
         "reason": told.get("reason", ""),
         "fallback": told.get("fallback", False),
         "unfit": told.get("unfit", {}),
@@ -143,7 +143,7 @@ def _entry(photo: PhotoId, known: PhotoRecord) -> dict[str, Any]:
         "path": os.fsdecode(photo.absolute),
         "reason": known.reason,
         "attempts": known.attempts,
-        "since": _iso(known.at),
+        "since": iso(known.at),
     }
 
 
@@ -177,7 +177,3 @@ def _superseded(reader: Queries | None, inboxes: tuple[Inbox, ...]) -> dict[str,
         return {}
     paths = {os.path.realpath(os.fsencode(inbox.path)): inbox.renditions for inbox in inboxes}
     return {os.fsdecode(path): reader.superseded(path, wanted) for path, wanted in paths.items()}
-
-
-def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -20,7 +20,7 @@ from rich.text import Text
 from watcher.cli.status import Story
 from watcher.engine.rate import per_second, recent
 from watcher.fs import mounts
-from watcher.text import duration, moment, printable
+from watcher.text import duration, moment, printable, size
 
 _REASONS = 8  # different reasons of failures, and waiting photos, that are named
 _EXAMPLES = 3  # photos named for each reason
@@ -201,7 +201,7 @@ def _room(output: str) -> Text | None:
         return None  # a file system that does not tell
     free = usage.free
     return _text(
-        f"{free / 1e9:.1f} GB left for outputs on {mounts.file_system(os.fsencode(output))}",
+        f"{size(free)} left for outputs on {mounts.file_system(os.fsencode(output))}",
         "yellow" if free < _LITTLE_ROOM else "",
     )
 

@@ -16,12 +16,11 @@ from watcher.app.compare import Difference, compare
 from watcher.app.locate import KnownInbox, of_config
 from watcher.app.settings import Source
 from watcher.config import Config
-from watcher.core.selection import shown
 from watcher.core.types import PhotoId
 from watcher.errors import EXIT_OK, EXIT_SOME_FAILED
 from watcher.service import process as service
 from watcher.store import Queries
-from watcher.text import printable
+from watcher.text import printable, shown
 
 if TYPE_CHECKING:
     from watcher.app.verify_deep import Deep

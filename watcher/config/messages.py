@@ -9,6 +9,7 @@ from typing import Any
 
 from watcher.config.tables import MANY, TABLES
 from watcher.errors import Fault
+from watcher.text import shown
 
 # pydantic's errors to which what was found and what to write instead leave nothing to explain
 _SPEAKS_FOR_ITSELF = re.compile(
@@ -20,15 +21,15 @@ def translated(error: Mapping[str, Any], prefix: tuple[str | int, ...] = ()) -> 
     """Turn one of pydantic's errors into a fault; `prefix` is where the checked table stands in the file."""
     loc = (*prefix, *error["loc"])
     if error["type"] == "extra_forbidden":
-        return Fault(dotted(loc), f"unknown key `{plain(loc[-1])}`", _known(loc))
+        return Fault(dotted(loc), f"unknown key `{shown(str(loc[-1]))}`", _known(loc))
     if error["type"] == "missing":
         found = "found nothing"
     elif error["type"] == "value_error":
-        found = f"found {shown(error['input'])}, {error['ctx']['error']}"
+        found = f"found {toml_value(error['input'])}, {error['ctx']['error']}"
     elif _SPEAKS_FOR_ITSELF.fullmatch(error["type"]):
-        found = f"found {shown(error['input'])}"
+        found = f"found {toml_value(error['input'])}"
     else:
-        found = f"found {shown(error['input'])} ({error['msg']})"
+        found = f"found {toml_value(error['input'])} ({error['msg']})"
     table, name = _place(loc)
     field = TABLES[table].model_fields.get(name)
     return Fault(dotted(loc), found, f"write {field.description}" if field else "see `man watcher`, CONFIG KEYS")
@@ -58,7 +59,7 @@ def nearest(name: str, names: Collection[str], similarity: float = 0.6) -> str:
     """Ask whether one of `names` was meant, if one is near enough; empty otherwise."""
     from difflib import get_close_matches  # noqa: PLC0415 — only needed where something is wrong
 
-    return "".join(f"did you mean `{plain(match)}`?" for match in get_close_matches(name, names, 1, similarity))
+    return "".join(f"did you mean `{shown(match)}`?" for match in get_close_matches(name, names, 1, similarity))
 
 
 def dotted(loc: Sequence[str | int]) -> str:
@@ -73,13 +74,8 @@ def dotted(loc: Sequence[str | int]) -> str:
     return text
 
 
-def plain(text: object) -> str:
-    """Escape what can't be printed in a name, without quotes around it."""
-    return json.dumps(str(text))[1:-1]
-
-
-def shown(value: object) -> str:
-    """Show a TOML value in one short line; what can't be printed is escaped."""
+def toml_value(value: object) -> str:
+    """Return a TOML value in one short line; what can't be printed is escaped."""
     if isinstance(value, dict):
         return "a table"
     if isinstance(value, list):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-from watcher.config.messages import dotted, nearest, plain, shown
+from watcher.config.messages import dotted, nearest, toml_value
 from watcher.config.tables import WEB
 from watcher.config.values import expanded, path_text
 from watcher.errors import Fault
+from watcher.text import shown
 
 Within = Callable[[bytes, bytes], bool]  # whether a path is a folder or lies in it
 _FOLDERS = ("path", "output", "originals")
@@ -48,7 +49,7 @@ def _homeless(raw: Mapping[str, object]) -> Iterator[Fault]:
     for key, value in found.items():
         if isinstance(value, str) and (value == "~" or value.startswith("~/")):
             yield Fault(
-                key, f"found {shown(value)}, and this user has no home folder", "write the whole path, or set HOME"
+                key, f"found {toml_value(value)}, and this user has no home folder", "write the whole path, or set HOME"
             )
 
 
@@ -76,11 +77,11 @@ def _rendition_faults(renditions: Mapping[str, object]) -> Iterator[Fault]:
         place = dotted(["rendition", name])
         if not _is_folder_name(name):
             hint = "write a folder's name: printable, no `/`, no dot in front, at most 100 bytes"
-            yield Fault(place, f"found the name {shown(name)}", hint)
+            yield Fault(place, f"found the name {toml_value(name)}", hint)
         same = folded.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
         if same != name:
             hint = "write names that differ in more than capitals: each is a folder"
-            yield Fault(place, f"found another name for `{plain(same)}`", hint)
+            yield Fault(place, f"found another name for `{shown(same)}`", hint)
         if isinstance(rendition, dict) and not {"width", "height"} & set(rendition):
             yield Fault(place, "found neither `width` nor `height`", "write at least one of both, in pixels")
 
@@ -99,8 +100,8 @@ def _inbox_faults(place: str, inbox: Mapping[str, object], renditions: Mapping[s
     names = inbox.get("renditions")
     for number, name in enumerate(names if isinstance(names, list) else []):
         if isinstance(name, str) and name not in renditions:
-            hint = nearest(name, [*renditions]) or "there are " + ", ".join(f"`{plain(key)}`" for key in renditions)
-            yield Fault(f"{place}.renditions[{number}]", f"unknown rendition `{plain(name)}`", hint)
+            hint = nearest(name, [*renditions]) or "there are " + ", ".join(f"`{shown(key)}`" for key in renditions)
+            yield Fault(f"{place}.renditions[{number}]", f"unknown rendition `{shown(name)}`", hint)
 
 
 def _raw_path(value: object, base: str, home: str) -> bytes | None:
@@ -134,7 +135,7 @@ def overlaps(
 def _by_another_name(fault: Fault, trios: Sequence[tuple[bytes, bytes, bytes | None]]) -> Fault:
     number, _, key = fault.key.removeprefix("inbox[").partition("].")
     folder = trios[int(number)][("path", "output", "originals").index(key)]
-    named = f"found {shown(os.fsdecode(folder or b''))}, another name for "
+    named = f"found {toml_value(os.fsdecode(folder or b''))}, another name for "
     return Fault(fault.key, fault.found.replace("found ", named, 1), fault.hint)
 
 
@@ -148,7 +149,7 @@ def _overlaps(
     ]
     for i, (path, output, originals) in enumerate(trios):
         for j, (other, other_output, _) in enumerate(trios):
-            inbox = f"the inbox {shown(os.fsdecode(other))}" if other else ""
+            inbox = f"the inbox {toml_value(os.fsdecode(other))}" if other else ""
             if within(output, other):
                 yield Fault(f"inbox[{i}].output", f"found a folder inside {inbox}", _OUTSIDE)
             elif any(within(tree, other) or within(other, tree) for tree in trees[i]):
@@ -175,7 +176,7 @@ def _meeting(
     within: Callable[[bytes | None, bytes | None], bool],
 ) -> Iterator[Fault]:
     """Find where a folder for originals gets in the way of an inbox or its renditions."""
-    shown_inbox = f"the inbox {shown(os.fsdecode(inbox))}" if inbox else ""
+    shown_inbox = f"the inbox {toml_value(os.fsdecode(inbox))}" if inbox else ""
     if within(originals, inbox):
         yield Fault(key, f"found a folder inside {shown_inbox}", _OUTSIDE)
     elif within(inbox, originals):

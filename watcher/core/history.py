@@ -14,10 +14,9 @@ from typing import Any, Literal, NamedTuple
 
 from watcher.core.naming import names_on_books
 from watcher.core.records import Phase, PhotoRecord, RenditionRecord
-from watcher.core.selection import shown
 from watcher.core.stability import INCOMPLETE_SECONDS
 from watcher.core.types import FileSignature, PhotoId, Recipe
-from watcher.text import counted, moment
+from watcher.text import counted, moment, shown
 
 State = Literal["done", "waiting", "failed", "excluded", "unknown"]
 Kind = Literal["nothing", "file", "folder", "link", "special", "unreadable"]

@@ -20,6 +20,8 @@ import stat
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from watcher.text import shown
+
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
@@ -76,12 +78,6 @@ class Match(NamedTuple):
 
     photo: bool
     reason: str
-
-
-def shown(path: bytes) -> str:
-    """Give a path as one printable line: what is no UTF-8 and every control character appears as an escape."""
-    text = path.decode("utf-8", "backslashreplace")
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
 
 
 HIDDEN = b".watcher-leaving"  # how the hidden name of an original ends that is being taken away

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
-import os
 
 from watcher.core.types import Failed, FailureKind, FileSignature, Outcome
+from watcher.text import shown
 
 
 class Abort(Exception):  # noqa: N818 - an outcome on its way up, not an error
@@ -16,22 +16,9 @@ class Abort(Exception):  # noqa: N818 - an outcome on its way up, not an error
         self.outcome = outcome
 
 
-def shown(path: bytes) -> str:
-    """Give a file name as text for a person and a log: printable characters as they are, all others escaped."""
-    return "".join(_shown(c) for c in os.fsdecode(path))
-
-
-def _shown(c: str) -> str:
-    if c.isprintable():
-        return c
-    if "\udc80" <= c <= "\udcff":  # a byte that is no UTF-8, as `os.fsdecode` carries it
-        return f"\\x{ord(c) - 0xDC00:02x}"
-    return c.encode("unicode_escape").decode("ascii")
-
-
 def short(error: BaseException) -> str:
     """Give an error's text in printable characters."""
-    return ascii(str(error))[1:-1][:200]
+    return shown(str(error))[:200]
 
 
 def bad_photo(reason: str, stamp: FileSignature | None = None) -> Abort:

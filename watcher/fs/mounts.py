@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from watcher.core.selection import shown
+from watcher.text import shown
 
 Advice = tuple[Literal["native", "poll"], str]
 
@@ -100,7 +100,7 @@ def watch_advice(path: bytes, enters: Callable[[bytes], bool] | None = None, *, 
         if layer:
             return (
                 "poll",
-                f"{_show(layer)} is a layer of the overlay on {_show(other.point)}: no events of writers there",
+                f"{shown(layer)} is a layer of the overlay on {shown(other.point)}: no events of writers there",
             )
     if mount.kind == "overlay":
         return (
@@ -115,7 +115,7 @@ def _speaks_not(mount: _Mount) -> bool:
 
 
 def _silence(mount: _Mount) -> str:
-    return f"{mount.kind} on {_show(mount.point)} does not announce what others change there"
+    return f"{mount.kind} on {shown(mount.point)} does not announce what others change there"
 
 
 def file_system(path: bytes, *, mountinfo: str | None = None) -> str:
@@ -255,7 +255,3 @@ def _layers(mount: _Mount) -> Iterator[tuple[str, str]]:
                 folder = re.sub(r"\\([:,\\])", r"\1", _unescape(layer))
                 if folder.startswith("/"):
                     yield key, folder
-
-
-def _show(path: str) -> str:
-    return shown(path.encode("utf-8", "surrogateescape"))

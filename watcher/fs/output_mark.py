@@ -32,9 +32,10 @@ from watcher.core.types import Failed, FailureKind
 from watcher.core.volumes import Holder
 from watcher.fs.cleanup import temporary_name
 from watcher.fs.dates import EXACT, NOT_KEPT, SAMPLE_NS, grain_of, set_date
-from watcher.fs.faults import Abort, shown, unwritable
+from watcher.fs.faults import Abort, unwritable
 from watcher.fs.openat import open_root, sync_file, sync_folder
 from watcher.fs.volume import is_bare
+from watcher.text import shown
 
 ATTRIBUTE = "user.watcher.output"
 NAME = b".watcher-output"  # of the file

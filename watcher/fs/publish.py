@@ -19,9 +19,10 @@ from watcher.core.types import FailureKind, Job
 from watcher.core.volumes import Holder
 from watcher.fs.cleanup import temporary_name
 from watcher.fs.dates import set_date
-from watcher.fs.faults import OF_A_TREE, Abort, name_refused, shown, unwritable
+from watcher.fs.faults import OF_A_TREE, Abort, name_refused, unwritable
 from watcher.fs.openat import open_below, open_root, sync_file, sync_folder
 from watcher.fs.output_mark import Tree, claim, look_at
+from watcher.text import shown
 
 _FICLONE = 0x40049409  # linux/fs.h
 _STEP = 1 << 20  # bytes

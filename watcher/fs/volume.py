@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 from watcher.core.types import Failed, FailureKind, Job
 from watcher.core.volumes import belongs_on
-from watcher.fs.faults import Abort, shown
+from watcher.fs.faults import Abort
+from watcher.text import shown
 
 
 def mount_point(folder: bytes) -> bytes:

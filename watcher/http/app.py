@@ -20,8 +20,9 @@ from watcher.errors import WatcherError
 from watcher.http import serializers as telling
 from watcher.http.events import Broadcaster
 from watcher.http.files import chunks, open_below, renditions
-from watcher.http.ids import photo_of, readable
+from watcher.http.ids import photo_of
 from watcher.http.ports import Books, Site
+from watcher.text import shown as readable
 
 _PAGE = 120  # photos of a list at a time
 _MOST_PAGE = 500

@@ -33,11 +33,3 @@ def photo_of(name: str, inboxes: Iterable[bytes]) -> PhotoId | None:
     except (ValueError, binascii.Error):
         return None
     return photo if id_of(photo) == name else None
-
-
-def readable(name: bytes) -> str:
-    """Give a file name as text, with what can't be shown escaped: the end of a line, a change of direction."""
-    text = name.decode("utf-8", "backslashreplace")
-    if text.isprintable():
-        return text
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)

@@ -12,8 +12,9 @@ from watcher.core.records import Phase, PhotoRecord
 from watcher.core.types import PhotoId
 from watcher.http.events import Row
 from watcher.http.files import renditions, small
-from watcher.http.ids import id_of, key_of, readable
+from watcher.http.ids import id_of, key_of
 from watcher.http.ports import Books, Entry, Shown, Site
+from watcher.text import shown as readable
 
 _STATES = {Phase.WAITING: "waiting", Phase.DONE: "done", Phase.FAILED: "failed"}
 
@@ -30,7 +31,7 @@ def tile(photo: PhotoId, known: PhotoRecord, shown: Shown, took: float | None = 
         "state": _STATES[known.phase],
         "at": known.at,
         "took": took if took is None else round(took, 2),
-        "reason": readable(known.reason.encode()),
+        "reason": readable(known.reason),
         "attempts": known.attempts,
         "size": known.stamp.size,
         "version": f"{known.at:.3f}",  # of the pictures: they may be kept for as long as this is the same

@@ -6,8 +6,10 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+from watcher.text import shown
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, WrappedLogger
@@ -85,9 +87,9 @@ class Console:
         event, level, stamp, trace = (rest.pop(key, None) for key in ("event", "level", "timestamp", "exception"))
         words = [self._paint("2", str(stamp)[:19].replace("T", " ") + "Z")] if self._clock else []
         words += [self._paint(LEVELS[str(level)][1], f"{level:<7}")] if self._level else []
-        words.append(self._paint("1", _printable(str(event))))
-        words += [f"{self._paint('36', _printable(key))}={_value(value)}" for key, value in rest.items()]
-        lines = [" ".join(words), *(_printable(line) for line in str(trace or "").splitlines())]
+        words.append(self._paint("1", shown(str(event))))
+        words += [f"{self._paint('36', shown(key))}={_value(value)}" for key, value in rest.items()]
+        lines = [" ".join(words), *(shown(line) for line in str(trace or "").splitlines())]
         return "\n".join(lines)
 
     def _paint(self, code: str, text: str) -> str:
@@ -99,14 +101,5 @@ def _value(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     text = os.fsdecode(value) if isinstance(value, (bytes, os.PathLike)) else str(value)
-    shown = _printable(text)
-    return f'"{shown}"' if not shown or any(sign in shown for sign in " \"'=") else shown
-
-
-def _printable(text: str) -> str:
-    return text if text.isprintable() else "".join(_escaped(text))
-
-
-def _escaped(text: str) -> Iterator[str]:
-    for sign in text:
-        yield sign if sign.isprintable() else ascii(sign)[1:-1]
+    escaped = shown(text)
+    return f'"{escaped}"' if not escaped or any(sign in escaped for sign in " \"'=") else escaped

@@ -10,6 +10,7 @@ from watcher.render.decoders.base import Completeness, EndsEarlyError, NotWholeE
 from watcher.render.kinds import named
 from watcher.render.picture import Picture
 from watcher.render.source import Source
+from watcher.text import size
 
 _NEVER_WRITTEN = "truncated: a part of it was never written, its copy never finished"
 
@@ -19,7 +20,7 @@ def describe_photo(data: bytes, stamp: FileSignature, *, young: bool) -> Photo:
     try:
         return describe(data)
     except EndsEarlyError:
-        raise Abort(Unready(stamp, f"truncated: it ends inside its header, after {size_of(len(data))}")) from None
+        raise Abort(Unready(stamp, f"truncated: it ends inside its header, after {size(len(data))}")) from None
     except UndecodableError as error:
         if young and not named(data) and (not data[0] or has_hole(data)):
             raise Abort(Unready(stamp, "zeros where data is missing: still being copied", settling=True)) from None
@@ -30,8 +31,8 @@ def refuse_huge(job: Job, photo: Photo) -> None:
     """Raise the outcome of what is too large, or a bomb."""
     pixels = photo.width * photo.height
     if pixels > job.max_pixels:
-        size = f"{photo.size_text} is {pixels / 1e6:.0f} megapixels"
-        raise bad_photo(f"too large: {size}, max_megapixels allows {job.max_pixels / 1e6:g}")
+        found = f"{photo.size_text} is {pixels / 1e6:.0f} megapixels"
+        raise bad_photo(f"too large: {found}, max_megapixels allows {job.max_pixels / 1e6:g}")
     if refusal := photo.refusal():
         raise bad_photo(refusal)
 
@@ -67,13 +68,13 @@ def _refuse(content: Content, job: Job, observed: Observation, *, sparse: bool =
 
 def _not_whole(job: Job, error: NotWholeError, found: Completeness, source: Source, observed: Observation) -> Abort:
     """Return the outcome of a photo of which a part is missing."""
-    stamp, size = source.stamp, source.stamp.size
-    if found.filled < size:
-        share = f"{percent(found.filled / size)} of {size_of(size)}"
+    stamp, length = source.stamp, source.stamp.size
+    if found.filled < length:
+        share = f"{percent(found.filled / length)} of {size(length)}"
         return Abort(Unready(stamp, f"truncated: it ends in zeros after {share}, its copy never finished"))
     if error.truncated:
         share = f"{percent(error.share)} of the picture, " if 0 < error.share < 1 else ""
-        return Abort(Unready(stamp, f"truncated: it ends early, after {share}{size_of(size)}"))
+        return Abort(Unready(stamp, f"truncated: it ends early, after {share}{size(length)}"))
     after = f" after {percent(error.share)} of the picture" if 0 < error.share < 1 else ""
     reason, sparse = f"damaged{after}: {error.reason}", source.is_sparse()
     wait = required_of(Content.DAMAGED, job.evidence, job.stability, observed, sparse=sparse)
@@ -86,10 +87,3 @@ def _not_whole(job: Job, error: NotWholeError, found: Completeness, source: Sour
 def percent(part: float) -> str:
     """Give a share for a person; neither nothing nor all of it, where some is there and some is missing."""
     return f"{min(99, max(1, round(part * 100)))} %"
-
-
-def size_of(count: int) -> str:
-    """Give a number of bytes for a person."""
-    if count < 1000:  # noqa: PLR2004 - a kilobyte
-        return f"{count} bytes"
-    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"  # noqa: PLR2004 - a megabyte

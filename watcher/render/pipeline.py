@@ -10,7 +10,7 @@ from dataclasses import replace
 from watcher.core.formats import too_large
 from watcher.core.stability import Content, Observation, required, required_of
 from watcher.core.types import Done, FileSignature, Job, Made, NeedsMoreMemory, Outcome, Rendering, Unchanged, Unready
-from watcher.fs.faults import Abort, bad_photo, shown
+from watcher.fs.faults import Abort, bad_photo
 from watcher.fs.openat import is_file
 from watcher.fs.output_mark import Tree
 from watcher.fs.publish import Publication
@@ -25,6 +25,7 @@ from watcher.render.picture import Cascade, Picture, upright
 from watcher.render.reuse import Borrowed
 from watcher.render.source import Source
 from watcher.render.writers import observe
+from watcher.text import shown
 
 _MAX_FILE = 1 << 30  # bytes; 200 MP at quality 100 take about 300 MB
 

@@ -13,7 +13,8 @@ from typing import Self
 from watcher.core.selection import special
 from watcher.core.stability import OLD_DATE_SECONDS, PRIVATE_SECONDS, RECHECK_DATED_SECONDS
 from watcher.core.types import FileSignature, PhotoId, Unready, Vanished
-from watcher.fs.faults import Abort, bad_photo, shown, unreachable, unreadable
+from watcher.fs.faults import Abort, bad_photo, unreachable, unreadable
+from watcher.text import shown
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}  # a link met with O_NOFOLLOW says ELOOP or ENOTDIR

@@ -17,11 +17,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from watcher.core.queue import Look, Looked
-from watcher.core.selection import PathFilter, shown
+from watcher.core.selection import PathFilter
 from watcher.core.types import FileSignature, Gone, Listing, Origin, ScanDone
 from watcher.errors import tell_fault
 from watcher.fs.spelling import Spelling
 from watcher.scan.walk import CHUNK, VANISHED, Walk, root_identity
+from watcher.text import shown
 
 OUTSTANDING = 4
 _STOP_SECONDS = 0.5  # how long `close` waits for the thread; it is a daemon thread, so that a hung one ends with us

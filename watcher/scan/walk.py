@@ -13,9 +13,10 @@ import os
 import stat
 from collections.abc import Iterator
 
-from watcher.core.selection import HIDDEN, PathFilter, name_of_hidden, shown
+from watcher.core.selection import HIDDEN, PathFilter, name_of_hidden
 from watcher.core.types import Entry, Listing
 from watcher.fs.spelling import Spelling
+from watcher.text import shown
 
 CHUNK = 1000  # photos in one part: some 200 KB
 VANISHED = (FileNotFoundError, NotADirectoryError)

@@ -15,7 +15,6 @@ a file that nobody else sees.
 
 from __future__ import annotations
 
-import datetime as dt
 import errno
 import fcntl
 import json
@@ -30,6 +29,7 @@ from typing import NamedTuple, Self
 
 from watcher.core.types import Reload, RequestsPending, Stop
 from watcher.errors import BusyError, StateError
+from watcher.text import iso, shown
 
 # ---- signals ----
 
@@ -124,13 +124,13 @@ class Lock:
             fd = _locked(path)
         except OSError as error:
             remedy = "let this user write in its folder, or name another state file with --state"
-            raise StateError(f"The lock file {_shown(path)} can't be used: {_why(error)}; {remedy}.") from error
+            raise StateError(f"The lock file {shown(path)} can't be used: {_why(error)}; {remedy}.") from error
         if fd is None:
             pid = holder(self._state_path)
             who = f"process {pid}" if pid else "another process"
-            state = _shown(self._state_path)
+            state = shown(self._state_path)
             raise BusyError(f"The state file {state} is in use by {who}: stop that, or name another with --state.")
-        since = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        since = iso(time.time())
         _write(fd, f"{os.getpid()}\n{json.dumps({'pid': os.getpid(), 'since': since})}\n".encode())
         self._fd = fd
 
@@ -275,7 +275,3 @@ def _alive(pid: int) -> bool:
 
 def _why(error: OSError) -> str:
     return "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror or str(error)
-
-
-def _shown(path: str) -> str:
-    return path if path.isprintable() else ascii(path)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 
-from watcher.core.selection import shown
 from watcher.errors import WatcherError
+from watcher.text import shown
 
 
 class WatchError(WatcherError):

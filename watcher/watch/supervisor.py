@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
-from watcher.core.selection import shown
 from watcher.errors import tell_fault
+from watcher.text import shown
 from watcher.watch.observer_state import JOIN_SECONDS
 from watcher.watch.watch import Watch
 

@@ -9,9 +9,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from watcher.core.selection import shown
 from watcher.core.types import WatchBack, WatchLost
 from watcher.errors import tell_fault
+from watcher.text import shown
 from watcher.watch.errors import WatchError, not_there, refusal
 from watcher.watch.handler import Event, Handler
 from watcher.watch.observer import NativeObserver

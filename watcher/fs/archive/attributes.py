@@ -15,6 +15,8 @@ import stat
 import sys
 from contextlib import suppress
 
+from watcher.text import shown
+
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _TEMPORARY = b".watcher-folder.tmp"
 _MOST_FOLDERS = 10_000  # whose times are remembered
@@ -94,7 +96,7 @@ else:
                 os.setxattr(copy, name, os.getxattr(source, name))
             except OSError as error:
                 if name == _ACL or (name.startswith("user.") and name not in _MACHINES):
-                    what = "its access control list" if name == _ACL else f"its attribute {ascii(name)[1:-1]}"
+                    what = "its access control list" if name == _ACL else f"its attribute {shown(name)}"
                     raise KeptError(f"{what} can't be kept there: {error.strerror}") from error
 
 

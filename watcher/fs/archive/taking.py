@@ -10,10 +10,11 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 
-from watcher.core.selection import hidden_name, name_of_hidden, shown
+from watcher.core.selection import hidden_name, name_of_hidden
 from watcher.core.types import FileSignature, PhotoId
 from watcher.fs.archive.attributes import Folders, KeptError
 from watcher.fs.archive.placing import NO_FLAGS, NO_LINK, READ, copied, linked, names, place, rename_over_nothing
+from watcher.text import shown
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}

@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from watcher.core.status import HistogramSnapshot, Snapshot
 from watcher.http.metrics.query import Disks
+from watcher.text import shown
 
 
 class SnapshotCollector(Collector):
@@ -33,7 +34,7 @@ class SnapshotCollector(Collector):
             labels=["inbox", "result"],
         )
         for (inbox, result), count in sorted(vitals.results.items()):
-            photos.add_metric([_text(inbox), result], count)
+            photos.add_metric([shown(inbox), result], count)
         yield photos
         yield from self._inboxes()
         yield GaugeMetricFamily("watcher_in_flight_photos", "Photos in the workers.", vitals.in_flight)
@@ -72,7 +73,7 @@ class SnapshotCollector(Collector):
             "watcher_output_free_bytes", "Room on the output's file system for this user.", labels=["output"]
         )
         for inbox in self._vitals.inboxes:
-            name = _text(inbox.path)
+            name = shown(inbox.path)
             waiting.add_metric([name], inbox.waiting)
             since = inbox.oldest_waiting
             oldest.add_metric([name], 0.0 if since is None else max(0.0, self._now - since))
@@ -81,7 +82,7 @@ class SnapshotCollector(Collector):
             missed.add_metric([name], inbox.missed)
             room = self._disks.free(inbox.output)
             if room is not None:
-                free.add_metric([_text(inbox.output)], room)
+                free.add_metric([shown(inbox.output)], room)
         yield from (waiting, oldest, known, missed, free)
 
 
@@ -90,9 +91,3 @@ def _histogram(name: str, text: str, spread: HistogramSnapshot) -> HistogramMetr
     return HistogramMetricFamily(
         name, text, buckets=list(zip(bounds, accumulate(spread.counts), strict=True)), sum_value=spread.total
     )
-
-
-def _text(path: bytes) -> str:
-    """Give a path as a label: what could steer a terminal, or end a line for some parser, is escaped."""
-    text = path.decode("utf-8", "surrogateescape").encode("utf-8", "backslashreplace").decode()
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)

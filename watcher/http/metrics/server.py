@@ -21,6 +21,7 @@ from watcher.errors import tell_fault
 from watcher.http.metrics.collector import SnapshotCollector
 from watcher.http.metrics.query import ANSWER_SECONDS, Disks, SnapshotClient
 from watcher.http.visitors import Admission, host_name, is_loopback, most_connections
+from watcher.text import shown
 
 _PEER_SECONDS = 10.0  # how long whoever asks may take to say what, and then to take the answer
 _PAUSE_SECONDS = 0.2  # after a request that could not be taken
@@ -90,7 +91,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _healthz(self) -> None:
         vitals = self.server.asker.ask()
         ailments = (self.server.silence.rstrip(),) if vitals is None else vitals.ailments
-        lines = [ailment.encode("unicode_escape").decode("ascii") + "\n" for ailment in ailments]
+        lines = [shown(ailment) + "\n" for ailment in ailments]
         self._send(503 if ailments else 200, "".join(lines) or "ok\n")
 
     def _send(self, code: int, body: str | bytes, kind: str = "text/plain; charset=utf-8") -> None:
