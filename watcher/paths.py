@@ -187,6 +187,14 @@ def command() -> str:
     return os.path.join(os.path.dirname(sys.executable), "watcher")
 
 
+def typed() -> str:
+    """Return what a person types to run the command: `watcher` where the shell finds that, otherwise its path."""
+    from shutil import which  # noqa: PLC0415 — 5 ms that `--help` need not pay
+
+    found = which("watcher")
+    return "watcher" if found and os.path.realpath(found) == os.path.realpath(command()) else command()
+
+
 def service_state_folder(*, system: bool) -> str:
     """Tell where a service keeps its state file if its config does not say; systemd makes the system's."""
     if not system:

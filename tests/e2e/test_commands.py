@@ -148,20 +148,30 @@ def test_init_writes_a_config_that_works_and_never_overwrites_one(place: Place) 
     assert done.code == 0
     text = target.read_text()
     tomllib.loads(text)
-    told = [shlex.split(line, comments=True) for line in done.out.splitlines() if line.strip().startswith("watcher ")]
+    told = [shlex.split(line, comments=True) for line in done.out.splitlines()[1:]]
     assert [words[1] for words in told] == ["check", "run", "service"]
+    assert {words[0] for words in told} == {COMMAND}, "a shell without it on its PATH finds it too"
+    assert place.watcher(*told[0][1:]).code == 0, "what it writes passes `check`"
     assert _refused(place.watcher("init", target), 2)
     assert target.read_text() == text
     done = place.watcher("init")
     assert done.code == 0
     config = place.root / "home" / "config" / "watcher" / "config.toml"
     assert config.is_file(), done
-    inbox = Path(tomllib.loads(config.read_text())["inbox"][0]["path"].replace("~", str(place.root / "home")))
-    inbox.mkdir(parents=True)
+    inbox = Path(tomllib.loads(config.read_text())["inbox"][0]["path"])
+    assert place.watcher("check").code == 0
     fill(inbox, 1)
     done = place.watcher("once")
     assert done.code == 0, done
     assert "1 photo, 1 copy made in " in done.out
+
+
+def test_init_says_what_to_type_where_it_can_t_make_the_inbox(place: Place) -> None:
+    place.env["XDG_PICTURES_DIR"] = str(place.root / "a-file" / "my photos")
+    (place.root / "a-file").write_bytes(b"x")
+    done = place.watcher("init", place.root / "my.toml")
+    assert done.code == 0, done
+    assert f"  mkdir -p '{place.root}/a-file/my photos/Inbox'   # could not be made here (" in done.out
 
 
 def test_check_tells_what_is_right_and_what_is_not(place: Place) -> None:

@@ -72,7 +72,7 @@ def test_what_cannot_be_used_is_said_with_what_to_do(place: Place) -> None:
 def test_what_init_says_to_type_next_can_be_typed(place: Place) -> None:
     done = place.watcher("init", "my config.toml")
     typed = done.out.splitlines()[1].partition("#")[0]
-    assert shlex.split(typed) == ["watcher", "check", "--config", str(place.root / "my config.toml")]
+    assert shlex.split(typed) == [COMMAND, "check", "--config", str(place.root / "my config.toml")]
 
 
 def test_a_photo_that_was_too_large_is_made_once_the_config_allows_it(place: Place) -> None:
