@@ -107,7 +107,7 @@ def test_two_that_have_each_others_names_and_come_together_are_both_copied(
     aside = here.with_name("aside")
     for source, target in ((here, aside), (there, here), (aside, there)):
         source.rename(target)
-    monkeypatch.setattr("watcher.render.judge.decode", never)
+    monkeypatch.setattr("watcher.render.pipeline.decode_whole", never)
     outcomes = render_all([replace(pair.first, twins=(twin,)), replace(other, twins=(pair.twin,))])
     assert [[item.copied for item in done.made] for done in outcomes if isinstance(done, Done)] == [[True, True]] * 2
     for first, second in zip(pair.first.renderings, other.renderings, strict=True):

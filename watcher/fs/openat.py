@@ -1,4 +1,4 @@
-"""Folders of an output tree, opened step by step so that no link inside the tree leads out of it."""
+"""Folders and files of a tree, opened step by step so that no link inside the tree leads out of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import errno
 import os
 import stat
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+# NONBLOCK: should it have become a FIFO since it was looked at, opening it must not hang
+READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 # How file systems say that they can't sync a folder: vboxsf, drvfs, older cifs, some FUSE
 _UNSYNCED = {
     errno.EINVAL,
@@ -43,14 +45,14 @@ def sync_folder(folder: int) -> bool:
 
 
 def open_root(root: bytes, *, create: bool) -> int:
-    """Open the output folder (it may be a link); with `create`, make it and its parents durable first."""
+    """Open the root of a tree (it may be a link); with `create`, make it and its parents durable first."""
     try:
-        return os.open(root, _FOLDER)
+        return os.open(root, FOLDER)
     except FileNotFoundError:
         if not create:
             raise
     _make(root)
-    return os.open(root, _FOLDER)
+    return os.open(root, FOLDER)
 
 
 def _make(path: bytes) -> None:
@@ -61,7 +63,7 @@ def _make(path: bytes) -> None:
         os.mkdir(path)
     except FileExistsError:
         return
-    above = os.open(parent or b".", _FOLDER)
+    above = os.open(parent or b".", FOLDER)
     try:
         sync_folder(above)
     finally:
@@ -77,8 +79,8 @@ def open_below(root: int, folder: bytes, *, create: bool) -> int:
     try:
         for part in filter(None, folder.split(b"/")):
             if part in {b".", b".."}:
-                raise OSError(errno.EINVAL, "not a path inside the output folder")  # noqa: TRY301 - the way out closes `at`
-            deeper = _step(at, part, create=create)
+                raise OSError(errno.EINVAL, "not a path inside the tree")  # noqa: TRY301 - the way out closes `at`
+            deeper = step(at, part, create=create)
             os.close(at)
             at = deeper
     except BaseException:
@@ -87,9 +89,10 @@ def open_below(root: int, folder: bytes, *, create: bool) -> int:
     return at
 
 
-def _step(at: int, part: bytes, *, create: bool) -> int:
+def step(at: int, part: bytes, *, create: bool = False) -> int:
+    """Open a folder of an open folder, which is no link; with `create`, make it where it is missing."""
     try:
-        return os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=at)
+        return os.open(part, FOLDER | os.O_NOFOLLOW, dir_fd=at)
     except FileNotFoundError:
         if not create:
             raise
@@ -98,21 +101,44 @@ def _step(at: int, part: bytes, *, create: bool) -> int:
         sync_folder(at)
     except FileExistsError:
         pass  # another worker was quicker
-    return os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=at)
+    return os.open(part, FOLDER | os.O_NOFOLLOW, dir_fd=at)
+
+
+def open_folder(root: bytes, folder: bytes) -> int:
+    """Open `folder` below the folder `root`, as `open_below` does."""
+    opened = open_root(root, create=False)
+    try:
+        return open_below(opened, folder, create=False)
+    finally:
+        os.close(opened)
+
+
+def open_regular(folder: int, name: bytes) -> int:
+    """Open a regular file of an open folder for reading; FileNotFoundError where anything else is there."""
+    if stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+        file = os.open(name, READ, dir_fd=folder)
+        if stat.S_ISREG(os.fstat(file).st_mode):
+            return file
+        os.close(file)
+    raise FileNotFoundError(errno.ENOENT, "not a regular file", name)
+
+
+def open_file(root: bytes, path: bytes) -> int:
+    """Open the regular file at `path` below `root` for reading; no part of `path` may be a link. Raise OSError."""
+    folder = open_folder(root, os.path.dirname(path))
+    try:
+        return open_regular(folder, os.path.basename(path))
+    finally:
+        os.close(folder)
 
 
 def is_file(root: bytes, path: bytes) -> bool:
-    """Return whether anything but a folder lies at `path` below the output folder `root`."""
-    folder, _, name = path.rpartition(b"/")
+    """Return whether anything but a folder lies at `path` below the folder `root`."""
     try:
-        opened = open_root(root, create=False)
+        folder = open_folder(root, os.path.dirname(path))
         try:
-            below = open_below(opened, folder, create=False)
+            return not stat.S_ISDIR(os.stat(os.path.basename(path), dir_fd=folder, follow_symlinks=False).st_mode)
         finally:
-            os.close(opened)
-        try:
-            return not stat.S_ISDIR(os.stat(name, dir_fd=below, follow_symlinks=False).st_mode)
-        finally:
-            os.close(below)
+            os.close(folder)
     except OSError:  # nothing, or what the attempt to write there will tell
         return False

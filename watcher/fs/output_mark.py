@@ -33,7 +33,7 @@ from watcher.core.volumes import Holder
 from watcher.fs.cleanup import temporary_name
 from watcher.fs.dates import EXACT, NOT_KEPT, SAMPLE_NS, grain_of, set_date
 from watcher.fs.faults import Abort, unwritable
-from watcher.fs.openat import open_root, sync_file, sync_folder
+from watcher.fs.openat import READ, open_root, sync_file, sync_folder
 from watcher.fs.volume import is_bare
 from watcher.text import shown
 
@@ -92,7 +92,7 @@ def _attribute(root: int) -> bytes | None:
 
 def _in_file(root: int) -> tuple[Mark, int] | None:
     try:
-        file = os.open(NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=root)
+        file = os.open(NAME, READ, dir_fd=root)
     except OSError as error:
         if error.errno in {errno.ENOENT, errno.ELOOP}:
             return None

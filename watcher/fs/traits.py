@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from watcher.fs.cleanup import temporary_name
 from watcher.fs.dates import EXACT, NOT_KEPT, SAMPLE_NS, grain_of, set_date
-from watcher.fs.openat import sync_file, sync_folder
+from watcher.fs.openat import FOLDER, sync_file, sync_folder
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _TOLD_GRAIN = 1_000_000_000  # ns: finer ones trouble nobody
@@ -60,7 +60,7 @@ def probe(folder: bytes) -> Traits | None:
 
 
 def _syncs(folder: bytes) -> bool:
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    opened = os.open(folder, FOLDER)
     try:
         return sync_folder(opened)
     finally:

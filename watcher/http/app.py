@@ -17,9 +17,10 @@ from starlette.routing import Route
 from watcher.core.naming import called
 from watcher.core.types import PhotoId, Request
 from watcher.errors import WatcherError
+from watcher.fs.openat import open_file
 from watcher.http import serializers as telling
 from watcher.http.events import Broadcaster
-from watcher.http.files import chunks, open_below, renditions
+from watcher.http.files import chunks, renditions
 from watcher.http.ids import photo_of
 from watcher.http.ports import Books, Site
 from watcher.text import shown as readable
@@ -153,7 +154,7 @@ class Handlers:
         if item is None:
             raise RefusedError(404, "no such rendition")
         try:
-            file = await run_sync(open_below, shown.output, item.path, limiter=self._disks)
+            file = await run_sync(open_file, shown.output, item.path, limiter=self._disks)
         except OSError:
             raise RefusedError(404, "the rendition is not there; `watcher verify` finds such") from None
         headers = {"cache-control": _FOR_GOOD} if "v" in request.query_params else None

@@ -1,9 +1,8 @@
-"""Opening a rendition: only what the state file names, below the output folder, and never by way of a link."""
+"""Renditions that the page can show: only what the state file names."""
 
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -42,31 +41,6 @@ def renditions(photo: PhotoId, known: PhotoRecord, shown: Shown) -> list[Renditi
 def small(made: list[Rendition]) -> Rendition | None:
     """Choose the rendition for the contact sheet: the smallest that is wide enough, or the largest there is."""
     return next((item for item in made if item.fact.width >= _LEAST_WIDTH), made[-1] if made else None)
-
-
-def open_below(root: bytes, path: bytes) -> int:
-    """Open the regular file at `path` below `root` for reading; no part of `path` may be a link. Raises OSError."""
-    *folders, name = path.split(b"/")
-    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        for part in folders:
-            _refuse_odd(part)
-            inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-            os.close(folder)
-            folder = inner
-        _refuse_odd(name)
-        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
-    finally:
-        os.close(folder)
-    if not stat.S_ISREG(os.fstat(file).st_mode):
-        os.close(file)
-        raise FileNotFoundError(name)
-    return file
-
-
-def _refuse_odd(part: bytes) -> None:
-    if part in {b"", b".", b".."}:
-        raise FileNotFoundError(part)
 
 
 def chunks(file: int) -> Iterator[bytes]:

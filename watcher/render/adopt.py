@@ -8,14 +8,13 @@ labels has its outputs made again.
 from __future__ import annotations
 
 import os
-import stat
 
 from PIL import Image
 
 from watcher.core.formats import OUTPUTS
 from watcher.core.types import Made, Recipe, Rendering
 from watcher.fs.dates import same_date
-from watcher.fs.openat import open_below, open_root
+from watcher.fs.openat import open_file
 from watcher.fs.output_mark import grain_at
 from watcher.fs.publish import ATTRIBUTE, CONTENT
 from watcher.render.decoders.base import EndsEarlyError, UndecodableError
@@ -50,25 +49,10 @@ def open_current(
     none, is a JPEG with the tables that our encoder writes at this quality for a photo of `components` channels. A
     label of another content than `digest` says that it was made of another photo.
     """
-    folder_path, _, name = rendering.output.rpartition(b"/")
     try:
-        root = open_root(output_root, create=False)
+        file = open_file(output_root, rendering.output)
     except OSError:
         return None
-    try:
-        folder = open_below(root, folder_path, create=False)
-    except OSError:
-        return None
-    finally:
-        os.close(root)
-    try:
-        if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-            return None
-        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
-    except OSError:
-        return None
-    finally:
-        os.close(folder)
     try:
         status = os.fstat(file)
         current = (

@@ -14,9 +14,9 @@ from watcher.core.selection import special
 from watcher.core.stability import OLD_DATE_SECONDS, PRIVATE_SECONDS, RECHECK_DATED_SECONDS
 from watcher.core.types import FileSignature, PhotoId, Unready, Vanished
 from watcher.fs.faults import Abort, bad_photo, unreachable, unreadable
+from watcher.fs.openat import FOLDER, READ, open_below
 from watcher.text import shown
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}  # a link met with O_NOFOLLOW says ELOOP or ENOTDIR
 
 
@@ -95,20 +95,15 @@ def open_photo(photo: PhotoId) -> Source:
     Special files (FIFO, device, socket) are recognised before they would be opened.
     """
     what = shown(photo.path)
-    parts = photo.path.split(b"/")
-    if any(part in {b"", b".", b".."} for part in parts):
+    if any(part in {b"", b".", b".."} for part in photo.path.split(b"/")):
         raise bad_photo(f"{what} is no path inside an inbox")
     folder, seen = _open_inbox(photo.inbox), None
     try:
-        for part in parts[:-1]:
-            deeper = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
-            os.close(folder)
-            folder = deeper
-        seen = os.stat(parts[-1], dir_fd=folder, follow_symlinks=False)
+        inbox, folder = folder, open_below(folder, photo.folder, create=False)
+        os.close(inbox)
+        seen = os.stat(photo.name, dir_fd=folder, follow_symlinks=False)
         _refuse_special(seen)
-        # NONBLOCK: should it have become a FIFO since, opening it must not hang
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-        file = os.open(parts[-1], flags, dir_fd=folder)
+        file = os.open(photo.name, READ, dir_fd=folder)
     except BaseException as error:
         os.close(folder)
         if not isinstance(error, OSError):
@@ -131,7 +126,7 @@ def open_photo(photo: PhotoId) -> Source:
 
 def _open_inbox(inbox: bytes) -> int:
     try:
-        return os.open(inbox, _FOLDER)  # it may be a link
+        return os.open(inbox, FOLDER)  # it may be a link
     except OSError as error:
         if error.errno in _GONE:
             raise Abort(Vanished("the inbox is not there")) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
+from watcher.fs.openat import READ
 from watcher.fs.publish import CONTENT
 
 _END = 64  # bytes: of a file that lost its data in a crash the end is zeros
@@ -13,7 +14,7 @@ _END = 64  # bytes: of a file that lost its data in a crash the end is zeros
 def stands(path: bytes, size: int, digest: bytes) -> bool:
     """Return whether a file is there, whole as far as can be told cheaply, and not labelled as of another content."""
     try:
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        file = os.open(path, READ)
     except OSError:
         return False
     try:

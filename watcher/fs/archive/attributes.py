@@ -15,11 +15,11 @@ import stat
 import sys
 from contextlib import suppress
 
+from watcher.fs.openat import FOLDER, step
 from watcher.text import shown
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _TEMPORARY = b".watcher-folder.tmp"
-_MOST_FOLDERS = 10_000  # whose times are remembered
+_MOSTFOLDERS = 10_000  # whose times are remembered
 _ACL = "system.posix_acl_access"
 # Written by programs for themselves or made up by the file system: nobody misses them elsewhere.
 _MACHINES = {"user.DOSATTRIB", "user.SAMBA_PAI", "user.DosStream.Zone.Identifier:$DATA", "user.com.apple.quarantine"}
@@ -112,11 +112,11 @@ class Folders:
         No part of `path` may be a link. Raises KeptError, OSError.
         """
         os.makedirs(root, exist_ok=True)
-        opened = [os.open(root, _FOLDER)]
-        model = os.open(like, _FOLDER)
+        opened = [os.open(root, FOLDER)]
+        model = os.open(like, FOLDER)
         try:
             for part in filter(None, path.split(b"/")):
-                deeper = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=model)
+                deeper = step(model, part)
                 os.close(model)
                 model = deeper
                 opened.append(self._folder(opened[-1], part, model))
@@ -130,12 +130,12 @@ class Folders:
 
     def _folder(self, above: int, name: bytes, model: int) -> int:
         with suppress(FileNotFoundError):
-            return os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=above)
+            return step(above, name)
         # It gets its name when it has all the rest, so that a kill leaves none that is half made.
         with suppress(FileNotFoundError):
             os.rmdir(_TEMPORARY, dir_fd=above)
         os.mkdir(_TEMPORARY, 0o700, dir_fd=above)
-        folder = os.open(_TEMPORARY, _FOLDER | os.O_NOFOLLOW, dir_fd=above)
+        folder = step(above, _TEMPORARY)
         try:
             keep(folder, model)
             os.rename(_TEMPORARY, name, src_dir_fd=above, dst_dir_fd=above)
@@ -146,7 +146,7 @@ class Folders:
             raise
         os.fsync(above)
         found = os.fstat(folder)
-        if len(self._times) < _MOST_FOLDERS:
+        if len(self._times) < _MOSTFOLDERS:
             self._times[found.st_dev, found.st_ino] = found.st_atime_ns, found.st_mtime_ns
         return folder
 

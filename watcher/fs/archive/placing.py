@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from watcher.fs.archive.attributes import keep
+from watcher.fs.openat import READ
 
-READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _STEP = 1 << 20  # bytes
 _LONGEST = 255  # bytes of a name
 _COARSE_NS = 2_000_000_000  # FAT keeps times to two seconds

@@ -13,10 +13,10 @@ from hashlib import sha256
 from watcher.core.selection import hidden_name, name_of_hidden
 from watcher.core.types import FileSignature, PhotoId
 from watcher.fs.archive.attributes import Folders, KeptError
-from watcher.fs.archive.placing import NO_FLAGS, NO_LINK, READ, copied, linked, names, place, rename_over_nothing
+from watcher.fs.archive.placing import NO_FLAGS, NO_LINK, copied, linked, names, place, rename_over_nothing
+from watcher.fs.openat import READ, open_folder, open_regular
 from watcher.text import shown
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 _SPECIAL = stat.S_ISUID | stat.S_ISGID
 _CLAIM_SECONDS = 60.0  # an empty file in an inbox that is younger may be one that somebody is about to write
@@ -61,7 +61,7 @@ def take_away(
     found = False
     try:
         with ExitStack() as stack:
-            folder = open_below(photo.inbox, photo.folder)
+            folder = open_folder(photo.inbox, photo.folder)
             stack.callback(os.close, folder)
             found = True
             file = _open(photo.name, folder, stamp)
@@ -103,32 +103,16 @@ def _looks(found: os.stat_result) -> tuple[int, int]:
     return found.st_size, found.st_mtime_ns
 
 
-def open_below(root: bytes, path: bytes) -> int:
-    """Open a folder below `root`, no part of `path` being a link."""
-    at = os.open(root, _FOLDER)
-    try:
-        for part in filter(None, path.split(b"/")):
-            deeper = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=at)
-            os.close(at)
-            at = deeper
-    except BaseException:
-        os.close(at)
-        raise
-    return at
-
-
 def _open(name: bytes, folder: int, stamp: FileSignature) -> int | None:
     """Open what lies there if it is a regular file that looks like `stamp`."""
     try:
-        if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-            return None
-        file = os.open(name, READ, dir_fd=folder)
+        file = open_regular(folder, name)
     except OSError as error:
         if error.errno in _GONE:
             return None
         raise
     found = os.fstat(file)
-    if stat.S_ISREG(found.st_mode) and _looks(found) == stamp[:2] and stamp.inode in {0, found.st_ino}:
+    if _looks(found) == stamp[:2] and stamp.inode in {0, found.st_ino}:
         return file
     os.close(file)
     return None
@@ -234,7 +218,7 @@ def put_back(inbox: bytes, path: bytes) -> bool:
     False: there is nothing of that name any more.
     """
     folder_path, _, hidden = path.rpartition(b"/")
-    folder = open_below(inbox, folder_path)
+    folder = open_folder(inbox, folder_path)
     try:
         _show(folder, hidden, claim_seconds=_CLAIM_SECONDS)
     except FileNotFoundError:
