@@ -175,6 +175,26 @@ def test_a_rendition_made_alone_has_the_bytes_that_it_has_beside_the_others(tmp_
         assert path.read_bytes() == before[number], recipes[number]
 
 
+def test_a_step_that_draws_on_one_rendition_leaves_those_made_from_it_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = photos.jpeg(photos.scene(2000, 1500))
+    _, plain = made(tmp_path, data, recipe(800, 800), recipe(200, 200))
+
+    def blacken(image: Image.Image, wanted: Recipe) -> Image.Image:
+        if wanted.width != 800:
+            return image
+        image = image.copy()
+        image.paste((0, 0, 0), (0, 0, image.width, image.height))
+        return image
+
+    monkeypatch.setattr("watcher.render.pipeline.STEPS", (blacken,))
+    (tmp_path / "stepped").mkdir()
+    black, small = made(tmp_path / "stepped", data, recipe(800, 800), recipe(200, 200))
+    assert black.convert("RGB").getextrema() == ((0, 0), (0, 0), (0, 0))
+    assert small.tobytes() == plain.tobytes()
+
+
 def test_smaller_renditions_are_as_good_as_if_made_from_a_full_decode(tmp_path: Path) -> None:
     data = photos.jpeg(photos.scene(3001, 2003), quality=95)
     images = made(

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 
+from PIL import Image
+
 from watcher.core.formats import too_large
 from watcher.core.stability import Content, Observation, required, required_of
-from watcher.core.types import Done, FileSignature, Job, Made, NeedsMoreMemory, Outcome, Rendering, Unchanged, Unready
+from watcher.core.types import (
+    Done,
+    FileSignature,
+    Job,
+    Made,
+    NeedsMoreMemory,
+    Outcome,
+    Recipe,
+    Rendering,
+    Unchanged,
+    Unready,
+)
 from watcher.fs.faults import Abort, bad_photo
 from watcher.fs.openat import is_file
 from watcher.fs.output_mark import Tree
@@ -26,6 +39,11 @@ from watcher.render.reuse import Borrowed
 from watcher.render.source import Source
 from watcher.render.writers import observe
 from watcher.text import shown
+
+Step = Callable[[Image.Image, Recipe], Image.Image]
+# What is done to each rendition before it is encoded, in this order, such as sharpening or a watermark. A step returns
+# the picture itself where the recipe asks for nothing, and draws on a copy otherwise: smaller ones are made from it.
+STEPS: tuple[Step, ...] = ()
 
 _MAX_FILE = 1 << 30  # bytes; 200 MP at quality 100 take about 300 MB
 
@@ -211,8 +229,11 @@ def _make(
         now = [rendering for rendering in wanted if targets[rendering.name] == goal]
         if not now:
             continue  # it lies on disk already; smaller ones are made from it
-        image = upright(pixels, metadata.exif.orientation)
+        turned = upright(pixels, metadata.exif.orientation)
         for rendering in now:
+            image = turned
+            for step in STEPS:
+                image = step(image, rendering.recipe)
             kept = metadata.keep(rendering.recipe.metadata, image.size, rendering.recipe.format, goal.region)
             data = encode(image, rendering.recipe, kept)
             publication.add(rendering.output, data, mtime_ns, rendering.recipe.fingerprint)
