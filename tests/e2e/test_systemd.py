@@ -221,14 +221,51 @@ def test_a_reload_takes_a_good_config_and_refuses_a_bad_one(site: Site) -> None:
     until(site.has("config.reloaded"), "the config is reloaded")
     until(lambda: size(site.output / "web" / site.dropped[0]) == (200, 133), "old photos are made anew")
     (site.machine.photos / "photos.toml").write_text("workers = -1\n")
-    site.machine.must("systemctl", "reload", "watcher.service")
+    assert site.machine.run("systemctl", "reload", "watcher.service").code != 0, "who asked for it is told"
     until(site.has("config.rejected"), "the config is refused")
+    assert "1 | workers = -1" in site.machine.journal(), "its line is shown"
+    older = "works by an older config"
+    until(lambda: older in site.machine.show("StatusText")["StatusText"], "systemd's status line says so")
+    assert site.machine.show("ActiveState", "NRestarts") == {"ActiveState": "active", "NRestarts": "0"}
     site.drop(1)
     until(lambda: site.made() == len(site.dropped), "it goes on by the old one")
     assert size(site.output / "web" / site.dropped[-1]) == (200, 133)
     site.configure()
     site.machine.must("systemctl", "reload", "watcher.service")
     until(lambda: size(site.output / "web" / site.dropped[0]) == (300, 200), "all is as before")
+
+
+def test_a_page_that_the_unit_does_not_allow_yet_is_named_by_check_and_by_the_service_that_fails(site: Site) -> None:
+    machine = site.machine
+    check = [WATCHER, "check", "--config", CONFIG]
+    assert "watcher.service fits this config" in machine.must(*check)
+    site.configure('[web]\nlisten = "127.0.0.1:8424"')
+    assert "lacks `RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6`" in machine.must(*check)
+    assert machine.run("systemctl", "restart", "watcher.service").code != 0
+    assert "allows no network; type `watcher service install` again" in machine.journal()
+    machine.must(WATCHER, "service", "install", "--config", CONFIG)
+    assert "page: http://127.0.0.1:8424/ answers" in machine.must(*check)
+    site.configure()
+    machine.must(WATCHER, "service", "install", "--config", CONFIG)
+
+
+def test_check_looks_at_rights_as_the_user_of_the_service(site: Site) -> None:
+    machine = site.machine
+    check = [WATCHER, "check", "--config", CONFIG]
+    assert "the service runs as watcher" in machine.must(*check)
+    assert "user: watcher (" in machine.must(*check, "--as", "watcher")
+    closed = machine.photos / "closed.toml"
+    (machine.photos / "closed").mkdir(mode=0o700)
+    closed.write_text(f"[[inbox]]\npath = '{PHOTOS}/closed'\noutput = '{PHOTOS}/resized/closed'\n")
+    check = [WATCHER, "check", "--config", f"{PHOTOS}/closed.toml", "--state", STATE]
+    machine.must(*check)
+    found = machine.run(*check, "--as", "watcher")
+    assert found.code == 78
+    assert f"fault   inbox {PHOTOS}/closed: it can't be read" in found.out
+    stranger = machine.run(*check, "--as", "watcher", user="daemon")
+    assert stranger.code == 2
+    assert f"--as takes root: `sudo {WATCHER} check" in stranger.err
+    machine.must("rm", "-r", f"{PHOTOS}/closed", f"{PHOTOS}/closed.toml")
 
 
 def test_a_stop_in_mid_batch_finishes_what_is_begun_and_leaves_nothing(site: Site) -> None:
@@ -326,9 +363,11 @@ def test_an_upgrade_leaves_the_running_daemon_alone_until_it_is_started_again(si
     site.drop(2)
     until(lambda: site.made() == before + 4, "a new one takes over")
     site.configure("[retry]\nattempts = 2", width=200)
-    machine.must("systemctl", "reload", "watcher.service")
+    machine.run("systemctl", "reload", "watcher.service")  # the program that is to check the config is broken
     until(lambda: size(site.output / "web" / site.dropped[-1]) == (200, 133), "it reloads")
-    assert "Traceback" not in machine.journal().partition("Starting watcher")[2]
+    daemon = machine.show("MainPID")["MainPID"]
+    lines = [json.loads(line) for line in machine.journal("json").splitlines()]
+    assert not [line for line in lines if line["_PID"] == daemon and "Traceback" in line["MESSAGE"]]
     site.configure()
     machine.install_wheel(next_version(tmp_path / "b", machine, "0.8.1", breaks=False))
     machine.must("systemctl", "restart", "watcher.service")

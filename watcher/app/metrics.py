@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import importlib.util
+import os
+import shlex
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -34,9 +37,15 @@ def require_extras(config: Config, source: str, *, once: bool = False) -> None:
         missing = [name for name in _PACKAGES[extra] if wanted and importlib.util.find_spec(name) is None]
         if missing:
             found = f"found {value!r}, and the Python package {missing[0].replace('_', '-')} is not there"
-            faults.append(Fault(key, found, f"pip install 'photo-watcher[{extra}]', or {otherwise}"))
+            faults.append(Fault(key, found, f"type `{pip()} install 'photo-watcher[{extra}]'`, or {otherwise}"))
     if faults:
         raise ConfigError(source, faults)
+
+
+def pip() -> str:
+    """Return how the pip is called that installs for this Python, which may be none that a shell finds by name."""
+    beside = os.path.join(os.path.dirname(sys.executable), "pip")
+    return shlex.quote(beside) if os.access(beside, os.X_OK) else f"{shlex.quote(sys.executable)} -m pip"
 
 
 @contextmanager
@@ -67,5 +76,10 @@ def _refused(listen: str, error: OSError) -> Fault:
         errno.EADDRNOTAVAIL: ("which is no address of this machine", "write 127.0.0.1, or an address that it has"),
         errno.EACCES: ("where this user may not listen", "write a port from 1024 up"),
     }
+    if os.environ.get("INVOCATION_ID"):  # of a systemd service
+        why[errno.EAFNOSUPPORT] = (
+            "and the service's unit was written before that and allows no network",
+            "type `watcher service install` again, as you did before: it writes the unit anew",
+        )
     found, hint = why.get(error.errno or 0, (f"where nobody can listen ({error})", "write 127.0.0.1 and a port"))
     return Fault("metrics.listen", f"found {listen!r}, {found}", hint)

@@ -14,7 +14,9 @@ from watcher.config import Config
 from watcher.engine.ports import InboxPlan
 from watcher.errors import ConfigError, Fault, UsageError
 from watcher.service.definition import Record, Service, unsayable
+from watcher.service.launchd_plist import plist
 from watcher.service.permissions import Account, MissingAccess, RequiredAccess
+from watcher.service.systemd_unit import system_unit, user_unit
 
 _FIXED = ("/", "/home", "/srv", "/var")  # mount points whose disks don't come and go
 ROOT_HOME = "/root"  # opening it to others is nothing to advise
@@ -59,6 +61,13 @@ def describe(source: Source, who: Account, *, system: bool) -> Service:
     return service
 
 
+def text_of(service: Service, *, system: bool) -> str:
+    """Return the unit or plist of a service, as this platform's service manager reads it."""
+    if sys.platform == "darwin":
+        return plist(service, system=system).decode()
+    return system_unit(service) if system else user_unit(service)
+
+
 def _mount_point(path: str) -> str:
     while not os.path.ismount(path):
         path = os.path.dirname(path)
@@ -94,19 +103,23 @@ def _talks(config: Config) -> tuple[bool, bool]:
 
 def wishes(service: Service) -> list[RequiredAccess]:
     """List what the service's user must be able to do."""
-    program = [
-        RequiredAccess(os.path.realpath(service.command[0]), "x"),
-        RequiredAccess(os.path.realpath(sys.executable), "x"),
-        RequiredAccess(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "rx"),
-        RequiredAccess(os.path.dirname(os.path.realpath(os.__file__)), "rx"),
-    ]
     folders = [
         *(RequiredAccess(path, "tree") for path in service.inboxes),
         *(RequiredAccess(path, "rwx") for path in service.writes),
     ]
     if service.state_folder:
         folders.append(RequiredAccess(service.state_folder, "own"))
-    return [*program, RequiredAccess(service.record.config, "r"), *folders]
+    command = RequiredAccess(os.path.realpath(service.command[0]), "x")
+    return [command, *program(), RequiredAccess(service.record.config, "r"), *folders]
+
+
+def program() -> list[RequiredAccess]:
+    """List what a user must be able to do to run this program by this Python."""
+    return [
+        RequiredAccess(os.path.realpath(sys.executable), "x"),
+        RequiredAccess(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "rx"),
+        RequiredAccess(os.path.dirname(os.path.realpath(os.__file__)), "rx"),
+    ]
 
 
 def remedies(found: MissingAccess, who: Account) -> Iterator[str]:

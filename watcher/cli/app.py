@@ -168,14 +168,24 @@ def init(
 
 
 @app.command(cls=Command, epilog=exit_codes())
-def check(config: ConfigFile = None, state: StateFile = None) -> None:
+def check(
+    config: ConfigFile = None,
+    state: StateFile = None,
+    user: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--as", metavar="USER", help="Look at rights as this user; takes root.", show_default=False),
+    ] = None,
+    for_reload: Annotated[
+        bool, typer.Option("--for-reload", help="Look only for what a reload would refuse, and print nothing else.")
+    ] = False,
+) -> None:
     """Find out whether a config is right and can work on this machine; exits with 78 if not.
 
     Example: watcher check --config watcher.toml
     """
     from watcher.cli import check as command  # noqa: PLC0415  # see the module's first line
 
-    raise typer.Exit(command.check(config, state))
+    raise typer.Exit(command.check(config, state, user=user, for_reload=for_reload))
 
 
 @app.command(cls=Command, epilog=exit_codes())

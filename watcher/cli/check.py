@@ -5,26 +5,31 @@ from __future__ import annotations
 import os
 import pwd
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
+from watcher import paths as places
 from watcher.app.background import lost_volume
+from watcher.app.check_service import look_at_page, look_at_services
 from watcher.app.estimate import Forecast, forecast
 from watcher.app.metrics import require_extras
 from watcher.app.outputs import held
+from watcher.app.service import program, remedies, sudo
 from watcher.app.settings import Source, settle
 from watcher.config import Config
 from watcher.core.formats import INPUTS
 from watcher.core.selection import PathFilter
 from watcher.core.volumes import belongs_on
 from watcher.engine.ports import InboxPlan
-from watcher.errors import EXIT_CONFIG, EXIT_OK, PlaceError
+from watcher.errors import EXIT_CONFIG, EXIT_OK, PlaceError, UsageError
 from watcher.fs import mounts
 from watcher.fs.traits import probe
 from watcher.pool import available_cpus, available_memory, require_machine, shortages
 from watcher.render import describe
+from watcher.service import permissions
 from watcher.store import Queries
 from watcher.text import counted, printable, size
 
@@ -39,25 +44,29 @@ class Finding(NamedTuple):
     found: str
 
 
-def check(config_file: str | None, state_file: str | None) -> int:
+def check(config_file: str | None, state_file: str | None, *, user: str | None, for_reload: bool) -> int:
     """Print what was looked at, and what to do where something is not as it must be."""
     source = Source(None, config_file, state_file)
+    if user is not None:
+        source = _as(user, source)
     config, name = source.read()
     require_extras(config, name)
     settings = settle(config, name, make_outputs=False)
-    findings = [Finding("ok", "config", name), *_machine(config)]
-    if config.web.listen is not None:
-        findings.append(Finding("ok", "page", f"http://{config.web.listen}/, while `watcher run` runs"))
     path = source.state_path(config)
-    findings.append(_state(path))
     reader = Queries.open_to_read(path)
     try:
         settings = held(settings, name, path, reader, claim=False)
+        if for_reload:
+            return EXIT_OK
+        findings = [Finding("ok", "config", name), *_user(name)]
         for plan in settings.inboxes:
             findings += _inbox(plan, config, reader)
     finally:
         if reader is not None:
             reader.close()
+    findings.append(_state(path))
+    findings += [Finding(*point) for point in (*look_at_services(config, name), *look_at_page(config, name, path))]
+    findings += _machine(config)
     if config.executor.kind == "dask":
         from watcher.app.check_cluster import look_at_cluster  # noqa: PLC0415  # not everybody has it
 
@@ -66,8 +75,33 @@ def check(config_file: str | None, state_file: str | None) -> int:
     return EXIT_CONFIG if any(finding.level == "fault" for finding in findings) else EXIT_OK
 
 
+def _as(user: str, source: Source) -> Source:
+    """Have this process go on as a user, and return where the settings come from then: the config is looked for before.
+
+    Raises UsageError where that can't be done.
+    """
+    who = permissions.account(user)
+    if who is None:
+        raise UsageError(
+            f"There is no user {user!r}; `watcher service install` makes the one that its service runs as."
+        )
+    source = Source(None, places.find_config(source.config, os.environ), source.state, who.home)
+    if os.geteuid() == who.uid:
+        return source
+    if os.geteuid() != 0:
+        raise UsageError(f"--as takes root: `sudo {shlex.join([places.command(), *sys.argv[1:]])}`")
+    if missing := permissions.obstacles(who, program()):
+        raise UsageError(
+            "\n  ".join(["This user can't run the program:", *(line for one in missing for line in remedies(one, who))])
+        )
+    permissions.become(who)
+    for name in [name for name in os.environ if name.startswith("XDG_")]:
+        del os.environ[name]
+    os.environ |= {"HOME": who.home, "USER": who.name, "LOGNAME": who.name}
+    return source
+
+
 def _machine(config: Config) -> Iterator[Finding]:
-    yield Finding("ok", "user", f"{_user()}: rights are looked at for this one")
     yield Finding("ok", "python", sys.version.split()[0])
     for part, version in describe().items():
         yield Finding("ok", part, version)
@@ -90,12 +124,18 @@ def _workers(workers: int, inboxes: int, memory: int) -> Iterator[Finding]:
         yield Finding("ok", "workers", f"{workers}, with {size(memory)} for decoded pictures")
 
 
-def _user() -> str:
+def _user(config: str) -> Iterator[Finding]:
     number = os.geteuid()
     try:
-        return f"{pwd.getpwuid(number).pw_name} ({number})"
+        name = pwd.getpwuid(number).pw_name
     except KeyError:
-        return str(number)  # a container's number without a name
+        name = ""  # a container's number without a name
+    yield Finding("ok", "user", f"{name} ({number}): rights are looked at for this one" if name else str(number))
+    others = {
+        record.user for record in places.installed() if os.path.realpath(record.config) == os.path.realpath(config)
+    }
+    for user in others - {name}:
+        yield Finding("warning", "user", f"the service runs as {user}: `{sudo()}{places.typed()} check --as {user}`")
 
 
 def _state(path: str) -> Finding:

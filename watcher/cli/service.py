@@ -9,16 +9,14 @@ import sys
 import tempfile
 
 from watcher import paths as places
-from watcher.app.service import ROOT_HOME, describe, remedies, sudo, wishes
+from watcher.app.service import ROOT_HOME, describe, remedies, sudo, text_of, wishes
 from watcher.app.settings import Source
 from watcher.errors import EXIT_CONFIG, EXIT_OK, ConfigError, Fault, WatcherError
 from watcher.service import permissions as rights
 from watcher.service import systemctl as control
 from watcher.service.definition import LABEL, UNIT, Service, within
-from watcher.service.launchd_plist import plist
 from watcher.service.permissions import Account
 from watcher.service.systemctl import ServiceManager
-from watcher.service.systemd_unit import system_unit, user_unit
 from watcher.text import printable
 
 _MOUNTED = ("/mnt/", "/media/", "/run/", "/net/", "/Volumes/")
@@ -35,7 +33,7 @@ def install(source: Source, *, system: bool, user: str | None, dry_run: bool) ->
     """Write the unit or plist, and have it run from now on; what is so already is left alone."""
     who, known = _who(system=system, user=user)
     service = describe(Source(None, source.config, source.state, who.home), who, system=system)
-    text, path = _text(service, system=system), places.service_file(system=system)
+    text, path = text_of(service, system=system), places.service_file(system=system)
     if dry_run:
         print(f"# {path}{'' if known else f' (and the user {who.name}, who is not there yet)'}")
         print(text)
@@ -72,7 +70,7 @@ def show(source: Source, *, system: bool, user: str | None) -> int:
     """Print the unit or plist as it would be installed; on standard error, how that compares with what is there."""
     who, _ = _who(system=system, user=user)
     service = describe(Source(None, source.config, source.state, who.home), who, system=system)
-    text, path = _text(service, system=system), places.service_file(system=system)
+    text, path = text_of(service, system=system), places.service_file(system=system)
     print(text, end="")
     sys.stdout.flush()
     before = _read(path)
@@ -148,12 +146,6 @@ def _usable(*, system: bool, what: str) -> ServiceManager:
     if reason:
         raise ServiceError(f"Can't {what} a service here: {reason}.")
     return manager
-
-
-def _text(service: Service, *, system: bool) -> str:
-    if sys.platform == "darwin":
-        return plist(service, system=system).decode()
-    return system_unit(service) if system else user_unit(service)
 
 
 # ---- before anything is started ----

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import os
 import socket
 from dataclasses import dataclass
 
@@ -24,10 +25,10 @@ class Address:
 
     @property
     def url(self) -> str:
-        """The address to type into a browser of this machine."""
+        """The address to type into a browser: of this machine, or of another one where it can be reached from there."""
         host = self.host
         if host in {"0.0.0.0", "[::]"}:  # noqa: S104  # compared, not listened on
-            host = socket.gethostname()
+            host = lan_address() or socket.gethostname()
         return f"http://{host}:{self.port}/"
 
     def close(self) -> None:
@@ -67,6 +68,16 @@ def listen(text: str, source: str) -> Address:
     return Address(tuple(sockets), host, port, loopback)
 
 
+def lan_address() -> str:
+    """Return the address that this machine has towards others, which need not know its name; empty: it has none."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect(("192.0.2.1", 9))  # of no machine (RFC 5737), and nothing is sent
+            return str(probe.getsockname()[0])
+    except OSError:
+        return ""
+
+
 def _open(family: int, place: str, port: int) -> socket.socket:
     """Listen at one address; an IPv6 one takes no IPv4 along, since that has an address of its own in the list."""
     # asyncio sends without delay only where the protocol is named: 40 ms a picture less
@@ -91,6 +102,9 @@ def _refused(source: str, text: str, error: OSError | None) -> ConfigError:
         return _fault(source, text, "which is no address of this machine", 'write one, such as "127.0.0.1:8424"')
     if number == errno.EACCES:
         return _fault(source, text, "where this user may not listen", "write a port from 1024 up")
+    if number == errno.EAFNOSUPPORT and os.environ.get("INVOCATION_ID"):  # of a systemd service
+        remedy = "type `watcher service install` again, as you did before: it writes the unit anew"
+        return _fault(source, text, "and the service's unit was written before that and allows no network", remedy)
     why = error.strerror if error else "no address"
     return _fault(source, text, f"where nobody can listen ({why})", 'write another address, such as "127.0.0.1:8424"')
 

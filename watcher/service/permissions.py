@@ -73,6 +73,13 @@ def obstacles(who: Account, wishes: Sequence[RequiredAccess]) -> list[MissingAcc
     ]
 
 
+def become(who: Account) -> None:
+    """Have this process go on as another user, for good; it takes root."""
+    os.initgroups(who.name, who.gid)
+    os.setresgid(who.gid, who.gid, who.gid)
+    os.setresuid(who.uid, who.uid, who.uid)
+
+
 def _as_user(who: Account, ask: Callable[[], str]) -> str:
     reads, writes = os.pipe()
     child = os.fork()
@@ -80,9 +87,7 @@ def _as_user(who: Account, ask: Callable[[], str]) -> str:
         code = 1
         try:
             os.close(reads)
-            os.initgroups(who.name, who.gid)
-            os.setresgid(who.gid, who.gid, who.gid)
-            os.setresuid(who.uid, who.uid, who.uid)
+            become(who)
             with open(writes, "w", encoding="utf-8", errors="surrogateescape") as pipe:
                 pipe.write(ask())
             code = 0

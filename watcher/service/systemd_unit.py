@@ -38,6 +38,8 @@ ExecStart={command}
 {environment}\
 # SIGHUP: read the config again; a wrong one is refused, and work goes on by the old one
 ExecReload=kill -HUP $MAINPID
+# which fails the reload, so that who asked for it is told
+ExecReload={check}
 # a million photos take a while until all of their folders are watched
 TimeoutStartSec=10min
 
@@ -187,8 +189,11 @@ def _mounts(service: Service) -> str:
 
 def _run(service: Service) -> str:
     environment = "".join(f"Environment={_word(f'{name}={value}')}\n" for name, value in service.environment)
+    program, *words = service.command
+    check = (program, "check", "--for-reload", *words[1:])
     return _RUN.format(
-        command=" ".join(_word(word).replace("$", "$$") for word in service.command),
+        command=_command(service.command),
+        check=_command(check),
         environment=environment,
         stop=math.ceil(service.drain_seconds) + _MARGIN_SECONDS,
     )
@@ -222,6 +227,10 @@ def _tail(service: Service, target: str) -> str:
     record = service.record
     texts = (json.dumps(text, ensure_ascii=False) for text in (record.config, record.state, record.user))
     return _TAIL.format(target=target, **dict(zip(("config", "state", "user"), texts, strict=True)))
+
+
+def _command(words: Iterable[str]) -> str:
+    return " ".join(_word(word).replace("$", "$$") for word in words)
 
 
 def _words(words: Iterable[str]) -> str:

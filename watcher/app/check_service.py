@@ -1,0 +1,111 @@
+"""The service's and the page's part of `check`: whether the installed unit fits the config, who can open the page."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Iterator
+from contextlib import suppress
+from http.client import HTTPConnection, HTTPException
+from typing import Literal
+from urllib.parse import urlsplit
+
+from watcher import paths as places
+from watcher.app.service import describe, sudo, text_of
+from watcher.app.settings import Source
+from watcher.config import Config
+from watcher.errors import ConfigError, PlaceError
+from watcher.service import permissions
+from watcher.service.process import holder
+
+Point = tuple[Literal["ok", "warning", "fault"], str, str]
+_SECONDS = 3.0  # for the page to answer
+_SHOWN = 3  # lines of a unit that are named
+
+
+def look_at_services(config: Config, name: str) -> Iterator[Point]:
+    """Compare the installed services that work by this config with what would be written now."""
+    for system in (False, True):
+        with suppress(PlaceError):  # without a home this user has none
+            path = places.service_file(system=system)
+            record = places.service_record(path)
+            if record is None or os.path.realpath(record.config) != os.path.realpath(name):
+                continue
+            who = permissions.account(record.user)
+            if who is None:
+                yield "fault", "service", f"{path} names the user {record.user}, and there is none"
+                continue
+            default = config.state or os.path.join(places.service_state_folder(system=system), "state.db")
+            state = None if record.state == default else record.state
+            wanted = text_of(describe(Source(None, name, state, who.home), who, system=system), system=system)
+            with open(path, encoding="utf-8", errors="replace") as file:
+                yield _compared(path, file.read(), wanted, system=system)
+
+
+def _compared(path: str, there: str, wanted: str, *, system: bool) -> Point:
+    lacks = [line for line in _counting(wanted) if line not in _counting(there)]
+    more = [line for line in _counting(there) if line not in _counting(wanted)]
+    if path.endswith(".plist") or not lacks + more:
+        return "ok", "service", f"{path} fits this config"
+    named = [f"lacks `{line}`" for line in lacks] + [f"has `{line}`" for line in more]
+    said = ", ".join(named[:_SHOWN]) + (f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else "")
+    command = f"{sudo() if system else ''}{shlex.quote(places.command())} service install"
+    return "warning", "service", f"{path} is older than this config or this version: it {said}; type `{command}`"
+
+
+def _counting(unit: str) -> list[str]:
+    """List the settings of a unit that a config decides: not which Python it was installed by."""
+    lines = [line for line in unit.splitlines() if "=" in line and not line.startswith(("#", "Environment="))]
+    return [re.sub(r"^(Exec\w+)=\S*watcher ", r"\1=watcher ", line) for line in lines]
+
+
+def look_at_page(config: Config, name: str, state: str) -> Iterator[Point]:
+    """Find out who can open the page: by asking the running daemon for it, or by trying to listen there."""
+    from watcher.http import Address, listen  # noqa: PLC0415  # only where a page is served
+
+    address = config.web.listen
+    if address is None:
+        return
+    host, _, port = address.rpartition(":")
+    if holder(state) is None:
+        try:
+            found = listen(address, name)
+        except ConfigError as error:
+            yield "fault", "page", "; ".join(str(fault) for fault in error.faults)
+            return
+        found.close()
+        yield "ok", "page", f"{found.url} is served while `watcher run` runs; {_reach(host.strip('[]'), port)}"
+        return
+    if port == "0":
+        return  # any that was free: its log says which
+    url = Address((), host, int(port), loopback=False).url
+    if _answers(url):
+        yield "ok", "page", f"{url} answers; {_reach(host.strip('[]'), port)}"
+        return
+    restart = f"{sudo()}systemctl restart watcher" if os.geteuid() == 0 else "systemctl --user restart watcher"
+    text = f"the running daemon does not answer at {url}: has it been started again since `[web]` was set?"
+    yield "warning", "page", f"{text} If it is a service: `{restart}`"
+
+
+def _reach(host: str, port: str) -> str:
+    if host in {"localhost", "::1"} or host.startswith("127."):
+        return f'this machine alone can open it; for others write `listen = "0.0.0.0:{port}"`'
+    wall = ""
+    with suppress(OSError), open("/etc/ufw/ufw.conf", encoding="utf-8", errors="replace") as file:
+        if re.search(r"(?mi)^ENABLED=yes", file.read()):
+            wall = f"; this machine has a firewall, which may keep them out: `sudo ufw allow {port}/tcp`"
+    return f"other machines can open it with its token (`watcher web token`){wall}"
+
+
+def _answers(url: str) -> bool:
+    """Return whether the page is there."""
+    address = urlsplit(url)
+    connection = HTTPConnection(address.hostname or "", address.port, timeout=_SECONDS)
+    try:
+        connection.request("GET", "/")
+        return b"<title>watcher" in connection.getresponse().read(4096)
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
