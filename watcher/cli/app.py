@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from watcher import __version__
-from watcher.cli.helping import CONFIG_HELP, STATE_HELP, Command, Group, exit_codes
+from watcher.cli.helping import Command, Group, exit_codes
+from watcher.cli.parameters import AsJson, ConfigFile, Inbox, Output, Quiet, StateFile, Verbose, named
+from watcher.cli.service_app import services
 from watcher.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,36 +23,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-def _named(value: Any) -> Any:  # noqa: ANN401  # typer hands over a text, several, or None
-    """Refuse an empty name, which a variable of the shell that is not set leaves: nobody means `.` by it."""
-    if value == "" or (isinstance(value, (list, tuple)) and "" in value):
-        hint = "write the name, or leave it out (is a variable of the shell not set?)"
-        raise UsageError(f"found an empty name for a file or folder: {hint}")
-    return value
-
-
-# typer reads these at run time, and knows Optional on every Python that we do
-Inbox = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Argument(metavar="INBOX", help="The folder to watch.", show_default=False, callback=_named),
-]
-Output = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Argument(metavar="OUTPUT", help="The folder for the resized copies.", show_default=False, callback=_named),
-]
-ConfigFile = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option("--config", "-c", metavar="FILE", help=CONFIG_HELP, show_default=False, callback=_named),
-]
-StateFile = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option("--state", metavar="FILE", help=STATE_HELP, show_default=False, callback=_named),
-]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log more: every photo, and each step.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what is wrong.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 def _version(wanted: bool) -> None:
@@ -149,7 +121,7 @@ def init(
             metavar="FILE",
             help="Where to write it; left out: the user's config file.",
             show_default=False,
-            callback=_named,
+            callback=named,
         ),
     ] = None,
     config: ConfigFile = None,
@@ -209,7 +181,7 @@ def status(
 @app.command(cls=Command, epilog=exit_codes())
 def why(
     path: Annotated[
-        str, typer.Argument(metavar="PATH", help="A photo, or any other path; it need not exist.", callback=_named)
+        str, typer.Argument(metavar="PATH", help="A photo, or any other path; it need not exist.", callback=named)
     ],
     config: ConfigFile = None,
     state: StateFile = None,
@@ -232,7 +204,7 @@ def retry(
             metavar="PATH",
             help="Photos, or folders of photos; left out: all.",
             show_default=False,
-            callback=_named,
+            callback=named,
         ),
     ] = None,
     config: ConfigFile = None,
@@ -285,74 +257,4 @@ def show_help(
     app([*(command or []), "--help"], prog_name="watcher")
 
 
-# ---- service ----
-
-services = typer.Typer(cls=Group, no_args_is_help=True, help="Have systemd or launchd run the daemon.")
 app.add_typer(services, name="service")
-
-System = Annotated[
-    Optional[bool],  # noqa: UP045
-    typer.Option(
-        "--system/--user",
-        help="A service of the whole system, or of your own; left out: root's is the system's.",
-        show_default=False,
-    ),
-]
-As = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option(
-        "--as", metavar="USER", help="Whom the system's service runs as; left out: watcher.", show_default=False
-    ),
-]
-
-
-@services.command(cls=Command, epilog=exit_codes())
-def install(
-    system: System = None,
-    user: As = None,
-    config: ConfigFile = None,
-    state: StateFile = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would be written, and change nothing.")
-    ] = False,
-) -> None:
-    """Write a unit or plist for this config and this Python, and have it run from now on; twice changes nothing.
-
-    Example: watcher service install --dry-run
-    """
-    from watcher.app.settings import Source  # noqa: PLC0415  # the same
-    from watcher.cli import service as command  # noqa: PLC0415  # see the module's first line
-
-    wide = command.default_system() if system is None else system
-    raise typer.Exit(command.install(Source(None, config, state), system=wide, user=user, dry_run=dry_run))
-
-
-@services.command(cls=Command, epilog=exit_codes())
-def uninstall(
-    system: System = None,
-    config: ConfigFile = None,
-    state: StateFile = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, and change nothing.")] = False,
-) -> None:
-    """Stop the service and remove its unit or plist; photos, renditions, config and state file stay.
-
-    Example: watcher service uninstall
-    """
-    from watcher.cli import service as command  # noqa: PLC0415  # see the module's first line
-
-    del config, state  # every command takes them, and this one has no use for them
-    wide = command.default_system() if system is None else system
-    raise typer.Exit(command.uninstall(system=wide, dry_run=dry_run))
-
-
-@services.command(cls=Command, epilog=exit_codes())
-def show(system: System = None, user: As = None, config: ConfigFile = None, state: StateFile = None) -> None:
-    """Print the unit or plist as `install` would write it.
-
-    Example: watcher service show --system
-    """
-    from watcher.app.settings import Source  # noqa: PLC0415  # the same
-    from watcher.cli import service as command  # noqa: PLC0415  # see the module's first line
-
-    wide = command.default_system() if system is None else system
-    raise typer.Exit(command.show(Source(None, config, state), system=wide, user=user))
