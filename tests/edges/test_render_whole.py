@@ -22,6 +22,7 @@ from watcher.render.decoders.jpeg.markers import parse
 from watcher.render.native import State
 
 BLOCK = 4096
+PHOTO = Path(__file__).parents[2] / "examples" / "photos" / "life.jpg"
 
 
 @pytest.fixture(params=["native", "pillow"])
@@ -151,6 +152,27 @@ def test_a_run_of_one_byte_is_damage_and_it_is_said_where(hole: bytes) -> None:
         describe(data[:at] + hole + data[at + len(hole) :]).decode(8)
     assert not caught.value.truncated
     assert 0.65 < caught.value.share < 0.75
+
+
+@pytest.mark.usefixtures("decoder")
+def test_few_zeros_in_a_scan_that_refines_are_damage_even_where_they_decode() -> None:
+    """One in a hundred decodes: everything behind it is in its place again by chance."""
+    image = Image.open(PHOTO).convert("RGB").resize((560, 330), Image.Resampling.LANCZOS)
+    data = photos.jpeg(image, quality=90, progressive=True)
+    start = data.rfind(b"\xff\xda") + 100
+    assert state(data) is State.WHOLE
+    for at in range(start, len(data) - 200, (len(data) - start) // 60):
+        assert state(data[:at] + bytes(64) + data[at + 64 :], 8) is not State.WHOLE, at
+
+
+@pytest.mark.usefixtures("decoder")
+def test_zeros_of_a_drawn_pattern_are_no_damage_in_a_scan_that_refines() -> None:
+    image = Image.new("RGB", (1200, 900), "white")
+    for x in range(0, 1200, 8):
+        image.paste((40, 90, 160), (x, 0, x + 4, 900))
+    data = photos.jpeg(image, quality=95, progressive=True)
+    assert bytes(100) in data
+    assert state(data) is State.WHOLE
 
 
 # ---- cuts and holes at random ----

@@ -170,7 +170,6 @@ class ResultHandler:
         photo, before = flight.job.photo, flight.before
         if flight.gone and before is not None:
             self._ledger.put(photo, before, now)
-            self._ledger.flush(now, force=True)  # a removal is found by content only if the photo is written as done
             self._twins.gone(photo, before, now)
             before = None
         desk = self._desk_of(photo.inbox)

@@ -10,12 +10,15 @@ missing. So for a while zeros are no damage: the copy may not be over.
 
 from __future__ import annotations
 
+import re
+
 from watcher.render.decoders.base import NotWholeError
-from watcher.render.decoders.jpeg.markers import EOI, Header
-from watcher.render.decoders.jpeg.scans import Layout, Run, all_there, trailer_in
+from watcher.render.decoders.jpeg.markers import EOI, MAX_SCANS, Header
+from watcher.render.decoders.jpeg.scans import Layout, Run, all_there, lay_out, trailer_in
 
 _ZEROS = bytes(256)  # ten blocks of which each coefficient is -1, where zeros do not mean an empty block
 _ONES = b"\xff" * 256  # fill bytes, where no marker follows
+_SOME_ZEROS = re.compile(rb"\0{8,}")  # more than chance has
 _SHORT = 64  # bytes of these that are enough in files that are searched as a whole
 _LARGE = 2_000_000  # bytes of a file in which the search would show
 _STRIDE = 64  # of the bytes that are looked at first: four of them lie in each such run
@@ -58,7 +61,9 @@ def refuse_runs(data: bytes, header: Header) -> None:
             at = data.find(run[:_SHORT], header.scan)
         else:
             at = data.find(run, header.scan) if run[:4] in sampled else -1
-        if at < 0 or (run is _ZEROS and may_be_zeros(header)):
+        if at >= 0 and run is _ZEROS and may_be_zeros(header):
+            at = zeros_in_refinement(data, header) if header.progressive else -1
+        if at < 0:
             continue
         if data.find(EOI, header.scan, at) >= 0 or trailer_in(data, header.scan, at) >= 0:
             continue  # behind the end it is none of the picture's
@@ -66,6 +71,24 @@ def refuse_runs(data: bytes, header: Header) -> None:
         if data[at : end if end >= 0 else len(data)].strip(run[:1]):
             share = (at - header.scan) / ((end if end >= 0 else len(data)) - header.scan)
             raise NotWholeError(share, f"{what} where data is missing", truncated=False)
+
+
+def zeros_in_refinement(data: bytes, header: Header) -> int:
+    """Return where a scan that refines a progressive photo has the only zeros of their length; -1: none has.
+
+    Libjpeg takes them for bits of coefficients, which are as good as random in a photo. Patterns that are drawn may
+    have them in many places, each of up to a thousand bits, which encoders write at a time.
+    """
+    refined = set[tuple[int, int]]()
+    for scan in lay_out(data, header, MAX_SCANS).scans:
+        first, start, end = scan.band[0], scan.runs[0].start, scan.runs[-1].end
+        coefficients = {(component, first) for component in scan.components}
+        if first and coefficients <= refined:
+            found = [(match.start(), len(match[0])) for match in _SOME_ZEROS.finditer(data, start, end)]
+            if len(found) == 1 and _SHORT <= found[0][1] < (end - start) // 8:
+                return found[0][0]
+        refined |= coefficients
+    return -1
 
 
 def may_be_zeros(header: Header) -> bool:
