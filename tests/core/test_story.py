@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from watcher.core.history import Explanation, FileState, HistoryEntry, Place, tell
 from watcher.core.records import Phase, PhotoRecord, RenditionRecord
 from watcher.core.stability import INCOMPLETE_SECONDS
+from watcher.core.status import InboxStatus
 from watcher.core.types import FileSignature, PhotoId, Recipe
 from watcher.text import moment
 
@@ -55,13 +57,17 @@ def test_what_the_rules_leave_alone_is_excluded_even_when_it_was_made_before() -
     assert story.renditions
 
 
+def reported(**values: Any) -> InboxStatus:  # noqa: ANN401  # fields of it
+    return InboxStatus(b"/in", b"/out", **values)
+
+
 @pytest.mark.parametrize(
     ("place", "words"),
     [
         (replace(PLACE, running=False), "not running"),
-        (replace(PLACE, report={"reachable": False, "watch_reason": "it is not mounted"}), "it is not mounted"),
-        (replace(PLACE, report={"held_up": "no room", "waiting": 5}), "no room"),
-        (replace(PLACE, report={"waiting": 5}), "5 photos wait"),
+        (replace(PLACE, report=reported(reachable=False, watch_reason="it is not mounted")), "it is not mounted"),
+        (replace(PLACE, report=reported(held_up="no room", waiting=5)), "no room"),
+        (replace(PLACE, report=reported(waiting=5)), "5 photos wait"),
         (PLACE, "not been noticed"),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from watcher.core.status import Counters, Histogram
+from watcher.core.counters import Counters, Histogram
 from watcher.core.types import Done, FileSignature, Made
 
 SEEN = 1_000_000.0

@@ -19,6 +19,7 @@ from watcher.config import parse
 from watcher.core.queue import Look, Looked
 from watcher.core.records import PhotoRecord
 from watcher.core.selection import name_of_hidden
+from watcher.core.status import ExecutorStatus, InboxStatus
 from watcher.core.types import (
     Done,
     DuplicateCandidate,
@@ -116,7 +117,7 @@ class FakePool:
         self.silence_seconds = 300.0
         self.ailment = ""
         self.hopeless = False
-        self.told: dict[str, object] = {}  # of the workers, for `status`
+        self.told: ExecutorStatus | None = None  # of the workers, for `status`
         self._post = post
         self._ready: list[Result] = []
 
@@ -124,7 +125,7 @@ class FakePool:
     def free(self) -> int:
         return self.slots - sum(any(job.number in self.jobs for job in b if not job.alone) for b in self.bundles)
 
-    def about(self) -> dict[str, object]:
+    def about(self) -> ExecutorStatus | None:
         return self.told
 
     def share(self, waiting: int) -> int:
@@ -710,6 +711,12 @@ class World:
     def done(self, path: str | bytes = "") -> Done:
         """Give the outcome of a photo that was made."""
         return done_of(self.job(path), self.files[self.job(path).photo].stamp)
+
+    def reported(self, inbox: bytes = IN) -> InboxStatus:
+        """Return what `status` shows of an inbox."""
+        report = self.store.report(inbox)
+        assert report is not None
+        return report
 
     def desk(self, inbox: bytes = IN) -> InboxState:
         return self.daemon._by_path[inbox]

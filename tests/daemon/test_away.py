@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from tests.daemon.conftest import MakeWorld
 from tests.daemon.fakes import IN, World
-from watcher.core.status import Snapshot, StatusQuery
+from watcher.core.status import ExecutorStatus, Snapshot, StatusQuery
 from watcher.core.types import Stop, WorkerReport
 
+GONE = ExecutorStatus("dask", away_since=5.0)
 AWAY = "the Dask cluster at tcp://h:1 is away: connection refused"
 
 
 def go_away(world: World) -> None:
     """Take all workers away: what is in them comes back undone."""
     world.pool.slots, world.pool.ailment = 0, AWAY
-    world.pool.told = {"kind": "dask", "away_since": 5.0}
+    world.pool.told = GONE
     for job in list(world.pool.jobs.values()):
         world.pool.finish(job, None)
     world.tell(WorkerReport(0, 1))
@@ -28,7 +29,7 @@ def test_photos_wait_for_workers_that_are_away_and_are_made_when_they_are_back(w
     go_away(world)
     world.wait(3600)
     assert not world.pool.jobs
-    assert world.store.report(IN)["waiting"] == 6
+    assert world.reported().waiting == 6
     world.pool.slots, world.pool.ailment = 4, ""
     world.wait(1)
     world.work_all()
@@ -39,10 +40,10 @@ def test_photos_wait_for_workers_that_are_away_and_are_made_when_they_are_back(w
 def test_that_workers_are_away_is_reported_though_nothing_else_happens(world: World) -> None:
     world.start()
     world.wait(10)
-    assert world.store.report(IN)["executor"] == {}
+    assert world.reported().executor is None
     go_away(world)
     world.wait(1)
-    assert world.store.report(IN)["executor"] == {"kind": "dask", "away_since": 5.0}
+    assert world.reported().executor == GONE
     answers: list[Snapshot] = []
     world.tell(StatusQuery(answers.append))
     assert answers[0].ailments == (AWAY,)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.daemon.conftest import MakeWorld
 from tests.daemon.fakes import IN, OUT, World, failed
-from watcher.core.status import Snapshot, StatusQuery
+from watcher.core.status import Counts, Snapshot, StatusQuery
 from watcher.core.types import FailureKind, Gone, Reload, Seen, Stop, WatchReady
 from watcher.engine.ports import Reloaded
 from watcher.engine.watchdog import SLACK_SECONDS
@@ -32,8 +32,8 @@ def test_photos_are_counted_by_inbox_and_by_what_became_of_them(world: World) ->
     world.work_all()
     vitals = ask(world)
     assert vitals.results == {(IN, "done"): 4, (IN, "failed"): 1, (IN, "vanished"): 1, (IN, "unchanged"): 1}
-    assert vitals.pixels == 4 * 1_000_000
-    assert vitals.inboxes[0].known == {"done": 4, "failed": 1}
+    assert vitals.progress.pixels == 4 * 1_000_000
+    assert vitals.inboxes[0].counts == Counts(done=4, failed=1)
     assert (vitals.inboxes[0].path, vitals.inboxes[0].output) == (IN, OUT)
     assert sum(vitals.render.counts) == sum(vitals.visible.counts) == 4
     assert vitals.ailments == ()
@@ -69,7 +69,7 @@ def test_batches_losses_missed_events_and_messages_are_counted(world: World) -> 
     world.messages.put(WatchReady(b"/nowhere", native=True, reason=""))
     vitals = ask(world)
     assert (vitals.batches.total, sum(vitals.batches.counts)) == (4.0, 2)
-    assert (vitals.inboxes[0].missed, vitals.losses, vitals.messages) == (1, 7, 1)
+    assert (vitals.inboxes[0].missed_events, vitals.losses, vitals.messages) == (1, 7, 1)
 
 
 def test_a_photo_that_waited_to_be_whole_is_timed_from_its_last_write(world: World) -> None:
@@ -115,7 +115,7 @@ def test_a_state_file_that_cannot_be_written_is_an_ailment_and_its_counts_are_le
         world.drop("a.jpg")
         vitals = ask(world)
         assert vitals.ailments == ("the state file can't be written: results wait in memory",)
-        assert vitals.inboxes[0].known == {}
+        assert vitals.inboxes[0].counts is None
     world.wait(5)
     assert ask(world).ailments == ()
 

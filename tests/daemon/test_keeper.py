@@ -12,9 +12,9 @@ from tests.daemon.conftest import MakeWorld
 from tests.daemon.fakes import IN, File, World
 from watcher.core.records import Phase, PhotoRecord
 from watcher.core.selection import hidden_name
+from watcher.core.status import Counts
 from watcher.core.types import FileSignature, FolderSeen, Gone, PhotoId, Seen
 from watcher.engine import archiver as keeper
-from watcher.store import Counts
 
 
 @pytest.fixture

@@ -412,7 +412,7 @@ def test_an_output_or_an_inbox_out_of_reach_pauses_work_says_so_once_and_goes_on
     assert len(world.worked) - tried <= 13  # one at a time finds out
     assert len(world.log.of(begin)) == 1
     assert world.store.counts(IN).failed == 0
-    assert world.store.report(IN)["held_up"] == "no room"
+    assert world.reported().held_up == "no room"
     world.full = None
     world.wait(5)
     world.work()
@@ -422,7 +422,7 @@ def test_an_output_or_an_inbox_out_of_reach_pauses_work_says_so_once_and_goes_on
     assert world.store.counts(IN).done == len(photos)
     assert world.log.of("photo.failed") == []
     world.check_settled()
-    assert world.store.report(IN)["held_up"] == ""
+    assert world.reported().held_up == ""
 
 
 def test_on_a_full_disk_a_photo_that_tells_nothing_about_room_does_not_prolong_the_pause(world: World) -> None:
@@ -724,8 +724,8 @@ def test_while_folders_lie_in_each_other_nothing_of_their_inbox_is_tried_and_the
     world.wait(60)
     assert world.flying() == ["b.jpg"]
     assert world.log.of("folders.meet") == [{"inbox": IN, "output": b"/out", "reason": "the one is the other"}]
-    assert world.store.report(IN)["held_up"] == "the one is the other"
-    assert world.store.report(b"/in2")["held_up"] == ""
+    assert world.reported().held_up == "the one is the other"
+    assert world.reported(b"/in2").held_up == ""
     world.tell(FoldersMeet({}))
     world.scan()
     world.work_all()
@@ -734,7 +734,7 @@ def test_while_folders_lie_in_each_other_nothing_of_their_inbox_is_tried_and_the
     assert len(world.log.of("folders.apart")) == 1
     assert books(world).phase is Phase.DONE
     world.check_settled()
-    assert world.store.report(IN)["held_up"] == ""
+    assert world.reported().held_up == ""
 
 
 # ---- what workers have to say ----
@@ -748,8 +748,8 @@ def test_a_decoder_that_a_worker_found_wrong_is_told_and_no_longer_reported_as_i
     world.wait(10)
     world.pool.finish(world.job("a.jpg"), world.done("a.jpg"), said, host="elsewhere")
     world.wait(1)
-    assert world.store.report(IN)["decoder"] == ""  # as it was said at the start
+    assert world.reported().decoder == ""  # as it was said at the start
     world.pool.finish(world.job("b.jpg"), world.done("b.jpg"), said)
     world.wait(1)
-    assert world.store.report(IN)["decoder"] == "pillow"
+    assert world.reported().decoder == "pillow"
     assert world.log.of("decoder.fallback") == [{"text": said[1]}] * 2

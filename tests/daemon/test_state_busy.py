@@ -218,7 +218,7 @@ def test_what_status_shows_is_written_as_soon_as_it_can_be(world: World) -> None
         world.work()
         world.wait(5)
     world.wait(5)
-    assert world.store.report(IN)["waiting"] == 0
+    assert world.reported().waiting == 0
 
 
 def test_stopping_while_the_state_file_is_locked_ends(world: World) -> None:

@@ -393,7 +393,7 @@ def test_a_single_run_ends_when_all_is_made(make_world: MakeWorld) -> None:
     assert world.daemon.finished()
     world.daemon.finish()
     assert (world.daemon.settler.numbers.done, world.daemon.settler.numbers.failed) == (19, 1)
-    assert world.daemon.progress().total == 20
+    assert world.daemon.reporter.progress().total == 20
 
 
 def test_a_single_run_over_an_empty_or_unreachable_inbox_ends(make_world: MakeWorld) -> None:

@@ -240,7 +240,7 @@ def test_a_scheduler_that_ends_is_waited_for_and_said_once_to_be_lost(own: Dask,
         back += bench.results(2 - len(back)) if len(back) < 2 else []
         assert [(result.job.number, result.outcome) for result in back] == [(1, None), (2, None)]
         assert bench.pool.free == 0
-        assert bench.pool.about()["away_since"] is not None
+        assert bench.pool.about().away_since is not None
         (tmp_path / "go").touch()
         own.begin_scheduler()
         own.begin_worker()

@@ -18,7 +18,8 @@ from types import FrameType
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from watcher.core.status import Counters, InboxSnapshot, Snapshot, StatusQuery
+from watcher.core.counters import Counters
+from watcher.core.status import Counts, InboxStatus, Progress, Snapshot, StatusQuery
 from watcher.http.metrics import Server, server
 from watcher.http.metrics import query as asking
 
@@ -30,9 +31,13 @@ for seconds in (0.004, 0.3, 7.0, 90.0):
 numbers.batches.observe(3)
 WELL = Snapshot(
     ailments=(),
-    inboxes=(InboxSnapshot(INBOX, b"/", 5, SEEN, 2, {"done": 4031, "failed": 1}),),
+    inboxes=(
+        InboxStatus(
+            INBOX, b"/", waiting=5, oldest_waiting=SEEN, missed_events=2, counts=Counts(waiting=5, done=4031, failed=1)
+        ),
+    ),
+    progress=Progress(7, 1, 13, 24_000_000),
     results={(INBOX, "done"): 7, (INBOX, "failed"): 1},
-    pixels=24_000_000,
     batches=numbers.batches.freeze(),
     render=numbers.render.freeze(),
     visible=numbers.visible.freeze(),

@@ -17,9 +17,10 @@ import pytest
 from watcher.core.history import HistoryEntry
 from watcher.core.naming import could_meet
 from watcher.core.records import Phase, PhotoRecord, RenditionRecord
+from watcher.core.status import BatchStatus, Counts, ExecutorStatus, InboxStatus
 from watcher.core.types import FileSignature, PhotoId
 from watcher.errors import EXIT_CONFIG, StateError
-from watcher.store import Counts, Queries, StateBusyError, StateCorruptError, Store, refuse_stranger
+from watcher.store import Queries, StateBusyError, StateCorruptError, Store, refuse_stranger
 from watcher.store import schema as schema_module
 from watcher.store import store as store_module
 
@@ -134,9 +135,39 @@ def test_a_name_is_bytes_and_need_not_be_utf_8(state: Store, name: bytes) -> Non
 def test_an_inbox_whose_name_is_not_utf_8_is_kept_as_it_is(state: Store) -> None:
     inbox = b"/mnt/\xff"
     state.write([(photo("a.jpg", inbox), known())])
-    state.set_report({inbox: {"output": os.fsdecode(b"/out/\xff")}})
+    state.set_reports([InboxStatus(inbox, b"/out/\xff", originals=(b"/old/\xff", b"/"))])
     assert state.inboxes() == [inbox]
-    assert state.report(inbox) == {"output": os.fsdecode(b"/out/\xff")}
+    assert state.report(inbox) == InboxStatus(inbox, b"/out/\xff", originals=(b"/old/\xff", b"/"))
+
+
+def test_what_the_daemon_reports_comes_back_as_it_was_without_what_the_file_counts_itself(state: Store) -> None:
+    report = InboxStatus(
+        IN,
+        b"/out",
+        b"/mnt",
+        terms="200",
+        watch="poll",
+        watch_reason="nfs",
+        reachable=False,
+        missed_events=1,
+        held_up="no room",
+        waiting=3,
+        oldest_waiting=2.5,
+        minutes=((1, 2), (3, 4)),
+        last_batch=BatchStatus(5, 6, 1, 0.5),
+        executor=ExecutorStatus("dask", "tcp://h:1", 1, 2, 3.5, "gone", fallback=True, unfit={"w": "old"}),
+        decoder="pillow",
+        config_fault="wrong",
+    )
+    state.set_reports([replace(report, counts=Counts(done=7))])
+    assert state.report(IN) == report
+
+
+def test_a_report_of_another_version_is_read_as_far_as_it_is_known(state: Store) -> None:
+    state.write([(photo("a.jpg"), known())])
+    assert state.report(IN) is None
+    state._db.execute("UPDATE inbox SET report = ?", ('{"output": "/out", "novel": [], "executor": {}}',))
+    assert state.report(IN) == InboxStatus(IN, b"/out")
 
 
 def test_a_reason_that_quotes_a_name_which_is_not_utf_8_is_no_bug(state: Store) -> None:  # invariant 8

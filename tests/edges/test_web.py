@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -13,10 +14,12 @@ import pytest
 
 from tests.e2e.harness import until
 from watcher.core.records import Phase, PhotoRecord
+from watcher.core.status import InboxStatus
 from watcher.core.types import FileSignature, PhotoId
 from watcher.errors import ConfigError
-from watcher.http import Broadcaster, Site, listen
+from watcher.http import Broadcaster, Shown, Site, listen, serializers
 from watcher.http.events import RESYNC, Browser
+from watcher.store import Store
 
 KNOWN = PhotoRecord(FileSignature(1, 2), Phase.DONE, {}, {}, 3.0)
 
@@ -27,6 +30,22 @@ def row(number: int) -> tuple[PhotoId, PhotoRecord, bool, float]:
 
 async def _message(news: AsyncIterator[bytes]) -> str:
     return (await asyncio.wait_for(anext(news), 5)).decode()
+
+
+# ---- what is told of inboxes ----
+
+
+def test_the_page_says_why_an_inbox_can_not_be_reached_and_reads_nothing_that_is_not_there(tmp_path: Path) -> None:
+    away = InboxStatus(b"/in", b"/out", watch="poll", reachable=False, watch_reason="it is not mounted")
+    site = Site("1.2.3", contextlib.nullcontext, lambda _: {}, lambda _: None, (Shown(b"/in", b"/out", {}),))  # type: ignore[arg-type]
+    with Store.open(str(tmp_path / "s.db")) as store:
+        store.set_reports([away])
+        (inbox,) = serializers.summary(store, site)["inboxes"]
+    assert (inbox["reachable"], inbox["watch_reason"]) == (False, "it is not mounted")
+    script = (Path(serializers.__file__).parent / "static" / "inboxes.js").read_text()
+    read = set(re.findall(r"\binbox\.(\w+)", script))
+    assert "watch_reason" in read
+    assert read <= set(inbox), "the page shows what it is told"
 
 
 # ---- news ----

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from watcher.core.records import Phase, PhotoRecord
+from watcher.core.status import Counts
 from watcher.core.types import FileSignature, PhotoId
-from watcher.store import Counts, Store
+from watcher.store import Store
 
 INBOXES = (b"/in", b"/other")
 FOLDERS = (b"", b"a", b"a/b", b"a0", b"a.", b"\xff")

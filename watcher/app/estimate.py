@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field, replace
 
 from watcher.config import Config
@@ -57,10 +56,10 @@ class Forecast:
 def forecast(plan: InboxPlan, config: Config, reader: Queries | None) -> Forecast:
     """Look through an inbox, and compare it with the state file, if there is one; nothing is changed."""
     found = Forecast({rendition: Count(recipe) for rendition, recipe in plan.wanted.items()})
-    report = reader.report(plan.inbox) if reader is not None else {}
-    if report.get("output") not in {None, os.fsdecode(plan.output)}:
+    was = reader.report(plan.inbox) if reader is not None else None
+    if was is not None and was.output != plan.output:
         reader = None  # what is known was made in another output folder
-    cured = report.get("terms") not in {None, terms_of(plan, config, config)}
+    cured = was is not None and was.terms not in {"", terms_of(plan, config, config)}
     listings = walk(plan.inbox, PathFilter(plan.config.include, plan.config.exclude, plan.config.recursive))
     for listing in listings:
         found.folders += listing.last

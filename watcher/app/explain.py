@@ -11,7 +11,7 @@ from typing import Any
 
 from watcher.app.commands import check_access
 from watcher.app.locate import KnownInbox, all_watched, claimed_by, find
-from watcher.core.history import Explanation, FileState, Place, State, tell
+from watcher.core.history import Explanation, FileState, HistoryEntry, Place, State, tell
 from watcher.core.naming import called
 from watcher.core.selection import SPECIAL
 from watcher.core.types import FileSignature, PhotoId
@@ -63,7 +63,7 @@ def story_of(watched: KnownInbox, photo: PhotoId) -> tuple[Explanation, int | No
     check_access(watched.state)
     holder = service.holding(watched.state)
     reader = Queries.open_to_read(watched.state)
-    known, notes, report, asked = None, [], {}, False
+    known, notes, report, asked = None, list[HistoryEntry](), None, False
     below: dict[State, int] = {}
     now_at = b""
     lies = look(photo.absolute if photo.path else photo.inbox)
@@ -79,7 +79,7 @@ def story_of(watched: KnownInbox, photo: PhotoId) -> tuple[Explanation, int | No
             elif lies.kind == "nothing" and known is None:
                 now_at = _now_at(reader, photo)
             asked = any(item.inbox == photo.inbox and item.path in {None, photo.path} for _, item in reader.requests())
-    native = report.get("watch") == "native"
+    native = report is not None and report.watch == "native"
     config = watched.config
     place = Place(
         photo=photo,

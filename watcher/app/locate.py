@@ -150,10 +150,11 @@ def _of_state(path: str, config_file: str | None) -> Iterator[KnownInbox]:
     if reader is None:
         return
     with reader:
-        outputs = {inbox: reader.report(inbox).get("output") for inbox in reader.inboxes()}
-    for inbox, output in outputs.items():
-        if isinstance(output, str) and places.pair_state_path(inbox, os.fsencode(output), os.environ) == path:
-            source = Source((os.fsdecode(inbox), output), config_file, None)
+        reports = {inbox: reader.report(inbox) for inbox in reader.inboxes()}
+    for inbox, report in reports.items():
+        output = None if report is None else report.output
+        if output is not None and places.pair_state_path(inbox, output, os.environ) == path:
+            source = Source((os.fsdecode(inbox), os.fsdecode(output)), config_file, None)
             yield from of_config(source.read()[0], path)
         else:
-            yield KnownInbox(path, inbox, inbox, os.fsencode(output) if isinstance(output, str) else None, None, None)
+            yield KnownInbox(path, inbox, inbox, output, None, None)

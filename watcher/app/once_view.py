@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from watcher.core.records import Phase, PhotoRecord
+from watcher.core.status import Progress
 from watcher.core.types import PhotoId
-from watcher.engine.batches import Progress
 from watcher.engine.loop import Daemon
 from watcher.engine.ports import InboxPlan
 from watcher.errors import EXIT_OK, EXIT_SOME_FAILED
@@ -53,7 +53,7 @@ def progress_bar(daemon: Daemon) -> Iterator[None]:
 
         daemon.on_progress = show
         yield
-        bar.update(task, visible=daemon.progress().total > 0)
+        bar.update(task, visible=daemon.reporter.progress().total > 0)
 
 
 def stopping(before: int, in_flight: int) -> str:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Protocol
 
+from watcher.core.status import Counts, InboxStatus
 from watcher.core.volumes import Holder
-from watcher.engine.ports import Counts, InboxPlan, Settings
+from watcher.engine.ports import InboxPlan, Settings
 from watcher.errors import ConfigError, Fault
 from watcher.text import shown
 
@@ -21,7 +21,7 @@ from watcher.text import shown
 class Records(Protocol):
     """What a state file knows."""
 
-    def report(self, inbox: bytes) -> Mapping[str, object]:
+    def report(self, inbox: bytes) -> InboxStatus | None:
         """Return what was reported last of an inbox."""
 
     def counts(self, inbox: bytes) -> Counts:
@@ -64,7 +64,8 @@ def held(settings: Settings, source: str, state: str, records: Records | None, *
 
 def _knows(records: Records, plan: InboxPlan) -> bool:
     """Return whether the state file knows of outputs of an inbox in its tree."""
-    return records.report(plan.inbox).get("output") == os.fsdecode(plan.output) and records.counts(plan.inbox).done > 0
+    was = records.report(plan.inbox)
+    return was is not None and was.output == plan.output and records.counts(plan.inbox).done > 0
 
 
 def _inode(folder: bytes) -> int:

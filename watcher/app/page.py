@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from watcher import __version__
 from watcher.config import Config
 from watcher.core.history import HistoryEntry, took
 from watcher.core.records import PhotoRecord
+from watcher.core.status import InboxStatus
 from watcher.core.types import PhotoId, Request, RequestsPending
 from watcher.engine.notes import MADE
 from watcher.engine.ports import Log, Message, Reloaded, Settings
@@ -62,9 +63,9 @@ class ToldState(Store):
             self.news.tell_much()
         return reopened
 
-    def set_report(self, reports: Mapping[bytes, Mapping[str, object]]) -> None:
-        """Say what the daemon knows of its inboxes, then tell that it has changed."""
-        super().set_report(reports)
+    def set_reports(self, reports: Iterable[InboxStatus]) -> None:
+        """Record what the daemon knows of its inboxes, then tell that it has changed."""
+        super().set_reports(reports)
         if self.news is not None:
             self.news.tell_reports()
 

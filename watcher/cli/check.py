@@ -207,8 +207,8 @@ def _after(plan: InboxPlan, reader: Queries | None) -> Iterator[Finding]:
     if plan.originals is None:
         return
     what, folder = f"originals {os.fsdecode(plan.originals)}", plan.originals
-    report = reader.report(plan.inbox).get("originals") if reader is not None else None
-    before = os.fsencode(str(report[1])) if isinstance(report, list) and report[0] == os.fsdecode(folder) else b""
+    was = reader.report(plan.inbox) if reader is not None else None
+    before = was.originals[1] if was is not None and was.originals and was.originals[0] == folder else b""
     if fault := lost_volume(folder, before, plan.originals_volume):
         yield Finding("fault", what, fault)
         return
@@ -225,10 +225,10 @@ def _after(plan: InboxPlan, reader: Queries | None) -> Iterator[Finding]:
 
 def _output(plan: InboxPlan, found: Forecast, reader: Queries | None) -> Iterator[Finding]:
     what = f"output {os.fsdecode(plan.output)}"
-    report = reader.report(plan.inbox) if reader is not None else {}
-    volume = str(report.get("volume", "")) if report.get("output") == os.fsdecode(plan.output) else ""
-    if belongs_on(os.fsencode(volume), plan.volume, bare=plan.bare) != plan.volume:
-        yield Finding("fault", what, f"it was on a volume at {volume} that is not mounted now; mount it")
+    was = reader.report(plan.inbox) if reader is not None else None
+    volume = was.volume if was is not None and was.output == plan.output else b""
+    if belongs_on(volume, plan.volume, bare=plan.bare) != plan.volume:
+        yield Finding("fault", what, f"it was on a volume at {os.fsdecode(volume)} that is not mounted now; mount it")
         return
     folder = plan.output
     while not os.path.exists(folder):

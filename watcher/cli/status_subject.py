@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from watcher import paths
 from watcher.app.settings import Source
 from watcher.config import Config, for_pair
+from watcher.core.status import InboxStatus
 from watcher.errors import ConfigError, Fault
 from watcher.service import process
 from watcher.store import Queries
@@ -87,9 +88,9 @@ def _of_state(state: str, fault: str) -> Subject | None:
     if process.holding(state) is None:
         return None
     reports = _reports(state)
-    if any(report.get("config_fault") for report in reports.values()):  # it is said of the inboxes that it has now
-        reports = {inbox: report for inbox, report in reports.items() if report.get("config_fault")}
-    configs = [for_pair(os.fsdecode(inbox), str(report["output"])) for inbox, report in reports.items()]
+    if any(report.config_fault for report in reports):  # it is said of the inboxes that it has now
+        reports = [report for report in reports if report.config_fault]
+    configs = [for_pair(os.fsdecode(report.path), os.fsdecode(report.output)) for report in reports]
     if not configs:
         return None
     inboxes = tuple(inbox for config in configs for inbox in config.inboxes)
@@ -104,19 +105,17 @@ def _pairs(except_for: str = "") -> Iterator[RunningPair]:
         holder = process.holding(state)
         if holder is None:
             continue
-        for inbox, report in _reports(state).items():
-            output = str(report["output"])
-            if paths.pair_state_path(inbox, os.fsencode(output), os.environ) == state:
-                yield RunningPair(state, holder.pid, os.fsdecode(inbox), output)
+        for report in _reports(state):
+            if paths.pair_state_path(report.path, report.output, os.environ) == state:
+                yield RunningPair(state, holder.pid, os.fsdecode(report.path), os.fsdecode(report.output))
 
 
-def _reports(state: str) -> dict[bytes, dict[str, object]]:
+def _reports(state: str) -> list[InboxStatus]:
     reader = Queries.open_to_read(state)
     if reader is None:
-        return {}
+        return []
     with reader:
-        reports = {inbox: reader.report(inbox) for inbox in reader.inboxes()}
-    return {inbox: report for inbox, report in reports.items() if isinstance(report.get("output"), str)}
+        return [report for inbox in reader.inboxes() if (report := reader.report(inbox)) is not None]
 
 
 def _meta(state: str, key: str) -> object:

@@ -104,11 +104,11 @@ def verify(
 
 
 def _is_comparable(reader: Queries, item: KnownInbox) -> bool:
-    """Tell whether the books are about the output folder that the config names."""
-    was = reader.report(item.inbox).get("output")
-    if was in {None, os.fsdecode(item.output or b"")}:
+    """Return whether the state file is about the output folder that the config names."""
+    was = reader.report(item.inbox)
+    if was is None or was.output == item.output:
         return True
-    text = f"{shown(item.inbox)}: what is on the books was made in {printable(str(was))}; the next run makes it anew"
+    text = f"{shown(item.inbox)}: what is recorded was made in {shown(was.output)}; the next run makes it again"
     print(text, file=sys.stderr)
     return False
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from watcher.cluster.pool import Cluster, Say
+from watcher.core.status import ExecutorStatus
 from watcher.core.types import Job, Result, WorkerReport
 
 
@@ -70,9 +72,9 @@ class Fallback:
         """Say in a sentence why no photo can be made: nothing, as long as somebody makes them."""
         return ""
 
-    def about(self) -> dict[str, object]:
-        """Tell of the cluster what `status` shows, and whether this machine is in its place."""
-        return {**self._cluster.about(), "fallback": self._local is not None and not self._cluster.there}
+    def about(self) -> ExecutorStatus:
+        """Return what `status` shows of the cluster, and whether this machine is in its place."""
+        return replace(self._cluster.about(), fallback=self._local is not None and not self._cluster.there)
 
     def start(self) -> None:
         """Begin to look for the cluster; does not wait for it."""

@@ -12,6 +12,7 @@ from watcher.cluster.connection import Answered, Away, Broken, Connection, Event
 from watcher.cluster.membership import Members
 from watcher.cluster.remote import Answer, Serve
 from watcher.cluster.settings import Target
+from watcher.core.status import ExecutorStatus
 from watcher.core.types import Failed, FailureKind, Job, Outcome, Result, WorkerReport
 
 PER_THREAD = 2  # bundles: one runs, and the next lies ready
@@ -109,17 +110,17 @@ class Cluster:
         waited = 0.0 if self._lost_at is None else self._clock() - self._lost_at[0]
         return self._patience is not None and waited >= self._patience
 
-    def about(self) -> dict[str, object]:
-        """Tell of the cluster what `status` shows."""
-        return {
-            "kind": "dask",
-            "address": self._place,
-            "workers": len(self._fit),
-            "threads": self.threads,
-            "away_since": None if self._lost_at is None or not self._told else self._lost_at[1],
-            "reason": self._why if self._told else "",
-            "unfit": dict(self._unfit),
-        }
+    def about(self) -> ExecutorStatus:
+        """Return what `status` shows of the cluster."""
+        return ExecutorStatus(
+            kind="dask",
+            address=self._place,
+            workers=len(self._fit),
+            threads=self.threads,
+            away_since=None if self._lost_at is None or not self._told else self._lost_at[1],
+            reason=self._why if self._told else "",
+            unfit=dict(self._unfit),
+        )
 
     @property
     def ailment(self) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 from watcher.core.naming import names_on_books
 from watcher.core.records import Phase, PhotoRecord, RenditionRecord
 from watcher.core.stability import INCOMPLETE_SECONDS
+from watcher.core.status import InboxStatus
 from watcher.core.types import FileSignature, PhotoId, Recipe
 from watcher.text import counted, moment, shown
 
@@ -70,7 +71,7 @@ class Place:
     excluded: str  # why it is no photo as far as its path goes; empty: it is one
     wanted: Mapping[str, Recipe] | None  # None: not known
     running: bool = False
-    report: Mapping[str, Any] = field(default_factory=dict)  # what the daemon said last of the inbox
+    report: InboxStatus | None = None  # what the daemon said last of the inbox
     look_seconds: float = 300.0  # how often the inbox is looked through
     below: Mapping[State, int] = field(default_factory=dict)  # of a folder: its photos
     now_at: bytes = b""  # of a photo that was renamed, moved or copied and is gone: where it is now, absolute
@@ -171,11 +172,12 @@ def _unmet(place: Place) -> str:
     """Say why a photo that lies there has not been tried yet."""
     if not place.running:
         return "watcher is not running for this inbox"
-    if place.report.get("reachable") is False:
-        return f"the inbox can't be reached: {place.report.get('watch_reason') or 'it is not there'}"
-    if place.report.get("held_up"):
-        return f"work is held up: {place.report['held_up']}"
-    ahead = place.report.get("waiting", 0)
+    report = place.report
+    if report is not None and not report.reachable:
+        return f"the inbox can't be reached: {report.watch_reason or 'it is not there'}"
+    if report is not None and report.held_up:
+        return f"work is held up: {report.held_up}"
+    ahead = report.waiting if report is not None else 0
     if ahead:
         return f"it has not been tried yet; {ahead} {'photo waits' if ahead == 1 else 'photos wait'} in its inbox"
     return "it has not been noticed yet"
@@ -234,7 +236,7 @@ def _next_of_waiting(
     if not place.running:
         return "the next `watcher run` or `watcher once` takes it up", None
     if known is None or known.phase is not Phase.WAITING:
-        if place.report.get("waiting") or place.report.get("held_up"):
+        if place.report is not None and (place.report.waiting or place.report.held_up):
             return "it is made when its turn comes", None
         return f"an event or the next scan takes it up, within {place.look_seconds:g} s", None
     planned = _planned(notes)

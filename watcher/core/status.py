@@ -1,123 +1,129 @@
-"""How the daemon fares, in numbers: counted by the loop as it goes, frozen when somebody asks.
+"""What the daemon is doing: one set of values for `status`, the page, the metrics, systemd's line and progress bars.
 
-Rules:
-- Counting is cheap, about a microsecond a photo, and needs no lock: one thread counts.
-- What is handed out is frozen and complete, so that whoever serves it never touches what the loop works on.
+The loop makes a `Snapshot` of itself. The `InboxStatus` in it are also written to the state file, as JSON by field
+name, where `status` and the page read them beside the counts of the state file itself.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import os
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, Self
 
-from watcher.core.types import Done
-
-# Upper bounds. Seconds: from a small photo by a warm worker to one that waited for a backlog; photos of a batch.
-_RENDER_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-_VISIBLE_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
-_BATCH_PHOTOS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
-_OLD_SECONDS = 60.0  # a photo that came with an older date than this was not written here, but moved or copied
-
-
-def decoded(done: Done) -> int:
-    """Give how many pixels were decoded for it; none where all was there already."""
-    return 0 if all(item.adopted or item.copied for item in done.made) else done.width * done.height
+from watcher.core.counters import HistogramSnapshot, Minutes
+from watcher.text import iso
 
 
 @dataclass(frozen=True, slots=True)
-class HistogramSnapshot:
-    """A histogram at one moment."""
+class Counts:
+    """How many photos of an inbox the state file has in each phase."""
 
-    bounds: tuple[float, ...]  # upper, inclusive
-    counts: tuple[int, ...]  # in each; one more than `bounds`, for what is above the last
-    total: float  # the sum of all that was observed
-
-
-class Histogram:
-    """How often values fell where."""
-
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self._bounds = tuple(bounds)
-        self._counts = [0] * (len(bounds) + 1)
-        self._total = 0.0
-
-    def observe(self, value: float) -> None:
-        """Count one value."""
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self._total += value
-
-    def freeze(self) -> HistogramSnapshot:
-        """Give what was counted so far."""
-        return HistogramSnapshot(self._bounds, tuple(self._counts), self._total)
-
-
-@dataclass(slots=True)
-class Counters:
-    """What the loop counts."""
-
-    done: int = 0  # photos
+    waiting: int = 0
+    done: int = 0
     failed: int = 0
-    renditions: int = 0
-    reused: int = 0  # photos among `done` for which nothing was decoded: their copies existed already
-    reused_renditions: int = 0
-    pixels: int = 0  # that were decoded
-    results: dict[tuple[bytes, str], int] = field(default_factory=dict)  # inbox, what became of a photo → photos
-    batches: Histogram = field(default_factory=lambda: Histogram(_BATCH_PHOTOS))
-    render: Histogram = field(default_factory=lambda: Histogram(_RENDER_SECONDS))
-    visible: Histogram = field(default_factory=lambda: Histogram(_VISIBLE_SECONDS))
-
-    def count(self, inbox: bytes, result: str) -> None:
-        """Count what became of a photo."""
-        key = inbox, result
-        self.results[key] = self.results.get(key, 0) + 1
-
-    def count_failed(self, inbox: bytes) -> None:
-        """Count a photo that has failed."""
-        self.failed += 1
-        self.count(inbox, "failed")
-
-    def count_done(self, inbox: bytes, done: Done, seen: float | None, now: float) -> None:
-        """Count a photo that is done; `seen`: when, by the wall clock, it was announced, if it was.
-
-        It became visible so long after its last write as its date says. A date from long before it was seen, or from
-        the future, says nothing: then it counts from when it was seen.
-        """
-        self.done += 1
-        self.renditions += len(done.made)
-        self.pixels += decoded(done)
-        self.count(inbox, "done")
-        if decoded(done):
-            self.render.observe(done.seconds)
-        else:
-            self.reused += 1
-            self.reused_renditions += len(done.made)
-        if seen is not None and not all(item.adopted for item in done.made):
-            written = done.stamp.mtime_ns / 1e9
-            since = written if seen - _OLD_SECONDS <= written <= now else seen
-            self.visible.observe(max(0.0, now - since))
 
 
 @dataclass(frozen=True, slots=True)
-class InboxSnapshot:
+class BatchStatus:
+    """The batch that ended last."""
+
+    at: int  # wall clock
+    files: int
+    failed: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorStatus:
+    """The cluster that makes photos, and whether it can."""
+
+    kind: str
+    address: str = ""
+    workers: int | None = None
+    threads: int | None = None
+    away_since: float | None = None  # wall clock; None: it is there, or has not been found yet
+    reason: str = ""
+    fallback: bool = False  # this machine makes the photos meanwhile
+    unfit: Mapping[str, str] = field(default_factory=dict)  # worker → why it is left out
+
+
+@dataclass(frozen=True, slots=True)
+class InboxStatus:
     """One inbox."""
 
     path: bytes
     output: bytes
-    waiting: int  # photos, those in the workers included
-    oldest_waiting: float | None  # when, by the wall clock, the photo was seen that waits longest
-    missed: int  # photos that no event told of
-    known: Mapping[str, int]  # what stands on the books: done, failed; empty: they can't be read just now
+    volume: bytes = b""  # the mount point that the output belongs on
+    originals: tuple[bytes, bytes] | None = None  # where originals are moved to, and the mount point of that
+    terms: str = ""  # the settings on which photos are called failed; empty: not known
+    watch: Literal["native", "poll"] | None = None
+    watch_reason: str = ""  # why it is scanned on an interval, or why it can't be reached
+    reachable: bool = True
+    missed_events: int = 0  # photos that no event announced
+    held_up: str = ""  # why its photos have to wait; empty: they don't
+    waiting: int | None = None  # photos, those in the workers included; None: not known
+    oldest_waiting: float | None = None  # when, by the wall clock, the photo was seen that waits longest
+    minutes: Minutes = ()  # of the last hour
+    last_batch: BatchStatus | None = None
+    # Of the daemon as a whole: in every inbox, since each is written by itself.
+    executor: ExecutorStatus | None = None
+    decoder: str = ""  # that a worker reported, where it differs from the one at the start
+    config_fault: str = ""  # why the config on disk is not in use
+    # Not written: the state file has them itself.
+    counts: Counts | None = None  # None: the state file can't be read just now
+
+    def encode(self) -> dict[str, object]:
+        """Return what is written of it to the state file."""
+        values = asdict(self)
+        del values["path"], values["counts"]
+        values |= {"output": os.fsdecode(self.output), "volume": os.fsdecode(self.volume)}
+        values["originals"] = self.originals and [os.fsdecode(path) for path in self.originals]
+        return values
+
+    @classmethod
+    def decode(cls, path: bytes, written: Mapping[str, Any]) -> Self | None:
+        """Read what was written of it; None: nothing was yet."""
+        if "output" not in written:
+            return None
+        values = _fields_of(cls, written)
+        values |= {"output": os.fsencode(written["output"]), "volume": os.fsencode(written.get("volume", ""))}
+        if originals := written.get("originals"):
+            values["originals"] = (os.fsencode(originals[0]), os.fsencode(originals[1]))
+        if batch := written.get("last_batch"):
+            values["last_batch"] = BatchStatus(**_fields_of(BatchStatus, batch))
+        executor = written.get("executor")
+        values["executor"] = ExecutorStatus(**_fields_of(ExecutorStatus, executor)) if executor else None
+        values["minutes"] = tuple((minute, photos) for minute, photos in written.get("minutes", ()))
+        return cls(path=path, **values)
+
+
+def _fields_of(cls: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what another version of the program may have written, as far as this one knows it."""
+    return {item.name: values[item.name] for item in fields(cls) if item.name in values}
+
+
+# ---- of the running daemon ----
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is; `total` grows while a scan is still on."""
+
+    done: int
+    failed: int
+    total: int
+    pixels: int  # that were decoded
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All of it, at one moment."""
+    """All that the daemon knows of itself at one moment."""
 
     ailments: tuple[str, ...]  # why photos are not made as they should be, a sentence each
-    inboxes: tuple[InboxSnapshot, ...]
-    results: Mapping[tuple[bytes, str], int]
-    pixels: int
+    inboxes: tuple[InboxStatus, ...]
+    progress: Progress
+    results: Mapping[tuple[bytes, str], int]  # inbox, what became of a photo → photos
     batches: HistogramSnapshot
     render: HistogramSnapshot
     visible: HistogramSnapshot
@@ -129,6 +135,93 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class StatusQuery:
-    """Somebody asks how the daemon fares: the loop calls `answer`, which must do no more than enqueue."""
+    """A question of another thread: the loop calls `answer`, which must do no more than enqueue."""
 
     answer: Callable[[Snapshot], object]
+
+
+def summary(inboxes: Collection[InboxStatus]) -> str:
+    """Return in one line what systemd shows of the daemon; empty: the state file can't be read just now."""
+    counts = [inbox.counts for inbox in inboxes if inbox.counts is not None]
+    if len(counts) < len(inboxes):
+        return ""
+    away = sum(not inbox.reachable for inbox in inboxes)
+    waiting = sum(inbox.waiting or 0 for inbox in inboxes)
+    done, failed = sum(count.done for count in counts), sum(count.failed for count in counts)
+    text = f"{len(inboxes):,} inbox{'' if len(inboxes) == 1 else 'es'}{f' ({away} not reachable)' if away else ''}"
+    text += f", {waiting:,} waiting, {done:,} done, {failed:,} failed"
+    if any(inbox.config_fault for inbox in inboxes):
+        text += "; works by an older config, since the new one is wrong"
+    return text
+
+
+# ---- `status` ----
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoStatus:
+    """A photo that has failed or waits."""
+
+    path: bytes  # absolute
+    reason: str
+    attempts: int
+    since: float  # wall clock
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What `status` shows, of a daemon that runs or does not."""
+
+    version: str
+    decoder: str
+    inboxes: tuple[InboxStatus, ...]
+    failed: tuple[PhotoStatus, ...]
+    waiting: tuple[PhotoStatus, ...]
+    pid: int | None = None  # None: no daemon runs
+    since: float | None = None  # wall clock
+    workers: int | None = None
+    executor: ExecutorStatus | None = None
+
+    def encode(self, now: float) -> dict[str, Any]:
+        """Return `status --json`."""
+        found: dict[str, Any] = {
+            "version": self.version,
+            "running": self.pid is not None,
+            "pid": self.pid,
+            "since": None if self.since is None else iso(self.since),
+            "workers": self.workers,
+            "decoder": self.decoder,
+            "inboxes": [_inbox(inbox, now) for inbox in self.inboxes],
+            "failed": [_photo(photo) for photo in self.failed],
+            "waiting": [_photo(photo) for photo in self.waiting],
+        }
+        if self.executor is not None:
+            away = self.executor.away_since
+            found["executor"] = asdict(self.executor) | {"away_since": None if away is None else iso(away)}
+        return found
+
+
+def _inbox(inbox: InboxStatus, now: float) -> dict[str, Any]:
+    counts = inbox.counts or Counts()
+    oldest = inbox.oldest_waiting
+    return {
+        "path": os.fsdecode(inbox.path),
+        "output": os.fsdecode(inbox.output),
+        "watch": inbox.watch,
+        "watch_reason": inbox.watch_reason,
+        "reachable": inbox.reachable,
+        "done": counts.done,
+        "failed": counts.failed,
+        "waiting": counts.waiting if inbox.waiting is None else inbox.waiting,
+        "missed_events": inbox.missed_events,
+        "oldest_waiting_seconds": None if oldest is None else round(max(0.0, now - oldest), 1),
+    }
+
+
+def _photo(photo: PhotoStatus) -> dict[str, Any]:
+    return {
+        "path": os.fsdecode(photo.path),
+        "reason": photo.reason,
+        "attempts": photo.attempts,
+        "since": iso(photo.since),
+    }

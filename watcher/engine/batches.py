@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from watcher.core.status import decoded
+from watcher.core.counters import decoded
 from watcher.core.types import Done
 
 
@@ -74,13 +74,3 @@ class BatchTracker:
         if batch.open or batch.outstanding:
             return None
         return self._batches.pop(number)
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a run is; `total` grows while a scan is still on."""
-
-    done: int
-    failed: int
-    total: int
-    pixels: int

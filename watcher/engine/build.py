@@ -33,8 +33,7 @@ from watcher.engine.ports import (
 from watcher.engine.reconcile import Reconciler
 from watcher.engine.results import ResultHandler, Retry
 from watcher.engine.scheduler import Scheduler
-from watcher.engine.snapshot import Snapshotter
-from watcher.engine.status import StatusWriter
+from watcher.engine.status import StatusReporter
 from watcher.engine.watchdog import Watchdog
 from watcher.engine.watching import Watching
 from watcher.engine.writer import WriteBuffer
@@ -98,7 +97,6 @@ class Rooms:
             log,
             silence_seconds=outside.pool.silence_seconds,
         )
-        self.reporter = StatusWriter(by_path, dispatcher, waiting, ledger, outside.pool.about, self.health.report)
-        self.examiner = Snapshotter(
+        self.reporter = StatusReporter(
             by_path, dispatcher, self.settler, ledger, self.health, outside.pool, outside.messages.qsize
         )

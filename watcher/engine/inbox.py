@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from watcher.config import Config, Mark
+from watcher.core.counters import RateCounter
 from watcher.core.debounce import Debouncer
 from watcher.core.records import is_current
 from watcher.core.types import FileSignature, Origin
 from watcher.engine.breaker import CircuitBreaker
 from watcher.engine.ports import InboxParts, InboxPlan
-from watcher.engine.rate import RateCounter
 from watcher.engine.writer_history import WriterHistory
 
 MISSED_GRACE_SECONDS = 2.0  # how late an event may come for a photo that a scan saw first

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 
 from watcher.config import Config
@@ -58,13 +57,13 @@ class Inboxes:
         debouncer = Debouncer(batch.quiet_seconds, batch.max_wait_seconds, batch.max_files)
         desk = InboxState(plan, parts, debouncer, terms=self._terms(plan, config))
         was = self._ledger.store.report(plan.inbox)
-        desk.moved = was.get("output") not in {None, os.fsdecode(plan.output)}
-        desk.cured = was.get("terms") not in {None, desk.terms}
+        desk.moved = was is not None and was.output != plan.output
+        desk.cured = was is not None and was.terms not in {"", desk.terms}
         if not desk.moved and self._ledger.store.counts(plan.inbox).done:
-            desk.volume = belongs_on(os.fsencode(str(was.get("volume", ""))), plan.volume, bare=plan.bare)
-        before = was.get("originals")
-        if plan.originals is not None and isinstance(before, list) and before[0] == os.fsdecode(plan.originals):
-            desk.originals_volume = os.fsencode(str(before[1]))
+            desk.volume = belongs_on(b"" if was is None else was.volume, plan.volume, bare=plan.bare)
+        before = None if was is None else was.originals
+        if before is not None and before[0] == plan.originals:
+            desk.originals_volume = before[1]
         desk.originals_volume = desk.originals_volume or plan.originals_volume
         self._desks[plan.inbox] = desk
         self._tell_of_output(plan)

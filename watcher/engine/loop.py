@@ -15,7 +15,7 @@ from typing import assert_never
 
 from watcher.config import Mark
 from watcher.core.queue import Looked, Sighting
-from watcher.core.status import StatusQuery
+from watcher.core.status import Progress, StatusQuery
 from watcher.core.types import (
     FolderSeen,
     Gone,
@@ -32,7 +32,6 @@ from watcher.core.types import (
     WatchReady,
     WorkerReport,
 )
-from watcher.engine.batches import Progress
 from watcher.engine.build import Dependencies, Rooms
 from watcher.engine.ports import FoldersMeet, Message, PutBack, Reloaded, Removed, Settings, TakenAway
 from watcher.engine.results import Retry
@@ -192,7 +191,7 @@ class Daemon(Rooms):
             case RequestsPending():
                 self.requests.take_up(now, wall)
             case StatusQuery(answer):
-                answer(self.examiner.examine(now, wall))
+                answer(self.reporter.snapshot(now, wall))
             case _ as unreachable:
                 assert_never(unreachable)
 
@@ -274,10 +273,4 @@ class Daemon(Rooms):
         self.reporter.tick(now, wall)
         self.health.tick(now)
         if self.on_progress is not None:
-            self.on_progress(self.progress())
-
-    def progress(self) -> Progress:
-        """Tell how far this run is."""
-        counts = self.settler.numbers
-        ahead = sum(self.dispatcher.waiting(inbox) for inbox in self._by_path) + self.settler.waiting.retries
-        return Progress(counts.done, counts.failed, counts.done + counts.failed + ahead, counts.pixels)
+            self.on_progress(self.reporter.progress())

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import assert_never
 
+from watcher.core.counters import Counters, LastBatch
 from watcher.core.naming import called
 from watcher.core.queue import Sighting
 from watcher.core.records import Phase, PhotoRecord, is_current
@@ -19,7 +20,6 @@ from watcher.core.retry import (
     RetryLater,
     judge,
 )
-from watcher.core.status import Counters
 from watcher.core.types import (
     Done,
     Failed,
@@ -41,7 +41,6 @@ from watcher.engine.flight import Flight
 from watcher.engine.inbox import InboxState
 from watcher.engine.jobs import UNKNOWN, done_row, only_dated, plain, still_waiting
 from watcher.engine.ports import Log
-from watcher.engine.rate import LastBatch
 from watcher.engine.retries import Retries
 from watcher.engine.scheduler import Scheduler
 from watcher.engine.writer import WriteBuffer

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 
+from watcher.core.status import InboxStatus, summary
 from watcher.engine.inbox import InboxState
 from watcher.engine.ports import Log, Notifier
 from watcher.engine.scheduler import Scheduler
 from watcher.engine.writer import WriteBuffer
-from watcher.errors import StateError
 
 READY_SECONDS = 30.0  # how long an inbox may keep the daemon from being ready
 DRAIN_SECONDS = 10.0  # how often more time to stop is asked for, while what is in the workers is finished
@@ -132,22 +132,14 @@ class Watchdog:
         self._manager.stopping()
         self._next_extend = now
 
-    def report(self, reports: Collection[Mapping[str, object]]) -> None:
-        """Tell in a line what the daemon does, by what `status` shows of its inboxes."""
-        if self._ledger.blocked or self._stuck or not self._manager.reads_status:
-            return
-        try:
-            counts = [self._ledger.store.counts(inbox) for inbox in self._desks]
-        except StateError:
-            return  # it is busy: what was told before has to do
-        waiting = sum(int(str(report["waiting"])) for report in reports)
-        done, failed = (sum(getattr(count, name) for count in counts) for name in ("done", "failed"))
-        away = sum(not report["reachable"] for report in reports)
-        inboxes = f"{len(self._desks):,} inbox{'' if len(self._desks) == 1 else 'es'}"
-        text = f"{inboxes}{f' ({away} not reachable)' if away else ''}"
-        text += f", {waiting:,} waiting, {done:,} done, {failed:,} failed"
-        if any(report.get("config_fault") for report in reports):
-            text += "; works by an older config, since the new one is wrong"
-        if text != self._status:
+    @property
+    def shows_status(self) -> bool:
+        """Whether a line about the daemon is of use now."""
+        return not (self._ledger.blocked or self._stuck) and self._manager.reads_status
+
+    def show(self, inboxes: Collection[InboxStatus]) -> None:
+        """Tell in a line what the daemon does."""
+        text = summary(inboxes)
+        if text and text != self._status:
             self._manager.status(text)
             self._status = text

@@ -6,12 +6,13 @@ A round of the loop gathers by itself what came together; to wait for more would
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from watcher.core.history import HistoryEntry
 from watcher.core.naming import could_meet, number_of
 from watcher.core.records import ContentRecord, Phase, PhotoRecord, RenditionRecord
+from watcher.core.status import InboxStatus
 from watcher.core.types import FileSignature, PhotoId
 from watcher.engine.conflicts import NameConflicts
 from watcher.engine.ports import Log, Store
@@ -200,12 +201,12 @@ class WriteBuffer:
             return False
         return True
 
-    def report(self, reports: Mapping[bytes, Mapping[str, object]], now: float) -> bool:
+    def report(self, reports: Iterable[InboxStatus], now: float) -> bool:
         """Write what `status` shows of a running daemon; False: it can't be done just now."""
         if self.blocked:
             return False
         try:
-            self.store.set_report(reports)
+            self.store.set_reports(reports)
         except StateError as error:
             self.block(error, Use.RESULTS, now)
             return False

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from watcher.core.records import PhotoRecord
+from watcher.core.status import Counts, InboxStatus
 from watcher.core.types import PhotoId, Recipe, Request
 
 
@@ -32,23 +33,12 @@ class Entry(Protocol):
     def took(self) -> float | None: ...  # noqa: D102
 
 
-class Counts(Protocol):
-    """How many photos of an inbox stand where."""
-
-    @property
-    def waiting(self) -> int: ...  # noqa: D102
-    @property
-    def done(self) -> int: ...  # noqa: D102
-    @property
-    def failed(self) -> int: ...  # noqa: D102
-
-
 class Books(Protocol):
     """The state file, open for reading; see `watcher.store.Queries`. Every method may raise WatcherError."""
 
     def known(self, photo: PhotoId) -> PhotoRecord | None: ...  # noqa: D102
     def counts(self, inbox: bytes) -> Counts: ...  # noqa: D102
-    def report(self, inbox: bytes) -> Mapping[str, Any]: ...  # noqa: D102
+    def report(self, inbox: bytes) -> InboxStatus | None: ...  # noqa: D102
     def meta(self, key: str) -> object: ...  # noqa: D102
     def newest(self, inboxes: Sequence[bytes], before: int | None, limit: int) -> Sequence[Entry]: ...  # noqa: D102
     def search(self, inboxes: Sequence[bytes], text: str, start: int, limit: int) -> Sequence[Entry]: ...  # noqa: D102

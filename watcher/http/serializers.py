@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 from watcher.core.naming import called
 from watcher.core.records import Phase, PhotoRecord
+from watcher.core.status import InboxStatus
 from watcher.core.types import PhotoId
 from watcher.http.events import Row
 from watcher.http.files import renditions, small
@@ -80,22 +82,21 @@ def summary(books: Books, site: Site) -> dict[str, Any]:
 
 
 def _inbox(books: Books, shown: Shown) -> dict[str, Any]:
-    report: Mapping[str, Any] = books.report(shown.inbox)
+    status = books.report(shown.inbox) or InboxStatus(shown.inbox, shown.output)
     counts = books.counts(shown.inbox)
     return {
         "key": key_of(shown.inbox),
         "name": readable(os.path.basename(shown.inbox) or shown.inbox),
         "path": readable(shown.inbox),
         "output": readable(shown.output),
-        "watch": report.get("watch"),
-        "watch_reason": report.get("watch_reason", ""),
-        "reachable": report.get("reachable", True),
-        "unreachable_reason": report.get("unreachable_reason", ""),
-        "missed": report.get("missed_events", 0),
-        "waiting": report.get("waiting", counts.waiting),
-        "oldest_waiting": report.get("oldest_waiting"),
+        "watch": status.watch,
+        "watch_reason": readable(status.watch_reason),
+        "reachable": status.reachable,
+        "missed": status.missed_events,
+        "waiting": counts.waiting if status.waiting is None else status.waiting,
+        "oldest_waiting": status.oldest_waiting,
         "done": counts.done,
         "failed": counts.failed,
-        "minutes": report.get("minutes", []),
-        "last_batch": report.get("last_batch"),
+        "minutes": status.minutes,
+        "last_batch": status.last_batch and asdict(status.last_batch),
     }

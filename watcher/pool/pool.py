@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 
+from watcher.core.status import ExecutorStatus
 from watcher.core.types import Job, Result, WorkerReport
 from watcher.pool.executors import Foreign, Processes, Team
 from watcher.pool.supervisor import Lane
@@ -113,9 +114,9 @@ class Pool:
         """Whether a run that waits for nobody should end: the system has refused workers again and again."""
         return self._main.gave_up
 
-    def about(self) -> dict[str, object]:
-        """Tell what `status` shows beyond the number of workers: nothing."""
-        return {}
+    def about(self) -> ExecutorStatus | None:
+        """Return None: no cluster makes photos."""
+        return None
 
     def start(self) -> None:
         """Start all workers, so that the first photo finds them warm; does not wait until they are."""

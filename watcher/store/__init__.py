@@ -17,11 +17,10 @@ Rules and theory of operation:
 from watcher.store.commands import ask
 from watcher.store.faults import StateBusyError, StateCorruptError, StateGoneError, refuse_stranger
 from watcher.store.queries import Queries
-from watcher.store.records import Counts, ScanRow
+from watcher.store.records import ScanRow
 from watcher.store.store import Store
 
 __all__ = [
-    "Counts",
     "Queries",
     "ScanRow",
     "StateBusyError",

@@ -14,11 +14,12 @@ from watcher.core.formats import INPUTS
 from watcher.core.history import HistoryEntry, took
 from watcher.core.naming import called, key_stem, stem_of, stems_above
 from watcher.core.records import Phase, PhotoRecord, RenditionRecord
+from watcher.core.status import Counts, InboxStatus
 from watcher.core.types import FileSignature, PhotoId, Request
 from watcher.errors import StateError
 from watcher.store import commands, history, schema
 from watcher.store.faults import BUSY_SECONDS, StateBusyError, translated
-from watcher.store.records import FIELDS, Counts, Entry, decode, decode_made, fits
+from watcher.store.records import FIELDS, Entry, decode, decode_made, fits
 
 OPEN = "photo.phase <> 1"  # says nothing new, but without it SQLite does not see that the index photo_open will do
 PAGE = 1000  # photos
@@ -253,10 +254,10 @@ class Queries:
         """List every inbox that the file has ever known."""
         return [bytes(path) for (path,) in self._rows("SELECT path FROM inbox ORDER BY id")]
 
-    def report(self, inbox: bytes) -> dict[str, Any]:
-        """Return what the daemon last reported of an inbox."""
+    def report(self, inbox: bytes) -> InboxStatus | None:
+        """Return what the daemon last reported of an inbox; None: nothing yet."""
         row = self._row("SELECT report FROM inbox WHERE path = ?", (inbox,))
-        return dict(json.loads(row[0])) if row else {}
+        return InboxStatus.decode(inbox, json.loads(row[0])) if row else None
 
     def meta(self, key: str) -> object:
         """Return a value that is kept for the file as a whole; None: there is none."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -28,15 +28,6 @@ class ScanRow(NamedTuple):
     recipes: int  # see `Queries.recipes_of`
     leased: int
     attempts: int
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """How many photos of an inbox are in each phase."""
-
-    waiting: int = 0
-    done: int = 0
-    failed: int = 0
 
 
 class Entry(NamedTuple):

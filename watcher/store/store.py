@@ -12,6 +12,7 @@ from typing import Any, Self
 from watcher.core.history import HistoryEntry
 from watcher.core.naming import key_stem, number_of
 from watcher.core.records import ContentRecord, Phase, PhotoRecord, RenditionRecord
+from watcher.core.status import InboxStatus
 from watcher.core.types import PhotoId
 from watcher.errors import StateError
 from watcher.store import commands, history
@@ -324,9 +325,9 @@ class Store(Queries):
             values = Phase.WAITING, self._inbox_id(inbox)
             return db.execute(f"UPDATE photo SET phase = ?, attempts = 0 WHERE {where}", values).rowcount
 
-    def set_report(self, reports: Mapping[bytes, Mapping[str, object]]) -> None:
+    def set_reports(self, reports: Iterable[InboxStatus]) -> None:
         """Record for each inbox what only the daemon knows, for `status`."""
-        self._update_inboxes("report = ?", {inbox: (json.dumps(report),) for inbox, report in reports.items()})
+        self._update_inboxes("report = ?", {report.path: (json.dumps(report.encode()),) for report in reports})
 
     def set_identity(self, inbox: bytes, root: tuple[int, int]) -> None:
         """Record an inbox's identity (st_dev, st_ino)."""

@@ -8,7 +8,8 @@ from itertools import accumulate
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from watcher.core.status import HistogramSnapshot, Snapshot
+from watcher.core.counters import HistogramSnapshot
+from watcher.core.status import Snapshot
 from watcher.http.metrics.query import Disks
 from watcher.text import shown
 
@@ -44,7 +45,7 @@ class SnapshotCollector(Collector):
             "watcher_worker_losses", "Workers that died or had to be ended since the start.", vitals.losses
         )
         yield CounterMetricFamily(
-            "watcher_decoded_pixels", "Pixels of photos that were decoded since the start.", vitals.pixels
+            "watcher_decoded_pixels", "Pixels of photos that were decoded since the start.", vitals.progress.pixels
         )
         yield _histogram("watcher_batch_photos", "Photos of a batch, counted when all of it is told.", vitals.batches)
         yield _histogram(
@@ -74,12 +75,13 @@ class SnapshotCollector(Collector):
         )
         for inbox in self._vitals.inboxes:
             name = shown(inbox.path)
-            waiting.add_metric([name], inbox.waiting)
+            waiting.add_metric([name], inbox.waiting or 0)
             since = inbox.oldest_waiting
             oldest.add_metric([name], 0.0 if since is None else max(0.0, self._now - since))
-            for state, count in inbox.known.items():
-                known.add_metric([name, state], count)
-            missed.add_metric([name], inbox.missed)
+            if inbox.counts is not None:
+                known.add_metric([name, "done"], inbox.counts.done)
+                known.add_metric([name, "failed"], inbox.counts.failed)
+            missed.add_metric([name], inbox.missed_events)
             room = self._disks.free(inbox.output)
             if room is not None:
                 free.add_metric([shown(inbox.output)], room)
