@@ -51,13 +51,13 @@ PATTERNS = st.lists(
 def test_a_name_that_ends_like_an_include_glob_is_a_photo_in_either_case(name: bytes) -> None:
     assert PLAIN.takes(name)
     assert PLAIN.takes(b"2024/may/" + name)
-    assert PLAIN.verdict(name).photo
+    assert PLAIN.match(name).photo
 
 
 @pytest.mark.parametrize("name", [b"a.png", b"jpg", b"a.jpg.txt", b"a.jpg\n", b""])
 def test_another_name_is_not_and_the_reason_lists_the_globs(name: bytes) -> None:
     assert not PLAIN.takes(name)
-    assert PLAIN.verdict(name) == (False, "its name does not match include (*.jpg, *.jpeg)")
+    assert PLAIN.match(name) == (False, "its name does not match include (*.jpg, *.jpeg)")
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_another_name_is_not_and_the_reason_lists_the_globs(name: bytes) -> None
 )
 def test_junk_is_never_a_photo_even_where_everything_is_included(path: bytes) -> None:
     assert not EVERYTHING.takes(path)
-    assert EVERYTHING.verdict(path).reason.startswith("junk: ")
+    assert EVERYTHING.match(path).reason.startswith("junk: ")
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_junk_is_never_a_photo_even_where_everything_is_included(path: bytes) ->
 )
 def test_what_somebody_could_call_a_photo_is_one(path: bytes) -> None:
     assert PLAIN.takes(path)
-    assert PLAIN.verdict(path).photo
+    assert PLAIN.match(path).photo
 
 
 def test_a_folder_that_is_named_like_an_unfinished_file_is_entered() -> None:
@@ -166,15 +166,15 @@ def test_without_recursive_only_the_inbox_itself_counts() -> None:
     assert flat.enters(b"")
     assert not flat.enters(b"sub")
     assert not flat.takes(b"sub/a.jpg")
-    assert flat.verdict(b"sub/a.jpg") == (False, "in a sub-folder, and recursive is off")
+    assert flat.match(b"sub/a.jpg") == (False, "in a sub-folder, and recursive is off")
 
 
 def test_an_excluded_folder_is_pruned_and_named() -> None:
     selection = PathFilter(JPEGS, ("*.raw.jpg", "drafts/"), recursive=True)
     assert not selection.enters(b"2024/drafts")
     assert not selection.enters(b"2024/drafts/deep")
-    assert selection.verdict(b"2024/drafts/deep/a.jpg") == (False, "excluded by the pattern `drafts/`")
-    assert selection.verdict(b"x/a.raw.jpg").reason == "excluded by the pattern `*.raw.jpg`"
+    assert selection.match(b"2024/drafts/deep/a.jpg") == (False, "excluded by the pattern `drafts/`")
+    assert selection.match(b"x/a.raw.jpg").reason == "excluded by the pattern `*.raw.jpg`"
     assert selection.takes(b"drafts") is False  # no photo by name
     assert selection.takes(b"2024/a.jpg")
 
@@ -210,7 +210,7 @@ def test_pruning_and_the_fast_path_agree_with_the_verdict(path: bytes, exclude: 
     selection = PathFilter(JPEGS, exclude, recursive=recursive)
     folder, _, name = path.rpartition(b"/")
     entered = all(selection.enters(parent) for parent in ancestors(path))
-    verdict = selection.verdict(path)
+    verdict = selection.match(path)
     assert selection.takes(path) == verdict.photo
     assert (entered and selection.takes_in(folder)(name)) == verdict.photo
     assert entered == selection.enters(folder)
@@ -220,7 +220,7 @@ def test_pruning_and_the_fast_path_agree_with_the_verdict(path: bytes, exclude: 
 def test_no_name_raises(name: bytes, exclude: list[str]) -> None:
     for include in (JPEGS, ("*",), ("[!a]?*.\u00e4",)):
         selection = PathFilter(include, exclude, recursive=True)
-        assert selection.takes(name) == selection.verdict(name).photo
+        assert selection.takes(name) == selection.match(name).photo
         selection.enters(name)
         assert shown(name).isprintable()
 

@@ -61,7 +61,7 @@ def test_a_single_run_names_what_had_no_room_and_the_next_one_makes_it(place: Pl
         filler = Filler(place.output, spare=60_000)
         finished = place.once()
         assert finished.code == 1, finished
-        assert "no room" in finished.out
+        assert "no space" in finished.out
         assert len(finished.events("disk.full")) == 1
         filler.remove()
         finished = place.once()

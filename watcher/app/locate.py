@@ -49,8 +49,8 @@ class KnownInbox:
             return ""
         selection = PathFilter(self.config.include, self.config.exclude, self.config.recursive)
         if folder:
-            return "" if selection.enters(path) else selection.verdict(path + b"/photo.jpg").reason
-        verdict = selection.verdict(path)
+            return "" if selection.enters(path) else selection.match(path + b"/photo.jpg").reason
+        verdict = selection.match(path)
         return "" if verdict.photo else verdict.reason
 
     def _link(self, path: bytes) -> bytes | None:

@@ -36,7 +36,7 @@ def translated(error: Mapping[str, Any], prefix: tuple[str | int, ...] = ()) -> 
 
 
 def _place(loc: tuple[str | int, ...]) -> tuple[str, str]:
-    """Tell a location's table and key; a table that is no table at all is a key of the whole file."""
+    """Return a location's table and key; a table that is no table at all is a key of the whole file."""
     depth = 2 if loc[0] in MANY else 1
     return (str(loc[0]), str(loc[depth])) if len(loc) > depth else ("", str(loc[0]))
 

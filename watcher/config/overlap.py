@@ -88,7 +88,7 @@ def _rendition_faults(renditions: Mapping[str, object]) -> Iterator[Fault]:
 
 def _is_folder_name(name: str) -> bool:
     try:
-        short = 0 < len(os.fsencode(name)) <= 100  # noqa: PLR2004 — leaves room below PATH_MAX for the photo's path
+        short = 0 < len(os.fsencode(name)) <= 100  # noqa: PLR2004 — leaves space below PATH_MAX for the photo's path
     except UnicodeEncodeError:
         return False
     return short and name.isprintable() and "/" not in name and not name.startswith(".")
@@ -118,7 +118,7 @@ def overlaps(
     renditions: Sequence[Collection[bytes]] = (),
     within: Within | None = None,
 ) -> list[Fault]:
-    """Tell which folders get in each other's way; of each inbox: its path, its output, where its originals go.
+    """Return which folders get in each other's way; of each inbox: its path, its output, where its originals go.
 
     Paths are absolute and compared as they are: give them resolved to see through symbolic links. `renditions`,
     the names that each inbox gets, finds the rarer cases too: an inbox below one of the folders

@@ -23,7 +23,7 @@ RECIPE_VERSION = 1  # raise it when the encoder settings change: every rendition
 def parse(data: Mapping[str, object], *, source: str, base: str, home: str, require_inbox: bool = True) -> Config:
     """Turn a parsed TOML file into a Config; paths are taken relative to the folder `base`, `~` is `home`.
 
-    Raises ConfigError with every fault of `source`. Nothing outside of the arguments is looked at: whether folders
+    Raise ConfigError with every fault of `source`. Nothing outside of the arguments is looked at: whether folders
     exist, and what symbolic links make of them, is for the caller to find out (`overlaps`).
     """
     raw = dict(data)
@@ -62,9 +62,9 @@ def parse(data: Mapping[str, object], *, source: str, base: str, home: str, requ
 
 
 def for_pair(inbox: str, output: str, base: Config | None = None) -> Config:
-    """Give the settings of `base` (without it: the defaults) with exactly one inbox; both folders are absolute.
+    """Return the settings of `base` (without it: the defaults) with exactly one inbox; both folders are absolute.
 
-    Raises ConfigError where the two folders can't go together.
+    Raise ConfigError where the two folders can't go together.
     """
     settings = base or parse({}, source="the defaults", base="/", home="/", require_inbox=False)
     names = tuple(settings.recipes)

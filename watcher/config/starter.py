@@ -31,9 +31,9 @@ quality = 85            # 1 to 100; lower makes smaller files
 
 
 def starter(inbox: str, output: str) -> str:
-    """Give the text of a short commented config for two folders.
+    """Return the text of a short commented config for two folders.
 
-    Raises ConfigError for a folder whose name is not UTF-8, since no TOML file can name it.
+    Raise ConfigError for a folder whose name is not UTF-8, since no TOML file can name it.
     """
     folders = {"inbox": inbox, "output": output}
     faults = [

@@ -45,7 +45,7 @@ def name_pattern(text: str) -> str:
 
 def ignore_pattern(text: str) -> str:
     """Check a gitignore pattern: it compiles, and excludes something."""
-    import warnings  # noqa: PLC0415 — both are only needed where somebody excludes something
+    import warnings  # noqa: PLC0415 — both are only needed where something is excluded
 
     from pathspec import GitIgnoreSpec  # noqa: PLC0415 — 20 ms at start
 
@@ -79,27 +79,27 @@ def address_text(text: str) -> str:
 
 
 def whole(default: int | None, low: int, high: int) -> Any:  # noqa: ANN401 — so does pydantic's Field
-    """Give a field for a whole number, and the text that completes "write …"."""
+    """Return a field for a whole number, and the text that completes "write …"."""
     return Field(default=default, ge=low, le=high, description=f"a whole number from {low} to {high}")
 
 
 def number(default: float, low: float, high: float) -> Any:  # noqa: ANN401 — so does pydantic's Field
-    """Give a field for a number, and the text that completes "write …"."""
+    """Return a field for a number, and the text that completes "write …"."""
     return Field(default=default, ge=low, le=high, description=f"a number from {low:g} to {high:.16g}")
 
 
 def choice(default: str, kind: object) -> Any:  # noqa: ANN401 — so does pydantic's Field
-    """Give a field for one of the texts of the Literal `kind`."""
+    """Return a field for one of the texts of the Literal `kind`."""
     return Field(default=default, description=" or ".join(f'"{choice}"' for choice in get_args(kind)))
 
 
 def text_field(example: str, default: Any = None) -> Any:  # noqa: ANN401 — so does pydantic's Field
-    """Give a field for a text of which `example` says what it is; `...` as default: it must be given."""
+    """Return a field for a text of which `example` says what it is; `...` as default: it must be given."""
     return Field(default=default, description=f"{example} in quotes")
 
 
 def expanded(path: str, base: str, home: str) -> str:
-    """Give an absolute, normal path: relative ones begin at `base`, `~` is `home`."""
+    """Return an absolute, normal path: relative ones begin at `base`, `~` is `home`."""
     if path == "~" or path.startswith("~/"):
         path = os.path.join(home, path[1:].lstrip("/"))
     path = os.path.normpath(os.path.join(base, path))

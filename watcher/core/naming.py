@@ -13,24 +13,24 @@ from watcher.core.formats import OUTPUTS, Format
 from watcher.core.records import ContentRecord, PhotoRecord, RenditionRecord
 from watcher.core.types import PhotoId, Recipe, Rendering, ReusableRendition
 
-_SPARES = 2  # names that an output gets beside its own, should somebody else's file lie in its place
+_SPARES = 2  # names that an output gets beside its own, should a file of others have its name
 _NEVER = 2**63
 NUMBER_DIGITS = 9  # of a key for a photo whose original is taken away: as many for each, so that they sort
 
 
 def stem_of(name: bytes) -> bytes:
-    """Give the name less its extension, case folded. Whatever an output is called, that and a dot is how it begins."""
+    """Return the name without its extension, case folded: every output's name begins with that and a dot."""
     name = called(name)
     return folded(name.rpartition(b".")[0] or name)
 
 
 def aside(photo: PhotoId, number: int) -> PhotoId:
-    """Give a key for a photo whose original is taken away, so that another may have its name: no file can have it."""
+    """Return a key for a photo whose original is taken away, so that another may have its name: no file can have it."""
     return PhotoId(photo.inbox, photo.path + b"\0%0*d" % (NUMBER_DIGITS, number))
 
 
 def aside_number(photo: PhotoId, made: Mapping[str, RenditionRecord], last: int) -> int:
-    """Give the number of such a key: above `last`, the highest so far, and above those in the outputs' names.
+    """Return the number of such a key: above `last`, the highest so far, and above those in the outputs' names.
 
     So `output_name` knows by the last number alone which names are free.
     """
@@ -40,24 +40,24 @@ def aside_number(photo: PhotoId, made: Mapping[str, RenditionRecord], last: int)
 
 
 def number_of(name: bytes) -> int:
-    """Give the number of such a key; 0: it is none."""
+    """Return the number of such a key; 0: it is none."""
     return int(name.partition(b"\0")[2] or 0)
 
 
 def key_stem(name: bytes) -> bytes:
-    """Give the stem as it is in a photo's key: of those whose originals are taken away it lies apart."""
+    """Return the stem as it is in a photo's key: of those whose originals are taken away it lies apart."""
     return b"\0" + stem_of(name) if b"\0" in name else stem_of(name)
 
 
 def called(name: bytes) -> bytes:
-    """Give what a photo was called whose key this is."""
+    """Return what a photo was called whose key this is."""
     return name.partition(b"\0")[0]
 
 
 def with_names(
     made: Mapping[str, RenditionRecord], recipes: Mapping[str, str], name: bytes, wanted: Mapping[str, Recipe]
 ) -> dict[str, RenditionRecord]:
-    """Give what was made of photo `name` with every output's file name, so that it is known under another key too.
+    """Return what was made of photo `name` with every output's file name, so that it is known under another key too.
 
     What was made by a recipe that is no longer known has had its natural name as a JPEG, or that of its format now.
     """
@@ -71,7 +71,7 @@ def with_names(
 
 
 def could_meet(name: bytes, other: bytes) -> bool:
-    """Tell whether outputs of two photos of one folder could meet: one's stem begins, up to a dot, with the other's.
+    """Return whether outputs of two photos of one folder could meet: one's stem begins, up to a dot, with the other's.
 
     `a.jpeg` may become `a.jpeg.webp` where `a.jpg` is `a.webp`, and that is what `a.jpeg.jpg` is called.
     """
@@ -80,13 +80,13 @@ def could_meet(name: bytes, other: bytes) -> bool:
 
 
 def head_of(name: bytes) -> bytes:
-    """Give what any two names have in common whose outputs could meet."""
+    """Return what any two names have in common whose outputs could meet."""
     return _beginning(name).partition(b".")[0]
 
 
 @lru_cache(maxsize=1024)  # a name's is asked for again and again while the photos beside it are planned
 def _beginning(name: bytes) -> bytes:
-    """Give how every output of a photo of that name begins, case folded."""
+    """Return how every output of a photo of that name begins, case folded."""
     return stem_of(name) + b"."
 
 
@@ -97,12 +97,12 @@ def stems_above(stem: bytes) -> list[bytes]:
 
 
 def natural_name(name: bytes, fmt: Format) -> bytes:
-    """Give the output's file name where nobody else claims it."""
+    """Return the output's file name where no other photo has it."""
     return name if fmt == "jpeg" else (name.rpartition(b".")[0] or name) + OUTPUTS[fmt].extension
 
 
 def names_on_books(name: bytes, fact: RenditionRecord, fmt: Format | None) -> list[bytes]:
-    """List what photo `name`'s output may be called by the books; of a format (None) that is not known: several."""
+    """List what photo `name`'s output may be called by the records; of a format (None) that is not known: several."""
     if fact.name is not None:
         return [fact.name]
     formats = OUTPUTS if fmt is None else [fmt]
@@ -110,7 +110,7 @@ def names_on_books(name: bytes, fact: RenditionRecord, fmt: Format | None) -> li
 
 
 def folded(name: bytes) -> bytes:
-    """Give a name or path as it is compared where case, or how an accent is written, makes no difference."""
+    """Return a name or path as it is compared where case, or how an accent is written, makes no difference."""
     if name.isascii():
         return name.lower()
     from unicodedata import normalize  # noqa: PLC0415  # 1 ms that few need
@@ -128,7 +128,7 @@ def output_name(
 
     Of those with one name whose originals are taken away the last one stands for all: their outputs are the candidates
     up to its number.
-    `others` are the photos of that folder that are in the books and whose outputs could meet this one's (see
+    `others` are the photos of that folder that are recorded and whose outputs could meet this one's (see
     `could_meet`), with what is known of their renditions; or, by path, in a folder that is the same one there.
     Longer than 255 bytes it may become: an output that can't be written is reported like any other.
     """
@@ -138,7 +138,7 @@ def output_name(
 def _free_names(
     name: bytes, rendition: str, fmt: Format, others: Mapping[bytes, Mapping[str, RenditionRecord]], *, folds_case: bool
 ) -> Iterator[bytes]:
-    """Give all names that an output may have, the best first."""
+    """Return all names that an output may have, the best first."""
     fold = folded if folds_case else bytes
     taken, groups = set(), []
     for other, facts in others.items():
@@ -165,7 +165,7 @@ def _candidates(name: bytes, fmt: Format) -> Iterator[bytes]:
 
 
 def _place_of(output: bytes, name: bytes) -> int:
-    """Give where an output's file name stands among the candidates of photo `name`; 2 ** 63: it is none of them."""
+    """Return where an output's file name stands among the candidates of photo `name`; 2 ** 63: it is none of them."""
     if output in {natural_name(name, fmt) for fmt in OUTPUTS}:
         return 0
     stem = output.rpartition(b".")[0]
@@ -184,7 +184,7 @@ def renderings(
     folds_case: bool,
     unseen: bool = False,
 ) -> tuple[Rendering, ...]:
-    """Say what is to be made of the photo at `path` (relative to its inbox), and where in the output tree.
+    """Return what is to be made of the photo at `path` (relative to its inbox), and where in the output tree.
 
     `unseen`: nothing is known of what lies at its outputs' places, so that they get spare ones too.
     """
@@ -205,7 +205,7 @@ def renderings(
 
 
 def lent_by(claim: ContentRecord, wanted: Mapping[str, Format]) -> tuple[ReusableRendition, ...]:
-    """Give the renditions of `claim` that were made by recipes that are wanted, fingerprint → format."""
+    """Return the renditions of `claim` that were made by recipes that are wanted, fingerprint → format."""
     folder, slash, name = claim.photo.path.rpartition(b"/")
     lent = []
     for rendition, fact in claim.made.items():

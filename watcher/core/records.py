@@ -45,11 +45,11 @@ class PhotoRecord:
     leased: bool = False  # an attempt was begun, and nothing was heard of it
     first_seen: float = 0.0
     origin: str = ""
-    digest: bytes = b""  # of the content that the renditions were made from; empty: nobody has read it whole
+    digest: bytes = b""  # of the content that the renditions were made from; empty: not read whole yet
     away: bytes | None = None  # where the original was put when all was made; empty: it was deleted
 
     def claim(self, photo: PhotoId) -> ContentRecord:
-        """Say of which content the renditions of `photo` were made."""
+        """Return the content that the renditions of `photo` were made from."""
         return ContentRecord(photo, self.stamp, self.digest, self.recipes, self.made, self.at)
 
 
@@ -57,7 +57,7 @@ class PhotoRecord:
 class ContentRecord:
     """Renditions that lie on disk, and the content that they were made from."""
 
-    photo: PhotoId  # whose they are
+    photo: PhotoId  # that they belong to
     stamp: FileSignature  # inode 0
     digest: bytes
     recipes: Mapping[str, str]  # rendition → fingerprint of the recipe that made it
@@ -68,12 +68,12 @@ class ContentRecord:
 
 
 def is_current(made_by: Mapping[str, str], wanted: Mapping[str, Recipe]) -> bool:
-    """Tell whether every wanted rendition was made by the wanted recipe."""
+    """Return whether every wanted rendition was made by the wanted recipe."""
     return all(made_by.get(name) == recipe.fingerprint for name, recipe in wanted.items())
 
 
 def needs_work(known: PhotoRecord | None, seen: FileSignature, wanted: Mapping[str, Recipe]) -> bool:
-    """Tell whether a photo that looks like `seen` has to be tried now."""
+    """Return whether a photo that looks like `seen` has to be tried now."""
     if known is None or not known.stamp.same_content(seen):
         return True
     match known.phase:

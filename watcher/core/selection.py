@@ -8,7 +8,7 @@ Rules, in the order in which they are asked:
 - Only a regular file is a photo: links, FIFOs, sockets and devices are passed over, and never opened.
 
 A path is `bytes`, relative to the inbox. It may hold anything that a file system allows: newlines, bytes that are no
-UTF-8. `takes` and its parts are asked for every event and every file of a scan; `verdict` is for people.
+UTF-8. `takes` and its parts are asked for every event and every file of a scan; `match` is for people.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ _FOLDER_SUFFIX = b".download"  # Safari's is a folder that holds the unfinished 
 _NAMES = frozenset(_JUNK_NAMES)
 _PREFIXES = tuple(_JUNK_PREFIXES)
 _SUFFIXES = tuple(_JUNK_SUFFIXES)
-_REMEMBERED_FOLDERS = 4096  # verdicts on folders that are kept; enough for the folders that events come from
+_REMEMBERED_FOLDERS = 4096  # decisions on folders that are kept; enough for the folders that events come from
 
 _PLAIN_SUFFIX = re.compile(r"\*[^*?\[\]]*")  # `*.jpg`: decided by how the name ends
 
@@ -82,11 +82,11 @@ class Match(NamedTuple):
 
 HIDDEN = b".watcher-leaving"  # how the hidden name of an original ends that is being taken away
 _HIDDEN = re.compile(rb"\.(?P<name>.+)\.[0-9a-f]{16}\.watcher-leaving", re.DOTALL)
-_MOST_SHOWN = 255 - len(b"..0123456789abcdef.watcher-leaving")  # bytes of a name that a hidden one has room for
+_MOST_SHOWN = 255 - len(b"..0123456789abcdef.watcher-leaving")  # bytes of a name that fit into a hidden one
 
 
 def hidden_name(name: bytes, token: str) -> bytes:
-    """Give a hidden name for an original that is being taken away; `token`: 16 hex digits that nobody else knows.
+    """Return a hidden name for an original that is being taken away; `token`: 16 unpredictable hex digits.
 
     Of a name that is too long for it, the end of the stem is left out.
     """
@@ -97,12 +97,12 @@ def hidden_name(name: bytes, token: str) -> bytes:
 
 
 def name_of_hidden(hidden: bytes) -> bytes | None:
-    """Give the name of the original that has such a hidden name; None: it is no such name."""
+    """Return the name of the original that has such a hidden name; None: it is no such name."""
     found = _HIDDEN.fullmatch(hidden)
     return found["name"] if found else None
 
 
-SPECIAL = {  # files that nobody should open to find out what they hold
+SPECIAL = {  # files that are never opened to find out what they hold
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
     stat.S_IFBLK: "a block device",
@@ -112,7 +112,7 @@ _KINDS = {stat.S_IFLNK: "a symbolic link", stat.S_IFDIR: "a folder", **SPECIAL}
 
 
 def special(mode: int) -> str:
-    """Say what keeps a file of this `st_mode` from being a photo, whatever its name; empty: it is a regular file."""
+    """Return what keeps a file of this `st_mode` from being a photo, whatever its name; empty: it is a regular file."""
     kind = stat.S_IFMT(mode)
     return "" if kind == stat.S_IFREG else f"it is {_KINDS.get(kind, 'a special file')}, not a photo"
 
@@ -142,14 +142,14 @@ class PathFilter:
         self._folders: dict[bytes, bool] = {b"": True}
 
     def takes_name(self, name: bytes) -> bool:
-        """Tell whether a file may be a photo as far as its name goes."""
+        """Return whether a file may be a photo as far as its name goes."""
         low = name.lower()
         if not low.endswith(self._suffixes) and not self._matches_pattern(name):
             return False
         return not (low.startswith(_PREFIXES) or low.endswith(_SUFFIXES) or low in _NAMES)
 
     def takes(self, path: bytes) -> bool:
-        """Tell whether the file at `path` is a photo of this inbox, as far as its path goes."""
+        """Return whether the file at `path` is a photo of this inbox, as far as its path goes."""
         folder, _, name = path.rpartition(b"/")
         if not self.takes_name(name):
             return False
@@ -158,29 +158,29 @@ class PathFilter:
         return self._exclude is None or self._excluding(path) is None
 
     def takes_in(self, folder: bytes) -> Callable[[bytes], bool]:
-        """Give what `takes` says of names in `folder`, a folder that is entered, at the price of one folder."""
+        """Return what `takes` says of names in `folder`, a folder that is entered, at the price of one folder."""
         if self._exclude is None:
             return self.takes_name
         prefix = folder + b"/" if folder else b""
         return lambda name: self.takes_name(name) and self._excluding(prefix + name) is None
 
     def enters(self, folder: bytes) -> bool:
-        """Tell whether photos may lie in `folder` or below; if not, nobody needs to look into it."""
+        """Return whether photos may be in `folder` or below; if not, it need not be scanned."""
         known = self._folders.get(folder)
         if known is not None:
             return known
         above, _, name = folder.rpartition(b"/")
         if above in self._folders:  # as in every walk: looking at all parts again would take the square of the depth
-            verdict = self.recursive and self._folders[above] and self._barrier_of(folder, name) is None
+            entered = self.recursive and self._folders[above] and self._barrier_of(folder, name) is None
         else:
-            verdict = self.recursive and self._barrier(folder) is None
+            entered = self.recursive and self._barrier(folder) is None
         if len(self._folders) >= _REMEMBERED_FOLDERS:
             self._folders = {b"": True}
-        self._folders[folder] = verdict
-        return verdict
+        self._folders[folder] = entered
+        return entered
 
-    def verdict(self, path: bytes) -> Match:
-        """Say whether the file at `path` is a photo of this inbox, and why."""
+    def match(self, path: bytes) -> Match:
+        """Return whether the file at `path` is a photo of this inbox, and why."""
         folder, _, name = path.rpartition(b"/")
         barrier = self._barrier(folder) if folder else None
         if barrier is not None:
@@ -201,7 +201,7 @@ class PathFilter:
         return self._pattern is not None and self._pattern.match(os.fsdecode(name)) is not None
 
     def _barrier(self, folder: bytes) -> str | None:
-        """Say which part of a folder's path keeps everybody out, and why; None: it may be entered."""
+        """Return which part of a folder's path excludes all below, and why; None: it is entered."""
         end = -1
         while end < len(folder):
             start = end + 1
@@ -214,7 +214,7 @@ class PathFilter:
         return None
 
     def _barrier_of(self, folder: bytes, name: bytes) -> str | None:
-        """Say why a folder keeps everybody out, whatever those above it do; None: it does not."""
+        """Return why a folder excludes all below by itself; None: it does not."""
         junk = _junk(name, folder=True)
         if junk is not None:
             return junk
@@ -222,7 +222,7 @@ class PathFilter:
         return None if pattern is None else f"excluded by the pattern `{pattern}`"
 
     def _excluding(self, path: bytes) -> str | None:
-        """Give the exclude pattern that matches `path` itself (a folder ends in a slash); None: none does."""
+        """Return the exclude pattern that matches `path` itself (a folder ends in a slash); None: none does."""
         if self._exclude is None:
             return None
         # A dot in pathspec's expressions matches all but a newline. A name can't hold U+FFFE as valid text, so it

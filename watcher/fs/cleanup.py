@@ -22,13 +22,13 @@ _FIRST_PIDS = "pid:[4026531836]"  # the kernel's number for the process numbers 
 
 @lru_cache(maxsize=1)
 def host() -> bytes:
-    """Give this machine's name as it stands in temporary names."""
+    """Return this machine's name as it stands in temporary names."""
     return re.sub(rb"[^A-Za-z0-9._-]", b"_", os.fsencode(socket.gethostname()))[:64] or b"_"
 
 
 @lru_cache(maxsize=1)
 def place() -> bytes:
-    """Give 8 digits for where a process number means what it means here: containers of one name each count anew."""
+    """Return 8 digits for where a process number means what it means here: containers of one name each count anew."""
     numbers, here = "", b""
     with suppress(OSError):  # a platform without /proc has no containers either
         numbers = os.readlink("/proc/self/ns/pid")
@@ -40,7 +40,7 @@ def place() -> bytes:
 
 
 def temporary_name(job: int, number: int) -> bytes:
-    """Give a name for the `number`-th temporary file of a job: hidden, short whatever the photo is called, and ours."""
+    """Return a name for the `number`-th temporary file of a job: hidden, always short, and ours."""
     return b".watcher-%b-%d-%d-%d.%b.tmp" % (host(), os.getpid(), job, number, place())
 
 

@@ -34,7 +34,7 @@ def _fits(found_ns: int, wanted_ns: int, grain: int) -> bool:
 
 
 def set_date(file: int, mtime_ns: int) -> bool:
-    """Give an open file its modification time; False: the file system refuses that. Raises OSError for all else."""
+    """Set an open file's modification time; False: the file system refuses that. Raise OSError for all else."""
     try:
         os.utime(file, ns=(mtime_ns, mtime_ns))
     except OSError as error:

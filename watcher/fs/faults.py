@@ -17,7 +17,7 @@ class Abort(Exception):  # noqa: N818 - an outcome on its way up, not an error
 
 
 def short(error: BaseException) -> str:
-    """Give an error's text in printable characters."""
+    """Return an error's text in printable characters."""
     return shown(str(error))[:200]
 
 
@@ -90,7 +90,7 @@ def name_refused(what: str) -> Abort:
 def unwritable(error: OSError, what: str, blame: FailureKind = FailureKind.PASSING) -> Abort:
     """Sort an error met while writing `what` (already escaped): an output, or (`blame` OUTPUT) the tree it is in."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return Abort(Failed(f"no room to write {what}: {_text(error)}", FailureKind.DISK_FULL))
+        return Abort(Failed(f"no space to write {what}: {_text(error)}", FailureKind.DISK_FULL))
     if error.errno == errno.ENAMETOOLONG:
         return bad_photo(f"{what} can't be written: its name is too long for the file system; rename the photo")
     if error.errno in NAME_REFUSED and blame is FailureKind.PASSING:

@@ -1,7 +1,7 @@
 """The mount table and inotify's limits: whether changes in a folder are announced, and which folders are the same.
 
 Theory: inotify tells what was done through this kernel's own view of a file system. A network share, a shared folder
-of a virtual machine or a FUSE file system is also changed by somebody else, behind that view and in silence. The same
+of a virtual machine or a FUSE file system is also changed by others, behind that view and without events. The same
 holds for a folder that is a layer of an overlay: what is written through the overlay is not written through the folder.
 
 One folder may have several paths: a bind mount shows a part of a file system again, an overlay shows its layers. The
@@ -74,7 +74,7 @@ class _Mount(NamedTuple):
 
 
 def watch_advice(path: bytes, enters: Callable[[bytes], bool] | None = None, *, mountinfo: str | None = None) -> Advice:
-    """Say whether events of the folder `path` (resolved, absolute) can be relied on, or it must be polled, and why.
+    """Return whether events of the folder `path` (resolved, absolute) can be relied on, or it must be polled, and why.
 
     Args:
         path: the folder.
@@ -119,7 +119,7 @@ def _silence(mount: _Mount) -> str:
 
 
 def file_system(path: bytes, *, mountinfo: str | None = None) -> str:
-    """Give the name of the type of the file system that `path` (resolved, absolute) is on; empty: not known here."""
+    """Return the name of the type of the file system that `path` (resolved, absolute) is on; empty: not known here."""
     mounts = _mounts(_read_mountinfo() if mountinfo is None else mountinfo)
     mount = _mount_of(path.decode("utf-8", "surrogateescape"), mounts)
     return mount.kind if mount is not None else ""
@@ -173,7 +173,7 @@ def mount_point(folder: bytes) -> bytes:
 
 
 def inotify_limits() -> dict[str, int]:
-    """Give inotify's `max_user_watches`, `max_user_instances` and `max_queued_events`; empty where there is none."""
+    """Return inotify's `max_user_watches`, `max_user_instances` and `max_queued_events`; empty where there is none."""
     limits: dict[str, int] = {}
     for name in ("max_user_watches", "max_user_instances", "max_queued_events"):
         try:
@@ -242,7 +242,7 @@ def _is_below(path: str, folder: str) -> bool:
 
 
 def _layer_over(path: str, mount: _Mount) -> str:
-    """Give the layer of an overlay that `path` lies in; empty: none."""
+    """Return the layer of an overlay that `path` lies in; empty: none."""
     return next((folder for _, folder in _layers(mount) if folder != "/" and _is_below(path, folder)), "")
 
 

@@ -73,7 +73,7 @@ def _make(path: bytes) -> None:
 def open_below(root: int, folder: bytes, *, create: bool) -> int:
     """Open `folder` below the open folder `root`; with `create`, missing parts are made and their parents fsynced.
 
-    Raises OSError: ENOTDIR or ELOOP where a part is a link or a file, EINVAL where the path would climb out.
+    Raise OSError: ENOTDIR or ELOOP where a part is a link or a file, EINVAL where the path would climb out.
     """
     at = os.dup(root)
     try:

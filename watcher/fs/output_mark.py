@@ -10,7 +10,7 @@ lost, or another one, and the same photos give the same outputs.
 Rules:
 - A tree is `own` if no outputs were there when it was marked, or the state file knew them, and the inbox is still the
   folder that it was. Whatever lies at an output's place there is an earlier version of it, and is replaced.
-- In any other tree a file that nothing proves to be ours is somebody else's: it stays, and the output gets its second
+- In any other tree a file that nothing proves to be ours belongs to others: it stays, and the output gets its second
   name.
 - Nobody is locked out: a tree whose inbox and state file are both gone, or whose state file is ours, is handed over;
   so is one whose mark was removed by hand. It is not `own` then.
@@ -115,14 +115,14 @@ def _parse(data: bytes) -> tuple[Mark, int] | None:
         folders = tuple(int(number) for number in found["folders"])
         mark = Mark(inbox, state, folders, bool(found["own"]), bool(found["dates"]))
         return mark, int(found.get("grain", EXACT))
-    except (ValueError, TypeError, KeyError, RecursionError):  # cut off, or somebody else's
+    except (ValueError, TypeError, KeyError, RecursionError):  # cut off, or not ours
         return None
 
 
 def look(root: int, path: bytes, holder: Holder, renditions: Iterable[str]) -> tuple[Tree, Mark | None]:
     """Return what an open output folder is to `holder`, and the mark that it is to get, if it needs another.
 
-    Raises the verdict where another inbox holds the tree.
+    Raise Abort where another inbox holds the tree.
     """
     try:
         mark, grain = read(root)
@@ -153,7 +153,7 @@ def _same_inbox(mark: Mark, holder: Holder) -> bool:
             return os.path.samefile(mark.inbox, holder.inbox)
         return False
     # It was renamed. The root of a disk has the number that the root of any disk has, and that of a folder which was
-    # removed is given to another one: whoever removes an inbox for good removes its state file too.
+    # removed is given to another one: who removes an inbox for good removes its state file too.
     renamed = holder.folder in mark.folders and os.path.lexists(mark.state)
     return renamed and not os.path.ismount(holder.inbox)
 
@@ -165,7 +165,7 @@ def claim(root: int, path: bytes, holder: Holder, renditions: Iterable[str]) -> 
         return tree
     try:
         _write(root, mark)
-    except FileExistsError:  # somebody was quicker
+    except FileExistsError:  # another process was quicker
         return look(root, path, holder, renditions)[0]
     except OSError:
         return tree
@@ -253,7 +253,7 @@ def _fill(root: int, name: bytes, mark: Mark) -> bool:
 
 
 def _linked(root: int, name: bytes) -> bool:
-    """Give a file the mark's name too, never over another; False: the file system knows no second names."""
+    """Link a file under the mark's name, never over another; False: the file system has no hard links."""
     try:
         os.link(name, NAME, src_dir_fd=root, dst_dir_fd=root, follow_symlinks=False)
     except FileExistsError:
@@ -266,7 +266,7 @@ def _linked(root: int, name: bytes) -> bool:
 
 
 def look_at(path: bytes, holder: Holder, renditions: Iterable[str]) -> Tree:
-    """Do as `look` does, by the path of the output folder; one that is not there yet belongs to nobody."""
+    """Do as `look` does, by the path of the output folder; one that is not there yet has no owner."""
     root = _open(path)
     if root is None:
         return Tree()

@@ -51,7 +51,7 @@ class Outputs:
             os.close(folder)
 
     def tree(self, job: Job) -> Tree:
-        """Tell what a job's output tree is to whoever holds it; raises the verdict where it is somebody else's."""
+        """Return the state of a job's output tree; raise Abort where it belongs to another inbox."""
         if job.holder is None:
             return Tree()
         root, names = job.output_root, [rendering.name for rendering in job.renderings]
@@ -94,7 +94,7 @@ class Outputs:
 class Publication:
     """The renditions of one photo on their way to their places; what was not renamed is removed at the end.
 
-    Every method raises the verdict where the file system refuses.
+    Every method raise Abort where the file system refuses.
     """
 
     def __init__(self, outputs: Outputs, root: bytes, job: int) -> None:
@@ -126,7 +126,7 @@ class Publication:
         self._add(output, lambda file: _copy(file, source, size), mtime_ns, fingerprint)
 
     def date(self, output: bytes, file: int, mtime_ns: int) -> None:
-        """Have an open file, which is in its place already, get another modification time."""
+        """Set the modification time of an open file that is in its place already."""
         self._dates.append((os.dup(file), output, mtime_ns))
 
     def _add(self, output: bytes, fill: Callable[[int], None], mtime_ns: int, fingerprint: str) -> None:
@@ -188,7 +188,7 @@ class Publication:
                 raise self._sorted(error, output) from error
 
     def _sorted(self, error: OSError, output: bytes) -> Abort:
-        """Tell whether an error is this output's own trouble, or that of the whole tree: by trying."""
+        """Return whether an error is this output's own trouble, or that of the whole tree: by trying."""
         if error.errno in OF_A_TREE:
             rendition = output.partition(b"/")[0]
             fault = self._fault_of_tree(rendition)
@@ -197,7 +197,7 @@ class Publication:
         return unwritable(error, shown(output))
 
     def _fault_of_tree(self, rendition: bytes) -> OSError | None:
-        """Say why nothing at all can be written for a rendition; None: something can."""
+        """Return why nothing at all can be written for a rendition; None: something can."""
         folders = []
         try:
             folders.append(open_root(self._root, create=True))
@@ -286,7 +286,7 @@ def _label(file: int, fingerprint: str, content: bytes) -> None:
 
 
 def _begin_sync(file: int) -> None:
-    """Have the kernel begin to write a file out, and don't wait for it."""
+    """Start the kernel's write-out of a file, without waiting for it."""
     if hasattr(os, "posix_fadvise"):
         with suppress(OSError):
             # what is not written yet stays in memory whatever it is advised; that it be written soon is what follows

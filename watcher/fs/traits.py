@@ -12,7 +12,7 @@ from watcher.fs.dates import EXACT, NOT_KEPT, SAMPLE_NS, grain_of, set_date
 from watcher.fs.openat import FOLDER, sync_file, sync_folder
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_TOLD_GRAIN = 1_000_000_000  # ns: finer ones trouble nobody
+_TOLD_GRAIN = 1_000_000_000  # ns: finer ones are never a problem
 
 
 class Traits(NamedTuple):

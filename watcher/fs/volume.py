@@ -12,7 +12,7 @@ from watcher.text import shown
 
 
 def mount_point(folder: bytes) -> bytes:
-    """Give the highest folder that is on the same device as `folder`, or as what is there of its path; empty: unknown.
+    """Return the highest folder on the same device as `folder`, or as what is there of its path; empty: unknown.
 
     The same device mounted twice is not told apart: for a disk that may be missing that makes no difference.
     """
@@ -28,12 +28,12 @@ def mount_point(folder: bytes) -> bytes:
 
 
 def is_bare(root: bytes, renditions: Iterable[str]) -> bool:
-    """Tell whether none of the renditions has a folder there."""
+    """Return whether none of the renditions has a folder there."""
     return not any(os.path.lexists(root + b"/" + os.fsencode(name)) for name in renditions)
 
 
 def check(job: Job) -> None:
-    """Raise the verdict if the job's output has lost its volume."""
+    """Raise Abort if the job's output has lost its volume."""
     if job.volume in {b"", b"/"}:
         return
     names = [rendering.name for rendering in job.renderings]

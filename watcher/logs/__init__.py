@@ -1,7 +1,7 @@
 """Log lines with fields: for people on a terminal, as entries in a journal, as one JSON object a line for all else.
 
 Rules:
-- An event's name is constant, what varies is a field. Names of files are anybody's choice: whatever could end a line,
+- An event's name is constant, what varies is a field. Names of files are arbitrary: whatever could end a line,
   steer a terminal or fail to encode is escaped.
 - A line is one `write`, so that lines of several processes don't mix.
 - A log that can't be written (a closed terminal, a full disk) costs its lines and nothing else.
@@ -39,7 +39,7 @@ log: FilteringBoundLogger = structlog.get_logger()
 
 
 def get(name: str) -> FilteringBoundLogger:
-    """Give a logger whose lines carry `part=name`; `log` is the one without a name."""
+    """Return a logger whose lines carry `part=name`; `log` is the one without a name."""
     logger: FilteringBoundLogger = structlog.get_logger(part=name)
     return logger
 
@@ -82,7 +82,7 @@ _ALWAYS: dict[str, object] = {}  # fields of every line of this process
 
 
 def is_journal(stream: TextIO | None) -> bool:
-    """Tell whether what is written to a stream arrives in systemd's journal."""
+    """Return whether what is written to a stream arrives in systemd's journal."""
     try:
         found = os.fstat(stream.fileno()) if stream else None
     except (OSError, ValueError):
@@ -91,7 +91,7 @@ def is_journal(stream: TextIO | None) -> bool:
 
 
 def with_priority(level: str, text: str) -> str:
-    """Give lines as the journal takes them from a stream, each with its priority in front."""
+    """Return lines as the journal takes them from a stream, each with its priority in front."""
     return "".join(f"<{LEVELS[level][0]}>{line}\n" for line in text.split("\n"))
 
 
@@ -147,7 +147,7 @@ def _passed(target: _Target, format: Format, level: Level) -> Level:  # noqa: A0
 
 
 def _last(target: _Target, format: Format, level: Level) -> structlog.typing.Processor:  # noqa: A002 — named as the config's key
-    """Give the last processor, which makes of a line's fields what the target takes."""
+    """Return the last processor, which makes of a line's fields what the target takes."""
     in_journal = is_journal(target.stream)
     if _for_people(target, format):
         return _Sentence(People(colour=not os.environ.get("NO_COLOR"), verbose=level == "debug"), level)

@@ -21,7 +21,7 @@ _say = Console(clock=False, level=False)
 
 
 def entry(fields: Mapping[str, Any]) -> bytes:
-    """Give a log line's datagram."""
+    """Return a log line's datagram."""
     priority = LEVELS[fields["level"]][0]
     head = [("MESSAGE", _say(fields).encode("utf-8", "backslashreplace")), ("PRIORITY", b"%d" % priority)]
     head.append(("SYSLOG_IDENTIFIER", b"watcher"))
@@ -49,7 +49,7 @@ def _fields(fields: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
 
 
 def _bytes(value: object) -> bytes:
-    """Give a value as one would search for it: names of files as the bytes that they are."""
+    """Return a value as one would search for it: names of files as the bytes that they are."""
     if isinstance(value, (str, bytes, os.PathLike)):
         try:
             return os.fsencode(value)

@@ -151,7 +151,7 @@ _SENTENCES: dict[str, Callable[[Fields], str]] = {
     "watch.degraded": lambda fields: f"{fields['inbox']} is looked through at intervals: {fields['reason']}",
     "watch.lost": lambda fields: f"{fields['inbox']} can't be watched: {fields['reason']}",
     "watch.back": lambda fields: f"{fields['inbox']} is back",
-    "disk.full": lambda fields: f"{fields['output']}: {fields['reason']}; it goes on when there is room",
+    "disk.full": lambda fields: f"{fields['output']}: {fields['reason']}; it goes on when there is space",
     "config.reloaded": _reloaded,
     "config.rejected": lambda fields: f"The new config is refused, the older one stays in use:\n{fields['reason']}",
     "web.listening": lambda fields: f"The page is at {fields['url']}",

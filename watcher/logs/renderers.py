@@ -41,7 +41,7 @@ def exception_text(logger: WrappedLogger, method: str, event: EventDict) -> Even
 
 
 def as_json(fields: Mapping[str, Any]) -> str:
-    """Give one JSON object, ASCII alone: no name can break a line or an encoding."""
+    """Return one JSON object, ASCII alone: no name can break a line or an encoding."""
     try:
         return _dumped(fields)
     except (TypeError, ValueError, RecursionError):
@@ -53,7 +53,7 @@ def _dumped(value: object) -> str:
 
 
 def _plain(value: object) -> object:
-    """Give a value that JSON has: paths as text, what it does not know as Python shows it."""
+    """Return a value that JSON has: paths as text, what it does not know as Python shows it."""
     if isinstance(value, (bytes, os.PathLike)):
         return os.fsdecode(value)
     if isinstance(value, (set, frozenset)):
@@ -62,7 +62,7 @@ def _plain(value: object) -> object:
 
 
 def _kept(value: object) -> object:
-    """Give the value if JSON has it; a NaN, a circle, a key that is no text: as Python shows it."""
+    """Return the value if JSON has it; a NaN, a circle, a key that is no text: as Python shows it."""
     try:
         _dumped(value)
     except (TypeError, ValueError, RecursionError):
@@ -82,7 +82,7 @@ class Console:
         self._level = level
 
     def __call__(self, fields: Mapping[str, Any]) -> str:
-        """Give the lines, without a line break at the end."""
+        """Return the lines, without a line break at the end."""
         rest = dict(fields)
         event, level, stamp, trace = (rest.pop(key, None) for key in ("event", "level", "timestamp", "exception"))
         words = [self._paint("2", str(stamp)[:19].replace("T", " ") + "Z")] if self._clock else []

@@ -62,7 +62,7 @@ def warm() -> list[tuple[str, str]]:
 
 
 def alike(one: bytes, other: bytes) -> bool:
-    """Tell whether the pictures at two paths look the same; for `verify --deep`."""
+    """Return whether the pictures at two paths look the same; for `verify --deep`."""
     from watcher.render.compare import alike as work  # noqa: PLC0415 - keeps Pillow out of the daemon's process
 
     return work(one, other)
@@ -75,7 +75,7 @@ def jpeg_decoder() -> tuple[str, str]:
 
 
 def describe() -> dict[str, str]:
-    """Tell what renders here: library versions, the decoder and the resizer in use, for `check`."""
+    """Return what renders here: library versions, the decoder and the resizer in use, for `check`."""
     from watcher.render.setup import describe as work  # noqa: PLC0415 - keeps Pillow out of the daemon's process
 
     return work()

@@ -27,7 +27,7 @@ _HEAD = 1 << 18  # a rendition's header: EXIF and XMP at most fill two segments 
 def adopt(
     output_root: bytes, rendering: Rendering, mtime_ns: int, size: tuple[int, int], components: int, digest: bytes
 ) -> Made | None:
-    """Give the rendition if the file in its place is current and was made of that content, None if not proven."""
+    """Return the rendition if the file in its place is current and was made of that content, None if not proven."""
     file = open_current(output_root, rendering, mtime_ns, size, components, digest)
     if file is None:
         return None

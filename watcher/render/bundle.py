@@ -113,7 +113,7 @@ def _stamped(outcome: Outcome, stamp: FileSignature | None) -> Outcome:
 
 def _system(error: OSError, stamp: FileSignature) -> Outcome:
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return Failed(f"no room: {error.strerror}", FailureKind.DISK_FULL, stamp)
+        return Failed(f"no space: {error.strerror}", FailureKind.DISK_FULL, stamp)
     if error.errno is not None:
         return Failed(f"it could not be made: {error.strerror}", FailureKind.PASSING, stamp)
     return Failed(f"it can't be made: {short(error)}", FailureKind.PHOTO, stamp)  # Pillow's own, about the data

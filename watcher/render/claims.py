@@ -76,7 +76,7 @@ def _set_right(node: Node, shape: Shape, values: dict[str, str]) -> None:
 
 
 def _meaning(raw: str, node: Node) -> str:
-    """Give an attribute's standard name; of a declaration that of a name in its namespace."""
+    """Return an attribute's standard name; of a declaration that of a name in its namespace."""
     return resolved(f"{raw[6:]}:", node.spaces) if raw.startswith("xmlns:") else resolved(raw, node.spaces)
 
 
@@ -102,7 +102,7 @@ def _values(node: Node) -> Iterable[str]:
 
 
 def _scaled(name: str, value: str, shape: Shape) -> str:
-    """Give a number of pixels of a panorama in those of the rendition, and any other value as it is."""
+    """Return a number of pixels of a panorama in those of the rendition, and any other value as it is."""
     if not name.startswith("GPano:") or not name.endswith(("Pixels", "Left", "Top", "Width", "Height")):
         return value
     across = any(word in name for word in ("Width", "Left"))

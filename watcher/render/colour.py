@@ -1,6 +1,6 @@
 """Colour to sRGB, after shrinking, and only where it changes anything.
 
-Per profile (by its hash) one transform is built and kept; a profile that turns out to be sRGB, whoever wrote it, is
+Per profile (by its hash) one transform is built and kept; a profile that turns out to be sRGB is
 recognised by what it does to a grid of colours and costs nothing from then on. A profile that can't be used counts as
 sRGB: a photo never fails for it. Rendering intent: relative colorimetric with black point compensation, the default of
 photo editors.
@@ -23,7 +23,7 @@ _transforms: OrderedDict[tuple[bytes, str], ImageCms.ImageCmsTransform | None] =
 
 
 def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    """Give `image` (L, RGB or CMYK) in sRGB: RGB, or L for greyscale; may change it in place.
+    """Return `image` (L, RGB or CMYK) in sRGB: RGB, or L for greyscale; may change it in place.
 
     `profile` is the photo's ICC profile, empty if it has none. CMYK comes from the decoder with Adobe's inversion
     already undone; without a profile it is converted arithmetically, as Pillow does.
@@ -42,7 +42,7 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
 
 
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """Give the transform from `profile`, None where nothing is to be done."""
+    """Return the transform from `profile`, None where nothing is to be done."""
     key = (blake2b(profile, digest_size=16).digest(), mode)
     if key in _transforms:
         _transforms.move_to_end(key)
@@ -55,7 +55,7 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
 
 
 def _space(profile: bytes) -> str:
-    """Give the mode of the pictures that a profile is for; empty if there is none."""
+    """Return the mode of the pictures that a profile is for; empty if there is none."""
     return _SPACES.get(profile[16:20], "") if profile[36:40] == b"acsp" else ""
 
 
@@ -79,7 +79,7 @@ def _build(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
 
 
 def _does_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
-    """Tell whether no colour of a grid changes by more than one step of 255."""
+    """Return whether no colour of a grid changes by more than one step of 255."""
     steps = range(0, 256, 17)
     if mode == "L":
         grid = Image.frombytes("L", (16, 1), bytes(steps))

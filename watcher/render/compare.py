@@ -1,4 +1,4 @@
-"""Whether two pictures look the same: other library versions give other bytes, and nobody sees the difference."""
+"""Whether two pictures look the same: other library versions give other bytes, with no visible difference."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MOST = 12  # of 255, the mean difference of a spot; other resizers and encoders
 
 
 def alike(one: bytes, other: bytes) -> bool:
-    """Tell whether the pictures at two paths look the same, spot by spot; one that can't be decoded looks like none."""
+    """Return whether the pictures at two paths look the same, spot by spot; False where one can't be decoded."""
     try:
         with Image.open(os.fsdecode(one)) as first, Image.open(os.fsdecode(other)) as second:
             if first.size != second.size or first.mode != second.mode:

@@ -109,7 +109,7 @@ class Exif:
 
     @property
     def orientation(self) -> int:
-        """Give the orientation, 1 to 8; 1 where there is none to be read."""
+        """Return the orientation, 1 to 8; 1 where there is none to be read."""
         number = self._number(self.main.get(ORIENTATION))
         return number if 1 <= number <= 8 else 1  # noqa: PLR2004 - the eight of EXIF
 
@@ -122,7 +122,7 @@ class Exif:
         return self._value(self._below(self.exif, INTEROP).get(1)).startswith(b"R03")
 
     def says(self, tag: int) -> bool:
-        """Tell whether a text stands there; cameras fill what nobody has set with blanks."""
+        """Return whether a text is there; cameras fill what is not set with blanks."""
         return bool(self._value(self.main.get(tag)).strip(b"\0 "))
 
     def safe(self, width: int, height: int, extra: dict[int, bytes]) -> bytes:
@@ -172,7 +172,7 @@ class Exif:
         return struct.pack(self.order + ("HIHxx" if kind == _SHORT else "HII"), kind, 1, number)
 
     def _pointer(self, directory: dict[int, Entry], tag: int) -> int:
-        """Give where the offset of a directory stands; 0 if there is none."""
+        """Return where the offset of a directory stands; 0 if there is none."""
         entry = directory.get(tag)
         return entry.at if entry and entry.kind == _LONG and self._below(directory, tag) else 0
 
@@ -262,7 +262,7 @@ class Exif:
 
 
 def _cut(text: bytes) -> bytes:
-    """Give a UTF-8 text as a value: of bounded length, no letter cut in two."""
+    """Return a UTF-8 text as a value: of bounded length, no letter cut in two."""
     return text[: _MOST_VALUE - 1].decode("utf-8", "ignore").encode() + b"\0"
 
 
@@ -283,5 +283,5 @@ def _entry(order: str, tag: int, kind: int, count: int, value: bytes, at: int) -
 
 
 def _behind(value: bytes) -> bytes:
-    """Give what stands behind the directory for a value: nothing if it fits into its entry."""
+    """Return what stands behind the directory for a value: nothing if it fits into its entry."""
     return value + bytes(len(value) % 2) if len(value) > _INSIDE else b""

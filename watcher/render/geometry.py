@@ -31,7 +31,7 @@ class Region:
     height: float
 
     def holds(self, other: Region) -> bool:
-        """Tell whether `other` lies within, but for rounding."""
+        """Return whether `other` lies within, but for rounding."""
         slack = 1e-6
         return (
             self.left <= other.left + slack
@@ -51,7 +51,7 @@ class Target:
 
     @property
     def factor(self) -> float:
-        """Tell how many of the photo's pixels make one of the rendition's, on the tighter axis; at least 1."""
+        """Return how many of the photo's pixels make one of the rendition's, on the tighter axis; at least 1."""
         return min(self.region.width / self.width, self.region.height / self.height)
 
 

@@ -13,7 +13,7 @@ _STALE = frozenset({(2, 131), (2, 200), (2, 201), (2, 202)})
 
 
 def _datasets(record: bytes) -> Iterator[tuple[int, int, int, int, int]]:
-    """Give record, dataset, first byte, first byte of the value, and end of each; stops where nothing makes sense."""
+    """Return record, dataset, first byte, first byte of the value, and end of each; stops where nothing makes sense."""
     at = 0
     while at + 5 <= len(record) and record[at] == _TAG:
         start, size = at + 5, int.from_bytes(record[at + 3 : at + 5], "big")
@@ -28,7 +28,7 @@ def _datasets(record: bytes) -> Iterator[tuple[int, int, int, int, int]]:
 
 
 def texts(record: bytes, dataset: int) -> list[str]:
-    """Give the values of a dataset of the application record.
+    """Return the values of a dataset of the application record.
 
     Its encoding is marked by few and wrongly by some: what is UTF-8 is taken for it, all else for Windows' Latin-1
     (as exiftool does).
@@ -46,13 +46,13 @@ def _decoded(value: bytes) -> str:
 
 
 def current(record: bytes) -> bytes:
-    """Give the record without what no rendition has, or not as the photo had it."""
+    """Return the record without what no rendition has, or not as the photo had it."""
     parts = ((r, d, record[at:end]) for r, d, at, _, end in _datasets(record))
     return b"".join(part for r, d, part in parts if r not in _STALE_RECORDS and (r, d) not in _STALE)
 
 
 def resources(block: bytes) -> dict[int, bytes]:
-    """Give Photoshop's resources, which IPTC's record is one of, by their number."""
+    """Return Photoshop's resources, which IPTC's record is one of, by their number."""
     found: dict[int, bytes] = {}
     at = 0
     while at + 12 <= len(block) and block[at : at + 4] in {b"8BIM", b"PHUT", b"DCSR", b"AgHg", b"MeSa"}:

@@ -85,5 +85,5 @@ def _not_whole(job: Job, error: NotWholeError, found: Completeness, source: Sour
 
 
 def percent(part: float) -> str:
-    """Give a share for a person; neither nothing nor all of it, where some is there and some is missing."""
+    """Return a share for a person; neither nothing nor all of it, where some is there and some is missing."""
     return f"{min(99, max(1, round(part * 100)))} %"

@@ -150,7 +150,7 @@ def _brand(data: bytes) -> str:
 
 
 def _tiff(data: bytes) -> str:
-    """Tell raw photos, which are TIFF inside, from TIFF."""
+    """Distinguish raw photos, which are TIFF inside, from TIFF."""
     if data[8:10] == b"CR":
         return "a raw photo (CR2)"
     head = data[:4096]

@@ -101,11 +101,11 @@ class PhotoMetadata:
     def _credits(self) -> dict[int, bytes]:
         """Author and copyright where only IPTC or XMP have them, as EXIF texts.
 
-        Which of both to believe, the Metadata Working Group's way: XMP, unless IPTC was changed later by somebody who
-        does not know XMP (the digest beside it tells); but IPTC's short fields don't cut what XMP has whole.
+        Which of both to believe, the Metadata Working Group's way: XMP, unless IPTC was changed later by a program
+        that does not know XMP (the digest beside it tells); but IPTC's short fields don't cut what XMP has whole.
         """
         missing = [credit for credit in _CREDITS if not self.exif.says(credit[0])]
-        packet = self._packet() if missing and any(map(_names_somebody, self.packets)) else None
+        packet = self._packet() if missing and any(map(_has_credits, self.packets)) else None
         record = self._resources.get(_IPTC, b"") if missing else b""
         digest = self._resources.get(_IPTC_DIGEST)
         changed = bool(digest) and digest != md5(record, usedforsecurity=False).digest()
@@ -119,6 +119,6 @@ class PhotoMetadata:
         return found
 
 
-def _names_somebody(packet: bytes) -> bool:
+def _has_credits(packet: bytes) -> bool:
     """Return whether a packet may have what `_CREDITS` names; to read one takes a millisecond."""
     return b"\0" in packet or any(word in packet for word in (b"creator", b"rights", b"Artist", b"Copyright"))

@@ -45,7 +45,7 @@ class Picture:
         return cls(image, Region(0, 0, width, height), width / scale, height / scale)
 
     def serves(self, target: Target) -> bool:
-        """Tell whether `target` can be made from this without a loss."""
+        """Return whether `target` can be made from this without a loss."""
         across, down = self.width / self.region.width, self.height / self.region.height
         width, height = target.region.width * across + _ROUNDING, target.region.height * down + _ROUNDING
         spare = min(width / target.width, height / target.height)
@@ -90,7 +90,7 @@ class Cascade:
             raise RuntimeError("the decoded picture was let go too early")
         self._made.append(picture)
         if self._left and all(any(p.serves(t) for p in self._made) for t in self._left):
-            self._decoded = None  # nobody needs it any more: its memory serves what follows
+            self._decoded = None  # no longer needed: its memory serves what follows
         return target, picture.image
 
 

@@ -105,7 +105,7 @@ def _read(job: Job, source: Source) -> bytes:
 
 
 def _of_one_version(job: Job) -> Job:
-    """Give the job for a photo that is known not to be the head of one version and the tail of another."""
+    """Return the job for a photo that is known not to be the head of one version and the tail of another."""
     return replace(job, evidence=replace(job.evidence, published=None))
 
 
@@ -129,7 +129,7 @@ def _picture(
 
 
 def _placed(job: Job, rendering: Rendering, stamp: FileSignature, digest: bytes, photo: Photo) -> Rendering:
-    """Return a rendition with a place where it replaces nobody else's file; raises the verdict where there is none."""
+    """Return a rendition with a place where it replaces no file of others; raise Abort where there is none."""
     size = _seen_size(rendering, photo)
     for output in (rendering.output, *rendering.spares):
         there = replace(rendering, output=output)

@@ -1,7 +1,7 @@
 """Renditions that were made of the same content under another name: copied, not made again.
 
-Proof, in two steps. The books say which content an output was made from, by its digest, and the photo in hand has the
-same. And the file in the output's place is the one that the books mean: a regular file with that photo's modification
+Proof, in two steps. The records say which content an output was made from, by its digest, and the photo in hand has the
+same. And the file in the output's place is the one that the records mean: a regular file with that photo's modification
 time, of the size on record, and all that `adopt` asks for. The daemon sees to it that no other photo is given that
 place meanwhile.
 
@@ -45,7 +45,7 @@ class Borrowed:
         self._copies: list[_Copy] = []
 
     def __contains__(self, rendering: Rendering) -> bool:
-        """Tell whether a rendition was found."""
+        """Return whether a rendition was found."""
         return any(copy.rendering == rendering for copy in self._copies)
 
     def look(self, twin: DuplicateCandidate, rendering: Rendering, size: tuple[int, int], components: int) -> None:

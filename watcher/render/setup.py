@@ -47,7 +47,7 @@ def _keep_memory() -> None:
 
 
 def describe() -> dict[str, str]:
-    """Give names and versions of all that touches pixels."""
+    """Return names and versions of all that touches pixels."""
     from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - slow to import, needed by `check` alone
 
     name, why = resize.resizer()

@@ -29,7 +29,7 @@ class Source:
     file: int
     stamp: FileSignature
     changed_ns: int = 0  # ctime
-    at_rest: Callable[[], bool] = lambda: True  # whether it may still be taken for one that nobody writes to
+    at_rest: Callable[[], bool] = lambda: True  # whether still no process writes to it
 
     def __enter__(self) -> Self:
         return self
@@ -40,12 +40,12 @@ class Source:
         self.close()
 
     def close(self) -> None:
-        """Let go of it."""
+        """Release it."""
         os.close(self.file)
         os.close(self.folder)
 
     def read(self) -> bytes:
-        """Give the whole content in one read; Unready if the file ends before its size."""
+        """Return the whole content in one read; Unready if the file ends before its size."""
         try:
             data = os.read(self.file, self.stamp.size)
             while len(data) < self.stamp.size:  # a network share, or beyond the 2 GB of one read
@@ -58,7 +58,7 @@ class Source:
         return data
 
     def is_sparse(self) -> bool:
-        """Tell whether room is reserved in it that nobody has written to, as far as the file system tells."""
+        """Return whether it has holes: reserved space that was never written."""
         if not hasattr(os, "SEEK_HOLE"):
             return False
         try:
@@ -67,7 +67,7 @@ class Source:
             return False
 
     def recheck(self) -> None:
-        """Raise the verdict if the photo is no longer what was opened: by its path, and by what is open."""
+        """Raise Abort if the photo is no longer what was opened: by its path, and by what is open."""
         try:
             by_path = os.stat(self.photo.name, dir_fd=self.folder, follow_symlinks=False)
             by_file = os.fstat(self.file)
@@ -85,13 +85,13 @@ class Source:
             reason = "it was dated while it was read" if dated else "it changed while it was read"
             raise Abort(Unready(now, reason, settling=True, seconds=RECHECK_DATED_SECONDS if dated else 0.0))
         if not self.at_rest():
-            raise Abort(Unready(now, "somebody began to write it while it was read", settling=True))
+            raise Abort(Unready(now, "another process began to write it while it was read", settling=True))
 
 
 def open_photo(photo: PhotoId) -> Source:
     """Open `photo` by openat steps from its inbox; a link on the way or in its place is never followed.
 
-    Raises the verdict: Vanished for what is not there, behind a link or no regular file, Failed for what can't be read.
+    Raise Abort: Vanished for what is not there, behind a link or no regular file, Failed for what can't be read.
     Special files (FIFO, device, socket) are recognised before they would be opened.
     """
     what = shown(photo.path)

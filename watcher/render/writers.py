@@ -25,7 +25,7 @@ def observe(evidence: Evidence, source: Source) -> Observation:
 
 
 def _is_on_a_disk(file: int) -> bool:
-    """Tell whether a file lies on a disk of this machine. NFS and SMB say "somebody writes" where they don't know."""
+    """Return whether a file lies on a disk of this machine. NFS and SMB report a writer where they don't know."""
     return os.major(os.fstat(file).st_dev) != 0
 
 
@@ -34,12 +34,12 @@ if sys.platform == "linux":
     import signal
 
     def has_writer(file: int) -> bool | None:
-        """Tell whether somebody has a file open for writing (`file`: open for reading); None: that can't be told.
+        """Return whether a process has a file open for writing (`file`: open for reading); None: unknown.
 
-        The kernel grants a lease for reading only where nobody has (fcntl(2), F_SETLEASE): 2 µs. It can't be asked
+        The kernel grants a lease for reading only where none has (fcntl(2), F_SETLEASE): 2 µs. It can't be asked
         about the files of other users without CAP_LEASE, nor on most file systems that are not local. It is given back
-        at once; a writer who comes in between waits for that, some µs, and we would be told by a signal: one that is
-        ignored unless somebody wants it, since SIGIO would end us.
+        at once; a writer that comes in between waits for that, some µs, and we would be told by a signal: one that is
+        ignored by default, since SIGIO would end us.
         """
         try:
             fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
@@ -54,5 +54,5 @@ if sys.platform == "linux":
 else:
 
     def has_writer(file: int) -> bool | None:  # noqa: ARG001 - as elsewhere
-        """Tell whether somebody has a file open for writing: that can't be asked here."""
+        """Return None: this system cannot tell whether a process has a file open for writing."""
         return None

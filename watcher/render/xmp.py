@@ -2,7 +2,7 @@
 
 A packet is untrusted XML. What makes XML dangerous is refused before it is parsed (document types, and with them
 entities), its size and depth are bounded, and nothing outside of it is ever looked at. Much of what is found in photos
-is not quite XML: prefixes that nobody declared, bare ampersands, other encodings, an end that is missing. So names are
+is not quite XML: undeclared prefixes, bare ampersands, other encodings, an end that is missing. So names are
 resolved here, and what was read up to an error counts.
 """
 
@@ -78,16 +78,16 @@ class Node:
         return "".join(child if isinstance(child, str) else child.text for child in self.children).strip()
 
     def nodes(self) -> Iterator[Node]:
-        """Give the elements in it."""
+        """Return the elements in it."""
         return (child for child in self.children if isinstance(child, Node))
 
     def properties(self) -> Iterator[tuple[str, str]]:
-        """Give its attributes by their standard names."""
+        """Return its attributes by their standard names."""
         return ((resolved(raw, self.spaces), value) for raw, value in self.attributes.items() if ":" in raw)
 
 
 def resolved(raw: str, spaces: dict[str, str]) -> str:
-    """Give a name with its namespace's standard prefix; one that nobody declared counts as the standard one."""
+    """Return a name with its namespace's standard prefix; an undeclared one counts as the standard one."""
     prefix, _, local = raw.rpartition(":")
     space = spaces.get(prefix)
     if space is None:
@@ -157,7 +157,7 @@ def _reference(found: re.Match[str]) -> str:
 
 
 def texts(packet: Node, name: str) -> list[str]:
-    """Give the values of a property (`dc:creator`): of a list all, of alternatives in languages the default one."""
+    """Return the values of a property (`dc:creator`): of a list all, of alternatives in languages the default one."""
     for description in _descriptions(packet):
         for node in description.nodes():
             if node.name == name and (found := _values(node)):

@@ -1,7 +1,7 @@
 """The thread that has an inbox looked through on request.
 
 Rules:
-- It is one per inbox, so that a mount that hangs holds up nobody else.
+- It is one per inbox, so that a mount that hangs holds up no other.
 - It keeps at most `outstanding` parts unanswered.
 - Requests for single folders overtake a walk of the whole inbox.
 """
@@ -104,7 +104,7 @@ class Scanner:
             self._changed.notify_all()
 
     def ack(self) -> None:
-        """Say that one Listing has been dealt with."""
+        """Acknowledge one Listing."""
         with self._changed:
             self._unanswered = max(0, self._unanswered - 1)
             self._changed.notify_all()
@@ -191,7 +191,7 @@ class Scanner:
         self._look_after()
 
     def _post_listing(self, part: Listing) -> bool:
-        """Post a part once there is room for it; False: closing."""
+        """Post a part once the queue has space for it; False: closing."""
         with self._changed:
             self._changed.wait_for(lambda: self._closing or self._unanswered < self._outstanding)
             if self._closing:
@@ -221,7 +221,7 @@ class Scanner:
             self._post(Looked(self._inbox, tuple(found for look in looks if (found := self._changed_since(look)))))
 
     def _changed_since(self, look: Look) -> tuple[bytes, FileSignature] | None:
-        """Give a photo that looks otherwise now; one that is gone or can't be looked at is left to events and scans."""
+        """Return a photo that has changed; one that is gone or can't be looked at is left to events and scans."""
         try:
             seen = os.lstat(os.path.join(self._inbox, look.path))
         except OSError:

@@ -23,7 +23,7 @@ VANISHED = (FileNotFoundError, NotADirectoryError)
 
 
 def root_identity(inbox: bytes) -> tuple[int, int] | None:
-    """Give the (st_dev, st_ino) of the folder at `inbox`, or None while no folder can be reached there. May block."""
+    """Return the (st_dev, st_ino) of the folder at `inbox`, or None while no folder can be reached there. May block."""
     try:
         found = os.stat(inbox)
     except OSError:
@@ -105,7 +105,7 @@ class Walk:
                     entries.append(Entry(name, seen.st_size, seen.st_mtime_ns, seen.st_ino))
         except VANISHED:
             if folder:
-                return  # went away under the walk; whoever removes the inbox itself changes its identity
+                return  # went away under the walk; a removal of the inbox itself changes its identity
         except OSError as error:
             self._spoil(_unreadable(self.inbox, folder, error))
             return
@@ -130,12 +130,12 @@ class Walk:
 
 
 def walk(inbox: bytes, selection: PathFilter, folder: bytes = b"") -> Walk:
-    """Give a walk of `folder` and all below, for commands without a daemon: iterate, then ask it how it went."""
+    """Return a walk of `folder` and all below, for commands without a daemon: iterate, then ask it how it went."""
     return Walk(inbox, selection, folder)
 
 
 def _is_plain_folder(inbox: bytes, folder: bytes) -> bool:
-    """Tell whether `folder` is reached through real folders only, which are called so: a link may lead anywhere."""
+    """Return whether `folder` is reached through real folders only, which are called so: a link may lead anywhere."""
     path = inbox
     for part in folder.split(b"/") if folder else ():
         path += b"/" + part

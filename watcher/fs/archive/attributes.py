@@ -2,9 +2,9 @@
 
 Rules:
 - As `cp -a` does: owner and group, the mode, the ACL, every other attribute, each tried for itself, and the times.
-- A file never keeps set-user-ID, set-group-ID or capabilities: whoever may write to an inbox could have his program
-  run as somebody else.
-- What can't be kept and matters is an error (`KeptError`), and the original stays: that somebody who could read it no
+- A file never keeps set-user-ID, set-group-ID or capabilities: who may write to an inbox could have a program
+  run as another user.
+- What can't be kept and matters is an error (`KeptError`), and the original stays: that a user who could read it no
   longer can, that its ACL is lost, or an attribute that a person or a program has put there.
 """
 
@@ -19,9 +19,9 @@ from watcher.fs.openat import FOLDER, step
 from watcher.text import shown
 
 _TEMPORARY = b".watcher-folder.tmp"
-_MOSTFOLDERS = 10_000  # whose times are remembered
+_MOST_FOLDERS = 10_000  # with remembered times
 _ACL = "system.posix_acl_access"
-# Written by programs for themselves or made up by the file system: nobody misses them elsewhere.
+# Written by programs for themselves or made up by the file system: not missed elsewhere.
 _MACHINES = {"user.DOSATTRIB", "user.SAMBA_PAI", "user.DosStream.Zone.Identifier:$DATA", "user.com.apple.quarantine"}
 
 
@@ -30,7 +30,7 @@ class KeptError(Exception):
 
 
 def keep(copy: int, source: int) -> None:
-    """Give the open file or folder `copy` what `source` has beside its content. Raises KeptError, OSError."""
+    """Copy what `source` has beside its content to the open file or folder `copy`. Raise KeptError, OSError."""
     found = os.fstat(source)
     _keep_owner(copy, found)
     _keep_attributes(copy, source)
@@ -38,7 +38,7 @@ def keep(copy: int, source: int) -> None:
     if not stat.S_ISDIR(found.st_mode):
         mode &= 0o777
     elif os.fstat(copy).st_uid != found.st_uid:
-        mode |= stat.S_IRWXU  # the folder is ours then, and the next original must find room in it
+        mode |= stat.S_IRWXU  # the folder is ours then, and the next original must fit into it
     with suppress(OSError):  # a file system without rights
         os.fchmod(copy, mode)
     if lost := _shut_out(found, os.fstat(copy)):
@@ -53,7 +53,7 @@ def _keep_owner(copy: int, found: os.stat_result) -> None:
 
 
 def _shut_out(before: os.stat_result, now: os.stat_result) -> str:
-    """Say who could read it before and can't any more; empty: nobody."""
+    """Return who could read it before and can't any more; empty: all still can."""
     need = 5 if stat.S_ISDIR(before.st_mode) else 4
 
     def may(found: os.stat_result, shift: int) -> bool:
@@ -146,12 +146,12 @@ class Folders:
             raise
         os.fsync(above)
         found = os.fstat(folder)
-        if len(self._times) < _MOSTFOLDERS:
+        if len(self._times) < _MOST_FOLDERS:
             self._times[found.st_dev, found.st_ino] = found.st_atime_ns, found.st_mtime_ns
         return folder
 
     def date(self, folders: list[int]) -> None:
-        """Give those of the open folders that were made in this run the dates of the inbox's folders again."""
+        """Restore the dates of the inbox's folders on those of the open folders that were made in this run."""
         for folder in folders:
             found = os.fstat(folder)
             times = self._times.get((found.st_dev, found.st_ino))

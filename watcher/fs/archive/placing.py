@@ -17,13 +17,13 @@ from watcher.fs.openat import READ
 _STEP = 1 << 20  # bytes
 _LONGEST = 255  # bytes of a name
 _COARSE_NS = 2_000_000_000  # FAT keeps times to two seconds
-# no hard link can be made: another file system, one that has none, one with no room for more, a file of somebody else
+# no hard link can be made: another file system, one that has none, one with no space for more, a file of another user
 NO_LINK = {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES, errno.EINVAL}
 NO_FLAGS = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM}  # of a rename: an old kernel, or a share
 
 
 def names(name: bytes) -> Iterator[bytes]:
-    """Give the names that an original may get, the best one first."""
+    """Return the names that an original may get, the best one first."""
     yield name
     stem, dot, extension = name.rpartition(b".") if b"." in name[1:] else (name, b"", b"")
     number = 1
@@ -47,9 +47,9 @@ def rename_over_nothing(source: int, name: bytes, target: int, to: bytes) -> Non
 
 
 def name_hidden(folder: int, hidden: bytes, name: bytes) -> None:
-    """Give the file `hidden` of a folder another name there, or raise FileExistsError.
+    """Rename the file `hidden` within a folder, or raise FileExistsError.
 
-    Raises OSError of `NO_LINK` where neither such a rename nor a hard link can be had.
+    Raise OSError of `NO_LINK` where neither such a rename nor a hard link can be had.
     """
     try:
         rename_over_nothing(folder, hidden, folder, name)
@@ -63,7 +63,7 @@ def name_hidden(folder: int, hidden: bytes, name: bytes) -> None:
 
 
 def place(folder: int, hidden: bytes, wanted: bytes, file: int, *, claim_seconds: float | None) -> bytes:
-    """Give what `hidden` names, of which `file` has the content, the first free name, or one that has the same; that.
+    """Rename what `hidden` names to the first name that is free or has the same content, and return that name.
 
     `file` of -1 is like nothing. An empty file that is older than `claim_seconds` is what an interrupted try has left
     of its claim to the name; None: there can be none.
@@ -83,7 +83,7 @@ def place(folder: int, hidden: bytes, wanted: bytes, file: int, *, claim_seconds
 
 
 def _place(folder: int, hidden: bytes, name: bytes) -> None:
-    """Give a hidden file a name, or raise FileExistsError."""
+    """Rename a hidden file, or raise FileExistsError."""
     try:
         name_hidden(folder, hidden, name)
     except OSError as error:
@@ -100,7 +100,7 @@ def _is_claim(name: bytes, folder: int, seconds: float) -> bool:
 
 
 def same(file: int, name: bytes, folder: int) -> bool:
-    """Tell whether what lies there is a regular file with the same time and content as an open one (-1: none)."""
+    """Return whether what lies there is a regular file with the same time and content as an open one (-1: none)."""
     if file < 0:
         return False
     try:
@@ -121,7 +121,7 @@ def same(file: int, name: bytes, folder: int) -> bool:
 
 
 def linked(file: int, target: int, wanted: bytes) -> bytes | None:
-    """Give an open file a name in `target` too: the first that is free or has it already. None: it can't be linked."""
+    """Link an open file into `target`, by the first name that is free or has it already. None: it can't be linked."""
     for name in names(wanted):
         try:
             os.link(b"/proc/self/fd/%d" % file, name, dst_dir_fd=target, follow_symlinks=True)

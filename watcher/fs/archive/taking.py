@@ -19,7 +19,7 @@ from watcher.text import shown
 
 _GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 _SPECIAL = stat.S_ISUID | stat.S_ISGID
-_CLAIM_SECONDS = 60.0  # an empty file in an inbox that is younger may be one that somebody is about to write
+_CLAIM_SECONDS = 60.0  # an empty file in an inbox that is younger may be about to be written
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class _Original:
     seen: os.stat_result
 
     def unchanged(self, name: bytes | None = None) -> bool:
-        """Tell whether it is what it was, and lies there by that name (its own, unless told otherwise)."""
+        """Return whether it is what it was, and lies there by that name (its own, unless told otherwise)."""
         try:
             there = os.stat(name or self.name, dir_fd=self.folder, follow_symlinks=False)
         except FileNotFoundError:
@@ -96,7 +96,9 @@ def _fault(error: OSError, photo: PhotoId, originals: bytes | None) -> str:
     if originals is None:
         return f"the original can't be deleted: {what}; let the user of watcher write in {shown(photo.inbox)}"
     places = f"{shown(photo.inbox)} and {shown(originals)}"
-    return f"the original can't be moved: {what}; let the user of watcher write in {places}, and see that there is room"
+    return (
+        f"the original can't be moved: {what}; let the user of watcher write in {places}, and see that there is space"
+    )
 
 
 def _looks(found: os.stat_result) -> tuple[int, int]:
@@ -119,7 +121,7 @@ def _open(name: bytes, folder: int, stamp: FileSignature) -> int | None:
 
 
 def _temporary(photo: PhotoId) -> bytes:
-    """Give the name of a copy that is under way: the same at each try, so that none is left behind."""
+    """Return the name of a copy that is under way: the same at each try, so that none is left behind."""
     return b".watcher-%b.tmp" % sha256(photo.absolute).hexdigest()[:16].encode()
 
 
@@ -198,7 +200,7 @@ def _hide(original: _Original) -> bytes | None:
     """Rename the original to a hidden name; None: something else lay there, and was put back."""
     if not original.unchanged():
         return None
-    hidden = hidden_name(original.name, os.urandom(8).hex())  # which nobody else can know, and so nothing lies there
+    hidden = hidden_name(original.name, os.urandom(8).hex())  # unpredictable, and so nothing lies there
     try:
         os.rename(original.name, hidden, src_dir_fd=original.folder, dst_dir_fd=original.folder)
     except FileNotFoundError:
@@ -213,7 +215,7 @@ def _hide(original: _Original) -> bytes | None:
 
 
 def put_back(inbox: bytes, path: bytes) -> bool:
-    """Give what has a hidden name in an inbox, as an interruption leaves it, its own name again. Raises OSError.
+    """Restore the own name of what has a hidden name in an inbox, as an interruption leaves it. Raise OSError.
 
     False: there is nothing of that name any more.
     """
@@ -229,7 +231,7 @@ def put_back(inbox: bytes, path: bytes) -> bool:
 
 
 def _show(folder: int, hidden: bytes, *, claim_seconds: float | None = None) -> None:
-    """Give what a hidden name holds the first name that is free, or that has the same already."""
+    """Rename what has a hidden name to the first name that is free, or that has the same already."""
     try:
         file = os.open(hidden, READ, dir_fd=folder)
     except FileNotFoundError:

@@ -4,7 +4,7 @@ A photo is whole when every block of its picture was decoded from data of its ow
 (`native`, `feed`). Some of it shows before: restart markers that are missing or out of order (`scans`), and damage
 that leaves marks of its own, long runs of zeros or of 0xFF, which libjpeg decodes without complaint, into grey.
 
-A copy that reserves its room first (`rsync --preallocate`, SMB, parallel downloads) leaves zeros where data is still
+A copy that reserves its space first (`rsync --preallocate`, SMB, parallel downloads) leaves zeros where data is still
 missing. So for a while zeros are no damage: the copy may not be over.
 """
 
@@ -45,7 +45,7 @@ def refuse_damage(layout: Layout, header: Header) -> None:
 
 
 def reason_after(layout: Layout, run: Run) -> str:
-    """Say what comes behind a run whose blocks are not all there."""
+    """Return what comes behind a run whose blocks are not all there."""
     if run is not layout.scans[-1].runs[-1]:
         return RESTART if run.resume - run.end <= _MARKER else EARLY_MARKER
     if layout.cut:
@@ -92,7 +92,7 @@ def zeros_in_refinement(data: bytes, header: Header) -> int:
 
 
 def may_be_zeros(header: Header) -> bool:
-    """Tell whether zeros may be flat picture: in all Huffman tables the code of zeros stands for "nothing here".
+    """Return whether zeros may be flat picture: in all Huffman tables the code of zeros stands for "nothing here".
 
     Optimised tables often are so, the standard's own are not. Nor can it be told of progressive or arithmetic coding.
     """

@@ -95,7 +95,7 @@ class _Decoder:
         self._decoder.setimage(image.im, tile.extents)
 
     def close(self) -> None:
-        """Let go of it."""
+        """Release it."""
         self._decoder.cleanup()
 
     def begin(self, head: bytes, at: int) -> None:
@@ -127,7 +127,7 @@ class _Decoder:
         return self._over or (taken == len(given) and self._give(_PROBE) == len(_PROBE))
 
     def end(self) -> None:
-        """Say that there is no more."""
+        """Signal the end of the data."""
         if not self._over:
             self._give(EOI)
         if not self._over:
@@ -145,7 +145,7 @@ class _Decoder:
         return len(data) if self._over else int(taken)
 
     def _pause(self, run: Run) -> int:
-        """Give the offset before a run's last bytes, those not counted that some cameras pad with."""
+        """Return the offset before a run's last bytes, those not counted that some cameras pad with."""
         end = run.end
         while end > run.start:
             tail = bytes(self._data[max(run.start, end - _TAIL) : end])
@@ -187,13 +187,13 @@ def _at_once(opened: Opened, body: bytes, *, full: bool) -> ImageFile:
 
 
 def _difference(one: ImageFile, other: ImageFile) -> tuple[int, int, int, int] | None:
-    """Give the box in which two pictures differ; None: they are the same."""
+    """Return the box in which two pictures differ; None: they are the same."""
     return ImageChops.difference(one, other).getbbox(alpha_only=False)
 
 
 @lru_cache(maxsize=1)
 def at_once() -> bool:
-    """Tell whether this Pillow's decoder can be used so; found out once a process, in a few milliseconds."""
+    """Return whether this Pillow's decoder can be used so; found out once a process, in a few milliseconds."""
     try:
         gradient = Image.linear_gradient("L")
         picture = Image.merge("RGB", (gradient, gradient.transpose(Image.Transpose.ROTATE_90), gradient))

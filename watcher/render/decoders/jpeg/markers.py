@@ -63,22 +63,22 @@ class Header:
 
     @property
     def components(self) -> int:
-        """Give the number of channels: 1 grey, 3 colour, 4 CMYK."""
+        """Return the number of channels: 1 grey, 3 colour, 4 CMYK."""
         return len(self.sampling)
 
     @property
     def progressive(self) -> bool:
-        """Tell whether several scans refine one picture."""
+        """Return whether several scans refine one picture."""
         return self.frame in _PROGRESSIVE
 
     @property
     def arithmetic(self) -> bool:
-        """Tell whether its entropy coding is the one that few decoders are built with."""
+        """Return whether its entropy coding is the one that few decoders are built with."""
         return self.frame in _ARITHMETIC
 
     @property
     def coefficient_bytes(self) -> int:
-        """Tell how much memory libjpeg needs for whole-picture coefficients; 0 where it streams.
+        """Return how much memory libjpeg needs for whole-picture coefficients; 0 where it streams.
 
         A progressive or non-interleaved file is collected at full size, whatever the draft scale: 2 bytes a sample.
         """
@@ -305,5 +305,5 @@ class Stream:
         return self._at
 
     def tell(self) -> int:
-        """Give the offset of the next byte."""
+        """Return the offset of the next byte."""
         return self._at

@@ -44,7 +44,7 @@ class Scan:
 
     @property
     def single(self) -> bool:
-        """Tell whether its minimum coded unit is a single block."""
+        """Return whether its minimum coded unit is a single block."""
         return self.blocks == 1
 
     @property
@@ -75,12 +75,12 @@ class Layout:
 
     @property
     def ended(self) -> bool:
-        """Tell whether the end marker follows."""
+        """Return whether the end marker follows."""
         return self.marker == EOI[1]
 
     @property
     def cut(self) -> bool:
-        """Tell whether the data ends where more of the picture, or its end marker, belongs."""
+        """Return whether the data ends where more of the picture, or its end marker, belongs."""
         return self.marker == NO_MARKER
 
     def at(self, stop: int, marker: int = NO_MARKER) -> Layout:
@@ -112,7 +112,7 @@ def lay_out(data: bytes, header: Header, most: int) -> Layout:
 
 
 def all_there(layout: Layout, header: Header) -> bool:
-    """Tell whether the scans give each coefficient of each component to its last bit."""
+    """Return whether the scans give each coefficient of each component to its last bit."""
     missing = {(component, k) for component in header.ids for k in range(64)}
     for scan in layout.scans:
         first, last, low = scan.band
@@ -134,7 +134,7 @@ def trailer_in(data: bytes, start: int, end: int) -> int:
 
 
 def without_zeros(data: bytes, layout: Layout) -> Layout:
-    """Return the layout without the zeros that the data ends in: room of a copy that never finished."""
+    """Return the layout without the zeros that the data ends in: space of a copy that never finished."""
     run = layout.scans[-1].runs[-1]
     end = max(run.start, len(data[run.start : run.end].rstrip(b"\0")) + run.start)
     return layout.at(end) if layout.cut and run.end - end >= _TAIL else layout
