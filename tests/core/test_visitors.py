@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from watcher.http.visitors import Admission, host_name, is_loopback, most_connections
+from watcher.http.auth import host_name, is_loopback
+from watcher.http.connections import Admission, most_connections
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def test_a_port_that_is_taken_is_a_fault_of_the_config(place: Place) -> None:
         place.configure(metrics={"listen": listen})
         done = place.watcher("run", "--config", place.config)
     assert done.code == EXIT_CONFIG
-    assert f"metrics.listen: found '{listen}', where another program listens already; write another port" in done.err
+    assert f'metrics.listen: found "{listen}", where another program listens already; write another port' in done.err
 
 
 @pytest.mark.slow
@@ -75,7 +75,22 @@ def test_an_address_that_others_reach_must_be_asked_for_and_is_warned_of(place: 
     with place.run() as daemon:
         (line,) = daemon.events("metrics.listening")
         assert line["level"] == "warning"
-        assert "names of your folders" in line["text"]
+        assert "see folder names" in line["text"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shared", [True, False])
+def test_page_and_metrics_have_one_address_or_each_its_own(place: Place, *, shared: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        listen = f"127.0.0.1:{free.getsockname()[1]}"
+    place.configure(web={"listen": listen}, metrics={"listen": listen if shared else "127.0.0.1:0"})
+    with place.run() as daemon:
+        assert get(daemon, "/healthz") == (200, "ok\n")
+        assert daemon.events("web.listening")[0]["url"] == f"http://{listen}/"
+        with urllib.request.urlopen(f"http://{listen}/api/summary", timeout=20) as answer:
+            assert answer.status == 200
+        assert get(daemon, "/api/summary")[0] == (200 if shared else 404)
+        assert len(daemon.events("metrics.listening")) == 1
 
 
 @pytest.mark.parametrize("command", [pytest.param("run", marks=pytest.mark.slow), "check"])

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import errno
 import http.client
 import queue
+import re
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from types import FrameType
+from typing import NamedTuple
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from watcher.core.counters import Counters
 from watcher.core.status import Counts, InboxStatus, Progress, Snapshot, StatusQuery
-from watcher.http.metrics import Server, server
-from watcher.http.metrics import query as asking
+from watcher.errors import ConfigError
+from watcher.http import Address, listen, metrics
+from watcher.http.app import make_app
+from watcher.http.connections import Connection
+from watcher.http.server import Listener, Server
 
 SEEN = time.time() - 60  # when the photo was that waits longest
 INBOX = b"/in\xff\n\x1b[1m" + "\u202e\u2028[bold]".encode()
@@ -46,7 +49,29 @@ WELL = Snapshot(
     messages=9,
     losses=1,
 )
-Start = Callable[..., Server]
+
+
+class Running(NamedTuple):
+    server: Server
+    address: Address
+    lines: list[tuple[str, str]]
+
+
+Start = Callable[..., Running]
+
+
+class Log:
+    def __init__(self, lines: list[tuple[str, str]]) -> None:
+        self.lines = lines
+
+    def info(self, event: str, **_: object) -> None:
+        self.lines.append(("info", event))
+
+    def warning(self, event: str, **_: object) -> None:
+        self.lines.append(("warning", event))
+
+    def error(self, event: str, **_: object) -> None:
+        self.lines.append(("error", event))
 
 
 @pytest.fixture
@@ -56,18 +81,23 @@ def start() -> Iterator[Start]:
 
         def make(
             post: Callable[[StatusQuery], object] = lambda checkup: checkup.answer(WELL),
-            listen: str = "127.0.0.1:0",
+            at: str = "127.0.0.1:0",
             patience: float = 5.0,
             open_files: int = 1024,
-        ) -> Server:
-            return stack.enter_context(Server(listen, post, "1.2.3", patience, open_files=open_files))
+        ) -> Running:
+            handlers = metrics.MetricsHandlers(post, "1.2.3", patience)
+            address, lines = listen(at, "here", "metrics.listen"), list[tuple[str, str]]()
+            app, listeners = make_app(handlers.routes()), [Listener(address, metrics=True)]
+            server = Server(app, listeners, Log(lines), token_file="", open_files=open_files)
+            stack.callback(server.close)
+            server.start()
+            return Running(server, address, lines)
 
         yield make
 
 
-def get(server: Server, path: str, method: str = "GET", **headers: str) -> tuple[int, str, str]:
-    host, _, port = server.address.rpartition(":")
-    connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=10)
+def get(server: Running, path: str, method: str = "GET", **headers: str) -> tuple[int, str, str]:
+    connection = http.client.HTTPConnection(server.address.host.strip("[]"), server.address.port, timeout=10)
     try:
         connection.request(method, path, headers=headers)
         answer = connection.getresponse()
@@ -76,7 +106,11 @@ def get(server: Server, path: str, method: str = "GET", **headers: str) -> tuple
         connection.close()
 
 
-def scraped(server: Server) -> dict[tuple[str, str], float]:
+def connected(server: Running) -> socket.socket:
+    return socket.create_connection((server.address.host, server.address.port), 10)
+
+
+def scraped(server: Running) -> dict[tuple[str, str], float]:
     """Give every sample by its name and the values of its labels."""
     status, _, text = get(server, "/metrics")
     assert status == 200
@@ -138,13 +172,13 @@ def test_health_is_a_status_and_the_reasons_a_line_each(start: Start) -> None:
 def test_other_paths_are_told_where_to_go_and_a_head_has_no_body(start: Start) -> None:
     server = start()
     assert get(server, "/")[0] == 404
-    host, _, port = server.address.rpartition(":")
-    with socket.create_connection((host, int(port)), 10) as peer:
+    with connected(server) as peer:
         peer.sendall(b"HEAD /metrics?x=1 HTTP/1.0\r\n\r\n")
         said = b"".join(iter(lambda: peer.recv(65536), b""))
-    assert said.startswith(b"HTTP/1.0 200 OK")
+    assert said.startswith(b"HTTP/1.1 200 OK")
     assert said.endswith(b"\r\n\r\n")
-    assert get(server, "/metrics", "POST")[0] == 501
+    assert re.search(rb"\r\ndate: \w{3}, \d\d \w{3} \d{4} [\d:]{8} GMT\r\n", said)
+    assert get(server, "/metrics", "POST", Origin=f"http://{server.address.name}")[0] == 405
 
 
 def test_a_loop_that_does_not_answer_is_told_and_asked_no_second_time(start: Start) -> None:
@@ -156,37 +190,35 @@ def test_a_loop_that_does_not_answer_is_told_and_asked_no_second_time(start: Sta
     asked.get(timeout=10).answer(replace(WELL, ailments=("late",)))
     threading.Timer(0.02, lambda: asked.get(timeout=10).answer(WELL)).start()
     assert get(start(asked.put), "/healthz")[0] == 200
-    threading.Timer(0.02, lambda: asked.get(timeout=10).answer(WELL)).start()
-    server._server.asker.patience = 5.0
-    assert get(server, "/healthz")[0] == 200  # not the answer to a question of long ago
 
 
-def _waits_for_the_loop(frame: FrameType | None) -> bool:
-    """Tell whether a thread that is here has asked and has no answer yet."""
-    names = []
-    while frame is not None and frame.f_code.co_filename != asking.__file__:
-        names.append(frame.f_code.co_name)
-        frame = frame.f_back
-    return frame is not None and frame.f_code.co_name == "ask" and "wait" in names
+def test_requests_at_the_same_time_share_one_question_and_a_late_answer_is_of_no_use_to_the_next() -> None:
+    asked: list[StatusQuery] = []
+    handlers = metrics.MetricsHandlers(asked.append, "1.2.3")
+
+    async def ask() -> None:
+        questions = [asyncio.create_task(handlers._ask()) for _ in range(5)]
+        await asyncio.sleep(0)
+        (question,) = asked
+        question.answer(WELL)
+        assert await asyncio.gather(*questions) == [WELL] * 5
+        question.answer(replace(WELL, losses=7))
+        late = asyncio.create_task(handlers._ask())
+        await asyncio.sleep(0)
+        asked[1].answer(WELL)
+        assert await late == WELL
+
+    asyncio.run(ask())
+    asked[1].answer(WELL)  # nothing waits any more
+    asyncio.run(_first(handlers, asked))
 
 
-def test_requests_at_the_same_time_share_one_question(start: Start) -> None:
-    asked: queue.SimpleQueue[StatusQuery] = queue.SimpleQueue()
-    server = start(asked.put)
-    answers: queue.SimpleQueue[int] = queue.SimpleQueue()
-    threads = [threading.Thread(target=lambda: answers.put(get(server, "/healthz")[0])) for _ in range(5)]
-    for thread in threads:
-        thread.start()
-    first = asked.get(timeout=10)
-    deadline = time.monotonic() + 10
-    while sum(map(_waits_for_the_loop, sys._current_frames().values())) < 5:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    first.answer(WELL)
-    for thread in threads:
-        thread.join()
-    assert [answers.get() for _ in threads] == [200] * 5
-    assert asked.empty()
+async def _first(handlers: metrics.MetricsHandlers, asked: list[StatusQuery]) -> None:
+    """Ask on another event loop, as after a server that failed."""
+    task = asyncio.create_task(handlers._ask())
+    await asyncio.sleep(0)
+    asked[2].answer(WELL)
+    assert await task == WELL
 
 
 def test_a_file_system_that_hangs_costs_its_number_and_one_thread(
@@ -201,7 +233,7 @@ def test_a_file_system_that_hangs_costs_its_number_and_one_thread(
         raise OSError
 
     monkeypatch.setattr("shutil.disk_usage", hangs)
-    monkeypatch.setattr(asking, "_DISK_SECONDS", 0.05)
+    monkeypatch.setattr(metrics, "_DISK_SECONDS", 0.05)
     server = start()
     try:
         for _ in range(3):
@@ -214,45 +246,22 @@ def test_a_file_system_that_hangs_costs_its_number_and_one_thread(
 def test_peers_that_say_nothing_are_limited_and_hold_up_neither_others_nor_the_end(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert 0 < server._Handler.timeout <= 30
-    monkeypatch.setattr(server._Handler, "timeout", 1.0)
+    monkeypatch.setattr(Connection, "request_seconds", 1.0)
     with ExitStack() as stack:
         running = start(open_files=64)  # eight connections, and four of each client
-        host, _, port = running.address.rpartition(":")
-        silent = [stack.enter_context(socket.create_connection((host, int(port)), 10)) for _ in range(20)]
+        silent = [stack.enter_context(connected(running)) for _ in range(20)]
         for peer in silent[::2]:
             with contextlib.suppress(OSError):  # it had to go
                 peer.send(b"GET /healthz HTTP/1.1\r\nX: y\r\n")
-        assert get(running, "/healthz")[0] == 200  # whoever asks is answered
-        assert sum("process_request_thread" in thread.name for thread in threading.enumerate()) <= 8
+        assert get(running, "/healthz")[0] == 200  # who asks is answered
         for peer in silent:
             with contextlib.suppress(ConnectionResetError):
                 assert peer.recv(1) == b""  # none may keep its place for ever
-        with socket.create_connection((host, int(port)), 10) as peer:
+        with connected(running) as peer:
             peer.send(b"GET /metrics HTTP/1.0\r\n\r\n")  # and away
-        stack.enter_context(socket.create_connection((host, int(port)), 10))
-        began = time.monotonic()
-        running.__exit__()
-        assert time.monotonic() - began < 2
-    deadline = time.monotonic() + 10
-    while any("process_request_thread" in thread.name for thread in threading.enumerate()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def test_a_request_has_its_time_as_a_whole_however_often_a_part_of_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [0.0]
-    monkeypatch.setattr("watcher.http.metrics.server.time.monotonic", lambda: now[0])
-    here, there = socket.socketpair()
-    with here, there:
-        source = server._Until(here, 10.0)
-        for _ in range(10):
-            there.send(b"x")
-            assert source.read(8) == b"x"
-            now[0] += 1.0
-        there.send(b"x")
-        with pytest.raises(TimeoutError):
-            source.read(8)
+        stack.enter_context(connected(running))
+        running.server.close()
+        assert not running.server._thread.is_alive()
 
 
 @pytest.mark.parametrize(
@@ -260,85 +269,45 @@ def test_a_request_has_its_time_as_a_whole_however_often_a_part_of_it_comes(monk
     [
         ("/healthz", ["127.0.0.1:9464"], 200),
         ("/healthz", ["LOCALHOST"], 200),
-        ("/healthz", [], 200),  # a probe of version 1.0; browsers always send one
         ("/metrics", ["evil.example"], 403),
         ("/healthz", ["127.0.0.1.evil.example"], 403),
         ("/metrics", ["x/healthz?"], 400),
         ("/metrics", [""], 400),
         ("/metrics", ["127.0.0.1", "evil.example"], 400),
         ("/metrics", ["127.0.0.1", "127.0.0.1"], 400),
-        ("http://127.0.0.1/metrics", ["127.0.0.1"], 404),
+        ("http://127.0.0.1/metrics", ["127.0.0.1"], 400),
         ("/METRICS", ["127.0.0.1"], 404),
         ("/metrics/", ["127.0.0.1"], 404),
         ("/%6detrics", ["127.0.0.1"], 404),
-        ("*", ["127.0.0.1"], 404),
+        ("*", ["127.0.0.1"], 400),
     ],
 )
 def test_what_is_served_on_the_loopback_is_for_whoever_asks_by_its_name(
     start: Start, path: str, hosts: list[str], status: int
 ) -> None:
-    host, _, port = start().address.rpartition(":")
-    with socket.create_connection((host, int(port)), 10) as peer:
+    with connected(start()) as peer:
         lines = [f"GET {path} HTTP/1.1", *(f"Host: {name}" for name in hosts), "X-Forwarded-Host: localhost", "", ""]
         peer.send("\r\n".join(lines).encode())
         assert int(peer.makefile("rb").readline().split()[1]) == status
 
 
 def test_on_other_addresses_any_name_will_do(start: Start) -> None:
-    server = start(listen="0.0.0.0:0")
+    server = start(at="0.0.0.0:0")
     assert get(server, "/healthz", Host="nas.example")[0] == 200
     assert get(server, "/healthz", Host="nas.example/")[0] == 400
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_server_that_fails_says_so_and_serves_again(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[object] = []
-    monkeypatch.setattr(threading, "excepthook", lambda fault: told.append(fault.exc_type))
-    monkeypatch.setattr(server, "_PAUSE_SECONDS", 0.01)
-    running = start()
-    with monkeypatch.context() as patch:
-        patch.setattr(running._server, "handle_request", lambda: 1 / 0)
-        get(running, "/healthz")  # the last one that it waits for as it should
-        deadline = time.monotonic() + 10
-        while not told:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-    assert told[0] is ZeroDivisionError
-    assert get(running, "/healthz")[0] == 200
-
-
-def test_a_process_without_descriptors_does_not_spin(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    tries: list[float] = []
-
-    def none_left(_: object) -> tuple[socket.socket, object]:
-        tries.append(time.monotonic())
-        raise OSError(errno.EMFILE, "too many open files")
-
-    running = start()
-    host, _, port = running.address.rpartition(":")
-    with monkeypatch.context() as patch:
-        patch.setattr("socketserver.TCPServer.get_request", none_left)
-        with socket.create_connection((host, int(port)), 10):
-            deadline = time.monotonic() + 10
-            while len(tries) < 3:
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
-    assert tries[2] - tries[0] > 1.9 * server._PAUSE_SECONDS
-    assert get(running, "/healthz")[0] == 200
 
 
 def test_an_error_in_a_request_ends_neither_the_server_nor_anything_else(start: Start) -> None:
     answers: list[Snapshot] = [replace(WELL, inboxes=None), WELL]  # type: ignore[arg-type]  # what no loop says
     server = start(lambda checkup: checkup.answer(answers.pop(0)))
-    with pytest.raises(http.client.HTTPException):
-        get(server, "/metrics")
+    assert get(server, "/metrics")[0] == 500
     assert get(server, "/metrics")[0] == 200
 
 
 def test_it_waits_for_requests_without_waking_up(start: Start) -> None:
     server = start()
     get(server, "/healthz")
-    native = server._thread.native_id
+    native = server.server._thread.native_id
     looks: list[list[str]] = []
     for _ in range(10):  # on a busy machine it may take a moment to come to rest
         with open(f"/proc/self/task/{native}/status", encoding="ascii") as file:
@@ -350,18 +319,18 @@ def test_it_waits_for_requests_without_waking_up(start: Start) -> None:
 
 
 def test_where_nobody_can_listen_is_an_error_at_once(start: Start) -> None:
-    with pytest.raises(OSError, match="in use"):
-        start(listen=start().address)
-    with pytest.raises(OSError, match=r"not known|resolution"):
-        start(listen="no-such-host.invalid:9464")
+    with pytest.raises(ConfigError, match="another program listens already"):
+        start(at=start().address.name)
+    with pytest.raises(ConfigError, match=r'metrics\.listen: found "no-such-host.invalid:9464", which is no address'):
+        start(at="no-such-host.invalid:9464")
 
 
-@pytest.mark.parametrize(("listen", "loopback"), [("127.0.0.1:0", True), ("[::1]:0", True), ("0.0.0.0:0", False)])
-def test_it_is_known_whether_others_can_reach_it(start: Start, listen: str, *, loopback: bool) -> None:
+@pytest.mark.parametrize(("at", "level"), [("127.0.0.1:0", "info"), ("[::1]:0", "info"), ("0.0.0.0:0", "warning")])
+def test_an_address_that_others_can_reach_is_warned_of(start: Start, at: str, level: str) -> None:
     try:
-        running = start(listen=listen)
-    except OSError as error:
+        running = start(at=at)
+    except ConfigError as error:
         pytest.skip(f"no such address here: {error}")
-    assert running.loopback is loopback
-    assert running.address.rpartition(":")[0] == listen.rpartition(":")[0]
+    assert running.lines == [(level, "metrics.listening")]
+    assert running.address.name == f"{at.rpartition(':')[0]}:{running.address.port}"
     assert get(running, "/healthz")[0] == 200

@@ -8,7 +8,7 @@ import re
 import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -17,9 +17,12 @@ from watcher.core.records import Phase, PhotoRecord
 from watcher.core.status import InboxStatus
 from watcher.core.types import FileSignature, PhotoId
 from watcher.errors import ConfigError
-from watcher.http import Broadcaster, Shown, Site, listen, serializers
+from watcher.http import Address, Broadcaster, Shown, Site, listen, serializers
 from watcher.http.events import RESYNC, Browser
 from watcher.store import Store
+
+if TYPE_CHECKING:
+    from watcher.http.server import Server
 
 KNOWN = PhotoRecord(FileSignature(1, 2), Phase.DONE, {}, {}, 3.0)
 
@@ -130,7 +133,17 @@ class Log:
     def info(self, event: str, **fields: object) -> None:
         self.lines.append((event, fields))
 
-    error = info
+    error = warning = info
+
+
+def _server(site: Site, news: Broadcaster, address: Address, folder: Path, log: Log, open_files: int = 1024) -> Server:
+    from watcher.http.app import PageHandlers, make_app  # noqa: PLC0415  # needs the extra
+    from watcher.http.server import Listener, Server  # noqa: PLC0415  # the same
+
+    app = make_app(PageHandlers(site, news).routes())
+    return Server(
+        app, [Listener(address, page=True)], log, token_file=str(folder / "token"), news=news, open_files=open_files
+    )
 
 
 def _nothing(*_: object) -> Any:  # noqa: ANN401 - stands for what is never called here
@@ -143,10 +156,10 @@ def test_a_page_that_breaks_says_so_and_nothing_else_happens(tmp_path: Path, mon
     async def broken(_: object) -> None:
         raise RuntimeError("out of luck")
 
-    monkeypatch.setattr(server._Server, "main_loop", broken)
+    monkeypatch.setattr(server._Uvicorn, "main_loop", broken)
     log, news = Log(), Broadcaster()
     site = Site("1", contextlib.nullcontext, _nothing, _nothing)  # type: ignore[arg-type]  # nothing is asked of it
-    page = server.Page(site, news, listen("127.0.0.1:0", "here"), str(tmp_path / "token"), log)
+    page = _server(site, news, listen("127.0.0.1:0", "here"), tmp_path, log)
     page.start()
     until(lambda: len(log.lines) == 2, "it says that it has ended")
     assert log.lines[1][0] == "web.ended"
@@ -160,7 +173,7 @@ def test_a_page_that_broke_is_served_again(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(server, "_PAUSE_SECONDS", 0.01)
     with monkeypatch.context() as patch:
-        patch.setattr(server._Server, "main_loop", _nothing)
+        patch.setattr(server._Uvicorn, "main_loop", _nothing)
         with _page(tmp_path) as page:
             until(lambda: len(page.lines) > 2, "it ends again and again")
             patch.undo()
@@ -172,7 +185,9 @@ def test_a_page_that_broke_is_served_again(tmp_path: Path, monkeypatch: pytest.M
 TOKEN = "t" * 43
 
 
-async def _answered(token: str | None, headers: list[tuple[bytes, bytes]], **scope: object) -> int:
+async def _answered(
+    token: str | None, headers: list[tuple[bytes, bytes]], *, metrics: bool = False, **scope: object
+) -> int:
     """Give the status of the guard's answer; 0: it let the request through."""
     from watcher.http.auth import Guard  # noqa: PLC0415  # needs the extra
 
@@ -190,16 +205,18 @@ async def _answered(token: str | None, headers: list[tuple[bytes, bytes]], **sco
     path = str(scope.get("path", "/"))
     whole = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"", **scope}
     whole |= {"headers": headers, "scheme": "http", "server": ("127.0.0.1", 8424), "root_path": ""}
-    await Guard(handlers, token=token, port=8424)(whole, receive, send)
+    await Guard(handlers, token=token, port=8424, loopback=token is None, metrics=metrics)(whole, receive, send)
     return statuses[0] if statuses else -1
 
 
-def guarded(token: str | None = TOKEN, hosts: tuple[str, ...] = ("nas.example",), **scope: object) -> int:
+def guarded(
+    token: str | None = TOKEN, hosts: tuple[str, ...] = ("nas.example",), *, metrics: bool = False, **scope: object
+) -> int:
     more = scope.pop("headers", {})
     assert isinstance(more, dict)
     headers = [(b"host", host.encode("latin-1")) for host in hosts]
     headers += [(name.encode(), value.encode()) for name, value in more.items()]
-    return asyncio.run(_answered(token, headers, **scope))
+    return asyncio.run(_answered(token, headers, metrics=metrics, **scope))
 
 
 @pytest.mark.parametrize(
@@ -279,6 +296,18 @@ def test_nothing_but_requests_gets_an_answer() -> None:
         assert guarded(type=kind, path="/page.css") == -1
 
 
+def test_numbers_ask_for_no_token_where_they_are_served_and_the_page_still_does() -> None:
+    for path in ("/metrics", "/healthz"):
+        assert guarded(path=path, metrics=True) == 0
+        assert guarded(path=path, metrics=True, headers={"sec-fetch-site": "cross-site"}) == 403
+        for raw in (path, path.replace("m", "%6d").replace("h", "%68")):
+            assert guarded(path=path, raw_path=raw.encode()) == 401
+            assert guarded(None, ("localhost",), path=path, raw_path=raw.encode()) == 404
+            assert guarded(path=path, raw_path=raw.encode(), headers={"cookie": f"watcher-8424={TOKEN}"}) == 404
+    assert guarded(path="/api/summary", metrics=True) == 401
+    assert guarded(path="/metrics/", metrics=True) == 401
+
+
 def test_the_public_files_and_the_form_are_there_without_a_token_and_the_rest_with_it() -> None:
     assert guarded(path="/page.css") == guarded(path="/icon.svg", method="HEAD") == 0
     assert guarded(path="/page.css", method="POST", headers={"origin": "http://nas.example"}) == 401
@@ -299,12 +328,10 @@ class Running(NamedTuple):
 @contextlib.contextmanager
 def _page(tmp_path: Path, open_files: int = 1024) -> Iterator[Running]:
     """A page about nothing at all."""
-    from watcher.http import server  # noqa: PLC0415  # needs the extra
-
     log = Log()
     site = Site("1", contextlib.nullcontext, _nothing, _nothing)  # type: ignore[arg-type]  # nothing is asked of it
     address = listen("127.0.0.1:0", "here")
-    page = server.Page(site, Broadcaster(), address, str(tmp_path / "token"), log, open_files=open_files)
+    page = _server(site, Broadcaster(), address, tmp_path, log, open_files)
     page.start()
     try:
         yield Running(address.port, log.lines)

@@ -11,8 +11,6 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from watcher import __version__, logs
-from watcher.app import metrics as serving
-from watcher.app import page as paging
 from watcher.app.background import Chores
 from watcher.app.cleanup import Sweeper
 from watcher.app.open_store import open_state
@@ -20,6 +18,7 @@ from watcher.app.outputs import held
 from watcher.app.overlapping import MountGuard
 from watcher.app.preload import PRELOAD
 from watcher.app.reload import Reloader
+from watcher.app.serve import require_extras, serving
 from watcher.app.settings import Hub, Source, settle
 from watcher.app.state_volume import await_volume, remember
 from watcher.app.threads import Threads
@@ -54,7 +53,7 @@ def daemon(
 
     `damaged`: that came to light while its state file was in use, which is set aside. `open_inbox`: in a watch's place.
     """
-    serving.require_extras(config, name, once=once)
+    require_extras(config, name, once=once)
     plain = settle(config, name)
     path = source.state_path(config)
     messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
@@ -80,9 +79,7 @@ def daemon(
         remember(path)
         # once the daemon has ended, one more request to end changes nothing
         stack.enter_context(service.Signals(messages.put, ignored_after=True))
-        if not once:
-            stack.enter_context(serving.metrics(config, name, messages.put, log))
-        told = messages.put if once else stack.enter_context(paging.page(config, name, settings, store, messages, log))
+        told = messages.put if once else stack.enter_context(serving(config, name, settings, store, messages, log))
         limits = _limits(config, workers, once=once)
         pool = _pool(config, workers, limits, messages, log, once=once)
         stack.callback(pool.close, wait=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from watcher.app.page import ToldState
+from watcher.app.serve import ToldState
 from watcher.engine.ports import Log
 from watcher.store import StateBusyError
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from watcher.app.metrics import require_extras
 from watcher.app.outputs import held
+from watcher.app.serve import require_extras
 from watcher.app.settings import Source, located, settle
 from watcher.engine.ports import Log, Reloaded
 from watcher.errors import ConfigError, WatcherError

@@ -15,8 +15,8 @@ from watcher import paths as places
 from watcher.app.background import lost_volume
 from watcher.app.check_service import look_at_page, look_at_services
 from watcher.app.estimate import Forecast, forecast
-from watcher.app.metrics import require_extras
 from watcher.app.outputs import held
+from watcher.app.serve import require_extras
 from watcher.app.service import program, remedies, sudo
 from watcher.app.settings import Source, settle
 from watcher.config import Config

@@ -1,14 +1,14 @@
-"""The page: what became of which photo, live in a browser; the only room that knows Starlette and uvicorn.
+"""The page and the metrics over HTTP: the only package that knows Starlette, uvicorn and Prometheus's client.
 
 Rules and theory of operation:
-- A thread of its own with an event loop of its own. The daemon's loop only drops news into a bounded box (`news`) and
-  never waits for this room; should the thread end, rendering goes on.
-- What is told live was written to the state file before; everything else is read from that file, by a connection of
-  its own for each answer. So a browser that missed something asks again and is right.
-- Nothing is served but the page itself, what the state file says of the photos of the inboxes in the config, and
-  their renditions: never an original, never by a path that a browser names (`names`, `files`).
-- Who may ask is decided in one place, before any handler runs (`guard`).
-- `server` is imported where a page is served: the packages that it needs are an extra.
+- One thread with an event loop of its own serves one application, at one address or at two. The daemon's loop only puts
+  events into a bounded queue (`events`) and never waits for this thread; if that ends, rendering goes on.
+- What the page is told live was written to the state file before; everything else is read from that file, by a
+  connection of its own for each answer. So a browser that missed something asks again and is right.
+- Nothing is served but the page itself, the metrics, what the state file says of the photos of the inboxes in the
+  config, and their renditions: never an original, never by a path that a browser names (`serializers`, `files`).
+- Who may ask is decided in one place, before any handler runs (`auth`).
+- `server`, `app` and `metrics` are imported where something is served: the packages that they need are extras.
 """
 
 from watcher.http.address import Address, listen

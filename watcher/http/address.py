@@ -1,4 +1,4 @@
-"""Where the page listens: from `[web] listen` to open sockets, or to a fault that says what to do."""
+"""From `[web] listen` or `[metrics] listen` to open sockets, or to a fault that says what to do."""
 
 from __future__ import annotations
 
@@ -10,18 +10,22 @@ from dataclasses import dataclass
 
 from watcher.errors import ConfigError, Fault
 
-_KEY = "web.listen"
 _BACKLOG = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Sockets that listen, and how the page is called there."""
+    """Sockets that listen, and what their address is called."""
 
     sockets: tuple[socket.socket, ...]
     host: str  # as a browser wants it: IPv6 in brackets
     port: int
     loopback: bool  # only this machine gets there
+
+    @property
+    def name(self) -> str:
+        """The address, HOST:PORT."""
+        return f"{self.host}:{self.port}"
 
     @property
     def url(self) -> str:
@@ -37,8 +41,8 @@ class Address:
             item.close()
 
 
-def listen(text: str, source: str) -> Address:
-    """Listen at HOST:PORT (port 0: any that is free). Raises ConfigError where that can't be done."""
+def listen(text: str, source: str, key: str = "web.listen") -> Address:
+    """Listen at HOST:PORT (port 0: any that is free), the value of `key`. Raise ConfigError where that fails."""
     host, _, port_text = text.rpartition(":")
     port = int(port_text)
     plain = host.strip("[]")
@@ -46,7 +50,8 @@ def listen(text: str, source: str) -> Address:
         found = socket.getaddrinfo(plain, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
         hint = 'write an address of this machine, such as "127.0.0.1:8424"'
-        raise _fault(source, text, f"which is no address ({error.strerror})", hint) from None
+        found_fault = f'found "{text}", which is no address ({error.strerror})'
+        raise ConfigError(source, [Fault(key, found_fault, hint)]) from None
     places = list(dict.fromkeys((family, sockaddr[0]) for family, _, _, _, sockaddr in found))
     sockets: list[socket.socket] = []
     refusal: OSError | None = None
@@ -63,7 +68,8 @@ def listen(text: str, source: str) -> Address:
     if not sockets or (refusal and refusal.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}):
         for item in sockets:
             item.close()
-        raise _refused(source, text, refusal) from None
+        why, hint = _refused(refusal)
+        raise ConfigError(source, [Fault(key, f'found "{text}", {why}', hint)]) from None
     loopback = all(ipaddress.ip_address(item.getsockname()[0].partition("%")[0]).is_loopback for item in sockets)
     return Address(tuple(sockets), host, port, loopback)
 
@@ -94,20 +100,17 @@ def _open(family: int, place: str, port: int) -> socket.socket:
     return opened
 
 
-def _refused(source: str, text: str, error: OSError | None) -> ConfigError:
+def _refused(error: OSError | None) -> tuple[str, str]:
+    """Return what was found of the address, and what to do."""
     number = error.errno if error else None
     if number == errno.EADDRINUSE:
-        return _fault(source, text, "where another program listens already", "write another port, or stop that program")
+        return "where another program listens already", "write another port, or stop that program"
     if number == errno.EADDRNOTAVAIL:
-        return _fault(source, text, "which is no address of this machine", 'write one, such as "127.0.0.1:8424"')
+        return "which is no address of this machine", 'write one, such as "127.0.0.1:8424"'
     if number == errno.EACCES:
-        return _fault(source, text, "where this user may not listen", "write a port from 1024 up")
+        return "where this user may not listen", "write a port from 1024 up"
     if number == errno.EAFNOSUPPORT and os.environ.get("INVOCATION_ID"):  # of a systemd service
         remedy = "type `watcher service install` again, as you did before: it writes the unit anew"
-        return _fault(source, text, "and the service's unit was written before that and allows no network", remedy)
+        return "and the service's unit was written before that and allows no network", remedy
     why = error.strerror if error else "no address"
-    return _fault(source, text, f"where nobody can listen ({why})", 'write another address, such as "127.0.0.1:8424"')
-
-
-def _fault(source: str, text: str, found: str, hint: str) -> ConfigError:
-    return ConfigError(source, [Fault(_KEY, f'found "{text}", {found}', hint)])
+    return f"where no program can listen ({why})", 'write another address, such as "127.0.0.1:8424"'

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from typing import Any, TypeVar
 
@@ -18,10 +18,9 @@ from watcher.core.naming import called
 from watcher.core.types import PhotoId, Request
 from watcher.errors import WatcherError
 from watcher.fs.openat import open_file
-from watcher.http import serializers as telling
+from watcher.http import serializers
 from watcher.http.events import Broadcaster
 from watcher.http.files import chunks, renditions
-from watcher.http.ids import photo_of
 from watcher.http.ports import Books, Site
 from watcher.text import shown as readable
 
@@ -50,7 +49,14 @@ class RefusedError(Exception):
         self.status, self.why = status, why
 
 
-class Handlers:
+def make_app(routes: Sequence[Route]) -> Starlette:
+    """Return the application, without its guard."""
+    app = Starlette(routes=routes, exception_handlers={RefusedError: _refused, WatcherError: _unreadable})
+    app.router.redirect_slashes = False  # it would send people to wherever `Host` says
+    return app
+
+
+class PageHandlers:
     """What answers the browsers; each reads the state file on a thread, the event loop goes on meanwhile."""
 
     def __init__(self, site: Site, news: Broadcaster) -> None:
@@ -58,16 +64,16 @@ class Handlers:
         self._news = news
         self._disks = CapacityLimiter(_AT_DISKS)
         self._at_books = CapacityLimiter(_AT_BOOKS)
-        news.describe = lambda rows: telling.changes(rows, site)
-        news.summary = lambda: self._read(lambda books: telling.summary(books, site))
+        news.describe = lambda rows: serializers.changes(rows, site)
+        news.summary = lambda: self._read(lambda books: serializers.summary(books, site))
 
-    def app(self) -> Starlette:
-        """Give the application, without the guard."""
+    def routes(self) -> list[Route]:
+        """Return the routes of the page."""
         own = [
             Route("/" if name == "page.html" else f"/{name}", _static(text, _TYPES[name.rpartition(".")[2]]))
             for name, text in _statics().items()
         ]
-        routes = [
+        return [
             *own,
             Route("/api/summary", self.summary),
             Route("/api/newest", self.newest),
@@ -78,9 +84,6 @@ class Handlers:
             Route("/api/news", self.news),
             Route("/picture/{photo}/{rendition}", self.picture),
         ]
-        app = Starlette(routes=routes, exception_handlers={RefusedError: _refused, WatcherError: _unreadable})
-        app.router.redirect_slashes = False  # it would send people to wherever `Host` says
-        return app
 
     async def _read(self, look: Callable[[Books], _T]) -> _T:
         def on_a_thread() -> _T:
@@ -90,7 +93,7 @@ class Handlers:
         return await run_sync(on_a_thread, limiter=self._at_books)
 
     def _photo(self, request: RequestsPending) -> PhotoId:
-        photo = photo_of(request.path_params["photo"], self._site.inboxes())
+        photo = serializers.photo_of(request.path_params["photo"], self._site.inboxes())
         if photo is None:
             raise RefusedError(404, "no such photo")
         return photo
@@ -100,14 +103,14 @@ class Handlers:
     async def summary(self, request: RequestsPending) -> Response:
         """Tell what the inboxes are at."""
         del request
-        return _json(await self._read(lambda books: telling.summary(books, self._site)))
+        return _json(await self._read(lambda books: serializers.summary(books, self._site)))
 
     async def newest(self, request: RequestsPending) -> Response:
         """List photos with renditions, those made last first."""
         before, limit = _number(request, "before", None), _limit(request)
         found = await self._read(lambda books: books.newest(self._site.inboxes(), before, limit))
         following = found[-1].cursor if len(found) == limit else None
-        return _json({"photos": telling.entries(found, self._site), "next": following})
+        return _json({"photos": serializers.entries(found, self._site), "next": following})
 
     async def search(self, request: RequestsPending) -> Response:
         """List photos by a part of their names."""
@@ -115,14 +118,14 @@ class Handlers:
         start, limit = _number(request, "start", 0) or 0, _limit(request)
         found = await self._read(lambda books: books.search(self._site.inboxes(), text, start, limit)) if text else []
         following = start + limit if len(found) == limit else None
-        return _json({"photos": telling.entries(found, self._site), "next": following})
+        return _json({"photos": serializers.entries(found, self._site), "next": following})
 
     async def failed(self, request: RequestsPending) -> Response:
         """List photos that failed, the latest first."""
         start, limit = _number(request, "start", 0) or 0, _limit(request)
         found = await self._read(lambda books: books.failed(self._site.inboxes(), start, limit))
         following = start + limit if len(found) == limit else None
-        return _json({"photos": telling.entries(found, self._site), "next": following})
+        return _json({"photos": serializers.entries(found, self._site), "next": following})
 
     async def story(self, request: RequestsPending) -> Response:
         """Tell what became of one photo, and why."""
@@ -133,7 +136,7 @@ class Handlers:
             known = books.known(photo)
             if known is None or shown is None:
                 return None
-            return {**telling.tile(photo, known, shown), "path": readable(called(photo.absolute))}
+            return {**serializers.tile(photo, known, shown), "path": readable(called(photo.absolute))}
 
         told = await self._read(look)
         if told is None:
@@ -172,7 +175,7 @@ class Handlers:
         names = asked.get("photos")
         if not isinstance(names, list) or not names:
             raise RefusedError(400, 'write {"photos": [id]} or {"all": true}')
-        photos = [photo for name in names if isinstance(name, str) and (photo := photo_of(name, inboxes))]
+        photos = [photo for name in names if isinstance(name, str) and (photo := serializers.photo_of(name, inboxes))]
         known = await self._read(lambda books: [photo for photo in photos if books.known(photo) is not None])
         if len(known) != len(names):
             raise RefusedError(404, "no such photo")

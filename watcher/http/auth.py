@@ -4,9 +4,10 @@ Rules:
 - What is asked for is the path as it was sent (`raw_path`), never an address put together from it and `Host`: a
   `Host` of `x/page.css?` would make any path look public. What is not named as public here asks for the token.
 - There is one `Host`, and it names a host; the target is a path. All else is answered with 400.
+- `/metrics` and `/healthz` ask for no token. They are served where `[metrics] listen` says so, the page elsewhere.
 - On a loopback address the `Host` must be a name of the loopback: a page from elsewhere whose name was made to point
   here (DNS rebinding) sends its own.
-- On any other address whoever asks must know the token: once in the address of the page or in the form, from then on
+- On any other address a client must know the token: once in the address of the page or in the form, from then on
   in a cookie that scripts can't read and other sites can't make a browser send. Compared in constant time.
 - `Origin` must be the page's own where it is sent, and it must be sent with what changes anything (CSRF). What another
   site makes a browser ask for, other than to go to the page, is refused.
@@ -15,15 +16,16 @@ Rules:
 from __future__ import annotations
 
 import html
+import ipaddress
+import re
 import secrets
+from email.utils import formatdate
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
-
-from watcher.http.visitors import host_name, is_loopback
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -64,12 +66,24 @@ _NO_TRACE = {"referrer-policy": "no-referrer"}  # the address holds the token
 _WRONG = "This is not the token."
 
 
-class Guard:
-    """The ASGI application around the handlers."""
+METRICS = frozenset({b"/metrics", b"/healthz"})
+_HOST = re.compile(r"(?P<name>[a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\])(:[0-9]{1,5})?", re.IGNORECASE)
 
-    def __init__(self, app: ASGIApp, *, token: str | None, port: int) -> None:
+
+class Guard:
+    """The ASGI application around the handlers, one for each address that is listened on.
+
+    `page`, `metrics`: what is served there. `loopback`: only this machine can reach it.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, token: str | None, port: int, loopback: bool, page: bool = True, metrics: bool = False
+    ) -> None:
         self._app = app
         self._token = token
+        self._loopback = loopback
+        self._page = page
+        self._metrics = metrics
         self._cookie = f"watcher-{port}"  # cookies know no ports, and there may be another daemon on this machine
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,30 +97,42 @@ class Guard:
                 for name, value in _ALWAYS.items():
                     headers.setdefault(name, value)
                 headers.setdefault("cache-control", "no-store")
+                headers.setdefault("date", formatdate(usegmt=True))
             await send(message)
 
         answer = await self._answer(Request(scope, receive))
         await (answer or self._app)(scope, receive, with_headers)
 
     async def _answer(self, request: Request) -> Response | None:
-        """Give what to say in place of the handlers; None: they may."""
+        """Return the answer in place of the handlers'; None: they may answer."""
         headers = request.headers
         path = _path(request.scope)
-        host, *more = headers.getlist("host") or [""]
+        numbers = self._metrics and path in METRICS
+        # a request without any Host is one of HTTP/1.0: a probe, and no browser
+        host, *more = headers.getlist("host") or ["localhost" if numbers else ""]
         name = host_name(host)
         if name is None or more or path is None:
             return _no("a request is for a path, and its Host names one host", 400)
-        if self._token is None and not is_loopback(name):
+        if self._loopback and not is_loopback(name):
             return _no("this is not a name of this machine's loopback address", 403)
         if not _is_own(headers, host, changes=request.method not in _SAFE):
             return _no("asked for by a page of another site", 403)
+        if numbers:
+            return None
+        if not self._page:
+            return _no("there are /metrics and /healthz", 404)
+        return await self._page_answer(request, path)
+
+    async def _page_answer(self, request: Request, path: bytes) -> Response | None:
+        if request.scope["path"].encode("utf-8", "surrogatepass") in METRICS and self._may_enter(request):
+            return _no("there is no such page", 404)  # not at this address, or not by this name
         if self._token is None:
             return None
         if path == b"/enter" and request.method == "POST":
             return await self._enter(request)
         if path == b"/" and (given := request.query_params.get("token")):
             return self._opened(HTMLResponse(_ON, headers=_NO_TRACE)) if self._is_token(given) else _form(_WRONG)
-        if self._is_token(request.cookies.get(self._cookie, "")):
+        if self._may_enter(request):
             return None
         if path in _PUBLIC and request.method in _SAFE:
             return None
@@ -121,12 +147,31 @@ class Guard:
         given = parse_qs(body.decode("ascii", "replace")).get("token", [""])[0].strip()
         return self._opened(RedirectResponse("/", 303)) if self._is_token(given) else _form(_WRONG)
 
+    def _may_enter(self, request: Request) -> bool:
+        return self._token is None or self._is_token(request.cookies.get(self._cookie, ""))
+
     def _is_token(self, given: str) -> bool:
         return self._token is not None and secrets.compare_digest(given.encode(), self._token.encode())
 
     def _opened(self, answer: Response) -> Response:
         answer.set_cookie(self._cookie, self._token or "", httponly=True, samesite="strict", path="/")
         return answer
+
+
+def host_name(header: str) -> str | None:
+    """Return the host that a `Host` header names, in small letters and without its port; None: it names none."""
+    found = _HOST.fullmatch(header)
+    return found["name"].strip("[]").lower() if found else None
+
+
+def is_loopback(name: str) -> bool:
+    """Return whether a host is called as only this machine calls itself."""
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def _no(why: str, status: int) -> Response:
@@ -150,7 +195,7 @@ def _path(scope: Scope) -> bytes | None:
 
 
 def _is_own(headers: Headers, host: str, *, changes: bool) -> bool:
-    """Tell whether a request comes from the page itself, or from a person who goes there."""
+    """Return whether a request comes from the page itself, or from a person who goes there."""
     origins = headers.getlist("origin")
     if origins:
         return len(origins) == 1 and origins[0].lower() in {f"http://{host.lower()}", f"https://{host.lower()}"}

@@ -1,21 +1,94 @@
-"""Connections to the page: as many as there may be, each for as long as its client asks or reads.
+"""Connections: as many as there may be, each for as long as its client asks or reads.
 
-uvicorn limits requests, and the time between two of them. Whoever connects and sends no request, or half of one, or
-takes no answer, is limited here.
+Rules:
+- uvicorn limits requests, and the time between two of them. A client that connects and sends no request, or half of
+  one, or takes no answer, is limited here.
+- One client has half of all connections at most. When there is no room, the connection is closed that has waited
+  longest for a request of its client: clients that connect and say nothing keep no other out.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar
+import ipaddress
+from collections import Counter
+from collections.abc import Hashable
+from typing import ClassVar, Generic, TypeVar
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from watcher.http.visitors import Admission
-
 _REQUEST_SECONDS = 10.0  # for a whole request, head and body, from the connection or the last answer on
 _STALL_SECONDS = 60.0  # in which a client must take some of its answer: 256 KB of it wait at most
+
+_Connection = TypeVar("_Connection", bound=Hashable)
+
+
+def most_connections(wanted: int, open_files: int) -> int:
+    """Return how many connections may be open at once, where this process may have `open_files` descriptors.
+
+    Each costs up to two, its socket and a file; three quarters of all stay for the work, however few there are.
+    """
+    return max(2, min(wanted, open_files // 8))
+
+
+class Admission(Generic[_Connection]):
+    """The connections of a server, at most `most`; it belongs to one thread, or to one lock."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._most_each = max(1, most // 2)
+        self._waiting: dict[_Connection, str] = {}  # for a request; who has waited longest comes first
+        self._busy: dict[_Connection, str] = {}
+        self._counts: Counter[str] = Counter()
+
+    def enter(self, connection: _Connection, address: str) -> _Connection | None:
+        """Take a connection from this address in; return the one that has to be closed for it, maybe itself."""
+        client = _client(address)
+        self._waiting[connection] = client
+        self._counts[client] += 1
+        if self._counts[client] > self._most_each:
+            crowd = client
+        elif self._counts.total() > self._most:
+            crowd = self._counts.most_common(1)[0][0]
+        else:
+            return None
+        oldest = next((item for item, owner in self._waiting.items() if owner == crowd), None)
+        victim = next(iter(self._waiting)) if oldest is None else oldest
+        self.leave(victim)
+        return victim
+
+    def busy(self, connection: _Connection) -> None:
+        """Note that its request is here, and being answered."""
+        if connection in self._waiting:
+            self._busy[connection] = self._waiting.pop(connection)
+
+    def waits(self, connection: _Connection) -> None:
+        """Note that it waits for the next request."""
+        if connection in self._busy:
+            self._waiting[connection] = self._busy.pop(connection)
+
+    def leave(self, connection: _Connection) -> None:
+        """Forget a connection that is closed; it may be forgotten already."""
+        for group in (self._waiting, self._busy):
+            client = group.pop(connection, None)
+            if client is not None:
+                self._counts[client] -= 1
+                if not self._counts[client]:
+                    del self._counts[client]
+
+
+def _client(address: str) -> str:
+    """Return what tells one client from another: of IPv6 a whole network is given to each."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped is not None:
+            return str(found.ipv4_mapped)
+        return str(ipaddress.ip_network((found, 64), strict=False))
+    return address
 
 
 class Connection(H11Protocol):
@@ -44,7 +117,7 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take in a part of a request."""
+        """Receive a part of a request."""
         super().data_received(data)
         self._look()
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import binascii
 import os
 import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable
 from dataclasses import asdict
+from functools import lru_cache
+from hashlib import sha256
 from typing import Any
 
 from watcher.core.naming import called
@@ -14,7 +18,6 @@ from watcher.core.status import InboxStatus
 from watcher.core.types import PhotoId
 from watcher.http.events import Row
 from watcher.http.files import renditions, small
-from watcher.http.ids import id_of, key_of
 from watcher.http.ports import Books, Entry, Shown, Site
 from watcher.text import shown as readable
 
@@ -100,3 +103,30 @@ def _inbox(books: Books, shown: Shown) -> dict[str, Any]:
         "minutes": status.minutes,
         "last_batch": status.last_batch and asdict(status.last_batch),
     }
+
+
+# ---- names of photos, which may be any bytes ----
+
+
+@lru_cache(maxsize=256)
+def key_of(inbox: bytes) -> str:
+    """Return a short name of an inbox that says nothing about where it lies."""
+    return sha256(inbox).hexdigest()[:8]
+
+
+def id_of(photo: PhotoId) -> str:
+    """Name a photo in characters that no browser or proxy touches."""
+    return f"{key_of(photo.inbox)}.{urlsafe_b64encode(photo.path).decode().rstrip('=')}"
+
+
+def photo_of(name: str, inboxes: Iterable[bytes]) -> PhotoId | None:
+    """Return the photo of which `id_of` gave `name`; None: there can't be one. Whether it is known is not said."""
+    key, _, path = name.partition(".")
+    inbox = next((inbox for inbox in inboxes if key_of(inbox) == key), None)
+    if inbox is None or not path.isascii():
+        return None
+    try:
+        photo = PhotoId(inbox, urlsafe_b64decode(path + "=" * (-len(path) % 4)))
+    except (ValueError, binascii.Error):
+        return None
+    return photo if id_of(photo) == name else None

@@ -1,4 +1,4 @@
-"""The page's thread: uvicorn on an event loop of its own, beside the daemon and never in its way."""
+"""The thread that serves: uvicorn on an event loop of its own, beside the daemon and never in its way."""
 
 from __future__ import annotations
 
@@ -7,114 +7,160 @@ import contextlib
 import os
 import secrets
 import threading
-from typing import Protocol
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from watcher.http.address import Address
-from watcher.http.app import Handlers
 from watcher.http.auth import Guard
-from watcher.http.connections import limited
+from watcher.http.connections import limited, most_connections
 from watcher.http.events import Broadcaster
-from watcher.http.ports import Site
-from watcher.http.visitors import most_connections
 
 _LEAVING_SECONDS = 2  # for answers that are under way when it ends
-_MOST_CONNECTIONS = 128  # that are open at once; a browser has up to six
-_PAUSE_SECONDS = 1.0  # before the page is served anew
+_MOST_CONNECTIONS = 128  # to the page that are open at once; a browser has up to six
+_MOST_TO_METRICS = 16
+_PAUSE_SECONDS = 1.0  # before a server that failed is started again
 _LONGEST_HEAD = 1 << 16  # bytes of a request's head: a photo's path may take 4 KB, in base64 more
+_EXPOSED = "anyone who can connect can see folder names and photo counts"
 
 
 class Log(Protocol):
     """Where constant event names with fields go."""
 
     def info(self, event: str, **fields: object) -> object: ...  # noqa: D102
+    def warning(self, event: str, **fields: object) -> object: ...  # noqa: D102
     def error(self, event: str, **fields: object) -> object: ...  # noqa: D102
 
 
-class _Server(uvicorn.Server):
-    """uvicorn, with the news open for as long as it serves."""
+class Listener(NamedTuple):
+    """An address, and what is served there."""
 
-    def __init__(self, config: uvicorn.Config, news: Broadcaster) -> None:
+    address: Address
+    page: bool = False
+    metrics: bool = False
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn at one address until `leave`; it would wake up ten times a second to look whether it is to end."""
+
+    def __init__(self, config: uvicorn.Config, news: Broadcaster, leave: asyncio.Event) -> None:
         super().__init__(config)
         self._news = news
+        self._leave = leave
 
     async def main_loop(self) -> None:
         self._news.open(asyncio.get_running_loop())
         try:
-            await super().main_loop()
+            await self._leave.wait()
         finally:
             self._news.close()
 
 
-class Page:
-    """The page at work. `token_file` gets the token where one is asked for, readable by its owner alone."""
+class Server:
+    """Serves an application at its addresses.
+
+    `token_file` gets the page's token where one is asked for, readable by its owner alone.
+    """
 
     def __init__(
-        self, site: Site, news: Broadcaster, address: Address, token_file: str, log: Log, *, open_files: int = 1024
+        self,
+        app: ASGIApp,
+        listeners: Sequence[Listener],
+        log: Log,
+        *,
+        token_file: str,
+        news: Broadcaster | None = None,
+        open_files: int = 1024,
     ) -> None:
-        token = None if address.loopback else secrets.token_urlsafe(32)
-        self._address = address
-        self._token_file = token_file if token else None
-        self._token = token
+        self._app = app
+        self._listeners = listeners
         self._log = log
-        self._news = news
-        self._app = Guard(Handlers(site, news).app(), token=token, port=address.port)
-        self._most = most_connections(_MOST_CONNECTIONS, open_files)
+        self._news = news or Broadcaster()
+        self._token = secrets.token_urlsafe(32)
+        self._token_file = token_file
+        self._open_files = open_files
         self._closing = threading.Event()
-        self._server = self._make_server()
-        self._thread = threading.Thread(target=self._run, name="page", daemon=True)
-
-    def _make_server(self) -> _Server:
-        config = uvicorn.Config(
-            self._app,
-            http=limited(self._most),
-            ws="none",
-            loop="asyncio",
-            lifespan="off",
-            log_config=None,
-            log_level="error",  # it warns of requests that are none: as often as somebody likes
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_graceful_shutdown=_LEAVING_SECONDS,
-            h11_max_incomplete_event_size=_LONGEST_HEAD,
-        )
-        return _Server(config, self._news)
+        self._running: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
+        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 
     def start(self) -> None:
-        """Serve from now on; the log tells where. Raises OSError where the token can't be written down."""
-        if self._token_file is not None:
-            _write_private(self._token_file, f"{self._address.url}?token={self._token}\n")
-            self._log.info("web.listening", url=self._address.url, token_file=self._token_file)
-        else:
-            self._log.info("web.listening", url=self._address.url)
+        """Serve from now on; the log tells where. Raise OSError where the token can't be written to its file."""
+        for address, page, metrics in self._listeners:
+            if page and not address.loopback:
+                _write_private(self._token_file, f"{address.url}?token={self._token}\n")
+                self._log.info("web.listening", url=address.url, token_file=self._token_file)
+            elif page:
+                self._log.info("web.listening", url=address.url)
+            if metrics and address.loopback:
+                self._log.info("metrics.listening", address=address.name)
+            elif metrics:
+                self._log.warning("metrics.listening", address=address.name, text=_EXPOSED)
         self._thread.start()
 
     def close(self) -> None:
         """End; answers under way get a moment."""
         self._closing.set()
-        self._server.should_exit = True
+        if self._running is not None:
+            loop, leave = self._running
+            with contextlib.suppress(RuntimeError):  # it has ended already
+                loop.call_soon_threadsafe(leave.set)
         if self._thread.ident is not None:
             self._thread.join(_LEAVING_SECONDS + 1)
-        self._address.close()
-        if self._token_file is not None:
-            with contextlib.suppress(OSError):  # it is of no use any more, and nobody else may read it
-                os.unlink(self._token_file)
+        for listener in self._listeners:
+            listener.address.close()
+            if listener.page and not listener.address.loopback:
+                with contextlib.suppress(OSError):  # it is of no use any more
+                    os.unlink(self._token_file)
 
     def _run(self) -> None:
         while not self._closing.is_set():
-            sockets = [item.dup() for item in self._address.sockets]  # it closes what it is given
             try:
-                asyncio.run(self._server.serve(sockets))
-            except BaseException as error:  # noqa: BLE001  # whatever it is, the page is to be served again
+                asyncio.run(self._serve())
+            except BaseException as error:  # noqa: BLE001  # whatever it is, serving goes on
                 self._log.error("web.ended", reason=repr(error), exc_info=True)
-            finally:
-                for item in sockets:
-                    item.close()
             if self._closing.wait(_PAUSE_SECONDS):
                 return
-            self._server = self._make_server()
+
+    async def _serve(self) -> None:
+        leave = asyncio.Event()
+        self._running = asyncio.get_running_loop(), leave
+        if self._closing.is_set():
+            return
+        with contextlib.ExitStack() as stack:
+            async with asyncio.TaskGroup() as group:
+                for listener in self._listeners:
+                    sockets = [item.dup() for item in listener.address.sockets]  # it closes what it is given
+                    for item in sockets:
+                        stack.callback(item.close)
+                    group.create_task(_Uvicorn(self._config(listener), self._news, leave).serve(sockets))
+
+    def _config(self, listener: Listener) -> uvicorn.Config:
+        address, page, metrics = listener
+        guard = Guard(
+            self._app,
+            token=self._token if page and not address.loopback else None,
+            port=address.port,
+            loopback=address.loopback,
+            page=page,
+            metrics=metrics,
+        )
+        return uvicorn.Config(
+            guard,
+            http=limited(most_connections(_MOST_CONNECTIONS if page else _MOST_TO_METRICS, self._open_files)),
+            ws="none",
+            loop="asyncio",
+            lifespan="off",
+            log_config=None,
+            log_level="error",  # it warns of requests that are none: as often as a client likes
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,  # by the guard: without the main loop's ticks uvicorn's would stand still
+            timeout_graceful_shutdown=_LEAVING_SECONDS,
+            h11_max_incomplete_event_size=_LONGEST_HEAD,
+        )
 
 
 def _write_private(path: str, text: str) -> None:

@@ -1,0 +1,219 @@
+"""What the daemon serves over HTTP: the page and the metrics, out of their real parts."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from watcher import __version__
+from watcher.config import Config
+from watcher.core.history import HistoryEntry, took
+from watcher.core.records import PhotoRecord
+from watcher.core.status import InboxStatus
+from watcher.core.types import PhotoId, Request, RequestsPending
+from watcher.engine.notes import MADE
+from watcher.engine.ports import Log, Message, Reloaded, Settings
+from watcher.errors import ConfigError, Fault, StateError, WatcherError
+from watcher.pool import open_files
+from watcher.store import Queries, Store, ask
+from watcher.text import printable
+
+if TYPE_CHECKING:
+    from watcher.http import Broadcaster, Shown, Site  # only where a page is served
+    from watcher.http.server import Listener
+
+_PACKAGES = {  # what each extra brings
+    "web": ("starlette", "uvicorn"),
+    "metrics": ("prometheus_client", "starlette", "uvicorn"),
+    "dask": ("distributed",),
+}
+
+
+def require_extras(config: Config, source: str, *, once: bool = False) -> None:
+    """Raise ConfigError where the config asks for what is not installed; `once`: by a run that serves nothing."""
+    faults = []
+    asked = (
+        ("web", "web.listen", config.web.listen, "leave `listen` out"),
+        ("metrics", "metrics.listen", config.metrics.listen, "leave `listen` out"),
+        ("dask", "executor.kind", "dask" if config.executor.kind == "dask" else None, 'write "processes"'),
+    )
+    for extra, key, value, otherwise in asked:
+        wanted = value and not (once and key.endswith(".listen"))
+        missing = [name for name in _PACKAGES[extra] if wanted and importlib.util.find_spec(name) is None]
+        if missing:
+            found = f"found {value!r}, and the Python package {missing[0].replace('_', '-')} is not there"
+            faults.append(Fault(key, found, f"type `{pip()} install 'photo-watcher[{extra}]'`, or {otherwise}"))
+    if faults:
+        raise ConfigError(source, faults)
+
+
+def pip() -> str:
+    """Return how the pip is called that installs for this Python, which may be none that a shell finds by name."""
+    beside = os.path.join(os.path.dirname(sys.executable), "pip")
+    return shlex.quote(beside) if os.access(beside, os.X_OK) else f"{shlex.quote(sys.executable)} -m pip"
+
+
+class ToldState(Store):
+    """The state file as the daemon writes it, with the page told of all that was written."""
+
+    news: Broadcaster | None = None
+
+    def write(
+        self,
+        rows: Iterable[tuple[PhotoId, PhotoRecord | None]],
+        notes: Iterable[HistoryEntry] = (),
+        answered: Sequence[int] = (),
+        *,
+        durable: bool = False,
+    ) -> None:
+        """Put photos on the books, then tell of them; attempts that only begin are nobody's news."""
+        rows, notes = list(rows), list(notes)
+        super().write(rows, notes, answered, durable=durable)
+        if self.news is not None and self.news.wanted:
+            made = {note.photo: took(note.detail) for note in notes if note.what == MADE}
+            self.news.tell(
+                (photo, known, photo in made, made.get(photo))
+                for photo, known in rows
+                if known is None or not known.leased
+            )
+
+    def forget_folder(self, inbox: bytes, folder: bytes) -> None:
+        """Take a folder off the books, then tell that much has changed."""
+        super().forget_folder(inbox, folder)
+        if self.news is not None:
+            self.news.tell_much()
+
+    def reopen_failed(self, inbox: bytes) -> int:
+        """Let all that failed be tried again, then tell that much has changed."""
+        reopened = super().reopen_failed(inbox)
+        if self.news is not None and reopened:
+            self.news.tell_much()
+        return reopened
+
+    def set_reports(self, reports: Iterable[InboxStatus]) -> None:
+        """Record what the daemon knows of its inboxes, then tell that it has changed."""
+        super().set_reports(reports)
+        if self.news is not None:
+            self.news.tell_reports()
+
+
+@contextmanager
+def serving(
+    config: Config, source: str, settings: Settings, store: ToldState, messages: SimpleQueue[Message], log: Log
+) -> Iterator[Callable[[Reloaded], None]]:
+    """Serve what the config asks for while this is entered; yield where a config that was read again goes.
+
+    Raise ConfigError where an address can't be listened on.
+    """
+    if config.web.listen is None and config.metrics.listen is None:
+        yield messages.put
+        return
+    from watcher.http import Broadcaster  # noqa: PLC0415  # 60 ms and more, and extras
+    from watcher.http.app import PageHandlers, make_app  # noqa: PLC0415  # the same
+    from watcher.http.server import Server  # noqa: PLC0415  # the same
+
+    news, routes = Broadcaster(), []
+    page = _Page(settings, store, messages, news)
+    if config.web.listen is not None:
+        routes += PageHandlers(page.site, news).routes()
+    if config.metrics.listen is not None:
+        from watcher.http.metrics import MetricsHandlers  # noqa: PLC0415  # the same
+
+        routes += MetricsHandlers(messages.put, __version__).routes()
+    with ExitStack() as stack:
+        listeners = _listen(config, source, stack)
+        server = Server(
+            make_app(routes), listeners, log, token_file=f"{store.path}.token", news=news, open_files=open_files()
+        )
+        stack.callback(server.close)
+        server.start()
+        if config.web.listen is not None:
+            store.news = news
+            stack.callback(setattr, store, "news", None)
+        yield page.take_on
+
+
+def _listen(config: Config, source: str, stack: ExitStack) -> list[Listener]:
+    """Listen at the addresses of the config: two, or one for both."""
+    from watcher.http import listen  # noqa: PLC0415  # extras
+    from watcher.http.server import Listener  # noqa: PLC0415  # the same
+
+    web, metrics = config.web.listen, config.metrics.listen
+    listeners = []
+    if web is not None:
+        listeners.append(Listener(listen(web, source), page=True, metrics=metrics == web))
+        stack.callback(listeners[0].address.close)
+    if metrics is not None and metrics != web:
+        listeners.append(Listener(listen(metrics, source, "metrics.listen"), metrics=True))
+    return listeners
+
+
+class _Page:
+    """What the page stands on, and that it follows a config that was read again."""
+
+    def __init__(self, settings: Settings, store: ToldState, messages: SimpleQueue[Message], news: Broadcaster) -> None:
+        from watcher.http import Site  # noqa: PLC0415  # extras
+
+        self._settings = settings
+        self._path = store.path
+        self._messages = messages
+        self._news = news
+        self.site: Site = Site(
+            version=__version__,
+            open_books=lambda: _open(store.path),
+            story=lambda photo: _story(store.path, self._settings, photo),
+            retry=self._retry,
+            shown=_shown(settings),
+        )
+
+    def _retry(self, requests: Iterable[Request]) -> None:
+        ask(self._path, requests)
+        self._messages.put(RequestsPending())
+
+    def take_on(self, reloaded: Reloaded) -> None:
+        """Hand a config that was read again to the loop, and show its inboxes."""
+        self._messages.put(reloaded)
+        if not isinstance(reloaded.settings, WatcherError):
+            self._settings = reloaded.settings
+            self.site.shown = _shown(reloaded.settings)
+            self._news.tell_much()
+
+
+def _shown(settings: Settings) -> tuple[Shown, ...]:
+    from watcher.http import Shown  # noqa: PLC0415  # only where a page is served
+
+    return tuple(Shown(plan.inbox, plan.output, plan.wanted) for plan in settings.inboxes)
+
+
+def _open(path: str) -> Queries:
+    books = Queries.open_to_read(path)
+    if books is None:
+        raise StateError(f"there is no state file {path}")
+    return books
+
+
+def _story(path: str, settings: Settings, photo: PhotoId) -> dict[str, object]:
+    """Tell what `why` tells of a photo."""
+    from watcher.app import explain as why  # noqa: PLC0415  # only when somebody asks
+    from watcher.app import explain_view as whyview  # noqa: PLC0415  # only when somebody asks
+    from watcher.app.locate import KnownInbox  # noqa: PLC0415  # the same
+
+    plan = next(plan for plan in settings.inboxes if plan.inbox == photo.inbox)
+    named = os.fsencode(plan.config.path)
+    story, _ = why.story_of(KnownInbox(path, plan.inbox, named, plan.output, plan.config, plan.wanted), photo)
+    now = time.time()
+    return {
+        "state": story.state,
+        "reason": story.reason,
+        "next": story.next,
+        "next_at": story.next_at,
+        "forgotten": story.forgotten,
+        "events": [{"at": event.at, "text": printable(whyview.sentence(event, now))} for event in story.events],
+    }
