@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from watcher.core.formats import OUTPUTS
 from watcher.core.history import Explanation, FileState, HistoryEntry, Place, tell
 from watcher.core.records import Phase, PhotoRecord, RenditionRecord
 from watcher.core.stability import INCOMPLETE_SECONDS
@@ -155,6 +156,6 @@ def test_renditions_have_their_place_and_recipe_and_several_names_where_the_form
     other = replace(PLACE, wanted={"web": replace(WEB, fingerprint="f2")})
     (old,) = told(DONE, place=other).renditions
     assert old.recipe is None
-    assert set(old.paths) == {b"/out/web/x/a." + end for end in (b"jpg", b"webp", b"avif", b"png")}
+    assert set(old.paths) == {b"/out/web/x/a" + kind.extension for kind in OUTPUTS.values()}
     named = replace(DONE, made={"web": RenditionRecord(10, 7, 300, b"a.jpeg.webp")})
     assert told(named).renditions[0].paths == (b"/out/web/x/a.jpeg.webp",)
