@@ -153,17 +153,17 @@ def test_the_fingerprint_of_the_default_recipe_is_what_state_files_hold() -> Non
 
 
 class Newer(Rendition):
-    sharpen: Annotated[str, Mark.LATER] = choice("none", Literal["none", "low"])
+    sepia: Annotated[str, Mark.LATER] = choice("none", Literal["none", "low"])
 
 
 class Unmarked(Rendition):
-    sharpen: str = choice("none", Literal["none", "low"])
+    sepia: str = choice("none", Literal["none", "low"])
 
 
 def test_a_recipe_key_that_is_added_later_changes_a_fingerprint_only_where_it_is_used() -> None:
     older = fingerprint(Rendition(width=10))
     assert fingerprint(Newer(width=10)) == older
-    assert fingerprint(Newer(width=10, sharpen="low")) == fingerprint(Unmarked(width=10, sharpen="low")) != older
+    assert fingerprint(Newer(width=10, sepia="low")) == fingerprint(Unmarked(width=10, sepia="low")) != older
     assert fingerprint(Unmarked(width=10)) != older, "without its mark it would have everything made again"
 
 
