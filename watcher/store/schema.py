@@ -31,7 +31,7 @@ CREATE TRIGGER photo_never_made AFTER DELETE ON photo WHEN OLD.phase <> 1 BEGIN
 END;
 """
 # An original that was archived or deleted once its photo was done has a key that no file can have, with a stem apart
-# from the others (see `plan.aside`): a device that gives every photo one name leaves thousands of them. `alike` finds
+# from the others (see `naming.aside`): a device that gives every photo one name leaves thousands of them. `alike` finds
 # the photos of one size: an index on `photo` itself would hold stem and name of each, and take half as much again.
 _SCHEMA = f"""
 PRAGMA application_id = {APPLICATION};
@@ -62,7 +62,7 @@ CREATE TABLE photo (
     stem BLOB NOT NULL, name BLOB NOT NULL,
     size INTEGER NOT NULL,
     mtime_ns INTEGER NOT NULL,         -- digits as a BLOB where it takes more than 64 bits: after the year 2262
-    phase INTEGER NOT NULL,            -- plan.Phase
+    phase INTEGER NOT NULL,            -- records.Phase
     recipes INTEGER NOT NULL REFERENCES recipes (id),
     made TEXT NOT NULL,                -- rendition -> [width, height, bytes, name if not the natural one]
     at REAL NOT NULL, attempts INTEGER NOT NULL, leased INTEGER NOT NULL, reason TEXT NOT NULL,
