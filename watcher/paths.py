@@ -182,6 +182,8 @@ def home_of(config: str) -> str:
 def command() -> str:
     """Tell where the `watcher` command lies that this Python has, or that was called."""
     called = os.path.abspath(sys.argv[0])
+    if os.path.islink(called):  # what `service install`, pipx or uv put on the PATH
+        called = os.path.normpath(os.path.join(os.path.dirname(called), os.readlink(called)))
     if os.path.basename(called) == "watcher" and os.access(called, os.X_OK):
         return called
     return os.path.join(os.path.dirname(sys.executable), "watcher")

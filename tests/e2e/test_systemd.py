@@ -144,6 +144,13 @@ def test_three_commands_lead_from_nothing_to_a_service_and_one_back(machine: Mac
     assert machine.must(WATCHER, "service", "show") == unit
     assert unit in machine.must(WATCHER, "service", "install", "--dry-run")
 
+    path = ["env", "PATH=/usr/local/bin:/usr/bin:/bin"]
+    assert "done        1" in machine.must(*path, "watcher", "status")
+    assert machine.must(*path, "watcher", "service", "show") == unit, "by its link it is the same program"
+    if shutil.which("man"):
+        assert machine.must(*path, "man", "--where", "watcher").endswith("/share/man/man1/watcher.1\n")
+    photographers_drop(machine, said)
+
     stranger = machine.run(WATCHER, "status", user="daemon")
     assert stranger.code == 78
     assert f"`sudo {WATCHER} status`" in stranger.err
@@ -155,8 +162,33 @@ def test_three_commands_lead_from_nothing_to_a_service_and_one_back(machine: Mac
     assert (output / "web" / "a.jpg").exists()
     machine.must("test", "-s", STATE)
     machine.must("test", "-s", "/etc/xdg/watcher/config.toml")
+    assert machine.run("test", "-L", "/usr/local/bin/watcher").code != 0
     assert "Nothing to do" in machine.must(WATCHER, "service", "uninstall")
     machine.must("rm", "-r", "/var/lib/watcher", "/etc/xdg/watcher", f"{PHOTOS}/inbox", f"{PHOTOS}/resized")
+
+
+def photographers_drop(machine: Machine, said: str) -> None:
+    """Let others than root drop photos, by what `service install` says of it."""
+    assert f"Only root can drop photos into {PHOTOS}/inbox. To let others:" in said
+    hint = next(line for line in said.splitlines() if line.endswith("# one person"))
+    (machine.photos / "theirs.jpg").write_bytes(camera(3))
+    machine.must("groupadd", "photographers")
+    for name, groups in (("bob", ["-G", "photographers"]), ("carl", [])):
+        machine.must("useradd", *groups, name)
+        copy = ["cp", f"{PHOTOS}/theirs.jpg", f"{PHOTOS}/inbox/{name}.jpg"]
+        assert machine.run(*copy, user=name).code != 0
+        if groups:
+            told = machine.must(WATCHER, "service", "install", "--drop-group", "photographers")
+            assert f"members of the group photographers can drop photos into {PHOTOS}/inbox." in told
+            assert "Nothing to do" in told, "the service goes on"
+        else:
+            machine.must(*shlex.split(hint.replace("NAME", name), comments=True))
+        machine.must(*copy, user=name)
+        until((machine.photos / "resized" / "web" / f"{name}.jpg").exists, f"what {name} dropped is made")
+    machine.must("rm", f"{PHOTOS}/theirs.jpg")
+    refused = machine.run(WATCHER, "service", "install", "--drop-group", "nobodys")
+    assert refused.code == 78
+    assert "usermod -aG nobodys NAME" in refused.err
 
 
 def test_nothing_is_started_before_its_user_can_read_and_write_and_the_lines_to_type_make_it_so(

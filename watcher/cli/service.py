@@ -11,7 +11,9 @@ import tempfile
 from watcher import paths as places
 from watcher.app.service import ROOT_HOME, describe, remedies, sudo, text_of, wishes
 from watcher.app.settings import Source
-from watcher.errors import EXIT_CONFIG, EXIT_OK, ConfigError, Fault, WatcherError
+from watcher.cli import service_people as people
+from watcher.cli.service_people import ServiceError
+from watcher.errors import EXIT_OK, ConfigError, Fault
 from watcher.service import permissions as rights
 from watcher.service import systemctl as control
 from watcher.service.definition import LABEL, UNIT, Service, within
@@ -23,13 +25,7 @@ _MOUNTED = ("/mnt/", "/media/", "/run/", "/net/", "/Volumes/")
 _USER = "watcher"  # who the system's service runs as, unless told otherwise
 
 
-class ServiceError(WatcherError):
-    """There can be no such service here, as things are."""
-
-    exit_code = EXIT_CONFIG
-
-
-def install(source: Source, *, system: bool, user: str | None, dry_run: bool) -> int:
+def install(source: Source, *, system: bool, user: str | None, drop_group: str | None, dry_run: bool) -> int:
     """Write the unit or plist, and have it run from now on; what is so already is left alone."""
     who, known = _who(system=system, user=user)
     service = describe(Source(None, source.config, source.state, who.home), who, system=system)
@@ -39,6 +35,7 @@ def install(source: Source, *, system: bool, user: str | None, dry_run: bool) ->
         print(text)
         return EXIT_OK
     manager = _usable(system=system, what="install")
+    group = drop_group and people.group_of(drop_group)
     before = _read(path)
     if before is not None and places.service_record(path) is None:
         raise ServiceError(
@@ -49,6 +46,8 @@ def install(source: Source, *, system: bool, user: str | None, dry_run: bool) ->
         print(f"Made the user {who.name}, whom the service runs as.")
         who = rights.account(who.name) or who
     _make_folders(service, who)
+    if group:
+        people.open_to(group, service)
     _refuse_without_rights(service, who)
     fault = manager.faults(text)
     if fault:
@@ -62,6 +61,7 @@ def install(source: Source, *, system: bool, user: str | None, dry_run: bool) ->
             _write(path, text)
             print(f"Wrote {path}.")
         _start(manager, path, changed=changed, system=system)
+    people.link(system=system)
     _tell(service, who, system=system)
     return EXIT_OK
 
@@ -101,6 +101,7 @@ def uninstall(*, system: bool, dry_run: bool) -> int:
     os.unlink(path)
     manager.forget()
     print(f"Stopped the service and removed {path}.")
+    people.unlink(system=system)
     print(f"Left as they are: photos, renditions, the config {record.config} and the state file {record.state}.")
     if system and record.user == _USER:
         print(f"The user {_USER} is left too: what was made belongs to it. `{sudo()}userdel {_USER}` removes it.")
@@ -251,11 +252,13 @@ def _logs(*, system: bool) -> str:
 
 def _tell(service: Service, who: Account, *, system: bool) -> None:
     root = sudo() if system else ""
-    watcher = shlex.quote(places.command())
+    watcher = shlex.quote(places.typed())
     ctl = "systemctl" if system else "systemctl --user"
     option = "" if places.find_config(None, os.environ) == service.record.config else " --config "
     config = option and option + shlex.quote(service.record.config)
-    print(f"Drop photos into {', '.join(map(printable, service.inboxes))}. Next:")
+    for line in people.droppers(service):
+        print(line)
+    print("Next:")
     print(f"  {root}{watcher} status{config}   # what is done, waiting, failed")
     print(f"  {_logs(system=system)}   # what it says")
     if sys.platform != "darwin":

@@ -30,6 +30,10 @@ As = Annotated[
 def install(
     system: System = None,
     user: As = None,
+    drop_group: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--drop-group", metavar="GROUP", help="Let a group drop photos.", show_default=False),
+    ] = None,
     config: ConfigFile = None,
     state: StateFile = None,
     dry_run: Annotated[
@@ -44,7 +48,8 @@ def install(
     from watcher.cli import service as command  # noqa: PLC0415  # so that `--help` is quick
 
     wide = command.default_system() if system is None else system
-    raise typer.Exit(command.install(Source(None, config, state), system=wide, user=user, dry_run=dry_run))
+    source = Source(None, config, state)
+    raise typer.Exit(command.install(source, system=wide, user=user, drop_group=drop_group, dry_run=dry_run))
 
 
 @services.command(cls=Command, epilog=exit_codes())
