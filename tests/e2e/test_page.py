@@ -351,8 +351,26 @@ def test_from_elsewhere_nobody_gets_in_without_the_token(place: Place) -> None:
         assert (opened.status, opened.headers["location"]) == (303, "/")
         assert opened.headers["set-cookie"].startswith(f"{cookie}={token};")
         assert site.ask("/enter", {**form, "Origin": "null"}, method="POST", body=f"token={token}").status == 403
+        assert f"max-age={365 * 86400}" in opened.headers["set-cookie"].lower()
         assert running.stop() == 0
-        assert not file.exists()
+    with place.run() as running:
+        site = Site(running)
+        assert site.ask(f"/?token={token}").status == 200, "a bookmark lasts over restarts"
+        assert f"?token={token}\n" in place.watcher("web", "token", "--config", place.config).out
+        printed = place.watcher("web", "token", "--new", "--config", place.config).out
+        assert token not in printed
+        assert site.ask(f"/?token={token}").status == 401, "until there is a new one"
+        assert site.ask(f"/?token={printed.strip().partition('?token=')[2]}").status == 200
+
+
+def test_a_page_that_asks_for_no_token_or_is_not_there_has_none(place: Place) -> None:
+    served(place, "127.0.0.1:8424")
+    done = place.watcher("web", "token", "--config", place.config)
+    assert (done.code, done.out) == (0, "http://127.0.0.1:8424/\n")
+    place.configure()
+    done = place.watcher("web", "token", "--config", place.config)
+    assert done.code == 78
+    assert "web.listen: found nothing" in done.err
 
 
 # ---- where nobody can listen ----

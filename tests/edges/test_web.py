@@ -18,6 +18,7 @@ from watcher.core.status import InboxStatus
 from watcher.core.types import FileSignature, PhotoId
 from watcher.errors import ConfigError
 from watcher.http import Address, Broadcaster, Shown, Site, listen, serializers
+from watcher.http.access_token import AccessToken, read_token, write_token
 from watcher.http.events import RESYNC, Browser
 from watcher.store import Store
 
@@ -185,6 +186,51 @@ def test_a_page_that_broke_is_served_again(tmp_path: Path, monkeypatch: pytest.M
 TOKEN = "t" * 43
 
 
+def test_a_token_is_kept_and_a_new_one_counts_at_once(tmp_path: Path) -> None:
+    file = str(tmp_path / "state.db.token")
+    address = write_token(file, "http://nas:8424/")
+    token = read_token(file)
+    assert address == f"http://nas:8424/?token={token}"
+    assert len(token) == 43
+    known = AccessToken(file)
+    assert known() == token
+    assert write_token(file, "http://nas:1/", token) == f"http://nas:1/?token={token}", "the address alone is new"
+    assert known() == token
+    write_token(file, "http://nas:1/")
+    assert known() == read_token(file) != token
+    (tmp_path / "state.db.token").unlink()
+    assert known() != token, "the last one holds where there is none"
+    assert [path.name for path in tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o622])
+def test_a_token_that_others_can_read_or_write_is_not_believed(tmp_path: Path, mode: int) -> None:
+    file = tmp_path / "token"
+    file.write_text(f"http://nas/?token={TOKEN}\n")
+    file.chmod(0o600)
+    assert read_token(str(file)) == TOKEN
+    file.chmod(mode)
+    assert read_token(str(file)) == ""
+
+
+def test_what_is_no_token_file_is_not_believed(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    for text in ("", TOKEN, "http://nas/?token=short", f"http://nas/?token={TOKEN}&x", f"?token={TOKEN}\nmore"):
+        file.write_text(text)
+        file.chmod(0o600)
+        assert read_token(str(file)) == "", text
+    (tmp_path / "real").write_text(f"http://nas/?token={TOKEN}\n")
+    (tmp_path / "real").chmod(0o600)
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert read_token(str(tmp_path / "link")) == ""
+    assert read_token(str(tmp_path)) == ""
+
+
+@pytest.mark.parametrize("headers", [{}, {"cookie": "watcher-8424="}, {"cookie": "watcher-8424"}])
+def test_without_a_token_that_is_known_nobody_gets_in(headers: dict[str, str]) -> None:
+    assert guarded("", path="/api/newest", headers=headers) == 401
+
+
 async def _answered(
     token: str | None, headers: list[tuple[bytes, bytes]], *, metrics: bool = False, **scope: object
 ) -> int:
@@ -205,7 +251,8 @@ async def _answered(
     path = str(scope.get("path", "/"))
     whole = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"", **scope}
     whole |= {"headers": headers, "scheme": "http", "server": ("127.0.0.1", 8424), "root_path": ""}
-    await Guard(handlers, token=token, port=8424, loopback=token is None, metrics=metrics)(whole, receive, send)
+    known = None if token is None else lambda: token
+    await Guard(handlers, token=known, port=8424, loopback=token is None, metrics=metrics)(whole, receive, send)
     return statuses[0] if statuses else -1
 
 

@@ -116,6 +116,7 @@ def serving(
         yield messages.put
         return
     from watcher.http import Broadcaster  # noqa: PLC0415  # 60 ms and more, and extras
+    from watcher.http.access_token import token_file  # noqa: PLC0415  # the same
     from watcher.http.app import PageHandlers, make_app  # noqa: PLC0415  # the same
     from watcher.http.server import Server  # noqa: PLC0415  # the same
 
@@ -130,7 +131,7 @@ def serving(
     with ExitStack() as stack:
         listeners = _listen(config, source, stack)
         server = Server(
-            make_app(routes), listeners, log, token_file=f"{store.path}.token", news=news, open_files=open_files()
+            make_app(routes), listeners, log, token_file=token_file(store.path), news=news, open_files=open_files()
         )
         stack.callback(server.close)
         server.start()

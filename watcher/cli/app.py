@@ -10,6 +10,7 @@ from watcher import __version__
 from watcher.cli.helping import Command, Group, exit_codes
 from watcher.cli.parameters import AsJson, ConfigFile, Inbox, Output, Quiet, StateFile, Verbose, named
 from watcher.cli.service_app import services
+from watcher.cli.web_app import web
 from watcher.errors import UsageError
 
 if TYPE_CHECKING:
@@ -258,3 +259,4 @@ def show_help(
 
 
 app.add_typer(services, name="service")
+app.add_typer(web, name="web")

@@ -19,6 +19,7 @@ import html
 import ipaddress
 import re
 import secrets
+from collections.abc import Callable
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
@@ -44,14 +45,16 @@ _ALWAYS = {
 _SAFE = frozenset({"GET", "HEAD"})
 _PUBLIC = frozenset({b"/page.css", b"/icon.svg"})  # what the form that asks for the token is made of
 _LONGEST_FORM = 4096  # bytes
+_YEAR = 365 * 86400  # seconds that a browser keeps the token
 
 _FORM = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>watcher: token</title>
 <meta name="viewport" content="width=device-width"><link rel="stylesheet" href="/page.css">
 <link rel="icon" href="/icon.svg"></head>
 <body class="asks"><main><h1>watcher</h1>
-<p>This page asks for a token, since it can be reached from other machines. The daemon wrote it to a file when it
-started: its log names that file in the line <code>web.listening</code>.</p>
+<p>This page asks for a token, since it can be reached from other machines. On the machine that it runs on,
+<code>watcher web token</code> prints its address with the token; for the system's service put <code>sudo</code> in
+front.</p>
 <form method="post" action="/enter"><label for="token">Token</label>
 <input id="token" name="token" type="password" autocomplete="off" required autofocus>
 <button>Open</button></form>
@@ -77,7 +80,14 @@ class Guard:
     """
 
     def __init__(
-        self, app: ASGIApp, *, token: str | None, port: int, loopback: bool, page: bool = True, metrics: bool = False
+        self,
+        app: ASGIApp,
+        *,
+        token: Callable[[], str] | None,
+        port: int,
+        loopback: bool,
+        page: bool = True,
+        metrics: bool = False,
     ) -> None:
         self._app = app
         self._token = token
@@ -151,10 +161,12 @@ class Guard:
         return self._token is None or self._is_token(request.cookies.get(self._cookie, ""))
 
     def _is_token(self, given: str) -> bool:
-        return self._token is not None and secrets.compare_digest(given.encode(), self._token.encode())
+        token = self._token() if self._token else ""
+        return bool(token) and secrets.compare_digest(given.encode(), token.encode())
 
     def _opened(self, answer: Response) -> Response:
-        answer.set_cookie(self._cookie, self._token or "", httponly=True, samesite="strict", path="/")
+        token = self._token() if self._token else ""
+        answer.set_cookie(self._cookie, token, max_age=_YEAR, httponly=True, samesite="strict", path="/")
         return answer
 
 

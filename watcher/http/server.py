@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import secrets
 import threading
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -13,6 +11,7 @@ from typing import NamedTuple, Protocol
 import uvicorn
 from starlette.types import ASGIApp
 
+from watcher.http.access_token import AccessToken, read_token, write_token
 from watcher.http.address import Address
 from watcher.http.auth import Guard
 from watcher.http.connections import limited, most_connections
@@ -61,7 +60,7 @@ class _Uvicorn(uvicorn.Server):
 class Server:
     """Serves an application at its addresses.
 
-    `token_file` gets the page's token where one is asked for, readable by its owner alone.
+    `token_file` keeps the page's token where one is asked for.
     """
 
     def __init__(
@@ -78,7 +77,7 @@ class Server:
         self._listeners = listeners
         self._log = log
         self._news = news or Broadcaster()
-        self._token = secrets.token_urlsafe(32)
+        self._token = AccessToken(token_file)
         self._token_file = token_file
         self._open_files = open_files
         self._closing = threading.Event()
@@ -89,7 +88,7 @@ class Server:
         """Serve from now on; the log tells where. Raise OSError where the token can't be written to its file."""
         for address, page, metrics in self._listeners:
             if page and not address.loopback:
-                _write_private(self._token_file, f"{address.url}?token={self._token}\n")
+                write_token(self._token_file, address.url, read_token(self._token_file))
                 self._log.info("web.listening", url=address.url, token_file=self._token_file)
             elif page:
                 self._log.info("web.listening", url=address.url)
@@ -110,9 +109,6 @@ class Server:
             self._thread.join(_LEAVING_SECONDS + 1)
         for listener in self._listeners:
             listener.address.close()
-            if listener.page and not listener.address.loopback:
-                with contextlib.suppress(OSError):  # it is of no use any more
-                    os.unlink(self._token_file)
 
     def _run(self) -> None:
         while not self._closing.is_set():
@@ -161,12 +157,3 @@ class Server:
             timeout_graceful_shutdown=_LEAVING_SECONDS,
             h11_max_incomplete_event_size=_LONGEST_HEAD,
         )
-
-
-def _write_private(path: str, text: str) -> None:
-    """Write a file that its owner alone can read, in place of one that was left."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(file, "w", encoding="utf-8") as target:
-        target.write(text)
