@@ -23,7 +23,6 @@ from rich.console import Console
 from rich.text import Text
 
 WIDTH = 140
-BATCHES = 2  # one for the file that is no photo, one for the others
 CONFIG = """[rendition.web]
 width = 2048
 height = 2048
@@ -98,14 +97,14 @@ def capture_once(home: Path, photos: Path, target: Path) -> None:
     try:
         terminal.type("watcher once --config photos.toml --dry-run", wait_for="thumb:", seconds=0.5)
         terminal.type("watcher once --config photos.toml", wait_for="━")
-        while not (counted := re.search(r"(\d+)/(\d+)", terminal.read())) or int(counted[1]) < 0.4 * int(counted[2]):
+        while not (counted := re.search(r"(\d+) of (\d+)", terminal.read())) or int(counted[1]) < 0.4 * int(counted[2]):
             time.sleep(0.05)
         working = terminal.read()
-        terminal.wait(" made, ")
+        terminal.wait(" made in ")
         time.sleep(1.0)
-        terminal.type("watcher once --config photos.toml", wait_for="\n0 photos made", seconds=0.5)
+        terminal.type("watcher once --config photos.toml", wait_for="nothing to do", seconds=0.5)
         rest = terminal.read().splitlines()
-        start = max(number for number, line in enumerate(rest) if " made, " in line and not line.startswith("0 "))
+        start = max(number for number, line in enumerate(rest) if " made in " in line)
         draw("\n".join([working, "  ⋮", *rest[start:]]), target, "watcher once")
     finally:
         terminal.close()
@@ -118,14 +117,12 @@ def capture_run(home: Path, photos: Path, target: Path) -> None:
     (home / "notes.jpg").write_text("no photo\n")
     daemon, user = Terminal("daemon", home, 24), None
     try:
-        daemon.type("watcher run --config photos.toml", wait_for="scan.done", seconds=0.5)
-        user = Terminal("user", home, 16)
+        daemon.type("watcher run --config photos.toml", wait_for="Ctrl-C", seconds=2.0)
+        user = Terminal("user", home, 20)
         user.type("cp notes.jpg Inbox/", seconds=2.0)
         user.type("cp -r card Inbox/trip", seconds=2.0)
         user.type("watcher status --config photos.toml", wait_for="state file", seconds=0.5)
-        deadline = time.monotonic() + 60
-        while daemon.read().count("batch.done") < BATCHES and time.monotonic() < deadline:
-            time.sleep(0.2)
+        daemon.wait(" copies in ")  # the line of the burst
         time.sleep(3.0)
         daemon.tmux("send-keys", "C-c")
         time.sleep(2.0)
@@ -144,11 +141,11 @@ def capture_why(home: Path, photos: Path, target: Path) -> None:
     (home / "photos.toml").write_text("workers = 2\n" + CONFIG)
     daemon, user = Terminal("daemon", home, 24), None
     try:
-        daemon.type("watcher run --config photos.toml", wait_for="scan.done", seconds=0.5)
+        daemon.type("watcher run --config photos.toml", wait_for="Ctrl-C", seconds=2.0)
         photo = min(photos.glob("*.jpg"))
         shutil.copy(photo, home / "Inbox" / "beach.jpg")
         (home / "Inbox" / "notes.jpg").write_text("no photo\n")
-        daemon.wait("photo.failed")
+        daemon.wait("notes.jpg")
         time.sleep(2.0)
         user = Terminal("user", home, 40)
         user.type("export WATCHER_CONFIG=$PWD/photos.toml; clear", seconds=1.0)
