@@ -77,7 +77,8 @@ def zeros_in_refinement(data: bytes, header: Header) -> int:
     """Return where a scan that refines a progressive photo has the only zeros of their length; -1: none has.
 
     Libjpeg takes them for bits of coefficients, which are as good as random in a photo. Patterns that are drawn may
-    have them in many places, each of up to a thousand bits, which encoders write at a time.
+    have them in many places, each of up to a thousand bits, which encoders write at a time. Zeros in the bits of
+    averages are what flat parts have: there a hole is not told, and changes brightness by a step.
     """
     refined = set[tuple[int, int]]()
     for scan in lay_out(data, header, MAX_SCANS).scans:
