@@ -29,6 +29,7 @@ PURE_OS = {
 # what the loop is made of: it has its clocks, files and threads from others
 OF_THE_LOOP = {
     "__future__",
+    "contextlib",
     "collections",
     "dataclasses",
     "enum",

@@ -16,10 +16,12 @@ from itertools import pairwise
 from typing import Any
 
 from watcher.config import parse
-from watcher.core.queue import Look, Looked
 from watcher.core.records import PhotoRecord
 from watcher.core.selection import name_of_hidden
+from watcher.core.stability import Look, Looked
 from watcher.core.status import ExecutorStatus, InboxStatus
+from watcher.core.task import IN_BATCH, Lane, State
+from watcher.core.tracker import Tracker
 from watcher.core.types import (
     Done,
     DuplicateCandidate,
@@ -742,29 +744,24 @@ class World:
 
     def check(self) -> None:
         """Hold what must be true at every moment between two turns."""
-        dispatcher, waiting = self.daemon.dispatcher, self.daemon.settler.waiting
-        places = [
-            *dispatcher.flights,
-            *dispatcher._alone,
-            *dispatcher._heavy,
-            *(photo for lane in dispatcher.queue._lanes for photos in lane.values() for photo in photos),
-        ]
-        assert len(places) == len(set(places)), "a photo in two places"
-        assert not {sighting.photo for sighting in waiting.photos()} & set(places), "it waits for its time and works"
-        for batch in self.daemon.tally._batches.values():
+        tracker, batches = self.daemon.photos.tracker, self.daemon.tally._batches.values()
+        check_indexes(tracker)
+        tasks = list(tracker)
+        settling = {task.photo for task in tasks if task.state is State.SETTLING}
+        desks = self.daemon._by_path.items()
+        assert settling == {PhotoId(inbox, path) for inbox, desk in desks for path in desk.debouncer._paths}
+        for batch in batches:
             assert batch.outstanding >= 0
             assert batch.open or batch.outstanding, "a batch that ended and was never told"
-        assert sum(batch.outstanding for batch in self.daemon.tally._batches.values()) == len(places)
+        assert sum(batch.outstanding for batch in batches) == sum(task.state in IN_BATCH for task in tasks)
         if not self.daemon.stops:
-            staged = {flight.job.number for flight in dispatcher._staged}
-            flying = {flight.job.number for flight in dispatcher.flights.values()}
-            assert set(self.pool.jobs) == flying - staged
+            assert set(self.pool.jobs) == {task.tried.job.number for task in tracker.of(State.RENDERING)}
 
     def check_settled(self) -> None:
         """Hold what must be true once nothing is left to do."""
         self.wait(1.0)
         self.check()
-        assert self.daemon.dispatcher.idle
+        assert self.daemon.photos.tracker.idle
         for inbox in self.inboxes.values():
             if not inbox.closed:
                 assert inbox.acks >= inbox.posted, "a scanner waits for ever"
@@ -774,6 +771,18 @@ class World:
         told = sum(batch["files"] for batch in self.log.of("batch.done"))
         assert told == len(self.log.of("photo.done")) + len(self.log.of("photo.failed"))
         assert sum(batch["failed"] for batch in self.log.of("batch.done")) == len(self.log.of("photo.failed"))
+
+
+def check_indexes(tracker: Tracker) -> None:
+    """Hold that each task is in the index of its state, and in no other."""
+    indexed = {task.photo: (state, lane) for (state, lane), line in tracker._lines.items() for task in line.values()}
+    for line, lane in ((tracker.live, Lane.LIVE), (tracker.backlog, Lane.BACKLOG)):
+        queued = [photo for photos in line._inboxes.values() for photo in photos]
+        assert len(line) == len(queued)
+        assert not indexed.keys() & set(queued), "a photo in two places"
+        indexed.update((photo, (State.QUEUED, lane)) for photo in queued)
+    assert indexed == {task.photo: (task.state, task.lane) for task in tracker}
+    assert sum(map(len, tracker._lines.values())) + tracker.queued == len(tracker), "a photo in two places"
 
 
 def _at_first_sight(job: Job, file: File, wanted: list[Rendering]) -> Outcome | None:

@@ -523,7 +523,7 @@ def test_past_the_most_photos_that_may_wait_events_become_a_scan(
     for photo in photos:
         world.tell(Seen(IN, photo.path, complete=True))
         desk = world.desk()
-        assert len(desk.debouncer) + len(world.daemon.dispatcher.queue) <= 20
+        assert len(desk.debouncer) + world.daemon.photos.tracker.queued <= 20
     for _ in range(40):
         world.wait(1)
         world.work_all()
@@ -548,7 +548,7 @@ def test_past_the_most_photos_that_may_wait_the_scanner_waits_for_its_ack(
     for photo in photos:
         while parts.posted - parts.acks == 4:  # the scanner waits
             world.work()
-        assert len(world.daemon.dispatcher.queue) <= 20 + 4
+        assert world.daemon.photos.tracker.queued <= 20 + 4
         parts.posted += 1
         entry = Entry(photo.name, *world.files[photo].stamp)
         world.tell(Listing(IN, number, photo.folder, (entry,), last=True))

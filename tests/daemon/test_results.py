@@ -8,7 +8,9 @@ import pytest
 
 from tests.daemon.conftest import MakeWorld
 from tests.daemon.fakes import IN, World, changed, failed
+from watcher.core import tracker
 from watcher.core.records import Phase, PhotoRecord
+from watcher.core.task import State
 from watcher.core.types import (
     FailureKind,
     FileSignature,
@@ -21,7 +23,6 @@ from watcher.core.types import (
     Vanished,
     WatchLost,
 )
-from watcher.engine import timers as waiting
 from watcher.engine.jobs import UNKNOWN
 from watcher.engine.ports import FoldersMeet
 
@@ -332,7 +333,9 @@ def test_a_photo_that_an_event_announced_while_it_was_found_incomplete_waits_in_
     outcome = world.outcome(world.job())
     world.drop("a.jpg")
     world.end(outcome)
-    assert A not in world.daemon.settler.waiting
+    task = world.daemon.photos.tracker.get(A)
+    assert task is not None
+    assert task.state is not State.COOLING
     assert world.flying() == ["a.jpg"]  # its writer was done
     world.work()
     world.wait(20)
@@ -368,14 +371,14 @@ def test_a_done_photo_that_a_worker_does_not_find_is_forgotten_only_when_its_inb
 def test_photos_that_wait_for_their_time_are_bounded(
     make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # invariant 10
-    monkeypatch.setattr(waiting, "MOST_WAITING", 3)
+    monkeypatch.setattr(tracker, "MOST_COOLING", 3)
     world = make_world().start()
     for number in range(10):
         world.drop(f"t{number}.jpg", "truncated")
         world.drop(f"p{number}.jpg", "passing")
         world.work_all()
-        assert len(world.daemon.settler.waiting) <= 3
-    assert world.daemon.dispatcher.idle
+        assert len(list(world.daemon.photos.tracker.cooling)) <= 3
+    assert world.daemon.photos.tracker.idle
     for photo, file in list(world.files.items()):
         world.files[photo] = changed(file)
         world.files[photo] = type(file)(world.files[photo].stamp, "good")
@@ -431,7 +434,7 @@ def test_on_a_full_disk_a_photo_that_tells_nothing_about_room_does_not_prolong_t
         world.drop(f"{number}.jpg")
     world.work()
     world.full = None
-    (first, *_) = world.daemon.dispatcher.queue._lanes[0][IN]
+    (first, *_) = world.daemon.photos.tracker.live._inboxes[IN]
     del world.files[first]
     world.wait(5)
     world.work()

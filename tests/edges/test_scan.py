@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from tests.photos import nest
-from watcher.core.queue import Look, Looked
 from watcher.core.selection import PathFilter
+from watcher.core.stability import Look, Looked
 from watcher.core.types import FileSignature, Gone, Listing, Origin, ScanDone
 from watcher.scan import Scanner, Walk, root_identity, walk
 

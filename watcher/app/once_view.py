@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from watcher.core.records import Phase, PhotoRecord
 from watcher.core.status import Progress
+from watcher.core.task import State
 from watcher.core.types import PhotoId
 from watcher.engine.loop import Daemon
 from watcher.engine.ports import InboxPlan
@@ -48,7 +49,7 @@ def progress_bar(daemon: Daemon) -> Iterator[None]:
             pace_now = pace(made, progress.total - made, time.monotonic() - began)
             bar.update(task, completed=made, total=progress.total or None, known=known, pace=pace_now)
             for count in range(told, len(daemon.stops)):
-                bar.console.print(stopping(count, len(daemon.dispatcher.flights)), highlight=False)
+                bar.console.print(stopping(count, daemon.photos.tracker.count(State.RENDERING)), highlight=False)
             told = len(daemon.stops)
 
         daemon.on_progress = show

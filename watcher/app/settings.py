@@ -15,7 +15,7 @@ from watcher import paths as places
 from watcher.app import outputs
 from watcher.app.overlapping import met_otherwise
 from watcher.config import Config, Inbox, for_pair, overlaps, parse, with_lines
-from watcher.core.queue import Look
+from watcher.core.stability import Look
 from watcher.core.types import Origin, WatchReady
 from watcher.engine.ports import InboxParts, InboxPlan, Post, Settings
 from watcher.errors import ConfigError, Fault, StateError, WatcherError, tell_fault

@@ -47,6 +47,27 @@ class Observation:
         return 0 <= self.unchanged < seconds
 
 
+class Look(NamedTuple):
+    """What a photo looked like when it was found incomplete."""
+
+    path: bytes
+    stamp: FileSignature
+    changed_ns: int = 0  # ctime; 0: not known
+
+    def is_same(self, stamp: FileSignature, changed_ns: int) -> bool:
+        """Return whether it looks so; an inode or a ctime that is not known differs from none."""
+        same_file = not self.stamp.inode or self.stamp.inode == stamp.inode
+        return same_file and self.stamp.same_content(stamp) and self.changed_ns in {0, changed_ns}
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """Incomplete photos were looked at once more: those that look different now."""
+
+    inbox: bytes
+    changed: tuple[tuple[bytes, FileSignature], ...]
+
+
 class Content(Enum):
     """What a worker finds when it has read and decoded a file."""
 

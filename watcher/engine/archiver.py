@@ -16,13 +16,15 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from watcher.core import naming, records
 from watcher.core.records import Phase, PhotoRecord
+from watcher.core.task import ArchivingBegun, ArchivingEnded
 from watcher.core.types import FileSignature, PhotoId
 from watcher.engine import notes
 from watcher.engine.inbox import InboxState
+from watcher.engine.photos import Photos
 from watcher.engine.ports import Chores, Log, Original, PutBack, TakenAway
 from watcher.engine.writer import WriteBuffer
 
@@ -31,24 +33,19 @@ _MOST_WANTED = 10_000  # that wait to be taken away; a scan that follows finds t
 _CHANGES = "it reads otherwise each time; see whether its disk is sound"
 
 
-@dataclass(slots=True)
-class _Leaving:
-    """An original on its way."""
-
-    aside: PhotoId  # the key of its books
-    stamp: FileSignature
-
-
 class Archiver:
     """Has originals taken away."""
 
-    def __init__(self, ledger: WriteBuffer, desks: Mapping[bytes, InboxState], chores: Chores, log: Log) -> None:
+    def __init__(
+        self, photos: Photos, ledger: WriteBuffer, desks: Mapping[bytes, InboxState], chores: Chores, log: Log
+    ) -> None:
+        self._photos = photos
         self._ledger = ledger
         self._desks = desks
         self._chores = chores
         self._log = log
         self._wanted: dict[PhotoId, FileSignature] = {}
-        self._leaving: dict[PhotoId, _Leaving] = {}
+        self._leaving: dict[PhotoId, PhotoId] = {}  # on its way → the key of its row
         self._said: dict[bytes, str] = {}  # inbox → why its originals can't be taken away
         self._any: dict[bytes, bool] = {}  # inbox → whether any were ever taken away
         self._unproven: list[PhotoId] = []  # to be made again, since their content is not what is on record
@@ -87,10 +84,6 @@ class Archiver:
         unproven, self._unproven = self._unproven, []
         return unproven
 
-    def busy_with(self, photo: PhotoId) -> bool:
-        """Tell whether an original is on its way."""
-        return photo in self._leaving
-
     @property
     def idle(self) -> bool:
         """Whether nothing is to be taken away or on its way."""
@@ -117,7 +110,7 @@ class Archiver:
 
     # ---- taking away ----
 
-    def act(self, now: float) -> None:
+    def act(self, now: float, wall: float) -> None:
         """Put aside the books of those that can go, and have them taken away."""
         if not self._wanted or self._ledger.blocked:
             return
@@ -127,6 +120,8 @@ class Archiver:
             desk, known = self._desks.get(photo.inbox), self._ledger.known(photo)
             if desk is None or known is None or not _may_go(desk, known, stamp):
                 continue
+            if self._photos.tracker.get(photo) is not None:
+                continue  # what becomes of it is recorded first
             if not known.digest:
                 self._remake(photo)
                 continue
@@ -140,7 +135,8 @@ class Archiver:
                     self._restore(photo, key, known)  # the next scan finds it
             return
         for photo, key, original in going:
-            self._leaving[photo] = _Leaving(key, original.stamp)
+            self._leaving[photo] = key
+            self._photos.apply(photo, ArchivingBegun(original.stamp), now, wall)
             self._chores.take_away(original)
 
     def _remake(self, photo: PhotoId) -> bool:
@@ -163,17 +159,21 @@ class Archiver:
 
     def taken(self, message: TakenAway, now: float, wall: float) -> None:
         """Hear what became of an original."""
-        photo, where = message.photo, message.where
-        leaving = self._leaving.pop(photo, None)
-        known = self._ledger.known(leaving.aside) if leaving is not None else None
-        if leaving is None or known is None or known.away is None:
+        key = self._leaving.pop(message.photo, None)
+        if key is None:
             return
-        desk = self._desks.get(photo.inbox)
-        if where is not None:
-            self._gone(leaving, known, message, desk, now, wall)
-            return
+        known = self._ledger.known(key)
+        if known is not None and known.away is not None:
+            if message.where is not None:
+                self._gone(key, known, message, now, wall)
+            else:
+                self._not_taken(key, known, message, now, wall)
+        self._photos.apply(message.photo, ArchivingEnded(wall), now, wall)
+
+    def _not_taken(self, key: PhotoId, known: PhotoRecord, message: TakenAway, now: float, wall: float) -> None:
+        photo, desk = message.photo, self._desks.get(message.photo.inbox)
         if self._ledger.known(photo) is None:
-            self._ledger.rekey(leaving.aside, photo, replace(known, away=None), now)
+            self._ledger.rekey(key, photo, replace(known, away=None), now)
         fault = message.fault
         if message.other:
             fault = "" if self._remake(photo) else _CHANGES
@@ -182,16 +182,8 @@ class Archiver:
         if fault:
             self._stays(photo, fault, wall)
 
-    def _gone(
-        self,
-        leaving: _Leaving,
-        known: PhotoRecord,
-        message: TakenAway,
-        desk: InboxState | None,
-        now: float,
-        wall: float,
-    ) -> None:
-        photo, where = message.photo, message.where
+    def _gone(self, key: PhotoId, known: PhotoRecord, message: TakenAway, now: float, wall: float) -> None:
+        photo, where, desk = message.photo, message.where, self._desks.get(message.photo.inbox)
         self._said.pop(photo.inbox, None)
         self._remade.discard(photo)
         self.kept.discard(photo)
@@ -201,7 +193,7 @@ class Archiver:
             desk.originals_volume = message.volume
             desk.touched = True
         if known.away != where:
-            self._ledger.put(leaving.aside, replace(known, away=where), now)
+            self._ledger.put(key, replace(known, away=where), now)
         self._ledger.note(photo, wall, notes.TAKEN, {"to": os.fsdecode(where)} if where else {})
         self._log.debug("original.moved" if where else "original.deleted", path=photo.absolute, to=where)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from watcher.core.counters import decoded
 from watcher.core.types import Done
@@ -24,53 +27,79 @@ class Batch:
     moved: int = 0  # of those, but not counted among them: the other name is gone
 
 
-@dataclass(slots=True)
-class BatchTracker:
-    """All batches on their way, by number."""
+class Ending(NamedTuple):
+    """How a photo leaves its batch."""
 
-    _batches: dict[int, Batch] = field(default_factory=dict)
-    _last: int = 0
+    done: Done | None = None  # it was made; None: it needed nothing, failed, or is tried again later
+    failed: bool = False
+    moved: bool = False  # it was made before, under another name
+
+
+class BatchTracker:
+    """All batches on their way, by number. A batch ends when no more photos can join it, and all have left it."""
+
+    def __init__(self) -> None:
+        self.ended: Callable[[Batch, float], None] | None = None  # is told of every batch that ends
+        self._batches: dict[int, Batch] = {}
+        self._last = 0
 
     def begin(self, inbox: bytes, now: float) -> int:
-        """Open a batch; its number."""
+        """Open a batch; return its number."""
         self._last += 1
         self._batches[self._last] = Batch(inbox, now)
         return self._last
+
+    @contextmanager
+    def by_inbox(self, now: float) -> Iterator[Callable[[bytes], int]]:
+        """Provide a function that returns the number of an inbox's batch, which is begun when it is first asked for."""
+        numbers: dict[bytes, int] = {}
+
+        def number_of(inbox: bytes) -> int:
+            if inbox not in numbers:
+                numbers[inbox] = self.begin(inbox, now)
+            return numbers[inbox]
+
+        yield number_of
+        for number in numbers.values():
+            self.close(number, now)
 
     def join(self, number: int) -> None:
         """Count one more photo into a batch."""
         self._batches[number].outstanding += 1
 
-    def close(self, number: int) -> Batch | None:
-        """Say that no more photos come; the batch where all of it is told already."""
-        self._batches[number].open = False
-        return self._finished(number)
+    def close(self, number: int | None, now: float) -> None:
+        """Let no more photos join a batch, if there is one."""
+        if number is not None:
+            self._batches[number].open = False
+            self._end_if_over(number, now)
 
-    def leave(
-        self, number: int, done: Done | None = None, *, failed: bool = False, moved: bool = False
-    ) -> Batch | None:
-        """Say that one photo of a batch is through with it; the batch where that was the last."""
-        batch = self._batches[number]
+    def leave(self, number: int, ending: Ending, now: float) -> None:
+        """Count a photo out of its batch."""
+        batch, done = self._batches[number], ending.done
         batch.outstanding -= 1
         if done is not None and done.made:
             batch.files += 1
             batch.renditions += len(done.made)
             batch.pixels += decoded(done)
-            batch.moved += moved
-            batch.copied += not moved and any(item.copied for item in done.made)
-        if failed:
+            batch.moved += ending.moved
+            batch.copied += not ending.moved and any(item.copied for item in done.made)
+        if ending.failed:
             batch.files += 1
             batch.failed += 1
-        return self._finished(number)
+        self._end_if_over(number, now)
 
-    def close_all(self) -> list[Batch]:
-        """Say that nothing more comes of any batch; all that were on their way."""
+    def close_all(self, now: float) -> None:
+        """End all batches with what has come of them so far."""
         batches = list(self._batches.values())
         self._batches.clear()
-        return batches
+        for batch in batches:
+            self._tell(batch, now)
 
-    def _finished(self, number: int) -> Batch | None:
+    def _end_if_over(self, number: int, now: float) -> None:
         batch = self._batches[number]
-        if batch.open or batch.outstanding:
-            return None
-        return self._batches.pop(number)
+        if not (batch.open or batch.outstanding):
+            self._tell(self._batches.pop(number), now)
+
+    def _tell(self, batch: Batch, now: float) -> None:
+        if self.ended is not None:
+            self.ended(batch, now)

@@ -16,7 +16,7 @@ from watcher.engine.inbox import InboxState
 from watcher.engine.inboxes import Inboxes
 from watcher.engine.jobs import Limits
 from watcher.engine.leasing import Leasing
-from watcher.engine.line import Line
+from watcher.engine.photos import Photos
 from watcher.engine.ports import (
     Chores,
     Clock,
@@ -67,36 +67,35 @@ class Rooms:
         self.ledger = ledger = WriteBuffer(outside.store, log)
         self.tally = BatchTracker()
         self.twins = Deduplicator(ledger, by_path, outside.chores)
-        self.keeper = Archiver(ledger, by_path, outside.chores, log)
-        booking = Leasing(ledger, by_path, self.twins, self.keeper)
-        self.dispatcher = dispatcher = Scheduler(outside.pool, ledger, by_path, booking, outside.limits)
+        self.photos = photos = Photos(by_path, ledger, self.tally, self.twins)
+        self.keeper = Archiver(photos, ledger, by_path, outside.chores, log)
         self.settler = ResultHandler(
-            dispatcher,
+            photos,
             ledger,
-            self.tally,
             log,
             retry=Retry(retry.attempts, retry.backoff_seconds),
+            patient=outside.limits.patient,
             desk_of=by_path.get,
             twins=self.twins,
             keeper=self.keeper,
         )
-        waiting = self.settler.waiting
-        self.line = Line(dispatcher, self.settler, self.tally)
-        self.scans = Reconciler(by_path, dispatcher, waiting, ledger, self.line, self.keeper, log, once=once)
-        self.desks = Inboxes(by_path, dispatcher, self.settler, ledger, self.scans, self.line, log, once=once)
-        self.announced = EventHandler(by_path, dispatcher, waiting, ledger, self.scans, self.line, self.twins)
-        self.requests = CommandHandler(by_path, dispatcher, waiting, ledger, self.line, self.scans, log)
+        leasing = Leasing(photos, ledger, by_path, self.twins, self.keeper, self.settler.refuse)
+        self.dispatcher = dispatcher = Scheduler(outside.pool, ledger, by_path, photos, leasing, outside.limits)
+        self.scans = Reconciler(by_path, photos, ledger, self.keeper, log, once=once)
+        self.desks = Inboxes(by_path, photos, dispatcher, ledger, self.scans, log, once=once)
+        self.announced = EventHandler(by_path, photos, ledger, self.scans, self.twins)
+        self.requests = CommandHandler(by_path, photos, ledger, self.scans, log)
         self.watching = Watching(by_path, self.scans, log, once=once)
         self.sweeps = CleanupTimer(outside.sweep, lambda: [plan.output for plan in self.settings.inboxes])
         self.health = Watchdog(
             outside.manager,
             outside.watch_fault,
             by_path,
-            dispatcher,
+            photos.tracker,
             ledger,
             log,
             silence_seconds=outside.pool.silence_seconds,
         )
         self.reporter = StatusReporter(
-            by_path, dispatcher, self.settler, ledger, self.health, outside.pool, outside.messages.qsize
+            by_path, photos.tracker, self.settler, ledger, self.health, outside.pool, outside.messages.qsize
         )

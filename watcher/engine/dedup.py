@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 from watcher.core.formats import Format
 from watcher.core.naming import folded, lent_by, names_on_books, natural_name, with_names
-from watcher.core.queue import Sighting
 from watcher.core.records import ContentRecord, Phase, PhotoRecord
 from watcher.core.types import (
     Done,
@@ -33,7 +32,6 @@ from watcher.engine.inbox import InboxState
 from watcher.engine.ports import Chores
 from watcher.engine.writer import WriteBuffer
 
-HOLD_SECONDS = 0.2  # until one that waits for another is looked at again
 _FOLLOW_SECONDS = 3600.0  # how long after it was copied a photo can go and have moved
 _MOST_FOLLOWED = 100_000
 _MOST_AT_START = 10_000
@@ -133,10 +131,10 @@ class Deduplicator:
         return frozenset(_folded((twin.output_root, lent.output)) for twin in job.twins for lent in twin.lent)
 
     @staticmethod
-    def may_come(sighting: Sighting, job: Job, sizes: Container[int]) -> bool:
+    def may_come(job: Job, sizes: Container[int]) -> bool:
         """Tell whether one of those that are being made, which have `sizes` in bytes, may be the same as this one."""
-        looks = sighting.expected or sighting.hint
-        return looks is not None and not job.twins and not sighting.held and looks.size in sizes
+        seen = job.evidence.seen
+        return seen is not None and not job.twins and seen.size in sizes
 
     # ---- after it was made ----
 

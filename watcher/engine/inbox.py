@@ -9,10 +9,9 @@ from watcher.config import Config, Mark
 from watcher.core.counters import RateCounter
 from watcher.core.debounce import Debouncer
 from watcher.core.records import is_current
-from watcher.core.types import FileSignature, Origin
+from watcher.core.types import Origin
 from watcher.engine.breaker import CircuitBreaker
 from watcher.engine.ports import InboxParts, InboxPlan
-from watcher.engine.writer_history import WriterHistory
 
 MISSED_GRACE_SECONDS = 2.0  # how late an event may come for a photo that a scan saw first
 WATCHFUL_SCANS = 10  # how many scans come sooner once events were missed
@@ -62,10 +61,6 @@ class InboxState:
     watchful: int = 0  # scans that still come sooner because events were missed
     missed: int = 0
     suspects: dict[bytes, float] = field(default_factory=dict)  # seen by a scan first; when that counts as missed
-    hints: dict[bytes, FileSignature] = field(
-        default_factory=dict
-    )  # how photos looked when the debouncer was told of them
-    doubts: WriterHistory = field(default_factory=WriterHistory)
     batches: dict[int, int] = field(default_factory=dict)  # the debouncer's burst → batch
     scan_batch: int | None = None  # the batch that a scan is filling
     scan_batch_files: int = 0

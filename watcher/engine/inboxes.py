@@ -6,17 +6,16 @@ from collections.abc import Callable, Iterable, Mapping
 
 from watcher.config import Config
 from watcher.core.debounce import Debouncer, Ready
-from watcher.core.queue import Sighting
+from watcher.core.task import IN_FLIGHT, Dropped, Released, State
 from watcher.core.types import (
     Origin,
     PhotoId,
 )
 from watcher.core.volumes import belongs_on
 from watcher.engine.inbox import WATCHFUL_SCANS, InboxState, terms_of
-from watcher.engine.line import MOST_PENDING, Line
+from watcher.engine.photos import MOST_PENDING, Photos
 from watcher.engine.ports import InboxParts, InboxPlan, Log, Settings
 from watcher.engine.reconcile import Reconciler
-from watcher.engine.results import ResultHandler
 from watcher.engine.scheduler import Scheduler
 from watcher.engine.writer import WriteBuffer
 
@@ -27,11 +26,10 @@ class Inboxes:
     def __init__(
         self,
         by_path: dict[bytes, InboxState],
-        dispatcher: Scheduler,
-        settler: ResultHandler,
+        photos: Photos,
+        scheduler: Scheduler,
         ledger: WriteBuffer,
         scans: Reconciler,
-        line: Line,
         log: Log,
         *,
         once: bool,
@@ -39,11 +37,11 @@ class Inboxes:
         # photos that a single run leaves, for want of room in their output or of anybody to make them
         self.abandoned = 0
         self._desks = by_path
-        self._dispatcher = dispatcher
-        self._settler = settler
+        self._photos = photos
+        self._batches = photos.batches
+        self._scheduler = scheduler
         self._ledger = ledger
         self._scans = scans
-        self._line = line
         self._log = log
         self._started: Config | None = None  # of the first inbox that was opened: some keys take a restart
         self._once = once
@@ -85,13 +83,11 @@ class Inboxes:
             desk = self._desks[path]
             desk.parts.close()
             if inbox is not None:
-                for sighting in self._dispatcher.drop(path):
-                    self._line.leave(sighting, now)
-                for sighting in self._settler.waiting.photos():
-                    if sighting.photo.inbox == path:
-                        self._settler.waiting.pop(sighting.photo)
+                for task in self._photos.tracker:
+                    if task.photo.inbox == path and task.state not in {*IN_FLIGHT, State.ARCHIVING}:
+                        self._photos.apply(task.photo, Dropped(), now, 0.0)
                 for number in (*desk.batches.values(), *([desk.scan_batch] if desk.scan_batch else [])):
-                    self._line.close(number, now)
+                    self._batches.close(number, now)
                 del self._desks[path]
 
     def reload(self, settings: Settings, parts_of: Callable[[InboxPlan], InboxParts], now: float) -> None:
@@ -148,7 +144,7 @@ class Inboxes:
                 deadlines.append(min(desk.suspects.values()))
             # One that has come already waits for a worker, which tells by a message that it is free.
             until = desk.hold.until
-            if until is not None and until > self._ticked and self._dispatcher.waiting(desk.inbox):
+            if until is not None and until > self._ticked and self._photos.tracker.waiting(desk.inbox):
                 deadlines.append(until)
         return min(deadlines, default=None)
 
@@ -161,24 +157,28 @@ class Inboxes:
             self._count_missed(desk, now)
             if desk.next_scan is not None and now >= desk.next_scan and (desk.afresh or not self._once):
                 self._scans.scan(desk, Origin.SCAN, counts_missed=desk.trusted and not desk.afresh)
-            if len(self._dispatcher.queue) < MOST_PENDING // 2:
+            if self._photos.tracker.queued < MOST_PENDING // 2:
                 for _ in range(desk.held):
                     desk.parts.ack()
                 desk.held = 0
                 if desk.collapsed:
                     desk.collapsed = False
                     self._scans.scan(desk, Origin.SCAN, counts_missed=False)
-            if self._once and (desk.hold.why or self._dispatcher.despair):
-                for sighting in self._dispatcher.drop(desk.inbox):
-                    self._abandon(sighting, now)
-        if self._once and self._dispatcher.despair:
-            for flight in self._dispatcher.unstage():
-                self._ledger.put(flight.job.photo, flight.before, now)
-                self._abandon(flight.sighting, now)
+        if self._once:
+            self._abandon(now, wall)
 
-    def _abandon(self, sighting: Sighting, now: float) -> None:
-        self.abandoned += self._ledger.known(sighting.photo) is None  # the others are named one by one
-        self._line.leave(sighting, now)
+    def _abandon(self, now: float, wall: float) -> None:
+        """Leave photos alone that would wait in vain: a single run waits neither for workers nor for room."""
+        despair = self._scheduler.despair
+        held = [desk.inbox for desk in self._desks.values() if despair or desk.hold.why]
+        if not held:
+            return
+        if despair:
+            self._scheduler.take_back(now, wall)
+        for task in self._photos.tracker:
+            if task.state is State.QUEUED and task.photo.inbox in held:
+                self.abandoned += self._ledger.known(task.photo) is None  # the others are named one by one
+                self._photos.apply(task.photo, Dropped(), now, wall)
 
     def _mend_books(self, desk: InboxState, now: float) -> None:
         """Forget what was made in another output folder, and have tried again what failed on other terms."""
@@ -203,10 +203,10 @@ class Inboxes:
             while (released := desk.debouncer.due(now)) is not None:
                 ready, burst = released
                 self._hand_over(desk, ready, now, wall)
-                self._line.close(desk.batches.pop(burst, None), now)
+                self._batches.close(desk.batches.pop(burst, None), now)
                 if len(desk.debouncer) and desk.debouncer.burst not in desk.batches:
-                    desk.batches[desk.debouncer.burst] = self._line.begin(desk.inbox, now)
-            room = self._dispatcher.spare - self._dispatcher.queue.live
+                    desk.batches[desk.debouncer.burst] = self._batches.begin(desk.inbox, now)
+            room = self._scheduler.spare - len(self._photos.tracker.live)
             early = desk.debouncer.take(room) if room > 0 else []
             self._hand_over(desk, early, now, wall)
 
@@ -214,16 +214,8 @@ class Inboxes:
         for item in ready:
             number = desk.batches.get(item.burst)
             if number is None:
-                number = desk.batches[item.burst] = self._line.begin(desk.inbox, now)
-            photo = PhotoId(desk.inbox, item.path)
-            waited = self._settler.waiting.pop(photo)
-            alone = waited is not None and waited.alone  # it changed; it is still to be tried where it hurts nobody
-            hint = desk.hints.pop(item.path, None)
-            seen = wall - (now - item.first)
-            sighting = Sighting(
-                photo, Origin.EVENT, seen, number, complete=item.complete, hint=hint, alone=alone, ready=wall
-            )
-            self._line.join(sighting, now, live=True)
+                number = desk.batches[item.burst] = self._batches.begin(desk.inbox, now)
+            self._photos.apply(PhotoId(desk.inbox, item.path), Released(wall, number), now, wall)
 
     def _count_missed(self, desk: InboxState, now: float) -> None:
         late = [path for path, due in desk.suspects.items() if due <= now]

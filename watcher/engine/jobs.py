@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from watcher.core import naming
-from watcher.core.queue import Sighting
 from watcher.core.records import Phase, PhotoRecord, RenditionRecord
 from watcher.core.stability import COPY_ENDS_SECONDS
+from watcher.core.task import Attempt, PhotoTask
 from watcher.core.types import (
     Done,
     DuplicateCandidate,
-    Evidence,
     FileSignature,
     Job,
     Origin,
@@ -44,7 +43,7 @@ class Limits:
 
 
 def job_for(
-    sighting: Sighting,
+    task: PhotoTask,
     desk: InboxState,
     before: PhotoRecord | None,
     renderings: tuple[Rendering, ...],
@@ -65,41 +64,25 @@ def job_for(
             current = frozenset(
                 item.name for item in renderings if before.recipes.get(item.name) == item.recipe.fingerprint
             )
+    published = task.evidence.published or (published_version(before) if before is not None else None)
     return Job(
         number=number,
-        photo=sighting.photo,
+        photo=task.photo,
         output_root=desk.plan.output,
         renderings=renderings,
         volume=desk.volume,
         holder=desk.plan.holder,
         done=_done(before, current),
         current=current,
-        evidence=_evidence(sighting, desk, before),
+        evidence=replace(task.evidence, published=published),
         stability=limits.stability,
         returned=returned,
         twins=twins,
         adopt=before is None and not haunted,  # what lies there may have been made of another photo
         max_pixels=limits.max_pixels,
-        memory_bytes=limits.share_bytes,
+        memory_bytes=task.memory_bytes or limits.share_bytes,
         attempt=attempt,
-        alone=sighting.alone,
-    )
-
-
-def _evidence(sighting: Sighting, desk: InboxState, before: PhotoRecord | None) -> Evidence:
-    """Return what is known of a photo's file."""
-    path = sighting.photo.path
-    published = desk.doubts.shown(path) or (published_version(before) if before is not None else None)
-    return Evidence(
-        seen=sighting.expected or sighting.hint,
-        listed=sighting.expected is not None,
-        stable_since=sighting.since,
-        closed=sighting.complete,
-        reopened=desk.doubts.reopened(path),
-        created=desk.doubts.fresh(path),
-        incomplete=sighting.incomplete,
-        changed_ns=sighting.changed_ns,
-        published=published,
+        alone=task.crashes > 0,
     )
 
 
@@ -150,47 +133,48 @@ def changed_since_tried(before: PhotoRecord, expected: FileSignature | None) -> 
     return not expected.same_content(before.stamp)
 
 
-def unanswered(sighting: Sighting, before: PhotoRecord | None, job: Job, wall: float) -> PhotoRecord:
-    """Give the books of a photo as they are until its attempt is answered: with the looks that it is tried by."""
+def unanswered(attempt: Attempt, wall: float) -> PhotoRecord:
+    """Return the row of a photo until its attempt is answered: with what it looks like when it is tried."""
+    job, before = attempt.job, attempt.before
     seen = plain(job.evidence.expected)
     if before is not None and seen in {None, before.stamp}:
         recipes = untouched(before, job)
         return replace(before, leased=True, attempts=job.attempt, recipes=recipes, made=claims(before, job))
-    origin = Origin.EVENT if sighting.origin is Origin.RETRY else sighting.origin
+    row = _waiting_row(attempt, seen or UNKNOWN, wall)
+    return replace(row, attempts=job.attempt, leased=True)
+
+
+def still_waiting(attempt: Attempt, stamp: FileSignature | None, wall: float) -> PhotoRecord:
+    """Return the row of a photo that is not done; what was made of it counts for as long as it looks the same."""
+    job, before = attempt.job, attempt.before
+    # An event says that it changed, and not into what: only a photo that waited has looks that still count.
+    tried = before.stamp if before and before.phase is Phase.WAITING else None
+    seen = plain(stamp) or plain(job.evidence.expected) or tried or UNKNOWN
+    row = _waiting_row(attempt, seen, wall)
+    if before is None or before.stamp != seen:
+        return row
+    at = before.at if before.phase is Phase.WAITING else wall
+    return replace(row, recipes=untouched(before, job), at=at)
+
+
+def _waiting_row(attempt: Attempt, stamp: FileSignature, wall: float) -> PhotoRecord:
+    """Return the row of a photo of which nothing is current."""
+    before = attempt.before
+    origin = Origin.EVENT if attempt.origin is Origin.RETRY else attempt.origin
     return PhotoRecord(
-        stamp=seen or UNKNOWN,
+        stamp=stamp,
         phase=Phase.WAITING,
         recipes={},
-        made=claims(before, job),
+        made=claims(before, attempt.job),
         at=wall,
-        attempts=job.attempt,
-        leased=True,
-        first_seen=before.first_seen if before else sighting.seen,
+        first_seen=before.first_seen if before else attempt.seen,
         origin=before.origin if before else str(origin),
     )
 
 
-def still_waiting(
-    before: PhotoRecord | None, job: Job, sighting: Sighting, stamp: FileSignature | None, wall: float
-) -> PhotoRecord:
-    """Give the books of a photo that is not done; what was made of it counts for as long as it looks the same."""
-    # An event says that it changed, and not into what: only a photo that waited has looks that still count.
-    tried = before.stamp if before and before.phase is Phase.WAITING else None
-    seen = plain(stamp) or plain(job.evidence.expected) or tried or UNKNOWN
-    same = before is not None and before.stamp == seen
-    return PhotoRecord(
-        stamp=seen,
-        phase=Phase.WAITING,
-        recipes=untouched(before, job) if before and same else {},
-        made=claims(before, job),
-        at=before.at if before and same and before.phase is Phase.WAITING else wall,
-        first_seen=before.first_seen if before else sighting.seen,
-        origin=before.origin if before else str(sighting.origin),
-    )
-
-
-def done_row(before: PhotoRecord | None, job: Job, outcome: Done, sighting: Sighting, wall: float) -> PhotoRecord:
-    """Give the books of a photo that is done."""
+def done_row(attempt: Attempt, outcome: Done, wall: float) -> PhotoRecord:
+    """Return the row of a photo that is done."""
+    job, before = attempt.job, attempt.before
     same = before is not None and before.stamp.same_content(outcome.stamp)
     made = claims(before, job)
     for item in outcome.made:
@@ -207,8 +191,8 @@ def done_row(before: PhotoRecord | None, job: Job, outcome: Done, sighting: Sigh
         },
         made=made,
         at=wall,
-        first_seen=before.first_seen if before else sighting.seen,
-        origin=before.origin if before else str(sighting.origin),
+        first_seen=before.first_seen if before else attempt.seen,
+        origin=before.origin if before else str(attempt.origin),
         digest=outcome.digest or (before.digest if before and same else b""),
     )
 

@@ -10,12 +10,15 @@ Theory of operation:
 from __future__ import annotations
 
 import queue
+from collections import defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import assert_never
 
 from watcher.config import Mark
-from watcher.core.queue import Looked, Sighting
+from watcher.core.stability import INCOMPLETE_SECONDS, Look, Looked, recheck_after
 from watcher.core.status import Progress, StatusQuery
+from watcher.core.task import Dropped, Lane, PhotoTask, Rechecked, State
 from watcher.core.types import (
     FolderSeen,
     Gone,
@@ -33,6 +36,7 @@ from watcher.core.types import (
     WorkerReport,
 )
 from watcher.engine.build import Dependencies, Rooms
+from watcher.engine.jobs import untouched
 from watcher.engine.ports import FoldersMeet, Message, PutBack, Reloaded, Removed, Settings, TakenAway
 from watcher.engine.results import Retry
 from watcher.engine.store_health import Use
@@ -111,41 +115,58 @@ class Daemon(Rooms):
     def finished(self) -> bool:
         """Whether it is time to leave."""
         if self.stops:
-            return len(self.stops) > 1 or not self.dispatcher.flights
+            return len(self.stops) > 1 or not any(self.photos.tracker.in_flight)
         if not self._once:
             return False
         self.ledger.trouble.check(self._clock.monotonic())
-        if self.dispatcher.despair and self.dispatcher.idle and self.desks.scanned:
+        tracker = self.photos.tracker
+        if self.dispatcher.despair and tracker.idle and self.desks.scanned:
             return True  # whatever else waits would wait for the same
-        waiting = self.settler.waiting.retries or self.ledger.blocked or not (self.twins.idle and self.keeper.idle)
-        if not self.dispatcher.idle or not self.desks.scanned or waiting:
+        waiting = tracker.retries or self.ledger.blocked or not (self.twins.idle and self.keeper.idle)
+        if not tracker.idle or not self.desks.scanned or waiting:
             return False
         if self._last_look:
             return True
         self._last_look = True
-        self._look(self.settler.waiting.take_looks())
+        self._recheck(list(tracker.of(State.COOLING, Lane.RECHECK)))
         self.tick()
-        return self.dispatcher.idle and self.desks.scanned
+        return tracker.idle and self.desks.scanned
 
-    def _look(self, sightings: Iterable[Sighting]) -> None:
-        """Look at photos whose time has come again; where only a change can help, a stat tells."""
+    def _recheck(self, tasks: Iterable[PhotoTask]) -> None:
+        """Try photos again whose time has come; where only a change can help, a stat tells whether there is one."""
         now, wall = self._clock.monotonic(), self._clock.time()
-        self.line.look_again(self.settler.waiting.only_look(sightings, self._by_path, now, wall), now)
+        others, looks = [], defaultdict[bytes, list[Look]](list)
+        for task in tasks:
+            photo, evidence, left = task.photo, task.evidence, task.gives_up - wall
+            if evidence.incomplete is None or task.crashes or left <= 0 or photo.inbox not in self._by_path:
+                others.append(task)
+                continue
+            inode = evidence.seen.inode if evidence.seen is not None else 0
+            looks[photo.inbox].append(Look(photo.path, evidence.incomplete._replace(inode=inode), evidence.changed_ns))
+            due = now + recheck_after(task.checks + 1, INCOMPLETE_SECONDS - left)
+            self.photos.apply(photo, Rechecked(due), now, wall)
+        for inbox, some in looks.items():
+            self._by_path[inbox].looking += 1
+            self._by_path[inbox].parts.look(some)
+        self.photos.try_again(others, now, wall)
 
     def finish(self) -> None:
         """Close everything; what was begun and not done is taken off the record."""
-        now = self._clock.monotonic()
+        now, wall = self._clock.monotonic(), self._clock.time()
         self.desks.close()
         self._pool.close(wait=False)
-        for photo, before in self.dispatcher.give_up():
-            self.ledger.put(photo, before, now)
+        for task in list(self.photos.tracker.in_flight):
+            before = task.tried.before
+            if before is not None and task.state is State.RENDERING:
+                before = replace(before, recipes=untouched(before, task.tried.job))
+            self.photos.apply(task.photo, Dropped(), now, wall)
+            self.ledger.put(task.photo, before, now)
             self.sweeps.note(None, now)  # its worker was not waited for
-        for batch in self.tally.close_all():
-            self.settler.finish(batch, now)
+        self.tally.close_all(now)
         self.ledger.flush(now, force=True)
         self.twins.act(now)
         self.sweeps.tick(now, force=True)
-        self.reporter.report(now, self._clock.time())
+        self.reporter.report(now, wall)
         if not self._once:
             self._log.info("stopped", reason=self.stops[0] if self.stops else "")
 
@@ -202,9 +223,9 @@ class Daemon(Rooms):
                 self._log.warning(event, text=text)
                 if event == "decoder.fallback" and not result.host:
                     self.reporter.decoder = "pillow"
-            flight = self.dispatcher.flights.get(result.job.photo)
-            if flight is not None and flight.job.number == result.job.number:
-                self.settler.settle(result, now, wall)
+            task = self.photos.tracker.get(result.job.photo)
+            if task is not None and task.attempt is not None and task.attempt.job.number == result.job.number:
+                self.settler.handle(result, now, wall)
             self.sweeps.note(result.outcome, now)
 
     def _stop(self, reason: str, now: float) -> None:
@@ -213,10 +234,9 @@ class Daemon(Rooms):
         self._stopped_at = now
         self.stops.append(reason)
         if len(self.stops) == 1:
-            for flight in self.dispatcher.unstage():
-                self.ledger.put(flight.job.photo, flight.before, now)
+            self.dispatcher.take_back(now, self._clock.time())
             self.health.stopping(now)
-            self._log.info("daemon.stopping", reason=reason, in_flight=len(self.dispatcher.flights))
+            self._log.info("daemon.stopping", reason=reason, in_flight=self.photos.tracker.count(State.RENDERING))
 
     def _take_on(self, settings: Settings | WatcherError, now: float) -> None:
         """Work by new settings from here on; what is in the workers ends by the old ones."""
@@ -243,7 +263,7 @@ class Daemon(Rooms):
             self.reporter.deadline(),
             self.health.deadline(),
             self.sweeps.deadline(),
-            None if self.stops else self.settler.waiting.deadline(),
+            None if self.stops else self.photos.tracker.deadline(),
             None if self.stops else self.desks.deadline(),
         ]
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
@@ -253,19 +273,15 @@ class Daemon(Rooms):
         now, wall = self._clock.monotonic(), self._clock.time()
         self._settle(self._pool.check(now), now, wall)
         if not self.stops:
-            self._look(self.settler.waiting.due(now))
+            self._recheck(self.photos.tracker.due(now))
             self.desks.tick(now, wall)
             if self.ledger.blocked:
                 self.ledger.flush(now)  # so that what was held up goes on in this turn
             self.dispatcher.dispatch(now, wall)
-            for refused, before, reason in self.dispatcher.booking.take_refused():
-                self.settler.refuse(refused, before, reason, now, wall)
-            for held in self.dispatcher.booking.take_held():
-                self.settler.hold(held, now)
         self.ledger.flush(now)
         self.twins.act(now)
         if not self.stops:
-            self.keeper.act(now)
+            self.keeper.act(now, wall)
             self.requests.make_again(self.keeper.take_unproven(), now, wall)
             for desk in self.keeper.take_again():
                 self.scans.scan(desk, Origin.SCAN, counts_missed=False)

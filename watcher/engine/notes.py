@@ -11,8 +11,8 @@ import os
 from typing import Any
 
 from watcher.core.naming import called
+from watcher.core.task import Attempt
 from watcher.core.types import Done, DuplicateCandidate, Job, Origin
-from watcher.engine.flight import Flight
 
 MADE = "made"  # renditions were made, or proved to be current
 DATED = "dated"  # it was given another date, and its renditions were too
@@ -26,23 +26,23 @@ KEPT = "kept"  # it could not be; `reason`
 ASKED = "asked"  # somebody asked for it to be tried or made again
 
 
-def tried(flight: Flight, wall: float, **more: object) -> dict[str, Any]:
+def tried(attempt: Attempt, wall: float, **more: object) -> dict[str, Any]:
     """Return `more` with the details of an attempt: how the photo came to it, its waits, its worker, and how long.
 
     `burst`: seconds from when it was noticed to the end of its burst or of its writing; `line`: then, for a worker.
     """
-    sighting, job = flight.sighting, flight.job
-    detail: dict[str, Any] = {"how": str(sighting.origin)}
-    if sighting.origin is not Origin.RETRY:
-        ready = sighting.ready or sighting.seen
-        if ready > sighting.seen:
-            detail["burst"] = round(ready - sighting.seen, 3)
-        detail["line"] = round(max(0.0, wall - flight.seconds - ready), 3)
-    if flight.pid:
-        detail["worker"] = flight.pid
-        detail["seconds"] = round(flight.seconds, 3)
-    if flight.host:
-        detail["host"] = flight.host
+    job = attempt.job
+    detail: dict[str, Any] = {"how": str(attempt.origin)}
+    if attempt.origin is not Origin.RETRY:
+        ready = attempt.ready or attempt.seen
+        if ready > attempt.seen:
+            detail["burst"] = round(ready - attempt.seen, 3)
+        detail["line"] = round(max(0.0, wall - attempt.seconds - ready), 3)
+    if attempt.pid:
+        detail["worker"] = attempt.pid
+        detail["seconds"] = round(attempt.seconds, 3)
+    if attempt.host:
+        detail["host"] = attempt.host
     if job.attempt > 1:
         detail["attempt"] = job.attempt
     if job.alone:
@@ -60,9 +60,9 @@ def beside(job: Job, outcome: Done) -> list[tuple[bytes, bytes]]:
     ]
 
 
-def made(flight: Flight, outcome: Done, wall: float, moved: DuplicateCandidate | None = None) -> dict[str, Any]:
+def made(attempt: Attempt, outcome: Done, wall: float, moved: DuplicateCandidate | None = None) -> dict[str, Any]:
     """Tell of an attempt that came to what it was for."""
-    detail = tried(flight, wall)
+    detail = tried(attempt, wall)
     adopted = [item.name for item in outcome.made if item.adopted]
     copied = [item.name for item in outcome.made if item.copied]
     fresh = [item.name for item in outcome.made if not (item.adopted or item.copied)]
@@ -70,7 +70,7 @@ def made(flight: Flight, outcome: Done, wall: float, moved: DuplicateCandidate |
         detail["renditions"] = fresh
     if adopted:
         detail["adopted"] = adopted
-    if aside := [os.fsdecode(made) for _, made in beside(flight.job, outcome)]:
+    if aside := [os.fsdecode(made) for _, made in beside(attempt.job, outcome)]:
         detail["beside"] = aside
     if copied and outcome.twin is not None:
         detail["moved" if moved else "copied"] = copied

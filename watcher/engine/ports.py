@@ -9,8 +9,8 @@ from typing import NamedTuple, Protocol
 from watcher.config import Config, Inbox
 from watcher.core.history import HistoryEntry
 from watcher.core.naming import folded
-from watcher.core.queue import Look, Looked
 from watcher.core.records import ContentRecord, PhotoRecord, RenditionRecord
+from watcher.core.stability import Look, Looked
 from watcher.core.status import Counts, ExecutorStatus, InboxStatus, StatusQuery
 from watcher.core.types import (
     FileSignature,

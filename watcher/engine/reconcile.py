@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from watcher.core.queue import Looked, Sighting
+from watcher.core.lifecycle import takes_listing
 from watcher.core.records import Phase, needs_work
+from watcher.core.stability import Looked
+from watcher.core.task import IN_FLIGHT, Dropped, Listed, State
 from watcher.core.types import Entry, FileSignature, Listing, Origin, PhotoId, ScanDone
 from watcher.engine.archiver import Archiver
 from watcher.engine.inbox import MISSED_GRACE_SECONDS, InboxState, Scan
 from watcher.engine.jobs import UNKNOWN
-from watcher.engine.line import MOST_PENDING, Line
 from watcher.engine.missing import MissingPhotos
+from watcher.engine.photos import MOST_PENDING, Photos
 from watcher.engine.ports import Brief, Log
-from watcher.engine.scheduler import Scheduler
 from watcher.engine.store_health import Use
-from watcher.engine.timers import Waiting
 from watcher.engine.writer import WriteBuffer
 
 
@@ -26,10 +26,8 @@ class Reconciler:
     def __init__(
         self,
         desks: Mapping[bytes, InboxState],
-        dispatcher: Scheduler,
-        waiting: Waiting,
+        photos: Photos,
         ledger: WriteBuffer,
-        line: Line,
         keeper: Archiver,
         log: Log,
         *,
@@ -37,10 +35,8 @@ class Reconciler:
     ) -> None:
         self.missing = MissingPhotos(ledger, log)
         self._desks = desks
-        self._dispatcher = dispatcher
-        self._waiting = waiting
+        self._photos = photos
         self._ledger = ledger
-        self._line = line
         self._keeper = keeper
         self._log = log
         self._once = once
@@ -84,7 +80,7 @@ class Reconciler:
         try:
             self._compare(desk, listing, now, wall)
         finally:
-            if len(self._dispatcher.queue) < MOST_PENDING:
+            if self._photos.tracker.queued < MOST_PENDING:
                 desk.parts.ack()
             else:
                 desk.held += 1
@@ -141,75 +137,72 @@ class Reconciler:
         brief: Brief | None,
         missed: bool,
     ) -> None:
-        """Take up a photo that a scan found in need of work, unless it is on its way already."""
-        flight = self._dispatcher.flights.get(photo)
-        if flight is not None:
-            if {item.name: item.recipe for item in flight.job.renderings} != dict(desk.plan.wanted):
-                flight.again, flight.again_complete = True, True
+        """Queue a photo that a scan found in need of work, unless it is on its way already."""
+        signature = FileSignature(entry.size, entry.mtime_ns, entry.inode)
+        listed = Listed(wall, signature, origin, live=live)
+        task = self._photos.tracker.get(photo)
+        if task is not None and not takes_listing(task, signature, live=live):
+            if task.state in IN_FLIGHT:
+                making = {item.name: item.recipe for item in task.tried.job.renderings}
+                listed = listed._replace(outdated=making != dict(desk.plan.wanted))
+            self._photos.apply(photo, listed, now, wall)
             return
-        stamp = FileSignature(entry.size, entry.mtime_ns, entry.inode)
-        waited = self._waiting.get(photo)
-        if waited is not None and (waited.incomplete is None or waited.incomplete.same_content(stamp)):
+        if not self._needs_work(desk, photo, signature, brief, now):
+            if task is not None and task.state is State.SETTLING:
+                self._photos.apply(photo, Dropped(), now, wall)
             return
-        if photo in self._dispatcher or (
-            photo.path in desk.debouncer and not self._take_over(desk, photo, now, live=live)
-        ):
-            return
-        if photo in self._ledger and not needs_work(self._ledger.known(photo), stamp, desk.plan.wanted):
-            return
-        if (brief is not None or photo in self._ledger) and self._is_known_crash(photo, entry, now):
-            return
-        self._waiting.pop(photo)
         if missed:
             desk.suspects[photo.path] = now + MISSED_GRACE_SECONDS
         if desk.scan_batch is None or desk.scan_batch_files >= desk.debouncer.max_files:
             self.close_batch(desk, now)
-            desk.scan_batch = self._line.begin(desk.inbox, now)
+            desk.scan_batch = self._photos.batches.begin(desk.inbox, now)
         desk.scan_batch_files += 1
         desk.touched = True
-        tries = brief.attempts if brief is not None and brief.leased else 0  # that watcher itself ended in the midst of
-        sighting = Sighting(photo, origin, wall, desk.scan_batch, expected=stamp, alone=tries > 0, tries=tries)
-        if not (self._once or (desk.native and desk.trusted)):
-            sighting = replace(sighting, since=wall)  # its date may be by another clock, and no event tells of a change
-        self._line.join(sighting, now, live=live)
+        listed = listed._replace(
+            batch=desk.scan_batch,
+            crashes=brief.attempts if brief is not None and brief.leased else 0,
+            unreliable=not (self._once or (desk.native and desk.trusted)),
+        )
+        self._photos.apply(photo, listed, now, wall)
 
-    def _take_over(self, desk: InboxState, photo: PhotoId, now: float, *, live: bool) -> bool:
-        """Take a photo of a new folder out of its burst; False: it stays there.
-
-        Such a one may never be closed where we could hear it, and whether somebody still writes to it can be asked.
-        """
-        if not live or desk.debouncer.is_complete(photo.path):
+    def _needs_work(
+        self, desk: InboxState, photo: PhotoId, signature: FileSignature, brief: Brief | None, now: float
+    ) -> bool:
+        unwritten = photo in self._ledger
+        if unwritten and not needs_work(self._ledger.known(photo), signature, desk.plan.wanted):
             return False
-        desk.debouncer.forget(photo.path)
-        desk.hints.pop(photo.path, None)
-        if desk.debouncer.deadline() is None:
-            self._line.close(desk.batches.pop(desk.debouncer.burst, None), now)
-        return True
+        return not ((brief is not None or unwritten) and self._is_known_crash(photo, signature, now))
 
     def looked(self, looked: Looked, now: float, wall: float) -> None:
-        """Take up photos again that waited to be whole and look otherwise now."""
+        """Queue photos that waited to be complete and look different now."""
         desk = self._desks.get(looked.inbox)
         if desk is None:
             return
         desk.looking = max(0, desk.looking - 1)
-        changed = (self._waiting.changed(PhotoId(looked.inbox, path), stamp, wall) for path, stamp in looked.changed)
-        self._line.look_again((sighting for sighting in changed if sighting is not None), now)
+        with self._photos.batches.by_inbox(now) as batch_of:
+            for path, signature in looked.changed:
+                photo = PhotoId(looked.inbox, path)
+                task = self._photos.tracker.get(photo)
+                if task is not None and takes_listing(task, signature, live=False, differs=True):
+                    batch = batch_of(desk.inbox)
+                    listed = Listed(wall, signature, Origin.RETRY, batch, live=True, differs=True)
+                    self._photos.apply(photo, listed, now, wall)
 
-    def _is_known_crash(self, photo: PhotoId, entry: Entry, now: float) -> bool:
+    def _is_known_crash(self, photo: PhotoId, signature: FileSignature, now: float) -> bool:
         """Tell whether the photo failed by killing its worker, which leaves no stamp; it gets the one it has now."""
         known = self._ledger.known(photo)
         if known is None or known.phase is not Phase.FAILED or known.stamp != UNKNOWN or known.leased:
             return False
-        if entry.mtime_ns / 1e9 > known.at:
+        if signature.mtime_ns / 1e9 > known.at:
             return False
-        self._ledger.put(photo, replace(known, stamp=FileSignature(entry.size, entry.mtime_ns)), now)
+        self._ledger.put(photo, replace(known, stamp=signature._replace(inode=0)), now)
         return True
 
     def close_batch(self, desk: InboxState, now: float) -> None:
         """End the batch that a scan was filling."""
         if desk.scan_batch is not None:
             number, desk.scan_batch, desk.scan_batch_files = desk.scan_batch, None, 0
-            self._line.close(number, now)
+            self._photos.batches.close(number, now)
 
     # ---- what they say ----
 
@@ -241,7 +234,7 @@ class Reconciler:
             photos=done.photos,
             folders=done.folders,
             seconds=round(done.seconds, 3),
-            waiting=self._dispatcher.waiting(done.inbox),
+            waiting=self._photos.tracker.waiting(done.inbox),
             complete=done.complete,
             **({"reason": done.reason} if done.reason else {}),
         )

@@ -1,25 +1,18 @@
-"""From an outcome to what is remembered of it, and what happens next."""
+"""From an outcome to what is recorded of it, and what happens next."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import assert_never
 
 from watcher.core.counters import Counters, LastBatch
+from watcher.core.lifecycle import signature_of
 from watcher.core.naming import called
-from watcher.core.queue import Sighting
 from watcher.core.records import Phase, PhotoRecord, is_current
-from watcher.core.retry import (
-    Commit,
-    Delete,
-    Fail,
-    Pause,
-    Recheck,
-    RetryLater,
-    judge,
-)
+from watcher.core.retry import Commit, Decision, Delete, Fail, Pause, Recheck, RetryLater, judge
+from watcher.core.stability import AT_ONCE_SECONDS, INCOMPLETE_SECONDS
+from watcher.core.task import Attempt, Decided, PhotoTask, Record, Returned
 from watcher.core.types import (
     Done,
     Failed,
@@ -34,16 +27,16 @@ from watcher.core.types import (
 )
 from watcher.engine import notes
 from watcher.engine.archiver import Archiver
-from watcher.engine.batches import Batch, BatchTracker
-from watcher.engine.breaker import BEGINS, ENDS
-from watcher.engine.dedup import HOLD_SECONDS, Deduplicator
-from watcher.engine.flight import Flight
+from watcher.engine.batches import Batch, Ending
+from watcher.engine.breaker import BEGINS, ENDS, TRY_SECONDS
+from watcher.engine.dedup import Deduplicator
 from watcher.engine.inbox import InboxState
 from watcher.engine.jobs import UNKNOWN, done_row, only_dated, plain, still_waiting
+from watcher.engine.photos import Photos
 from watcher.engine.ports import Log
-from watcher.engine.retries import Retries
-from watcher.engine.scheduler import Scheduler
 from watcher.engine.writer import WriteBuffer
+
+_NEVER_SECONDS = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,171 +48,195 @@ class Retry:
 
 
 class ResultHandler:
-    """Acts on verdicts: books, timers, batches, log."""
+    """Decides what follows from an outcome, and records it."""
 
     def __init__(
         self,
-        dispatcher: Scheduler,
+        photos: Photos,
         ledger: WriteBuffer,
-        tally: BatchTracker,
         log: Log,
         *,
         retry: Retry,
+        patient: bool,  # there will be a later look
         desk_of: Callable[[bytes], InboxState | None],
         twins: Deduplicator,
         keeper: Archiver,
     ) -> None:
-        self._retries = Retries(dispatcher, ledger, log, desk_of=desk_of)
-        self.waiting = self._retries.waiting
         self.numbers = Counters()
         self.retry = retry
-        self._dispatcher = dispatcher
+        self._photos = photos
         self._ledger = ledger
-        self._tally = tally
         self._log = log
+        self._patient = patient
         self._desk_of = desk_of
         self._twins = twins
         self._keeper = keeper
+        photos.recorder = self._record
+        photos.batches.ended = self._batch_done
 
-    def settle(self, result: Result, now: float, wall: float) -> None:
-        """Act on what became of one job."""
-        photo = result.job.photo
-        flight = self._dispatcher.land(photo)
-        desk = self._desk_of(photo.inbox)
+    def handle(self, result: Result, now: float, wall: float) -> None:
+        """Handle what became of one job."""
+        photo, outcome = result.job.photo, result.outcome
+        task, desk = self._photos.tracker.get(photo), self._desk_of(photo.inbox)
+        if task is None:
+            return
         elsewhere = desk is not None and desk.plan.output != result.job.output_root
-        if result.outcome is None or elsewhere:
-            self._ledger.put(photo, None if elsewhere else flight.before, now)
-            self._dispatcher.put(flight.sighting, live=True, front=True)
+        if outcome is None or elsewhere:
+            self._photos.apply(photo, Returned(wall, forget=elsewhere), now, wall)
             return
-        flight.pid, flight.seconds, flight.host = result.pid, result.seconds, result.host
-        self._act(flight, result.outcome, now, wall)
-        if desk is None:
-            return
-        if not (isinstance(result.outcome, Failed) and result.outcome.blame in BEGINS):
-            desk.hold.untold(now)
-        denied = isinstance(result.outcome, Failed) and result.outcome.blame is FailureKind.PASSING and flight.touched
-        if denied and not flight.again:  # many a copy lets others read it when it has closed it
-            flight.again, flight.again_complete = True, flight.sighting.complete
-        if flight.again:
-            waited = self.waiting.get(photo)
-            if waited is not None and not waited.alone:
-                self.waiting.pop(photo)  # a change starts over
-            desk.debouncer.see(photo.path, now, complete=flight.again_complete)
-
-    def hold(self, sighting: Sighting, now: float) -> None:
-        """Let a photo wait a moment for others."""
-        self.waiting.put(replace(sighting, held=True), now + HOLD_SECONDS, retry=True)
-        self._leave(sighting, now)
-        desk = self._desk_of(sighting.photo.inbox)
-        if desk is not None:
+        attempt = task.tried
+        attempt.pid, attempt.seconds, attempt.host = result.pid, result.seconds, result.host
+        if isinstance(outcome, Unchanged) and outcome.returned is not None and not self._is_back(photo, outcome, desk):
+            self._photos.apply(photo, Returned(wall, restore=False), now, wall)
+        else:
+            self._decide(task, outcome, now, wall)
+        if desk is not None and not (isinstance(outcome, Failed) and outcome.blame in BEGINS):
             desk.hold.untold(now)
 
-    def refuse(self, sighting: Sighting, before: PhotoRecord | None, reason: str, now: float, wall: float) -> None:
-        """Give a photo up that is not to be tried at all; without a reason: forget that it was seen."""
-        if reason:
-            known = before or PhotoRecord(UNKNOWN, Phase.FAILED, {}, {}, wall)
-            stamp = plain(sighting.expected) or known.stamp
-            recipes = known.recipes if stamp == known.stamp else {}
-            failed = replace(known, stamp=stamp, recipes=recipes, phase=Phase.FAILED, at=wall, leased=False)
-            self._ledger.put(sighting.photo, replace(failed, reason=reason), now)
-            self._ledger.note(sighting.photo, wall, notes.FAILED, {"reason": reason})
-            self._failed(sighting.photo, reason, known.attempts)
-        self._leave(sighting, now, failed=bool(reason))
+    def _is_back(self, photo: PhotoId, outcome: Unchanged, desk: InboxState | None) -> bool:
+        """Restore the row of a photo whose original was taken away; return whether it says that nothing is missing."""
+        known = self._keeper.restore(photo, outcome.returned) if outcome.returned is not None else None
+        return known is not None and (desk is None or is_current(known.recipes, desk.plan.wanted))
 
-    def _act(self, flight: Flight, outcome: Outcome, now: float, wall: float) -> None:
-        job, sighting, before = flight.job, flight.sighting, flight.before
-        photo = job.photo
-        stamp = outcome.stamp if isinstance(outcome, Unready | Failed | Done | Unchanged) else None
+    def _decide(self, task: PhotoTask, outcome: Outcome, now: float, wall: float) -> None:
+        attempt, before = task.tried, task.tried.before
+        stamp = signature_of(outcome)
         if before is not None and stamp is not None and before.stamp not in {UNKNOWN, plain(stamp)}:
-            flight.job = job = replace(job, attempt=1)  # it changed, and any change starts over
-        if isinstance(outcome, Unready) and before is not None and sighting.incomplete == plain(stamp):
-            outcome = replace(outcome, reason=before.reason or outcome.reason)  # nobody looked closer this time
-        still = wall - before.at if before and before.phase is Phase.WAITING and before.stamp == plain(stamp) else 0.0
-        verdict = judge(
+            attempt.job = replace(attempt.job, attempt=1)  # it changed, and any change starts over
+        if isinstance(outcome, Unready) and before is not None and attempt.job.evidence.incomplete == plain(stamp):
+            outcome = replace(outcome, reason=before.reason or outcome.reason)  # it was not looked at closer this time
+        same = before is not None and before.stamp == plain(stamp)
+        decision = judge(
             outcome,
-            job,
+            attempt.job,
             attempts=self.retry.attempts,
             backoff=self.retry.backoff_seconds,
-            looks=sighting.looks,
-            still_seconds=still,
+            looks=task.checks,
+            still_seconds=wall - before.at if before and same and before.phase is Phase.WAITING else 0.0,
             jitter=random.random(),  # noqa: S311  # spreads retries, guards nothing
         )
         if isinstance(outcome, Failed) and outcome.blame in {FailureKind.CRASH, FailureKind.TIMEOUT}:
-            self._log.warning("worker.lost", path=photo.absolute, reason=outcome.reason, attempt=job.attempt)
-        match verdict:
-            case Commit():
-                self._record(flight, outcome, now, wall)
-            case Delete():
-                self._vanished(flight, getattr(outcome, "reason", ""), now, wall)
-            case Fail(reason):
-                row = still_waiting(flight.before, flight.job, flight.sighting, stamp, wall)
-                row = replace(row, phase=Phase.FAILED, at=wall, reason=reason)
-                self._ledger.put(photo, replace(row, attempts=job.attempt), now)
-                self._ledger.note(photo, wall, notes.FAILED, notes.tried(flight, wall, reason=reason))
-                self._failed(photo, reason, job.attempt)
-                self._leave(sighting, now, failed=True)
-            case Recheck() | RetryLater() | Pause():
-                if self._retries.postpone(flight, outcome, stamp, verdict, now, wall):
-                    self._leave(sighting, now)
-            case _ as unreachable:
-                assert_never(unreachable)
+            self._log.warning(
+                "worker.lost", path=task.photo.absolute, reason=outcome.reason, attempt=attempt.job.attempt
+            )
+        decided = Decided(
+            decision,
+            outcome,
+            wall,
+            due=self._due(decision, now),
+            unchanged=same,
+            gives_up=still_waiting(attempt, stamp, wall).at + INCOMPLETE_SECONDS,
+            # Many a copy lets others read a file when it has closed it.
+            denied=isinstance(outcome, Failed) and outcome.blame is FailureKind.PASSING,
+        )
+        self._photos.apply(task.photo, decided, now, wall)
 
-    def _vanished(self, flight: Flight, reason: str, now: float, wall: float) -> None:
+    def _due(self, decision: Decision, now: float) -> float | None:
+        if not isinstance(decision, Recheck | RetryLater) or not self._photos.tracker.has_room:
+            return None
+        # A single run does not wait: it looks once more when all else is done.
+        waits = self._patient or isinstance(decision, RetryLater) or decision.seconds <= AT_ONCE_SECONDS
+        return now + (decision.seconds if waits else _NEVER_SECONDS)
+
+    # ---- recording ----
+
+    def _record(self, photo: PhotoId, record: Record, now: float, wall: float) -> Ending:
+        """Record what became of an attempt."""
+        match record.decision:
+            case Commit():
+                return self._commit(photo, record.attempt, record.outcome, now, wall)
+            case Delete():
+                return self._delete(photo, record.attempt, getattr(record.outcome, "reason", ""), now, wall)
+            case Recheck() | RetryLater() | Pause() | Fail() as decision:
+                return self._not_done(photo, record, decision, now, wall)
+
+    def _not_done(
+        self, photo: PhotoId, record: Record, decision: Recheck | RetryLater | Pause | Fail, now: float, wall: float
+    ) -> Ending:
+        """Record why a photo is not done, and when it is next looked at."""
+        attempt, reason = record.attempt, decision.reason
+        tries, next_in = attempt.job.attempt, 0.0
+        match decision:
+            case Recheck(seconds=seconds):
+                what, tries, next_in = notes.WAITING, 0, seconds
+                self._log.debug("photo.waiting", path=photo.absolute, reason=reason)
+            case RetryLater(seconds=seconds):
+                what, tries, next_in = notes.RETRY, tries if decision.counts else tries - 1, seconds
+                if not decision.memory_bytes:
+                    self._log.info("photo.retry", path=photo.absolute, reason=reason, seconds=round(seconds, 1))
+            case Pause():
+                what, tries, next_in = notes.PAUSED, tries - 1, TRY_SECONDS
+                self._pause(photo, decision, now)
+            case Fail():
+                what = notes.FAILED
+                self._failed(photo, reason, tries)
+        row = replace(still_waiting(attempt, signature_of(record.outcome), wall), reason=reason, attempts=tries)
+        failed = isinstance(decision, Fail)
+        self._ledger.put(photo, replace(row, phase=Phase.FAILED, at=wall) if failed else row, now)
+        when = {} if failed else {"next": round(wall + next_in, 3)}
+        self._ledger.note(photo, wall, what, notes.tried(attempt, wall, reason=reason, **when))
+        return Ending(failed=failed)
+
+    def _pause(self, photo: PhotoId, decision: Pause, now: float) -> None:
+        """Stop the work of an inbox until its output can be written."""
+        desk = self._desk_of(photo.inbox)
+        if desk is not None and desk.hold.begin(decision.blame, decision.reason, now, self._photos.last_job):
+            self._log.error(BEGINS[decision.blame], inbox=desk.inbox, output=desk.plan.output, reason=decision.reason)
+
+    def refuse(self, task: PhotoTask, known: PhotoRecord, reason: str, now: float, wall: float) -> None:
+        """Record that a photo has failed which is not to be tried at all."""
+        stamp = plain(task.evidence.expected) or known.stamp
+        recipes = known.recipes if stamp == known.stamp else {}
+        failed = replace(known, stamp=stamp, recipes=recipes, phase=Phase.FAILED, at=wall, leased=False)
+        self._ledger.put(task.photo, replace(failed, reason=reason), now)
+        self._ledger.note(task.photo, wall, notes.FAILED, {"reason": reason})
+        self._failed(task.photo, reason, known.attempts)
+
+    def _failed(self, photo: PhotoId, reason: str, attempts: int) -> None:
+        self._log.warning("photo.failed", path=photo.absolute, reason=reason, attempts=attempts)
+        self.numbers.count_failed(photo.inbox)
+
+    def _delete(self, photo: PhotoId, attempt: Attempt, reason: str, now: float, wall: float) -> Ending:
         """Forget a photo that is not there; what is known of it stays until it is sure that its inbox is there."""
-        photo, before = flight.job.photo, flight.before
-        if flight.gone and before is not None:
+        before = attempt.before
+        if attempt.removed and before is not None:
             self._ledger.put(photo, before, now)
             self._twins.gone(photo, before, now)
             before = None
         desk = self._desk_of(photo.inbox)
         self._ledger.put(photo, before, now)
         if before is None:
-            detail = notes.tried(flight, wall, **({"reason": reason} if reason else {}))
+            detail = notes.tried(attempt, wall, **({"reason": reason} if reason else {}))
             self._ledger.note(photo, wall, notes.GONE, detail)
-        if before is not None and desk is not None:
+        elif desk is not None:
             desk.parts.examine([photo.path], [])
         self.numbers.count(photo.inbox, "vanished")
         self._log.debug("photo.vanished", path=photo.absolute, reason=reason)
-        self._leave(flight.sighting, now)
+        return Ending()
 
-    def _record(self, flight: Flight, outcome: Outcome, now: float, wall: float) -> None:
-        job, before = flight.job, flight.before
-        desk = self._desk_of(job.photo.inbox)
-        if desk is not None and not flight.again:
-            desk.doubts.forget(job.photo.path)
-        if isinstance(outcome, Unchanged) and outcome.returned is not None:
-            known = self._keeper.restore(job.photo, outcome.returned)
-            if known is None or (desk is not None and not is_current(known.recipes, desk.plan.wanted)):
-                self._dispatcher.put(flight.sighting, live=True, front=True)
-                return
-            self._keeper.want(job.photo, outcome.stamp)
-        elif isinstance(outcome, Unchanged) and before is not None:
-            phase = before.phase if before.phase is Phase.FAILED else Phase.DONE
-            attempts, reason = (before.attempts, before.reason) if phase is Phase.FAILED else (0, "")
-            row = replace(before, phase=phase, attempts=attempts, reason=reason, leased=False)
-            self._ledger.put(job.photo, row, now)
-            if phase is Phase.DONE:
-                self._twins.stays(job.photo, outcome.stamp, before.digest)
-                self._keeper.want(job.photo, outcome.stamp)
+    def _commit(self, photo: PhotoId, attempt: Attempt, outcome: Outcome, now: float, wall: float) -> Ending:
+        """Record a photo whose renditions are all durable."""
+        before = attempt.before
         if not isinstance(outcome, Done):
-            self.numbers.count(job.photo.inbox, "unchanged")
-            self._leave(flight.sighting, now)
-            return
-        known = done_row(before, job, outcome, flight.sighting, wall)
-        self._ledger.put(job.photo, known, now)
-        moved = self._twins.settled(job, outcome, now, late=flight.gone)
-        self._keeper.want(job.photo, outcome.stamp)
-        if before is not None and self._dispatcher.limits.patient and only_dated(before, outcome):
-            self.numbers.count(job.photo.inbox, "unchanged")
-            self._ledger.note(job.photo, wall, notes.DATED, notes.tried(flight, wall))
-            self._log.debug("photo.dated", path=job.photo.absolute)
-            self._leave(flight.sighting, now)
-            return
-        self._ledger.note(job.photo, wall, notes.MADE, notes.made(flight, outcome, wall, moved))
-        self._tell_beside(job, outcome)
+            if isinstance(outcome, Unchanged) and outcome.returned is not None:
+                self._keeper.want(photo, outcome.stamp)
+            elif isinstance(outcome, Unchanged) and before is not None:
+                self._unchanged(photo, before, outcome, now)
+            self.numbers.count(photo.inbox, "unchanged")
+            return Ending()
+        self._ledger.put(photo, done_row(attempt, outcome, wall), now)
+        moved = self._twins.settled(attempt.job, outcome, now, late=attempt.removed)
+        self._keeper.want(photo, outcome.stamp)
+        if before is not None and self._patient and only_dated(before, outcome):
+            self.numbers.count(photo.inbox, "unchanged")
+            self._ledger.note(photo, wall, notes.DATED, notes.tried(attempt, wall))
+            self._log.debug("photo.dated", path=photo.absolute)
+            return Ending()
+        self._ledger.note(photo, wall, notes.MADE, notes.made(attempt, outcome, wall, moved))
+        self._tell_beside(attempt.job, outcome)
         self._log.debug(
             "photo.done",
-            path=job.photo.absolute,
+            path=photo.absolute,
             renditions=[item.name for item in outcome.made],
             adopted=sum(item.adopted for item in outcome.made),
             copied=sum(item.copied for item in outcome.made),
@@ -228,34 +245,31 @@ class ResultHandler:
             seconds=round(outcome.seconds, 3),
             pid=outcome.pid,
         )
-        if desk is not None and (cause := desk.hold.end(job.number)) is not None:
-            self._log.info(ENDS[cause], inbox=desk.inbox, output=desk.plan.output)
-        if desk is not None:
+        if (desk := self._desk_of(photo.inbox)) is not None:
+            if (cause := desk.hold.end(attempt.job.number)) is not None:
+                self._log.info(ENDS[cause], inbox=desk.inbox, output=desk.plan.output)
             desk.volume = desk.volume or desk.plan.volume
             desk.pace.count(wall)
-        sighting = flight.sighting
-        announced = sighting.ready > 0 or sighting.origin is Origin.FOLDER  # whatever it has waited for since
-        self.numbers.count_done(job.photo.inbox, outcome, sighting.seen if announced else None, wall)
-        self._leave(sighting, now, outcome, moved=moved is not None)
+        announced = attempt.ready > 0 or attempt.origin is Origin.FOLDER  # whatever it has waited for since
+        self.numbers.count_done(photo.inbox, outcome, attempt.seen if announced else None, wall)
+        return Ending(outcome, moved=moved is not None)
+
+    def _unchanged(self, photo: PhotoId, before: PhotoRecord, outcome: Unchanged, now: float) -> None:
+        if before.phase is Phase.FAILED:
+            self._ledger.put(photo, replace(before, leased=False), now)
+            return
+        row = replace(before, phase=Phase.DONE, attempts=0, reason="", leased=False)
+        self._ledger.put(photo, row, now)
+        self._twins.stays(photo, outcome.stamp, before.digest)
+        self._keeper.want(photo, outcome.stamp)
 
     def _tell_beside(self, job: Job, outcome: Done) -> None:
         for planned, made in notes.beside(job, outcome):
             self._log.warning("output.kept", path=job.photo.absolute, output=planned, made=made)
 
-    # ---- batches ----
-
-    def _failed(self, photo: PhotoId, reason: str, attempts: int) -> None:
-        self._log.warning("photo.failed", path=photo.absolute, reason=reason, attempts=attempts)
-        self.numbers.count_failed(photo.inbox)
-
-    def _leave(
-        self, sighting: Sighting, now: float, done: Done | None = None, *, failed: bool = False, moved: bool = False
-    ) -> None:
-        self.finish(self._tally.leave(sighting.batch, done, failed=failed, moved=moved), now)
-
-    def finish(self, batch: Batch | None, now: float) -> None:
-        """Tell in one line what a batch came to."""
-        if batch is None or not batch.files:
+    def _batch_done(self, batch: Batch, now: float) -> None:
+        """Log in one line what a batch came to."""
+        if not batch.files:
             return
         self.numbers.batches.observe(batch.files)
         seconds = max(now - batch.began, 1e-6)

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from watcher.core.status import BatchStatus, Counts, InboxStatus, Progress, Snapshot
+from watcher.core.task import State
+from watcher.core.tracker import Tracker
 from watcher.engine.inbox import InboxState
 from watcher.engine.ports import Pool
 from watcher.engine.results import ResultHandler
-from watcher.engine.scheduler import Scheduler
 from watcher.engine.watchdog import Watchdog
 from watcher.engine.writer import WriteBuffer
 from watcher.errors import StateError
@@ -24,7 +25,7 @@ class StatusReporter:
     def __init__(
         self,
         desks: Mapping[bytes, InboxState],
-        dispatcher: Scheduler,
+        tracker: Tracker,
         settler: ResultHandler,
         ledger: WriteBuffer,
         health: Watchdog,
@@ -32,7 +33,7 @@ class StatusReporter:
         messages: Callable[[], int],
     ) -> None:
         self._desks = desks
-        self._dispatcher = dispatcher
+        self._tracker = tracker
         self._settler = settler
         self._ledger = ledger
         self._health = health
@@ -51,8 +52,7 @@ class StatusReporter:
         return tuple(self._inbox(desk, wall - now) for desk in self._desks.values())
 
     def _inbox(self, desk: InboxState, since_epoch: float) -> InboxStatus:
-        looked_at = [item.seen for item in self._settler.waiting.photos() if item.photo.inbox == desk.inbox]
-        queued = self._dispatcher.oldest(desk.inbox)
+        cooling = sum(task.photo.inbox == desk.inbox for task in self._tracker.cooling)
         batch = desk.pace.last_batch
         at = 0 if batch is None else round(batch.ended + since_epoch)  # the clocks' jitter alone must make no change
         return InboxStatus(
@@ -66,8 +66,8 @@ class StatusReporter:
             reachable=desk.reachable,
             missed_events=desk.missed,
             held_up=desk.hold.why,
-            waiting=self._dispatcher.waiting(desk.inbox) + len(looked_at) + len(desk.debouncer),
-            oldest_waiting=min([*looked_at, *([queued] if queued is not None else [])], default=None),
+            waiting=self._tracker.waiting(desk.inbox) + cooling + len(desk.debouncer),
+            oldest_waiting=self._tracker.oldest(desk.inbox),
             minutes=desk.pace.minutes(),
             last_batch=None if batch is None else BatchStatus(at, batch.files, batch.failed, batch.seconds),
             executor=self._pool.about(),
@@ -78,7 +78,7 @@ class StatusReporter:
     def snapshot(self, now: float, wall: float) -> Snapshot:
         """Return all that is known."""
         numbers = self._settler.numbers
-        in_flight = self._dispatcher.in_workers
+        in_flight = self._tracker.count(State.RENDERING)
         return Snapshot(
             ailments=tuple(self._ailments(now)),
             inboxes=tuple(replace(inbox, counts=self._counts(inbox.path)) for inbox in self.inboxes(now, wall)),
@@ -88,7 +88,7 @@ class StatusReporter:
             render=numbers.render.freeze(),
             visible=numbers.visible.freeze(),
             in_flight=in_flight,
-            queued=sum(self._dispatcher.waiting(inbox) for inbox in self._desks) - in_flight,
+            queued=sum(self._tracker.waiting(inbox) for inbox in self._desks) - in_flight,
             messages=self._messages(),
             losses=self._pool.losses,
         )
@@ -96,7 +96,7 @@ class StatusReporter:
     def progress(self) -> Progress:
         """Return how far this run is."""
         counts = self._settler.numbers
-        ahead = sum(self._dispatcher.waiting(inbox) for inbox in self._desks) + self._settler.waiting.retries
+        ahead = sum(self._tracker.waiting(inbox) for inbox in self._desks) + self._tracker.retries
         return Progress(counts.done, counts.failed, counts.done + counts.failed + ahead, counts.pixels)
 
     def _counts(self, inbox: bytes) -> Counts | None:
@@ -142,7 +142,7 @@ class StatusReporter:
         if self._next is not None and now >= self._next:
             self.report(now, wall)
         elif self._next is None and (
-            not self._dispatcher.idle
+            not self._tracker.idle
             or any(desk.touched for desk in self._desks.values())
             or self._pool.about() != self._executor
         ):
@@ -160,6 +160,6 @@ class StatusReporter:
             desk.touched = not told
         if told:
             self._reported = reports
-        self._next = None if told and self._dispatcher.idle else now + REPORT_SECONDS
+        self._next = None if told and self._tracker.idle else now + REPORT_SECONDS
         if self._health.shows_status:
             self._health.show([replace(inbox, counts=self._counts(inbox.path)) for inbox in inboxes])

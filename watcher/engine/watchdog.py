@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 
 from watcher.core.status import InboxStatus, summary
+from watcher.core.task import State
+from watcher.core.tracker import Tracker
 from watcher.engine.inbox import InboxState
 from watcher.engine.ports import Log, Notifier
-from watcher.engine.scheduler import Scheduler
 from watcher.engine.writer import WriteBuffer
 
 READY_SECONDS = 30.0  # how long an inbox may keep the daemon from being ready
@@ -31,7 +32,7 @@ class Watchdog:
         manager: Notifier,
         watch_fault: Callable[[], str],
         desks: Mapping[bytes, InboxState],
-        dispatcher: Scheduler,
+        tracker: Tracker,
         ledger: WriteBuffer,
         log: Log,
         *,
@@ -40,7 +41,7 @@ class Watchdog:
         self._manager = manager
         self._watch_fault = watch_fault
         self._desks = desks
-        self._dispatcher = dispatcher
+        self._tracker = tracker
         self._ledger = ledger
         self._log = log
         self._patience = silence_seconds + SLACK_SECONDS
@@ -70,7 +71,7 @@ class Watchdog:
 
     def tick(self, now: float) -> None:
         """Tell what is due; to be called when all else is done."""
-        busy = self._dispatcher.in_workers > 0
+        busy = self._tracker.count(State.RENDERING) > 0
         if not (busy and self._busy):
             self._answered = now
         self._busy = busy
@@ -95,7 +96,7 @@ class Watchdog:
         """Say what is stuck; empty: nothing."""
         stuck = self._watch_fault()
         if not stuck and now - self._answered > self._patience:
-            photos = self._dispatcher.in_workers
+            photos = self._tracker.count(State.RENDERING)
             stuck = f"no answer from the workers for {now - self._answered:.0f} s, with {photos} photos in them"
         if stuck and not self._stuck:
             self._log.error("daemon.stuck", reason=stuck)

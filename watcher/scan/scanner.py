@@ -16,8 +16,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from watcher.core.queue import Look, Looked
 from watcher.core.selection import PathFilter
+from watcher.core.stability import Look, Looked
 from watcher.core.types import FileSignature, Gone, Listing, Origin, ScanDone
 from watcher.errors import tell_fault
 from watcher.fs.spelling import Spelling
