@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from platformdirs import PlatformDirs
 
 _FILE = "config.toml"
-_MOST_BYTES = 4 << 20  # far above any config; a file this large was named by mistake
+MOST_BYTES = 4 << 20  # far above any config; a file this large was named by mistake
 _NO_HOME = (
     "This user has no home folder: HOME is not set to an absolute path, and the list of users has none for it."
     " Set HOME, or name both files, with --config and with --state or the config's `state`."
@@ -85,12 +85,12 @@ def read_toml(path: str) -> dict[str, Any]:
     """
     try:
         with open(path, "rb") as file:
-            raw = file.read(_MOST_BYTES + 1)
+            raw = file.read(MOST_BYTES + 1)
     except OSError as error:
         hints = {IsADirectoryError: "name the file in it", PermissionError: "let the user read it that watcher runs as"}
         hint = hints.get(type(error), "name another config file")
         raise _unusable(path, f"found a file that can't be read ({error.strerror})", hint) from None
-    if len(raw) > _MOST_BYTES:
+    if len(raw) > MOST_BYTES:
         raise _unusable(path, "found more than 4 MiB", "name a config file")
     try:
         # editors on Windows put a mark in front, which TOML does not allow
@@ -151,7 +151,7 @@ def service_record(path: str) -> Record | None:
     """Tell what the unit or plist at `path` was made for; None: there is none, or it is not ours."""
     try:
         with open(path, "rb") as file:
-            raw = file.read(_MOST_BYTES)
+            raw = file.read(MOST_BYTES)
     except OSError:
         return None
     if path.endswith(".plist"):

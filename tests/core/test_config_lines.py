@@ -85,7 +85,8 @@ def test_a_long_line_is_cut_and_its_control_characters_are_replaced() -> None:
         assert all(line.isprintable() and len(line) < 120 for line in excerpt.split("\n"))
 
 
-def test_a_statement_without_an_end_costs_no_minutes() -> None:
+@pytest.mark.parametrize("line", ["x", "x" * 30_000])
+def test_a_statement_without_an_end_costs_no_minutes(line: str) -> None:
     error = ConfigError("test.toml", [Fault("workers", "found -1", "write 1")])
-    text = "workers = -1\nstate = '''\n" + "x\n" * 100_000
+    text = "workers = -1\nstate = '''\n" + f"{line}\n" * 500
     assert with_lines(error, text).faults[0].excerpt.startswith("    1 | workers = -1\n")

@@ -7,6 +7,7 @@ import os
 import shlex
 import signal
 import subprocess
+import threading
 import tomllib
 from contextlib import suppress
 from pathlib import Path
@@ -99,6 +100,15 @@ def test_a_config_that_is_no_toml_or_not_there_is_refused_with_its_place(place: 
     said = _refused(place.watcher("run"), 78)
     assert "WATCHER_CONFIG" in said
     assert "watcher init" in said
+
+
+def test_a_config_that_comes_through_a_pipe_is_read_once(place: Place) -> None:
+    pipe = place.root / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=("workers = -1\n",))
+    writer.start()
+    assert "workers: found -1" in _refused(place.watcher("check", "--config", pipe, seconds=20.0), 78)
+    writer.join()
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,14 @@ def test_the_service_is_given_longer_to_stop_than_its_slowest_photo(service: Ser
     assert plistlib.loads(plist(slow, system=True))["ExitTimeOut"] == 631
 
 
+def test_a_reload_asks_the_daemon_then_fails_where_the_config_is_wrong(service: Service) -> None:
+    lines = user_unit(replace(service, command=("/opt/my watcher", "run", "--config", "/etc/$1.toml"))).splitlines()
+    assert [line for line in lines if line.startswith("ExecReload=")] == [
+        "ExecReload=kill -HUP $MAINPID",
+        'ExecReload="/opt/my watcher" check --for-reload --config /etc/$$1.toml',
+    ]
+
+
 def test_a_plist_says_what_launchd_has_to_know(service: Service) -> None:
     found = plistlib.loads(plist(replace(service, log="/l", environment=(("A", "b"),)), system=True))
     assert found["ProgramArguments"] == list(service.command)

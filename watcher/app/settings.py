@@ -82,8 +82,10 @@ class Source:
 def located(error: ConfigError) -> ConfigError:
     """Return a fault of the config with the lines of its file, if it comes from one that can be read."""
     try:
+        if not os.path.isfile(error.source):  # a pipe can't be read again
+            return error
         with open(error.source, encoding="utf-8-sig", errors="replace") as file:
-            return with_lines(error, file.read())
+            return with_lines(error, file.read(places.MOST_BYTES))
     except OSError:
         return error
 

@@ -15,7 +15,8 @@ from typing import NamedTuple
 from watcher.config.messages import dotted
 from watcher.errors import ConfigError, Fault
 
-_MOST_LINES = 500  # of one statement; each more is parsed anew
+_MOST_LINES = 500  # of one statement: with each more it is parsed anew
+_MOST_CHARACTERS = 1 << 16  # of one of several lines
 _WIDTH = 100  # characters of a line that are shown
 _KEY = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*')"""
 _ASSIGNMENT = re.compile(rf"\s*(?P<key>{_KEY}(?:\s*\.\s*{_KEY})*)\s*=\s*(?P<value>.*\S)")
@@ -100,8 +101,11 @@ def _statements(lines: list[str]) -> Iterator[tuple[int, dict[str, object]]]:
     start = 0
     while start < len(lines):
         for end in range(start + 1, min(start + _MOST_LINES, len(lines)) + 1):
+            text = "\n".join(lines[start:end])
+            if end > start + 1 and len(text) > _MOST_CHARACTERS:
+                return
             try:
-                content = tomllib.loads("\n".join(lines[start:end]))
+                content = tomllib.loads(text)
             except (ValueError, RecursionError):
                 continue
             yield start, content
