@@ -7,6 +7,7 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 import threading
 import tomllib
 from contextlib import suppress
@@ -38,6 +39,13 @@ def _refused(done: Finished, code: int) -> str:
 )
 def test_a_wrong_command_line_exits_with_2(place: Place, args: list[str]) -> None:
     assert _refused(place.watcher(*args), 2)
+
+
+def test_python_m_is_the_same_command(place: Place) -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "watcher", "--version"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, place.watcher("--version").out)
 
 
 def test_every_command_has_help_with_an_example(place: Place) -> None:
