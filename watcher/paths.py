@@ -30,6 +30,7 @@ _NO_HOME = (
     " Set HOME, or name both files, with --config and with --state or the config's `state`."
 )
 
+_BETWEEN = "', '"  # names in a tuple of Python's
 _BACKSLASH = r"write `\\` for one backslash, or use single quotes"
 # What tomllib says → what a person who writes such a line most often wants to know.
 _HINTS = {
@@ -109,10 +110,13 @@ def _unusable(path: str, found: str, hint: str) -> ConfigError:
 
 
 def _explained(message: str) -> tuple[str, str]:
-    match = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", message, re.DOTALL)
-    found = f"line {match[2]}, column {match[3]}: {match[1]}" if match else message
     hints = (hint for start, hint in _HINTS.items() if message.startswith(start))
-    return found, next(hints, "see `man watcher`, CONFIG KEYS, for how it is written")
+    hint = next(hints, "see `man watcher`, CONFIG KEYS, for how it is written")
+    # tomllib writes names as Python does: ('batch',), and characters too
+    message = re.sub(r"\('([^()]*)',?\)", lambda names: f"`{names[1].replace(_BETWEEN, '.')}`", message)
+    message = message.replace(r"Illegal character '\n'", "The quotes are not closed where the line ends")
+    match = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", message, re.DOTALL)
+    return f"line {match[2]}, column {match[3]}: {match[1]}" if match else message, hint
 
 
 def state_path(

@@ -39,6 +39,8 @@ def marked(text: str) -> list[tuple[int, str]]:
         ("batch.max_files = 0\n" + INBOX, 1, "0"),
         ("[log]\nlevle = 1\n" + INBOX, 2, "levle"),
         (INBOX + "[rendition.'a b']\nwidth = 0\n", 5, "0"),
+        (INBOX + "[[rendition]]\nwidth = 1\n", 4, "[[rendition]]"),
+        ("[inbox]\npath = '/a'\n", 1, "[inbox]"),
         (INBOX + '[rendition."a.b"]   # neither\n', 4, '[rendition."a.b"]'),
         (INBOX + "recursive = 1\n" + INBOX.replace("/", "/2"), 4, "1"),
         (INBOX + INBOX.replace("/", "/2") + "recursive = 1\n", 7, "1"),

@@ -20,7 +20,7 @@ _MOST_CHARACTERS = 1 << 16  # of one of several lines
 _WIDTH = 100  # characters of a line that are shown
 _KEY = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*')"""
 _ASSIGNMENT = re.compile(rf"\s*(?P<key>{_KEY}(?:\s*\.\s*{_KEY})*)\s*=\s*(?P<value>.*\S)")
-_POSITION = re.compile(r"line (\d+)(?:, column (\d+))?: ")
+_POSITION = re.compile(r"line (\d+), column (\d+): ")
 
 _Path = tuple[str | int, ...]
 
@@ -41,12 +41,13 @@ def with_lines(error: ConfigError, text: str) -> ConfigError:
 def _excerpt(fault: Fault, lines: list[str], places: Mapping[str, _Place]) -> str:
     position = _POSITION.match(fault.found)
     if position and not fault.key:  # a fault of TOML: tomllib says where
-        number, column = int(position[1]) - 1, int(position[2] or 1) - 1
+        number, column = int(position[1]) - 1, int(position[2]) - 1
         return _drawn(lines, number, column, 1) if number < len(lines) else ""
     around = [key for key in places if fault.key == key or fault.key.startswith((f"{key}.", f"{key}["))]
-    if not around:
+    within = [key for key in places if fault.key and key.startswith(f"{fault.key}[")]  # `[[rendition]]`
+    if not around + within:
         return ""
-    key = max(around, key=len)
+    key = max(around, key=len, default="") or within[0]
     place = places[key]
     line = lines[place.line]
     assignment = _ASSIGNMENT.match(line)
