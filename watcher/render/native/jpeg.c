@@ -373,13 +373,9 @@ static inline uint32_t look_up(Bits *b, const Huffman *h)
 
 /*
  * Add a difference to a component's brightness; returns whether that can be. What is far beyond is no picture: before it
- * data was lost, or came twice.
- *
- * The margin: samples of 8 bits have a mean of -1024 to 1016 here. An encoder may go past that by half a quantiser in
- * rounding, by one more step in a progressive scan that leaves low bits out (they are cut off towards -infinity), and
- * where it trades size for accuracy (mozjpeg tries values up to 1.5 quantisers + 30 away; when it raises what is beside
- * an edge, it keeps the mean within the range). That is at most two steps + 30. The rest of 64 is for fast forward DCTs.
- * Compressing again clips samples first, so that nothing adds up.
+ * data was lost, or came twice. Samples of 8 bits have a mean of -1024 to 1016 here. Encoders go past that by half a
+ * quantiser in rounding, by one more in a progressive scan that leaves low bits out, and (mozjpeg) by 1.5 of them + 30
+ * to save bytes: at most two + 30. The rest of 64 is for fast forward DCTs. Compressing again adds nothing to it.
  */
 static inline int brighten(Component *c, int difference)
 {
@@ -653,6 +649,14 @@ static int take_band(Decoder *d)
     return 1;
 }
 
+/* Build a table unless it was built for this kind of symbols. */
+static int make_ready(Decoder *d, Huffman *h, int kind)
+{
+    if (!h->given)
+        return bad(d, NO_TABLE);
+    return h->built == 1 + kind || build(h, kind) || bad(d, BAD_TABLE);
+}
+
 static int take_scan(Decoder *d, Cursor c)
 {
     if (!d->frame)
@@ -700,24 +704,14 @@ static int take_scan(Decoder *d, Cursor c)
     }
     for (int i = 0; i < count; i++) {
         Component *p = &d->components[d->scan[i]];
-        Huffman *dc = &d->dc[p->dc], *ac = &d->ac[p->ac];
-        int ac_kind = d->frame == 0xC2 ? AC_PROGRESSIVE : AC;
         int64_t unit = d->quantisers_given >> p->quantiser & 1 ? d->quantisers[p->quantiser][0] : 0;
         p->step = unit << d->low;
         if (d->frame != 0xC2 && p->seen++)
             return fail(d, DECLINED, SCAN_ORDER);
-        if (d->first == 0 && !d->high) {
-            if (!dc->given)
-                return bad(d, NO_TABLE);
-            if (dc->built != 1 + DC && !build(dc, DC))
-                return bad(d, BAD_TABLE);
-        }
-        if (d->last > 0) {
-            if (!ac->given)
-                return bad(d, NO_TABLE);
-            if (ac->built != 1 + ac_kind && !build(ac, ac_kind))
-                return bad(d, BAD_TABLE);
-        }
+        if (d->first == 0 && !d->high && !make_ready(d, &d->dc[p->dc], DC))
+            return 0;
+        if (d->last > 0 && !make_ready(d, &d->ac[p->ac], d->frame == 0xC2 ? AC_PROGRESSIVE : AC))
+            return 0;
     }
     return 1;
 }
@@ -797,17 +791,10 @@ static inline int sample(int value, int *wild)
     return value < 0 ? 0 : value > 255 ? 255 : value;
 }
 
-static int idct_1(int32_t in, uint8_t *out)
-{
-    int wild = 0;
-    out[0] = (uint8_t)sample(DESCALE(in, 3), &wild);
-    return wild;
-}
-
-/* What the others give for a block without anything but its average. */
+/* A block of which nothing but its average is there, or wanted. */
 static int idct_flat(int32_t in, const Component *c, uint8_t *out)
 {
-    int wild = 0, value = sample(DESCALE(in * 4, 5), &wild);
+    int wild = 0, value = sample(DESCALE(in, 3), &wild);
     for (int y = 0; y < c->size; y++)
         memset(out + y * c->stride, value, (size_t)c->size);
     return wild;
@@ -1147,11 +1134,9 @@ static inline __attribute__((always_inline)) Reason decode_block(Bits *b, Compon
         return RUN_PAST;
     if (c->size == 0)
         return NOTHING;
-    int average = (int)c->predicted * c->factors[0], wild = large;
-    if (c->size == 1)
-        wild = idct_1(average, out);
-    else if (flat)
-        wild |= idct_flat(average, c, out);
+    int wild = large;
+    if (flat || c->size == 1)
+        wild = idct_flat((int)c->predicted * c->factors[0], c, out);
     else if (!large)
         wild = c->size == 8 ? idct_8(block, c, out) : c->size == 4 ? idct_4(block, c, out) : idct_2(block, c, out);
     return wild ? EXTREME : NOTHING;
