@@ -155,9 +155,9 @@ def test_a_fault_in_a_thread_is_an_error_in_the_log(place: Place) -> None:
     program = """
 import threading
 from watcher import logs
-from watcher.app.threads import Threads
+from watcher.app.background import ThreadFaults
 logs.setup("json")
-threading.excepthook = Threads(logs.log).fault
+threading.excepthook = ThreadFaults(logs.log).hook
 for target in (lambda: 1 // 0, lambda: exit(3)):
     thread = threading.Thread(target=target, name="bad one")
     thread.start()

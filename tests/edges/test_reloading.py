@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from watcher import logs
-from watcher.app.reload import Reloader
+from watcher.app.background import Reloader
 from watcher.app.settings import Source
 from watcher.errors import WatcherError
 
@@ -36,4 +36,5 @@ def test_a_fault_of_the_program_is_answered_too_and_the_next_one_who_asks_is(cap
         found = answers.get(timeout=10)
         assert isinstance(found.settings, WatcherError)
         assert "out of the blue" in str(found.settings)
+    reloader.close()
     assert "Traceback" in capfd.readouterr().err

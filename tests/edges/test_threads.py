@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from watcher.app import background as chores
-from watcher.app import cleanup as sweeping
+from watcher.app import background
 from watcher.app import settings as wiring
-from watcher.app.threads import Threads
+from watcher.app.background import ThreadFaults
 from watcher.config import parse
 from watcher.core.types import FileSignature, PhotoId, WatchReady
 from watcher.engine.ports import Original, PutBack, Removed, TakenAway
@@ -48,11 +47,11 @@ def test_an_original_that_a_fault_kept_stays_and_the_next_ones_are_dealt_with(
     told: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers: queue.SimpleQueue[PutBack | Removed | TakenAway] = queue.SimpleQueue()
-    working = chores.Chores(answers.put)
+    working = background.Chores(answers.put)
     try:
         with monkeypatch.context() as patch:
             patch.setattr(originals, "take_away", broken)
-            patch.setattr(chores, "remove", broken)
+            patch.setattr(background, "remove", broken)
             working.take_away(Original(PHOTO, FileSignature(1, 2), b"", [], None))
             taken = answers.get(timeout=10)
             assert isinstance(taken, TakenAway)
@@ -76,8 +75,8 @@ def test_an_output_whose_sweep_fails_costs_no_other_its_own(
         swept.append(output)
         return broken() if output == b"a" else 1
 
-    monkeypatch.setattr(sweeping, "sweep", sweep)
-    sweeper = sweeping.Sweeper(log)
+    monkeypatch.setattr(background, "sweep", sweep)
+    sweeper = background.Cleanup(log)
     sweeper.begin([b"a", b"b"])
     sweeper.close()
     assert swept == [b"a", b"b"]
@@ -111,8 +110,8 @@ def test_an_inbox_whose_watch_fails_is_looked_through(
 def test_a_thread_that_has_ended_is_remembered_unless_a_new_one_takes_its_place(
     monkeypatch: pytest.MonkeyPatch, name: str, *, ended: bool
 ) -> None:
-    threads = Threads(Log())
-    monkeypatch.setattr(threading, "excepthook", threads.fault)
+    threads = ThreadFaults(Log())
+    monkeypatch.setattr(threading, "excepthook", threads.hook)
     made = type("Made", (threading.Thread,), {"__module__": name})(target=broken, name="made here")
     made.start()
     made.join()
@@ -123,10 +122,10 @@ def test_a_thread_that_has_ended_is_remembered_unless_a_new_one_takes_its_place(
 
 def test_a_thread_that_goes_on_and_one_that_ends_on_purpose_are_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     log = Log()
-    threads = Threads(log)
-    monkeypatch.setattr(threading, "excepthook", threads.fault)
-    sweeper = sweeping.Sweeper(log)
-    monkeypatch.setattr(sweeping, "sweep", broken)
+    threads = ThreadFaults(log)
+    monkeypatch.setattr(threading, "excepthook", threads.hook)
+    sweeper = background.Cleanup(log)
+    monkeypatch.setattr(background, "sweep", broken)
     sweeper.begin([b"a"])
     sweeper.close()
     leaving = threading.Thread(target=exit)

@@ -1,4 +1,4 @@
-"""A daemon of real parts: built, lent out, and taken down again."""
+"""Build a daemon out of its real parts, and take it down again."""
 
 from __future__ import annotations
 
@@ -11,22 +11,18 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from watcher import __version__, logs
-from watcher.app.background import Chores
-from watcher.app.cleanup import Sweeper
-from watcher.app.open_store import open_state
+from watcher.app.background import Chores, Cleanup, Reloader, ThreadFaults
 from watcher.app.outputs import held
 from watcher.app.overlapping import MountGuard
 from watcher.app.preload import PRELOAD
-from watcher.app.reload import Reloader
-from watcher.app.serve import require_extras, serving
+from watcher.app.serve import ToldState, require_extras, serving
 from watcher.app.settings import Hub, Source, settle
-from watcher.app.state_volume import await_volume, remember
-from watcher.app.threads import Threads
+from watcher.app.state_file import await_volume, open_state, remember
 from watcher.config import Config
 from watcher.engine.build import Dependencies
 from watcher.engine.jobs import Limits
 from watcher.engine.loop import Daemon
-from watcher.engine.ports import InboxParts, InboxPlan, Log, Message, Post, Workers
+from watcher.engine.ports import InboxParts, InboxPlan, Log, Message, Post, Reloaded, Settings, Workers
 from watcher.pool import Pool, available_cpus, available_memory
 from watcher.render import jpeg_decoder, render_all, warm
 from watcher.service import notify as manager
@@ -46,7 +42,7 @@ def daemon(
     *,
     once: bool,
     damaged: bool = False,
-    threads: Threads | None = None,
+    faults: ThreadFaults | None = None,
     open_inbox: Callable[[InboxPlan, Post], InboxParts] | None = None,
 ) -> Iterator[tuple[Daemon, Store]]:
     """Build a daemon that works by `config`, which was read from `name`, and take it all down again.
@@ -55,96 +51,122 @@ def daemon(
     """
     require_extras(config, name, once=once)
     plain = settle(config, name)
-    path = source.state_path(config)
-    messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # before anybody can learn whom to tell of a request
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # before another program can learn which process to signal
     with ExitStack() as stack:
-        listener = stack.enter_context(manager.Nobody() if once else manager.find(partial(_last_words, log)))
-        wait = None if once else partial(_waits, listener)
+        parts = _Parts(source, config, name, log, stack, once=once)
+        store, settings = parts.state(plain, damaged=damaged)
+        # once the daemon has ended, one more request to end changes nothing
+        stack.enter_context(service.Signals(parts.messages.put, ignored_after=True))
+        built = Daemon(settings, parts.dependencies(store, settings, faults, open_inbox), once=once)
+        stack.callback(built.desks.close)
+        stack.enter_context(MountGuard(lambda: built.settings, parts.messages.put))
+        yield built, store
+
+
+class _Parts:
+    """The real parts of one daemon, each taken down when `stack` is left."""
+
+    def __init__(self, source: Source, config: Config, name: str, log: Log, stack: ExitStack, *, once: bool) -> None:
+        self._source = source
+        self._config = config
+        self._name = name
+        self._log = log
+        self._stack = stack
+        self._once = once
+        self._workers = config.workers or available_cpus()
+        self._notifier = stack.enter_context(manager.Nobody() if once else manager.find(self._last_words))
+        self.messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
+
+    def state(self, plain: Settings, *, damaged: bool) -> tuple[ToldState, Settings]:
+        """Lock and open the state file, write there what this run is, and find out whose the outputs are."""
+        path, log = self._source.state_path(self._config), self._log
+        wait = None if self._once else self._wait
         await_volume(path, log, wait)
-        stack.enter_context(service.Lock(path))
-        workers = config.workers or available_cpus()
-        jpegs, why = jpeg_decoder()
-        log.info("decoder.ready", decoder=jpegs, reason=why)
+        self._stack.enter_context(service.Lock(path))
+        decoder, why = jpeg_decoder()
+        log.info("decoder.ready", decoder=decoder, reason=why)
         about = {
             "pid": os.getpid(),
             "since": time.time(),
-            "workers": workers,
+            "workers": self._workers,
             "version": __version__,
-            "config": name,
-            "decoder": jpegs,
+            "config": self._name,
+            "decoder": decoder,
         }
-        store = stack.enter_context(open_state(path, log, about, damaged=damaged, wait=wait))
-        settings = held(plain, name, path, store)
+        store = self._stack.enter_context(open_state(path, log, about, damaged=damaged, wait=wait))
+        settings = held(plain, self._name, path, store)
         remember(path)
-        # once the daemon has ended, one more request to end changes nothing
-        stack.enter_context(service.Signals(messages.put, ignored_after=True))
-        told = messages.put if once else stack.enter_context(serving(config, name, settings, store, messages, log))
-        limits = _limits(config, workers, once=once)
-        pool = _pool(config, workers, limits, messages, log, once=once)
-        stack.callback(pool.close, wait=False)
+        return store, settings
+
+    def dependencies(
+        self,
+        store: ToldState,
+        settings: Settings,
+        faults: ThreadFaults | None,
+        open_inbox: Callable[[InboxPlan, Post], InboxParts] | None,
+    ) -> Dependencies:
+        """Start the page, the workers and the threads, and return all that the engine needs."""
+        post, log, limits = self.messages.put, self._log, _limits(self._config, self._workers, once=self._once)
+        reloaded: Callable[[Reloaded], None] = post
+        if not self._once:
+            served = serving(self._config, self._name, settings, store, self.messages, log)
+            reloaded = self._stack.enter_context(served)
+        pool = self._pool(limits)
+        self._stack.callback(pool.close, wait=False)
         pool.start()
-        sweeper, chores, hub = Sweeper(log), Chores(messages.put), Hub(watching=not once)
-        for part in (sweeper, chores, hub):
-            stack.callback(part.close)
-        sweeper.begin(plan.output for plan in settings.inboxes)
-        outside = Dependencies(
+        cleanup, chores, hub = Cleanup(log), Chores(post), Hub(watching=not self._once)
+        reloader = Reloader(self._source, reloaded, log)
+        for part in (cleanup, chores, hub, reloader):
+            self._stack.callback(part.close)
+        cleanup.begin(plan.output for plan in settings.inboxes)
+        return Dependencies(
             store=store,
             pool=pool,
             limits=limits,
-            messages=messages,
+            messages=self.messages,
             open_inbox=open_inbox or hub.open,
-            reload=Reloader(source, told, log).ask,
-            sweep=sweeper.begin,
-            manager=listener,
-            watch_fault=lambda: hub.watch_fault() or (threads.ended if threads else ""),
+            reload=reloader.ask,
+            sweep=cleanup.begin,
+            manager=self._notifier,
+            watch_fault=lambda: hub.watch_fault() or (faults.ended if faults else ""),
             chores=chores,
             clock=time,
             log=log,
         )
-        built = Daemon(settings, outside, once=once)
-        stack.callback(built.desks.close)
-        stack.enter_context(MountGuard(lambda: built.settings, messages.put))
-        yield built, store
 
+    def _pool(self, limits: Limits) -> Workers:
+        config, post = self._config, self.messages.put
+        here = partial(
+            Pool,
+            render_all,
+            warm,
+            workers=self._workers,
+            post=post,
+            timeout_seconds=config.retry.timeout_seconds,
+            memory_limit_bytes=limits.memory_bytes + _SLACK_BYTES,
+            preload=PRELOAD,
+            bundle=16 if self._once else 8,  # no photo comes next that would wait for it
+            log_settings=partial(logs.worker_setup, config.log.format, config.log.level),
+            tell=self._tell_workers,
+        )
+        if config.executor.kind == "processes":
+            return here()
+        from watcher.app.cluster import cluster  # noqa: PLC0415  # 300 ms, and an extra
 
-def _waits(listener: manager.Nobody, reason: str) -> None:
-    listener.status(reason)
-    listener.extend(_MORE_SECONDS)
+        return cluster(config, here, post, self._log, once=self._once)
 
+    def _wait(self, reason: str) -> None:
+        self._notifier.status(reason)
+        self._notifier.extend(_MORE_SECONDS)
 
-def _last_words(log: Log, reason: str) -> None:
-    log.error("daemon.stuck", reason=reason)
+    def _last_words(self, reason: str) -> None:
+        self._log.error("daemon.stuck", reason=reason)
 
-
-def _pool(
-    config: Config, workers: int, limits: Limits, messages: queue.SimpleQueue[Message], log: Log, *, once: bool
-) -> Workers:
-    here = partial(
-        Pool,
-        render_all,
-        warm,
-        workers=workers,
-        post=messages.put,
-        timeout_seconds=config.retry.timeout_seconds,
-        memory_limit_bytes=limits.memory_bytes + _SLACK_BYTES,
-        preload=PRELOAD,
-        bundle=16 if once else 8,  # nobody comes next and would wait for it
-        log_settings=partial(logs.worker_setup, config.log.format, config.log.level),
-        tell=partial(_tell_workers, log),
-    )
-    if config.executor.kind == "processes":
-        return here()
-    from watcher.app.cluster import cluster  # noqa: PLC0415  # 300 ms, and not everybody has it
-
-    return cluster(config, here, messages.put, log, once=once)
-
-
-def _tell_workers(log: Log, ailment: str) -> None:
-    if ailment:
-        log.error("workers.missing", reason=ailment)
-    else:
-        log.info("workers.back")
+    def _tell_workers(self, ailment: str) -> None:
+        if ailment:
+            self._log.error("workers.missing", reason=ailment)
+        else:
+            self._log.info("workers.back")
 
 
 def _limits(config: Config, workers: int, *, once: bool) -> Limits:

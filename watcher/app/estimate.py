@@ -1,9 +1,12 @@
-"""What is still to be made, and about how much room that takes: for `once --dry-run` and `check`."""
+"""What is still to be made, and about how much space that takes: for `once --dry-run` and `check`."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 
+from watcher.app.outputs import held
+from watcher.app.settings import Source, settle
 from watcher.config import Config
 from watcher.core.formats import OUTPUTS
 from watcher.core.records import Phase, PhotoRecord, needs_work
@@ -11,8 +14,10 @@ from watcher.core.selection import PathFilter
 from watcher.core.types import FileSignature, PhotoId, Recipe
 from watcher.engine.inbox import terms_of
 from watcher.engine.ports import InboxPlan
+from watcher.errors import EXIT_OK
 from watcher.scan import walk
 from watcher.store import Queries
+from watcher.text import printable, size
 
 _SAMPLE = 500  # renditions on the books that the estimate is taken from, if there are any
 
@@ -88,3 +93,25 @@ def _add(counts: dict[str, Count], plan: InboxPlan, known: PhotoRecord | None, s
                 count.again += 1
             else:
                 count.new += 1
+
+
+def dry_run(pair: tuple[str, str] | None, config_file: str | None, state_file: str | None) -> int:
+    """Print per inbox and rendition how many would be made, new or again, and about how many bytes."""
+    source = Source(pair, config_file, state_file)
+    config, name = source.read()
+    settings = settle(config, name, make_outputs=False)
+    state = source.state_path(config)
+    reader = Queries.open_to_read(state)
+    try:
+        settings = held(settings, name, state, reader, claim=False)
+        for plan in settings.inboxes:
+            found = forecast(plan, config, reader)
+            print(printable(f"{os.fsdecode(plan.inbox)} → {os.fsdecode(plan.output)}"))
+            for rendition, count in found.counts.items():
+                print(f"  {rendition}: {count.new} new, {count.again} again, about {size(count.bytes)}")
+            if found.reason:
+                print(f"  not read whole: {printable(found.reason)}")
+    finally:
+        if reader is not None:
+            reader.close()
+    return EXIT_OK

@@ -14,10 +14,10 @@ from dataclasses import replace
 from watcher import logs
 from watcher.app import build as building
 from watcher.app import once_view
+from watcher.app.background import ThreadFaults
 from watcher.app.early_signals import heed_signals
 from watcher.app.preload import Beginning
 from watcher.app.settings import Source
-from watcher.app.threads import Threads
 from watcher.config import Config
 from watcher.engine.ports import InboxParts, InboxPlan, Post
 from watcher.errors import EXIT_OK
@@ -36,13 +36,13 @@ def run(beginning: Beginning) -> int:
             print(printable(line), file=sys.stderr)
     with contextlib.suppress(OSError, RuntimeError, ValueError):  # standard error is closed, or no file
         faulthandler.enable()  # systemd ends a daemon that is stuck by SIGABRT: where it was stuck is then in the log
-    threads = Threads(log)
-    threading.excepthook = threads.fault
+    faults = ThreadFaults(log)
+    threading.excepthook = faults.hook
     source, damaged = replace(source, state=source.state_path(config)), False
     stops: list[str] = []
     while True:
         try:
-            built = building.daemon(source, config, name, log, once=False, damaged=damaged, threads=threads)
+            built = building.daemon(source, config, name, log, once=False, damaged=damaged, faults=faults)
             with built as (daemon, _):
                 try:
                     daemon.run()

@@ -102,9 +102,9 @@ def once(
     Example: watcher once ~/Pictures/Inbox ~/Pictures/Resized --dry-run
     """
     if dry_run:
-        from watcher.cli import dryrun  # noqa: PLC0415  # see the module's first line
+        from watcher.app import estimate  # noqa: PLC0415  # see the module's first line
 
-        raise typer.Exit(dryrun.dry_run(_pair(inbox, output), config, state))
+        raise typer.Exit(estimate.dry_run(_pair(inbox, output), config, state))
     from watcher.app import preload as ahead  # noqa: PLC0415  # see the module's first line
 
     source = _source(inbox, output, config, state, verbose=verbose, quiet=quiet)

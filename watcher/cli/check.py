@@ -68,7 +68,7 @@ def check(config_file: str | None, state_file: str | None, *, user: str | None, 
     findings += [Finding(*point) for point in (*look_at_services(config, name), *look_at_page(config, name, path))]
     findings += _machine(config)
     if config.executor.kind == "dask":
-        from watcher.app.check_cluster import look_at_cluster  # noqa: PLC0415  # not everybody has it
+        from watcher.app.cluster import look_at_cluster  # noqa: PLC0415  # not everybody has it
 
         findings += [Finding(*point) for point in look_at_cluster(config, settings.inboxes)]
     _show(findings)
