@@ -87,7 +87,7 @@ def test_a_flood_is_not_told_singly_and_takes_no_memory(photos: int) -> None:
         stream = news.follow()
         await _message(stream)
         news.tell(row(number) for number in range(photos))
-        assert news._box.qsize() <= 4000
+        assert news._rows.qsize() <= 4000
         assert await _message(stream) == RESYNC.decode()
         news.close()
 

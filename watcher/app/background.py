@@ -92,7 +92,7 @@ class Chores:
         return TakenAway(photo, taken.where, taken.fault, taken.other, volume)
 
     def put_back(self, photo: PhotoId) -> None:
-        """Give an original of a hidden name its own name again."""
+        """Rename an original from its hidden name back to its own."""
 
         def work() -> PutBack:
             try:

@@ -25,8 +25,7 @@ from watcher.engine.loop import Daemon
 from watcher.engine.ports import InboxParts, InboxPlan, Log, Message, Post, Reloaded, Settings, Workers
 from watcher.pool import Pool, available_cpus, available_memory
 from watcher.render import jpeg_decoder, render_all, warm
-from watcher.service import notify as manager
-from watcher.service import process as service
+from watcher.service import notify, process
 from watcher.store import Store
 
 _MORE_SECONDS = 30.0  # to start, each time that the state file is found to be busy
@@ -56,7 +55,7 @@ def daemon(
         parts = _Parts(source, config, name, log, stack, once=once)
         store, settings = parts.state(plain, damaged=damaged)
         # once the daemon has ended, one more request to end changes nothing
-        stack.enter_context(service.Signals(parts.messages.put, ignored_after=True))
+        stack.enter_context(process.Signals(parts.messages.put, ignored_after=True))
         built = Daemon(settings, parts.dependencies(store, settings, faults, open_inbox), once=once)
         stack.callback(built.desks.close)
         stack.enter_context(MountGuard(lambda: built.settings, parts.messages.put))
@@ -74,7 +73,7 @@ class _Parts:
         self._stack = stack
         self._once = once
         self._workers = config.workers or available_cpus()
-        self._notifier = stack.enter_context(manager.Nobody() if once else manager.find(self._last_words))
+        self._notifier = stack.enter_context(notify.Nobody() if once else notify.find(self._last_words))
         self.messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
 
     def state(self, plain: Settings, *, damaged: bool) -> tuple[ToldState, Settings]:
@@ -82,7 +81,7 @@ class _Parts:
         path, log = self._source.state_path(self._config), self._log
         wait = None if self._once else self._wait
         await_volume(path, log, wait)
-        self._stack.enter_context(service.Lock(path))
+        self._stack.enter_context(process.Lock(path))
         decoder, why = jpeg_decoder()
         log.info("decoder.ready", decoder=decoder, reason=why)
         about = {

@@ -11,7 +11,7 @@ from http.client import HTTPConnection, HTTPException
 from typing import Literal
 from urllib.parse import urlsplit
 
-from watcher import paths as places
+from watcher import paths
 from watcher.app.service import describe, sudo, text_of
 from watcher.app.settings import Source
 from watcher.config import Config
@@ -28,15 +28,15 @@ def look_at_services(config: Config, name: str) -> Iterator[Point]:
     """Compare the installed services that work by this config with what would be written now."""
     for system in (False, True):
         with suppress(PlaceError):  # without a home this user has none
-            path = places.service_file(system=system)
-            record = places.service_record(path)
+            path = paths.service_file(system=system)
+            record = paths.service_record(path)
             if record is None or os.path.realpath(record.config) != os.path.realpath(name):
                 continue
             who = permissions.account(record.user)
             if who is None:
                 yield "fault", "service", f"{path} names the user {record.user}, and there is none"
                 continue
-            default = config.state or os.path.join(places.service_state_folder(system=system), "state.db")
+            default = config.state or os.path.join(paths.service_state_folder(system=system), "state.db")
             state = None if record.state == default else record.state
             wanted = text_of(describe(Source(None, name, state, who.home), who, system=system), system=system)
             with open(path, encoding="utf-8", errors="replace") as file:
@@ -50,7 +50,7 @@ def _compared(path: str, there: str, wanted: str, *, system: bool) -> Point:
         return "ok", "service", f"{path} fits this config"
     named = [f"lacks `{line}`" for line in lacks] + [f"has `{line}`" for line in more]
     said = ", ".join(named[:_SHOWN]) + (f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else "")
-    command = f"{sudo() if system else ''}{shlex.quote(places.command())} service install"
+    command = f"{sudo() if system else ''}{shlex.quote(paths.command())} service install"
     return "warning", "service", f"{path} is older than this config or this version: it {said}; type `{command}`"
 
 

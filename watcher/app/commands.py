@@ -1,4 +1,4 @@
-"""Handing requests to whoever works on a state file: the daemon that runs, or the next one."""
+"""Handing requests to the daemon that uses a state file, or to the next one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from watcher.core.types import Request
 from watcher.errors import StateError
-from watcher.service import process as service
+from watcher.service import process
 from watcher.store import Queries, Store, ask
 
 
@@ -39,7 +39,7 @@ def _can_use(path: str, *, write: bool) -> bool:
 
 
 def _owner(path: str) -> int:
-    """Tell whose a file is, or else the nearest folder above it that can be looked at."""
+    """Return who owns a file, or else the nearest folder above it that can be read."""
     while True:
         try:
             return os.stat(path).st_uid
@@ -53,24 +53,24 @@ def hand_over(state: str, requests: Sequence[Request]) -> str:
     Raises StateError where that can't be done.
     """
     check_access(state, write=True)
-    holder = service.holding(state)
+    holder = process.holding(state)
     if holder is None:
         bring_up_to_date(state)
     ask(state, requests)
-    holder = service.holding(state)
+    holder = process.holding(state)
     if holder is None:
         return "the next `watcher run` or `watcher once`"
     who = f"process {holder.pid}" if holder.pid else "the process that runs"
-    return who if service.nudge(state) else f"{who}, which could not be told: after its next scan"
+    return who if process.nudge(state) else f"{who}, which could not be told: after its next scan"
 
 
 def bring_up_to_date(state: str) -> None:
-    """Let a file of an older version, which nobody uses, hold requests; raises BusyError if somebody begins to."""
+    """Migrate a file of an older version, so that it can hold requests. Raise BusyError if it is in use."""
     reader = Queries.open_to_read(state)
     if reader is None:
         raise StateError(f"there is nothing in the state file {state} yet; `watcher run` or `watcher once` begins it")
     with reader:
         current = reader.current
     if not current:
-        with service.Lock(state):
+        with process.Lock(state):
             Store.open(state).close()

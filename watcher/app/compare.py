@@ -1,9 +1,9 @@
-"""The books against an output tree: what is missing, what looks otherwise, what nobody knows.
+"""The state file against an output tree: what is missing, different or unknown.
 
 Rules and theory of operation:
 - Memory is bounded: photos come in pages; of a folder's outputs only a hash of each name is kept while it is looked at.
 - A running daemon changes both sides. What seems wrong is looked at once more with its row read anew: a worker that is
-  at a photo has that on the row from before it begins until what it made is on the books.
+  at a photo has that on its row from before it begins until what it made is recorded.
 - Of renditions that the config no longer has, and of photos that have left, files are known, and not held to anything.
 """
 
@@ -34,7 +34,7 @@ _TAKES_ALL = PathFilter(["*"], [], recursive=True)  # all but the junk that syst
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One output that is not as the books have it, or a file that they don't have."""
+    """One output that is not as recorded, or a file that is not recorded at all."""
 
     kind: Literal["missing", "different", "unknown"]
     path: bytes  # absolute
@@ -150,7 +150,7 @@ def _page(reader: Queries, watched: KnownInbox, at: _Folder, photos: list[tuple[
 
 
 def _without_original(found: Difference, away: bytes) -> Difference:
-    """Say why an output can't be made again, and what would let it be."""
+    """Return why an output can't be made again, and what would help."""
     went = f"moved to {shown(away)}: put it back, and it is made again" if away else "deleted"
     return replace(found, photo=None, why="; ".join(filter(None, (found.why, f"the original was {went}"))))
 
@@ -192,7 +192,7 @@ def _differs(
 
 
 def _otherwise(found: os.stat_result, size: int, mtime_ns: int, grain: int) -> str:
-    """Say in what a file differs from what the books say of it; empty: in nothing that can be seen from outside."""
+    """Return in what a file differs from what is recorded; empty: in nothing that can be seen from outside."""
     if not stat.S_ISREG(found.st_mode):
         return "it is no regular file"
     if found.st_size != size:
@@ -211,7 +211,7 @@ def _once_more(reader: Queries, watched: KnownInbox, at: _Folder, photo: PhotoId
     return _differs(watched, at, photo, known, rendition, names[rendition])
 
 
-# ---- what nobody knows ----
+# ---- unknown files ----
 
 
 def _unknown(reader: Queries, watched: KnownInbox, at: _Folder) -> Iterator[Difference]:
@@ -243,7 +243,7 @@ def _strangers(
 
 
 def _came_since(reader: Queries, watched: KnownInbox, below: bytes, name: bytes) -> bool:
-    """Tell whether a file is the output of a photo that was tried only after its folder was gone through."""
+    """Return whether a file is the output of a photo that was tried only after its folder was gone through."""
     rendition, _, folder = below.partition(b"/")
     if claimed_by(reader, watched, folder, os.fsdecode(rendition), name) is not None:
         return True

@@ -17,6 +17,6 @@ def heed_signals() -> None:
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    """Leave at once: what is raised here may be lost, as in the midst of an import, and then nobody would stop."""
+    """Leave at once: an exception raised here may be lost, as in the midst of an import."""
     del number, frame
     os._exit(EXIT_OK)

@@ -19,7 +19,7 @@ from watcher.scan import walk
 from watcher.store import Queries
 from watcher.text import printable, size
 
-_SAMPLE = 500  # renditions on the books that the estimate is taken from, if there are any
+_SAMPLE = 500  # recorded renditions that the estimate is taken from, if there are any
 
 
 @dataclass(slots=True)
@@ -29,11 +29,11 @@ class Count:
     recipe: Recipe
     new: int = 0  # there is none of it yet
     again: int = 0  # the photo or the recipe has changed
-    sizes: list[int] = field(default_factory=list)  # of renditions on the books
+    sizes: list[int] = field(default_factory=list)  # of recorded renditions
 
     @property
     def bytes(self) -> int:
-        """About how much room they will take."""
+        """About how many bytes they will take."""
         if self.sizes:
             each = sum(self.sizes) / len(self.sizes)
         else:
@@ -54,7 +54,7 @@ class Forecast:
 
     @property
     def bytes(self) -> int:
-        """About how much room all that is to be made will take, what it replaces not subtracted."""
+        """About how many bytes all that is to be made will take, what it replaces not subtracted."""
         return sum(count.bytes for count in self.counts.values())
 
 

@@ -16,7 +16,7 @@ from watcher.core.naming import called
 from watcher.core.selection import SPECIAL
 from watcher.core.types import FileSignature, PhotoId
 from watcher.errors import EXIT_OK
-from watcher.service import process as service
+from watcher.service import process
 from watcher.store import Queries
 from watcher.text import iso, shown
 
@@ -39,9 +39,9 @@ def why(path: str, config_file: str | None, state_file: str | None, *, as_json: 
     if as_json:
         print(json.dumps(as_mapping(told), indent=2))
     else:
-        from watcher.app import explain_view as whyview  # noqa: PLC0415  # 40 ms that `--json` need not pay
+        from watcher.app import explain_view  # noqa: PLC0415  # 40 ms that `--json` need not pay
 
-        whyview.show(told, time.time())
+        explain_view.show(told, time.time())
     return EXIT_OK
 
 
@@ -59,9 +59,9 @@ def gather(path: bytes, config_file: str | None = None, state_file: str | None =
 
 
 def story_of(watched: KnownInbox, photo: PhotoId) -> tuple[Explanation, int | None]:
-    """Tell the story of a photo of one inbox, and which process watches that; None: nobody does."""
+    """Explain a photo of one inbox; return also the process that watches it, if any."""
     check_access(watched.state)
-    holder = service.holding(watched.state)
+    holder = process.holding(watched.state)
     reader = Queries.open_to_read(watched.state)
     known, notes, report, asked = None, list[HistoryEntry](), None, False
     below: dict[State, int] = {}
@@ -181,7 +181,7 @@ def _made_of(path: bytes, watched: KnownInbox) -> tuple[Explanation, Told | None
 
 
 def as_mapping(told: Told) -> dict[str, Any]:
-    """Give a story with the keys that programs rely on."""
+    """Return an explanation with the keys that programs rely on."""
     story = told.story
     return {
         "path": told.path,

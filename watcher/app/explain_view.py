@@ -26,7 +26,7 @@ def show(told: Told, now: float) -> None:
     if console.is_terminal:
         console.print(_page(told, now))
         return
-    console = Console(highlight=False, width=10_000)  # whoever reads lines wants none of them broken
+    console = Console(highlight=False, width=10_000)  # a program that reads lines wants none of them broken
     with console.capture() as capture:
         console.print(_page(told, now))
     print("\n".join(line.rstrip() for line in capture.get().splitlines()))
@@ -75,7 +75,7 @@ def _events(story: Explanation, now: float) -> Table:
 
 
 def sentence(event: Event, now: float) -> str:  # noqa: C901, PLR0912  # a case a kind of entry, and nothing else
-    """Tell of one thing that happened, in words."""
+    """Return one event in words."""
     detail = event.detail
     match event.what:
         case "seen":
@@ -137,7 +137,7 @@ def _made(detail: Mapping[str, Any]) -> str:
 
 
 def _tried(detail: Mapping[str, Any]) -> str:
-    """Tell of the attempt, in brackets: which one, how long, by which worker."""
+    """Return the attempt, in brackets: which one, how long, by which worker."""
     parts = []
     if detail.get("attempt"):
         parts.append(f"attempt {detail['attempt']}")

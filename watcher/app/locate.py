@@ -6,14 +6,14 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from watcher import paths as places
+from watcher import paths
 from watcher.app.settings import Source
 from watcher.config import Config, Inbox
 from watcher.core.naming import called, names_on_books
 from watcher.core.selection import PathFilter
 from watcher.core.types import PhotoId, Recipe
 from watcher.errors import ConfigError, StateError
-from watcher.service import process as service
+from watcher.service import process
 from watcher.store import Queries, refuse_stranger
 
 
@@ -24,13 +24,13 @@ class KnownInbox:
     state: str  # path of the state file; it need not exist
     inbox: bytes  # resolved absolute path
     named: bytes  # as the config has it, absolute
-    output: bytes | None  # resolved; None: nobody knows
-    config: Inbox | None  # None: nobody knows
+    output: bytes | None  # resolved; None: not known
+    config: Inbox | None  # None: not known
     recipes: Mapping[str, Recipe] | None
     elsewhere: frozenset[bytes] = frozenset()  # resolved folders of other inboxes, which may lie in this output tree
 
     def within(self, path: bytes) -> bytes | None:
-        """Give `path` relative to the inbox; None: it is not in it."""
+        """Return `path` relative to the inbox; None: it is not in it."""
         named, resolved = path, os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
         for root in (self.named, self.inbox):
             for at in (named, resolved):
@@ -41,7 +41,7 @@ class KnownInbox:
         return None
 
     def excluded(self, path: bytes, *, folder: bool = False) -> str:
-        """Say why the rules of the inbox leave `path` (relative) alone; empty: they take it, or enter it."""
+        """Return why the rules of the inbox exclude `path` (relative); empty: they include it, or enter it."""
         link = self._link(path)
         if link is not None:
             return f"its folder {os.fsdecode(link)!r} is a symbolic link; links are not followed out of an inbox"
@@ -74,7 +74,7 @@ def all_watched(config_file: str | None, state_file: str | None) -> list[KnownIn
             refuse_stranger(os.path.abspath(state_file))
             found += _of_state(os.path.abspath(state_file), None)
         return found
-    for path in places.all_state_paths(os.environ):
+    for path in paths.all_state_paths(os.environ):
         if path not in states and os.access(path, os.R_OK):
             found += _of_state(path, config_file)
     return found
@@ -87,12 +87,12 @@ def find(path: bytes, watched: list[KnownInbox]) -> list[tuple[KnownInbox, Photo
         relative = item.within(path)
         if relative is not None:
             photo = PhotoId(item.inbox, relative)
-            found.append((not _knows(item.state, photo), service.holding(item.state) is None, len(found), item, photo))
+            found.append((not _knows(item.state, photo), process.holding(item.state) is None, len(found), item, photo))
     return [(item, photo) for _, _, _, item, photo in sorted(found, key=lambda entry: entry[:3])]
 
 
 def claimed_by(reader: Queries, watched: KnownInbox, folder: bytes, rendition: str, name: bytes) -> PhotoId | None:
-    """Tell whose output a file of an output tree is by the books; `folder` and `name`: below `OUTPUT/<rendition>`."""
+    """Return of which photo a file is the output, as recorded; `folder` and `name`: below `OUTPUT/<rendition>`."""
     prefix = folder + b"/" if folder else b""
     like = PhotoId(watched.inbox, prefix + name)  # a photo of that name, if there is one, and those that could meet it
     known = reader.known(like)
@@ -125,7 +125,7 @@ def _of_file(config_file: str | None, state_file: str | None) -> Iterator[KnownI
     source = Source(None, config_file, state_file)
     if config_file is None and not os.environ.get("WATCHER_CONFIG"):
         try:
-            places.find_config(None, os.environ)
+            paths.find_config(None, os.environ)
         except ConfigError:
             return  # there is none
     config, _ = source.read(require_inbox=False)
@@ -133,7 +133,7 @@ def _of_file(config_file: str | None, state_file: str | None) -> Iterator[KnownI
 
 
 def of_config(config: Config, state: str) -> Iterator[KnownInbox]:
-    """Give the inboxes of a config."""
+    """Yield the inboxes of a config."""
     folders = [folder for inbox in config.inboxes for folder in (inbox.path, inbox.output, inbox.originals) if folder]
     resolved = {os.path.realpath(os.fsencode(folder)) for folder in folders}
     for inbox in config.inboxes:
@@ -145,7 +145,7 @@ def of_config(config: Config, state: str) -> Iterator[KnownInbox]:
 
 
 def _of_state(path: str, config_file: str | None) -> Iterator[KnownInbox]:
-    """Give the inboxes that a state file knows; of a pair of folders, with the settings of such a run."""
+    """Yield the inboxes that a state file knows; of a pair of folders, with the settings of such a run."""
     reader = Queries.open_to_read(path)
     if reader is None:
         return
@@ -153,7 +153,7 @@ def _of_state(path: str, config_file: str | None) -> Iterator[KnownInbox]:
         reports = {inbox: reader.report(inbox) for inbox in reader.inboxes()}
     for inbox, report in reports.items():
         output = None if report is None else report.output
-        if output is not None and places.pair_state_path(inbox, output, os.environ) == path:
+        if output is not None and paths.pair_state_path(inbox, output, os.environ) == path:
             source = Source((os.fsdecode(inbox), os.fsdecode(output)), config_file, None)
             yield from of_config(source.read()[0], path)
         else:

@@ -1,4 +1,4 @@
-"""What takes longest to start is begun first: workers' imports, while this process still does its own.
+"""Start what takes longest first: workers' imports, while this process still does its own.
 
 They take 0.15 s each, on two cores. Nothing is begun for a config that is wrong. Import nothing heavy here.
 """
@@ -17,7 +17,7 @@ PRELOAD = ("watcher.render.preloaded", "watcher.logs")
 
 
 class Beginning(NamedTuple):
-    """What `run` and `once` begin with."""
+    """What `run` and `once` start from."""
 
     source: Source
     config: Config

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from watcher.app import run as running
+from watcher.app import run
 from watcher.app.commands import bring_up_to_date, check_access, hand_over
 from watcher.app.settings import Source
 from watcher.core.records import Phase
@@ -18,7 +18,7 @@ from watcher.core.types import Origin, PhotoId, Request, ScanDone, WatchReady
 from watcher.engine.ports import InboxPlan, Post
 from watcher.errors import BusyError
 from watcher.scan import root_identity
-from watcher.service import process as service
+from watcher.service import process
 from watcher.store import Queries, ask
 from watcher.text import shown
 
@@ -42,7 +42,7 @@ class Still:
         self._post = post
 
     def open(self) -> None:
-        """Say that there is no watch."""
+        """Post that there is no watch."""
         self._post(WatchReady(self._inbox, False, "only what is asked for is made"))
 
     def scan(self, number: int, origin: Origin, folder: bytes = b"") -> bool:
@@ -95,7 +95,7 @@ class Repair:
         there = [item for item in wanted if self._is_there(item.photo)]
         for some in _batches(there):
             requests = [Request("remake", *item.photo, item.renditions) for item in some]
-            if not (service.holding(self._state) is None and self._mend_here(requests)):
+            if not (process.holding(self._state) is None and self._mend_here(requests)):
                 hand_over(self._state, requests)
                 self._wait(some, requests)
             for item in some:
@@ -113,7 +113,7 @@ class Repair:
         try:
             bring_up_to_date(self._state)
             ask(self._state, requests)
-            running.serve_requests(self._source, Still)
+            run.serve_requests(self._source, Still)
         except BusyError:
             return False
         return True
@@ -122,7 +122,7 @@ class Repair:
         """Wait until the daemon has dealt with them."""
         left, since = len(some), time.monotonic()
         asked = set(requests)
-        while time.monotonic() - since < _PATIENCE_SECONDS and service.holding(self._state) is not None:
+        while time.monotonic() - since < _PATIENCE_SECONDS and process.holding(self._state) is not None:
             taken = not any(request in asked for _, request in self._reader.requests())
             now = sum(not self._is_settled(item) for item in some)
             if taken and not now:

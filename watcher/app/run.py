@@ -1,4 +1,4 @@
-"""`run` and `once`: have a daemon work, and tell how it ended."""
+"""`run` and `once`: run a daemon until it ends."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from watcher import logs
-from watcher.app import build as building
-from watcher.app import once_view
+from watcher.app import build, once_view
 from watcher.app.background import ThreadFaults
 from watcher.app.early_signals import heed_signals
 from watcher.app.preload import Beginning
@@ -42,7 +41,7 @@ def run(beginning: Beginning) -> int:
     stops: list[str] = []
     while True:
         try:
-            built = building.daemon(source, config, name, log, once=False, damaged=damaged, faults=faults)
+            built = build.daemon(source, config, name, log, once=False, damaged=damaged, faults=faults)
             with built as (daemon, _):
                 try:
                     daemon.run()
@@ -61,7 +60,7 @@ def run(beginning: Beginning) -> int:
 
 
 def greeting(config: Config) -> Iterator[str]:
-    """Say what is watched, where copies go, and how to stop."""
+    """Yield what is watched, where copies go, and how to stop."""
     for inbox in config.inboxes:
         yield f"Watching {nearby(os.path.abspath(inbox.path))}"
         output = nearby(os.path.abspath(inbox.output))
@@ -77,7 +76,7 @@ def once(beginning: Beginning) -> int:
     logs.setup(config.log.format, "warning" if sys.stderr.isatty() and source.level is None else config.log.level)
     log = logs.log
     began = time.monotonic()
-    with building.daemon(source, config, name, log, once=True) as (daemon, store):
+    with build.daemon(source, config, name, log, once=True) as (daemon, store):
         with contextlib.nullcontext() if quiet else once_view.progress_bar(daemon):
             daemon.run()
         return once_view.tell(daemon, store, time.monotonic() - began, quiet=quiet)
@@ -87,5 +86,5 @@ def serve_requests(source: Source, open_inbox: Callable[[InboxPlan, Post], Inbox
     """Do what the requests in the state file ask for, with parts that look for nothing else, and end."""
     config, name = source.read()
     logs.setup(config.log.format, "warning")
-    with building.daemon(source, config, name, logs.log, once=True, open_inbox=open_inbox) as (daemon, _):
+    with build.daemon(source, config, name, logs.log, once=True, open_inbox=open_inbox) as (daemon, _):
         daemon.run()

@@ -61,7 +61,7 @@ def pip() -> str:
 
 
 class ToldState(Store):
-    """The state file as the daemon writes it, with the page told of all that was written."""
+    """The state file as the daemon writes it; what was written is sent to the page."""
 
     news: Broadcaster | None = None
 
@@ -73,7 +73,7 @@ class ToldState(Store):
         *,
         durable: bool = False,
     ) -> None:
-        """Put photos on the books, then tell of them; attempts that only begin are nobody's news."""
+        """Record photos, then send them to the page, attempts that only begin left out."""
         rows, notes = list(rows), list(notes)
         super().write(rows, notes, answered, durable=durable)
         if self.news is not None and self.news.wanted:
@@ -85,13 +85,13 @@ class ToldState(Store):
             )
 
     def forget_folder(self, inbox: bytes, folder: bytes) -> None:
-        """Take a folder off the books, then tell that much has changed."""
+        """Forget a folder, then have the page ask for everything anew."""
         super().forget_folder(inbox, folder)
         if self.news is not None:
             self.news.tell_much()
 
     def reopen_failed(self, inbox: bytes) -> int:
-        """Let all that failed be tried again, then tell that much has changed."""
+        """Have all that failed tried again, then have the page ask for everything anew."""
         reopened = super().reopen_failed(inbox)
         if self.news is not None and reopened:
             self.news.tell_much()
@@ -168,7 +168,7 @@ class _Page:
         self._news = news
         self.site: Site = Site(
             version=__version__,
-            open_books=lambda: _open(store.path),
+            open_records=lambda: _open(store.path),
             story=lambda photo: _story(store.path, self._settings, photo),
             retry=self._retry,
             shown=_shown(settings),
@@ -194,21 +194,20 @@ def _shown(settings: Settings) -> tuple[Shown, ...]:
 
 
 def _open(path: str) -> Queries:
-    books = Queries.open_to_read(path)
-    if books is None:
+    records = Queries.open_to_read(path)
+    if records is None:
         raise StateError(f"there is no state file {path}")
-    return books
+    return records
 
 
 def _story(path: str, settings: Settings, photo: PhotoId) -> dict[str, object]:
-    """Tell what `why` tells of a photo."""
-    from watcher.app import explain as why  # noqa: PLC0415  # only when somebody asks
-    from watcher.app import explain_view as whyview  # noqa: PLC0415  # only when somebody asks
+    """Return what `why` prints of a photo."""
+    from watcher.app import explain, explain_view  # noqa: PLC0415  # only when it is asked for
     from watcher.app.locate import KnownInbox  # noqa: PLC0415  # the same
 
     plan = next(plan for plan in settings.inboxes if plan.inbox == photo.inbox)
     named = os.fsencode(plan.config.path)
-    story, _ = why.story_of(KnownInbox(path, plan.inbox, named, plan.output, plan.config, plan.wanted), photo)
+    story, _ = explain.story_of(KnownInbox(path, plan.inbox, named, plan.output, plan.config, plan.wanted), photo)
     now = time.time()
     return {
         "state": story.state,
@@ -216,5 +215,5 @@ def _story(path: str, settings: Settings, photo: PhotoId) -> dict[str, object]:
         "next": story.next,
         "next_at": story.next_at,
         "forgotten": story.forgotten,
-        "events": [{"at": event.at, "text": printable(whyview.sentence(event, now))} for event in story.events],
+        "events": [{"at": event.at, "text": printable(explain_view.sentence(event, now))} for event in story.events],
     }

@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 
-from watcher import paths as places
+from watcher import paths
 from watcher.app.settings import Source, settle
 from watcher.config import Config
 from watcher.engine.ports import InboxPlan
@@ -29,7 +29,7 @@ def describe(source: Source, who: Account, *, system: bool) -> Service:
     if source.state and config.state and os.path.abspath(source.state) != config.state:
         raise UsageError(f"{name} names the state file {config.state}: change it there, and leave --state out")
     settings = settle(config, name, make_outputs=False)
-    folder = places.service_state_folder(system=system)
+    folder = paths.service_state_folder(system=system)
     named = source.state or config.state
     state = os.path.abspath(named) if named else os.path.join(folder, "state.db")
     writes = [path for plan in settings.inboxes for path in _written(plan)]
@@ -38,7 +38,7 @@ def describe(source: Source, who: Account, *, system: bool) -> Service:
     service = Service(
         record=Record(name, state, who.name),
         command=_command(name, source.state),
-        program=tuple(dict.fromkeys((os.path.dirname(places.command()), sys.prefix, sys.base_prefix))),
+        program=tuple(dict.fromkeys((os.path.dirname(paths.command()), sys.prefix, sys.base_prefix))),
         reads=tuple(reads),
         writes=tuple(writes),
         inboxes=tuple(os.fsdecode(plan.inbox) for plan in settings.inboxes),
@@ -48,7 +48,7 @@ def describe(source: Source, who: Account, *, system: bool) -> Service:
         drain_seconds=config.retry.timeout_seconds,
         listens=listens,
         beyond_loopback=beyond,
-        log=places.service_log(system=system),
+        log=paths.service_log(system=system),
     )
     faults = [
         Fault(
@@ -76,7 +76,7 @@ def _mount_point(path: str) -> str:
 
 def _command(config: str, state: str | None) -> tuple[str, ...]:
     own = ("--state", os.path.abspath(state)) if state else ()
-    return (places.command(), "run", "--config", config, *own)
+    return (paths.command(), "run", "--config", config, *own)
 
 
 def _environment(folder: str, *, system: bool) -> tuple[tuple[str, str], ...]:
@@ -95,7 +95,7 @@ def _written(plan: InboxPlan) -> Iterator[str]:
 
 
 def _talks(config: Config) -> tuple[bool, bool]:
-    """Tell whether the daemon talks over the network, and whether with others than this machine."""
+    """Return whether the daemon talks over the network, and whether with others than this machine."""
     pages = [page.listen for page in (config.web, config.metrics) if page.listen]
     far = config.executor.kind == "dask" or any(not page.startswith(_LOOPBACK) for page in pages)
     return bool(pages) or far, far
@@ -123,7 +123,7 @@ def program() -> list[RequiredAccess]:
 
 
 def remedies(found: MissingAccess, who: Account) -> Iterator[str]:
-    """Say what stands in the way of a user, then the exact line to type."""
+    """Yield what a user lacks, then the exact line to type."""
     doing = {"x": "run", "rx": "read", "r": "read", "tree": "read", "rwx": "write in", "own": "keep its state file in"}[
         found.wish.rights
     ]
@@ -147,7 +147,7 @@ def remedies(found: MissingAccess, who: Account) -> Iterator[str]:
 
 
 def sudo() -> str:
-    """Give what a person has to put in front of what takes root: nothing in root's own shell."""
+    """Return what to put in front of a command that takes root: nothing in root's own shell."""
     return "" if os.geteuid() == 0 and not os.environ.get("SUDO_USER") else "sudo "
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from watcher import paths as places
+from watcher import paths
 from watcher.app import outputs
 from watcher.app.overlapping import met_otherwise
 from watcher.config import Config, Inbox, for_pair, overlaps, parse, with_lines
@@ -33,7 +33,7 @@ class Source:
     pair: tuple[str, str] | None
     config: str | None  # of --config
     state: str | None  # of --state
-    home: str | None = None  # what `~` stands for in the config; None: the home of whoever works by it
+    home: str | None = None  # what `~` stands for in the config; None: the home of the user who runs it
     level: Literal["debug", "warning"] | None = None  # of the log, by -v or -q; None: the config's
 
     def read(self, *, require_inbox: bool = True) -> tuple[Config, str]:
@@ -53,12 +53,12 @@ class Source:
         return self._read_file(require_inbox=require_inbox)
 
     def _read_file(self, *, require_inbox: bool) -> tuple[Config, str]:
-        path = places.find_config(self.config, os.environ)
-        folder, home = os.path.dirname(path), self.home or places.home_of(path)
-        return parse(places.read_toml(path), source=path, base=folder, home=home, require_inbox=require_inbox), path
+        path = paths.find_config(self.config, os.environ)
+        folder, home = os.path.dirname(path), self.home or paths.home_of(path)
+        return parse(paths.read_toml(path), source=path, base=folder, home=home, require_inbox=require_inbox), path
 
     def state_path(self, config: Config) -> str:
-        """Tell where the state file lies; raises StateError where something else lies there."""
+        """Return where the state file lies; raise StateError where something else lies there."""
         path = self._state_path(config)
         refuse_stranger(path)
         return path
@@ -68,9 +68,9 @@ class Source:
             return os.path.abspath(self.state)
         if self.pair is not None and not config.state:
             inbox, output = map(os.fsencode, self.pair)
-            return places.pair_state_path(inbox, output, os.environ)
-        file = places.find_config(self.config, os.environ) if self.pair is None else None
-        path = places.state_path(None, config.state, os.environ, file)
+            return paths.pair_state_path(inbox, output, os.environ)
+        file = paths.find_config(self.config, os.environ) if self.pair is None else None
+        path = paths.state_path(None, config.state, os.environ, file)
         if not _may_read(path):
             raise StateError(
                 f"The state file {path} can't be read by this user: it belongs to the service, or to somebody else."
@@ -98,7 +98,7 @@ def _may_read(path: str) -> bool:
 
 
 def _typed() -> list[str]:
-    return [places.command(), *sys.argv[1:]]
+    return [paths.command(), *sys.argv[1:]]
 
 
 def settle(config: Config, source: str, *, make_outputs: bool = True) -> Settings:
@@ -134,7 +134,7 @@ def _plan(config: Config, make_outputs: bool, inbox: Inbox, trio: tuple[bytes, b
         traits = probe(output)
         if originals is not None:
             outputs.away(originals)  # an original that can't be put there stays, and says so
-    traits = traits or Traits(folds=make_outputs)  # of one that is away nobody knows
+    traits = traits or Traits(folds=make_outputs)  # not known of one that is away
     return InboxPlan(
         inbox=path,
         output=output,
@@ -258,7 +258,7 @@ class Hub:
         return RealInbox(plan, post, self)
 
     def watch_fault(self) -> str:
-        """Say why the watches can't do their work in this process any more; empty: they can."""
+        """Return why the watches can't do their work in this process any more; empty: they can."""
         return "" if self.supervisor is None else self.supervisor.fault()
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TypeVar
 
-from watcher import paths as places
+from watcher import paths
 from watcher.app.serve import ToldState
 from watcher.core.volumes import belongs_on
 from watcher.engine.ports import Log
@@ -92,7 +92,7 @@ def _refuse_lost(path: str) -> None:
 
 def remember(path: str) -> None:
     """Remember the volume of a state file that is open, as far as the user's state folder can be written."""
-    file = places.volumes_file(os.environ)
+    file = paths.volumes_file(os.environ)
     now, usual = mount_point(os.fsencode(path)), mount_point(os.fsencode(file))
     known = _remembered()
     wanted = {other: volume for other, volume in known.items() if other != path}
@@ -109,7 +109,7 @@ def remember(path: str) -> None:
 
 def _remembered() -> dict[str, str]:
     try:
-        with open(places.volumes_file(os.environ), encoding="ascii") as file:
+        with open(paths.volumes_file(os.environ), encoding="ascii") as file:
             known = json.load(file)
     except (OSError, ValueError):
         return {}

@@ -48,7 +48,7 @@ class Deep:
         shutil.rmtree(self._aside, ignore_errors=True)
 
     def differing(self, watched: KnownInbox, photos: Sequence[Sound]) -> Iterator[Difference]:
-        """Tell which renditions of these photos have another content."""
+        """Return which renditions of these photos have another content."""
         waiting = deque(job for photo, known, names in photos if (job := self._job(watched, photo, known, names)))
         tries: dict[int, int] = {}
         flying = 0

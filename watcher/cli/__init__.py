@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from watcher.cli import stdio as streams
+from watcher.cli import stdio
 from watcher.errors import EXIT_BUG, EXIT_CONFIG, EXIT_OK, ConfigError, WatcherError
 from watcher.text import printable
 
@@ -16,9 +16,9 @@ _INTERRUPTED = 130  # as shells call a command that Ctrl-C ended
 
 def main() -> None:
     """Run the command line; the entry point of `watcher`."""
-    streams.prepare()
+    stdio.prepare()
     code = _guarded(_run)
-    sys.exit(_guarded(streams.finish) or code)
+    sys.exit(_guarded(stdio.finish) or code)
 
 
 def _run() -> None:
@@ -43,7 +43,7 @@ def _guarded(act: Callable[[], None]) -> int | str | None:
         return error.exit_code
     except Exception as error:  # noqa: BLE001  # the one boundary where a fault of the program ends
         if isinstance(error, FileNotFoundError) and not _is_somewhere():
-            _complain("The folder that this was called in is gone: go to another one with `cd`.")
+            _complain("The current directory no longer exists: go to another one with `cd`.")
             return EXIT_CONFIG
         if refusal := _refused(error):
             _complain(refusal)
@@ -66,7 +66,7 @@ def _located(error: WatcherError) -> WatcherError:
 
 
 def _refused(error: Exception) -> str:
-    """Say what the system refuses that every program needs; empty: that is not what has happened."""
+    """Return what the system refuses that every program needs; empty: that is not what has happened."""
     if isinstance(error, MemoryError):
         return "There is not enough memory for this (`ulimit -v`, MemoryMax= of a service, or the machine's own)."
     if isinstance(error, RuntimeError) and "start new thread" in str(error):
@@ -96,7 +96,7 @@ def _is_somewhere() -> bool:
 
 
 def _complain(text: str) -> None:
-    """Say on standard error what is wrong: in colour on a terminal, and never with control characters of others."""
+    """Print to standard error what is wrong: in colour on a terminal, and with control characters escaped."""
     if _journaled(f"watcher: {text}"):
         return
     from rich.console import Console  # noqa: PLC0415  # 20 ms that only an error needs
@@ -109,7 +109,7 @@ def _complain(text: str) -> None:
 
 
 def _journaled(text: str) -> bool:
-    """Say it as an error where standard error is systemd's journal, which takes each line for one; False: it is not."""
+    """Write an error to systemd's journal if standard error is that, and return whether it is."""
     if not os.environ.get("JOURNAL_STREAM"):
         return False
     from watcher import logs  # noqa: PLC0415  # 70 ms that only a service has to spend

@@ -77,12 +77,12 @@ def run(
     from watcher.app.early_signals import heed_signals  # noqa: PLC0415  # see the module's first line
 
     heed_signals()
-    from watcher.app import preload as ahead  # noqa: PLC0415  # the same
+    from watcher.app import preload  # noqa: PLC0415  # the same
 
-    beginning = ahead.begin(_source(inbox, output, config, state, verbose=verbose, quiet=quiet))
-    from watcher.app import run as running  # noqa: PLC0415  # 100 ms, in which workers start
+    beginning = preload.begin(_source(inbox, output, config, state, verbose=verbose, quiet=quiet))
+    from watcher.app import run  # noqa: PLC0415  # 100 ms, in which workers start
 
-    raise typer.Exit(running.run(beginning))
+    raise typer.Exit(run.run(beginning))
 
 
 @app.command(cls=Command, epilog=exit_codes(75, _1="some photos failed or are incomplete"))
@@ -105,13 +105,13 @@ def once(
         from watcher.app import estimate  # noqa: PLC0415  # see the module's first line
 
         raise typer.Exit(estimate.dry_run(_pair(inbox, output), config, state))
-    from watcher.app import preload as ahead  # noqa: PLC0415  # see the module's first line
+    from watcher.app import preload  # noqa: PLC0415  # see the module's first line
 
     source = _source(inbox, output, config, state, verbose=verbose, quiet=quiet)
-    beginning = ahead.begin(source, must_exist=True)
-    from watcher.app import run as running  # noqa: PLC0415  # 100 ms, in which workers start
+    beginning = preload.begin(source, must_exist=True)
+    from watcher.app import run  # noqa: PLC0415  # 100 ms, in which workers start
 
-    raise typer.Exit(running.once(beginning))
+    raise typer.Exit(run.once(beginning))
 
 
 @app.command(cls=Command, epilog=exit_codes(_2="wrong command line, or the file exists"))

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
-from watcher import paths as places
+from watcher import paths
 from watcher.app.background import lost_volume
 from watcher.app.check_service import look_at_page, look_at_services
 from watcher.app.estimate import Forecast, forecast
@@ -85,11 +85,11 @@ def _as(user: str, source: Source) -> Source:
         raise UsageError(
             f"There is no user {user!r}; `watcher service install` makes the one that its service runs as."
         )
-    source = Source(None, places.find_config(source.config, os.environ), source.state, who.home)
+    source = Source(None, paths.find_config(source.config, os.environ), source.state, who.home)
     if os.geteuid() == who.uid:
         return source
     if os.geteuid() != 0:
-        raise UsageError(f"--as takes root: `sudo {shlex.join([places.command(), *sys.argv[1:]])}`")
+        raise UsageError(f"--as takes root: `sudo {shlex.join([paths.command(), *sys.argv[1:]])}`")
     if missing := permissions.obstacles(who, program()):
         raise UsageError(
             "\n  ".join(["This user can't run the program:", *(line for one in missing for line in remedies(one, who))])
@@ -132,10 +132,10 @@ def _user(config: str) -> Iterator[Finding]:
         name = ""  # a container's number without a name
     yield Finding("ok", "user", f"{name} ({number}): rights are looked at for this one" if name else str(number))
     others = {
-        record.user for record in places.installed() if os.path.realpath(record.config) == os.path.realpath(config)
+        record.user for record in paths.installed() if os.path.realpath(record.config) == os.path.realpath(config)
     }
     for user in others - {name}:
-        yield Finding("warning", "user", f"the service runs as {user}: `{sudo()}{places.typed()} check --as {user}`")
+        yield Finding("warning", "user", f"the service runs as {user}: `{sudo()}{paths.typed()} check --as {user}`")
 
 
 def _state(path: str) -> Finding:

@@ -7,7 +7,7 @@ import pwd
 import shlex
 from contextlib import suppress
 
-from watcher import paths as places
+from watcher import paths
 from watcher.config import starter
 from watcher.errors import EXIT_OK, UsageError
 from watcher.text import printable
@@ -18,8 +18,8 @@ _SITE = "/srv/photos"
 def init(file: str | None, state_file: str | None, *, system: bool) -> int:
     """Write the starter config to `file`, or to where it is looked for (`system`: the site's); never over another."""
     del state_file  # every command takes it, and this one has no use for it
-    path = os.path.abspath(file) if file else places.candidates()[-1 if system else 0]
-    pictures = _SITE if system else places.user_pictures()
+    path = os.path.abspath(file) if file else paths.candidates()[-1 if system else 0]
+    pictures = _SITE if system else paths.user_pictures()
     inbox, output = (os.path.join(pictures, name.lower() if system else name) for name in ("Inbox", "Resized"))
     text = starter(inbox, output)
     try:
@@ -31,7 +31,7 @@ def init(file: str | None, state_file: str | None, *, system: bool) -> int:
     except OSError as error:
         raise UsageError(f"{path} can't be written ({error.strerror}); name another file") from error
     option = _on_a_line(f" --config {shlex.quote(path)}") if file else ""
-    command = shlex.quote(places.typed())
+    command = shlex.quote(paths.typed())
     root = "sudo " if system and os.environ.get("SUDO_USER") else ""
     print(_on_a_line(f"Wrote {path}, for photos in {inbox}. Next:"))
     if why := _make(inbox, os.environ.get("SUDO_USER") if system else None):

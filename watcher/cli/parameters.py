@@ -11,7 +11,7 @@ from watcher.errors import UsageError
 
 
 def named(value: Any) -> Any:  # noqa: ANN401  # typer hands over a text, several, or None
-    """Refuse an empty name, which a variable of the shell that is not set leaves: nobody means `.` by it."""
+    """Refuse an empty name, which an unset shell variable leaves: it does not mean `.`."""
     if value == "" or (isinstance(value, (list, tuple)) and "" in value):
         hint = "write the name, or leave it out (is a variable of the shell not set?)"
         raise UsageError(f"found an empty name for a file or folder: {hint}")

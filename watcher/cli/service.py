@@ -8,14 +8,13 @@ import shlex
 import sys
 import tempfile
 
-from watcher import paths as places
+from watcher import paths
 from watcher.app.service import ROOT_HOME, describe, remedies, sudo, text_of, wishes
 from watcher.app.settings import Source
 from watcher.cli import service_people as people
 from watcher.cli.service_people import ServiceError
 from watcher.errors import EXIT_OK, ConfigError, Fault
-from watcher.service import permissions as rights
-from watcher.service import systemctl as control
+from watcher.service import permissions, systemctl
 from watcher.service.definition import LABEL, UNIT, Service, within
 from watcher.service.permissions import Account
 from watcher.service.systemctl import ServiceManager
@@ -29,7 +28,7 @@ def install(source: Source, *, system: bool, user: str | None, drop_group: str |
     """Write the unit or plist, and have it run from now on; what is so already is left alone."""
     who, known = _who(system=system, user=user)
     service = describe(Source(None, source.config, source.state, who.home), who, system=system)
-    text, path = text_of(service, system=system), places.service_file(system=system)
+    text, path = text_of(service, system=system), paths.service_file(system=system)
     if dry_run:
         print(f"# {path}{'' if known else f' (and the user {who.name}, who is not there yet)'}")
         print(text)
@@ -37,14 +36,14 @@ def install(source: Source, *, system: bool, user: str | None, drop_group: str |
     manager = _usable(system=system, what="install")
     group = drop_group and people.group_of(drop_group)
     before = _read(path)
-    if before is not None and places.service_record(path) is None:
+    if before is not None and paths.service_record(path) is None:
         raise ServiceError(
             f"{path} is there, and is not of watcher's making: it is left as it is; rename or remove it."
         )
     if not known:
-        control.add_account(who.name, who.home)
+        systemctl.add_account(who.name, who.home)
         print(f"Made the user {who.name}, whom the service runs as.")
-        who = rights.account(who.name) or who
+        who = permissions.account(who.name) or who
     _make_folders(service, who)
     if group:
         people.open_to(group, service)
@@ -54,7 +53,7 @@ def install(source: Source, *, system: bool, user: str | None, drop_group: str |
         raise ServiceError(f"The service manager does not take this unit:\n{fault}")
     changed = before != text
     standing = manager.standing(path)
-    if not changed and standing == control.Standing(enabled=True, active=True):
+    if not changed and standing == systemctl.Standing(enabled=True, active=True):
         print(f"Nothing to do: {path} is installed, and the service runs.")
     else:
         if changed:
@@ -70,7 +69,7 @@ def show(source: Source, *, system: bool, user: str | None) -> int:
     """Print the unit or plist as it would be installed; on standard error, how that compares with what is there."""
     who, _ = _who(system=system, user=user)
     service = describe(Source(None, source.config, source.state, who.home), who, system=system)
-    text, path = text_of(service, system=system), places.service_file(system=system)
+    text, path = text_of(service, system=system), paths.service_file(system=system)
     print(text, end="")
     sys.stdout.flush()
     before = _read(path)
@@ -86,8 +85,8 @@ def show(source: Source, *, system: bool, user: str | None) -> int:
 
 def uninstall(*, system: bool, dry_run: bool) -> int:
     """Stop the service and take its unit or plist away; photos, renditions, the config and what is remembered stay."""
-    path = places.service_file(system=system)
-    record = places.service_record(path)
+    path = paths.service_file(system=system)
+    record = paths.service_record(path)
     if record is None:
         if os.path.lexists(path):
             raise ServiceError(f"{path} is not of watcher's making, and is left as it is.")
@@ -112,12 +111,12 @@ def uninstall(*, system: bool, dry_run: bool) -> int:
 
 
 def default_system() -> bool:
-    """Tell whether `service` means the system's: where root asks."""
+    """Return whether `service` means the system's: where root runs it."""
     return os.geteuid() == 0
 
 
 def _who(*, system: bool, user: str | None) -> tuple[Account, bool]:
-    """Tell which user the service runs as, and whether it is there already."""
+    """Return which user the service runs as, and whether that user exists."""
     if not system:
         if user is not None:
             raise ServiceError("--as goes with --system: a service of yours runs as you.")
@@ -130,18 +129,18 @@ def _who(*, system: bool, user: str | None) -> tuple[Account, bool]:
             ) from None
         return Account(own.pw_name, own.pw_uid, own.pw_gid, os.path.expanduser("~")), True
     name = user or _USER
-    found = rights.account(name)
+    found = permissions.account(name)
     if found is not None:
         return found, True
     if user is not None:
         raise ServiceError(f"There is no user {user!r}: name one that is there, or leave --as out for `{_USER}`.")
-    return Account(_USER, -1, -1, places.service_state_folder(system=True)), False
+    return Account(_USER, -1, -1, paths.service_state_folder(system=True)), False
 
 
 def _usable(*, system: bool, what: str) -> ServiceManager:
-    manager = control.manager(system=system, unit=UNIT, label=LABEL)
+    manager = systemctl.manager(system=system, unit=UNIT, label=LABEL)
     if system and os.geteuid() != 0:
-        again = shlex.join([places.command(), *sys.argv[1:]])
+        again = shlex.join([paths.command(), *sys.argv[1:]])
         raise ServiceError(f"To {what} a service of the whole system takes root: `sudo {again}`")
     reason = manager.absent()
     if reason:
@@ -154,7 +153,7 @@ def _usable(*, system: bool, what: str) -> ServiceManager:
 
 def _make_folders(service: Service, who: Account) -> None:
     """Make the folders that are missing, but for inboxes where disks are mounted: those are not to be made up."""
-    drops = (rights.account(os.environ.get("SUDO_USER", "root")) or who) if who.name == _USER else who
+    drops = (permissions.account(os.environ.get("SUDO_USER", "root")) or who) if who.name == _USER else who
     owners = [
         (path, who if path in service.writes else drops) for path in service.inboxes if not path.startswith(_MOUNTED)
     ]
@@ -185,7 +184,7 @@ def _make_folder(path: str, owner: Account, mode: int) -> bool:
 
 
 def _refuse_without_rights(service: Service, who: Account) -> None:
-    found = rights.obstacles(who, wishes(service))
+    found = permissions.obstacles(who, wishes(service))
     if not found:
         return
     lines = list(dict.fromkeys(line for obstacle in found for line in remedies(obstacle, who)))
@@ -198,7 +197,7 @@ def _refuse_without_rights(service: Service, who: Account) -> None:
     if any(obstacle.path == ROOT_HOME and obstacle.wish.path.startswith(data) for obstacle in found):
         lines.append(
             f"{ROOT_HOME} is root's alone. For the whole machine, `{sudo()}watcher init --system` writes"
-            f" {places.candidates()[-1]} with folders in /srv: edit that, and add `--config {places.candidates()[-1]}`."
+            f" {paths.candidates()[-1]} with folders in /srv: edit that, and add `--config {paths.candidates()[-1]}`."
         )
     raise ServiceError("Nothing was started, since the service could not work:\n  " + "\n  ".join(lines))
 
@@ -213,7 +212,7 @@ def _owner(path: str) -> str:
 def _start(manager: ServiceManager, path: str, *, changed: bool, system: bool) -> None:
     try:
         manager.start(path, changed=changed)
-    except control.ControlError as error:
+    except systemctl.ControlError as error:
         raise ServiceError(f"{error}\nMore of it: `{_logs(system=system)}`") from error
 
 
@@ -246,15 +245,15 @@ def _write(path: str, text: str) -> None:
 
 def _logs(*, system: bool) -> str:
     if sys.platform == "darwin":
-        return f"tail -f {shlex.quote(places.service_log(system=system))}"
+        return f"tail -f {shlex.quote(paths.service_log(system=system))}"
     return "journalctl -u watcher -f" if system else "journalctl --user -u watcher -f"
 
 
 def _tell(service: Service, who: Account, *, system: bool) -> None:
     root = sudo() if system else ""
-    watcher = shlex.quote(places.typed())
+    watcher = shlex.quote(paths.typed())
     ctl = "systemctl" if system else "systemctl --user"
-    option = "" if places.find_config(None, os.environ) == service.record.config else " --config "
+    option = "" if paths.find_config(None, os.environ) == service.record.config else " --config "
     config = option and option + shlex.quote(service.record.config)
     for line in people.droppers(service):
         print(line)

@@ -16,7 +16,7 @@ from watcher.core.status import Counts, ExecutorStatus, InboxStatus, PhotoStatus
 from watcher.core.types import PhotoId
 from watcher.errors import EXIT_OK
 from watcher.render import jpeg_decoder
-from watcher.service import process as service
+from watcher.service import process
 from watcher.store import Queries
 
 _MOST_WAITING = 1000  # waiting photos that `--json` names; all of them are counted
@@ -73,7 +73,7 @@ def _follow(subject: Subject, *, as_json: bool) -> None:
 
 def _look(subject: Subject) -> View:
     config, path = subject.config, subject.state
-    holder = service.holding(path)
+    holder = process.holding(path)
     reader = Queries.open_to_read(path)
     if reader is None:
         inboxes = [_inbox(None, inbox, running=holder is not None) for inbox in config.inboxes]

@@ -13,7 +13,7 @@ _STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
 
 class OutputError(WatcherError):
-    """What there is to say can't be written; without a text where nobody reads it any more."""
+    """Standard output can't be written to; without a text where it is not read any more."""
 
 
 class _Output(TextIOWrapper):
@@ -35,7 +35,7 @@ class _Output(TextIOWrapper):
 def prepare() -> None:
     """Have all three be there, and no character be more than standard output can take."""
     for name, mode in _STREAMS:  # in the order of their descriptors: each that is missing gets its own
-        if getattr(sys, name) is None:  # closed by whoever called: the next file that is opened would take its place
+        if getattr(sys, name) is None:  # closed by the caller: the next file that is opened would take its place
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
     found = sys.stdout
     if type(found) is TextIOWrapper:

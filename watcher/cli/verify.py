@@ -18,7 +18,7 @@ from watcher.app.settings import Source
 from watcher.config import Config
 from watcher.core.types import PhotoId
 from watcher.errors import EXIT_OK, EXIT_SOME_FAILED
-from watcher.service import process as service
+from watcher.service import process
 from watcher.store import Queries
 from watcher.text import printable, shown
 
@@ -54,11 +54,11 @@ class Found:
             print(f"{found.kind}: {shown(found.path)}{f': {found.why}' if found.why else ''}")
 
     def paths(self, kind: Kind) -> Iterator[str]:
-        """Give the paths of one kind."""
+        """Return the paths of one kind."""
         return (path for found, path, _, _ in self._lines() if found == kind)
 
     def to_repair(self) -> Iterator[tuple[PhotoId, tuple[str, ...]]]:
-        """Give each photo of which something is missing or different, with the renditions."""
+        """Yield each photo of which something is missing or different, with the renditions."""
         lines = ((photo, rendition) for _, _, photo, rendition in self._lines() if photo)
         for photo, renditions in groupby(lines, key=lambda line: line[0]):
             yield PhotoId(*map(os.fsencode, photo)), tuple(dict.fromkeys(name for _, name in renditions))
@@ -84,7 +84,7 @@ def verify(
     config, _ = source.read()
     state = source.state_path(config)
     check_access(state, write=repair)
-    if repair and os.path.exists(state) and service.holding(state) is None:
+    if repair and os.path.exists(state) and process.holding(state) is None:
         bring_up_to_date(state)  # of an older one a reader sees a copy, in which nothing changes
     reader = Queries.open_to_read(state)
     if reader is None:
@@ -161,7 +161,7 @@ def _repair(source: Source, state: str, reader: Queries, found: Found) -> int:
 
 @contextmanager
 def _progress(what: str, total: int) -> Iterator[Advance]:
-    """Show a bar where somebody looks; give what is called with how many more are through."""
+    """Show a progress bar on a terminal; yield what is called with how many more are done."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return

@@ -1,9 +1,9 @@
-"""The story of one photo: from the entries of its history to what people and programs are told.
+"""Explain one photo: from the entries of its history to what people and programs are shown.
 
 Rules:
-- Pure: what is on the books, what lies there, the rules of its inbox and the time come in.
-- The state is what a person would call it, not what the books say: a photo that was done and has changed is waiting.
-- What the history no longer holds is told from the photo's place on the books, and said to be no more than that.
+- Pure: what is recorded, the file's state, the rules of its inbox and the time are arguments.
+- The state is what a person would call it, not what is recorded: a photo that was done and has changed is waiting.
+- What the history no longer holds is explained from the photo's record, and `forgotten` says so.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from watcher.text import counted, moment, shown
 State = Literal["done", "waiting", "failed", "excluded", "unknown"]
 Kind = Literal["nothing", "file", "folder", "link", "special", "unreadable"]
 
-_WORTH_TELLING = 0.05  # seconds of waiting; less is nobody's concern
+_WORTH_TELLING = 0.05  # seconds of waiting; less is not worth a word
 
 HOW = {
     "event": "the file system announced it",
@@ -88,10 +88,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Rendition:
-    """One rendition as the books have it."""
+    """One rendition as recorded."""
 
     name: str
-    paths: tuple[bytes, ...]  # absolute; several where the books don't tell by which format's name it goes
+    paths: tuple[bytes, ...]  # absolute; several where the record does not tell its format's name
     fact: RenditionRecord
     recipe: Recipe | None  # None: one that the config no longer has
     fingerprint: str
@@ -114,7 +114,7 @@ class Explanation:
 def tell(
     place: Place, lies: FileState, known: PhotoRecord | None, notes: Sequence[HistoryEntry], now: float
 ) -> Explanation:
-    """Tell the story of a path below an inbox."""
+    """Explain a path below an inbox."""
     state, reason = _stands(place, lies, known, notes)
     events = tuple(_events(known, notes))
     seen = (known.first_seen, known.origin) if known is not None and known.first_seen else None
@@ -169,7 +169,7 @@ def _folder(place: Place) -> tuple[State, str]:
 
 
 def _unmet(place: Place) -> str:
-    """Say why a photo that lies there has not been tried yet."""
+    """Return why a photo that is there has not been tried yet."""
     if not place.running:
         return "watcher is not running for this inbox"
     report = place.report
@@ -271,7 +271,7 @@ def _events(known: PhotoRecord | None, notes: Sequence[HistoryEntry]) -> Iterato
 
 
 def _begins_with(notes: Sequence[HistoryEntry], first_seen: float) -> bool:
-    """Tell whether a history still has its beginning."""
+    """Return whether a history still has its beginning."""
     first = next(_expanded(notes[0]), None) if notes else None
     return first is not None and first.what == "seen" and first.at < first_seen + 1.0
 

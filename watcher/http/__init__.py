@@ -13,6 +13,6 @@ Rules and theory of operation:
 
 from watcher.http.address import Address, listen
 from watcher.http.events import Broadcaster
-from watcher.http.ports import Books, Shown, Site
+from watcher.http.ports import Records, Shown, Site
 
-__all__ = ["Address", "Books", "Broadcaster", "Shown", "Site", "listen"]
+__all__ = ["Address", "Broadcaster", "Records", "Shown", "Site", "listen"]

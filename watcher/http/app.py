@@ -1,4 +1,4 @@
-"""The handlers: the page, its lists, the pictures, the news."""
+"""The handlers of the page: its files, lists, pictures and events."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from starlette.applications import Starlette
-from starlette.requests import Request as RequestsPending
+from starlette.requests import Request as HttpRequest
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
@@ -21,14 +21,14 @@ from watcher.fs.openat import open_file
 from watcher.http import serializers
 from watcher.http.events import Broadcaster
 from watcher.http.files import chunks, renditions
-from watcher.http.ports import Books, Site
+from watcher.http.ports import Records, Site
 from watcher.text import shown as readable
 
 _PAGE = 120  # photos of a list at a time
 _MOST_PAGE = 500
 _LONGEST_BODY = 1 << 16  # bytes
 _AT_DISKS = 16  # threads that may hang on a dead mount, of the forty that there are
-_AT_BOOKS = 8  # threads that read the state file, each with three descriptors
+_AT_STATE_FILE = 8  # threads that read the state file, each with three descriptors
 _LONGEST_SEARCH = 200  # characters
 _TYPES = {
     "html": "text/html; charset=utf-8",
@@ -63,9 +63,9 @@ class PageHandlers:
         self._site = site
         self._news = news
         self._disks = CapacityLimiter(_AT_DISKS)
-        self._at_books = CapacityLimiter(_AT_BOOKS)
+        self._at_state_file = CapacityLimiter(_AT_STATE_FILE)
         news.describe = lambda rows: serializers.changes(rows, site)
-        news.summary = lambda: self._read(lambda books: serializers.summary(books, site))
+        news.summary = lambda: self._read(lambda records: serializers.summary(records, site))
 
     def routes(self) -> list[Route]:
         """Return the routes of the page."""
@@ -85,14 +85,14 @@ class PageHandlers:
             Route("/picture/{photo}/{rendition}", self.picture),
         ]
 
-    async def _read(self, look: Callable[[Books], _T]) -> _T:
+    async def _read(self, look: Callable[[Records], _T]) -> _T:
         def on_a_thread() -> _T:
-            with self._site.open_books() as books:
-                return look(books)
+            with self._site.open_records() as records:
+                return look(records)
 
-        return await run_sync(on_a_thread, limiter=self._at_books)
+        return await run_sync(on_a_thread, limiter=self._at_state_file)
 
-    def _photo(self, request: RequestsPending) -> PhotoId:
+    def _photo(self, request: HttpRequest) -> PhotoId:
         photo = serializers.photo_of(request.path_params["photo"], self._site.inboxes())
         if photo is None:
             raise RefusedError(404, "no such photo")
@@ -100,40 +100,42 @@ class PageHandlers:
 
     # ---- lists ----
 
-    async def summary(self, request: RequestsPending) -> Response:
-        """Tell what the inboxes are at."""
+    async def summary(self, request: HttpRequest) -> Response:
+        """Return the state of the inboxes."""
         del request
-        return _json(await self._read(lambda books: serializers.summary(books, self._site)))
+        return _json(await self._read(lambda records: serializers.summary(records, self._site)))
 
-    async def newest(self, request: RequestsPending) -> Response:
+    async def newest(self, request: HttpRequest) -> Response:
         """List photos with renditions, those made last first."""
         before, limit = _number(request, "before", None), _limit(request)
-        found = await self._read(lambda books: books.newest(self._site.inboxes(), before, limit))
+        found = await self._read(lambda records: records.newest(self._site.inboxes(), before, limit))
         following = found[-1].cursor if len(found) == limit else None
         return _json({"photos": serializers.entries(found, self._site), "next": following})
 
-    async def search(self, request: RequestsPending) -> Response:
+    async def search(self, request: HttpRequest) -> Response:
         """List photos by a part of their names."""
         text = request.query_params.get("q", "")[:_LONGEST_SEARCH].strip()
         start, limit = _number(request, "start", 0) or 0, _limit(request)
-        found = await self._read(lambda books: books.search(self._site.inboxes(), text, start, limit)) if text else []
+        found = (
+            await self._read(lambda records: records.search(self._site.inboxes(), text, start, limit)) if text else []
+        )
         following = start + limit if len(found) == limit else None
         return _json({"photos": serializers.entries(found, self._site), "next": following})
 
-    async def failed(self, request: RequestsPending) -> Response:
+    async def failed(self, request: HttpRequest) -> Response:
         """List photos that failed, the latest first."""
         start, limit = _number(request, "start", 0) or 0, _limit(request)
-        found = await self._read(lambda books: books.failed(self._site.inboxes(), start, limit))
+        found = await self._read(lambda records: records.failed(self._site.inboxes(), start, limit))
         following = start + limit if len(found) == limit else None
         return _json({"photos": serializers.entries(found, self._site), "next": following})
 
-    async def story(self, request: RequestsPending) -> Response:
-        """Tell what became of one photo, and why."""
+    async def story(self, request: HttpRequest) -> Response:
+        """Return what happened to one photo, and why."""
         photo = self._photo(request)
         shown = self._site.of(photo.inbox)
 
-        def look(books: Books) -> dict[str, Any] | None:
-            known = books.known(photo)
+        def look(records: Records) -> dict[str, Any] | None:
+            known = records.known(photo)
             if known is None or shown is None:
                 return None
             return {**serializers.tile(photo, known, shown), "path": readable(called(photo.absolute))}
@@ -145,11 +147,11 @@ class PageHandlers:
 
     # ---- pictures ----
 
-    async def picture(self, request: RequestsPending) -> Response:
-        """Give a rendition that the state file knows; nothing else is ever opened."""
+    async def picture(self, request: HttpRequest) -> Response:
+        """Return a rendition that the state file knows; nothing else is ever opened."""
         photo = self._photo(request)
         shown = self._site.of(photo.inbox)
-        known = await self._read(lambda books: books.known(photo))
+        known = await self._read(lambda records: records.known(photo))
         if known is None or shown is None:
             raise RefusedError(404, "no such photo")
         wanted = request.path_params["rendition"]
@@ -165,7 +167,7 @@ class PageHandlers:
 
     # ---- what changes something ----
 
-    async def retry(self, request: RequestsPending) -> Response:
+    async def retry(self, request: HttpRequest) -> Response:
         """Have photos that failed tried again: `{"photos": [id]}`, or all of them: `{"all": true}`."""
         asked = await _body(request)
         inboxes = self._site.inboxes()
@@ -176,14 +178,14 @@ class PageHandlers:
         if not isinstance(names, list) or not names:
             raise RefusedError(400, 'write {"photos": [id]} or {"all": true}')
         photos = [photo for name in names if isinstance(name, str) and (photo := serializers.photo_of(name, inboxes))]
-        known = await self._read(lambda books: [photo for photo in photos if books.known(photo) is not None])
+        known = await self._read(lambda records: [photo for photo in photos if records.known(photo) is not None])
         if len(known) != len(names):
             raise RefusedError(404, "no such photo")
         await run_sync(self._site.retry, [Request("retry", photo.inbox, photo.path) for photo in known])
         return _json({"asked": len(known)})
 
-    async def news(self, request: RequestsPending) -> Response:
-        """Tell what happens, for as long as somebody listens."""
+    async def news(self, request: HttpRequest) -> Response:
+        """Stream what happens until the client leaves."""
         client = request.client.host if request.client else ""
         if self._news.full(client):
             raise RefusedError(503, "too many pages are open")
@@ -195,8 +197,8 @@ def _statics() -> dict[str, bytes]:
     return {item.name: item.read_bytes() for item in folder.iterdir() if item.name.rpartition(".")[2] in _TYPES}
 
 
-def _static(content: bytes, media: str) -> Callable[[RequestsPending], Response]:
-    def give(request: RequestsPending) -> Response:
+def _static(content: bytes, media: str) -> Callable[[HttpRequest], Response]:
+    def give(request: HttpRequest) -> Response:
         del request
         return Response(content, media_type=media, headers={"cache-control": "no-cache"})
 
@@ -208,17 +210,17 @@ def _json(value: object) -> Response:
     return Response(json.dumps(value, separators=(",", ":")), media_type="application/json")
 
 
-def _refused(request: RequestsPending, error: Exception) -> Response:
+def _refused(request: HttpRequest, error: Exception) -> Response:
     del request
     return PlainTextResponse(f"{error}\n", getattr(error, "status", 500))
 
 
-def _unreadable(request: RequestsPending, error: Exception) -> Response:
+def _unreadable(request: HttpRequest, error: Exception) -> Response:
     del request
     return PlainTextResponse(f"{error}\n", 503)
 
 
-def _number(request: RequestsPending, name: str, default: int | None) -> int | None:
+def _number(request: HttpRequest, name: str, default: int | None) -> int | None:
     text = request.query_params.get(name)
     if text is None:
         return default
@@ -227,11 +229,11 @@ def _number(request: RequestsPending, name: str, default: int | None) -> int | N
     return int(text)
 
 
-def _limit(request: RequestsPending) -> int:
+def _limit(request: HttpRequest) -> int:
     return max(1, min(_number(request, "limit", _PAGE) or _PAGE, _MOST_PAGE))
 
 
-async def _body(request: RequestsPending) -> dict[str, Any]:
+async def _body(request: HttpRequest) -> dict[str, Any]:
     if request.headers.get("content-type", "").partition(";")[0] != "application/json":
         raise RefusedError(415, "write JSON")
     body = b""

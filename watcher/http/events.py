@@ -1,9 +1,9 @@
-"""News on its way from the daemon's loop to the browsers: never in the way of the loop, never without an end.
+"""Events on their way from the daemon's loop to the browsers: they never block the loop, and are bounded.
 
 Rules:
-- The loop's thread only puts rows into a box of a fixed size and wakes the page's thread, at most once a round. Is the
-  box full, or did more change than can be told singly, the browsers are told to ask for everything anew.
-- What came together is told together: at once after a quiet time, then every quarter of a second.
+- The loop's thread only puts rows into a bounded queue and wakes the page's thread, at most once a round. If the queue
+  is full, or more has changed than can be sent one by one, the browsers are told to ask for everything anew.
+- What came together is sent together: at once after a quiet time, then every quarter of a second.
 - A browser that does not keep up has its queue replaced by the same request to ask anew.
 """
 
@@ -18,14 +18,14 @@ from typing import Any, NamedTuple
 from watcher.core.records import PhotoRecord
 from watcher.core.types import PhotoId
 
-_MOST_ROWS = 4000  # in the box
-_MOST_TOLD = 250  # photos told at once; of more the newest are asked for
+_MOST_ROWS = 4000  # in the queue
+_MOST_TOLD = 250  # photos sent at once; of more the newest are asked for
 _MOST_MESSAGES = 40  # that wait for one browser: ten seconds
 MOST_BROWSERS = 64
 _MOST_OF_ONE = 32  # with one address
 _BATCH_SECONDS = 0.25
 _SUMMARY_SECONDS = 1.0
-_ALIVE_SECONDS = 20.0  # a word now and then shows whether anybody is there still
+_ALIVE_SECONDS = 20.0  # a comment now and then shows whether the client is still there
 
 RESYNC = b"event: resync\ndata: {}\n\n"
 _ALIVE = b": still here\n\n"
@@ -35,8 +35,8 @@ class Row(NamedTuple):
     """A photo as the state file has it from now on."""
 
     photo: PhotoId
-    known: PhotoRecord | None  # None: it is off the books
-    made: bool = False  # it was made just now; otherwise only its place on the books has changed
+    known: PhotoRecord | None  # None: it is forgotten
+    made: bool = False  # it was made just now; otherwise only its record has changed
     took: float | None = None  # seconds from when it was seen until then, where that was one go
 
 
@@ -46,21 +46,21 @@ def event(name: str, data: object) -> bytes:
 
 
 class Browser:
-    """One open page: what it is still to be told."""
+    """One open page, and what is still to be sent to it."""
 
     def __init__(self, client: str = "") -> None:
         self.client = client
         self.queue: asyncio.Queue[bytes | None] = asyncio.Queue(_MOST_MESSAGES + 1)  # one more, for the end
 
     def put(self, message: bytes) -> None:
-        """Have something told."""
+        """Have something sent."""
         if self.queue.qsize() >= _MOST_MESSAGES:
             self._clear()
             message = RESYNC
         self.queue.put_nowait(message)
 
     def end(self) -> None:
-        """Have it hang up."""
+        """End the stream."""
         self._clear()
         self.queue.put_nowait(None)
 
@@ -70,11 +70,11 @@ class Browser:
 
 
 class Broadcaster:
-    """The box, and those who wait for what is in it."""
+    """The queue, and the browsers that wait for what is in it."""
 
     def __init__(self) -> None:
-        self._box: queue.SimpleQueue[Row] = queue.SimpleQueue()
-        self._lost = False  # something could not be told singly
+        self._rows: queue.SimpleQueue[Row] = queue.SimpleQueue()
+        self._lost = False  # something could not be sent by itself
         self._reported = False
         self._awake = False  # the page's thread was told that there is something
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -90,26 +90,26 @@ class Broadcaster:
 
     @property
     def wanted(self) -> bool:
-        """Whether anybody listens."""
+        """Whether any page is open."""
         return bool(self._browsers)
 
     def tell(self, rows: Iterable[tuple[PhotoId, PhotoRecord | None, bool, float | None]]) -> None:
-        """Say what was written; nobody waits for anything here."""
+        """Send what was written; never blocks."""
         for row in rows:
-            if self._box.qsize() >= _MOST_ROWS:
+            if self._rows.qsize() >= _MOST_ROWS:
                 self._lost = True
                 break
-            self._box.put(Row(*row))
+            self._rows.put(Row(*row))
         self._wake()
 
     def tell_reports(self) -> None:
-        """Say that what is known of the inboxes has changed."""
+        """Send that what is known of the inboxes has changed."""
         if self._browsers:
             self._reported = True
             self._wake()
 
     def tell_much(self) -> None:
-        """Say that more has changed than can be told singly."""
+        """Have all pages ask for everything anew."""
         if self._browsers:
             self._lost = True
             self._wake()
@@ -121,7 +121,7 @@ class Broadcaster:
         self._awake = True
         try:
             loop.call_soon_threadsafe(self._woken)
-        except RuntimeError:  # it has ended: nobody is there to be told
+        except RuntimeError:  # it has ended
             self._awake = False
 
     # ---- on the page's thread ----
@@ -131,7 +131,7 @@ class Broadcaster:
         self._loop = loop
 
     def close(self) -> None:
-        """Have every browser hang up."""
+        """End every stream."""
         self._loop = None
         for timer in self._timers.values():
             timer.cancel()
@@ -144,7 +144,7 @@ class Broadcaster:
         return len(self._browsers) >= MOST_BROWSERS or of_this >= _MOST_OF_ONE
 
     async def follow(self, client: str = "") -> AsyncIterator[bytes]:
-        """Give what happens from now on, as server-sent events."""
+        """Yield what happens from now on, as server-sent events."""
         browser = Browser(client)
         self._browsers.add(browser)
         try:
@@ -161,10 +161,10 @@ class Broadcaster:
             self._browsers.discard(browser)
 
     def _woken(self) -> None:
-        self._awake = False  # before the box is emptied: whoever puts something in from now on wakes us again
-        if not self._box.empty() or self._lost:
+        self._awake = False  # before the queue is emptied: what is put in from now on wakes this thread again
+        if not self._rows.empty() or self._lost:
             self._later("flush", self._flush_at, self._flush)
-        if not self._box.empty() or self._lost or self._reported:
+        if not self._rows.empty() or self._lost or self._reported:
             self._later("summary", self._summary_at, self._summarise)
 
     def _later(self, name: str, when: float, call: Callable[[], None]) -> None:
@@ -176,8 +176,8 @@ class Broadcaster:
         del self._timers["flush"]
         self._flush_at = self._loop.time() + _BATCH_SECONDS
         rows: dict[PhotoId, Row] = {}
-        while not self._box.empty():
-            row = self._box.get_nowait()
+        while not self._rows.empty():
+            row = self._rows.get_nowait()
             before = rows.pop(row.photo, None)
             made_before = before is not None and before.made and not row.made
             rows[row.photo] = row._replace(made=True, took=before.took) if before and made_before else row

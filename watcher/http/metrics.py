@@ -137,7 +137,7 @@ class SnapshotCollector(Collector):
         self._now = now  # wall clock
 
     def collect(self) -> Iterator[Metric]:
-        """Give all metrics."""
+        """Yield all metrics."""
         snapshot = self._snapshot
         info = GaugeMetricFamily("watcher_build_info", "Always 1; the version as a label.", labels=["version"])
         info.add_metric([self._version], 1)
@@ -178,7 +178,9 @@ class SnapshotCollector(Collector):
             "watcher_oldest_waiting_seconds", "How long the oldest of those has waited; 0: none does.", labels=["inbox"]
         )
         known = GaugeMetricFamily(
-            "watcher_known_photos", "Photos on the books, over all runs: done or failed.", labels=["inbox", "state"]
+            "watcher_known_photos",
+            "Photos in the state file, over all runs: done or failed.",
+            labels=["inbox", "state"],
         )
         missed = CounterMetricFamily(
             "watcher_missed_events", "Photos that a scan found and no event had told of.", labels=["inbox"]

@@ -33,7 +33,7 @@ class Entry(Protocol):
     def took(self) -> float | None: ...  # noqa: D102
 
 
-class Books(Protocol):
+class Records(Protocol):
     """The state file, open for reading; see `watcher.store.Queries`. Every method may raise WatcherError."""
 
     def known(self, photo: PhotoId) -> PhotoRecord | None: ...  # noqa: D102
@@ -50,7 +50,7 @@ class Site:
     """All that the page stands on. `shown` is replaced as a whole when the config was read again."""
 
     version: str
-    open_books: Callable[[], AbstractContextManager[Books]]  # on any thread; raises WatcherError
+    open_records: Callable[[], AbstractContextManager[Records]]  # on any thread; raises WatcherError
     story: Callable[[PhotoId], Mapping[str, Any]]  # what `why` tells of a photo; may take as long as its disk
     retry: Callable[[Iterable[Request]], None]  # have photos that failed tried again; raises WatcherError
     shown: tuple[Shown, ...] = field(default=())
@@ -60,5 +60,5 @@ class Site:
         return [item.inbox for item in self.shown]
 
     def of(self, inbox: bytes) -> Shown | None:
-        """Give an inbox that is shown by its path."""
+        """Return an inbox that is shown by its path."""
         return next((item for item in self.shown if item.inbox == inbox), None)

@@ -1,4 +1,4 @@
-"""What the page is told of photos and inboxes: from the state file's values to what JSON holds."""
+"""What the page shows of photos and inboxes, as JSON holds it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from watcher.core.status import InboxStatus
 from watcher.core.types import PhotoId
 from watcher.http.events import Row
 from watcher.http.files import renditions, small
-from watcher.http.ports import Books, Entry, Shown, Site
+from watcher.http.ports import Entry, Records, Shown, Site
 from watcher.text import shown as readable
 
 _STATES = {Phase.WAITING: "waiting", Phase.DONE: "done", Phase.FAILED: "failed"}
 
 
 def tile(photo: PhotoId, known: PhotoRecord, shown: Shown, took: float | None = None) -> dict[str, Any]:
-    """Tell of one photo what the contact sheet and the lists show."""
+    """Return what the contact sheet and the lists show of one photo."""
     made = renditions(photo, known, shown)
     thumb = small(made)
     return {
@@ -50,7 +50,7 @@ def tile(photo: PhotoId, known: PhotoRecord, shown: Shown, took: float | None = 
 
 
 def entries(found: Iterable[Entry], site: Site) -> list[dict[str, Any]]:
-    """Tell of the photos of a list."""
+    """Return the photos of a list."""
     return [
         tile(entry.photo, entry.known, shown, entry.took)
         for entry in found
@@ -59,7 +59,7 @@ def entries(found: Iterable[Entry], site: Site) -> list[dict[str, Any]]:
 
 
 def changes(rows: Iterable[Row], site: Site) -> dict[str, Any]:
-    """Tell what happened to photos: made or failed, or neither any more."""
+    """Return what happened to photos: made or failed, or neither any more."""
     told: list[dict[str, Any]] = []
     gone: list[str] = []
     for photo, known, made, took in rows:
@@ -73,20 +73,20 @@ def changes(rows: Iterable[Row], site: Site) -> dict[str, Any]:
     return {"photos": told, "gone": gone}
 
 
-def summary(books: Books, site: Site) -> dict[str, Any]:
-    """Tell what the inboxes are at."""
+def summary(records: Records, site: Site) -> dict[str, Any]:
+    """Return the state of the inboxes."""
     return {
         "version": site.version,
         "now": time.time(),  # by which browsers measure: their clock may be another
-        "since": books.meta("since"),
-        "workers": books.meta("workers"),
-        "inboxes": [_inbox(books, shown) for shown in site.shown],
+        "since": records.meta("since"),
+        "workers": records.meta("workers"),
+        "inboxes": [_inbox(records, shown) for shown in site.shown],
     }
 
 
-def _inbox(books: Books, shown: Shown) -> dict[str, Any]:
-    status = books.report(shown.inbox) or InboxStatus(shown.inbox, shown.output)
-    counts = books.counts(shown.inbox)
+def _inbox(records: Records, shown: Shown) -> dict[str, Any]:
+    status = records.report(shown.inbox) or InboxStatus(shown.inbox, shown.output)
+    counts = records.counts(shown.inbox)
     return {
         "key": key_of(shown.inbox),
         "name": readable(os.path.basename(shown.inbox) or shown.inbox),

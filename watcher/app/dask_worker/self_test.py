@@ -53,7 +53,7 @@ class Inspection(NamedTuple):
 
 
 def inspect(reads: Sequence[Read], writes: Sequence[Write], timeout_seconds: float) -> Inspection:
-    """Say what this machine has, and what keeps it from making photos: a tiny one is made, and each folder tried."""
+    """Return what this machine has, and what keeps it from making photos: make a tiny one, and try each folder."""
     versions = {"python": sys.version.split()[0], "distributed": version("distributed"), **describe()}
     faults = [fault for read in reads if (fault := _try_to_read(read))]
     faults += [fault for write in writes if (fault := _try_to_write(write))]
