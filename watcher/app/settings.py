@@ -85,7 +85,7 @@ def located(error: ConfigError) -> ConfigError:
         if not os.path.isfile(error.source):  # a pipe can't be read again
             return error
         with open(error.source, encoding="utf-8-sig", errors="replace") as file:
-            return with_lines(error, file.read(places.MOST_BYTES))
+            return with_lines(error, file.read(paths.MOST_BYTES))
     except OSError:
         return error
 

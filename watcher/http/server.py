@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import threading
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -20,6 +21,7 @@ from watcher.http.events import Broadcaster
 _LEAVING_SECONDS = 2  # for answers that are under way when it ends
 _MOST_CONNECTIONS = 128  # to the page that are open at once; a browser has up to six
 _MOST_TO_METRICS = 16
+_ACCEPT_SECONDS = 0.01  # in which a connection that was just accepted is set up, so that it can be closed
 _PAUSE_SECONDS = 1.0  # before a server that failed is started again
 _LONGEST_HEAD = 1 << 16  # bytes of a request's head: a photo's path may take 4 KB, in base64 more
 _EXPOSED = "anyone who can connect can see folder names and photo counts"
@@ -44,8 +46,11 @@ class Listener(NamedTuple):
 class _Uvicorn(uvicorn.Server):
     """uvicorn at one address until `leave`; it would wake up ten times a second to look whether it is to end."""
 
-    def __init__(self, config: uvicorn.Config, news: Broadcaster, leave: asyncio.Event) -> None:
+    def __init__(
+        self, config: uvicorn.Config, sockets: list[socket.socket], news: Broadcaster, leave: asyncio.Event
+    ) -> None:
         super().__init__(config)
+        self._sockets = sockets
         self._news = news
         self._leave = leave
 
@@ -53,6 +58,9 @@ class _Uvicorn(uvicorn.Server):
         self._news.open(asyncio.get_running_loop())
         try:
             await self._leave.wait()
+            for item in self._sockets:
+                asyncio.get_running_loop().remove_reader(item.fileno())
+            await asyncio.sleep(_ACCEPT_SECONDS)
         finally:
             self._news.close()
 
@@ -130,7 +138,7 @@ class Server:
                     sockets = [item.dup() for item in listener.address.sockets]  # it closes what it is given
                     for item in sockets:
                         stack.callback(item.close)
-                    group.create_task(_Uvicorn(self._config(listener), self._news, leave).serve(sockets))
+                    group.create_task(_Uvicorn(self._config(listener), sockets, self._news, leave).serve(sockets))
 
     def _config(self, listener: Listener) -> uvicorn.Config:
         address, page, metrics = listener
