@@ -173,7 +173,7 @@ class Life(RuleBasedStateMachine):
                 self.apply(task.photo, Returned(self.now))
             case _:
                 self.due.discard(task.photo)
-                self.apply(task.photo, Dropped(failed=True))
+                self.apply(task.photo, Dropped())
 
     def begin(self, task: PhotoTask) -> None:
         self.number += 1

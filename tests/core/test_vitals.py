@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from watcher.core.counters import Counters, Histogram
-from watcher.core.types import Done, FileSignature, Made
+from watcher.core.observer import PhotoDone
+from watcher.core.types import Done, FileSignature, Made, PhotoId
 
 SEEN = 1_000_000.0
+PHOTO = PhotoId(b"/in", b"a.jpg")
 
 
 def done(written: float = SEEN, *, adopted: bool = False, renditions: int = 1) -> Done:
@@ -26,7 +28,7 @@ def test_a_value_falls_below_the_bound_that_it_reaches_and_above_all_into_the_la
 def test_what_was_handed_out_does_not_change_any_more() -> None:
     numbers = Counters()
     frozen = numbers.visible.freeze()
-    numbers.count_done(b"/in", done(), SEEN, SEEN + 1)
+    numbers.photo_done(PhotoDone(PHOTO, done(), SEEN + 1, SEEN))
     assert sum(frozen.counts) == 0
 
 
@@ -42,16 +44,16 @@ def test_what_was_handed_out_does_not_change_any_more() -> None:
 )
 def test_a_photo_becomes_visible_so_long_after_its_last_write(written: float, seconds: float) -> None:
     numbers = Counters()
-    numbers.count_done(b"/in", done(written), SEEN, SEEN + 2.0)
+    numbers.photo_done(PhotoDone(PHOTO, done(written), SEEN + 2.0, SEEN))
     assert numbers.visible.freeze().total == pytest.approx(seconds)
 
 
 def test_a_photo_that_nobody_announced_or_that_was_there_already_is_not_timed() -> None:
     numbers = Counters()
-    numbers.count_done(b"/in", done(renditions=3), None, SEEN)
+    numbers.photo_done(PhotoDone(PHOTO, done(renditions=3), SEEN, None))
     assert sum(numbers.visible.freeze().counts) == 0
     assert sum(numbers.render.freeze().counts) == 1
-    numbers.count_done(b"/in", done(adopted=True), SEEN, SEEN)
+    numbers.photo_done(PhotoDone(PHOTO, done(adopted=True), SEEN, SEEN))
     assert sum(numbers.visible.freeze().counts) == 0
     assert sum(numbers.render.freeze().counts) == 1
     assert (numbers.done, numbers.renditions, numbers.pixels) == (2, 4, 24_000_000)
@@ -61,11 +63,13 @@ def test_a_photo_that_nobody_announced_or_that_was_there_already_is_not_timed() 
 def test_a_copy_of_what_was_made_already_becomes_visible_and_is_not_rendered() -> None:
     numbers = Counters()
     copy = Made("web", b"web/b.jpg", 1, 1, 1, copied=True)
-    numbers.count_done(b"/in", Done(FileSignature(1, int(SEEN * 1e9)), (copy,), 6000, 4000, 0.1, 1), SEEN, SEEN + 1)
+    numbers.photo_done(
+        PhotoDone(PHOTO, Done(FileSignature(1, int(SEEN * 1e9)), (copy,), 6000, 4000, 0.1, 1), SEEN + 1, SEEN)
+    )
     assert (sum(numbers.visible.freeze().counts), sum(numbers.render.freeze().counts), numbers.pixels) == (1, 0, 0)
 
 
 def test_a_wall_clock_that_is_set_back_makes_no_negative_time() -> None:
     numbers = Counters()
-    numbers.count_done(b"/in", done(SEEN), SEEN, SEEN - 3600.0)
+    numbers.photo_done(PhotoDone(PHOTO, done(SEEN), SEEN - 3600.0, SEEN))
     assert numbers.visible.freeze().total == 0.0

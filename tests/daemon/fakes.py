@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import Any
 
 from watcher.config import parse
+from watcher.core.observer import BatchDone, PhotoDone, PhotoFailed
 from watcher.core.records import PhotoRecord
 from watcher.core.selection import name_of_hidden
 from watcher.core.stability import Look, Looked
@@ -296,6 +297,14 @@ class FakeManager:
         self.lives += 1
 
 
+class ListObserver:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[PhotoDone | PhotoFailed | BatchDone] = []
+        self.photo_done = self.photo_failed = self.batch_done = self.told.append
+
+
 class World:
     """One daemon, its inboxes and its workers, over any number of restarts."""
 
@@ -310,6 +319,7 @@ class World:
     ) -> None:
         self.clock = Clock()
         self.log = ListLog()
+        self.observer = ListObserver()
         self.files: dict[PhotoId, File] = {}
         self.outputs: dict[
             bytes, tuple[FileSignature, str]
@@ -364,6 +374,7 @@ class World:
             sweep=self._sweep,
             manager=self.manager,
             watch_fault=lambda: self.watch_fault,
+            observers=[self.observer],
             chores=self,
             clock=self.clock,
             log=self.log,

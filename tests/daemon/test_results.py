@@ -9,6 +9,7 @@ import pytest
 from tests.daemon.conftest import MakeWorld
 from tests.daemon.fakes import IN, World, changed, failed
 from watcher.core import tracker
+from watcher.core.observer import BatchDone, PhotoDone, PhotoFailed
 from watcher.core.records import Phase, PhotoRecord
 from watcher.core.task import State
 from watcher.core.types import (
@@ -619,6 +620,20 @@ def test_the_log_tells_a_batch_in_one_line_with_its_sums(world: World) -> None:
         "failed": 1,
     }
     world.check_settled()
+
+
+def test_an_observer_is_told_of_each_photo_and_of_the_batch_with_its_photos(world: World) -> None:
+    world.drop("a.jpg")
+    world.drop("b.jpg", "bad")
+    world.wait(1)
+    world.work_all()
+    *photos, batch = world.observer.told
+    (done,) = [item for item in photos if isinstance(item, PhotoDone)]
+    (failure,) = [item for item in photos if isinstance(item, PhotoFailed)]
+    assert (done.photo, [made.name for made in done.outcome.made]) == (A, ["web"])
+    assert (failure.photo.path, failure.attempts) == (b"b.jpg", 1)
+    assert isinstance(batch, BatchDone)
+    assert (batch.inbox, batch.photos, batch.failed) == (IN, (done,), (failure,))
 
 
 def test_photos_that_turn_out_to_need_nothing_are_no_batch(world: World) -> None:

@@ -10,18 +10,13 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from watcher.core.types import Done
+from watcher.core.observer import BatchDone, PhotoDone, PhotoFailed
 
 # Upper bounds. Seconds: from a small photo by a warm worker to one that waited for a backlog; photos of a batch.
 _RENDER_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _VISIBLE_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
 _BATCH_PHOTOS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 _OLD_SECONDS = 60.0  # a photo that came with an older date than this was not written here, but moved or copied
-
-
-def decoded(done: Done) -> int:
-    """Return how many pixels were decoded for it; none where all was there already."""
-    return 0 if all(item.adopted or item.copied for item in done.made) else done.width * done.height
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,30 +66,35 @@ class Counters:
         key = inbox, result
         self.results[key] = self.results.get(key, 0) + 1
 
-    def count_failed(self, inbox: bytes) -> None:
+    def photo_failed(self, item: PhotoFailed) -> None:
         """Count a photo that has failed."""
         self.failed += 1
-        self.count(inbox, "failed")
+        self.count(item.photo.inbox, "failed")
 
-    def count_done(self, inbox: bytes, done: Done, seen: float | None, now: float) -> None:
-        """Count a photo that is done; `seen`: when, by the wall clock, it was announced, if it was.
+    def photo_done(self, item: PhotoDone) -> None:
+        """Count a photo that is done.
 
-        It became visible so long after its last write as its date says. A date from long before it was seen, or from
-        the future, says nothing: then it counts from when it was seen.
+        It became visible so long after its last write as its date says. A date from long before it was announced, or
+        from the future, says nothing: then it counts from when it was announced.
         """
+        done, announced = item.outcome, item.announced
         self.done += 1
         self.renditions += len(done.made)
-        self.pixels += decoded(done)
-        self.count(inbox, "done")
-        if decoded(done):
+        self.pixels += item.pixels
+        self.count(item.photo.inbox, "done")
+        if item.pixels:
             self.render.observe(done.seconds)
         else:
             self.reused += 1
             self.reused_renditions += len(done.made)
-        if seen is not None and not all(item.adopted for item in done.made):
+        if announced is not None and not all(made.adopted for made in done.made):
             written = done.stamp.mtime_ns / 1e9
-            since = written if seen - _OLD_SECONDS <= written <= now else seen
-            self.visible.observe(max(0.0, now - since))
+            since = written if announced - _OLD_SECONDS <= written <= item.at else announced
+            self.visible.observe(max(0.0, item.at - since))
+
+    def batch_done(self, batch: BatchDone) -> None:
+        """Count the photos of a batch."""
+        self.batches.observe(batch.files)
 
 
 # ---- the last hour ----

@@ -126,7 +126,7 @@ def apply(task: PhotoTask, event: Event) -> list[Effect]:  # noqa: C901, PLR0912
         case RetryAsked():
             return _retry_asked(task, event)
         case Dropped():
-            return _over(task, failed=event.failed)
+            return _over(task)
         case ArchivingBegun():
             _require(task, None)
             task.state, task.evidence = State.ARCHIVING, Evidence(seen=event.signature)
@@ -345,11 +345,11 @@ def _queue(
     return [Join(batch)]
 
 
-def _over(task: PhotoTask, *, failed: bool = False) -> list[Effect]:
+def _over(task: PhotoTask) -> list[Effect]:
     state, task.state = task.state, None
     if state is State.SETTLING:
         return [Unsettle()]
-    return [Leave(task.batch, failed)] if state in IN_BATCH else []
+    return [Leave(task.batch)] if state in IN_BATCH else []
 
 
 def _renew(task: PhotoTask, evidence: Evidence) -> None:

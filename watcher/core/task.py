@@ -198,8 +198,6 @@ class RetryAsked(NamedTuple):
 class Dropped(NamedTuple):
     """It is left alone."""
 
-    failed: bool = False
-
 
 class ArchivingBegun(NamedTuple):
     """Its original is being moved or deleted."""
@@ -253,10 +251,9 @@ class Join(NamedTuple):
 
 
 class Leave(NamedTuple):
-    """Count it out of its batch: with what was recorded before this, or failed, or as if it had not come."""
+    """Count it out of its batch: with what was recorded before this, or as if it had not come."""
 
     batch: int
-    failed: bool = False
 
 
 class Render(NamedTuple):

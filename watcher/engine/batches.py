@@ -1,14 +1,16 @@
-"""Count what becomes of each batch, so that its end can be told in one line, and of a whole run."""
+"""Collect what becomes of the photos of each batch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
-from watcher.core.counters import decoded
-from watcher.core.types import Done
+from watcher.core.observer import BatchDone, PhotoDone, PhotoFailed
+
+Ending = (
+    PhotoDone | PhotoFailed | None
+)  # how a photo leaves its batch; None: it needed nothing, or is tried again later
 
 
 @dataclass(slots=True)
@@ -19,27 +21,15 @@ class Batch:
     began: float  # monotonic
     open: bool = True  # more photos may come
     outstanding: int = 0
-    files: int = 0  # made or failed; a photo that turned out to need nothing is none
-    renditions: int = 0
-    failed: int = 0
-    pixels: int = 0  # that were decoded
-    copied: int = 0  # photos whose renditions were there already under another name
-    moved: int = 0  # of those, but not counted among them: the other name is gone
-
-
-class Ending(NamedTuple):
-    """How a photo leaves its batch."""
-
-    done: Done | None = None  # it was made; None: it needed nothing, failed, or is tried again later
-    failed: bool = False
-    moved: bool = False  # it was made before, under another name
+    photos: list[PhotoDone] = field(default_factory=list)
+    failed: list[PhotoFailed] = field(default_factory=list)
 
 
 class BatchTracker:
     """All batches on their way, by number. A batch ends when no more photos can join it, and all have left it."""
 
-    def __init__(self) -> None:
-        self.ended: Callable[[Batch, float], None] | None = None  # is told of every batch that ends
+    def __init__(self, ended: Callable[[BatchDone], None]) -> None:
+        self._ended = ended
         self._batches: dict[int, Batch] = {}
         self._last = 0
 
@@ -75,17 +65,12 @@ class BatchTracker:
 
     def leave(self, number: int, ending: Ending, now: float) -> None:
         """Count a photo out of its batch."""
-        batch, done = self._batches[number], ending.done
+        batch = self._batches[number]
         batch.outstanding -= 1
-        if done is not None and done.made:
-            batch.files += 1
-            batch.renditions += len(done.made)
-            batch.pixels += decoded(done)
-            batch.moved += ending.moved
-            batch.copied += not ending.moved and any(item.copied for item in done.made)
-        if ending.failed:
-            batch.files += 1
-            batch.failed += 1
+        if isinstance(ending, PhotoFailed):
+            batch.failed.append(ending)
+        elif ending is not None and ending.outcome.made:
+            batch.photos.append(ending)
         self._end_if_over(number, now)
 
     def close_all(self, now: float) -> None:
@@ -101,5 +86,5 @@ class BatchTracker:
             self._tell(self._batches.pop(number), now)
 
     def _tell(self, batch: Batch, now: float) -> None:
-        if self.ended is not None:
-            self.ended(batch, now)
+        if batch.photos or batch.failed:
+            self._ended(BatchDone(batch.inbox, tuple(batch.photos), tuple(batch.failed), now - batch.began, now))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from watcher.core.counters import Counters
+from watcher.core.observer import Observer
 from watcher.engine.archiver import Archiver
 from watcher.engine.batches import BatchTracker
 from watcher.engine.cleanup import CleanupTimer
@@ -16,6 +18,7 @@ from watcher.engine.inbox import InboxState
 from watcher.engine.inboxes import Inboxes
 from watcher.engine.jobs import Limits
 from watcher.engine.leasing import Leasing
+from watcher.engine.observers import EventLog, Observers, Rates
 from watcher.engine.photos import Photos
 from watcher.engine.ports import (
     Chores,
@@ -55,6 +58,7 @@ class Dependencies:
     chores: Chores
     clock: Clock
     log: Log
+    observers: Sequence[Observer] = ()  # what else happens after a photo or a batch
 
 
 class Rooms:
@@ -65,7 +69,9 @@ class Rooms:
         self.settings = settings
         self._by_path = by_path
         self.ledger = ledger = WriteBuffer(outside.store, log)
-        self.tally = BatchTracker()
+        numbers = Counters()
+        observers = Observers(EventLog(log), Rates(by_path), numbers, *outside.observers)
+        self.tally = BatchTracker(observers.batch_done)
         self.twins = Deduplicator(ledger, by_path, outside.chores)
         self.photos = photos = Photos(by_path, ledger, self.tally, self.twins)
         self.keeper = Archiver(photos, ledger, by_path, outside.chores, log)
@@ -78,6 +84,8 @@ class Rooms:
             desk_of=by_path.get,
             twins=self.twins,
             keeper=self.keeper,
+            numbers=numbers,
+            observers=observers,
         )
         leasing = Leasing(photos, ledger, by_path, self.twins, self.keeper, self.settler.refuse)
         self.dispatcher = dispatcher = Scheduler(outside.pool, ledger, by_path, photos, leasing, outside.limits)

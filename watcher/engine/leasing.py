@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 from watcher.core import naming
+from watcher.core.observer import PhotoFailed
 from watcher.core.records import ContentRecord, Phase, PhotoRecord
 from watcher.core.task import Attempt, Deferred, Dropped, Lane, Leased, PhotoTask, Returned
 from watcher.core.tracker import Tracker
@@ -23,7 +24,7 @@ _MOST_EXCHANGED = 8  # photos that have each other's names and are made together
 CONVICTED_BY = 3  # ends of watcher itself that a photo was in: in two of them at the least it was tried alone
 DEFER_SECONDS = 0.2  # until one that waits for another is looked at again
 
-Refuse = Callable[[PhotoTask, PhotoRecord, str, float, float], None]
+Refuse = Callable[[PhotoTask, PhotoRecord, str, float, float], PhotoFailed]
 
 
 class _Beside:
@@ -114,8 +115,8 @@ class Leasing:
         # The first time it was one of several; later those go first that were in fewer ends of watcher itself.
         if before and before.leased and tries > max(limits.attempts, CONVICTED_BY):
             reason = f"watcher itself ended {before.attempts} times while it worked on this photo"
-            self._refuse(task, before, reason, now, wall)
-            self._photos.apply(photo, Dropped(failed=True), now, wall)
+            failed = self._refuse(task, before, reason, now, wall)
+            self._photos.apply(photo, Dropped(), now, wall, failed)
             return None
         job = self._job(task, desk, before, exchange, limits, tries)
         if (

@@ -46,15 +46,18 @@ class Photos:
         self._ledger = ledger
         self._twins = twins
 
-    def apply(self, photo: PhotoId, event: Event, now: float, wall: float) -> list[Job]:
-        """Apply an event; return the jobs that are to be handed to the workers for it."""
-        jobs, ending = list[Job](), Ending()
+    def apply(self, photo: PhotoId, event: Event, now: float, wall: float, ending: Ending = None) -> list[Job]:
+        """Apply an event; return the jobs that are to be handed to the workers for it.
+
+        `ending`: what was recorded of the photo already, for its batch.
+        """
+        jobs = list[Job]()
         for effect in self.tracker.apply(photo, event):
             match effect:
                 case Join(batch):
                     self.batches.join(batch)
-                case Leave(batch, failed):
-                    self.batches.leave(batch, ending._replace(failed=ending.failed or failed), now)
+                case Leave(batch):
+                    self.batches.leave(batch, ending, now)
                 case Settle(closed):
                     self._settle(photo, now, closed=closed)
                 case Unsettle():

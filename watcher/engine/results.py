@@ -6,9 +6,9 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from watcher.core.counters import Counters, LastBatch
+from watcher.core.counters import Counters
 from watcher.core.lifecycle import signature_of
-from watcher.core.naming import called
+from watcher.core.observer import Observer, PhotoDone, PhotoFailed
 from watcher.core.records import Phase, PhotoRecord, is_current
 from watcher.core.retry import Commit, Decision, Delete, Fail, Pause, Recheck, RetryLater, judge
 from watcher.core.stability import AT_ONCE_SECONDS, INCOMPLETE_SECONDS
@@ -27,7 +27,7 @@ from watcher.core.types import (
 )
 from watcher.engine import notes
 from watcher.engine.archiver import Archiver
-from watcher.engine.batches import Batch, Ending
+from watcher.engine.batches import Ending
 from watcher.engine.breaker import BEGINS, ENDS, TRY_SECONDS
 from watcher.engine.dedup import Deduplicator
 from watcher.engine.inbox import InboxState
@@ -61,8 +61,10 @@ class ResultHandler:
         desk_of: Callable[[bytes], InboxState | None],
         twins: Deduplicator,
         keeper: Archiver,
+        numbers: Counters,
+        observers: Observer,
     ) -> None:
-        self.numbers = Counters()
+        self.numbers = numbers
         self.retry = retry
         self._photos = photos
         self._ledger = ledger
@@ -71,8 +73,8 @@ class ResultHandler:
         self._desk_of = desk_of
         self._twins = twins
         self._keeper = keeper
+        self._observers = observers
         photos.recorder = self._record
-        photos.batches.ended = self._batch_done
 
     def handle(self, result: Result, now: float, wall: float) -> None:
         """Handle what became of one job."""
@@ -169,13 +171,12 @@ class ResultHandler:
                 self._pause(photo, decision, now)
             case Fail():
                 what = notes.FAILED
-                self._failed(photo, reason, tries)
         row = replace(still_waiting(attempt, signature_of(record.outcome), wall), reason=reason, attempts=tries)
         failed = isinstance(decision, Fail)
         self._ledger.put(photo, replace(row, phase=Phase.FAILED, at=wall) if failed else row, now)
         when = {} if failed else {"next": round(wall + next_in, 3)}
         self._ledger.note(photo, wall, what, notes.tried(attempt, wall, reason=reason, **when))
-        return Ending(failed=failed)
+        return self._failed(photo, reason, tries) if failed else None
 
     def _pause(self, photo: PhotoId, decision: Pause, now: float) -> None:
         """Stop the work of an inbox until its output can be written."""
@@ -183,18 +184,19 @@ class ResultHandler:
         if desk is not None and desk.hold.begin(decision.blame, decision.reason, now, self._photos.last_job):
             self._log.error(BEGINS[decision.blame], inbox=desk.inbox, output=desk.plan.output, reason=decision.reason)
 
-    def refuse(self, task: PhotoTask, known: PhotoRecord, reason: str, now: float, wall: float) -> None:
+    def refuse(self, task: PhotoTask, known: PhotoRecord, reason: str, now: float, wall: float) -> PhotoFailed:
         """Record that a photo has failed which is not to be tried at all."""
         stamp = plain(task.evidence.expected) or known.stamp
         recipes = known.recipes if stamp == known.stamp else {}
         failed = replace(known, stamp=stamp, recipes=recipes, phase=Phase.FAILED, at=wall, leased=False)
         self._ledger.put(task.photo, replace(failed, reason=reason), now)
         self._ledger.note(task.photo, wall, notes.FAILED, {"reason": reason})
-        self._failed(task.photo, reason, known.attempts)
+        return self._failed(task.photo, reason, known.attempts)
 
-    def _failed(self, photo: PhotoId, reason: str, attempts: int) -> None:
-        self._log.warning("photo.failed", path=photo.absolute, reason=reason, attempts=attempts)
-        self.numbers.count_failed(photo.inbox)
+    def _failed(self, photo: PhotoId, reason: str, attempts: int) -> PhotoFailed:
+        item = PhotoFailed(photo, reason, attempts)
+        self._observers.photo_failed(item)
+        return item
 
     def _delete(self, photo: PhotoId, attempt: Attempt, reason: str, now: float, wall: float) -> Ending:
         """Forget a photo that is not there; what is known of it stays until it is sure that its inbox is there."""
@@ -212,7 +214,7 @@ class ResultHandler:
             desk.parts.examine([photo.path], [])
         self.numbers.count(photo.inbox, "vanished")
         self._log.debug("photo.vanished", path=photo.absolute, reason=reason)
-        return Ending()
+        return None
 
     def _commit(self, photo: PhotoId, attempt: Attempt, outcome: Outcome, now: float, wall: float) -> Ending:
         """Record a photo whose renditions are all durable."""
@@ -223,7 +225,7 @@ class ResultHandler:
             elif isinstance(outcome, Unchanged) and before is not None:
                 self._unchanged(photo, before, outcome, now)
             self.numbers.count(photo.inbox, "unchanged")
-            return Ending()
+            return None
         self._ledger.put(photo, done_row(attempt, outcome, wall), now)
         moved = self._twins.settled(attempt.job, outcome, now, late=attempt.removed)
         self._keeper.want(photo, outcome.stamp)
@@ -231,28 +233,17 @@ class ResultHandler:
             self.numbers.count(photo.inbox, "unchanged")
             self._ledger.note(photo, wall, notes.DATED, notes.tried(attempt, wall))
             self._log.debug("photo.dated", path=photo.absolute)
-            return Ending()
+            return None
         self._ledger.note(photo, wall, notes.MADE, notes.made(attempt, outcome, wall, moved))
         self._tell_beside(attempt.job, outcome)
-        self._log.debug(
-            "photo.done",
-            path=photo.absolute,
-            renditions=[item.name for item in outcome.made],
-            adopted=sum(item.adopted for item in outcome.made),
-            copied=sum(item.copied for item in outcome.made),
-            **({"moved_from": called(moved.photo.absolute)} if moved else {}),
-            **({"same_as": called(outcome.twin.photo.absolute)} if outcome.twin and not moved else {}),
-            seconds=round(outcome.seconds, 3),
-            pid=outcome.pid,
-        )
+        announced = attempt.ready > 0 or attempt.origin is Origin.FOLDER  # whatever it has waited for since
+        item = PhotoDone(photo, outcome, wall, attempt.seen if announced else None, moved.photo if moved else None)
+        self._observers.photo_done(item)
         if (desk := self._desk_of(photo.inbox)) is not None:
             if (cause := desk.hold.end(attempt.job.number)) is not None:
                 self._log.info(ENDS[cause], inbox=desk.inbox, output=desk.plan.output)
             desk.volume = desk.volume or desk.plan.volume
-            desk.pace.count(wall)
-        announced = attempt.ready > 0 or attempt.origin is Origin.FOLDER  # whatever it has waited for since
-        self.numbers.count_done(photo.inbox, outcome, attempt.seen if announced else None, wall)
-        return Ending(outcome, moved=moved is not None)
+        return item
 
     def _unchanged(self, photo: PhotoId, before: PhotoRecord, outcome: Unchanged, now: float) -> None:
         if before.phase is Phase.FAILED:
@@ -266,24 +257,3 @@ class ResultHandler:
     def _tell_beside(self, job: Job, outcome: Done) -> None:
         for planned, made in notes.beside(job, outcome):
             self._log.warning("output.kept", path=job.photo.absolute, output=planned, made=made)
-
-    def _batch_done(self, batch: Batch, now: float) -> None:
-        """Log in one line what a batch came to."""
-        if not batch.files:
-            return
-        self.numbers.batches.observe(batch.files)
-        seconds = max(now - batch.began, 1e-6)
-        if (desk := self._desk_of(batch.inbox)) is not None:
-            desk.pace.last_batch = LastBatch(now, batch.files, batch.failed, round(seconds, 3))
-            desk.touched = True
-        self._log.info(
-            "batch.done",
-            inbox=batch.inbox,
-            files=batch.files,
-            renditions=batch.renditions,
-            failed=batch.failed,
-            copied=batch.copied,
-            moved=batch.moved,
-            seconds=round(seconds, 3),
-            megapixels_per_second=round(batch.pixels / 1e6 / seconds, 1),
-        )
