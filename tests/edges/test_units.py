@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from tests.e2e.harness import COMMAND
 from tests.scripts import loaded
+from watcher.app.check_service import compared
 from watcher.service.definition import Record, Service, unsayable
 from watcher.service.launchd_plist import plist, read_plist
 from watcher.service.systemd_unit import read_unit, system_unit, user_unit
@@ -175,3 +176,14 @@ def test_what_is_not_ours_is_told_as_such(text: str, raw: bytes) -> None:
 def test_a_path_that_no_unit_can_name_is_told(service: Service, path: str) -> None:
     assert list(unsayable(replace(service, reads=(path,)))) == [path]
     assert not list(unsayable(service))
+
+
+def test_a_plist_that_is_older_than_its_config_is_told_from_another_python_s(service: Service) -> None:
+    there = plist(service, system=True).decode()
+    assert compared("/x.plist", there, there, "again")[0] == "ok"
+    elsewhere = replace(service, command=("/opt/watcher", *service.command[1:]))
+    assert compared("/x.plist", plist(elsewhere, system=True).decode(), there, "again")[0] == "ok"
+    slow = replace(service, drain_seconds=600.5)
+    level, _, said = compared("/x.plist", there, plist(slow, system=True).decode(), "again")
+    assert level == "warning"
+    assert "lacks `ExitTimeOut = 631`" in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import plistlib
 import re
 import shlex
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from watcher import paths
-from watcher.app.service import describe, sudo, text_of
+from watcher.app.service import UNIT_USER, describe, sudo, text_of
 from watcher.app.settings import Source
 from watcher.config import Config
 from watcher.errors import ConfigError, PlaceError
@@ -39,24 +40,39 @@ def look_at_services(config: Config, name: str) -> Iterator[Point]:
             default = config.state or os.path.join(paths.service_state_folder(system=system), "state.db")
             state = None if record.state == default else record.state
             wanted = text_of(describe(Source(None, name, state, who.home), who, system=system), system=system)
+            again = f"{sudo() if system else ''}{shlex.quote(paths.command())} service install{naming(name)}"
+            again += f" --as {who.name}" if system and who.name != UNIT_USER else ""
+            again += f" --state {shlex.quote(state)}" if state else ""
             with open(path, encoding="utf-8", errors="replace") as file:
-                yield _compared(path, file.read(), wanted, system=system)
+                yield compared(path, file.read(), wanted, again)
 
 
-def _compared(path: str, there: str, wanted: str, *, system: bool) -> Point:
+def naming(config: str) -> str:
+    """Return the option that a command needs to work by this config; empty: it finds it by itself."""
+    try:
+        found = paths.find_config(None, os.environ)
+    except ConfigError:
+        found = ""
+    return "" if os.path.realpath(found) == os.path.realpath(config) else f" --config {shlex.quote(config)}"
+
+
+def compared(path: str, there: str, wanted: str, again: str) -> Point:
+    """Return whether the unit or plist that is there is what is wanted; `again`: what to type if not."""
     lacks = [line for line in _counting(wanted) if line not in _counting(there)]
     more = [line for line in _counting(there) if line not in _counting(wanted)]
-    if path.endswith(".plist") or not lacks + more:
+    if not lacks + more:
         return "ok", "service", f"{path} fits this config"
     named = [f"lacks `{line}`" for line in lacks] + [f"has `{line}`" for line in more]
     said = ", ".join(named[:_SHOWN]) + (f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else "")
-    command = f"{sudo() if system else ''}{shlex.quote(paths.command())} service install"
-    return "warning", "service", f"{path} is older than this config or this version: it {said}; type `{command}`"
+    return "warning", "service", f"{path} is older than this config or this version: it {said}; type `{again}`"
 
 
-def _counting(unit: str) -> list[str]:
-    """List the settings of a unit that a config decides: not which Python it was installed by."""
-    lines = [line for line in unit.splitlines() if "=" in line and not line.startswith(("#", "Environment="))]
+def _counting(text: str) -> list[str]:
+    """List the settings of a unit or plist that a config decides: not which Python it was installed by."""
+    if text.startswith("<?xml"):
+        found = plistlib.loads(text.encode())
+        return [f"{key} = {found[key]}" for key in found if key not in {"ProgramArguments", "EnvironmentVariables"}]
+    lines = [line for line in text.splitlines() if "=" in line and not line.startswith(("#", "Environment="))]
     return [re.sub(r"^(Exec\w+)=\S*watcher ", r"\1=watcher ", line) for line in lines]
 
 

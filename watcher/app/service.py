@@ -12,15 +12,22 @@ from watcher import paths
 from watcher.app.settings import Source, settle
 from watcher.config import Config
 from watcher.engine.ports import InboxPlan
-from watcher.errors import ConfigError, Fault, UsageError
+from watcher.errors import EXIT_CONFIG, ConfigError, Fault, UsageError, WatcherError
 from watcher.service.definition import Record, Service, unsayable
 from watcher.service.launchd_plist import plist
 from watcher.service.permissions import Account, MissingAccess, RequiredAccess
 from watcher.service.systemd_unit import system_unit, user_unit
 
 _FIXED = ("/", "/home", "/srv", "/var")  # mount points whose disks don't come and go
+UNIT_USER = "watcher"  # who the system's service runs as, unless told otherwise
 ROOT_HOME = "/root"  # opening it to others is nothing to advise
 _LOOPBACK = ("127.", "localhost:", "[::1]:")
+
+
+class ServiceError(WatcherError):
+    """There can be no such service here, as things are."""
+
+    exit_code = EXIT_CONFIG
 
 
 def describe(source: Source, who: Account, *, system: bool) -> Service:

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from watcher import paths
 from watcher.app.background import lost_volume
-from watcher.app.check_service import look_at_page, look_at_services
+from watcher.app.check_service import look_at_page, look_at_services, naming
 from watcher.app.estimate import Forecast, forecast
 from watcher.app.outputs import held
 from watcher.app.serve import require_extras
@@ -135,7 +135,11 @@ def _user(config: str) -> Iterator[Finding]:
         record.user for record in paths.installed() if os.path.realpath(record.config) == os.path.realpath(config)
     }
     for user in others - {name}:
-        yield Finding("warning", "user", f"the service runs as {user}: `{sudo()}{paths.typed()} check --as {user}`")
+        yield Finding(
+            "warning",
+            "user",
+            f"the service runs as {user}: `{sudo()}{paths.typed()} check --as {user}{naming(config)}`",
+        )
 
 
 def _state(path: str) -> Finding:

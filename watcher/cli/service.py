@@ -9,10 +9,10 @@ import sys
 import tempfile
 
 from watcher import paths
-from watcher.app.service import ROOT_HOME, describe, remedies, sudo, text_of, wishes
+from watcher.app.check_service import naming
+from watcher.app.service import ROOT_HOME, UNIT_USER, ServiceError, describe, remedies, sudo, text_of, wishes
 from watcher.app.settings import Source
 from watcher.cli import service_people as people
-from watcher.cli.service_people import ServiceError
 from watcher.errors import EXIT_OK, ConfigError, Fault
 from watcher.service import permissions, systemctl
 from watcher.service.definition import LABEL, UNIT, Service, within
@@ -21,7 +21,6 @@ from watcher.service.systemctl import ServiceManager
 from watcher.text import printable
 
 _MOUNTED = ("/mnt/", "/media/", "/run/", "/net/", "/Volumes/")
-_USER = "watcher"  # who the system's service runs as, unless told otherwise
 
 
 def install(source: Source, *, system: bool, user: str | None, drop_group: str | None, dry_run: bool) -> int:
@@ -102,8 +101,10 @@ def uninstall(*, system: bool, dry_run: bool) -> int:
     print(f"Stopped the service and removed {path}.")
     people.unlink(system=system)
     print(f"Left as they are: photos, renditions, the config {record.config} and the state file {record.state}.")
-    if system and record.user == _USER:
-        print(f"The user {_USER} is left too: what was made belongs to it. `{sudo()}userdel {_USER}` removes it.")
+    if system and record.user == UNIT_USER:
+        print(
+            f"The user {UNIT_USER} is left too: what was made belongs to it. `{sudo()}userdel {UNIT_USER}` removes it."
+        )
     return EXIT_OK
 
 
@@ -128,13 +129,13 @@ def _who(*, system: bool, user: str | None) -> tuple[Account, bool]:
                 " use --system."
             ) from None
         return Account(own.pw_name, own.pw_uid, own.pw_gid, os.path.expanduser("~")), True
-    name = user or _USER
+    name = user or UNIT_USER
     found = permissions.account(name)
     if found is not None:
         return found, True
     if user is not None:
-        raise ServiceError(f"There is no user {user!r}: name one that is there, or leave --as out for `{_USER}`.")
-    return Account(_USER, -1, -1, paths.service_state_folder(system=True)), False
+        raise ServiceError(f"There is no user {user!r}: name one that is there, or leave --as out for `{UNIT_USER}`.")
+    return Account(UNIT_USER, -1, -1, paths.service_state_folder(system=True)), False
 
 
 def _usable(*, system: bool, what: str) -> ServiceManager:
@@ -153,7 +154,7 @@ def _usable(*, system: bool, what: str) -> ServiceManager:
 
 def _make_folders(service: Service, who: Account) -> None:
     """Make the folders that are missing, but for inboxes where disks are mounted: those are not to be made up."""
-    drops = (permissions.account(os.environ.get("SUDO_USER", "root")) or who) if who.name == _USER else who
+    drops = (permissions.account(os.environ.get("SUDO_USER", "root")) or who) if who.name == UNIT_USER else who
     owners = [
         (path, who if path in service.writes else drops) for path in service.inboxes if not path.startswith(_MOUNTED)
     ]
@@ -189,7 +190,7 @@ def _refuse_without_rights(service: Service, who: Account) -> None:
         return
     lines = list(dict.fromkeys(line for obstacle in found for line in remedies(obstacle, who)))
     owner = _owner(service.inboxes[0])
-    if who.name == _USER and owner not in {"", "root", _USER}:
+    if who.name == UNIT_USER and owner not in {"", "root", UNIT_USER}:
         lines.append(f"Or have it run as the user whose photos they are: add `--as {owner}`.")
     data = (*service.inboxes, *service.writes, service.record.config)
     if any(not obstacle.wish.path.startswith(data) for obstacle in found):
@@ -253,8 +254,7 @@ def _tell(service: Service, who: Account, *, system: bool) -> None:
     root = sudo() if system else ""
     watcher = shlex.quote(paths.typed())
     ctl = "systemctl" if system else "systemctl --user"
-    option = "" if paths.find_config(None, os.environ) == service.record.config else " --config "
-    config = option and option + shlex.quote(service.record.config)
+    config = naming(service.record.config)
     for line in people.droppers(service):
         print(line)
     print("Next:")

@@ -13,18 +13,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from watcher import paths as places
-from watcher.app.service import sudo
-from watcher.errors import EXIT_CONFIG, WatcherError
+from watcher.app.service import ServiceError, sudo
 from watcher.service.definition import Service
 from watcher.text import printable
 
 _GROUP_WRITES = stat.S_IRGRP | stat.S_IWGRP | stat.S_IXGRP
-
-
-class ServiceError(WatcherError):
-    """There can be no such service here, as things are."""
-
-    exit_code = EXIT_CONFIG
 
 
 # ---- who drops photos ----
