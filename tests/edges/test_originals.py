@@ -22,7 +22,7 @@ from watcher.core.types import FileSignature, PhotoId
 from watcher.engine.ports import Original, TakenAway
 from watcher.fs.archive import Folders, Taken, placing, put_back, take_away, taking
 from watcher.render import has_writer
-from watcher.render.digest import digest_of
+from watcher.render.content import digest_of
 
 NAME = "x/y/DSC 1.JPG"
 MARK = "0123456789abcdef"

@@ -35,7 +35,7 @@ from watcher.core.types import (
     Unready,
 )
 from watcher.render import render
-from watcher.render.digest import digest_of
+from watcher.render.content import digest_of
 from watcher.render.writers import has_writer
 
 WEB = Rendering("web", Recipe(120, None, "inside", "jpeg", 85, "safe", "0000000000000002"), b"web/a.jpg")

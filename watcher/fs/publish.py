@@ -285,6 +285,14 @@ def _label(file: int, fingerprint: str, content: bytes) -> None:
                 os.setxattr(file, CONTENT, content.hex().encode())
 
 
+def label(file: int, attribute: str) -> bytes:
+    """Return what an open file is labelled with; empty: nothing, or there are no labels here."""
+    try:
+        return os.getxattr(file, attribute)
+    except (OSError, AttributeError):
+        return b""
+
+
 def _begin_sync(file: int) -> None:
     """Start the kernel's write-out of a file, without waiting for it."""
     if hasattr(os, "posix_fadvise"):

@@ -20,8 +20,7 @@ from watcher.core.types import Job, Outcome
 from watcher.fs.cleanup import sweep
 from watcher.fs.remove import remove
 from watcher.render import library
-from watcher.render.digest import digest_of_file
-from watcher.render.standing import stands
+from watcher.render.content import digest_of_file, stands
 from watcher.render.writers import has_writer
 
 __all__ = [

@@ -16,7 +16,7 @@ from watcher.core.types import Made, Recipe, Rendering
 from watcher.fs.dates import same_date
 from watcher.fs.openat import open_file
 from watcher.fs.output_mark import grain_at
-from watcher.fs.publish import ATTRIBUTE, CONTENT
+from watcher.fs.publish import ATTRIBUTE, CONTENT, label
 from watcher.render.decoders.base import EndsEarlyError, UndecodableError
 from watcher.render.decoders.jpeg.markers import EOI, parse
 from watcher.render.encode import signature
@@ -32,7 +32,7 @@ def adopt(
     if file is None:
         return None
     try:
-        if not _label(file, CONTENT):
+        if not label(file, CONTENT):
             return None
         return Made(rendering.name, rendering.output, size[0], size[1], os.fstat(file).st_size, adopted=True)
     finally:
@@ -58,7 +58,7 @@ def open_current(
         current = (
             _dated(output_root, status.st_mtime_ns, mtime_ns)
             and status.st_size > 0
-            and _label(file, CONTENT) in {b"", digest.hex().encode()}
+            and label(file, CONTENT) in {b"", digest.hex().encode()}
             and _proves(file, rendering.recipe, size, components)
         )
     except Exception:  # noqa: BLE001 - whatever is wrong with a file that lies there, it is no proof
@@ -74,12 +74,12 @@ def _dated(output_root: bytes, found_ns: int, wanted_ns: int) -> bool:
 
 
 def _proves(file: int, recipe: Recipe, size: tuple[int, int], components: int) -> bool:
-    label = _label(file, ATTRIBUTE)
-    if label and label != recipe.fingerprint.encode():
+    made_by = label(file, ATTRIBUTE)
+    if made_by and made_by != recipe.fingerprint.encode():
         return False
     if recipe.format == "jpeg":
-        return _jpeg_proves(file, recipe, size, components, labelled=bool(label))
-    if not label:
+        return _jpeg_proves(file, recipe, size, components, labelled=bool(made_by))
+    if not made_by:
         return False
     with os.fdopen(os.dup(file), "rb") as opened, Image.open(opened, formats=(OUTPUTS[recipe.format].pillow,)) as image:
         return image.size == size
@@ -94,10 +94,3 @@ def _jpeg_proves(file: int, recipe: Recipe, size: tuple[int, int], components: i
         return False
     ours = signature(recipe.quality, components)
     return labelled or (header.quantisation == ours.quantisation and header.sampling == ours.sampling)
-
-
-def _label(file: int, attribute: str) -> bytes:
-    try:
-        return os.getxattr(file, attribute)
-    except (OSError, AttributeError):  # not labelled; a platform or file system without labels
-        return b""

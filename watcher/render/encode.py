@@ -18,7 +18,8 @@ from PIL import Image, PngImagePlugin
 from watcher.core.formats import OUTPUTS, Format, quality_of
 from watcher.core.types import Recipe
 from watcher.render import icc
-from watcher.render.decoders.jpeg.markers import Header, parse, segments
+from watcher.render.decoders.jpeg.markers import Header, parse
+from watcher.render.decoders.jpeg.segments import segments
 from watcher.render.metadata import Kept
 
 WHOLE_CHROMA = 90  # the JPEG quality from which chroma is not subsampled

@@ -28,8 +28,8 @@ from watcher.fs.openat import is_file
 from watcher.fs.output_mark import Tree
 from watcher.fs.publish import Publication
 from watcher.render.adopt import adopt, open_current
+from watcher.render.content import digest_of
 from watcher.render.decoders.base import Photo
-from watcher.render.digest import digest_of
 from watcher.render.encode import encode
 from watcher.render.geometry import TURNED, Target, scale, target
 from watcher.render.judge import decode_whole, describe_photo, refuse_huge

@@ -1,6 +1,6 @@
 """JPEG: by the native decoder, or, where that declines, by Pillow's, which is fed in pieces.
 
-- `markers` walks the header: sizes, tables and metadata without a decoder.
+- `markers` walks the header: sizes, tables and metadata without a decoder; `segments` reads and writes the metadata.
 - `scans` finds the scans, what lies between restart markers, and the end, without decoding.
 - `damage` finds what shows before decoding; `feed` makes Pillow's decoder show the rest.
 """
@@ -14,8 +14,9 @@ from watcher.render import native
 from watcher.render.decoders.base import Completeness, Decoded, NotWholeError, Photo, filled, hole_in
 from watcher.render.decoders.jpeg.damage import refuse_damage, refuse_runs
 from watcher.render.decoders.jpeg.feed import load
-from watcher.render.decoders.jpeg.markers import EOI, MAX_SCANS, SOI, Stream, metadata_of, parse
+from watcher.render.decoders.jpeg.markers import EOI, MAX_SCANS, SOI, Stream, parse
 from watcher.render.decoders.jpeg.scans import Layout, all_there, lay_out, padded, trailer_of, without_zeros
+from watcher.render.decoders.jpeg.segments import metadata_of
 from watcher.render.native import State, Walk
 
 _TAIL = 8  # zeros at the end that can't be entropy-coded data any more

@@ -1,4 +1,4 @@
-"""JPEG by its markers: sizes, tables and metadata without a decoder; and the segments that carry metadata, written.
+"""JPEG by its markers: sizes, tables and metadata without a decoder.
 
 Source of the marker layout: ITU-T T.81, annex B. Why not Pillow's own walk: it keeps and parses every metadata segment
 (a bomb's way in), and it can't say why it refuses 12-bit or lossless pictures.
@@ -12,9 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from watcher.render import icc
 from watcher.render.decoders.base import EndsEarlyError, UndecodableError
-from watcher.render.metadata import Kept, PhotoMetadata
 
 SOI, EOI, SOS = b"\xff\xd8", b"\xff\xd9", b"\xff\xda"
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -27,7 +25,6 @@ _TABLES = frozenset({0xC4, 0xCC, 0xDB, 0xDC, 0xDD})  # Huffman, arithmetic, quan
 _ADOBE, _JFIF, _RESTART_INTERVAL = 0xEE, 0xE0, 0xDD
 EXIF, XMP, ICC, IPTC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0", b"Photoshop 3.0\0"
 _METADATA = {0xE1: (EXIF, XMP), 0xE2: (ICC,), 0xED: (IPTC,)}  # by marker: how a segment that is read begins
-_MAX_METADATA_BYTES = 4 << 20  # of one kind; press profiles reach 3 MB. What lies beyond is not looked at
 _MAX_METADATA = 1_000  # segments that are read; a profile may have 255, the rest has a few
 _MAX_SEGMENTS = 50_000  # a real header has tens, one with 1 GB of metadata 16,000
 _MARKER = re.compile(rb"\xff[^\x00\xff]")
@@ -36,8 +33,6 @@ _LINE_COUNT = b"\xff\xdc\x00\x04"
 _LENGTH_OF_JFIF, _LENGTH_OF_ADOBE = 16, 14  # bytes, at the least, the length itself counted
 _MAX_TABLES = 1_000  # a real header has about ten; Pillow walks them one by one
 _MAX_TABLE_BYTES = 1 << 20
-_MAX_SEGMENT = 65_533  # bytes of a segment that is written
-_TIFF = (b"II*\0", b"MM\0*")
 _MAX_SIDE = 65_500  # pixels: libjpeg's
 MAX_SCANS = 100  # a real progressive file has about 10; 300 scans in 42 KB decode for a second, 1 MB for minutes
 
@@ -235,47 +230,6 @@ def _check(header: Header) -> None:
         raise UndecodableError("a broken JPEG: its channels claim samplings that there are not")
     if header.components not in {1, 3, 4}:
         raise UndecodableError(f"a JPEG of {header.components} channels that can't be decoded here")
-
-
-def metadata_of(data: bytes, header: Header) -> PhotoMetadata:
-    """Return a copy of the metadata that counts, so that the file's bytes can be let go."""
-    parts: dict[bytes, list[bytes]] = {kind: [] for kind in (EXIF, XMP, ICC, IPTC)}
-    left = dict.fromkeys(parts, _MAX_METADATA_BYTES)
-    for kind, at, end in header.metadata:
-        left[kind] -= end - at
-        if left[kind] >= 0:
-            parts[kind].append(data[at:end])
-    exif = parts[EXIF]  # the first block; one that was too long for a segment goes on in the next
-    first = next((i for i, part in enumerate(exif) if part.startswith(_TIFF)), len(exif))
-    second = next((i for i, part in enumerate(exif) if i > first and part.startswith(_TIFF)), len(exif))
-    return PhotoMetadata(
-        size=(header.width, header.height),
-        colour=header.components == 3,  # noqa: PLR2004 - RGB
-        exif_block=b"".join(exif[first:second]),
-        icc_profile=icc.joined(parts[ICC]),
-        packets=tuple(parts[XMP]),
-        photoshop=b"".join(parts[IPTC]),
-    )
-
-
-def segments(kept: Kept, profile: bytes) -> bytes:
-    """Return `kept` and an ICC profile (of one segment) as segments."""
-    out = b""
-    if kept.exif:
-        out += _segment(0xE1, EXIF + kept.exif)
-    if kept.xmp:
-        out += _segment(0xE1, XMP + kept.xmp)
-    if kept.iptc:
-        resource = b"8BIM\x04\x04\0\0" + len(kept.iptc).to_bytes(4, "big") + kept.iptc + bytes(len(kept.iptc) % 2)
-        out += _segment(0xED, IPTC + resource)
-    return out + _segment(0xE2, ICC + b"\x01\x01" + profile)
-
-
-def _segment(marker: int, body: bytes) -> bytes:
-    """Return one segment; nothing if it is too long for one."""
-    if len(body) > _MAX_SEGMENT:
-        return b""
-    return b"\xff" + bytes((marker,)) + (len(body) + 2).to_bytes(2, "big") + body
 
 
 class Stream:
