@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from watcher.core.formats import OUTPUTS
-from watcher.core.history import Explanation, FileState, HistoryEntry, Place, tell
+from watcher.core.history import Explanation, FileState, HistoryEntry, Place, explain
 from watcher.core.records import Phase, PhotoRecord, RenditionRecord
 from watcher.core.stability import INCOMPLETE_SECONDS
 from watcher.core.status import InboxStatus
@@ -35,7 +35,7 @@ FIRST = HistoryEntry(A, 900.0, "made", {"how": "event", "burst": 0.5, "line": 0.
 def told(
     known: PhotoRecord | None = None, lies: FileState = HERE, notes: tuple[HistoryEntry, ...] = (), place: Place = PLACE
 ) -> Explanation:
-    return tell(place, lies, known, notes, NOW)
+    return explain(place, lies, known, notes, NOW)
 
 
 @pytest.mark.parametrize(

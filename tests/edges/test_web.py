@@ -67,9 +67,9 @@ def test_what_comes_together_is_told_together_and_a_photo_once() -> None:
         news.open(asyncio.get_running_loop())
         stream = news.follow()
         assert "hello" in await _message(stream)
-        news.tell([row(1), row(2)])
+        news.send([row(1), row(2)])
         photo, known, _, _ = row(1)
-        news.tell([(photo, known, False, None)])  # its place on the books changed: that it was made is news still
+        news.send([(photo, known, False, None)])  # its place on the books changed: that it was made is news still
         assert "photos" in await _message(stream)
         assert told == [[(b"2.jpg", True), (b"1.jpg", True)]]
         news.close()
@@ -86,7 +86,7 @@ def test_a_flood_is_not_told_singly_and_takes_no_memory(photos: int) -> None:
         news.open(asyncio.get_running_loop())
         stream = news.follow()
         await _message(stream)
-        news.tell(row(number) for number in range(photos))
+        news.send(row(number) for number in range(photos))
         assert news._rows.qsize() <= 4000
         assert await _message(stream) == RESYNC.decode()
         news.close()
@@ -119,9 +119,9 @@ def test_news_for_a_thread_that_has_ended_are_dropped() -> None:
     asyncio.run(begin())
     news._browsers.add(Browser())  # as after an end that nobody could clear up after
     for number in range(10_000):
-        news.tell([row(number)])
-    news.tell_reports()
-    news.tell_much()
+        news.send([row(number)])
+    news.send_reports()
+    news.resync()
 
 
 # ---- the thread ----
@@ -165,7 +165,7 @@ def test_a_page_that_breaks_says_so_and_nothing_else_happens(tmp_path: Path, mon
     until(lambda: len(log.lines) == 2, "it says that it has ended")
     assert log.lines[1][0] == "web.ended"
     assert "out of luck" in str(log.lines[1][1]["reason"])
-    news.tell([row(1)])
+    news.send([row(1)])
     page.close()
 
 

@@ -15,7 +15,7 @@ from watcher.app.background import Chores, Cleanup, Reloader, ThreadFaults
 from watcher.app.outputs import held
 from watcher.app.overlapping import MountGuard
 from watcher.app.preload import PRELOAD
-from watcher.app.serve import ToldState, require_extras, serving
+from watcher.app.serve import PublishingStore, require_extras, serving
 from watcher.app.settings import Hub, Source, settle
 from watcher.app.state_file import await_volume, open_state, remember
 from watcher.config import Config
@@ -76,7 +76,7 @@ class _Parts:
         self._notifier = stack.enter_context(notify.Nobody() if once else notify.find(self._last_words))
         self.messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
 
-    def state(self, plain: Settings, *, damaged: bool) -> tuple[ToldState, Settings]:
+    def state(self, plain: Settings, *, damaged: bool) -> tuple[PublishingStore, Settings]:
         """Lock and open the state file, write there what this run is, and find out whose the outputs are."""
         path, log = self._source.state_path(self._config), self._log
         wait = None if self._once else self._wait
@@ -99,7 +99,7 @@ class _Parts:
 
     def dependencies(
         self,
-        store: ToldState,
+        store: PublishingStore,
         settings: Settings,
         faults: ThreadFaults | None,
         open_inbox: Callable[[InboxPlan, Post], InboxParts] | None,

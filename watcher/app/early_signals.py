@@ -9,7 +9,7 @@ from types import FrameType
 from watcher.errors import EXIT_OK
 
 
-def heed_signals() -> None:
+def leave_on_signals() -> None:
     """End in order if that is asked for, since nothing has begun; a reload means nothing before a config is read."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)

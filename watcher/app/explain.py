@@ -11,7 +11,8 @@ from typing import Any
 
 from watcher.app.commands import check_access
 from watcher.app.locate import KnownInbox, all_watched, claimed_by, find
-from watcher.core.history import Explanation, FileState, HistoryEntry, Place, State, tell
+from watcher.core.history import Explanation, FileState, HistoryEntry, Place, State
+from watcher.core.history import explain as explain_path
 from watcher.core.naming import called
 from watcher.core.selection import SPECIAL
 from watcher.core.types import FileSignature, PhotoId
@@ -22,7 +23,7 @@ from watcher.text import iso, shown
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Explained:
     """A story, and where it was found."""
 
     path: str  # absolute, as it was asked for
@@ -30,7 +31,7 @@ class Told:
     watched: KnownInbox | None = None
     pid: int | None = None  # of the daemon
     others: tuple[KnownInbox, ...] = ()  # other inboxes that hold the same path
-    photo: Told | None = None  # what it is an output of
+    photo: Explained | None = None  # what it is an output of
 
 
 def why(path: str, config_file: str | None, state_file: str | None, *, as_json: bool) -> int:
@@ -45,17 +46,17 @@ def why(path: str, config_file: str | None, state_file: str | None, *, as_json: 
     return EXIT_OK
 
 
-def gather(path: bytes, config_file: str | None = None, state_file: str | None = None) -> Told:
+def gather(path: bytes, config_file: str | None = None, state_file: str | None = None) -> Explained:
     """Find out all that can be told of a path, which need not exist; relative to the current folder."""
     absolute = os.path.abspath(path)
     watched = all_watched(config_file, state_file)
     found = find(absolute, watched)
     if not found:
         outside, of = _outside(absolute, watched)
-        return Told(os.fsdecode(absolute), outside, photo=of)
+        return Explained(os.fsdecode(absolute), outside, photo=of)
     (item, photo), *rest = found
     told, pid = story_of(item, photo)
-    return Told(os.fsdecode(absolute), told, item, pid, tuple(other for other, _ in rest))
+    return Explained(os.fsdecode(absolute), told, item, pid, tuple(other for other, _ in rest))
 
 
 def story_of(watched: KnownInbox, photo: PhotoId) -> tuple[Explanation, int | None]:
@@ -92,7 +93,7 @@ def story_of(watched: KnownInbox, photo: PhotoId) -> tuple[Explanation, int | No
         now_at=now_at,
         look_seconds=(config.rescan_seconds if native else config.poll_seconds) if config else 300.0,
     )
-    story = tell(place, lies, known, notes, time.time())
+    story = explain_path(place, lies, known, notes, time.time())
     if asked and story.state == "failed":
         by = "the daemon" if holder else "the next `watcher run` or `watcher once`"
         story = replace(story, next=f"another try is asked for, and {by} takes it up")
@@ -142,7 +143,7 @@ def _with_outputs(story: Explanation) -> Explanation:
 # ---- paths outside of every inbox ----
 
 
-def _outside(path: bytes, watched: list[KnownInbox]) -> tuple[Explanation, Told | None]:
+def _outside(path: bytes, watched: list[KnownInbox]) -> tuple[Explanation, Explained | None]:
     if not watched:
         reason = "no inbox is known: there is no config, and no state file in this user's state folder"
         return Explanation("unknown", reason, next="name one with --config or --state"), None
@@ -154,7 +155,7 @@ def _outside(path: bytes, watched: list[KnownInbox]) -> tuple[Explanation, Told 
     return Explanation("unknown", f"it lies in none of the inboxes: {inboxes}"), None
 
 
-def _made_of(path: bytes, watched: KnownInbox) -> tuple[Explanation, Told | None] | None:
+def _made_of(path: bytes, watched: KnownInbox) -> tuple[Explanation, Explained | None] | None:
     """Return of a path in an output tree which photo it was made of, and that one's story; None: it is in none."""
     resolved = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
     if watched.output is None or not resolved.startswith(watched.output + b"/"):
@@ -172,7 +173,7 @@ def _made_of(path: bytes, watched: KnownInbox) -> tuple[Explanation, Told | None
             unwanted = ", which is no longer in the config" if old else ""
             reason = f"{where}: the rendition {shown(rendition)}{unwanted} of {photo}"
             story, pid = story_of(watched, claimant)
-            told = Told(os.fsdecode(claimant.absolute), story, watched, pid)
+            told = Explained(os.fsdecode(claimant.absolute), story, watched, pid)
             return Explanation("excluded", reason, next=f"ask about {photo}"), told
     return Explanation("excluded", f"{where}, and is no photo of an inbox; it is not recorded as a copy of one"), None
 
@@ -180,7 +181,7 @@ def _made_of(path: bytes, watched: KnownInbox) -> tuple[Explanation, Told | None
 # ---- for programs ----
 
 
-def as_mapping(told: Told) -> dict[str, Any]:
+def as_mapping(told: Explained) -> dict[str, Any]:
     """Return an explanation with the keys that programs rely on."""
     story = told.story
     return {

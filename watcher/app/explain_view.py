@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from watcher.app.explain import Told
+from watcher.app.explain import Explained
 from watcher.core.history import HOW, Event, Explanation, Rendition
 from watcher.core.types import Recipe
 from watcher.text import moment, shown, size
@@ -20,7 +20,7 @@ _COLOURS = {"done": "green", "waiting": "yellow", "failed": "bold red", "exclude
 _BY = "\N{MULTIPLICATION SIGN}"
 
 
-def show(told: Told, now: float) -> None:
+def show(told: Explained, now: float) -> None:
     """Print a story; `now`: the wall clock."""
     console = Console(highlight=False)
     if console.is_terminal:
@@ -32,7 +32,7 @@ def show(told: Told, now: float) -> None:
     print("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 
-def _page(told: Told, now: float) -> RenderableType:
+def _page(told: Explained, now: float) -> RenderableType:
     if told.photo is not None:  # an output leads to its photo
         reason = Text(shown(told.story.reason), style="cyan")
         name = Text(shown(told.path), style="bold")
@@ -54,7 +54,7 @@ def _page(told: Told, now: float) -> RenderableType:
     return Group(*parts)
 
 
-def _foot(told: Told) -> Iterator[RenderableType]:
+def _foot(told: Explained) -> Iterator[RenderableType]:
     if told.watched is None:
         return
     by = f"watched by process {told.pid}" if told.pid else "not watched now"

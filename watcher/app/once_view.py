@@ -87,7 +87,7 @@ def clock(seconds: float) -> str:
 # ---- the end ----
 
 
-def tell(daemon: Daemon, store: Store, seconds: float, *, quiet: bool = False) -> int:
+def report(daemon: Daemon, store: Store, seconds: float, *, quiet: bool = False) -> int:
     """Name every photo that is not made, say what was done, and return the exit code; `quiet`: only what is wrong."""
     unfinished = 0
     for plan in daemon.settings.inboxes:

@@ -16,7 +16,7 @@ from watcher.pool import available_cpus, prepare, require_machine
 PRELOAD = ("watcher.render.preloaded", "watcher.logs")
 
 
-class Beginning(NamedTuple):
+class Startup(NamedTuple):
     """What `run` and `once` start from."""
 
     source: Source
@@ -24,7 +24,7 @@ class Beginning(NamedTuple):
     name: str  # of where the config came from
 
 
-def begin(source: Source, *, must_exist: bool = False) -> Beginning:
+def begin(source: Source, *, must_exist: bool = False) -> Startup:
     """Read the config, and begin to start what makes photos by it. Raises ConfigError or PlaceError.
 
     `must_exist`: an inbox named on the command line has to be there.
@@ -37,4 +37,4 @@ def begin(source: Source, *, must_exist: bool = False) -> Beginning:
     if config.executor.kind == "processes":
         require_machine(config.workers or available_cpus(), len(config.inboxes))
         prepare(PRELOAD)
-    return Beginning(source, config, name)
+    return Startup(source, config, name)

@@ -34,7 +34,7 @@ class Wanted(NamedTuple):
     renditions: tuple[str, ...]
 
 
-class Still:
+class NullInbox:
     """An inbox in which nothing is looked for: only what is asked for is made."""
 
     def __init__(self, plan: InboxPlan, post: Post) -> None:
@@ -113,7 +113,7 @@ class Repair:
         try:
             bring_up_to_date(self._state)
             ask(self._state, requests)
-            run.serve_requests(self._source, Still)
+            run.serve_requests(self._source, NullInbox)
         except BusyError:
             return False
         return True

@@ -14,8 +14,8 @@ from dataclasses import replace
 from watcher import logs
 from watcher.app import build, once_view
 from watcher.app.background import ThreadFaults
-from watcher.app.early_signals import heed_signals
-from watcher.app.preload import Beginning
+from watcher.app.early_signals import leave_on_signals
+from watcher.app.preload import Startup
 from watcher.app.settings import Source
 from watcher.config import Config
 from watcher.engine.ports import InboxParts, InboxPlan, Post
@@ -25,7 +25,7 @@ from watcher.store import StateCorruptError, StateGoneError
 from watcher.text import printable
 
 
-def run(beginning: Beginning) -> int:
+def run(beginning: Startup) -> int:
     """Run the daemon until it is asked to stop."""
     source, config, name = beginning
     logs.setup(config.log.format, config.log.level)
@@ -53,7 +53,7 @@ def run(beginning: Beginning) -> int:
             damaged = not isinstance(error, StateGoneError)
             log.error("state.damaged" if damaged else "state.gone", reason=str(error))  # noqa: TRY400  # no fault of ours
             if not stops:
-                heed_signals()
+                leave_on_signals()
                 continue
             log.info("stopped", reason=stops[0])
         return EXIT_OK
@@ -68,7 +68,7 @@ def greeting(config: Config) -> Iterator[str]:
     yield "Press Ctrl-C to stop."
 
 
-def once(beginning: Beginning) -> int:
+def once(beginning: Startup) -> int:
     """Catch up with what lies in the inboxes, and name what could not be made."""
     source, config, name = beginning
     quiet = source.level == "warning"
@@ -79,7 +79,7 @@ def once(beginning: Beginning) -> int:
     with build.daemon(source, config, name, log, once=True) as (daemon, store):
         with contextlib.nullcontext() if quiet else once_view.progress_bar(daemon):
             daemon.run()
-        return once_view.tell(daemon, store, time.monotonic() - began, quiet=quiet)
+        return once_view.report(daemon, store, time.monotonic() - began, quiet=quiet)
 
 
 def serve_requests(source: Source, open_inbox: Callable[[InboxPlan, Post], InboxParts]) -> None:

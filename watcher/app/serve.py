@@ -60,7 +60,7 @@ def pip() -> str:
     return shlex.quote(beside) if os.access(beside, os.X_OK) else f"{shlex.quote(sys.executable)} -m pip"
 
 
-class ToldState(Store):
+class PublishingStore(Store):
     """The state file as the daemon writes it; what was written is sent to the page."""
 
     news: Broadcaster | None = None
@@ -78,7 +78,7 @@ class ToldState(Store):
         super().write(rows, notes, answered, durable=durable)
         if self.news is not None and self.news.wanted:
             made = {note.photo: took(note.detail) for note in notes if note.what == MADE}
-            self.news.tell(
+            self.news.send(
                 (photo, known, photo in made, made.get(photo))
                 for photo, known in rows
                 if known is None or not known.leased
@@ -88,25 +88,25 @@ class ToldState(Store):
         """Forget a folder, then have the page ask for everything anew."""
         super().forget_folder(inbox, folder)
         if self.news is not None:
-            self.news.tell_much()
+            self.news.resync()
 
     def reopen_failed(self, inbox: bytes) -> int:
         """Have all that failed tried again, then have the page ask for everything anew."""
         reopened = super().reopen_failed(inbox)
         if self.news is not None and reopened:
-            self.news.tell_much()
+            self.news.resync()
         return reopened
 
     def set_reports(self, reports: Iterable[InboxStatus]) -> None:
         """Record what the daemon knows of its inboxes, then tell that it has changed."""
         super().set_reports(reports)
         if self.news is not None:
-            self.news.tell_reports()
+            self.news.send_reports()
 
 
 @contextmanager
 def serving(
-    config: Config, source: str, settings: Settings, store: ToldState, messages: SimpleQueue[Message], log: Log
+    config: Config, source: str, settings: Settings, store: PublishingStore, messages: SimpleQueue[Message], log: Log
 ) -> Iterator[Callable[[Reloaded], None]]:
     """Serve what the config asks for while this is entered; yield where a config that was read again goes.
 
@@ -159,7 +159,9 @@ def _listen(config: Config, source: str, stack: ExitStack) -> list[Listener]:
 class _Page:
     """What the page stands on, and that it follows a config that was read again."""
 
-    def __init__(self, settings: Settings, store: ToldState, messages: SimpleQueue[Message], news: Broadcaster) -> None:
+    def __init__(
+        self, settings: Settings, store: PublishingStore, messages: SimpleQueue[Message], news: Broadcaster
+    ) -> None:
         from watcher.http import Site  # noqa: PLC0415  # extras
 
         self._settings = settings
@@ -184,7 +186,7 @@ class _Page:
         if not isinstance(reloaded.settings, WatcherError):
             self._settings = reloaded.settings
             self.site.shown = _shown(reloaded.settings)
-            self._news.tell_much()
+            self._news.resync()
 
 
 def _shown(settings: Settings) -> tuple[Shown, ...]:

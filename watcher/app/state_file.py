@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from watcher import paths
-from watcher.app.serve import ToldState
+from watcher.app.serve import PublishingStore
 from watcher.core.volumes import belongs_on
 from watcher.engine.ports import Log
 from watcher.fs.mounts import mount_point
@@ -33,7 +33,9 @@ def await_volume(path: str, log: Log, wait: Wait | None) -> None:
     _until_free(lambda: _refuse_lost(path), log, wait)
 
 
-def open_state(path: str, log: Log, about: Mapping[str, object], *, damaged: bool, wait: Wait | None) -> ToldState:
+def open_state(
+    path: str, log: Log, about: Mapping[str, object], *, damaged: bool, wait: Wait | None
+) -> PublishingStore:
     """Open the state file, and write there what is known about this run."""
     return _until_free(lambda: _open(path, log, about, damaged=damaged), log, wait)
 
@@ -61,8 +63,8 @@ def _until_free(attempt: Callable[[], _T], log: Log, wait: Wait | None) -> _T:
         return result
 
 
-def _open(path: str, log: Log, about: Mapping[str, object], *, damaged: bool) -> ToldState:
-    store = ToldState.open(path, damaged=damaged)
+def _open(path: str, log: Log, about: Mapping[str, object], *, damaged: bool) -> PublishingStore:
+    store = PublishingStore.open(path, damaged=damaged)
     try:
         if store.set_aside:
             log.error(

@@ -74,9 +74,9 @@ def run(
 
     Example: watcher run ~/Pictures/Inbox ~/Pictures/Resized
     """
-    from watcher.app.early_signals import heed_signals  # noqa: PLC0415  # see the module's first line
+    from watcher.app.early_signals import leave_on_signals  # noqa: PLC0415  # see the module's first line
 
-    heed_signals()
+    leave_on_signals()
     from watcher.app import preload  # noqa: PLC0415  # the same
 
     beginning = preload.begin(_source(inbox, output, config, state, verbose=verbose, quiet=quiet))

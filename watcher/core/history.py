@@ -111,7 +111,7 @@ class Explanation:
     forgotten: bool = False  # the details of its way are no longer kept
 
 
-def tell(
+def explain(
     place: Place, lies: FileState, known: PhotoRecord | None, notes: Sequence[HistoryEntry], now: float
 ) -> Explanation:
     """Explain a path below an inbox."""

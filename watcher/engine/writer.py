@@ -125,7 +125,7 @@ class WriteBuffer:
 
     def haunted(self, photo: PhotoId) -> bool:
         """Tell whether an output of this photo could lie there already as that of another one, which has left."""
-        return self.store.haunted(photo) or any(
+        return self.store.has_tombstone(photo) or any(
             known is None
             and (other.inbox, other.folder) == (photo.inbox, photo.folder)
             and could_meet(other.name, photo.name)
@@ -180,7 +180,7 @@ class WriteBuffer:
 
     def forget_ghosts(self, photos: Sequence[PhotoId], now: float) -> bool:
         """Forget what photos that have left had; False: it can't be done just now."""
-        return self._change(lambda: self.store.forget_ghosts(photos), now)
+        return self._change(lambda: self.store.forget_tombstones(photos), now)
 
     def reopen_failed(self, inbox: bytes, now: float) -> int | None:
         """Let the photos of an inbox that failed wait to be tried again; how many. None: it can't be done just now."""

@@ -93,7 +93,7 @@ class Broadcaster:
         """Whether any page is open."""
         return bool(self._browsers)
 
-    def tell(self, rows: Iterable[tuple[PhotoId, PhotoRecord | None, bool, float | None]]) -> None:
+    def send(self, rows: Iterable[tuple[PhotoId, PhotoRecord | None, bool, float | None]]) -> None:
         """Send what was written; never blocks."""
         for row in rows:
             if self._rows.qsize() >= _MOST_ROWS:
@@ -102,13 +102,13 @@ class Broadcaster:
             self._rows.put(Row(*row))
         self._wake()
 
-    def tell_reports(self) -> None:
+    def send_reports(self) -> None:
         """Send that what is known of the inboxes has changed."""
         if self._browsers:
             self._reported = True
             self._wake()
 
-    def tell_much(self) -> None:
+    def resync(self) -> None:
         """Have all pages ask for everything anew."""
         if self._browsers:
             self._lost = True

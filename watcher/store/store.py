@@ -215,7 +215,7 @@ class Store(Queries):
         )
         return [(PhotoId(inbox, path + b"/" + name), self._decode(row)) for path, name, *row in rows]
 
-    def haunted(self, photo: PhotoId) -> bool:
+    def has_tombstone(self, photo: PhotoId) -> bool:
         """Return whether an output of this photo could lie there already as that of another one, which has left."""
         if not self.any_gone():
             return False
@@ -311,7 +311,7 @@ class Store(Queries):
             else:  # what was made of it is left behind with the output folder that it had
                 db.execute("DELETE FROM tombstone WHERE inbox = ?", arguments)
 
-    def forget_ghosts(self, photos: Iterable[PhotoId]) -> None:
+    def forget_tombstones(self, photos: Iterable[PhotoId]) -> None:
         """Forget what photos that have left had: their renditions are removed."""
         with self._transaction() as db:
             rows = [(self._inbox_id(photo.inbox), photo.folder, key_stem(photo.name), photo.name) for photo in photos]
