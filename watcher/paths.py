@@ -58,7 +58,7 @@ def find_config(explicit: str | None, environ: Mapping[str, str]) -> str:
 
     The path is absolute; a service's is that which an installed one works by.
 
-    One that is named has to exist: nobody wants another one used instead. Raises ConfigError, which lists every
+    One that is named has to exist: another one would not be what was meant. Raises ConfigError, which lists every
     place looked in.
     """
     for where, named in (("--config", explicit), ("$WATCHER_CONFIG", environ.get("WATCHER_CONFIG"))):
@@ -88,7 +88,7 @@ def read_toml(path: str) -> dict[str, Any]:
         with open(path, "rb") as file:
             raw = file.read(MOST_BYTES + 1)
     except OSError as error:
-        hints = {IsADirectoryError: "name the file in it", PermissionError: "let the user read it that watcher runs as"}
+        hints = {IsADirectoryError: "name the file in it", PermissionError: "let the user that watcher runs as read it"}
         hint = hints.get(type(error), "name another config file")
         raise _unusable(path, f"found a file that can't be read ({error.strerror})", hint) from None
     if len(raw) > MOST_BYTES:
@@ -125,7 +125,7 @@ def state_path(
     """Tell where the state file lies: `explicit` (of `--state`), the config's, the service's, the user's.
 
     `config` is the file that the settings were read from: one that a service was installed for has that service's
-    state file, whoever asks.
+    state file, for every user.
     """
     named = explicit or config_state
     if named:

@@ -201,10 +201,10 @@ def test_check_tells_what_is_right_and_what_is_not(place: Place) -> None:
     assert "warning" not in done.out
     assert not place.output.exists()
     assert not place.state.exists()
-    place.configure(inbox={"path": str(place.root / "nowhere")})
+    place.configure(inbox={"path": str(place.root / "$USER")})
     done = place.watcher("check", "--config", place.config)
     assert done.code == 78
-    assert "no such folder" in done.out
+    assert "no such folder; make it, or correct `path`; the variable `$USER` is not expanded" in done.out
 
 
 def test_check_warns_of_names_that_include_takes_and_no_decoder_reads(place: Place) -> None:

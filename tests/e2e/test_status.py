@@ -125,6 +125,6 @@ def test_check_holds_the_room_that_is_left_against_what_is_still_to_be_made(plac
     told = place.watcher("check", "--config", place.config).out
     assert "3 photos in 1 folder" in told
     assert "are still to be made" in told
-    assert "rights are looked at for this one" in told
+    assert "permissions are checked for this user" in told
     place.once()
     assert "still to be made" not in place.watcher("check", "--config", place.config).out

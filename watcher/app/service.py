@@ -160,8 +160,8 @@ def sudo() -> str:
 
 def _reason(found: MissingAccess) -> str:
     if not found.rights:
-        hint = "make it, or mount it" if found.path == found.wish.path else "mend the path"
+        hint = "make it, or mount it" if found.path == found.wish.path else "correct the path"
         return f"there is no {found.path}; {hint}"
     if found.read_only:
         return "its file system is mounted read-only; mount it with `rw`"
-    return "it may not" if found.path == found.wish.path else f"{found.path} keeps it out"
+    return "permission is missing" if found.path == found.wish.path else f"{found.path} is closed to it"

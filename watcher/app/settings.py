@@ -73,7 +73,7 @@ class Source:
         path = paths.state_path(None, config.state, os.environ, file)
         if not _may_read(path):
             raise StateError(
-                f"The state file {path} can't be read by this user: it belongs to the service, or to somebody else."
+                f"The state file {path} can't be read by this user: it belongs to the service or to another user."
                 f" Ask as that user, or as root: `sudo {shlex.join(_typed())}`"
             )
         return path

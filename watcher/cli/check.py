@@ -130,7 +130,7 @@ def _user(config: str) -> Iterator[Finding]:
         name = pwd.getpwuid(number).pw_name
     except KeyError:
         name = ""  # a container's number without a name
-    yield Finding("ok", "user", f"{name} ({number}): rights are looked at for this one" if name else str(number))
+    yield Finding("ok", "user", f"{name} ({number}): permissions are checked for this user" if name else str(number))
     others = {
         record.user for record in paths.installed() if os.path.realpath(record.config) == os.path.realpath(config)
     }
@@ -162,7 +162,9 @@ def _state(path: str) -> Finding:
 def _inbox(plan: InboxPlan, config: Config, reader: Queries | None) -> Iterator[Finding]:
     what = f"inbox {os.fsdecode(plan.inbox)}"
     if not os.path.isdir(plan.inbox):
-        yield Finding("fault", what, "there is no such folder; make it, or mend `path`")
+        variable = re.search(r"\$\{?\w+\}?", os.fsdecode(plan.inbox))
+        hint = f"; the variable `{variable[0]}` is not expanded" if variable else ""
+        yield Finding("fault", what, f"there is no such folder; make it, or correct `path`{hint}")
         return
     if not os.access(plan.inbox, os.R_OK | os.X_OK):
         yield Finding("fault", what, "it can't be read; `chmod +rx` it, or run as a user who can")
@@ -219,7 +221,7 @@ def _after(plan: InboxPlan, reader: Queries | None) -> Iterator[Finding]:
     while not os.path.exists(folder):
         folder = os.path.dirname(folder)
     if not os.access(folder, os.W_OK | os.X_OK):
-        yield Finding("fault", what, f"this user can't write in {os.fsdecode(folder)}; let it, or mend `originals`")
+        yield Finding("fault", what, f"this user can't write in {os.fsdecode(folder)}; let it, or correct `originals`")
         return
     there = "moved there by a rename"
     if os.stat(folder).st_dev != os.stat(plan.inbox).st_dev:
@@ -238,7 +240,7 @@ def _output(plan: InboxPlan, found: Forecast, reader: Queries | None) -> Iterato
     while not os.path.exists(folder):
         folder = os.path.dirname(folder)
     if not os.access(folder, os.W_OK | os.X_OK):
-        remedy = "let it, mount the disk or share that is to be there, or mend `output`"
+        remedy = "let it, mount the disk or share that belongs there, or correct `output`"
         yield Finding("fault", what, f"this user can't write in {os.fsdecode(folder)}; {remedy}")
         return
     traits = probe(folder)

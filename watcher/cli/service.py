@@ -263,5 +263,5 @@ def _tell(service: Service, who: Account, *, system: bool) -> None:
     if sys.platform != "darwin":
         print(f"  {root}{ctl} reload watcher   # after a change of the config; of its folders: `service install` again")
         if not system and not os.path.exists(f"/var/lib/systemd/linger/{who.name}"):
-            print("It runs while you are logged in. To have it run from boot on, whoever is logged in:")
+            print("It runs while you are logged in. To have it run from boot on:")
             print("  loginctl enable-linger")

@@ -14,14 +14,17 @@ System = Annotated[
     Optional[bool],  # noqa: UP045
     typer.Option(
         "--system/--user",
-        help="A service of the whole system, or of your own; left out: root's is the system's.",
+        help="A service for the whole system, or for you alone. Left out: for the system if you are root.",
         show_default=False,
     ),
 ]
 As = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(
-        "--as", metavar="USER", help="Whom the system's service runs as; left out: watcher.", show_default=False
+        "--as",
+        metavar="USER",
+        help="The user of the system's service. Left out: watcher.",
+        show_default=False,
     ),
 ]
 

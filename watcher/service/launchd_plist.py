@@ -15,7 +15,7 @@ from watcher.service.definition import LABEL, Record, Service
 _MARGIN_SECONDS = 30  # between the end of the slowest photo and the moment when launchd loses patience
 _REASONS = {
     "KeepAlive": "started again whenever it ends by a fault; asked to stop, it stays away",
-    "ProcessType": "what people do on this machine goes first",
+    "ProcessType": "interactive programs come first",
     "ExitTimeOut": "what is in the workers may take `retry.timeout_seconds` of the config, then it is cut off",
     "StandardErrorPath": "launchd keeps no journal",
     "PhotoWatcher": "for watcher itself: what this was made for",

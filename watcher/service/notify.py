@@ -1,9 +1,10 @@
 """Whoever started the daemon and wants to hear how it fares: systemd, by its sd_notify protocol, or our own thread.
 
 Rules:
-- Nothing here raises or waits for long: the daemon works all the same where nobody listens.
+- Nothing here raises or waits for long: the daemon works without a listener too.
 - `alive` is said by the loop alone, and only while everything makes progress; see `watcher.engine.watchdog`.
-- Where nobody would end a daemon that is stuck (launchd has no such protocol), `OwnWatchdog` does, with exit code 70.
+- Where no service manager would end a daemon that is stuck (launchd has no such protocol), `OwnWatchdog` does, with
+  exit code 70.
   It counts its own turns and not the time, so a process that was stopped (Ctrl-Z) or slept is not taken for stuck.
 """
 
@@ -21,14 +22,14 @@ from typing import Self
 
 from watcher.errors import EXIT_BUG
 
-OWN_LIMIT_SECONDS = 120.0  # how long the loop may be stuck where nobody else looks
+OWN_LIMIT_SECONDS = 120.0  # how long the loop may be stuck where no service manager looks
 _TURNS = 4  # in which a sign of life must come
 
 
 class Nobody:
-    """No manager: what is said is heard by nobody. The others are kinds of it; a context manager."""
+    """No service manager: notifications go nowhere. The base class of the others; a context manager."""
 
-    alive_seconds: float | None = None  # how often `alive` must be said; None: nobody waits for it
+    alive_seconds: float | None = None  # how often `alive` must be called; None: never
     reads_status = False
 
     def ready(self) -> None:
@@ -155,7 +156,7 @@ def notify(*lines: str) -> None:
             sender.settimeout(1.0)  # a manager that does not read must not hold us up for longer
             sender.sendto(text, b"\0" + os.fsencode(address[1:]) if address[0] == "@" else os.fsencode(address))
     except (OSError, ValueError):
-        pass  # nobody there
+        pass  # no listener
 
 
 def _watchdog_limit() -> float | None:

@@ -23,7 +23,7 @@ _MODES = {
     "rwx": _FOLDER | os.W_OK,
     "own": _FOLDER | os.W_OK,
 }
-_MOST = 5000  # entries of an inbox that are looked at, so that a million photos hold nobody up
+_MOST = 5000  # entries of an inbox that are looked at, so that a million photos cost little time
 
 
 class Account(NamedTuple):

@@ -9,8 +9,8 @@ The lock is `flock` on `<state>.lock`, and not one of its relatives, because
 
 Who asks whether a daemon runs takes the lock *shared* for a moment; the daemon takes it exclusively. A starting
 daemon that is refused therefore tries it shared as well: is that granted, then only askers are there, and it goes on
-trying. Only an exclusive holder makes it give up. The file is never deleted: whoever had opened it before would lock
-a file that nobody else sees.
+trying. Only an exclusive holder makes it give up. The file is never deleted: a process that had opened it before would
+lock a file that no other sees.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _nothing(number: int, frame: FrameType | None) -> None:
 
 # ---- the single-instance lock ----
 
-_PAUSE = 0.005  # seconds between tries while somebody only asks
+_PAUSE = 0.005  # seconds between tries while others only ask
 _PATIENCE = 5.0  # seconds: thousands of times what an asker needs
 _WRITING = 0.2  # seconds that a holder has for writing its pid, once it has the lock
 
@@ -151,7 +151,7 @@ class Lock:
 
 
 def holder(state_path: str) -> int | None:
-    """Tell the pid of the process that holds a state file; None: nobody does; 0: somebody who can't be told."""
+    """Return the pid of the process that holds a state file; None: none does; 0: it is not known."""
     found = holding(state_path)
     return found and found.pid
 
@@ -168,7 +168,7 @@ def holding(state_path: str) -> Holder | None:
                 return found
             time.sleep(_PAUSE)  # its pid is not written yet: what stands there is of the one before
     except OSError:
-        pass  # nobody has ever held it, or it is no business of this user
+        pass  # it was never held, or this user may not read it
     finally:
         if fd >= 0:
             os.close(fd)
@@ -176,7 +176,7 @@ def holding(state_path: str) -> Holder | None:
 
 
 def nudge(state_path: str) -> bool:
-    """Tell whoever holds a state file that there are requests in it; whether that could be done."""
+    """Signal the process that holds a state file that there are requests in it; return whether that could be done."""
     pid = holder(state_path)
     if not pid or not _has_open(pid, _lock_path(state_path)):
         return False
@@ -212,7 +212,7 @@ def _open(path: str, flags: int) -> int:
 
 
 def _locked(path: str) -> int | None:
-    """Open and lock the file exclusively; None: somebody else has it."""
+    """Open and lock the file exclusively; None: another process has it."""
     deadline = time.monotonic() + _PATIENCE
     while True:
         fd = _open(path, os.O_RDWR | os.O_CREAT)
@@ -224,7 +224,7 @@ def _locked(path: str) -> int | None:
             elif not _try(fd, fcntl.LOCK_SH):
                 return None
             if time.monotonic() > deadline:
-                return None  # there is no end of askers, or somebody deletes the file again and again
+                return None  # others never stop asking, or the file is deleted again and again
         finally:
             if fd >= 0:
                 os.close(fd)
@@ -240,7 +240,7 @@ def _try(fd: int, how: int) -> bool:
 
 
 def _is_still(fd: int, path: str) -> bool:
-    """Tell whether `path` still names the open file: somebody may have deleted it before it was locked."""
+    """Return whether `path` still names the open file: it may have been deleted before it was locked."""
     try:
         return os.path.samestat(os.fstat(fd), os.stat(path, follow_symlinks=False))
     except FileNotFoundError:

@@ -183,7 +183,7 @@ def manager(*, system: bool, unit: str, label: str) -> ServiceManager:
 
 
 def add_account(name: str, home: str) -> None:
-    """Make an account that nobody can log in to, with a group of the same name."""
+    """Make an account without a login, with a group of the same name."""
     shell = next((path for path in ("/usr/sbin/nologin", "/sbin/nologin") if os.path.exists(path)), "/bin/false")
     words = ["useradd", "--system", "--user-group", "--home-dir", home, "--no-create-home", "--shell", shell, name]
     code, said = _run(*words)

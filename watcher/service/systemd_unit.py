@@ -38,7 +38,7 @@ ExecStart={command}
 {environment}\
 # SIGHUP: read the config again; a wrong one is refused, and work goes on by the old one
 ExecReload=kill -HUP $MAINPID
-# which fails the reload, so that who asked for it is told
+# this makes `systemctl reload` fail with a wrong config
 ExecReload={check}
 # a million photos take a while until all of their folders are watched
 TimeoutStartSec=10min
@@ -54,23 +54,23 @@ OOMPolicy=continue
 # whatever else ends it: go on, soon, and however often; nothing is lost or made twice by that
 Restart=on-failure
 RestartSec=5
-# 78: the config is wrong; 75: another instance has the state file. Trying again changes neither
+# 78: the config is wrong; 75: another instance has the state file. A restart would change neither
 RestartPreventExitStatus=78 75
 # a crash, or the watchdog, leaves a traceback of every thread in the journal
 Environment=PYTHONFAULTHANDLER=1
 
-# what people do on this machine goes first
+# interactive programs come first
 Nice=10
 IOSchedulingClass=best-effort
 IOSchedulingPriority=7
 """
 _CONFINED = """
-# no way to more rights than it starts with
+# no way to gain privileges
 NoNewPrivileges=yes
 RestrictSUIDSGID=yes
 LockPersonality=yes
 RestrictRealtime=yes
-# no memory that is written and then run: what a crafted photo would need
+# no memory that is both writable and executable: what an exploit in a photo would need
 MemoryDenyWriteExecute=yes
 # the system calls of ordinary services, without those for administrators; one that is refused fails and does not kill
 SystemCallArchitectures=native
@@ -85,11 +85,11 @@ StateDirectory=watcher
 StateDirectoryMode=0750
 # renditions are for others to see, so they get the usual rights
 UMask=0022
-# pictures in memory are nobody's business after a crash
+# no core dumps: they would hold people's photos
 LimitCORE=0
 """
 _SANDBOX = """\
-# nothing of the administrator's might
+# no capabilities of root
 CapabilityBoundingSet=
 AmbientCapabilities=
 {system}\
@@ -117,7 +117,7 @@ _ONLY_SYSTEM = """\
 ProtectSystem=full
 """
 _NO_NETWORK = """\
-# it talks to nobody over the network: AF_UNIX is for systemd and its own workers
+# no network: AF_UNIX is for systemd and its own workers
 PrivateNetwork=yes
 IPAddressDeny=any
 RestrictAddressFamilies=AF_UNIX
