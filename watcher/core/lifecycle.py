@@ -254,7 +254,7 @@ def _decided(task: PhotoTask, event: Decided) -> list[Effect]:
     match event.decision:
         case Commit() | Delete() | Fail():
             task.crashes = 0
-            if isinstance(event.decision, Commit):
+            if isinstance(event.decision, Commit) and task.evidence.published is not None:
                 task.evidence = replace(task.evidence, published=None)
             effects += _over(task)
         case Recheck():
@@ -354,8 +354,9 @@ def _over(task: PhotoTask) -> list[Effect]:
 
 def _renew(task: PhotoTask, evidence: Evidence) -> None:
     """Start over with a photo that has changed: of what was known, only what tells of its writers counts still."""
-    before = task.evidence
-    task.evidence = replace(evidence, reopened=before.reopened, created=before.created, published=before.published)
+    before, task.evidence = task.evidence, evidence
+    if before.reopened or before.created or before.published:
+        task.evidence = replace(evidence, reopened=before.reopened, created=before.created, published=before.published)
     task.ready, task.checks, task.deferred = 0.0, 0, False
 
 

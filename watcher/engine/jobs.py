@@ -64,7 +64,9 @@ def job_for(
             current = frozenset(
                 item.name for item in renderings if before.recipes.get(item.name) == item.recipe.fingerprint
             )
-    published = task.evidence.published or (published_version(before) if before is not None else None)
+    evidence = task.evidence
+    if evidence.published is None and before is not None and (published := published_version(before)) is not None:
+        evidence = replace(evidence, published=published)
     return Job(
         number=number,
         photo=task.photo,
@@ -74,7 +76,7 @@ def job_for(
         holder=desk.plan.holder,
         done=_done(before, current),
         current=current,
-        evidence=replace(task.evidence, published=published),
+        evidence=evidence,
         stability=limits.stability,
         returned=returned,
         twins=twins,
@@ -140,8 +142,7 @@ def unanswered(attempt: Attempt, wall: float) -> PhotoRecord:
     if before is not None and seen in {None, before.stamp}:
         recipes = untouched(before, job)
         return replace(before, leased=True, attempts=job.attempt, recipes=recipes, made=claims(before, job))
-    row = _waiting_row(attempt, seen or UNKNOWN, wall)
-    return replace(row, attempts=job.attempt, leased=True)
+    return _waiting_row(attempt, seen or UNKNOWN, wall, attempts=job.attempt, leased=True)
 
 
 def still_waiting(attempt: Attempt, stamp: FileSignature | None, wall: float) -> PhotoRecord:
@@ -157,7 +158,9 @@ def still_waiting(attempt: Attempt, stamp: FileSignature | None, wall: float) ->
     return replace(row, recipes=untouched(before, job), at=at)
 
 
-def _waiting_row(attempt: Attempt, stamp: FileSignature, wall: float) -> PhotoRecord:
+def _waiting_row(
+    attempt: Attempt, stamp: FileSignature, wall: float, *, attempts: int = 0, leased: bool = False
+) -> PhotoRecord:
     """Return the row of a photo of which nothing is current."""
     before = attempt.before
     origin = Origin.EVENT if attempt.origin is Origin.RETRY else attempt.origin
@@ -167,6 +170,8 @@ def _waiting_row(attempt: Attempt, stamp: FileSignature, wall: float) -> PhotoRe
         recipes={},
         made=claims(before, attempt.job),
         at=wall,
+        attempts=attempts,
+        leased=leased,
         first_seen=before.first_seen if before else attempt.seen,
         origin=before.origin if before else str(origin),
     )

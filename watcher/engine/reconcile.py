@@ -8,7 +8,7 @@ from dataclasses import replace
 from watcher.core.lifecycle import takes_listing
 from watcher.core.records import Phase, needs_work
 from watcher.core.stability import Looked
-from watcher.core.task import IN_FLIGHT, Dropped, Listed, State
+from watcher.core.task import Dropped, Listed, State
 from watcher.core.types import Entry, FileSignature, Listing, Origin, PhotoId, ScanDone
 from watcher.engine.archiver import Archiver
 from watcher.engine.inbox import MISSED_GRACE_SECONDS, InboxState, Scan
@@ -139,13 +139,11 @@ class Reconciler:
     ) -> None:
         """Queue a photo that a scan found in need of work, unless it is on its way already."""
         signature = FileSignature(entry.size, entry.mtime_ns, entry.inode)
-        listed = Listed(wall, signature, origin, live=live)
         task = self._photos.tracker.get(photo)
         if task is not None and not takes_listing(task, signature, live=live):
-            if task.state in IN_FLIGHT:
-                making = {item.name: item.recipe for item in task.tried.job.renderings}
-                listed = listed._replace(outdated=making != dict(desk.plan.wanted))
-            self._photos.apply(photo, listed, now, wall)
+            making = {item.name: item.recipe for item in task.attempt.job.renderings} if task.attempt else None
+            outdated = making is not None and making != dict(desk.plan.wanted)
+            self._photos.apply(photo, Listed(wall, signature, origin, live=live, outdated=outdated), now, wall)
             return
         if not self._needs_work(desk, photo, signature, brief, now):
             if task is not None and task.state is State.SETTLING:
@@ -158,8 +156,12 @@ class Reconciler:
             desk.scan_batch = self._photos.batches.begin(desk.inbox, now)
         desk.scan_batch_files += 1
         desk.touched = True
-        listed = listed._replace(
-            batch=desk.scan_batch,
+        listed = Listed(
+            wall,
+            signature,
+            origin,
+            desk.scan_batch,
+            live=live,
             crashes=brief.attempts if brief is not None and brief.leased else 0,
             unreliable=not (self._once or (desk.native and desk.trusted)),
         )

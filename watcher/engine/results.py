@@ -108,13 +108,14 @@ class ResultHandler:
         if isinstance(outcome, Unready) and before is not None and attempt.job.evidence.incomplete == plain(stamp):
             outcome = replace(outcome, reason=before.reason or outcome.reason)  # it was not looked at closer this time
         same = before is not None and before.stamp == plain(stamp)
+        waited = before is not None and same and before.phase is Phase.WAITING
         decision = judge(
             outcome,
             attempt.job,
             attempts=self.retry.attempts,
             backoff=self.retry.backoff_seconds,
             looks=task.checks,
-            still_seconds=wall - before.at if before and same and before.phase is Phase.WAITING else 0.0,
+            still_seconds=wall - before.at if before is not None and waited else 0.0,
             jitter=random.random(),  # noqa: S311  # spreads retries, guards nothing
         )
         if isinstance(outcome, Failed) and outcome.blame in {FailureKind.CRASH, FailureKind.TIMEOUT}:
@@ -127,7 +128,7 @@ class ResultHandler:
             wall,
             due=self._due(decision, now),
             unchanged=same,
-            gives_up=still_waiting(attempt, stamp, wall).at + INCOMPLETE_SECONDS,
+            gives_up=(before.at if before is not None and waited else wall) + INCOMPLETE_SECONDS,
             # Many a copy lets others read a file when it has closed it.
             denied=isinstance(outcome, Failed) and outcome.blame is FailureKind.PASSING,
         )
