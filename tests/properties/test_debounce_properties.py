@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.core.debounce import Debouncer, Ready
+from watcher.core.debounce import Debouncer
 
 SEE = st.tuples(st.just("see"), st.integers(0, 9), st.booleans())
 TAKE = st.tuples(st.just("take"), st.integers(0, 4), st.just(False))
@@ -28,18 +28,18 @@ def test_every_path_comes_out_once_for_all_that_was_seen_of_it(  # noqa: C901  #
     sizes: dict[int, int] = {}
     closed: set[int] = set()
 
-    def hand_out(ready: list[Ready]) -> None:
-        for item in ready:
-            assert item.burst not in closed
-            pending.pop(item.path)  # KeyError: it came out twice, or was never seen
-            sizes[item.burst] = sizes.get(item.burst, 0) + 1
+    def hand_out(paths: list[bytes], burst: int) -> None:
+        for path in paths:
+            assert burst not in closed
+            pending.pop(path)  # KeyError: it came out twice, or was never seen
+            sizes[burst] = sizes.get(burst, 0) + 1
 
     def end_what_is_due() -> None:
         for _ in range(100):
             due = bursts.due(now)
             if due is None:
                 break
-            hand_out(due[0])
+            hand_out(*due)
             closed.add(due[1])
         else:
             raise AssertionError("it ends bursts without end")
@@ -53,7 +53,7 @@ def test_every_path_comes_out_once_for_all_that_was_seen_of_it(  # noqa: C901  #
                 bursts.see(path, now, complete=complete)
                 pending.setdefault(path, now)
             case "take":
-                hand_out(bursts.take(number))
+                hand_out(bursts.take(number), bursts.burst)
             case "forget":
                 bursts.forget(path)
                 pending.pop(path, None)

@@ -7,8 +7,8 @@ Rules and theory of operation:
   or when it holds `max_files`. It is then released as one batch; what is beyond `max_files` is the next burst.
 - Not released with it are paths that are still moving: not known to be complete, seen less than `quiet_seconds` ago,
   and not waiting for `max_wait_seconds` yet. They open the next burst and keep their clocks.
-- A path whose writer is done (`complete`) need not wait for the end of its burst: `take` hands it out as soon as
-  somebody is free to work on it. It counts as part of its burst's batch all the same.
+- A path whose writer is done (`complete`) need not wait for the end of its burst: `take` hands it out as soon as a
+  worker is free. It counts as part of its burst's batch all the same.
 """
 
 from __future__ import annotations
@@ -25,16 +25,6 @@ class _Path:
     first: float
     last: float
     complete: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """A path that may start, and the burst that it came in."""
-
-    path: bytes
-    burst: int
-    complete: bool  # its writer is known to be done
-    first: float  # when it was first seen, by the clock of `see`
 
 
 @dataclass(slots=True)
@@ -56,12 +46,8 @@ class Debouncer:
         return len(self._paths)
 
     def __contains__(self, path: bytes) -> bool:
-        """Tell whether `path` waits in the open burst."""
+        """Return whether `path` waits in the open burst."""
         return path in self._paths
-
-    def is_complete(self, path: bytes) -> bool:
-        """Tell whether `path` waits here and its writer is done, as far as anybody knows."""
-        return path in self._complete
 
     def see(self, path: bytes, now: float, *, complete: bool = False) -> None:
         """Note an event for `path`; `complete` says that its writer closed it or renamed it into place."""
@@ -81,21 +67,20 @@ class Debouncer:
             self._complete.pop(path, None)
 
     def forget(self, path: bytes) -> None:
-        """Drop `path`: it is gone, or somebody else takes care of it."""
+        """Drop `path`."""
         if self._paths.pop(path, None) is not None:
             self._complete.pop(path, None)
 
-    def take(self, limit: int) -> list[Ready]:
-        """Hand out at most `limit` complete paths ahead of their burst's end, the first seen first."""
-        taken: list[Ready] = []
+    def take(self, limit: int) -> list[bytes]:
+        """Hand out at most `limit` complete paths ahead of the end of their burst, the first seen first."""
         limit = min(limit, self.max_files - self._taken)  # a full burst ends first, see `due`
-        while self._complete and len(taken) < limit:
-            path, _ = self._complete.popitem(last=False)
-            taken.append(Ready(path, self.burst, complete=True, first=self._paths.pop(path).first))
+        taken = list(islice(self._complete, max(0, limit)))
+        for path in taken:
+            self.forget(path)
         self._taken += len(taken)
         return taken
 
-    def due(self, now: float) -> tuple[list[Ready], int] | None:
+    def due(self, now: float) -> tuple[list[bytes], int] | None:
         """End the burst if its time has come: the paths that it releases, and its number; None: not yet."""
         deadline = self.deadline()
         full = len(self._paths) + self._taken >= self.max_files
@@ -122,14 +107,10 @@ class Debouncer:
         quiet, waited = entry.last + self.quiet_seconds, entry.first + self.max_wait_seconds
         return entry.complete or now >= quiet or now >= waited
 
-    def _end(self, released: list[bytes], now: float) -> tuple[list[Ready], int]:
-        burst = self.burst
-        ready = []
+    def _end(self, released: list[bytes], now: float) -> tuple[list[bytes], int]:
         for path in released:
-            entry = self._paths.pop(path)
-            ready.append(Ready(path, burst, entry.complete, entry.first))
-            self._complete.pop(path, None)
+            self.forget(path)
         self.burst += 1
         self._taken = 0
         self._first = next((entry.first for entry in self._paths.values()), now)  # they lie in order of `first`
-        return ready, burst
+        return released, self.burst - 1

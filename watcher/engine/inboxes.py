@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from watcher.config import Config
-from watcher.core.debounce import Debouncer, Ready
+from watcher.core.debounce import Debouncer
 from watcher.core.task import IN_FLIGHT, Dropped, Released, State
 from watcher.core.types import (
     Origin,
@@ -197,25 +197,22 @@ class Inboxes:
             self._scans.scan(desk, Origin.SCAN, counts_missed=False)
 
     def _release(self, desk: InboxState, now: float, wall: float) -> None:
-        """Hand over the photos of bursts that have ended, and closed ones as far as workers are free for them."""
-        early: list[Ready] | None = None
-        while early is None or early:
+        """Queue the photos of bursts that have ended, and closed ones as far as workers are free for them."""
+        early = [b""]
+        while early:
             while (released := desk.debouncer.due(now)) is not None:
-                ready, burst = released
-                self._hand_over(desk, ready, now, wall)
-                self._batches.close(desk.batches.pop(burst, None), now)
+                self._queue(desk, *released, now, wall)
+                self._batches.close(desk.batches.pop(released[1], None), now)
                 if len(desk.debouncer) and desk.debouncer.burst not in desk.batches:
                     desk.batches[desk.debouncer.burst] = self._batches.begin(desk.inbox, now)
-            room = self._scheduler.spare - len(self._photos.tracker.live)
-            early = desk.debouncer.take(room) if room > 0 else []
-            self._hand_over(desk, early, now, wall)
+            early = desk.debouncer.take(max(0, self._scheduler.spare - len(self._photos.tracker.live)))
+            self._queue(desk, early, desk.debouncer.burst, now, wall)
 
-    def _hand_over(self, desk: InboxState, ready: Iterable[Ready], now: float, wall: float) -> None:
-        for item in ready:
-            number = desk.batches.get(item.burst)
-            if number is None:
-                number = desk.batches[item.burst] = self._batches.begin(desk.inbox, now)
-            self._photos.apply(PhotoId(desk.inbox, item.path), Released(wall, number), now, wall)
+    def _queue(self, desk: InboxState, paths: Iterable[bytes], burst: int, now: float, wall: float) -> None:
+        for path in paths:
+            if burst not in desk.batches:
+                desk.batches[burst] = self._batches.begin(desk.inbox, now)
+            self._photos.apply(PhotoId(desk.inbox, path), Released(wall, desk.batches[burst]), now, wall)
 
     def _count_missed(self, desk: InboxState, now: float) -> None:
         late = [path for path, due in desk.suspects.items() if due <= now]
