@@ -9,10 +9,11 @@ import json
 import re
 from pathlib import Path
 
-from watcher.config.tables import DEFAULTS, TABLES
+from watcher.config.tables import DEFAULTS, TABLES, Mark
 
 _ROOT = Path(__file__).parents[1]
 _PAGE = _ROOT / "docs" / "config.md"
+_AT_START = "; a change takes effect at the next start"
 _BEGIN, _END = "<!-- the keys: python docs/config.py -->", "<!-- end of the keys -->"
 
 
@@ -27,11 +28,20 @@ def _sections() -> str:
     sections = []
     for title, table in TABLES.items():
         rows = [
-            f"| `{name}` | {_default(key)} | {_allowed(field.description or '')} | {comments.get(key, 'required')} |"
+            f"| `{name}` | {_default(key)} | {_allowed(field.description or '')} |"
+            f" {comments.get(key, 'required')}{_AT_START * (Mark.RESTART in field.metadata)} |"
             for name, field in table.model_fields.items()
             if (key := f"{title}.{name}".lstrip(".")) in DEFAULTS
         ]
-        lines = [f"## {_heading(title)}", "", "| key | default | value | meaning |", "| --- | --- | --- | --- |", *rows]
+        whole = title and Mark.RESTART in TABLES[""].model_fields[title].metadata
+        lines = [
+            f"## {_heading(title)}",
+            "",
+            *(["Changes take effect at the next start.", ""] if whole else []),
+            "| key | default | value | meaning |",
+            "| --- | --- | --- | --- |",
+            *rows,
+        ]
         sections.append("\n".join(lines))
     return "\n\n".join(sections)
 
