@@ -67,6 +67,15 @@ class ContentRecord:
     lately: bool = False  # it went within the last hour
 
 
+class ListedPhoto(NamedTuple):
+    """A photo in a list of the page."""
+
+    photo: PhotoId
+    known: PhotoRecord
+    cursor: int = 0  # where the list goes on after it
+    took: float | None = None  # seconds from when it was seen until it was made
+
+
 def is_current(made_by: Mapping[str, str], wanted: Mapping[str, Recipe]) -> bool:
     """Return whether every wanted rendition was made by the wanted recipe."""
     return all(made_by.get(name) == recipe.fingerprint for name, recipe in wanted.items())

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from watcher.core.records import PhotoRecord
+from watcher.core.records import ListedPhoto, PhotoRecord
 from watcher.core.status import Counts, InboxStatus
 from watcher.core.types import PhotoId, Recipe, Request
 
@@ -20,19 +20,6 @@ class Shown(NamedTuple):
     wanted: Mapping[str, Recipe]
 
 
-class Entry(Protocol):
-    """A photo in a list, and where the list goes on after it."""
-
-    @property
-    def cursor(self) -> int: ...  # noqa: D102
-    @property
-    def photo(self) -> PhotoId: ...  # noqa: D102
-    @property
-    def known(self) -> PhotoRecord: ...  # noqa: D102
-    @property
-    def took(self) -> float | None: ...  # noqa: D102
-
-
 class Records(Protocol):
     """The state file, open for reading; see `watcher.store.Queries`. Every method may raise WatcherError."""
 
@@ -40,9 +27,9 @@ class Records(Protocol):
     def counts(self, inbox: bytes) -> Counts: ...  # noqa: D102
     def report(self, inbox: bytes) -> InboxStatus | None: ...  # noqa: D102
     def meta(self, key: str) -> object: ...  # noqa: D102
-    def newest(self, inboxes: Sequence[bytes], before: int | None, limit: int) -> Sequence[Entry]: ...  # noqa: D102
-    def search(self, inboxes: Sequence[bytes], text: str, start: int, limit: int) -> Sequence[Entry]: ...  # noqa: D102
-    def failed(self, inboxes: Sequence[bytes], start: int, limit: int) -> Sequence[Entry]: ...  # noqa: D102
+    def newest(self, inboxes: Sequence[bytes], before: int | None, limit: int) -> Sequence[ListedPhoto]: ...  # noqa: D102
+    def search(self, inboxes: Sequence[bytes], text: str, start: int, limit: int) -> Sequence[ListedPhoto]: ...  # noqa: D102
+    def failed(self, inboxes: Sequence[bytes], start: int, limit: int) -> Sequence[ListedPhoto]: ...  # noqa: D102
 
 
 @dataclass(slots=True)

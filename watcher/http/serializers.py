@@ -13,12 +13,12 @@ from hashlib import sha256
 from typing import Any
 
 from watcher.core.naming import called
-from watcher.core.records import Phase, PhotoRecord
+from watcher.core.records import ListedPhoto, Phase, PhotoRecord
 from watcher.core.status import InboxStatus
 from watcher.core.types import PhotoId
 from watcher.http.events import Row
 from watcher.http.files import renditions, small
-from watcher.http.ports import Entry, Records, Shown, Site
+from watcher.http.ports import Records, Shown, Site
 from watcher.text import shown as readable
 
 _STATES = {Phase.WAITING: "waiting", Phase.DONE: "done", Phase.FAILED: "failed"}
@@ -49,7 +49,7 @@ def tile(photo: PhotoId, known: PhotoRecord, shown: Shown, took: float | None = 
     }
 
 
-def entries(found: Iterable[Entry], site: Site) -> list[dict[str, Any]]:
+def entries(found: Iterable[ListedPhoto], site: Site) -> list[dict[str, Any]]:
     """Return the photos of a list."""
     return [
         tile(entry.photo, entry.known, shown, entry.took)

@@ -13,13 +13,13 @@ from urllib.parse import quote
 from watcher.core.formats import INPUTS
 from watcher.core.history import HistoryEntry, took
 from watcher.core.naming import called, key_stem, stem_of, stems_above
-from watcher.core.records import Phase, PhotoRecord, RenditionRecord
+from watcher.core.records import ListedPhoto, Phase, PhotoRecord, RenditionRecord
 from watcher.core.status import Counts, InboxStatus
 from watcher.core.types import FileSignature, PhotoId, Request
 from watcher.errors import StateError
 from watcher.store import commands, history, schema
 from watcher.store.faults import BUSY_SECONDS, StateBusyError, translated
-from watcher.store.records import FIELDS, Entry, decode, decode_made, fits
+from watcher.store.records import FIELDS, decode, decode_made, fits
 
 OPEN = "photo.phase <> 1"  # says nothing new, but without it SQLite does not see that the index photo_open will do
 PAGE = 1000  # photos
@@ -203,12 +203,12 @@ class Queries:
         for name, made in self._rows(query, (self._inbox_id(inbox), folder)):
             yield bytes(name), decode_made(made)
 
-    def newest(self, inboxes: Sequence[bytes], before: int | None, limit: int) -> list[Entry]:
+    def newest(self, inboxes: Sequence[bytes], before: int | None, limit: int) -> list[ListedPhoto]:
         """List photos that were made, the last one first, as far as their history is kept.
 
         `before`: the cursor of the last one of the list so far. Fewer than `limit`: the list ends there.
         """
-        found: list[Entry] = []
+        found: list[ListedPhoto] = []
         paths = {self._inbox_id(inbox): inbox for inbox in inboxes}
         for number, inbox, path, at, detail in self._each(
             "SELECT id, inbox, path, at, detail FROM event"
@@ -218,12 +218,12 @@ class Queries:
             photo = PhotoId(paths[inbox], bytes(path))
             for key, known in ((photo, self.known(photo)), *self.taken_away(photo, at=at)):
                 if known is not None and known.phase is Phase.DONE and known.at == at:  # else it was made once more
-                    found.append(Entry(key, known, number, took(json.loads(detail))))
+                    found.append(ListedPhoto(key, known, number, took(json.loads(detail))))
             if len(found) == limit:
                 break
         return found
 
-    def search(self, inboxes: Sequence[bytes], text: str, start: int, limit: int) -> list[Entry]:
+    def search(self, inboxes: Sequence[bytes], text: str, start: int, limit: int) -> list[ListedPhoto]:
         """List photos by a part of their names, in capitals or not, the latest first.
 
         Reads all names: a tenth of a second for 100,000 photos.
@@ -233,20 +233,22 @@ class Queries:
             wanted = wanted.removesuffix(extension)
         return self._latest(inboxes, "instr(photo.stem, ?)", (wanted.encode("utf-8", "replace"),), start, limit)
 
-    def failed(self, inboxes: Sequence[bytes], start: int, limit: int) -> list[Entry]:
+    def failed(self, inboxes: Sequence[bytes], start: int, limit: int) -> list[ListedPhoto]:
         """List photos that failed, the latest first."""
         return self._latest(inboxes, f"photo.phase = {int(Phase.FAILED)} AND {OPEN}", (), start, limit)
 
     def _latest(
         self, inboxes: Sequence[bytes], condition: str, arguments: tuple[object, ...], start: int, limit: int
-    ) -> list[Entry]:
+    ) -> list[ListedPhoto]:
         paths = {self._inbox_id(inbox): inbox for inbox in inboxes}
         rows = self._rows(
             f"{_PHOTOS} WHERE {condition} AND folder.inbox IN ({_marks(paths)})"
             " ORDER BY photo.at DESC LIMIT ? OFFSET ?",
             (*arguments, *paths, limit, start),
         )
-        return [Entry(_photo(paths[inbox], folder, name), self._decode(row)) for inbox, folder, name, *row in rows]
+        return [
+            ListedPhoto(_photo(paths[inbox], folder, name), self._decode(row)) for inbox, folder, name, *row in rows
+        ]
 
     # ---- inboxes and folders ----
 

@@ -30,15 +30,6 @@ class ScanRow(NamedTuple):
     attempts: int
 
 
-class Entry(NamedTuple):
-    """A photo in a list."""
-
-    photo: PhotoId
-    known: PhotoRecord
-    cursor: int = 0  # where the list goes on after it
-    took: float | None = None  # seconds from when it was seen until it was made
-
-
 def fits(mtime_ns: int) -> int | bytes:
     """Return a time as the state file keeps it: as digits where it takes more than 64 bits."""
     return mtime_ns if -_INT64 <= mtime_ns < _INT64 else b"%d" % mtime_ns
