@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
 import re
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -201,6 +203,19 @@ def test_a_token_is_kept_and_a_new_one_counts_at_once(tmp_path: Path) -> None:
     (tmp_path / "state.db.token").unlink()
     assert known() != token, "the last one holds where there is none"
     assert [path.name for path in tmp_path.iterdir()] == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can write for others")
+def test_a_token_that_root_makes_belongs_to_the_daemon_s_user(tmp_path: Path) -> None:
+    state = tmp_path / "state.db"
+    os.chown(tmp_path, 2, 2)
+    write_token(f"{state}.token", "http://nas/")
+    assert os.stat(f"{state}.token").st_uid == 2, "before there is a state file its folder says whose it will be"
+    state.touch()
+    os.chown(state, 1, 3)
+    write_token(f"{state}.token", "http://nas/")
+    found = os.stat(f"{state}.token")
+    assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (1, 3, 0o600)
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o622])
@@ -534,6 +549,22 @@ def test_where_nobody_can_listen_the_fault_says_why(taken: int) -> None:
         with pytest.raises(ConfigError, match=r"web\.listen: found ") as caught:
             listen(text, "config.toml")
         assert f'"{text}", {why}' in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["web.listen", "metrics.listen"])
+def test_a_service_whose_unit_allows_no_network_is_to_be_installed_again(
+    monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    def refused(*_: object) -> socket.socket:
+        raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+
+    monkeypatch.setattr("watcher.http.address._open", refused)
+    monkeypatch.delenv("INVOCATION_ID", raising=False)
+    with pytest.raises(ConfigError, match=f"{key}: found .* where no program can listen"):
+        listen("127.0.0.1:8424", "here", key)
+    monkeypatch.setenv("INVOCATION_ID", "of a service of systemd")
+    with pytest.raises(ConfigError, match=f"{key}: found .* allows no network; type `watcher service install` again"):
+        listen("127.0.0.1:8424", "here", key)
 
 
 @pytest.mark.parametrize(("text", "loopback"), [("127.0.0.1:0", True), ("localhost:0", True), ("0.0.0.0:0", False)])
