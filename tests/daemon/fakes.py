@@ -731,14 +731,14 @@ class World:
         assert report is not None
         return report
 
-    def desk(self, inbox: bytes = IN) -> InboxState:
+    def inbox_state(self, inbox: bytes = IN) -> InboxState:
         return self.daemon._by_path[inbox]
 
-    # ---- what is on the books ----
+    # ---- what is recorded ----
 
     def known(self, path: str | bytes, inbox: bytes = IN) -> PhotoRecord | None:
         photo = PhotoId(inbox, path.encode() if isinstance(path, str) else path)
-        return self.daemon.ledger.known(photo)
+        return self.daemon.records.known(photo)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -755,12 +755,12 @@ class World:
 
     def check(self) -> None:
         """Hold what must be true at every moment between two turns."""
-        tracker, batches = self.daemon.photos.tracker, self.daemon.tally._batches.values()
+        tracker, batches = self.daemon.photos.tracker, self.daemon.batches._batches.values()
         check_indexes(tracker)
         tasks = list(tracker)
         settling = {task.photo for task in tasks if task.state is State.SETTLING}
-        desks = self.daemon._by_path.items()
-        assert settling == {PhotoId(inbox, path) for inbox, desk in desks for path in desk.debouncer._paths}
+        states = self.daemon._by_path.items()
+        assert settling == {PhotoId(inbox, path) for inbox, state in states for path in state.debouncer._paths}
         for batch in batches:
             assert batch.outstanding >= 0
             assert batch.open or batch.outstanding, "a batch that ended and was never told"
@@ -778,7 +778,7 @@ class World:
                 assert inbox.acks >= inbox.posted, "a scanner waits for ever"
                 assert inbox.digests >= inbox.events, "a watch holds its events back for ever"
         assert not [photo for path in self.store.inboxes() for photo, _ in self.store.leased(path)]
-        assert sum(batch.outstanding for batch in self.daemon.tally._batches.values()) == 0
+        assert sum(batch.outstanding for batch in self.daemon.batches._batches.values()) == 0
         told = sum(batch["files"] for batch in self.log.of("batch.done"))
         assert told == len(self.log.of("photo.done")) + len(self.log.of("photo.failed"))
         assert sum(batch["failed"] for batch in self.log.of("batch.done")) == len(self.log.of("photo.failed"))

@@ -57,7 +57,7 @@ def test_what_no_event_announced_is_found_by_the_next_scan_and_counted(world: Wo
     assert world.flying() == ["a.jpg"]
     world.work()
     world.wait(3)
-    assert world.desk().missed == 1
+    assert world.inbox_state().missed == 1
     assert len(world.log.of("events.missed")) == 1
     world.check_settled()
 
@@ -70,7 +70,7 @@ def test_an_event_that_comes_just_after_the_scan_that_saw_the_photo_was_not_miss
     world.event(Seen(IN, photo.path, complete=True))
     world.work_all()
     world.wait(5)
-    assert world.desk().missed == 0
+    assert world.inbox_state().missed == 0
 
 
 def test_after_missed_events_scans_come_sooner_for_a_while(world: World) -> None:
@@ -112,7 +112,7 @@ def test_an_inbox_without_a_watch_is_scanned_every_few_seconds_and_counts_nothin
     world.work()
     world.wait(5)
     assert world.known("a.jpg") is not None
-    assert world.desk().missed == 0
+    assert world.inbox_state().missed == 0
     assert world.log.of("events.missed") == []
 
 
@@ -132,7 +132,7 @@ def test_an_inbox_of_which_a_part_has_no_watch_from_the_start_is_scanned_every_f
     world.tell(WatchBack(IN))
     world.scan()
     assert len(world.log.of("watch.back")) == 1
-    assert world.desk().trusted
+    assert world.inbox_state().trusted
 
 
 def test_after_lost_events_the_watch_is_back_when_a_scan_has_made_up_for_them(world: World) -> None:
@@ -285,7 +285,7 @@ def test_a_folder_that_was_moved_in_is_looked_through_and_its_photos_go_ahead(wo
     assert world.flying() == ["trip/day/a.jpg"]
     world.work()
     world.wait(10)
-    assert world.desk().missed == 0
+    assert world.inbox_state().missed == 0
     known = world.known("trip/day/a.jpg")
     assert known is not None
     assert known.origin == "folder"
@@ -299,7 +299,7 @@ def test_a_folder_that_a_waiting_scan_covers_counts_as_announced(world: World) -
     world.scan()
     world.work()
     world.wait(10)
-    assert world.desk().missed == 0
+    assert world.inbox_state().missed == 0
     world.check_settled()
 
 
@@ -418,16 +418,16 @@ def test_an_inbox_that_vanishes_loses_nothing_and_is_scanned_when_it_is_back(wor
         world.wait(10)
         world.scan()
     assert world.known("a.jpg") is not None
-    assert not world.desk().reachable
-    assert IN in world.daemon.desks.unreachable
+    assert not world.inbox_state().reachable
+    assert IN in world.daemon.inboxes.unreachable
     world.reachable = True
     world.put("b.jpg")
     world.tell(WatchBack(IN))
     world.scan()
     world.work_all()
     assert world.known("b.jpg") is not None
-    assert world.desk().reachable
-    assert world.desk().missed == 0
+    assert world.inbox_state().reachable
+    assert world.inbox_state().missed == 0
     assert len(world.worked) == 2
     assert watch_lines(world) == ["watch.lost", "watch.back"]
 
@@ -438,12 +438,12 @@ def test_an_inbox_on_which_a_share_is_mounted_is_polled_until_it_is_gone(world: 
     assert [fields["reason"] for event, fields in world.log.lines if event == "watch.degraded"] == [
         "nfs4 does not announce"
     ]
-    assert (world.desk().native, world.desk().watch_reason) == (False, "nfs4 does not announce")
-    assert world.desk().scan_interval() == world.desk().plan.config.poll_seconds
+    assert (world.inbox_state().native, world.inbox_state().watch_reason) == (False, "nfs4 does not announce")
+    assert world.inbox_state().scan_interval() == world.inbox_state().plan.config.poll_seconds
     assert watch_lines(world) == []
     world.tell(WatchBack(IN))
     world.scan()
-    assert (world.desk().native, world.desk().watch_reason) == (True, "")
+    assert (world.inbox_state().native, world.inbox_state().watch_reason) == (True, "")
     assert watch_lines(world) == ["watch.back"]
 
 
@@ -464,7 +464,7 @@ def test_an_empty_folder_that_stands_in_for_the_inbox_is_not_it_and_deletes_noth
         world.scan()
         world.wait(300)
     assert watch_lines(world) == ["watch.lost", "watch.lost"]
-    assert not world.desk().reachable
+    assert not world.inbox_state().reachable
     world.event(Seen(IN, b"a.jpg", complete=True))  # of the moment of the unmount
     world.end(Vanished("there is no such file"))
     world.scan()
@@ -472,7 +472,7 @@ def test_an_empty_folder_that_stands_in_for_the_inbox_is_not_it_and_deletes_noth
     world.files, world.root = files, (1, 1)
     world.tell(WatchLost(IN, "another folder", healed=False), WatchBack(IN))
     world.scan()
-    assert world.desk().reachable
+    assert world.inbox_state().reachable
     assert watch_lines(world)[2:] == ["watch.lost", "watch.back"]
     world.work_all()
     assert len(world.worked) == 2
@@ -487,14 +487,14 @@ def test_a_new_folder_in_place_of_the_inbox_is_the_inbox_once_somebody_uses_it(w
     world.root = (2, 2)
     world.tell(WatchLost(IN, "another folder", healed=False), WatchBack(IN))
     world.scan()
-    assert not world.desk().reachable
+    assert not world.inbox_state().reachable
     scans = len(world.inboxes[IN].scans)
     for name in ("b.jpg", "c.jpg", "d.jpg"):
         world.drop(name)
     world.wait(2)
     assert len(world.inboxes[IN].scans) == scans + 1, "one for all that came"
     world.scan()
-    assert world.desk().reachable
+    assert world.inbox_state().reachable
     assert watch_lines(world)[-1] == "watch.back"
     world.work_all()
     assert world.known("a.jpg") is not None, "one look is not enough to forget"
@@ -522,7 +522,7 @@ def test_past_the_most_photos_that_may_wait_events_become_a_scan(
     world.inboxes[IN].events += 100
     for photo in photos:
         world.tell(Seen(IN, photo.path, complete=True))
-        desk = world.desk()
+        desk = world.inbox_state()
         assert len(desk.debouncer) + world.daemon.photos.tracker.queued <= 20
     for _ in range(40):
         world.wait(1)
@@ -530,7 +530,7 @@ def test_past_the_most_photos_that_may_wait_events_become_a_scan(
         world.scan()
     assert {photo for photo, _ in world.store.photos(IN, Phase.DONE)} == set(photos)
     assert len(world.worked) == 100
-    assert world.desk().missed == 0
+    assert world.inbox_state().missed == 0
     world.check_settled()
 
 

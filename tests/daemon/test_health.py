@@ -136,7 +136,7 @@ def test_a_drain_is_told_and_asks_for_more_time_for_as_long_as_it_goes_on(world:
 
 def test_where_nobody_waits_for_signs_of_life_the_loop_sleeps(world: World) -> None:
     world.wait(1)
-    assert world.daemon.health.deadline() is None
+    assert world.daemon.watchdog.deadline() is None
     assert world.manager.lives == 0
 
 

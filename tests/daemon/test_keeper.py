@@ -243,7 +243,7 @@ def test_more_than_can_wait_that_can_not_be_taken_away_do_not_keep_a_run_from_en
     world.work_all()
     settle(world)
     assert world.daemon.finished()
-    assert world.daemon.keeper.kept
+    assert world.daemon.archiver.kept
 
 
 def test_the_volume_that_originals_went_to_is_remembered(moving: World) -> None:
@@ -336,7 +336,7 @@ def test_an_empty_inbox_of_another_disk_is_no_stand_in_if_all_that_was_known_was
     moving.root = (2, 2)
     moving.wait(301)
     settle(moving)
-    assert moving.desk().reachable
+    assert moving.inbox_state().reachable
 
 
 def test_another_output_folder_starts_the_books_over(moving: World) -> None:

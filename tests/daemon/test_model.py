@@ -194,7 +194,7 @@ class Loop(RuleBasedStateMachine):
             self.unlucky[job.photo] += 1
             if published:
                 self.world.outcome(job)
-        for photo in self.world.daemon.ledger._rows:  # what came of the attempt is lost, that it began is not
+        for photo in self.world.daemon.records._rows:  # what came of the attempt is lost, that it began is not
             self.unlucky[photo] += self.pardoned[photo] + 1
         self.begin_again(kill=True)
 

@@ -441,7 +441,7 @@ def test_on_a_full_disk_a_photo_that_tells_nothing_about_room_does_not_prolong_t
     world.work()
     world.wait(5)
     world.work_all()
-    assert world.store.counts(IN).done + len(world.daemon.ledger._rows) >= 5
+    assert world.store.counts(IN).done + len(world.daemon.records._rows) >= 5
     world.check_settled()
 
 

@@ -94,7 +94,7 @@ def test_deletions_that_come_while_the_state_file_is_locked_are_found_later(worl
             del world.files[PhotoId(IN, name)]
         world.event(Gone(IN, (b"a.jpg",), (b"x",)))
         world.wait(10)
-        assert world.desk().scan is None
+        assert world.inbox_state().scan is None
     for _ in range(2):
         world.wait(300)
         world.scan()
@@ -123,7 +123,7 @@ def test_a_scan_during_which_the_state_file_cannot_be_used_is_made_up_for(make_w
     world.scan()
     assert len(world.log.of("state.back")) == 1
     world.work_all()
-    assert world.store.counts(IN).done + len(world.daemon.ledger._rows) == 10
+    assert world.store.counts(IN).done + len(world.daemon.records._rows) == 10
     world.check_settled()
     assert world.store.counts(IN).done == 10
 
@@ -228,7 +228,7 @@ def test_stopping_while_the_state_file_is_locked_ends(world: World) -> None:
     world.restart(kill=True)
     world.start()
     world.work_all()
-    assert world.store.counts(IN).done + len(world.daemon.ledger._rows) == 1
+    assert world.store.counts(IN).done + len(world.daemon.records._rows) == 1
     world.check_settled()
 
 

@@ -281,7 +281,7 @@ def test_a_changed_recipe_makes_all_again_those_in_the_workers_and_in_the_line_t
     assert {made for _, made in world.outputs.values()} == {fingerprint}
     assert all(known.recipes == {"web": fingerprint} for _, known in world.store.photos(IN, Phase.DONE))
     assert world.store.counts(IN).done == 8
-    assert world.desk().missed == 0
+    assert world.inbox_state().missed == 0
     world.check_settled()
 
 
@@ -392,7 +392,7 @@ def test_a_single_run_ends_when_all_is_made(make_world: MakeWorld) -> None:
         world.work()
     assert world.daemon.finished()
     world.daemon.finish()
-    assert (world.daemon.settler.numbers.done, world.daemon.settler.numbers.failed) == (19, 1)
+    assert (world.daemon.results.numbers.done, world.daemon.results.numbers.failed) == (19, 1)
     assert world.daemon.reporter.progress().total == 20
 
 
@@ -402,7 +402,7 @@ def test_a_single_run_over_an_empty_or_unreachable_inbox_ends(make_world: MakeWo
         world.reachable = reachable
         world.start(native=False)
         assert world.daemon.finished()
-        assert (IN in world.daemon.desks.unreachable) is not reachable
+        assert (IN in world.daemon.inboxes.unreachable) is not reachable
 
 
 def test_a_single_run_waits_for_no_truncated_photo_but_for_a_second_try(make_world: MakeWorld) -> None:
@@ -451,7 +451,7 @@ def test_a_single_run_leaves_the_rest_when_the_disk_is_full(make_world: MakeWorl
     world.daemon.finish()
     counts = world.store.counts(IN)
     assert counts.done == 0
-    assert counts.waiting + counts.failed + world.daemon.desks.abandoned == 30
+    assert counts.waiting + counts.failed + world.daemon.inboxes.abandoned == 30
 
 
 def test_a_single_run_forgets_what_is_gone_before_it_ends(make_world: MakeWorld) -> None:

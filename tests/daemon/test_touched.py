@@ -42,7 +42,7 @@ def test_a_date_that_is_set_when_the_photo_is_made_is_taken_on_and_not_counted_a
     world.wait(301)
     world.scan()
     world.wait(5)
-    assert (world.desk().missed, world.pool.jobs) == (0, {})
+    assert (world.inbox_state().missed, world.pool.jobs) == (0, {})
     world.check_settled()
 
 

@@ -150,7 +150,7 @@ def test_where_the_output_folds_case_a_name_that_changes_in_case_only_keeps_its_
 def test_where_the_output_folds_case_a_name_that_changed_in_case_only_unseen_gets_no_other_output(
     world: World, to: str
 ) -> None:
-    world.desk().plan = replace(world.desk().plan, folds_case=True)
+    world.inbox_state().plan = replace(world.inbox_state().plan, folds_case=True)
     make(world, "x/a.jpg")
     world.move("x/a.jpg", to, told=False)
     world.event(FolderSeen(IN, to.encode().partition(b"/")[0]))
@@ -374,7 +374,7 @@ def test_a_photo_that_moves_on_and_on_leaves_nothing_behind(world: World) -> Non
     assert outputs(world) == ["web/6.jpg"]
     assert counted(world, "moved") + counted(world, "copied") == 6
     assert world.store.alike(world.files[PhotoId(IN, b"6.jpg")].stamp.size) == [
-        claim for claim in world.daemon.ledger.alike(world.files[PhotoId(IN, b"6.jpg")].stamp.size) if not claim.gone
+        claim for claim in world.daemon.records.alike(world.files[PhotoId(IN, b"6.jpg")].stamp.size) if not claim.gone
     ]
 
 

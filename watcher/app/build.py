@@ -57,7 +57,7 @@ def daemon(
         # once the daemon has ended, one more request to end changes nothing
         stack.enter_context(process.Signals(parts.messages.put, ignored_after=True))
         built = Daemon(settings, parts.dependencies(store, settings, faults, open_inbox), once=once)
-        stack.callback(built.desks.close)
+        stack.callback(built.inboxes.close)
         stack.enter_context(MountGuard(lambda: built.settings, parts.messages.put))
         yield built, store
 

@@ -96,10 +96,10 @@ def report(daemon: Daemon, store: Store, seconds: float, *, quiet: bool = False)
                 unfinished += 1
                 print(f"{word}: {_named(photo)}: {_why(known)}")
         unfinished += _unreachable(daemon, plan)
-    unfinished += daemon.desks.abandoned
-    if why := daemon.dispatcher.despair:
-        print(f"waiting: {counted(daemon.desks.abandoned, 'photo')} that could not be made: {printable(why)}")
-    kept = len(daemon.keeper.kept)
+    unfinished += daemon.inboxes.abandoned
+    if why := daemon.scheduler.despair:
+        print(f"waiting: {counted(daemon.inboxes.abandoned, 'photo')} that could not be made: {printable(why)}")
+    kept = len(daemon.archiver.kept)
     if kept:
         print(f"kept: {counted(kept, 'original')} that could not be taken away; the log says why (`original.kept`)")
     if not quiet:
@@ -111,9 +111,9 @@ def report(daemon: Daemon, store: Store, seconds: float, *, quiet: bool = False)
 
 def summary(daemon: Daemon, store: Store, unfinished: int, seconds: float) -> Iterator[str]:
     """Return the parts of the last line."""
-    counts, plans = daemon.settler.numbers, daemon.settings.inboxes
+    counts, plans = daemon.results.numbers, daemon.settings.inboxes
     made, copies = counts.done - counts.reused, counts.renditions - counts.reused_renditions
-    looked_at = [plan.inbox for plan in plans if plan.inbox not in daemon.desks.unreachable]
+    looked_at = [plan.inbox for plan in plans if plan.inbox not in daemon.inboxes.unreachable]
     done = sum(store.counts(inbox).done - counts.results.get((inbox, "done"), 0) for inbox in looked_at)
     current = 0 if daemon.stops else max(0, done)  # stopped, it has not looked at all of them
     if made:
@@ -146,7 +146,7 @@ def _shown(path: bytes) -> str:
 
 
 def _unreachable(daemon: Daemon, plan: InboxPlan) -> int:
-    reason = daemon.desks.unreachable.get(plan.inbox)
+    reason = daemon.inboxes.unreachable.get(plan.inbox)
     if reason is None:
         return 0
     print(f"not read: {printable(os.fsdecode(plan.inbox))}: {printable(reason)}")

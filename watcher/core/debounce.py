@@ -103,7 +103,7 @@ class Debouncer:
         return bool(self._paths) or self._taken > 0
 
     def _may_go(self, entry: _Path, now: float) -> bool:
-        # The same sums as in `deadline`: differences round otherwise, and a burst that is due would release nobody.
+        # The same sums as in `deadline`: differences round otherwise, and a burst that is due would release no path.
         quiet, waited = entry.last + self.quiet_seconds, entry.first + self.max_wait_seconds
         return entry.complete or now >= quiet or now >= waited
 

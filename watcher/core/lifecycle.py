@@ -277,7 +277,7 @@ def _decided(task: PhotoTask, event: Decided) -> list[Effect]:
 
 
 def _recheck(task: PhotoTask, attempt: Attempt, event: Decided, decision: Recheck) -> None:
-    """Have a photo looked at again that is not complete, with what the next attempt should know of its writer."""
+    """Check a photo again that is not complete, with what the next attempt should know of its writer."""
     evidence, signature = task.evidence, signature_of(event.outcome)
     tried = attempt.job.evidence
     stays = signature is not None and signature.same_content(tried.expected)

@@ -1,9 +1,9 @@
-"""Say what follows from an outcome: the decision is a value, the act is the daemon's.
+"""Decide what follows from an outcome: the decision is a value, performing it is the engine's.
 
 Rules:
 - A fault of the photo itself is final until the photo changes. A fault that can pass is tried again with backoff.
 - An incomplete photo is no fault: it is looked at again, and given up after ten minutes without a change.
-- Whoever was in a worker when it died is tried alone, where it can hurt nobody and where guilt is certain.
+- A photo that was in a worker when it died is tried alone, where the cause is certain and no other is affected.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ TIMEOUT_ATTEMPTS = 2  # in company, then alone: an endless decode is endless aga
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """The photo is done: put its renditions on the books."""
+    """The photo is done: record its renditions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """The photo is no longer there: take it off the books."""
+    """The photo is no longer there: delete its row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """The photo has failed, and is left alone until it changes or somebody asks for a retry."""
+    """The photo has failed, and is left alone until it changes or a person asks for a retry."""
 
     reason: str
 
@@ -69,7 +69,7 @@ Decision = Commit | Delete | Recheck | RetryLater | Pause | Fail
 def judge(
     outcome: Outcome, job: Job, *, attempts: int, backoff: float, looks: int, still_seconds: float, jitter: float
 ) -> Decision:
-    """Say what follows from `outcome`.
+    """Decide what follows from `outcome`.
 
     `attempts` is how many tries a photo gets, `backoff` the seconds before the second one, `looks` how often it was
     found incomplete since it last changed, `still_seconds` how long it has been as it is, `jitter` a number in [0, 1).
@@ -104,7 +104,7 @@ def _judge_failed(outcome: Failed, job: Job, *, attempts: int, backoff: float, j
             again = RetryLater(wait, outcome.reason)
             limit = attempts
         case FailureKind.CRASH:
-            # In company nobody knows for sure whose fault it was, so being tried alone is not put off.
+            # Among several photos the cause is not certain, so trying it alone is not put off.
             again = RetryLater(wait if job.alone else 0.0, outcome.reason, alone=True)
             limit = attempts
         case FailureKind.TIMEOUT:

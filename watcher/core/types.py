@@ -1,4 +1,4 @@
-"""The values that travel between the rooms: frozen, slotted, and known to everybody.
+"""The values that travel between the packages: frozen and slotted.
 
 Rules:
 - A path inside an inbox or an output tree is `bytes`, relative, separated by `/`: file names need not be UTF-8.
@@ -50,7 +50,7 @@ class FileSignature(NamedTuple):
     inode: int = 0  # 0: not known (the state file keeps none)
 
     def same_content(self, other: FileSignature | None) -> bool:
-        """Tell whether size and modification time agree; a rename or a copy with `-p` keeps both."""
+        """Return whether size and modification time agree; a rename or a copy with `-p` keeps both."""
         return other is not None and self.size == other.size and self.mtime_ns == other.mtime_ns
 
 
@@ -134,7 +134,7 @@ class Rendering:
     name: str
     recipe: Recipe
     output: bytes  # relative to the output folder: `web/2024/a.jpg`
-    spares: tuple[bytes, ...] = ()  # where it goes instead if what lies there may be somebody else's
+    spares: tuple[bytes, ...] = ()  # where it goes instead if what lies there may be of other origin
 
 
 class ReusableRendition(NamedTuple):
@@ -177,7 +177,7 @@ class Job:
     max_pixels: int = 200_000_000
     memory_bytes: int = 0  # how much the decoded picture may take; 0: no limit. More is answered by Heavy
     attempt: int = 1
-    alone: bool = False  # to run in quarantine, where nobody else can be hurt
+    alone: bool = False  # to run in quarantine, where no other photo is affected
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,11 @@
 
 Rules:
 - Only an original that holds what its renditions were made of, and all of them are current and where they were put:
-  somebody who has lost one and brings the original back must not lose that too. What it looks like proves nothing:
-  its content is compared when it goes. Where nobody knows of which content they were made, they are made again first.
-- First its books are written, durable, under a key that no file can have (`naming.aside`), with where it is to go; then
+  a user who has lost one and brings the original back must not lose that too. What it looks like proves nothing:
+  its content is compared when it goes. Where their content is not known, they are made again first.
+- First its row is written, durable, under a key that no file can have (`naming.aside`), with where it is to go; then
   it is taken away. So its outputs are its own for ever, whatever comes later under its name, and what is interrupted
-  between is seen at the next scan: a worker reads a file that looks like one whose books are aside, and if it has its
+  between is seen at the next scan: a worker reads a file that looks like one whose row is aside, and if it has its
   content, it goes on where it was.
 - One that can't be taken away is no failure of the photo. That is said once, and each scan tries again.
 """
@@ -28,7 +28,7 @@ from watcher.engine.photos import Photos
 from watcher.engine.ports import Chores, Log, Original, PutBack, TakenAway
 from watcher.engine.writer import WriteBuffer
 
-_AT_ONCE = 64  # originals that are on their way, and books that are written in one go
+_AT_ONCE = 64  # originals that are on their way, and rows that are written in one go
 _MOST_WANTED = 10_000  # that wait to be taken away; a scan that follows finds those beyond
 _CHANGES = "it reads otherwise each time; see whether its disk is sound"
 
@@ -37,11 +37,11 @@ class Archiver:
     """Has originals taken away."""
 
     def __init__(
-        self, photos: Photos, ledger: WriteBuffer, desks: Mapping[bytes, InboxState], chores: Chores, log: Log
+        self, photos: Photos, records: WriteBuffer, inboxes: Mapping[bytes, InboxState], chores: Chores, log: Log
     ) -> None:
         self._photos = photos
-        self._ledger = ledger
-        self._desks = desks
+        self._records = records
+        self._inboxes = inboxes
         self._chores = chores
         self._log = log
         self._wanted: dict[PhotoId, FileSignature] = {}
@@ -56,9 +56,9 @@ class Archiver:
         self.kept: set[PhotoId] = set()  # photos whose originals could not be taken away, as many as are remembered
 
     def want(self, photo: PhotoId, stamp: FileSignature) -> None:
-        """Have an original taken away that is done, if its inbox is one where that is asked for."""
-        desk = self._desks.get(photo.inbox)
-        if desk is None or desk.plan.config.after == "keep":
+        """Archive the original of a photo that is done, if its inbox asks for that."""
+        inbox = self._inboxes.get(photo.inbox)
+        if inbox is None or inbox.plan.config.after == "keep":
             return
         if len(self._wanted) < _MOST_WANTED or photo in self._wanted:
             self._wanted[photo] = stamp
@@ -66,21 +66,21 @@ class Archiver:
             self._more.setdefault(photo.inbox, False)
 
     def put_back(self, photo: PhotoId) -> None:
-        """Have an original put back whose hidden name a scan has found, unless it is just being taken away."""
+        """Put an original back whose hidden name a scan has found, unless it is just being archived."""
         if photo not in self._hidden:
             self._hidden.add(photo)
             self._chores.put_back(photo)
 
     def take_again(self) -> list[InboxState]:
-        """Give the inboxes that are to be scanned again."""
+        """Return the inboxes that are to be scanned again."""
         if self._more and not (self._wanted or self._leaving):
             self._again.update(inbox for inbox, some in self._more.items() if some)  # else it would never end
             self._more.clear()
         again, self._again = self._again, set()
-        return [self._desks[inbox] for inbox in again if inbox in self._desks]
+        return [self._inboxes[inbox] for inbox in again if inbox in self._inboxes]
 
     def take_unproven(self) -> list[PhotoId]:
-        """Give the photos that are to be made again before their originals go."""
+        """Return the photos that are to be made again before their originals go."""
         unproven, self._unproven = self._unproven, []
         return unproven
 
@@ -90,47 +90,47 @@ class Archiver:
         return not (self._wanted or self._leaving or self._unproven or self._hidden or self._again or self._more)
 
     def returned(self, photo: PhotoId, looks: FileSignature | None) -> tuple[tuple[PhotoId, bytes], ...]:
-        """Give those of this name whose originals were taken away and looked like this: it may be one of them again."""
+        """Return photos of this name whose originals were archived and looked like this: it may be one of them."""
         if photo.inbox not in self._any:
-            self._any[photo.inbox] = self._ledger.store.any_away(photo.inbox)
+            self._any[photo.inbox] = self._records.store.any_away(photo.inbox)
         if looks is None or not self._any[photo.inbox]:
             return ()
-        found = self._ledger.taken_away(photo, looks)
+        found = self._records.taken_away(photo, looks)
         return tuple((key, known.digest) for key, known in found if known.digest)
 
     def restore(self, photo: PhotoId, key: PhotoId) -> PhotoRecord | None:
-        """Give the books of a photo that is back, under its own name again; None: there are none any more."""
-        known = self._ledger.known(key)
+        """Restore the row of a photo that is back under its own name; None: there is none any more."""
+        known = self._records.known(key)
         return self._restore(photo, key, known) if known is not None and known.away is not None else None
 
     def _restore(self, photo: PhotoId, key: PhotoId, known: PhotoRecord) -> PhotoRecord:
         restored = replace(known, away=None)
-        self._ledger.rekey(key, photo, restored, 0.0)
+        self._records.rekey(key, photo, restored, 0.0)
         return restored
 
     # ---- taking away ----
 
     def act(self, now: float, wall: float) -> None:
-        """Put aside the books of those that can go, and have them taken away."""
-        if not self._wanted or self._ledger.blocked:
+        """Put the rows of those aside that can go, and archive them."""
+        if not self._wanted or self._records.blocked:
             return
         going: list[tuple[PhotoId, PhotoId, Original]] = []
         for photo in list(itertools.islice(self._wanted, _AT_ONCE - len(self._leaving))):
             stamp = self._wanted.pop(photo)
-            desk, known = self._desks.get(photo.inbox), self._ledger.known(photo)
-            if desk is None or known is None or not _may_go(desk, known, stamp):
+            inbox, known = self._inboxes.get(photo.inbox), self._records.known(photo)
+            if inbox is None or known is None or not _may_go(inbox, known, stamp):
                 continue
             if self._photos.tracker.get(photo) is not None:
                 continue  # what becomes of it is recorded first
             if not known.digest:
                 self._remake(photo)
                 continue
-            outputs = _outputs(desk, photo, known)
-            original = Original(photo, stamp, known.digest, outputs, desk.plan.originals, desk.originals_volume)
-            going.append((photo, self._put_aside(desk, photo, known, now), original))
-        if going and not self._ledger.commit(now):
+            outputs = _outputs(inbox, photo, known)
+            original = Original(photo, stamp, known.digest, outputs, inbox.plan.originals, inbox.originals_volume)
+            going.append((photo, self._put_aside(inbox, photo, known, now), original))
+        if going and not self._records.commit(now):
             for photo, key, _ in going:
-                known = self._ledger.known(key)
+                known = self._records.known(key)
                 if known is not None:
                     self._restore(photo, key, known)  # the next scan finds it
             return
@@ -140,29 +140,29 @@ class Archiver:
             self._chores.take_away(original)
 
     def _remake(self, photo: PhotoId) -> bool:
-        """Have a photo made again, once; False: it was already."""
+        """Make a photo again, once; False: it was already."""
         if photo in self._remade or len(self._remade) >= _MOST_WANTED:
             return False
         self._remade.add(photo)
         self._unproven.append(photo)
         return True
 
-    def _put_aside(self, desk: InboxState, photo: PhotoId, known: PhotoRecord, now: float) -> PhotoId:
+    def _put_aside(self, inbox: InboxState, photo: PhotoId, known: PhotoRecord, now: float) -> PhotoId:
         self._any[photo.inbox] = True
-        made = naming.with_names(known.made, known.recipes, photo.name, desk.plan.wanted)
-        key = naming.aside(photo, naming.aside_number(photo, made, self._ledger.last_aside(photo)))
-        where = b"" if desk.plan.originals is None else desk.plan.originals + b"/" + photo.path
-        self._ledger.rekey(photo, key, replace(known, made=made, away=where), now)
+        made = naming.with_names(known.made, known.recipes, photo.name, inbox.plan.wanted)
+        key = naming.aside(photo, naming.aside_number(photo, made, self._records.last_aside(photo)))
+        where = b"" if inbox.plan.originals is None else inbox.plan.originals + b"/" + photo.path
+        self._records.rekey(photo, key, replace(known, made=made, away=where), now)
         return key
 
     # ---- what became of it ----
 
     def taken(self, message: TakenAway, now: float, wall: float) -> None:
-        """Hear what became of an original."""
+        """Handle what became of an original."""
         key = self._leaving.pop(message.photo, None)
         if key is None:
             return
-        known = self._ledger.known(key)
+        known = self._records.known(key)
         if known is not None and known.away is not None:
             if message.where is not None:
                 self._gone(key, known, message, now, wall)
@@ -171,30 +171,30 @@ class Archiver:
         self._photos.apply(message.photo, ArchivingEnded(wall), now, wall)
 
     def _not_taken(self, key: PhotoId, known: PhotoRecord, message: TakenAway, now: float, wall: float) -> None:
-        photo, desk = message.photo, self._desks.get(message.photo.inbox)
-        if self._ledger.known(photo) is None:
-            self._ledger.rekey(key, photo, replace(known, away=None), now)
+        photo, inbox = message.photo, self._inboxes.get(message.photo.inbox)
+        if self._records.known(photo) is None:
+            self._records.rekey(key, photo, replace(known, away=None), now)
         fault = message.fault
         if message.other:
             fault = "" if self._remake(photo) else _CHANGES
-        elif not fault and desk is not None:
-            desk.parts.examine([photo.path], [])  # it changed, which its event tells, or went by itself
+        elif not fault and inbox is not None:
+            inbox.parts.examine([photo.path], [])  # it changed, which its event tells, or went by itself
         if fault:
             self._stays(photo, fault, wall)
 
     def _gone(self, key: PhotoId, known: PhotoRecord, message: TakenAway, now: float, wall: float) -> None:
-        photo, where, desk = message.photo, message.where, self._desks.get(message.photo.inbox)
+        photo, where, inbox = message.photo, message.where, self._inboxes.get(message.photo.inbox)
         self._said.pop(photo.inbox, None)
         self._remade.discard(photo)
         self.kept.discard(photo)
         if photo.inbox in self._more:
             self._more[photo.inbox] = True
-        if desk is not None and where:
-            desk.originals_volume = message.volume
-            desk.touched = True
+        if inbox is not None and where:
+            inbox.originals_volume = message.volume
+            inbox.touched = True
         if known.away != where:
-            self._ledger.put(key, replace(known, away=where), now)
-        self._ledger.note(photo, wall, notes.TAKEN, {"to": os.fsdecode(where)} if where else {})
+            self._records.put(key, replace(known, away=where), now)
+        self._records.note(photo, wall, notes.TAKEN, {"to": os.fsdecode(where)} if where else {})
         self._log.debug("original.moved" if where else "original.deleted", path=photo.absolute, to=where)
 
     def _stays(self, photo: PhotoId, reason: str, wall: float) -> None:
@@ -202,11 +202,11 @@ class Archiver:
             self.kept.add(photo)
         if self._said.get(photo.inbox) != reason:
             self._said[photo.inbox] = reason
-            self._ledger.note(photo, wall, notes.KEPT, {"reason": reason})
+            self._records.note(photo, wall, notes.KEPT, {"reason": reason})
             self._log.warning("original.kept", path=photo.absolute, reason=reason)
 
     def is_back(self, message: PutBack) -> None:
-        """Hear what became of an original that had a hidden name."""
+        """Handle what became of an original that had a hidden name."""
         self._hidden.discard(message.photo)
         if message.fault:
             self._log.warning("original.hidden", path=message.photo.absolute, reason=message.fault)
@@ -214,22 +214,22 @@ class Archiver:
             self._again.add(message.photo.inbox)
 
 
-def _outputs(desk: InboxState, photo: PhotoId, known: PhotoRecord) -> list[tuple[bytes, int]]:
-    """Say what must lie in the output for an original to go: absolute paths, and sizes."""
+def _outputs(inbox: InboxState, photo: PhotoId, known: PhotoRecord) -> list[tuple[bytes, int]]:
+    """Return what must lie in the output for an original to go: absolute paths, and sizes."""
     folder = photo.folder + b"/" if photo.folder else b""
-    made = naming.with_names(known.made, known.recipes, photo.name, desk.plan.wanted)
+    made = naming.with_names(known.made, known.recipes, photo.name, inbox.plan.wanted)
     return [
-        (b"/".join((desk.plan.output, os.fsencode(name), folder + (made[name].name or photo.name))), made[name].size)
-        for name in desk.plan.wanted
+        (b"/".join((inbox.plan.output, os.fsencode(name), folder + (made[name].name or photo.name))), made[name].size)
+        for name in inbox.plan.wanted
     ]
 
 
-def _may_go(desk: InboxState, known: PhotoRecord, stamp: FileSignature) -> bool:
+def _may_go(inbox: InboxState, known: PhotoRecord, stamp: FileSignature) -> bool:
     return (
-        desk.plan.config.after != "keep"
-        and not desk.moved
+        inbox.plan.config.after != "keep"
+        and not inbox.moved
         and known.phase is Phase.DONE
         and not known.leased
         and known.stamp.same_content(stamp)
-        and records.is_current(known.recipes, desk.plan.wanted)
+        and records.is_current(known.recipes, inbox.plan.wanted)
     )

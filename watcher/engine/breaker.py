@@ -38,7 +38,7 @@ class CircuitBreaker:
         return news
 
     def lets(self, now: float) -> bool:
-        """Tell whether a photo may be tried: of an inbox that is held up, one at a time."""
+        """Return whether a photo may be tried: of an inbox that is held up, one at a time."""
         if self.met:
             return False
         if self.until is None:

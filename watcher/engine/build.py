@@ -1,4 +1,4 @@
-"""The rooms of the daemon, each given those that it works with; what they do together is the loop's business."""
+"""The parts of the daemon, each given those that it works with; what they do together is the loop's business."""
 
 from __future__ import annotations
 
@@ -61,49 +61,49 @@ class Dependencies:
     observers: Sequence[Observer] = ()  # what else happens after a photo or a batch
 
 
-class Rooms:
-    """One daemon's rooms. They are built in this order, since each is given those before it."""
+class Components:
+    """One daemon's parts. They are built in this order, since each is given those before it."""
 
     def __init__(self, settings: Settings, outside: Dependencies, *, once: bool) -> None:
         log, by_path, retry = outside.log, dict[bytes, InboxState](), settings.config.retry
         self.settings = settings
         self._by_path = by_path
-        self.ledger = ledger = WriteBuffer(outside.store, log)
+        self.records = records = WriteBuffer(outside.store, log)
         numbers = Counters()
         observers = Observers(EventLog(log), Rates(by_path), numbers, *outside.observers)
-        self.tally = BatchTracker(observers.batch_done)
-        self.twins = Deduplicator(ledger, by_path, outside.chores)
-        self.photos = photos = Photos(by_path, ledger, self.tally, self.twins)
-        self.keeper = Archiver(photos, ledger, by_path, outside.chores, log)
-        self.settler = ResultHandler(
+        self.batches = BatchTracker(observers.batch_done)
+        self.duplicates = Deduplicator(records, by_path, outside.chores)
+        self.photos = photos = Photos(by_path, records, self.batches, self.duplicates)
+        self.archiver = Archiver(photos, records, by_path, outside.chores, log)
+        self.results = ResultHandler(
             photos,
-            ledger,
+            records,
             log,
             retry=Retry(retry.attempts, retry.backoff_seconds),
             patient=outside.limits.patient,
-            desk_of=by_path.get,
-            twins=self.twins,
-            keeper=self.keeper,
+            inbox_of=by_path.get,
+            duplicates=self.duplicates,
+            archiver=self.archiver,
             numbers=numbers,
             observers=observers,
         )
-        leasing = Leasing(photos, ledger, by_path, self.twins, self.keeper, self.settler.refuse)
-        self.dispatcher = dispatcher = Scheduler(outside.pool, ledger, by_path, photos, leasing, outside.limits)
-        self.scans = Reconciler(by_path, photos, ledger, self.keeper, log, once=once)
-        self.desks = Inboxes(by_path, photos, dispatcher, ledger, self.scans, log, once=once)
-        self.announced = EventHandler(by_path, photos, ledger, self.scans, self.twins)
-        self.requests = CommandHandler(by_path, photos, ledger, self.scans, log)
-        self.watching = Watching(by_path, self.scans, log, once=once)
-        self.sweeps = CleanupTimer(outside.sweep, lambda: [plan.output for plan in self.settings.inboxes])
-        self.health = Watchdog(
+        leasing = Leasing(photos, records, by_path, self.duplicates, self.archiver, self.results.refuse)
+        self.scheduler = scheduler = Scheduler(outside.pool, records, by_path, photos, leasing, outside.limits)
+        self.reconciler = Reconciler(by_path, photos, records, self.archiver, log, once=once)
+        self.inboxes = Inboxes(by_path, photos, scheduler, records, self.reconciler, log, once=once)
+        self.events = EventHandler(by_path, photos, records, self.reconciler, self.duplicates)
+        self.commands = CommandHandler(by_path, photos, records, self.reconciler, log)
+        self.watching = Watching(by_path, self.reconciler, log, once=once)
+        self.cleanup = CleanupTimer(outside.sweep, lambda: [plan.output for plan in self.settings.inboxes])
+        self.watchdog = Watchdog(
             outside.manager,
             outside.watch_fault,
             by_path,
             photos.tracker,
-            ledger,
+            records,
             log,
             silence_seconds=outside.pool.silence_seconds,
         )
         self.reporter = StatusReporter(
-            by_path, photos.tracker, self.settler, ledger, self.health, outside.pool, outside.messages.qsize
+            by_path, photos.tracker, self.results, records, self.watchdog, outside.pool, outside.messages.qsize
         )

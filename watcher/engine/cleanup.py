@@ -22,14 +22,14 @@ class CleanupTimer:
         return self._next
 
     def note(self, outcome: Outcome | None, now: float) -> None:
-        """Have swept soon if this outcome tells of a lost worker; None: its job went with another one's."""
+        """Schedule a clean-up if a worker was lost; outcome None: its job went with another one's."""
         if outcome is None or (
             isinstance(outcome, Failed) and outcome.blame in {FailureKind.CRASH, FailureKind.TIMEOUT}
         ):
             self._next = self._next or now + _SWEEP_SECONDS
 
     def tick(self, now: float, *, force: bool = False) -> None:
-        """Have swept what is due; with `force` at once."""
+        """Start the clean-up that is due; with `force` at once."""
         if self._next is not None and (force or now >= self._next):
             begun = self._sweep(self._outputs())
             self._next = None if begun else now + _SWEEP_SECONDS

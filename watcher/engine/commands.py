@@ -1,6 +1,6 @@
 """What people ask by way of the state file: to try again what has failed, to make again what is missing.
 
-A request is taken out in the transaction that puts on the books what it leads to: none is lost, however this ends.
+A request is taken out in the transaction that puts recorded what it leads to: none is lost, however this ends.
 """
 
 from __future__ import annotations
@@ -29,65 +29,65 @@ class CommandHandler:
 
     def __init__(
         self,
-        desks: Mapping[bytes, InboxState],
+        inboxes: Mapping[bytes, InboxState],
         photos: Photos,
-        ledger: WriteBuffer,
-        scans: Reconciler,
+        records: WriteBuffer,
+        reconciler: Reconciler,
         log: Log,
     ) -> None:
-        self._desks = desks
+        self._inboxes = inboxes
         self._photos = photos
-        self._ledger = ledger
-        self._scans = scans
+        self._records = records
+        self._reconciler = reconciler
         self._log = log
 
     def take_up(self, now: float, wall: float) -> None:
         """Deal with what was asked so far; what can't be written just now is dealt with at the next call."""
-        while not self._ledger.blocked and (asked := self._ledger.store.requests(_AT_ONCE)):
+        while not self._records.blocked and (asked := self._records.store.requests(_AT_ONCE)):
             with self._photos.batches.by_inbox(now) as batch_of:
                 for number, request in asked:
-                    desk = self._desks.get(request.inbox)
-                    if desk is None or self._one(desk, request, batch_of, now, wall):
-                        self._ledger.answer(number, now)
-            self._ledger.flush(now, force=True)
+                    inbox = self._inboxes.get(request.inbox)
+                    if inbox is None or self._one(inbox, request, batch_of, now, wall):
+                        self._records.answer(number, now)
+            self._records.flush(now, force=True)
             self._log.info("requests.received", requests=len(asked))
 
-    def _one(self, desk: InboxState, request: Request, batch_of: BatchOf, now: float, wall: float) -> bool:
+    def _one(self, inbox: InboxState, request: Request, batch_of: BatchOf, now: float, wall: float) -> bool:
         """Do as one request says; False: the state file can't be written just now."""
         if request.path is None:
-            return self._all_failed(desk, now)
+            return self._all_failed(inbox, now)
         photo = PhotoId(request.inbox, request.path)
-        known = self._ledger.known(photo)
+        known = self._records.known(photo)
         again = _opened(known, request) if known is not None else None
         if again is None or self._is_in_flight(photo):
             return True  # nothing to be done, or a worker is at it
-        self._ledger.note(photo, wall, notes.ASKED, {"by": request.what, **_named(request)})
+        self._records.note(photo, wall, notes.ASKED, {"by": request.what, **_named(request)})
         self._again(photo, again, batch_of, now, wall)
         return True
 
     def make_again(self, photos: Iterable[PhotoId], now: float, wall: float) -> None:
-        """Have all renditions of photos made again: nobody knows of which content those are that they have."""
+        """Make all renditions of photos again: it is not known of which content those are that they have."""
         with self._photos.batches.by_inbox(now) as batch_of:
             for photo in photos:
-                known = self._ledger.known(photo)
-                if photo.inbox in self._desks and known is not None and not self._is_in_flight(photo):
+                known = self._records.known(photo)
+                if photo.inbox in self._inboxes and known is not None and not self._is_in_flight(photo):
                     self._again(photo, replace(known, recipes={}), batch_of, now, wall)
 
     def _again(self, photo: PhotoId, known: PhotoRecord, batch_of: BatchOf, now: float, wall: float) -> None:
-        self._ledger.put(photo, known, now)
+        self._records.put(photo, known, now)
         self._photos.apply(photo, RetryAsked(wall, batch_of(photo.inbox)), now, wall)
 
     def _is_in_flight(self, photo: PhotoId) -> bool:
         task = self._photos.tracker.get(photo)
         return task is not None and task.state in IN_FLIGHT
 
-    def _all_failed(self, desk: InboxState, now: float) -> bool:
-        reopened = self._ledger.reopen_failed(desk.inbox, now)
+    def _all_failed(self, inbox: InboxState, now: float) -> bool:
+        reopened = self._records.reopen_failed(inbox.path, now)
         if reopened is None:
             return False
-        self._log.info("failed.reopened", inbox=desk.inbox, photos=reopened)
-        if reopened and desk.ready:
-            self._scans.scan(desk, Origin.SCAN, counts_missed=False)
+        self._log.info("failed.reopened", inbox=inbox.path, photos=reopened)
+        if reopened and inbox.ready:
+            self._reconciler.scan(inbox, Origin.SCAN, counts_missed=False)
         return True
 
 
@@ -96,7 +96,7 @@ def _named(request: Request) -> dict[str, object]:
 
 
 def _opened(known: PhotoRecord, request: Request) -> PhotoRecord | None:
-    """Give the books of a photo that is to be tried again; None: there is nothing to be done about it."""
+    """Return the row of a photo that is to be tried again; None: there is nothing to be done about it."""
     match request.what:
         case "retry":
             if known.phase is Phase.DONE:

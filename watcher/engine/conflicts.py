@@ -23,15 +23,15 @@ class NameConflicts:
         self._alike: dict[bytes, dict[bytes, set[bytes]]] = {}  # inbox → folded path → folders, once they matter
 
     def heed(self, photo: PhotoId) -> None:
-        """Hear that a photo is among those that are not written yet."""
+        """Add a photo that is not written yet."""
         self._heads[photo.inbox, photo.folder, head_of(photo.name)][photo] = None
 
     def forget(self) -> None:
-        """Hear that all are written."""
+        """Forget them: all are written."""
         self._heads.clear()
 
     def of(self, photo: PhotoId, *, folds_case: bool) -> Found:
-        """Give them by their name; those in another folder by their path."""
+        """Return the photos by name; those in another folder by path."""
         found = self._beside(photo)
         if folds_case and photo.folder:
             for folder in self._folders_like(photo):

@@ -1,12 +1,12 @@
-"""Photos that may have the same content as one that is to be made: their renditions are lent, not made again.
+"""Photos that may have the same content as one that is to be made: their renditions are copied, not made again.
 
 Rules:
-- What is lent is on the books: whose renditions, of which content. Whether it is the same content is found out by the
+- What may be copied is recorded: whose renditions, of which content. Whether it is the same content is found out by the
   worker, which reads the photo anyway.
-- While an output is lent or being removed, no photo is begun that would be given its place (`in_the_way`).
+- While an output may be copied or is being removed, no photo is begun that would get its place (`in_the_way`).
 - A photo that may be the same as one that is being made waits for it, once and shortly.
 - A photo that went, and whose renditions another one was given copies of, has moved: its own are removed. That takes
-  the copies to be on the books, the same modification time, an inbox that is there, and a place that nobody claims.
+  the copies to be recorded, the same modification time, an inbox that is there, and a place that no other photo claims.
 """
 
 from __future__ import annotations
@@ -53,30 +53,30 @@ class _Left(NamedTuple):
 class Deduplicator:
     """Who may lend what to whom, and what is left behind by those that moved."""
 
-    def __init__(self, ledger: WriteBuffer, desks: Mapping[bytes, InboxState], chores: Chores) -> None:
-        self._ledger = ledger
-        self._desks = desks
+    def __init__(self, records: WriteBuffer, inboxes: Mapping[bytes, InboxState], chores: Chores) -> None:
+        self._records = records
+        self._inboxes = inboxes
         self._chores = chores
         self._copied: dict[tuple[bytes, int], tuple[PhotoId, float]] = {}  # digest, time → who was given copies; until
         self._late: set[PhotoId] = set()  # were made when they had gone already
         self._unmade: set[PhotoId] = set()  # went before their last version was made; what they were before stays
-        self._left: dict[PhotoId, _Left] = {}  # whose renditions are to be removed, once the copies are on the books
+        self._left: dict[PhotoId, _Left] = {}  # whose renditions are to be removed, once the copies are recorded
         self._removing: dict[int, frozenset[Place]] = {}
         self._leaving: dict[int, PhotoId] = {}
-        self._removed: list[PhotoId] = []  # whose renditions are; the books say otherwise
+        self._removed: list[PhotoId] = []  # whose renditions are removed, and still recorded
         self._last = 0
         self._last_made = 0.0
 
     def start(self, now: float, wall: float) -> None:
         """Find what an earlier run could not remove any more: of those who were seen anew when the photo went."""
         self._last_made = now
-        for claim, seconds in self._ledger.store.lately_gone(_MOST_AT_START):
+        for claim, seconds in self._records.store.lately_gone(_MOST_AT_START):
             together = wall - seconds - _TOGETHER_SECONDS
             if (to := self._now_called(claim, made=0.0, seen=together)) is not None:
                 self._leave(claim, to)
 
     def expects(self, now: float) -> bool:
-        """Tell whether photos that are gone may have moved: others must have been made lately."""
+        """Return whether photos that are gone may have moved: others must have been made lately."""
         return now - self._last_made < _FOLLOW_SECONDS
 
     # ---- before a photo is begun ----
@@ -88,18 +88,18 @@ class Deduplicator:
         renderings: Iterable[Rendering],
         together: Iterable[ContentRecord] = (),
     ) -> tuple[DuplicateCandidate, ...]:
-        """Give those whose renditions would do, the likeliest first; with those that are replaced together with it."""
+        """Return those whose renditions would do, the likeliest first, with those that are replaced with it."""
         if looks is None or looks.size <= 0:
             return ()
         wanted: dict[str, Format] = {item.recipe.fingerprint: item.recipe.format for item in renderings}
         found: list[tuple[bool, int, DuplicateCandidate]] = []
         beside = (claim for claim in together if claim.digest and claim.stamp.size == looks.size)
-        for claim in chain(beside, self._ledger.alike(looks.size, looks.mtime_ns)):
-            desk = self._desks.get(claim.photo.inbox)
+        for claim in chain(beside, self._records.alike(looks.size, looks.mtime_ns)):
+            inbox = self._inboxes.get(claim.photo.inbox)
             lent = lent_by(claim, wanted)
-            if desk is None or desk.moved or not lent or (claim.gone and self._claimed(claim.photo, but=photo)):
+            if inbox is None or inbox.moved or not lent or (claim.gone and self._claimed(claim.photo, but=photo)):
                 continue
-            root, mtime_ns = desk.plan.output, claim.stamp.mtime_ns
+            root, mtime_ns = inbox.plan.output, claim.stamp.mtime_ns
             twin = DuplicateCandidate(
                 claim.photo, claim.digest, mtime_ns, root, lent, gone=claim.gone, lately=claim.lately
             )
@@ -109,16 +109,16 @@ class Deduplicator:
         return _some(twin for _, _, twin in found)
 
     def _claimed(self, photo: PhotoId, *, but: PhotoId) -> bool:
-        """Tell whether the outputs of a photo that has gone could have become another one's since."""
-        if photo != but and self._ledger.known(photo) is not None:
+        """Return whether the outputs of a photo that has gone could have become another one's since."""
+        if photo != but and self._records.known(photo) is not None:
             return True
-        desk = self._desks.get(photo.inbox)
-        rivals = self._ledger.rivals(photo, folds_case=desk is not None and desk.plan.folds_case)
+        inbox = self._inboxes.get(photo.inbox)
+        rivals = self._records.rivals(photo, folds_case=inbox is not None and inbox.plan.folds_case)
         paths = (name if b"/" in name or not photo.folder else photo.folder + b"/" + name for name in rivals)
         return any(PhotoId(photo.inbox, path) != but for path in paths)
 
     def in_the_way(self, job: Job, lent: Iterable[frozenset[Place]]) -> bool:
-        """Tell whether a place that this job would write to is lent to another one, or is being cleared."""
+        """Return whether a place that this job would write to may be copied by another one, or is being cleared."""
         busy = [places for places in (*lent, *self._removing.values()) if places]
         if not busy:
             return False
@@ -127,12 +127,12 @@ class Deduplicator:
 
     @staticmethod
     def lent_to(job: Job) -> frozenset[Place]:
-        """Give the places that a job may copy from."""
+        """Return the places that a job may copy from."""
         return frozenset(_folded((twin.output_root, lent.output)) for twin in job.twins for lent in twin.lent)
 
     @staticmethod
     def may_come(job: Job, sizes: Container[int]) -> bool:
-        """Tell whether one of those that are being made, which have `sizes` in bytes, may be the same as this one."""
+        """Return whether one of those that are being made, which have `sizes` in bytes, may be the same as this one."""
         seen = job.evidence.seen
         return seen is not None and not job.twins and seen.size in sizes
 
@@ -154,7 +154,7 @@ class Deduplicator:
         for twin in job.twins if done.twin is not None else ():
             if (twin.digest, twin.mtime_ns) != key or twin.photo == job.photo:
                 continue
-            if self._ledger.known(twin.photo) is not None:
+            if self._records.known(twin.photo) is not None:
                 if len(self._copied) < _MOST_FOLLOWED and not twin.gone:
                     self._copied.pop(key, None)  # the order is that of the time
                     self._copied[key] = job.photo, now + _FOLLOW_SECONDS
@@ -164,13 +164,13 @@ class Deduplicator:
         return moved
 
     def stays(self, photo: PhotoId, stamp: FileSignature, digest: bytes) -> None:
-        """Hear that a photo is done: those of its content that have gone lately have moved to it."""
-        for claim in self._ledger.alike(stamp.size, stamp.mtime_ns) if digest and self._ledger.any_gone else ():
+        """Handle a photo that is done: those of its content that have gone lately have moved to it."""
+        for claim in self._records.alike(stamp.size, stamp.mtime_ns) if digest and self._records.any_gone else ():
             if claim.gone and claim.lately and (claim.digest, claim.stamp.mtime_ns) == (digest, stamp.mtime_ns):
                 self._leave(claim, photo)
 
     def gone(self, photo: PhotoId, known: PhotoRecord, now: float) -> None:
-        """Hear that a photo is no longer in its inbox, which is there."""
+        """Handle the removal of a photo from an inbox that is there."""
         late = photo in self._late
         self._late.discard(photo)
         if known.away is not None:
@@ -194,16 +194,16 @@ class Deduplicator:
 
     def _now_called(self, claim: ContentRecord, *, made: float, seen: float = 0.0) -> PhotoId | None:
         """Find who has the content of a photo that has gone, and was made, and first seen, after those times."""
-        for other in self._ledger.alike(claim.stamp.size, claim.stamp.mtime_ns):
+        for other in self._records.alike(claim.stamp.size, claim.stamp.mtime_ns):
             if not other.gone and other.photo != claim.photo and self._has(other.photo, claim):
-                known = self._ledger.known(other.photo)
+                known = self._records.known(other.photo)
                 if known is not None and known.at > made and known.first_seen >= seen:
                     return other.photo
         return None
 
     def _has(self, photo: PhotoId, claim: ContentRecord) -> bool:
-        """Tell whether a photo has the content of one that has gone, and its time, as the books have it now."""
-        known = self._ledger.known(photo)
+        """Return whether a photo has the content of one that has gone, and its time, as it is recorded now."""
+        known = self._records.known(photo)
         return (
             known is not None
             and known.away is None
@@ -216,14 +216,14 @@ class Deduplicator:
             self._left[claim.photo] = _Left(claim.photo, claim, to)
 
     def act(self, now: float) -> None:
-        """Have removed what moved photos left behind, as far as the books have it all."""
-        if self._removed and self._ledger.forget_ghosts(self._removed, now):
+        """Remove what moved photos left behind, as far as all of it is recorded."""
+        if self._removed and self._records.forget_ghosts(self._removed, now):
             self._removed = []
-        if self._unmade and self._ledger.written(now):
+        if self._unmade and self._records.written(now):
             unmade, self._unmade = self._unmade, set()
-            for claim in (claim for photo in unmade for claim in self._ledger.store.left_by(photo)):
+            for claim in (claim for photo in unmade for claim in self._records.store.left_by(photo)):
                 self._follow(claim, now)
-        if self._left and self._ledger.written(now):
+        if self._left and self._records.written(now):
             left, self._left = list(self._left.values()), {}
             for item in left:
                 self._remove(item)
@@ -231,41 +231,41 @@ class Deduplicator:
             del self._copied[next(iter(self._copied))]
 
     def _remove(self, left: _Left) -> None:
-        again = self._ledger.known(left.photo)
+        again = self._records.known(left.photo)
         if again is not None and again.leased:
             self._left[left.photo] = left  # whether it is there again is being found out
         if again is not None or not self._has(left.to, left.known):
             return
-        desk = self._desks.get(left.photo.inbox)
-        if desk is None or desk.moved:
+        inbox = self._inboxes.get(left.photo.inbox)
+        if inbox is None or inbox.moved:
             return
-        kept = self._kept(desk, left)
-        lent = tuple(item for item in _outputs(desk, left) if desk.plan.same_name(item.output) not in kept)
+        kept = self._kept(inbox, left)
+        lent = tuple(item for item in _outputs(inbox, left) if inbox.plan.same_name(item.output) not in kept)
         if not lent:
             self._removed.append(left.photo)
             return
         self._last += 1
-        self._removing[self._last] = frozenset(_folded((desk.plan.output, item.output)) for item in lent)
+        self._removing[self._last] = frozenset(_folded((inbox.plan.output, item.output)) for item in lent)
         self._leaving[self._last] = left.photo
-        self._chores.remove(self._last, desk.plan.output, lent, left.known.stamp.mtime_ns)
+        self._chores.remove(self._last, inbox.plan.output, lent, left.known.stamp.mtime_ns)
 
-    def _kept(self, desk: InboxState, left: _Left) -> set[bytes]:
-        """Give the outputs that other photos have by the books, or may have any time, as their names are compared."""
+    def _kept(self, inbox: InboxState, left: _Left) -> set[bytes]:
+        """Return the outputs that other photos have, as recorded, or may have any time, as their names are compared."""
         photo, kept = left.photo, set[bytes]()
-        others = dict(self._ledger.rivals(photo, folds_case=desk.plan.folds_case))
-        if left.to.inbox == photo.inbox and (known := self._ledger.known(left.to)) is not None:
+        others = dict(self._records.rivals(photo, folds_case=inbox.plan.folds_case))
+        if left.to.inbox == photo.inbox and (known := self._records.known(left.to)) is not None:
             others[left.to.path] = known.made
         for name, made in others.items():
             path = name if b"/" in name or name == left.to.path or not photo.folder else photo.folder + b"/" + name
             folder, slash, file = path.rpartition(b"/")
-            for rendition, recipe in desk.plan.wanted.items():
+            for rendition, recipe in inbox.plan.wanted.items():
                 fact = made.get(rendition)
                 for output in names_on_books(file, fact, None) if fact else [natural_name(file, recipe.format)]:
-                    kept.add(desk.plan.same_name(rendition.encode() + b"/" + folder + slash + output))
+                    kept.add(inbox.plan.same_name(rendition.encode() + b"/" + folder + slash + output))
         return kept
 
     def removed(self, number: int) -> None:
-        """Hear that a removal is over."""
+        """Handle the end of a removal."""
         self._removing.pop(number, None)
         if (photo := self._leaving.pop(number, None)) is not None:
             self._removed.append(photo)
@@ -276,14 +276,14 @@ class Deduplicator:
         return not (self._unmade or self._left or self._removing)
 
 
-def _outputs(desk: InboxState, left: _Left) -> tuple[ReusableRendition, ...]:
-    """Give the renditions that a photo left behind, by whatever recipe they were made."""
+def _outputs(inbox: InboxState, left: _Left) -> tuple[ReusableRendition, ...]:
+    """Return the renditions that a photo left behind, by whatever recipe they were made."""
     folder, slash, name = left.photo.path.rpartition(b"/")
-    made = with_names(left.known.made, left.known.recipes, name, desk.plan.wanted)
+    made = with_names(left.known.made, left.known.recipes, name, inbox.plan.wanted)
     return tuple(
         ReusableRendition("", rendition.encode() + b"/" + folder + slash + (fact.name or name), fact.size)
         for rendition, fact in made.items()
-        if rendition in desk.plan.wanted and fact.size
+        if rendition in inbox.plan.wanted and fact.size
     )
 
 
@@ -298,5 +298,5 @@ def _some(twins: Iterable[DuplicateCandidate]) -> tuple[DuplicateCandidate, ...]
 
 
 def _folded(place: Place) -> Place:
-    """Give a place as a file system that folds case would have it."""
+    """Return a place as a file system that folds case would have it."""
     return place[0], folded(place[1])

@@ -51,7 +51,7 @@ class InboxState:
     volume: bytes = b""  # the mount point that its output belongs on; empty: any, as nothing was ever made there
     originals_volume: bytes = b""  # the mount point that its originals belong on; empty: any
     terms: str = ""  # on what a photo is called failed; see `terms_of`
-    moved: bool = False  # its books are about another output folder
+    moved: bool = False  # what is recorded is about another output folder
     cured: bool = False  # photos failed on other terms: they are tried again
     touched: bool = False  # something happened that `status` may show
     scan: Scan | None = None  # of the whole inbox
@@ -64,7 +64,7 @@ class InboxState:
     batches: dict[int, int] = field(default_factory=dict)  # the debouncer's burst → batch
     scan_batch: int | None = None  # the batch that a scan is filling
     scan_batch_files: int = 0
-    listed: int = 0  # photos of the folder being listed that are on the books
+    listed: int = 0  # photos of the folder being listed that are recorded
     short: set[bytes] = field(default_factory=set)  # folders that hold less than is known of them
     seen_folders: set[bytes] = field(default_factory=set)  # that the scan of the whole inbox came by
     doubted: bool = False  # a single run has looked once more for what seemed to be gone
@@ -72,12 +72,12 @@ class InboxState:
     held: int = 0  # listings that wait for their ack
     collapsed: bool = False  # events were dropped: a scan must make up for it
     hold: CircuitBreaker = field(default_factory=CircuitBreaker)  # while its output can't be written
-    may_forget: bool = False  # it is the folder that the books are about: what is not there, is gone
+    may_forget: bool = False  # it is the folder whose photos are recorded: what is not there, is gone
     pace: RateCounter = field(default_factory=RateCounter)
     current: dict[int, bool] = field(default_factory=dict)  # state's recipes number → are they what is wanted
 
     @property
-    def inbox(self) -> bytes:
+    def path(self) -> bytes:
         """The inbox's path."""
         return self.plan.inbox
 
@@ -100,11 +100,11 @@ class InboxState:
         return changed
 
     def same_watch(self, plan: InboxPlan) -> bool:
-        """Tell whether new settings of the same inbox can be taken on by the watch and the scanner that it has."""
+        """Return whether new settings of the same inbox can be taken on by the watch and the scanner that it has."""
         return not self.plan.config.changed(plan.config, Mark.NEW_WATCH)
 
     def is_current(self, recipes: int, recipes_of: Callable[[int], Mapping[str, str]]) -> bool:
-        """Tell whether photos with that number of `recipes` have all that is wanted; looked up once a number."""
+        """Return whether photos with that number of `recipes` have all that is wanted; looked up once a number."""
         found = self.current.get(recipes)
         if found is None:
             found = self.current[recipes] = is_current(recipes_of(recipes), self.plan.wanted)

@@ -28,20 +28,20 @@ class Inboxes:
         by_path: dict[bytes, InboxState],
         photos: Photos,
         scheduler: Scheduler,
-        ledger: WriteBuffer,
-        scans: Reconciler,
+        records: WriteBuffer,
+        reconciler: Reconciler,
         log: Log,
         *,
         once: bool,
     ) -> None:
-        # photos that a single run leaves, for want of room in their output or of anybody to make them
+        # photos that a single run leaves, for want of room in their output, or of workers
         self.abandoned = 0
-        self._desks = by_path
+        self._inboxes = by_path
         self._photos = photos
         self._batches = photos.batches
         self._scheduler = scheduler
-        self._ledger = ledger
-        self._scans = scans
+        self._records = records
+        self._reconciler = reconciler
         self._log = log
         self._started: Config | None = None  # of the first inbox that was opened: some keys take a restart
         self._once = once
@@ -53,17 +53,17 @@ class Inboxes:
         """Take an inbox on. The watch is set first, and the first scan begins when that has been answered."""
         batch = config.batch
         debouncer = Debouncer(batch.quiet_seconds, batch.max_wait_seconds, batch.max_files)
-        desk = InboxState(plan, parts, debouncer, terms=self._terms(plan, config))
-        was = self._ledger.store.report(plan.inbox)
-        desk.moved = was is not None and was.output != plan.output
-        desk.cured = was is not None and was.terms not in {"", desk.terms}
-        if not desk.moved and self._ledger.store.counts(plan.inbox).done:
-            desk.volume = belongs_on(b"" if was is None else was.volume, plan.volume, bare=plan.bare)
+        inbox = InboxState(plan, parts, debouncer, terms=self._terms(plan, config))
+        was = self._records.store.report(plan.inbox)
+        inbox.moved = was is not None and was.output != plan.output
+        inbox.cured = was is not None and was.terms not in {"", inbox.terms}
+        if not inbox.moved and self._records.store.counts(plan.inbox).done:
+            inbox.volume = belongs_on(b"" if was is None else was.volume, plan.volume, bare=plan.bare)
         before = None if was is None else was.originals
         if before is not None and before[0] == plan.originals:
-            desk.originals_volume = before[1]
-        desk.originals_volume = desk.originals_volume or plan.originals_volume
-        self._desks[plan.inbox] = desk
+            inbox.originals_volume = before[1]
+        inbox.originals_volume = inbox.originals_volume or plan.originals_volume
+        self._inboxes[plan.inbox] = inbox
         self._tell_of_output(plan)
         parts.open()
 
@@ -77,29 +77,29 @@ class Inboxes:
         self._started = self._started or config
         return terms_of(plan, config, self._started)
 
-    def close(self, inbox: bytes | None = None, now: float = 0.0) -> None:
-        """Let go of an inbox, or of all of them."""
-        for path in list(self._desks) if inbox is None else [inbox]:
-            desk = self._desks[path]
-            desk.parts.close()
-            if inbox is not None:
+    def close(self, only: bytes | None = None, now: float = 0.0) -> None:
+        """Close an inbox, or all of them."""
+        for path in list(self._inboxes) if only is None else [only]:
+            inbox = self._inboxes[path]
+            inbox.parts.close()
+            if only is not None:
                 for task in self._photos.tracker:
                     if task.photo.inbox == path and task.state not in {*IN_FLIGHT, State.ARCHIVING}:
                         self._photos.apply(task.photo, Dropped(), now, 0.0)
-                for number in (*desk.batches.values(), *([desk.scan_batch] if desk.scan_batch else [])):
+                for number in (*inbox.batches.values(), *([inbox.scan_batch] if inbox.scan_batch else [])):
                     self._batches.close(number, now)
-                del self._desks[path]
+                del self._inboxes[path]
 
     def reload(self, settings: Settings, parts_of: Callable[[InboxPlan], InboxParts], now: float) -> None:
         """Take on new settings: inboxes come and go, and those that stay lose no event."""
         plans = {plan.inbox: plan for plan in settings.inboxes}
-        for path, desk in list(self._desks.items()):
+        for path, inbox in list(self._inboxes.items()):
             plan = plans.get(path)
-            if plan is None or not desk.same_watch(plan):
+            if plan is None or not inbox.same_watch(plan):
                 self.close(path, now)
         batch = settings.config.batch
         for path, plan in plans.items():
-            kept = self._desks.get(path)
+            kept = self._inboxes.get(path)
             if kept is None:
                 self.open(plan, parts_of(plan), settings.config)
                 continue
@@ -117,14 +117,14 @@ class Inboxes:
             kept.cured = kept.cured or kept.terms != terms
             kept.terms = terms
             if kept.use(plan):
-                self._scans.scan(kept, Origin.SCAN, counts_missed=False)
+                self._reconciler.scan(kept, Origin.SCAN, counts_missed=False)
 
     @property
     def scanned(self) -> bool:
         """Whether every inbox was scanned, and all that was found was digested."""
         return all(
-            desk.ready and not (desk.scan or desk.again or desk.afresh or desk.looking or len(desk.debouncer))
-            for desk in self._desks.values()
+            inbox.ready and not (inbox.scan or inbox.again or inbox.afresh or inbox.looking or len(inbox.debouncer))
+            for inbox in self._inboxes.values()
         )
 
     # ---- what is due ----
@@ -132,112 +132,112 @@ class Inboxes:
     def deadline(self) -> float | None:
         """When something is due next."""
         deadlines: list[float] = []
-        for desk in self._desks.values():
-            burst = desk.debouncer.deadline()
+        for inbox in self._inboxes.values():
+            burst = inbox.debouncer.deadline()
             if burst is not None:
                 deadlines.append(burst)
-            if desk.next_scan is not None and (desk.afresh or not self._once):
-                deadlines.append(desk.next_scan)
-            if (desk.moved or desk.cured) and not self._ledger.blocked:
+            if inbox.next_scan is not None and (inbox.afresh or not self._once):
+                deadlines.append(inbox.next_scan)
+            if (inbox.moved or inbox.cured) and not self._records.blocked:
                 deadlines.append(self._ticked)
-            if desk.suspects:
-                deadlines.append(min(desk.suspects.values()))
+            if inbox.suspects:
+                deadlines.append(min(inbox.suspects.values()))
             # One that has come already waits for a worker, which tells by a message that it is free.
-            until = desk.hold.until
-            if until is not None and until > self._ticked and self._photos.tracker.waiting(desk.inbox):
+            until = inbox.hold.until
+            if until is not None and until > self._ticked and self._photos.tracker.waiting(inbox.path):
                 deadlines.append(until)
         return min(deadlines, default=None)
 
     def tick(self, now: float, wall: float) -> None:
         """Release bursts, count missed events, begin scans, and let listings flow that were held back."""
         self._ticked = now
-        for desk in self._desks.values():
-            self._mend_books(desk, now)
-            self._release(desk, now, wall)
-            self._count_missed(desk, now)
-            if desk.next_scan is not None and now >= desk.next_scan and (desk.afresh or not self._once):
-                self._scans.scan(desk, Origin.SCAN, counts_missed=desk.trusted and not desk.afresh)
+        for inbox in self._inboxes.values():
+            self._mend_books(inbox, now)
+            self._release(inbox, now, wall)
+            self._count_missed(inbox, now)
+            if inbox.next_scan is not None and now >= inbox.next_scan and (inbox.afresh or not self._once):
+                self._reconciler.scan(inbox, Origin.SCAN, counts_missed=inbox.trusted and not inbox.afresh)
             if self._photos.tracker.queued < MOST_PENDING // 2:
-                for _ in range(desk.held):
-                    desk.parts.ack()
-                desk.held = 0
-                if desk.collapsed:
-                    desk.collapsed = False
-                    self._scans.scan(desk, Origin.SCAN, counts_missed=False)
+                for _ in range(inbox.held):
+                    inbox.parts.ack()
+                inbox.held = 0
+                if inbox.collapsed:
+                    inbox.collapsed = False
+                    self._reconciler.scan(inbox, Origin.SCAN, counts_missed=False)
         if self._once:
             self._abandon(now, wall)
 
     def _abandon(self, now: float, wall: float) -> None:
         """Leave photos alone that would wait in vain: a single run waits neither for workers nor for room."""
         despair = self._scheduler.despair
-        held = [desk.inbox for desk in self._desks.values() if despair or desk.hold.why]
+        held = [inbox.path for inbox in self._inboxes.values() if despair or inbox.hold.why]
         if not held:
             return
         if despair:
             self._scheduler.take_back(now, wall)
         for task in self._photos.tracker:
             if task.state is State.QUEUED and task.photo.inbox in held:
-                self.abandoned += self._ledger.known(task.photo) is None  # the others are named one by one
+                self.abandoned += self._records.known(task.photo) is None  # the others are named one by one
                 self._photos.apply(task.photo, Dropped(), now, wall)
 
-    def _mend_books(self, desk: InboxState, now: float) -> None:
+    def _mend_books(self, inbox: InboxState, now: float) -> None:
         """Forget what was made in another output folder, and have tried again what failed on other terms."""
         scan = False
-        if desk.moved and self._ledger.forget_inbox(desk.inbox, now):
-            desk.moved = desk.cured = False  # what proves to be current in the new folder is taken over
-            desk.hold.end()
-            self._log.info("output.changed", inbox=desk.inbox, output=desk.plan.output)
+        if inbox.moved and self._records.forget_inbox(inbox.path, now):
+            inbox.moved = inbox.cured = False  # what proves to be current in the new folder is taken over
+            inbox.hold.end()
+            self._log.info("output.changed", inbox=inbox.path, output=inbox.plan.output)
             scan = True
-        if desk.cured and (reopened := self._ledger.reopen_failed(desk.inbox, now)) is not None:
-            desk.cured = False
+        if inbox.cured and (reopened := self._records.reopen_failed(inbox.path, now)) is not None:
+            inbox.cured = False
             if reopened:
-                self._log.info("failed.reopened", inbox=desk.inbox, photos=reopened)
+                self._log.info("failed.reopened", inbox=inbox.path, photos=reopened)
                 scan = True
-        if scan and desk.ready:
-            self._scans.scan(desk, Origin.SCAN, counts_missed=False)
+        if scan and inbox.ready:
+            self._reconciler.scan(inbox, Origin.SCAN, counts_missed=False)
 
-    def _release(self, desk: InboxState, now: float, wall: float) -> None:
+    def _release(self, inbox: InboxState, now: float, wall: float) -> None:
         """Queue the photos of bursts that have ended, and closed ones as far as workers are free for them."""
         early = [b""]
         while early:
-            while (released := desk.debouncer.due(now)) is not None:
-                self._queue(desk, *released, now, wall)
-                self._batches.close(desk.batches.pop(released[1], None), now)
-                if len(desk.debouncer) and desk.debouncer.burst not in desk.batches:
-                    desk.batches[desk.debouncer.burst] = self._batches.begin(desk.inbox, now)
-            early = desk.debouncer.take(max(0, self._scheduler.spare - len(self._photos.tracker.live)))
-            self._queue(desk, early, desk.debouncer.burst, now, wall)
+            while (released := inbox.debouncer.due(now)) is not None:
+                self._queue(inbox, *released, now, wall)
+                self._batches.close(inbox.batches.pop(released[1], None), now)
+                if len(inbox.debouncer) and inbox.debouncer.burst not in inbox.batches:
+                    inbox.batches[inbox.debouncer.burst] = self._batches.begin(inbox.path, now)
+            early = inbox.debouncer.take(max(0, self._scheduler.spare - len(self._photos.tracker.live)))
+            self._queue(inbox, early, inbox.debouncer.burst, now, wall)
 
-    def _queue(self, desk: InboxState, paths: Iterable[bytes], burst: int, now: float, wall: float) -> None:
+    def _queue(self, inbox: InboxState, paths: Iterable[bytes], burst: int, now: float, wall: float) -> None:
         for path in paths:
-            if burst not in desk.batches:
-                desk.batches[burst] = self._batches.begin(desk.inbox, now)
-            self._photos.apply(PhotoId(desk.inbox, path), Released(wall, desk.batches[burst]), now, wall)
+            if burst not in inbox.batches:
+                inbox.batches[burst] = self._batches.begin(inbox.path, now)
+            self._photos.apply(PhotoId(inbox.path, path), Released(wall, inbox.batches[burst]), now, wall)
 
-    def _count_missed(self, desk: InboxState, now: float) -> None:
-        late = [path for path, due in desk.suspects.items() if due <= now]
+    def _count_missed(self, inbox: InboxState, now: float) -> None:
+        late = [path for path, due in inbox.suspects.items() if due <= now]
         for path in late:
-            del desk.suspects[path]
+            del inbox.suspects[path]
         if late:
-            desk.missed += len(late)
-            desk.watchful = WATCHFUL_SCANS
-            desk.next_scan = now + desk.scan_interval()
-            desk.touched = True
-            self._log.warning("events.missed", inbox=desk.inbox, photos=len(late), total=desk.missed)
+            inbox.missed += len(late)
+            inbox.watchful = WATCHFUL_SCANS
+            inbox.next_scan = now + inbox.scan_interval()
+            inbox.touched = True
+            self._log.warning("events.missed", inbox=inbox.path, photos=len(late), total=inbox.missed)
 
     def folders_meet(self, reasons: Mapping[bytes, str]) -> None:
         """Hold up the inboxes whose folders lie in each other, and no others for that."""
-        for desk in self._desks.values():
-            reason, before = reasons.get(desk.inbox, ""), desk.hold.met
-            desk.hold.met = reason
-            desk.touched = desk.touched or reason != before
+        for inbox in self._inboxes.values():
+            reason, before = reasons.get(inbox.path, ""), inbox.hold.met
+            inbox.hold.met = reason
+            inbox.touched = inbox.touched or reason != before
             if reason and not before:
-                self._log.error("folders.meet", inbox=desk.inbox, output=desk.plan.output, reason=reason)
+                self._log.error("folders.meet", inbox=inbox.path, output=inbox.plan.output, reason=reason)
             if before and not reason:
-                self._log.info("folders.apart", inbox=desk.inbox, output=desk.plan.output)
-                self._scans.scan(desk, Origin.SCAN, counts_missed=False)
+                self._log.info("folders.apart", inbox=inbox.path, output=inbox.plan.output)
+                self._reconciler.scan(inbox, Origin.SCAN, counts_missed=False)
 
     @property
     def unreachable(self) -> Mapping[bytes, str]:
         """Inboxes that could not be read whole, and why."""
-        return self._scans.missing.unreachable
+        return self._reconciler.missing.unreachable

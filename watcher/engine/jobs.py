@@ -1,4 +1,4 @@
-"""One attempt at a photo: the job that a worker gets, and the books while nobody has answered it."""
+"""One attempt at a photo: the job that a worker gets, and the photo's row before and after."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from watcher.core.types import (
 )
 from watcher.engine.inbox import InboxState
 
-UNKNOWN = FileSignature(-1, 0)  # a photo that nobody has looked at yet
+UNKNOWN = FileSignature(-1, 0)  # of a photo that was never looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Limits:
 
 def job_for(
     task: PhotoTask,
-    desk: InboxState,
+    inbox: InboxState,
     before: PhotoRecord | None,
     renderings: tuple[Rendering, ...],
     limits: Limits,
@@ -55,7 +55,7 @@ def job_for(
     twins: tuple[DuplicateCandidate, ...] = (),
     haunted: bool = False,
 ) -> Job:
-    """Say to a worker what is to be done about a photo."""
+    """Return the job of a photo."""
     current: frozenset[str] = frozenset()
     if before is not None:
         if before.phase is Phase.FAILED:
@@ -70,10 +70,10 @@ def job_for(
     return Job(
         number=number,
         photo=task.photo,
-        output_root=desk.plan.output,
+        output_root=inbox.plan.output,
         renderings=renderings,
-        volume=desk.volume,
-        holder=desk.plan.holder,
+        volume=inbox.volume,
+        holder=inbox.plan.holder,
         done=_done(before, current),
         current=current,
         evidence=evidence,
@@ -98,14 +98,14 @@ def published_version(known: PhotoRecord) -> PublishedVersion | None:
 
 
 def _done(before: PhotoRecord | None, current: frozenset[str]) -> FileSignature | None:
-    """Give what the photo looked like when `current` were made, or when it failed."""
+    """Return what the photo looked like when `current` were made, or when it failed."""
     if before is None or before.stamp == UNKNOWN or (before.phase is Phase.WAITING and not current):
         return None
     return before.stamp
 
 
 def claims(before: PhotoRecord | None, job: Job) -> dict[str, RenditionRecord]:
-    """Give the renditions' books with the names that this job has chosen for its outputs."""
+    """Return the records of the renditions with the names that this job has chosen for its outputs."""
     made = dict(before.made) if before else {}
     for item in job.renderings:
         name = item.output.rpartition(b"/")[2]
@@ -118,18 +118,18 @@ def claims(before: PhotoRecord | None, job: Job) -> dict[str, RenditionRecord]:
 
 
 def untouched(before: PhotoRecord, job: Job) -> dict[str, str]:
-    """Give the recipes of those renditions that this job leaves as they are; of others it may have shown new ones."""
+    """Return the recipes of those renditions that this job leaves as they are; of others it may have shown new ones."""
     made_anew = {item.name for item in job.renderings} - job.current
     return {name: recipe for name, recipe in before.recipes.items() if name not in made_anew}
 
 
 def plain(stamp: FileSignature | None) -> FileSignature | None:
-    """Give a stamp as the state file keeps it."""
+    """Return a stamp as the state file keeps it."""
     return stamp and stamp._replace(inode=0)
 
 
 def changed_since_tried(before: PhotoRecord, expected: FileSignature | None) -> bool:
-    """Tell whether a photo that waits looks otherwise now than when it was tried last."""
+    """Return whether a photo that waits looks otherwise now than when it was tried last."""
     if before.phase is not Phase.WAITING or before.stamp == UNKNOWN or expected is None:
         return False
     return not expected.same_content(before.stamp)
@@ -203,7 +203,7 @@ def done_row(attempt: Attempt, outcome: Done, wall: float) -> PhotoRecord:
 
 
 def only_dated(before: PhotoRecord, outcome: Done) -> bool:
-    """Tell whether all that happened to a photo since it was made is that the copy of it came to its end.
+    """Return whether all that happened to a photo since it was made is that the copy of it came to its end.
 
     Many a copy gives the photo its date, or the time of the end, when renditions are made already. A later date than
     that is a change, as `touch` makes one.

@@ -55,17 +55,17 @@ class Leasing:
     def __init__(
         self,
         photos: Photos,
-        ledger: WriteBuffer,
-        desks: Mapping[bytes, InboxState],
-        twins: Deduplicator,
-        keeper: Archiver,
+        records: WriteBuffer,
+        inboxes: Mapping[bytes, InboxState],
+        duplicates: Deduplicator,
+        archiver: Archiver,
         refuse: Refuse,
     ) -> None:
         self._photos = photos
-        self._ledger = ledger
-        self._desks = desks
-        self._twins = twins
-        self._keeper = keeper
+        self._records = records
+        self._inboxes = inboxes
+        self._duplicates = duplicates
+        self._archiver = archiver
         self._refuse = refuse
 
     def lease(
@@ -89,10 +89,10 @@ class Leasing:
                     beside.add(attempt)
                 exchange.go_on(attempt)
         except StateError as error:
-            self._ledger.block(error, Use.ATTEMPTS, now)
-        if left or (leased and not self._ledger.commit(now)):
+            self._records.block(error, Use.ATTEMPTS, now)
+        if left or (leased and not self._records.commit(now)):
             for task, attempt in leased:
-                self._ledger.put(task.photo, attempt.before, now)
+                self._records.put(task.photo, attempt.before, now)
             for task in reversed([*(task for task, _ in leased), *left]):
                 self._photos.apply(task.photo, Returned(wall), now, wall)
             return []
@@ -104,11 +104,11 @@ class Leasing:
         self, task: PhotoTask, beside: _Beside, exchange: _Exchange, limits: Limits, now: float, wall: float
     ) -> Attempt | None:
         photo = task.photo
-        desk = self._desks.get(photo.inbox)
-        if desk is None:
+        inbox = self._inboxes.get(photo.inbox)
+        if inbox is None:
             self._photos.apply(photo, Dropped(), now, wall)
             return None
-        before = self._ledger.known(photo)
+        before = self._records.known(photo)
         tries = before.attempts + 1 if before and (before.phase is Phase.WAITING or before.leased) else 1
         if before and changed_since_tried(before, task.evidence.expected):
             tries = 1  # any change starts over
@@ -118,47 +118,47 @@ class Leasing:
             failed = self._refuse(task, before, reason, now, wall)
             self._photos.apply(photo, Dropped(), now, wall, failed)
             return None
-        job = self._job(task, desk, before, exchange, limits, tries)
+        job = self._job(task, inbox, before, exchange, limits, tries)
         if (
-            self._twins.in_the_way(job, beside.lent_to_others(exchange.attempts))
-            or (not task.deferred and self._twins.may_come(job, beside.sizes))
+            self._duplicates.in_the_way(job, beside.lent_to_others(exchange.attempts))
+            or (not task.deferred and self._duplicates.may_come(job, beside.sizes))
             or (not task.deferred and exchange.is_half_told(job, before))
-            or (not task.deferred and before is None and _asks_for_old_name(desk, job))
+            or (not task.deferred and before is None and _asks_for_old_name(inbox, job))
         ):
             self._photos.apply(photo, Deferred(now + DEFER_SECONDS), now, wall)
-            desk.hold.untold(now)
+            inbox.hold.untold(now)
             return None
         self._photos.last_job += 1
-        lent, follows = self._twins.lent_to(job), bool(exchange.attempts)
+        lent, follows = self._duplicates.lent_to(job), bool(exchange.attempts)
         attempt = Attempt(job, before, task.origin, task.seen, task.ready, lent, follows=follows)
-        self._ledger.stage(photo, unanswered(attempt, wall))
+        self._records.stage(photo, unanswered(attempt, wall))
         return attempt
 
     def _job(
         self,
         task: PhotoTask,
-        desk: InboxState,
+        inbox: InboxState,
         before: PhotoRecord | None,
         exchange: _Exchange,
         limits: Limits,
         attempt: int,
     ) -> Job:
-        photo, seen, folds = task.photo, task.evidence.seen, desk.plan.folds_case
-        rivals = self._ledger.rivals(photo, folds_case=folds)
-        haunted = before is None and self._ledger.haunted(photo)
+        photo, seen, folds = task.photo, task.evidence.seen, inbox.plan.folds_case
+        rivals = self._records.rivals(photo, folds_case=folds)
+        haunted = before is None and self._records.haunted(photo)
         renderings = naming.renderings(
-            photo.path, desk.plan.wanted, before, rivals, folds_case=folds, unseen=not haunted
+            photo.path, inbox.plan.wanted, before, rivals, folds_case=folds, unseen=not haunted
         )
         return job_for(
             task,
-            desk,
+            inbox,
             before,
             renderings,
             limits,
             number=self._photos.last_job + 1,
             attempt=attempt,
-            returned=() if before and _made(before) else self._keeper.returned(photo, seen),
-            twins=self._twins.of(photo, seen, renderings, exchange.replaced()),
+            returned=() if before and _made(before) else self._archiver.returned(photo, seen),
+            twins=self._duplicates.of(photo, seen, renderings, exchange.replaced()),
             haunted=haunted,
         )
 
@@ -180,7 +180,7 @@ class _Exchange:
         return [attempt.before.claim(attempt.job.photo) for attempt in self.attempts if attempt.before is not None]
 
     def go_on(self, attempt: Attempt | None) -> None:
-        """Put the photo next that seems to have lent its content to the one that was just put on record."""
+        """Put the photo next that seems to have had the content of the one that was just put on record."""
         other = self._take(attempt) if attempt is not None and len(self.attempts) < _MOST_EXCHANGED else None
         if attempt is None or other is None:
             self.attempts = []
@@ -219,14 +219,14 @@ def _moved_here(job: Job, before: PhotoRecord | None) -> list[PhotoId]:
     return [twin.photo for twin in twins if twin.mtime_ns == seen.mtime_ns]
 
 
-def _asks_for_old_name(desk: InboxState, job: Job) -> bool:
-    """Have a photo looked for whose name in another spelling this one may be: its output has this one's place."""
-    if not desk.plan.folds_case:
+def _asks_for_old_name(inbox: InboxState, job: Job) -> bool:
+    """Examine a photo whose name in another spelling this one may be: its output has this one's place."""
+    if not inbox.plan.folds_case:
         return False
     name, candidates = naming.folded(job.photo.path), (twin.photo for twin in job.twins if not twin.gone)
-    alike = [photo.path for photo in candidates if photo.inbox == desk.inbox and naming.folded(photo.path) == name]
+    alike = [photo.path for photo in candidates if photo.inbox == inbox.path and naming.folded(photo.path) == name]
     if alike:
-        desk.parts.examine(alike, [])
+        inbox.parts.examine(alike, [])
     return bool(alike)
 
 

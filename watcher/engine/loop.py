@@ -1,7 +1,7 @@
 """The one loop: everything from outside is a message on one queue, one thread reads it, decides, and owns all state.
 
 Theory of operation:
-- Events and listings become sightings, sightings become jobs, results become rows of the state file. See the picture
+- Events and listings become tasks, tasks become jobs, results become rows of the state file. See the picture
   in docs/architecture.md.
 - Nothing here waits on a disk or a decoder, the state file excepted. `deadline` tells how long the loop may sleep.
 - Two ways to run: as a daemon, until it is asked to stop, and once, until nothing is left to do.
@@ -35,7 +35,7 @@ from watcher.core.types import (
     WatchReady,
     WorkerReport,
 )
-from watcher.engine.build import Dependencies, Rooms
+from watcher.engine.build import Components, Dependencies
 from watcher.engine.jobs import untouched
 from watcher.engine.ports import FoldersMeet, Message, PutBack, Reloaded, Removed, Settings, TakenAway
 from watcher.engine.results import Retry
@@ -47,7 +47,7 @@ _SAME_STOP_SECONDS = 0.05  # `timeout` signals its child and then the group it i
 _LONGEST_SLEEP = 3600.0
 
 
-class Daemon(Rooms):
+class Daemon(Components):
     """Watches, decides and remembers; the pool renders."""
 
     def __init__(self, settings: Settings, outside: Dependencies, *, once: bool = False) -> None:
@@ -77,11 +77,11 @@ class Daemon(Rooms):
         """Open every inbox."""
         now = self._clock.monotonic()
         for plan in self.settings.inboxes:
-            self.desks.open(plan, self._open_inbox(plan, self._messages.put), self.settings.config)
-        self.requests.take_up(now, self._clock.time())
-        self.twins.start(now, self._clock.time())
+            self.inboxes.open(plan, self._open_inbox(plan, self._messages.put), self.settings.config)
+        self.commands.take_up(now, self._clock.time())
+        self.duplicates.start(now, self._clock.time())
         self.reporter.start(now)
-        self.health.start(now)
+        self.watchdog.start(now)
 
     def _next_message(self) -> Message | None:
         deadline = self.deadline()
@@ -100,9 +100,9 @@ class Daemon(Rooms):
                 self.handle(message)
             except StateError as error:
                 now = self._clock.monotonic()
-                self.ledger.trouble.met(error, Use.READING, now, unwritten=0)
-                self.scans.scan_afresh(now)
-                break  # each took seconds: whoever waits for a sign of life would wait too long
+                self.records.trouble.met(error, Use.READING, now, unwritten=0)
+                self.reconciler.scan_afresh(now)
+                break  # each took seconds: the service manager would wait too long for a sign of life
             message = self._next_now() if left > 1 else None
         self.tick()
 
@@ -118,19 +118,19 @@ class Daemon(Rooms):
             return len(self.stops) > 1 or not any(self.photos.tracker.in_flight)
         if not self._once:
             return False
-        self.ledger.trouble.check(self._clock.monotonic())
+        self.records.trouble.check(self._clock.monotonic())
         tracker = self.photos.tracker
-        if self.dispatcher.despair and tracker.idle and self.desks.scanned:
+        if self.scheduler.despair and tracker.idle and self.inboxes.scanned:
             return True  # whatever else waits would wait for the same
-        waiting = tracker.retries or self.ledger.blocked or not (self.twins.idle and self.keeper.idle)
-        if not tracker.idle or not self.desks.scanned or waiting:
+        waiting = tracker.retries or self.records.blocked or not (self.duplicates.idle and self.archiver.idle)
+        if not tracker.idle or not self.inboxes.scanned or waiting:
             return False
         if self._last_look:
             return True
         self._last_look = True
         self._recheck(list(tracker.of(State.COOLING, Lane.RECHECK)))
         self.tick()
-        return tracker.idle and self.desks.scanned
+        return tracker.idle and self.inboxes.scanned
 
     def _recheck(self, tasks: Iterable[PhotoTask]) -> None:
         """Try photos again whose time has come; where only a change can help, a stat tells whether there is one."""
@@ -153,19 +153,19 @@ class Daemon(Rooms):
     def finish(self) -> None:
         """Close everything; what was begun and not done is taken off the record."""
         now, wall = self._clock.monotonic(), self._clock.time()
-        self.desks.close()
+        self.inboxes.close()
         self._pool.close(wait=False)
         for task in list(self.photos.tracker.in_flight):
             before = task.tried.before
             if before is not None and task.state is State.RENDERING:
                 before = replace(before, recipes=untouched(before, task.tried.job))
             self.photos.apply(task.photo, Dropped(), now, wall)
-            self.ledger.put(task.photo, before, now)
-            self.sweeps.note(None, now)  # its worker was not waited for
-        self.tally.close_all(now)
-        self.ledger.flush(now, force=True)
-        self.twins.act(now)
-        self.sweeps.tick(now, force=True)
+            self.records.put(task.photo, before, now)
+            self.cleanup.note(None, now)  # its worker was not waited for
+        self.batches.close_all(now)
+        self.records.flush(now, force=True)
+        self.duplicates.act(now)
+        self.cleanup.tick(now, force=True)
         self.reporter.report(now, wall)
         if not self._once:
             self._log.info("stopped", reason=self.stops[0] if self.stops else "")
@@ -177,14 +177,14 @@ class Daemon(Rooms):
         now, wall = self._clock.monotonic(), self._clock.time()
         match message:
             case Seen() | FolderSeen() | Gone():
-                self.announced.event(message, now, wall)
+                self.events.event(message, now, wall)
             case Listing():
-                self.scans.listing(message, now, wall)
+                self.reconciler.listing(message, now, wall)
             case Looked():
-                self.scans.looked(message, now, wall)
+                self.reconciler.looked(message, now, wall)
             case ScanDone():
-                self.scans.done(message, now)
-                self.requests.take_up(now, wall)  # whoever asked may have been unable to tell
+                self.reconciler.done(message, now)
+                self.commands.take_up(now, wall)  # their message may have been lost
             case WorkerReport():
                 self._settle(self._pool.take(message), now, wall)
             case WatchReady():
@@ -194,23 +194,23 @@ class Daemon(Rooms):
             case WatchBack():
                 self.watching.back(message)
             case TakenAway():
-                self.keeper.taken(message, now, wall)
+                self.archiver.taken(message, now, wall)
             case PutBack():
-                self.keeper.is_back(message)
+                self.archiver.is_back(message)
             case Removed(number):
-                self.twins.removed(number)
+                self.duplicates.removed(number)
             case Stop(reason):
                 self._stop(reason, now)
             case Reload():
-                self.health.reloading()
+                self.watchdog.reloading()
                 self._reload()
             case Reloaded(settings):
                 self._take_on(settings, now)
-                self.health.reloaded()
+                self.watchdog.reloaded()
             case FoldersMeet(reasons):
-                self.desks.folders_meet(reasons)
+                self.inboxes.folders_meet(reasons)
             case RequestsPending():
-                self.requests.take_up(now, wall)
+                self.commands.take_up(now, wall)
             case StatusQuery(answer):
                 answer(self.reporter.snapshot(now, wall))
             case _ as unreachable:
@@ -218,15 +218,15 @@ class Daemon(Rooms):
 
     def _settle(self, results: Iterable[Result], now: float, wall: float) -> None:
         for result in results:
-            self.health.answered(now)
+            self.watchdog.answered(now)
             for event, text in result.log:
                 self._log.warning(event, text=text)
                 if event == "decoder.fallback" and not result.host:
                     self.reporter.decoder = "pillow"
             task = self.photos.tracker.get(result.job.photo)
             if task is not None and task.attempt is not None and task.attempt.job.number == result.job.number:
-                self.settler.handle(result, now, wall)
-            self.sweeps.note(result.outcome, now)
+                self.results.handle(result, now, wall)
+            self.cleanup.note(result.outcome, now)
 
     def _stop(self, reason: str, now: float) -> None:
         if self._stopped_at is not None and now - self._stopped_at < _SAME_STOP_SECONDS:
@@ -234,8 +234,8 @@ class Daemon(Rooms):
         self._stopped_at = now
         self.stops.append(reason)
         if len(self.stops) == 1:
-            self.dispatcher.take_back(now, self._clock.time())
-            self.health.stopping(now)
+            self.scheduler.take_back(now, self._clock.time())
+            self.watchdog.stopping(now)
             self._log.info("daemon.stopping", reason=reason, in_flight=self.photos.tracker.count(State.RENDERING))
 
     def _take_on(self, settings: Settings | WatcherError, now: float) -> None:
@@ -248,9 +248,9 @@ class Daemon(Rooms):
         new = settings.config
         fixed = self.settings.config.changed(new, Mark.RESTART)
         self.settings = settings
-        self.settler.retry = Retry(new.retry.attempts, new.retry.backoff_seconds)
-        self.dispatcher.adjust(new)
-        self.desks.reload(settings, lambda plan: self._open_inbox(plan, self._messages.put), now)
+        self.results.retry = Retry(new.retry.attempts, new.retry.backoff_seconds)
+        self.scheduler.adjust(new)
+        self.inboxes.reload(settings, lambda plan: self._open_inbox(plan, self._messages.put), now)
         self._log.info("config.reloaded", inboxes=len(settings.inboxes), takes_a_restart=fixed)
 
     # ---- what is due ----
@@ -259,12 +259,12 @@ class Daemon(Rooms):
         """When something is due next, on the monotonic clock."""
         deadlines = [
             self._pool.deadline(),
-            self.ledger.deadline(),
+            self.records.deadline(),
             self.reporter.deadline(),
-            self.health.deadline(),
-            self.sweeps.deadline(),
+            self.watchdog.deadline(),
+            self.cleanup.deadline(),
             None if self.stops else self.photos.tracker.deadline(),
-            None if self.stops else self.desks.deadline(),
+            None if self.stops else self.inboxes.deadline(),
         ]
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
@@ -274,19 +274,19 @@ class Daemon(Rooms):
         self._settle(self._pool.check(now), now, wall)
         if not self.stops:
             self._recheck(self.photos.tracker.due(now))
-            self.desks.tick(now, wall)
-            if self.ledger.blocked:
-                self.ledger.flush(now)  # so that what was held up goes on in this turn
-            self.dispatcher.dispatch(now, wall)
-        self.ledger.flush(now)
-        self.twins.act(now)
+            self.inboxes.tick(now, wall)
+            if self.records.blocked:
+                self.records.flush(now)  # so that what was held up goes on in this turn
+            self.scheduler.dispatch(now, wall)
+        self.records.flush(now)
+        self.duplicates.act(now)
         if not self.stops:
-            self.keeper.act(now, wall)
-            self.requests.make_again(self.keeper.take_unproven(), now, wall)
-            for desk in self.keeper.take_again():
-                self.scans.scan(desk, Origin.SCAN, counts_missed=False)
-        self.sweeps.tick(now)
+            self.archiver.act(now, wall)
+            self.commands.make_again(self.archiver.take_unproven(), now, wall)
+            for inbox in self.archiver.take_again():
+                self.reconciler.scan(inbox, Origin.SCAN, counts_missed=False)
+        self.cleanup.tick(now)
         self.reporter.tick(now, wall)
-        self.health.tick(now)
+        self.watchdog.tick(now)
         if self.on_progress is not None:
             self.on_progress(self.reporter.progress())

@@ -13,69 +13,69 @@ _EXAMINE = 1000  # known photos that are looked for at a time
 class MissingPhotos:
     """Decide whether photos may be forgotten, and have those examined that were not listed."""
 
-    def __init__(self, ledger: WriteBuffer, log: Log) -> None:
+    def __init__(self, records: WriteBuffer, log: Log) -> None:
         self.unreachable: dict[bytes, str] = {}  # inboxes that could not be read whole, and why
-        self._ledger = ledger
+        self._records = records
         self._log = log
 
-    def judge_root(self, desk: InboxState, done: ScanDone) -> None:
+    def judge_root(self, inbox: InboxState, done: ScanDone) -> None:
         """Record whether the inbox is there, and is the folder whose photos are recorded."""
-        was = desk.reachable
+        was = inbox.reachable
         if not done.complete:
-            self.unreachable[desk.inbox] = done.reason
+            self.unreachable[inbox.path] = done.reason
         else:
-            self.unreachable.pop(desk.inbox, None)
-        desk.reachable, desk.unreachable_reason = done.root is not None, done.reason
+            self.unreachable.pop(inbox.path, None)
+        inbox.reachable, inbox.unreachable_reason = done.root is not None, done.reason
         if done.root is None:
-            if was and not desk.native:
-                self._log.warning("watch.lost", inbox=desk.inbox, reason=done.reason)
+            if was and not inbox.native:
+                self._log.warning("watch.lost", inbox=inbox.path, reason=done.reason)
             return
-        known = self._ledger.store.identity(desk.inbox)
-        if known is not None and known != done.root and done.photos == 0 and self._knows_photos(desk):
+        known = self._records.store.identity(inbox.path)
+        if known is not None and known != done.root and done.photos == 0 and self._knows_photos(inbox):
             # An unmounted volume leaves an empty folder behind: its photos are elsewhere, not deleted.
-            desk.reachable, desk.may_forget = False, False
-            desk.unreachable_reason = "it is empty and not the folder that it was: is its volume not mounted?"
+            inbox.reachable, inbox.may_forget = False, False
+            inbox.unreachable_reason = "it is empty and not the folder that it was: is its volume not mounted?"
             if was:
-                self._log.warning("watch.lost", inbox=desk.inbox, reason=desk.unreachable_reason)
+                self._log.warning("watch.lost", inbox=inbox.path, reason=inbox.unreachable_reason)
             return
-        desk.may_forget = known == done.root and done.complete
+        inbox.may_forget = known == done.root and done.complete
         if known != done.root and done.complete:
-            self._ledger.store.set_identity(desk.inbox, done.root)
-        healed = desk.heals and desk.trusted and desk.again is None and (done.complete or not was)
-        if healed or (not was and not desk.native):
-            desk.heals = False
-            self._log.info("watch.back", inbox=desk.inbox)
+            self._records.store.set_identity(inbox.path, done.root)
+        healed = inbox.heals and inbox.trusted and inbox.again is None and (done.complete or not was)
+        if healed or (not was and not inbox.native):
+            inbox.heals = False
+            self._log.info("watch.back", inbox=inbox.path)
 
-    def _knows_photos(self, desk: InboxState) -> bool:
-        return bool(self._ledger.store.folders(desk.inbox, away=False))
+    def _knows_photos(self, inbox: InboxState) -> bool:
+        return bool(self._records.store.folders(inbox.path, away=False))
 
-    def examine_folders(self, desk: InboxState) -> bool:
-        """Have recorded folders examined that the scan did not find; return whether there are any."""
-        if not desk.may_forget:
+    def examine_folders(self, inbox: InboxState) -> bool:
+        """Examine recorded folders that the scan did not find; return whether there are any."""
+        if not inbox.may_forget:
             return False
-        known = self._ledger.store.folders(desk.inbox, away=False)
-        folders = [folder for folder in known if folder and folder not in desk.seen_folders]
+        known = self._records.store.folders(inbox.path, away=False)
+        folders = [folder for folder in known if folder and folder not in inbox.seen_folders]
         for start in range(0, len(folders), _EXAMINE):
-            desk.parts.examine([], folders[start : start + _EXAMINE])
+            inbox.parts.examine([], folders[start : start + _EXAMINE])
         return bool(folders)
 
-    def examine_short(self, desk: InboxState) -> bool:
-        """Have folders examined that hold fewer photos than are recorded, if the inbox is surely the same."""
-        if not desk.may_forget or not desk.short:
+    def examine_short(self, inbox: InboxState) -> bool:
+        """Examine folders that hold fewer photos than are recorded, if the inbox is surely the same."""
+        if not inbox.may_forget or not inbox.short:
             return False
-        for folder in desk.short:
-            self._examine(desk, folder)
-        desk.short.clear()
+        for folder in inbox.short:
+            self._examine(inbox, folder)
+        inbox.short.clear()
         return True
 
-    def _examine(self, desk: InboxState, folder: bytes) -> None:
-        """Have the recorded photos of one folder examined."""
+    def _examine(self, inbox: InboxState, folder: bytes) -> None:
+        """Examine the recorded photos of one folder."""
         prefix = folder + b"/" if folder else b""
         paths: list[bytes] = []
-        for name in self._ledger.store.names(desk.inbox, folder):
+        for name in self._records.store.names(inbox.path, folder):
             paths.append(prefix + name)
             if len(paths) == _EXAMINE:
-                desk.parts.examine(paths, [])
+                inbox.parts.examine(paths, [])
                 paths = []
         if paths:
-            desk.parts.examine(paths, [])
+            inbox.parts.examine(paths, [])

@@ -23,7 +23,7 @@ FAILED = "failed"
 GONE = "gone"  # it is no longer in the inbox
 TAKEN = "taken"  # its original was put where `after` says; `to`: there, nothing: it was deleted
 KEPT = "kept"  # it could not be; `reason`
-ASKED = "asked"  # somebody asked for it to be tried or made again
+ASKED = "asked"  # a person asked for it to be tried or made again
 
 
 def tried(attempt: Attempt, wall: float, **more: object) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def tried(attempt: Attempt, wall: float, **more: object) -> dict[str, Any]:
 
 
 def beside(job: Job, outcome: Done) -> list[tuple[bytes, bytes]]:
-    """List the outputs that lie elsewhere than planned, since somebody else's file lies there: both places."""
+    """List the outputs that lie elsewhere than planned, since a file of other origin lies there: both places."""
     planned = {rendering.name: rendering.output for rendering in job.renderings}
     return [
         (planned[item.name], item.output)
@@ -61,7 +61,7 @@ def beside(job: Job, outcome: Done) -> list[tuple[bytes, bytes]]:
 
 
 def made(attempt: Attempt, outcome: Done, wall: float, moved: DuplicateCandidate | None = None) -> dict[str, Any]:
-    """Tell of an attempt that came to what it was for."""
+    """Return the details of an attempt that succeeded."""
     detail = tried(attempt, wall)
     adopted = [item.name for item in outcome.made if item.adopted]
     copied = [item.name for item in outcome.made if item.copied]

@@ -36,15 +36,15 @@ class Photos:
     """The photos on their way."""
 
     def __init__(
-        self, desks: Mapping[bytes, InboxState], ledger: WriteBuffer, batches: BatchTracker, twins: Deduplicator
+        self, inboxes: Mapping[bytes, InboxState], records: WriteBuffer, batches: BatchTracker, duplicates: Deduplicator
     ) -> None:
         self.tracker = Tracker()
         self.batches = batches
         self.last_job = 0  # its number
         self.recorder: Recorder | None = None  # of what became of attempts
-        self._desks = desks
-        self._ledger = ledger
-        self._twins = twins
+        self._inboxes = inboxes
+        self._records = records
+        self._duplicates = duplicates
 
     def apply(self, photo: PhotoId, event: Event, now: float, wall: float, ending: Ending = None) -> list[Job]:
         """Apply an event; return the jobs that are to be handed to the workers for it.
@@ -67,7 +67,7 @@ class Photos:
                 case Record():
                     ending = self.recorder(photo, effect, now, wall) if self.recorder else ending
                 case Restore(record):
-                    self._ledger.put(photo, record, now)
+                    self._records.put(photo, record, now)
                 case Forget():
                     self._forget(photo, now, wall)
                 case _ as unreachable:
@@ -75,28 +75,28 @@ class Photos:
         return jobs
 
     def _settle(self, photo: PhotoId, now: float, *, closed: bool) -> None:
-        desk = self._desks.get(photo.inbox)
-        if desk is None:  # it was closed while a worker had the photo
+        inbox = self._inboxes.get(photo.inbox)
+        if inbox is None:  # it was closed while a worker had the photo
             self.tracker.apply(photo, Dropped())
             return
-        desk.debouncer.see(photo.path, now, complete=closed)
-        if desk.debouncer.burst not in desk.batches:
-            desk.batches[desk.debouncer.burst] = self.batches.begin(desk.inbox, now)
+        inbox.debouncer.see(photo.path, now, complete=closed)
+        if inbox.debouncer.burst not in inbox.batches:
+            inbox.batches[inbox.debouncer.burst] = self.batches.begin(inbox.path, now)
 
     def _unsettle(self, photo: PhotoId, now: float) -> None:
-        desk = self._desks.get(photo.inbox)
-        if desk is None:
+        inbox = self._inboxes.get(photo.inbox)
+        if inbox is None:
             return
-        desk.debouncer.forget(photo.path)
-        if desk.debouncer.deadline() is None:  # so the next event begins a batch of its own
-            self.batches.close(desk.batches.pop(desk.debouncer.burst, None), now)
+        inbox.debouncer.forget(photo.path)
+        if inbox.debouncer.deadline() is None:  # so the next event begins a batch of its own
+            self.batches.close(inbox.batches.pop(inbox.debouncer.burst, None), now)
 
     def _forget(self, photo: PhotoId, now: float, wall: float) -> None:
-        known = self._ledger.known(photo)
+        known = self._records.known(photo)
         if known is not None:  # it is otherwise if its original was taken away
-            self._ledger.put(photo, None, now)
-            self._ledger.note(photo, wall, notes.GONE, {})
-            self._twins.gone(photo, known, now)
+            self._records.put(photo, None, now)
+            self._records.note(photo, wall, notes.GONE, {})
+            self._duplicates.gone(photo, known, now)
 
     def try_again(self, tasks: Iterable[PhotoTask], now: float, wall: float) -> None:
         """Let photos whose time has come wait for a worker: a batch for each inbox."""

@@ -56,7 +56,7 @@ class InboxPlan:
     weaker: str = ""  # what its file system can't do that others can; empty: nothing
 
     def same_name(self, output: bytes) -> bytes:
-        """Give an output's path as the output's file system compares it."""
+        """Return an output's path as the output's file system compares it."""
         return folded(output) if self.folds_case else output
 
 
@@ -148,7 +148,7 @@ class Pool(Protocol):
 
     @property
     def hopeless(self) -> bool:
-        """Whether a run that waits for nobody is to end without what is left."""
+        """Whether a single run is to end without what is left."""
 
     def about(self) -> ExecutorStatus | None:
         """Return what `status` shows of a cluster; None: the workers are processes of this machine."""
@@ -174,13 +174,13 @@ class InboxParts(Protocol):
         """Set up the watch, then post WatchReady."""
 
     def scan(self, number: int, origin: Origin, folder: bytes = b"") -> bool:
-        """Have the inbox, or a folder of it, looked through; False: a scan that waits will do that."""
+        """Scan the inbox, or a folder of it; False: a scan that waits will do that."""
         ...
 
     def examine(self, paths: Sequence[bytes], folders: Sequence[bytes]) -> None: ...
 
     def look(self, looks: Sequence[Look]) -> None:
-        """Have photos looked at that wait until they change; answered by one Looked."""
+        """Check whether incomplete photos have changed; answered by one Looked."""
 
     def ack(self) -> None: ...
     def digested(self, events: int) -> None: ...
@@ -278,7 +278,7 @@ class Chores(Protocol):
         """Move an original, or delete it, if it is what its renditions were made of; answered by TakenAway."""
 
     def put_back(self, photo: PhotoId) -> None:
-        """Give an original of a hidden name its own name again; answered by PutBack."""
+        """Rename an original back from its hidden name; answered by PutBack."""
 
 
 class Log(Protocol):

@@ -53,52 +53,52 @@ class ResultHandler:
     def __init__(
         self,
         photos: Photos,
-        ledger: WriteBuffer,
+        records: WriteBuffer,
         log: Log,
         *,
         retry: Retry,
         patient: bool,  # there will be a later look
-        desk_of: Callable[[bytes], InboxState | None],
-        twins: Deduplicator,
-        keeper: Archiver,
+        inbox_of: Callable[[bytes], InboxState | None],
+        duplicates: Deduplicator,
+        archiver: Archiver,
         numbers: Counters,
         observers: Observer,
     ) -> None:
         self.numbers = numbers
         self.retry = retry
         self._photos = photos
-        self._ledger = ledger
+        self._records = records
         self._log = log
         self._patient = patient
-        self._desk_of = desk_of
-        self._twins = twins
-        self._keeper = keeper
+        self._inbox_of = inbox_of
+        self._duplicates = duplicates
+        self._archiver = archiver
         self._observers = observers
         photos.recorder = self._record
 
     def handle(self, result: Result, now: float, wall: float) -> None:
         """Handle what became of one job."""
         photo, outcome = result.job.photo, result.outcome
-        task, desk = self._photos.tracker.get(photo), self._desk_of(photo.inbox)
+        task, inbox = self._photos.tracker.get(photo), self._inbox_of(photo.inbox)
         if task is None:
             return
-        elsewhere = desk is not None and desk.plan.output != result.job.output_root
+        elsewhere = inbox is not None and inbox.plan.output != result.job.output_root
         if outcome is None or elsewhere:
             self._photos.apply(photo, Returned(wall, forget=elsewhere), now, wall)
             return
         attempt = task.tried
         attempt.pid, attempt.seconds, attempt.host = result.pid, result.seconds, result.host
-        if isinstance(outcome, Unchanged) and outcome.returned is not None and not self._is_back(photo, outcome, desk):
+        if isinstance(outcome, Unchanged) and outcome.returned is not None and not self._is_back(photo, outcome, inbox):
             self._photos.apply(photo, Returned(wall, restore=False), now, wall)
         else:
             self._decide(task, outcome, now, wall)
-        if desk is not None and not (isinstance(outcome, Failed) and outcome.blame in BEGINS):
-            desk.hold.untold(now)
+        if inbox is not None and not (isinstance(outcome, Failed) and outcome.blame in BEGINS):
+            inbox.hold.untold(now)
 
-    def _is_back(self, photo: PhotoId, outcome: Unchanged, desk: InboxState | None) -> bool:
+    def _is_back(self, photo: PhotoId, outcome: Unchanged, inbox: InboxState | None) -> bool:
         """Restore the row of a photo whose original was taken away; return whether it says that nothing is missing."""
-        known = self._keeper.restore(photo, outcome.returned) if outcome.returned is not None else None
-        return known is not None and (desk is None or is_current(known.recipes, desk.plan.wanted))
+        known = self._archiver.restore(photo, outcome.returned) if outcome.returned is not None else None
+        return known is not None and (inbox is None or is_current(known.recipes, inbox.plan.wanted))
 
     def _decide(self, task: PhotoTask, outcome: Outcome, now: float, wall: float) -> None:
         attempt, before = task.tried, task.tried.before
@@ -174,24 +174,24 @@ class ResultHandler:
                 what = notes.FAILED
         row = replace(still_waiting(attempt, signature_of(record.outcome), wall), reason=reason, attempts=tries)
         failed = isinstance(decision, Fail)
-        self._ledger.put(photo, replace(row, phase=Phase.FAILED, at=wall) if failed else row, now)
+        self._records.put(photo, replace(row, phase=Phase.FAILED, at=wall) if failed else row, now)
         when = {} if failed else {"next": round(wall + next_in, 3)}
-        self._ledger.note(photo, wall, what, notes.tried(attempt, wall, reason=reason, **when))
+        self._records.note(photo, wall, what, notes.tried(attempt, wall, reason=reason, **when))
         return self._failed(photo, reason, tries) if failed else None
 
     def _pause(self, photo: PhotoId, decision: Pause, now: float) -> None:
         """Stop the work of an inbox until its output can be written."""
-        desk = self._desk_of(photo.inbox)
-        if desk is not None and desk.hold.begin(decision.blame, decision.reason, now, self._photos.last_job):
-            self._log.error(BEGINS[decision.blame], inbox=desk.inbox, output=desk.plan.output, reason=decision.reason)
+        inbox = self._inbox_of(photo.inbox)
+        if inbox is not None and inbox.hold.begin(decision.blame, decision.reason, now, self._photos.last_job):
+            self._log.error(BEGINS[decision.blame], inbox=inbox.path, output=inbox.plan.output, reason=decision.reason)
 
     def refuse(self, task: PhotoTask, known: PhotoRecord, reason: str, now: float, wall: float) -> PhotoFailed:
         """Record that a photo has failed which is not to be tried at all."""
         stamp = plain(task.evidence.expected) or known.stamp
         recipes = known.recipes if stamp == known.stamp else {}
         failed = replace(known, stamp=stamp, recipes=recipes, phase=Phase.FAILED, at=wall, leased=False)
-        self._ledger.put(task.photo, replace(failed, reason=reason), now)
-        self._ledger.note(task.photo, wall, notes.FAILED, {"reason": reason})
+        self._records.put(task.photo, replace(failed, reason=reason), now)
+        self._records.note(task.photo, wall, notes.FAILED, {"reason": reason})
         return self._failed(task.photo, reason, known.attempts)
 
     def _failed(self, photo: PhotoId, reason: str, attempts: int) -> PhotoFailed:
@@ -203,16 +203,16 @@ class ResultHandler:
         """Forget a photo that is not there; what is known of it stays until it is sure that its inbox is there."""
         before = attempt.before
         if attempt.removed and before is not None:
-            self._ledger.put(photo, before, now)
-            self._twins.gone(photo, before, now)
+            self._records.put(photo, before, now)
+            self._duplicates.gone(photo, before, now)
             before = None
-        desk = self._desk_of(photo.inbox)
-        self._ledger.put(photo, before, now)
+        inbox = self._inbox_of(photo.inbox)
+        self._records.put(photo, before, now)
         if before is None:
             detail = notes.tried(attempt, wall, **({"reason": reason} if reason else {}))
-            self._ledger.note(photo, wall, notes.GONE, detail)
-        elif desk is not None:
-            desk.parts.examine([photo.path], [])
+            self._records.note(photo, wall, notes.GONE, detail)
+        elif inbox is not None:
+            inbox.parts.examine([photo.path], [])
         self.numbers.count(photo.inbox, "vanished")
         self._log.debug("photo.vanished", path=photo.absolute, reason=reason)
         return None
@@ -222,38 +222,38 @@ class ResultHandler:
         before = attempt.before
         if not isinstance(outcome, Done):
             if isinstance(outcome, Unchanged) and outcome.returned is not None:
-                self._keeper.want(photo, outcome.stamp)
+                self._archiver.want(photo, outcome.stamp)
             elif isinstance(outcome, Unchanged) and before is not None:
                 self._unchanged(photo, before, outcome, now)
             self.numbers.count(photo.inbox, "unchanged")
             return None
-        self._ledger.put(photo, done_row(attempt, outcome, wall), now)
-        moved = self._twins.settled(attempt.job, outcome, now, late=attempt.removed)
-        self._keeper.want(photo, outcome.stamp)
+        self._records.put(photo, done_row(attempt, outcome, wall), now)
+        moved = self._duplicates.settled(attempt.job, outcome, now, late=attempt.removed)
+        self._archiver.want(photo, outcome.stamp)
         if before is not None and self._patient and only_dated(before, outcome):
             self.numbers.count(photo.inbox, "unchanged")
-            self._ledger.note(photo, wall, notes.DATED, notes.tried(attempt, wall))
+            self._records.note(photo, wall, notes.DATED, notes.tried(attempt, wall))
             self._log.debug("photo.dated", path=photo.absolute)
             return None
-        self._ledger.note(photo, wall, notes.MADE, notes.made(attempt, outcome, wall, moved))
+        self._records.note(photo, wall, notes.MADE, notes.made(attempt, outcome, wall, moved))
         self._tell_beside(attempt.job, outcome)
         announced = attempt.ready > 0 or attempt.origin is Origin.FOLDER  # whatever it has waited for since
         item = PhotoDone(photo, outcome, wall, attempt.seen if announced else None, moved.photo if moved else None)
         self._observers.photo_done(item)
-        if (desk := self._desk_of(photo.inbox)) is not None:
-            if (cause := desk.hold.end(attempt.job.number)) is not None:
-                self._log.info(ENDS[cause], inbox=desk.inbox, output=desk.plan.output)
-            desk.volume = desk.volume or desk.plan.volume
+        if (inbox := self._inbox_of(photo.inbox)) is not None:
+            if (cause := inbox.hold.end(attempt.job.number)) is not None:
+                self._log.info(ENDS[cause], inbox=inbox.path, output=inbox.plan.output)
+            inbox.volume = inbox.volume or inbox.plan.volume
         return item
 
     def _unchanged(self, photo: PhotoId, before: PhotoRecord, outcome: Unchanged, now: float) -> None:
         if before.phase is Phase.FAILED:
-            self._ledger.put(photo, replace(before, leased=False), now)
+            self._records.put(photo, replace(before, leased=False), now)
             return
         row = replace(before, phase=Phase.DONE, attempts=0, reason="", leased=False)
-        self._ledger.put(photo, row, now)
-        self._twins.stays(photo, outcome.stamp, before.digest)
-        self._keeper.want(photo, outcome.stamp)
+        self._records.put(photo, row, now)
+        self._duplicates.stays(photo, outcome.stamp, before.digest)
+        self._archiver.want(photo, outcome.stamp)
 
     def _tell_beside(self, job: Job, outcome: Done) -> None:
         for planned, made in notes.beside(job, outcome):

@@ -15,9 +15,9 @@ from watcher.engine.photos import Photos
 from watcher.engine.ports import Pool
 from watcher.engine.writer import WriteBuffer
 
-# Of photos that a worker gets together: not much more work than one from a camera, for whoever comes next waits for it.
+# Of photos that a worker gets together: not much more work than one from a camera, since the next one waits for it.
 BUNDLE_BYTES = 4_000_000
-ONCE_BYTES = 32_000_000  # where nobody comes next: some from a camera share their way to the disk and the loop's turns
+ONCE_BYTES = 32_000_000  # where none comes next: some from a camera share their way to the disk and the loop's turns
 LEASE = 32  # attempts that are written at once: a durable commit costs about as much as a small photo
 
 _ORDINARY = (Lane.LIVE, Lane.BACKLOG)
@@ -29,16 +29,16 @@ class Scheduler:
     def __init__(
         self,
         pool: Pool,
-        ledger: WriteBuffer,
-        desks: Mapping[bytes, InboxState],
+        records: WriteBuffer,
+        inboxes: Mapping[bytes, InboxState],
         photos: Photos,
         leasing: Leasing,
         limits: Limits,
     ) -> None:
         self.limits = limits
         self._pool = pool
-        self._ledger = ledger
-        self._desks = desks
+        self._records = records
+        self._inboxes = inboxes
         self._photos = photos
         self._tracker = photos.tracker
         self._leasing = leasing
@@ -55,7 +55,7 @@ class Scheduler:
 
     @property
     def despair(self) -> str:
-        """Why a run that waits for nobody ends without what is left; empty: workers will come, or are there."""
+        """Why a single run ends without what is left; empty: workers will come, or are there."""
         return self._pool.ailment if self._pool.hopeless else ""
 
     @property
@@ -71,10 +71,10 @@ class Scheduler:
         return leased
 
     def dispatch(self, now: float, wall: float) -> None:
-        """Give the pool all that it takes."""
+        """Hand the pool all that it takes."""
         self._dispatch_quarantine(now, wall)
         self._dispatch_large(now, wall)
-        while not self._ledger.blocked and self._room() > 0:
+        while not self._records.blocked and self._room() > 0:
             leased = self._tracker.count(State.LEASED, *_ORDINARY)
             if live := self._tracker.take(lambda inbox: self._allowed(inbox, now), self._lively(), live=True):
                 self._leasing.lease(live, Lane.LIVE, self.limits, now, wall)
@@ -130,7 +130,7 @@ class Scheduler:
         return self._tracker.first(State.RENDERING, Lane.LARGE)
 
     def _dispatch_quarantine(self, now: float, wall: float) -> None:
-        while not self._tracker.count(State.RENDERING, Lane.QUARANTINE) and not self._ledger.blocked:
+        while not self._tracker.count(State.RENDERING, Lane.QUARANTINE) and not self._records.blocked:
             in_turn = sorted(self._tracker.of(State.QUEUED, Lane.QUARANTINE), key=lambda task: task.crashes)
             task = next((task for task in in_turn if self._allowed(task.photo.inbox, now)), None)
             if task is None:
@@ -139,7 +139,7 @@ class Scheduler:
 
     def _dispatch_large(self, now: float, wall: float) -> None:
         task = self._waiting_large()
-        if task is None or self._running_large() or self._ledger.blocked or self._pool.free < 1:
+        if task is None or self._running_large() or self._records.blocked or self._pool.free < 1:
             return
         ordinary = self._ordinary()
         if ordinary and ordinary * self.limits.share_bytes + task.memory_bytes > self.limits.memory_bytes:
@@ -153,10 +153,10 @@ class Scheduler:
         for leased in self._leasing.lease([task], lane, self.limits, now, wall):
             self._pool.submit(*self._photos.apply(leased.photo, Submitted(), now, wall))
 
-    def _allowed(self, inbox: bytes, now: float) -> bool:
+    def _allowed(self, path: bytes, now: float) -> bool:
         """Return whether an inbox may work."""
-        desk = self._desks.get(inbox)
-        return desk is None or desk.hold.lets(now)
+        inbox = self._inboxes.get(path)
+        return inbox is None or inbox.hold.lets(now)
 
 
 def _size(task: PhotoTask) -> int:

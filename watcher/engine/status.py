@@ -24,19 +24,19 @@ class StatusReporter:
 
     def __init__(
         self,
-        desks: Mapping[bytes, InboxState],
+        inboxes: Mapping[bytes, InboxState],
         tracker: Tracker,
-        settler: ResultHandler,
-        ledger: WriteBuffer,
-        health: Watchdog,
+        results: ResultHandler,
+        records: WriteBuffer,
+        watchdog: Watchdog,
         pool: Pool,
         messages: Callable[[], int],
     ) -> None:
-        self._desks = desks
+        self._inboxes = inboxes
         self._tracker = tracker
-        self._settler = settler
-        self._ledger = ledger
-        self._health = health
+        self._results = results
+        self._records = records
+        self._watchdog = watchdog
         self._pool = pool
         self._messages = messages
         self.config_fault = ""  # why the config on disk is not in use; empty: it is
@@ -49,26 +49,26 @@ class StatusReporter:
 
     def inboxes(self, now: float, wall: float) -> tuple[InboxStatus, ...]:
         """Return the status of each inbox, without what the state file knows itself."""
-        return tuple(self._inbox(desk, wall - now) for desk in self._desks.values())
+        return tuple(self._inbox(inbox, wall - now) for inbox in self._inboxes.values())
 
-    def _inbox(self, desk: InboxState, since_epoch: float) -> InboxStatus:
-        cooling = sum(task.photo.inbox == desk.inbox for task in self._tracker.cooling)
-        batch = desk.pace.last_batch
+    def _inbox(self, inbox: InboxState, since_epoch: float) -> InboxStatus:
+        cooling = sum(task.photo.inbox == inbox.path for task in self._tracker.cooling)
+        batch = inbox.pace.last_batch
         at = 0 if batch is None else round(batch.ended + since_epoch)  # the clocks' jitter alone must make no change
         return InboxStatus(
-            path=desk.inbox,
-            output=desk.plan.output,
-            volume=desk.volume,
-            originals=None if desk.plan.originals is None else (desk.plan.originals, desk.originals_volume),
-            terms=desk.terms,
-            watch="native" if desk.native and desk.trusted else "poll",
-            watch_reason=(desk.watch_reason if desk.reachable else "") or desk.unreachable_reason,
-            reachable=desk.reachable,
-            missed_events=desk.missed,
-            held_up=desk.hold.why,
-            waiting=self._tracker.waiting(desk.inbox) + cooling + len(desk.debouncer),
-            oldest_waiting=self._tracker.oldest(desk.inbox),
-            minutes=desk.pace.minutes(),
+            path=inbox.path,
+            output=inbox.plan.output,
+            volume=inbox.volume,
+            originals=None if inbox.plan.originals is None else (inbox.plan.originals, inbox.originals_volume),
+            terms=inbox.terms,
+            watch="native" if inbox.native and inbox.trusted else "poll",
+            watch_reason=(inbox.watch_reason if inbox.reachable else "") or inbox.unreachable_reason,
+            reachable=inbox.reachable,
+            missed_events=inbox.missed,
+            held_up=inbox.hold.why,
+            waiting=self._tracker.waiting(inbox.path) + cooling + len(inbox.debouncer),
+            oldest_waiting=self._tracker.oldest(inbox.path),
+            minutes=inbox.pace.minutes(),
             last_batch=None if batch is None else BatchStatus(at, batch.files, batch.failed, batch.seconds),
             executor=self._pool.about(),
             decoder=self.decoder,
@@ -77,7 +77,7 @@ class StatusReporter:
 
     def snapshot(self, now: float, wall: float) -> Snapshot:
         """Return all that is known."""
-        numbers = self._settler.numbers
+        numbers = self._results.numbers
         in_flight = self._tracker.count(State.RENDERING)
         return Snapshot(
             ailments=tuple(self._ailments(now)),
@@ -88,50 +88,50 @@ class StatusReporter:
             render=numbers.render.freeze(),
             visible=numbers.visible.freeze(),
             in_flight=in_flight,
-            queued=sum(self._tracker.waiting(inbox) for inbox in self._desks) - in_flight,
+            queued=sum(self._tracker.waiting(inbox) for inbox in self._inboxes) - in_flight,
             messages=self._messages(),
             losses=self._pool.losses,
         )
 
     def progress(self) -> Progress:
         """Return how far this run is."""
-        counts = self._settler.numbers
-        ahead = sum(self._tracker.waiting(inbox) for inbox in self._desks) + self._tracker.retries
+        counts = self._results.numbers
+        ahead = sum(self._tracker.waiting(inbox) for inbox in self._inboxes) + self._tracker.retries
         return Progress(counts.done, counts.failed, counts.done + counts.failed + ahead, counts.pixels)
 
     def _counts(self, inbox: bytes) -> Counts | None:
-        if self._ledger.blocked:
+        if self._records.blocked:
             return None
         try:
-            return self._ledger.store.counts(inbox)
+            return self._records.store.counts(inbox)
         except StateError:
             return None
 
     def _ailments(self, now: float) -> Iterator[str]:
-        yield from self._health.ailments(now)
+        yield from self._watchdog.ailments(now)
         if ailment := self._pool.ailment:
             yield ailment
-        if self._ledger.blocked:
+        if self._records.blocked:
             yield "the state file can't be written: results wait in memory"
-        for desk in self._desks.values():
-            if not desk.reachable:
-                yield f"the inbox {os.fsdecode(desk.inbox)} is not reachable: {desk.unreachable_reason}"
-            if desk.hold.met:
-                yield f"the inbox {os.fsdecode(desk.inbox)} is held up: {desk.hold.met}"
-            elif desk.hold.cause is not None:
-                yield f"the output {os.fsdecode(desk.plan.output)} can't be written: {desk.hold.reason}"
+        for inbox in self._inboxes.values():
+            if not inbox.reachable:
+                yield f"the inbox {os.fsdecode(inbox.path)} is not reachable: {inbox.unreachable_reason}"
+            if inbox.hold.met:
+                yield f"the inbox {os.fsdecode(inbox.path)} is held up: {inbox.hold.met}"
+            elif inbox.hold.cause is not None:
+                yield f"the output {os.fsdecode(inbox.plan.output)} can't be written: {inbox.hold.reason}"
 
     # ---- writing ----
 
     def start(self, now: float) -> None:
-        """Have the first report written in this turn."""
+        """Write the first report in this turn."""
         self._next = now
 
     def config_read(self, fault: str) -> None:
-        """Have the next report say that the daemon works by an older config; empty: it does not."""
+        """Report from now on that the daemon works by an older config; empty: it does not."""
         self.config_fault = fault
-        for desk in self._desks.values():
-            desk.touched = True
+        for inbox in self._inboxes.values():
+            inbox.touched = True
 
     def deadline(self) -> float | None:
         """Return when the next report is due; None: nothing has happened since the last."""
@@ -143,7 +143,7 @@ class StatusReporter:
             self.report(now, wall)
         elif self._next is None and (
             not self._tracker.idle
-            or any(desk.touched for desk in self._desks.values())
+            or any(inbox.touched for inbox in self._inboxes.values())
             or self._pool.about() != self._executor
         ):
             self._next = now + REPORT_SECONDS
@@ -152,14 +152,15 @@ class StatusReporter:
         """Write what has changed, and tell systemd."""
         self._executor = self._pool.about()
         inboxes = self.inboxes(now, wall)
-        fixed = {desk.inbox for desk in self._desks.values() if desk.moved or desk.cured}  # the next start reads that
+        # What the next start reads there stays as it was until it has been acted on.
+        fixed = {inbox.path for inbox in self._inboxes.values() if inbox.moved or inbox.cured}
         reports = {inbox.path: inbox for inbox in inboxes if inbox.path not in fixed}
         changed = [inbox for inbox in reports.values() if self._reported.get(inbox.path) != inbox]
-        told = not changed or self._ledger.report(changed, now)
-        for desk in self._desks.values():
-            desk.touched = not told
+        told = not changed or self._records.report(changed, now)
+        for inbox in self._inboxes.values():
+            inbox.touched = not told
         if told:
             self._reported = reports
         self._next = None if told and self._tracker.idle else now + REPORT_SECONDS
-        if self._health.shows_status:
-            self._health.show([replace(inbox, counts=self._counts(inbox.path)) for inbox in inboxes])
+        if self._watchdog.shows_status:
+            self._watchdog.show([replace(inbox, counts=self._counts(inbox.path)) for inbox in inboxes])

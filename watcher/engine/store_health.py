@@ -10,7 +10,7 @@ from enum import Enum, auto
 from watcher.engine.ports import Log
 from watcher.errors import StateError
 
-PATIENCE_SECONDS = 60.0  # of a single run: whoever waits for its end shall not wait for ever
+PATIENCE_SECONDS = 60.0  # of a single run: it must end
 
 
 class Use(Enum):
@@ -31,7 +31,7 @@ class StoreHealth:
         self._last: StateError | None = None
 
     def met(self, error: StateError, use: Use, now: float, *, unwritten: int) -> None:
-        """Take note that the file could not be used."""
+        """Record that the file could not be used."""
         if not self._open:
             self._since = now
             self._log.error("state.busy", reason=str(error), unwritten=unwritten)
@@ -39,7 +39,7 @@ class StoreHealth:
         self._open.add(use)
 
     def over(self, *uses: Use) -> None:
-        """Take note of what it could be used for."""
+        """Record what it could be used for."""
         before = bool(self._open)
         self._open.difference_update(uses)
         if before and not self._open:

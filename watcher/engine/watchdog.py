@@ -1,4 +1,4 @@
-"""Whether the daemon makes progress, and what whoever started it is told.
+"""Whether the daemon makes progress, and what the service manager is told.
 
 Rules:
 - A sign of life is given only while the loop turns, the watches are looked after and the workers give answers. That
@@ -25,24 +25,24 @@ SLACK_SECONDS = 60.0  # beyond the time after which the pool itself ends who is 
 
 
 class Watchdog:
-    """Tells the manager how the daemon fares."""
+    """Reports to the service manager how the daemon is doing."""
 
     def __init__(
         self,
         manager: Notifier,
         watch_fault: Callable[[], str],
-        desks: Mapping[bytes, InboxState],
+        inboxes: Mapping[bytes, InboxState],
         tracker: Tracker,
-        ledger: WriteBuffer,
+        records: WriteBuffer,
         log: Log,
         *,
         silence_seconds: float,
     ) -> None:
         self._manager = manager
         self._watch_fault = watch_fault
-        self._desks = desks
+        self._inboxes = inboxes
         self._tracker = tracker
-        self._ledger = ledger
+        self._records = records
         self._log = log
         self._patience = silence_seconds + SLACK_SECONDS
         self._ready = False
@@ -70,12 +70,14 @@ class Watchdog:
         self._answered = now
 
     def tick(self, now: float) -> None:
-        """Tell what is due; to be called when all else is done."""
+        """Report what is due; to be called when all else is done."""
         busy = self._tracker.count(State.RENDERING) > 0
         if not (busy and self._busy):
             self._answered = now
         self._busy = busy
-        if self._ready_by is not None and (now >= self._ready_by or all(desk.ready for desk in self._desks.values())):
+        if self._ready_by is not None and (
+            now >= self._ready_by or all(inbox.ready for inbox in self._inboxes.values())
+        ):
             self._ready, self._ready_by = True, None
             self._manager.ready()
         for_more = self._next_extend is not None and now >= self._next_extend
@@ -93,7 +95,7 @@ class Watchdog:
                 self._manager.alive()
 
     def _judge(self, now: float) -> str:
-        """Say what is stuck; empty: nothing."""
+        """Return what is stuck; empty: nothing."""
         stuck = self._watch_fault()
         if not stuck and now - self._answered > self._patience:
             photos = self._tracker.count(State.RENDERING)
@@ -107,7 +109,7 @@ class Watchdog:
         return stuck
 
     def ailments(self, now: float) -> Iterator[str]:
-        """Say what keeps the daemon from its work, as far as it is known here."""
+        """Return what keeps the daemon from its work, as far as it is known here."""
         if stuck := self._judge(now):
             yield stuck
         if self._ready_by is not None:
@@ -118,17 +120,17 @@ class Watchdog:
     # ---- news ----
 
     def reloading(self) -> None:
-        """Tell that the config is being read again."""
+        """Report that the config is being read again."""
         if self._ready:
             self._manager.reloading()
 
     def reloaded(self) -> None:
-        """Tell that it was read and taken on, or rejected."""
+        """Report that it was read, and is in use or rejected."""
         if self._ready:
             self._manager.ready()
 
     def stopping(self, now: float) -> None:
-        """Tell that only what is in the workers is finished."""
+        """Report that only running jobs are finished."""
         self._ready, self._ready_by = False, None  # ready would mean that the daemon is not stopping after all
         self._manager.stopping()
         self._next_extend = now
@@ -136,10 +138,10 @@ class Watchdog:
     @property
     def shows_status(self) -> bool:
         """Whether a line about the daemon is of use now."""
-        return not (self._ledger.blocked or self._stuck) and self._manager.reads_status
+        return not (self._records.blocked or self._stuck) and self._manager.reads_status
 
     def show(self, inboxes: Collection[InboxStatus]) -> None:
-        """Tell in a line what the daemon does."""
+        """Report in a line what the daemon does."""
         text = summary(inboxes)
         if text and text != self._status:
             self._manager.status(text)

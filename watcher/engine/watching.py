@@ -13,45 +13,45 @@ from watcher.engine.reconcile import Reconciler
 class Watching:
     """What is known of every inbox's watch."""
 
-    def __init__(self, desks: Mapping[bytes, InboxState], scans: Reconciler, log: Log, *, once: bool) -> None:
-        self._desks = desks
-        self._scans = scans
+    def __init__(self, inboxes: Mapping[bytes, InboxState], reconciler: Reconciler, log: Log, *, once: bool) -> None:
+        self._inboxes = inboxes
+        self._reconciler = reconciler
         self._log = log
         self._once = once
 
     def ready(self, ready: WatchReady) -> None:
         """Begin the first scan of an inbox: its watch is set."""
-        desk = self._desks.get(ready.inbox)
-        if desk is None or desk.ready:
+        inbox = self._inboxes.get(ready.inbox)
+        if inbox is None or inbox.ready:
             return
-        desk.ready, desk.native = True, ready.native
-        desk.watch_reason = ready.reason or desk.watch_reason  # some of it may have been found wanting already
-        desk.trusted = ready.native and not desk.watch_reason
+        inbox.ready, inbox.native = True, ready.native
+        inbox.watch_reason = ready.reason or inbox.watch_reason  # some of it may have been found wanting already
+        inbox.trusted = ready.native and not inbox.watch_reason
         if not self._once:
-            self._log.info("watch.started", inbox=desk.inbox, watch="native" if ready.native else "poll")
-            if not ready.native and desk.plan.config.watch != "poll":
-                self._log.warning("watch.degraded", inbox=desk.inbox, reason=ready.reason)
-        self._scans.scan(desk, Origin.START, counts_missed=False)
+            self._log.info("watch.started", inbox=inbox.path, watch="native" if ready.native else "poll")
+            if not ready.native and inbox.plan.config.watch != "poll":
+                self._log.warning("watch.degraded", inbox=inbox.path, reason=ready.reason)
+        self._reconciler.scan(inbox, Origin.START, counts_missed=False)
 
     def lost(self, lost: WatchLost) -> None:
         """Look through an inbox whose events can't be trusted, and go on by scans until they can."""
-        desk = self._desks.get(lost.inbox)
-        if desk is None:
+        inbox = self._inboxes.get(lost.inbox)
+        if inbox is None:
             return
         self._log.warning("watch.degraded" if lost.silent else "watch.lost", inbox=lost.inbox, reason=lost.reason)
-        desk.touched = True
-        desk.heals = lost.healed
-        desk.native = desk.native and not lost.silent
+        inbox.touched = True
+        inbox.heals = lost.healed
+        inbox.native = inbox.native and not lost.silent
         if not lost.healed:
-            desk.trusted, desk.watch_reason = False, lost.reason
-        self._scans.scan(desk, Origin.SCAN, counts_missed=False)
+            inbox.trusted, inbox.watch_reason = False, lost.reason
+        self._reconciler.scan(inbox, Origin.SCAN, counts_missed=False)
 
     def back(self, back: WatchBack) -> None:
         """Trust the events of an inbox again; a scan finds what they missed, and whether it is the inbox at all."""
-        desk = self._desks.get(back.inbox)
-        if desk is None:
+        inbox = self._inboxes.get(back.inbox)
+        if inbox is None:
             return
-        desk.native = desk.trusted = desk.heals = True
-        desk.watch_reason = ""
-        desk.touched = True
-        self._scans.scan(desk, Origin.SCAN, counts_missed=False)
+        inbox.native = inbox.trusted = inbox.heals = True
+        inbox.watch_reason = ""
+        inbox.touched = True
+        self._reconciler.scan(inbox, Origin.SCAN, counts_missed=False)

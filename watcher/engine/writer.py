@@ -44,27 +44,27 @@ class WriteBuffer:
         return self._rows[photo] if photo in self._rows else self.store.known(photo)
 
     def __contains__(self, photo: PhotoId) -> bool:
-        """Tell whether something about `photo` is not written yet."""
+        """Return whether something about `photo` is not written yet."""
         return photo in self._rows
 
     def put(self, photo: PhotoId, known: PhotoRecord | None, now: float) -> None:
-        """Have a result written at the end of this round."""
+        """Write a row at the end of this turn."""
         self.stage(photo, known)
         if self._since is None:
             self._since = now
 
     def note(self, photo: PhotoId, wall: float, what: str, detail: Mapping[str, object]) -> None:
-        """Have an entry of a photo's history written with the next result or attempt."""
+        """Write an entry of a photo's history with the next result or attempt."""
         self._notes.append(HistoryEntry(photo, wall, what, detail))
 
     def answer(self, number: int, now: float) -> None:
-        """Have a request taken out together with what was written because of it."""
+        """Delete a request together with what is written because of it."""
         self._answered.append(number)
         if self._since is None:
             self._since = now
 
     def rivals(self, photo: PhotoId, *, folds_case: bool) -> Mapping[bytes, Mapping[str, RenditionRecord]]:
-        """Give the photos whose outputs could meet this one's; see `NameConflicts`."""
+        """Return the photos whose outputs could meet this one's; see `NameConflicts`."""
         return self._rivals.of(photo, folds_case=folds_case)
 
     def taken_away(self, photo: PhotoId, looks: FileSignature) -> list[tuple[PhotoId, PhotoRecord]]:
@@ -78,19 +78,19 @@ class WriteBuffer:
         return max([self.store.last_aside(photo), *(number_of(key.name) for key, _ in self._aside(photo))])
 
     def _aside(self, photo: PhotoId) -> Iterator[tuple[PhotoId, PhotoRecord]]:
-        """Give those of them that are not written yet."""
+        """Return those of them that are not written yet."""
         prefix = photo.path + b"\0"
         for key, known in self._rows.items():
             if known is not None and key.inbox == photo.inbox and key.path.startswith(prefix):
                 yield key, known
 
     def rekey(self, old: PhotoId, new: PhotoId, known: PhotoRecord, now: float) -> None:
-        """Have a photo written under another key, in one transaction."""
+        """Write a photo under another key, in one transaction."""
         self.put(old, None, now)  # first: what it leaves behind is then laid by what is written next
         self.put(new, known, now)
 
     def alike(self, size: int, mtime_ns: int = 0) -> Iterator[ContentRecord]:
-        """Give what was made of photos with so many bytes, as it is known now."""
+        """Return what was made of photos with so many bytes, as it is known now."""
         now: dict[PhotoId, ContentRecord] = {}
         left: dict[PhotoId, list[ContentRecord]] = defaultdict(list)
         for claim in self.store.alike(size, mtime_ns):
@@ -120,11 +120,11 @@ class WriteBuffer:
         return unmade or self.store.any_gone()
 
     def written(self, now: float) -> bool:
-        """Have all written that is to be; False: it can't be done just now."""
+        """Write everything; False: it can't be done just now."""
         return self._change(lambda: None, now)
 
     def haunted(self, photo: PhotoId) -> bool:
-        """Tell whether an output of this photo could lie there already as that of another one, which has left."""
+        """Return whether an output of this photo could lie there already as that of another one, which has left."""
         return self.store.has_tombstone(photo) or any(
             known is None
             and (other.inbox, other.folder) == (photo.inbox, photo.folder)
@@ -162,7 +162,7 @@ class WriteBuffer:
     def forget_folder(
         self, inbox: bytes, folder: bytes, now: float, *, listed: bool
     ) -> list[tuple[PhotoId, PhotoRecord]]:
-        """Take a folder off the books; give its photos, if they are to be `listed`.
+        """Take a folder out of the records; give its photos, if they are to be `listed`.
 
         If it can't be done just now, the next scan finds that it is gone.
         """
@@ -175,7 +175,7 @@ class WriteBuffer:
         return photos if self._change(forget, now) else []
 
     def forget_inbox(self, inbox: bytes, now: float) -> bool:
-        """Take all of an inbox off the books; False: it can't be done just now."""
+        """Take all of an inbox out of the records; False: it can't be done just now."""
         return self._change(lambda: self.store.forget_folder(inbox, b""), now)
 
     def forget_ghosts(self, photos: Sequence[PhotoId], now: float) -> bool:
