@@ -78,7 +78,7 @@ def test_a_unit_of_somebody_else_is_left_alone(place: Place) -> None:
     unit(place).write_text("[Service]\nExecStart=/bin/true\n")
     done = place.watcher("service", "uninstall", "--user")
     assert done.code == 78
-    assert "not of watcher's making" in done.err
+    assert "was not written by watcher" in done.err
     assert unit(place).exists()
 
 

@@ -47,7 +47,7 @@ def _page(told: Explained, now: float) -> RenderableType:
     if story.events:
         parts += [Text(""), _events(story, now)]
     if story.forgotten:
-        parts.append(Padding(Text("the details of its way are no longer kept", style="dim"), (0, 0, 0, 2)))
+        parts.append(Padding(Text("older history is no longer kept", style="dim"), (0, 0, 0, 2)))
     if story.renditions:
         parts += [Text(""), _renditions(story.renditions)]
     parts += _foot(told)

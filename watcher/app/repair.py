@@ -130,7 +130,7 @@ class Repair:
             if now < left:
                 left, since = now, time.monotonic()
             time.sleep(_LOOK_SECONDS)
-        print("the daemon is still at it, or has ended before it was done: run verify again later", file=sys.stderr)
+        print("the daemon has not finished the repair: run verify again later", file=sys.stderr)
 
     def _is_settled(self, item: Wanted) -> bool:
         known = self._reader.known(item.photo)

@@ -1,4 +1,4 @@
-"""`verify --deep`: photos are rendered once more, aside, and compared with what lies in the output.
+"""`verify --deep`: render photos again in a temporary folder, and compare them with the outputs.
 
 That the same photo and recipe give the same bytes is a promise of the recipes, for the same library versions. So equal
 bytes prove an output; where they differ, it is held to look the same, since it may be of other versions.

@@ -188,7 +188,7 @@ def why(
     state: StateFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell the story of one photo: seen how, waited for what, made what, or why not.
+    """Explain what happened to a photo, and what it waits for.
 
     Example: watcher why ~/Pictures/Inbox/IMG_0001.JPG
     """
@@ -211,7 +211,7 @@ def retry(
     config: ConfigFile = None,
     state: StateFile = None,
 ) -> None:
-    """Try failed photos again: these, or all of them; by the daemon that runs, or else by the next one.
+    """Retry failed photos: those named, or all. The running daemon picks this up; otherwise the next run does.
 
     Example: watcher retry ~/Pictures/Inbox/IMG_0001.JPG
     """
@@ -228,13 +228,13 @@ def verify(
     state: StateFile = None,
     repair: Annotated[bool, typer.Option("--repair", help="Make again what is missing or different.")] = False,
     deep: Annotated[
-        bool, typer.Option("--deep", help="Render each photo once more, aside, and compare what is to be seen.")
+        bool, typer.Option("--deep", help="Render each photo again in a temporary folder, and compare the pixels.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Hold the output tree against the state file; exits with 1 if an output is missing or different.
+    """Check outputs against the state file; exits with 1 if an output is missing or different.
 
-    Files that nobody knows are named too, and left alone.
+    Unknown files are listed, but not touched.
 
     Example: watcher verify --repair
     """

@@ -36,9 +36,7 @@ def install(source: Source, *, system: bool, user: str | None, drop_group: str |
     group = drop_group and people.group_of(drop_group)
     before = _read(path)
     if before is not None and paths.service_record(path) is None:
-        raise ServiceError(
-            f"{path} is there, and is not of watcher's making: it is left as it is; rename or remove it."
-        )
+        raise ServiceError(f"{path} exists, and was not written by watcher; rename or remove it.")
     if not known:
         systemctl.add_account(who.name, who.home)
         print(f"Made the user {who.name}, whom the service runs as.")
@@ -88,7 +86,7 @@ def uninstall(*, system: bool, dry_run: bool) -> int:
     record = paths.service_record(path)
     if record is None:
         if os.path.lexists(path):
-            raise ServiceError(f"{path} is not of watcher's making, and is left as it is.")
+            raise ServiceError(f"{path} was not written by watcher, and is left as it is.")
         print(f"Nothing to do: there is no {path}.")
         return EXIT_OK
     if dry_run:

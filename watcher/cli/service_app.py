@@ -43,7 +43,7 @@ def install(
         bool, typer.Option("--dry-run", help="Print what would be written, and change nothing.")
     ] = False,
 ) -> None:
-    """Write a unit or plist for this config and this Python, and have it run from now on; twice changes nothing.
+    """Write a unit or plist for this config and this Python, enable and start it. Safe to run again.
 
     Example: watcher service install --dry-run
     """

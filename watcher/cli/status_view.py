@@ -103,7 +103,7 @@ def _executor(executor: ExecutorStatus) -> Iterator[Text]:
     elif executor.workers:
         yield _text(f"on {cluster}: {executor.workers} of its workers, {executor.threads} threads", "green")
     else:
-        yield _text(f"{cluster} is looked for", "yellow")
+        yield _text(f"{cluster} is not connected yet", "yellow")
     for worker, reason in executor.unfit.items():
         yield _text(f"  left out: {worker}: {reason}", "yellow")
 
@@ -155,7 +155,7 @@ def _counts(inbox: InboxStatus, status: Status) -> Iterator[tuple[str, Text]]:
 def _watch(inbox: InboxStatus) -> Text:
     why = f": {inbox.watch_reason}" if inbox.watch_reason else ""
     if not inbox.reachable:
-        return _text(f"not reachable{why}; it is looked for, and scanned when it is back", "bold red")
+        return _text(f"not reachable{why}; it is scanned when it is back", "bold red")
     return _text(f"{inbox.watch}{why}", "yellow" if why else "")
 
 

@@ -67,4 +67,4 @@ def _told(error: OSError) -> OutputError:
     _silence(1)
     if isinstance(error, BrokenPipeError):
         return OutputError("")
-    return OutputError(f"What there is to say can't be written to standard output: {error.strerror}.")
+    return OutputError(f"Cannot write to standard output: {error.strerror}.")

@@ -88,7 +88,7 @@ def verify(
         bring_up_to_date(state)  # of an older one a reader sees a copy, in which nothing changes
     reader = Queries.open_to_read(state)
     if reader is None:
-        print(f"there is nothing in the state file {printable(state)} yet, and so nothing to verify", file=sys.stderr)
+        print(f"the state file {printable(state)} is empty: nothing to verify", file=sys.stderr)
     with reader or nullcontext(), Found(tell=not as_json) as found:
         repaired = 0
         if reader is not None:

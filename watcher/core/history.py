@@ -108,7 +108,7 @@ class Explanation:
     renditions: tuple[Rendition, ...] = ()
     next: str = ""  # what happens next
     next_at: float | None = None  # and when, where that is known
-    forgotten: bool = False  # the details of its way are no longer kept
+    forgotten: bool = False  # older history is no longer kept
 
 
 def explain(

@@ -72,7 +72,7 @@ function draw({ parts, inbox, element }) {
 }
 
 function watching(inbox) {
-  if (!inbox.reachable) return [`Not reachable: ${inbox.watch_reason || "it is looked for"}`, "bad"];
+  if (!inbox.reachable) return [`Not reachable: ${inbox.watch_reason || "it is scanned when it is back"}`, "bad"];
   if (!inbox.watch) return ["Starting", ""];
   if (inbox.watch === "native") return ["Watched by events", "good"];
   return [`Scanned on an interval${inbox.watch_reason ? `: ${inbox.watch_reason}` : ""}`, "slow"];

@@ -105,7 +105,7 @@ export class Viewer {
       make("time", { text: moment(event.at) }), make("span", { text: event.text })));
     const at = story.next_at ? ` (${moment(story.next_at)})` : "";
     if (story.next) lines.push(make("li", { className: "next" }, make("span", { text: `Next: ${story.next}${at}` })));
-    if (story.forgotten) lines.unshift(make("li", {}, make("span", { text: "The details of its way are no longer kept" })));
+    if (story.forgotten) lines.unshift(make("li", {}, make("span", { text: "Older history is no longer kept" })));
     byId("viewer-story").replaceChildren(...lines);
   }
 
