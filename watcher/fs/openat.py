@@ -23,7 +23,7 @@ _UNSYNCED = {
 
 
 def sync_file(file: int) -> bool:
-    """Make an open file durable; False: its file system can't do that. Raises OSError for all else."""
+    """Make an open file durable; False: its file system can't do that. Raise OSError for all else."""
     try:
         os.fsync(file)
     except OSError as error:
@@ -34,7 +34,7 @@ def sync_file(file: int) -> bool:
 
 
 def sync_folder(folder: int) -> bool:
-    """Make an open folder durable; False: its file system can't do that. Raises OSError for all else."""
+    """Make an open folder durable; False: its file system can't do that. Raise OSError for all else."""
     try:
         os.fsync(folder)
     except OSError as error:

@@ -78,7 +78,7 @@ class TakenError(Abort):
 
 
 def read(root: int) -> tuple[Mark | None, int]:
-    """Return the mark of an open output folder (None: there is none) and the grain of its dates. Raises OSError."""
+    """Return the mark of an open output folder (None: there is none) and the grain of its dates. Raise OSError."""
     data = _attribute(root)
     return (_parse(data) if data is not None else _in_file(root)) or (None, EXACT)
 
@@ -214,7 +214,7 @@ def _attributed(root: int, mark: Mark) -> bool:
 
 
 def _measured(root: int) -> int:
-    """Return how finely dates are kept in a folder, found out with a file that is removed again. Raises OSError."""
+    """Return how finely dates are kept in a folder, found out with a file that is removed again. Raise OSError."""
     name = temporary_name(0, 2)
     with suppress(FileNotFoundError):
         os.unlink(name, dir_fd=root)

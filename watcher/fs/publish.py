@@ -60,7 +60,7 @@ class Outputs:
         return self._trees[root]
 
     def create(self, root: bytes, path: bytes, name: bytes) -> tuple[int, int]:
-        """Make a file in the folder `path` below `root`, both made where missing; both open. Raises OSError."""
+        """Make a file in the folder `path` below `root`, both made where missing; both open. Raise OSError."""
         folder = self._folder(root, path)
         try:
             return folder, _create(name, folder)

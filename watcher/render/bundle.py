@@ -22,19 +22,19 @@ from watcher.render.source import Source, open_photo
 def render_all(jobs: Iterable[Job]) -> list[Outcome]:
     """Make what each of `jobs` asks for, taken up one by one, then publish it all; never raises an `Exception`."""
     with Outputs() as outputs, ExitStack() as stack:
-        courses = []
+        runs = []
         for job in jobs:
-            course = _Course(job, outputs)
-            stack.callback(course.close)
-            course.take(_Course.make)
-            courses.append(course)
-        for step in (_Course.settle, _Course.show, _Course.harden):
-            for course in courses:
-                course.take(step)
-        return [course.outcome for course in courses]
+            run = _JobRun(job, outputs)
+            stack.callback(run.close)
+            run.take(_JobRun.make)
+            runs.append(run)
+        for step in (_JobRun.settle, _JobRun.show, _JobRun.harden):
+            for run in runs:
+                run.take(step)
+        return [run.outcome for run in runs]
 
 
-class _Course:
+class _JobRun:
     """One job on its way through a bundle: what is open of it, and what became of it so far."""
 
     outcome: Outcome
@@ -47,20 +47,20 @@ class _Course:
         self._going = True
 
     def close(self) -> None:
-        """Let go of the photo, and of what was not published."""
+        """Release the photo, and what was not published."""
         self._going = False
         self._publication.close()
         if self._source:
             self._source.close()
             self._source = None
 
-    def take(self, step: Callable[[_Course], None]) -> None:
-        """Take a step unless the course has ended; what goes wrong ends it, with the outcome that says so."""
+    def take(self, step: Callable[[_JobRun], None]) -> None:
+        """Take a step unless the run has ended; an error ends it, with its outcome."""
         if not self._going:
             return
         try:
             step(self)
-        except Exception as error:  # noqa: BLE001 - one bad photo never costs another
+        except Exception as error:  # noqa: BLE001 - other photos are unaffected
             self.outcome = _outcome_of(error, self._source.stamp if self._source else None)
             if isinstance(self.outcome, Unready) and self._source:
                 self.outcome = replace(self.outcome, changed_ns=self._source.changed_ns)
@@ -92,7 +92,7 @@ class _Course:
 
 
 def _outcome_of(error: Exception, stamp: FileSignature | None) -> Outcome:
-    """Say what an error comes to; `stamp` is None where the photo could not even be opened."""
+    """Return the outcome of an error; `stamp` is None where the photo could not even be opened."""
     when = "made" if stamp else "opened"
     match error:
         case Abort(outcome=outcome):

@@ -21,7 +21,7 @@ def digest_of(data: bytes) -> bytes:
 
 
 def digest_of_file(file: int) -> bytes:
-    """Return the digest of an open file, read from its beginning to its end. Raises OSError."""
+    """Return the digest of an open file, read from its beginning to its end. Raise OSError."""
     digest, at = blake3(), 0
     while part := os.pread(file, _STEP, at):
         digest.update(part)

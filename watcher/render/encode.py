@@ -79,7 +79,7 @@ class _Block(Image.Exif):
         return False  # no orientation is to be taken out: it is 1
 
     def tobytes(self, offset: int = 8) -> bytes:  # noqa: ARG002 - as Pillow has it
-        """Give the block."""
+        """Return the block."""
         return self._block
 
 
@@ -92,6 +92,6 @@ def _saved(image: Image.Image, form: Format, kept: Kept, **settings: object) -> 
 
 @lru_cache(maxsize=32)
 def signature(quality: int, components: int) -> Header:
-    """Give the header that our JPEGs of this quality have: quantisation tables and sampling, to know them again."""
+    """Return the header that our JPEGs of this quality have: quantisation tables and sampling, to know them again."""
     image = Image.new("L" if components == 1 else "RGB", (8, 8))
     return parse(_jpeg(image, quality, b""))

@@ -19,12 +19,12 @@ _ENOUGH_DB = 45.0  # the two differ by rounding alone: 50 dB and more on photos
 
 
 def resize(image: Image.Image, size: tuple[int, int], box: Box) -> Image.Image:
-    """Give the part `box` of `image` (mode L, RGB or CMYK) as a new picture of `size`."""
+    """Return the part `box` of `image` (mode L, RGB or CMYK) as a new picture of `size`."""
     return _chosen()[0](image, size, box)
 
 
 def resizer() -> tuple[str, str]:
-    """Give the name of the resizer in use, and why it is not the fast one (empty if it is)."""
+    """Return the name of the resizer in use, and why it is not the fast one (empty if it is)."""
     _, name, why = _chosen()
     return name, why
 
@@ -61,7 +61,7 @@ def judge(fast: _Resize, name: str) -> tuple[_Resize, str, str]:
 
 
 def psnr(one: Image.Image, other: Image.Image) -> float:
-    """Give the peak signal-to-noise ratio of two pictures in dB; infinite if they are equal."""
+    """Return the peak signal-to-noise ratio of two pictures in dB; infinite if they are equal."""
     squares = ImageStat.Stat(ImageChops.difference(one, other)).sum2
     error = sum(squares) / (len(squares) * one.width * one.height)
     return math.inf if error == 0 else 10 * math.log10(255**2 / error)

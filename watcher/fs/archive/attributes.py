@@ -109,7 +109,7 @@ class Folders:
     def open(self, root: bytes, path: bytes, like: bytes) -> list[int]:
         """Open `root` and the folders of `path` below it, made where missing as those of `like` are, the inmost last.
 
-        No part of `path` may be a link. Raises KeptError, OSError.
+        No part of `path` may be a link. Raise KeptError, OSError.
         """
         os.makedirs(root, exist_ok=True)
         opened = [os.open(root, FOLDER)]

@@ -142,7 +142,7 @@ def linked(file: int, target: int, wanted: bytes) -> bytes | None:
 def copied(file: int, wanted: bytes, target: int, temporary: bytes, keeps: Callable[[], bool]) -> bytes:
     """Copy an open file into `target`, durable, by a name that is free; that name.
 
-    `keeps` tells, once it is written, whether the original is still what it was. Raises KeptError, OSError.
+    `keeps` tells, once it is written, whether the original is still what it was. Raise KeptError, OSError.
     """
     interrupted = False
     with suppress(FileNotFoundError):
