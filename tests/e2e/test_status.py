@@ -33,7 +33,7 @@ def test_status_tells_in_a_block_for_each_inbox_what_was_done_lately_and_why_pho
     assert "  lately      2 made in the last 5 minutes" in lines
     assert any(line.lstrip().startswith("5 \u00d7 not a JPEG: text0.jpg, text1.jpg, ") for line in lines)
     assert any(line.endswith("and 2 more") for line in lines)
-    assert any("GB left for outputs" in line for line in lines)
+    assert any("B left for outputs" in line for line in lines)
     assert any(line.startswith("  last batch  ") and "5 of them failed" in line for line in lines)
     assert all(line == line.rstrip() for line in lines)
     assert "\x1b" not in told.out
