@@ -138,7 +138,8 @@ class Daemon(Components):
         others, looks = [], defaultdict[bytes, list[Look]](list)
         for task in tasks:
             photo, evidence, left = task.photo, task.evidence, task.gives_up - wall
-            if evidence.incomplete is None or task.crashes or left <= 0 or photo.inbox not in self._by_path:
+            to_be_tried = task.state is State.DEFERRED or task.crashes or left <= 0
+            if evidence.incomplete is None or to_be_tried or photo.inbox not in self._by_path:
                 others.append(task)
                 continue
             inode = evidence.seen.inode if evidence.seen is not None else 0
