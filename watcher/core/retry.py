@@ -34,7 +34,7 @@ class Recheck:
 
     seconds: float
     reason: str
-    until_changed: bool  # decoding it again makes no sense while it looks as it does
+    until_changed: bool  # decoding it again makes no sense while it checks as it does
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +66,13 @@ class Fail:
 Decision = Commit | Delete | Recheck | RetryLater | Pause | Fail
 
 
-def judge(
-    outcome: Outcome, job: Job, *, attempts: int, backoff: float, looks: int, still_seconds: float, jitter: float
+def decide(
+    outcome: Outcome, job: Job, *, attempts: int, backoff: float, checks: int, unchanged_seconds: float, jitter: float
 ) -> Decision:
     """Decide what follows from `outcome`.
 
-    `attempts` is how many tries a photo gets, `backoff` the seconds before the second one, `looks` how often it was
-    found incomplete since it last changed, `still_seconds` how long it has been as it is, `jitter` a number in [0, 1).
+    `attempts` is how many tries a photo gets, `backoff` the seconds before the second one, `checks` how often it was
+    found incomplete since it last changed, `unchanged_seconds` for how long it has not, `jitter` a number in [0, 1).
     """
     match outcome:
         case Done() | Unchanged():
@@ -84,9 +84,9 @@ def judge(
         case Unready(settling=True, reason=reason, seconds=seconds):
             return Recheck(recheck_unstable_after(job.evidence, job.stability, seconds), reason, False)
         case Unready(reason=reason):
-            if still_seconds >= INCOMPLETE_SECONDS:
+            if unchanged_seconds >= INCOMPLETE_SECONDS:
                 return Fail(f"{reason}; unchanged for {INCOMPLETE_SECONDS / 60:.0f} minutes")
-            return Recheck(recheck_after(looks, still_seconds), reason, True)
+            return Recheck(recheck_after(checks, unchanged_seconds), reason, True)
         case Failed():
             return _judge_failed(outcome, job, attempts=attempts, backoff=backoff, jitter=jitter)
         case _ as unreachable:

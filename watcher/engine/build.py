@@ -38,7 +38,6 @@ from watcher.engine.results import ResultHandler, Retry
 from watcher.engine.scheduler import Scheduler
 from watcher.engine.status import StatusReporter
 from watcher.engine.watchdog import Watchdog
-from watcher.engine.watching import Watching
 from watcher.engine.writer import WriteBuffer
 
 
@@ -91,9 +90,8 @@ class Components:
         self.scheduler = scheduler = Scheduler(outside.pool, records, by_path, photos, leasing, outside.limits)
         self.reconciler = Reconciler(by_path, photos, records, self.archiver, log, once=once)
         self.inboxes = Inboxes(by_path, photos, scheduler, records, self.reconciler, log, once=once)
-        self.events = EventHandler(by_path, photos, records, self.reconciler, self.duplicates)
+        self.events = EventHandler(by_path, photos, records, self.reconciler, self.duplicates, log, once=once)
         self.commands = CommandHandler(by_path, photos, records, self.reconciler, log)
-        self.watching = Watching(by_path, self.reconciler, log, once=once)
         self.cleanup = CleanupTimer(outside.sweep, lambda: [plan.output for plan in self.settings.inboxes])
         self.watchdog = Watchdog(
             outside.manager,

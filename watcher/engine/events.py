@@ -1,20 +1,21 @@
-"""What the kernel announced of photos and folders."""
+"""What the watch of an inbox says: events of photos and folders, and whether it can be trusted."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
 from watcher.core.task import Changed, Removed, Touched
-from watcher.core.types import FolderSeen, Gone, PhotoId, Seen
+from watcher.core.types import FolderSeen, Gone, Origin, PhotoId, Seen, WatchBack, WatchLost, WatchReady
 from watcher.engine.dedup import Deduplicator
 from watcher.engine.inbox import AFRESH_SECONDS, InboxState
 from watcher.engine.photos import MOST_PENDING, Photos
+from watcher.engine.ports import Log
 from watcher.engine.reconcile import Reconciler
 from watcher.engine.writer import WriteBuffer
 
 
 class EventHandler:
-    """Handles the events of all inboxes."""
+    """Handles what the watches of all inboxes say."""
 
     def __init__(
         self,
@@ -23,12 +24,17 @@ class EventHandler:
         records: WriteBuffer,
         reconciler: Reconciler,
         duplicates: Deduplicator,
+        log: Log,
+        *,
+        once: bool,
     ) -> None:
         self._inboxes = inboxes
         self._photos = photos
         self._records = records
         self._reconciler = reconciler
         self._duplicates = duplicates
+        self._log = log
+        self._once = once
 
     def event(self, message: Seen | FolderSeen | Gone, now: float, wall: float) -> None:
         """Handle an event."""
@@ -87,3 +93,42 @@ class EventHandler:
             for task in list(self._photos.tracker.in_flight):
                 if task.photo.inbox == inbox.path and task.photo.path.startswith(below):
                     self._photos.apply(task.photo, Removed(), now, wall)
+
+    # ---- the watch itself ----
+
+    def ready(self, ready: WatchReady) -> None:
+        """Begin the first scan of an inbox: its watch is set."""
+        inbox = self._inboxes.get(ready.inbox)
+        if inbox is None or inbox.ready:
+            return
+        inbox.ready, inbox.native = True, ready.native
+        inbox.watch_reason = ready.reason or inbox.watch_reason  # some of it may have been found wanting already
+        inbox.trusted = ready.native and not inbox.watch_reason
+        if not self._once:
+            self._log.info("watch.started", inbox=inbox.path, watch="native" if ready.native else "poll")
+            if not ready.native and inbox.plan.config.watch != "poll":
+                self._log.warning("watch.degraded", inbox=inbox.path, reason=ready.reason)
+        self._reconciler.scan(inbox, Origin.START, counts_missed=False)
+
+    def lost(self, lost: WatchLost) -> None:
+        """Look through an inbox whose events can't be trusted, and go on by scans until they can."""
+        inbox = self._inboxes.get(lost.inbox)
+        if inbox is None:
+            return
+        self._log.warning("watch.degraded" if lost.silent else "watch.lost", inbox=lost.inbox, reason=lost.reason)
+        inbox.touched = True
+        inbox.heals = lost.healed
+        inbox.native = inbox.native and not lost.silent
+        if not lost.healed:
+            inbox.trusted, inbox.watch_reason = False, lost.reason
+        self._reconciler.scan(inbox, Origin.SCAN, counts_missed=False)
+
+    def back(self, back: WatchBack) -> None:
+        """Trust the events of an inbox again; a scan finds what they missed, and whether it is the inbox at all."""
+        inbox = self._inboxes.get(back.inbox)
+        if inbox is None:
+            return
+        inbox.native = inbox.trusted = inbox.heals = True
+        inbox.watch_reason = ""
+        inbox.touched = True
+        self._reconciler.scan(inbox, Origin.SCAN, counts_missed=False)

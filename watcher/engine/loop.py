@@ -189,11 +189,11 @@ class Daemon(Components):
             case WorkerReport():
                 self._settle(self._pool.take(message), now, wall)
             case WatchReady():
-                self.watching.ready(message)
+                self.events.ready(message)
             case WatchLost():
-                self.watching.lost(message)
+                self.events.lost(message)
             case WatchBack():
-                self.watching.back(message)
+                self.events.back(message)
             case TakenAway():
                 self.archiver.taken(message, now, wall)
             case PutBack():

@@ -10,7 +10,7 @@ from watcher.core.counters import Counters
 from watcher.core.lifecycle import signature_of
 from watcher.core.observer import Observer, PhotoDone, PhotoFailed
 from watcher.core.records import Phase, PhotoRecord, is_current
-from watcher.core.retry import Commit, Decision, Delete, Fail, Pause, Recheck, RetryLater, judge
+from watcher.core.retry import Commit, Decision, Delete, Fail, Pause, Recheck, RetryLater, decide
 from watcher.core.stability import AT_ONCE_SECONDS, INCOMPLETE_SECONDS
 from watcher.core.task import Attempt, Decided, PhotoTask, Record, Returned
 from watcher.core.types import (
@@ -109,13 +109,13 @@ class ResultHandler:
             outcome = replace(outcome, reason=before.reason or outcome.reason)  # it was not looked at closer this time
         same = before is not None and before.stamp == plain(stamp)
         waited = before is not None and same and before.phase is Phase.WAITING
-        decision = judge(
+        decision = decide(
             outcome,
             attempt.job,
             attempts=self.retry.attempts,
             backoff=self.retry.backoff_seconds,
-            looks=task.checks,
-            still_seconds=wall - before.at if before is not None and waited else 0.0,
+            checks=task.checks,
+            unchanged_seconds=wall - before.at if before is not None and waited else 0.0,
             jitter=random.random(),  # noqa: S311  # spreads retries, guards nothing
         )
         if isinstance(outcome, Failed) and outcome.blame in {FailureKind.CRASH, FailureKind.TIMEOUT}:
