@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
@@ -263,4 +264,9 @@ class Life(RuleBasedStateMachine):
 
 
 def test_whatever_happens_each_photo_is_in_one_state_and_what_follows_comes_in_order() -> None:
-    run_state_machine_as_test(Life, settings=settings(max_examples=50, stateful_step_count=30, deadline=None))
+    run_state_machine_as_test(Life, settings=settings(max_examples=30, stateful_step_count=30, deadline=None))
+
+
+@pytest.mark.slow
+def test_whatever_happens_for_long_each_photo_is_in_one_state_and_what_follows_comes_in_order() -> None:
+    run_state_machine_as_test(Life, settings=settings(max_examples=1000, stateful_step_count=60, deadline=None))
