@@ -137,6 +137,7 @@ def upright_sampling(data: bytes) -> bytes:
         (photos.plain().replace(b"\xff\xc0\x00\x11\x08", b"\xff\xc9\x00\x11\x08"), "its coding"),
         (photos.plain().replace(b"\xff\xc0\x00\x11\x08", b"\xff\xc1\x00\x11\x0c"), "its precision"),
         (photos.jpeg(keep_rgb=True), "its colour space"),
+        (photos.plain().replace(b"\3\1\0\2\x11\3\x11", b"\3\2\x11\1\0\3\x11"), "its components are out of order"),
         (b"GIF89a", "not a JPEG"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -41,6 +41,7 @@ enum { WHOLE, TRUNCATED, DAMAGED, DECLINED };
     X(BAD_TABLE, "a broken table") X(NO_TABLE, "a table is missing") X(CODING, "its coding")                           \
     X(PRECISION, "its precision") X(CHANNELS, "its channels") X(SAMPLING, "its sampling")                              \
     X(COLOUR, "its colour space") X(PROGRESSIVE, "progressive") X(SEVERAL_SCANS, "several scans")                      \
+    X(COMPONENT_ORDER, "its components are out of order")                                                              \
     X(TOO_LARGE, "too large") X(TOO_MANY_SCANS, "too many scans") X(SCAN_ORDER, "its scans are out of order")          \
     X(EXTREME, "extreme values") X(NO_HEIGHT, "its height is not told") X(SCALE, "no such scale")                      \
     X(DATA_ENDS, "its data ends early") X(NO_END, "its end marker is missing") X(SCANS_MISSING, "scans are missing")   \
@@ -1331,6 +1332,9 @@ static int prepare(Decoder *d, Output *o)
         return fail(d, DECLINED, CHANNELS);
     if (d->scan_count != d->channels)
         return fail(d, DECLINED, SEVERAL_SCANS);
+    for (int i = 0; i < d->channels; i++)
+        if (d->scan[i] != i) /* `read_scan` counts rows of the picture by its first component */
+            return fail(d, DECLINED, COMPONENT_ORDER);
     if (d->channels == 1)
         luma->h = luma->v = d->hmax = d->vmax = 1; /* a single component is not interleaved */
     else {
@@ -1483,6 +1487,10 @@ EXPORT void jpeg_read(const uint8_t *head, size_t head_size, const uint8_t *data
     }
     d->report = report;
     d->most = 127;
+    if (!data) { /* an offset of NULL is undefined */
+        data = (const uint8_t *)"";
+        size = 0;
+    }
     while (size && data[size - 1] == 0) /* a copy that reserved its room, or a card's block */
         size--;
     d->cursor = (Cursor){data, data + size};
