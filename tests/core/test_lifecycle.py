@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from tests.daemon.fakes import check_indexes
+from tests.engine.fakes import check_indexes
 from watcher.core.retry import Commit, Decision, Delete, Fail, Pause, Recheck, RetryLater
 from watcher.core.task import (
     IN_BATCH,

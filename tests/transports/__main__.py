@@ -16,7 +16,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.bench.common import machine
+from benchmarks.common import machine
 from tests.transports import card as cards
 from tests.transports.card import RESUMED, Card
 from tests.transports.road import Ground, Road

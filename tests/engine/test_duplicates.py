@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.daemon.conftest import MakeWorld
-from tests.daemon.fakes import IN, World
+from tests.engine.conftest import MakeWorld
+from tests.engine.fakes import IN, World
 from watcher.core.types import FolderSeen, Gone, PhotoId, Seen
 
 

@@ -9,8 +9,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from tests.daemon.conftest import MakeWorld
-from tests.daemon.fakes import IN, World
+from tests.engine.conftest import MakeWorld
+from tests.engine.fakes import IN, World
 from watcher.core.records import Phase
 from watcher.core.types import Gone, PhotoId, WatchReady
 from watcher.errors import StateError

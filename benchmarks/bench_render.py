@@ -1,4 +1,4 @@
-"""How fast one process renders, and where its time goes: `python tests/bench/bench_render.py DIR [photos]`.
+"""How fast one process renders, and where its time goes: `python benchmarks/bench_render.py DIR [photos]`.
 
 DIR holds JPEGs. "one" is 600 px, "three" are 2048, 1024 and 320 px, all JPEG 85, durable in a temporary folder. The
 split is by timers around each step; what is left over is the job's own bookkeeping.

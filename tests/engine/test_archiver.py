@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.daemon.conftest import MakeWorld
-from tests.daemon.fakes import IN, File, World
+from tests.engine.conftest import MakeWorld
+from tests.engine.fakes import IN, File, World
 from watcher.core.records import Phase, PhotoRecord
 from watcher.core.selection import hidden_name
 from watcher.core.status import Counts

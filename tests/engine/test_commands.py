@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.daemon.conftest import MakeWorld
-from tests.daemon.fakes import IN, World, failed
+from tests.engine.conftest import MakeWorld
+from tests.engine.fakes import IN, World, failed
 from watcher.core.records import Phase
 from watcher.core.types import FailureKind, Gone, PhotoId, Request, RequestsPending, Seen, Unready
 from watcher.store import ask

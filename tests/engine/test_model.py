@@ -20,7 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.daemon.fakes import IN, World, failed
+from tests.engine.fakes import IN, World, failed
 from watcher.core.records import Phase
 from watcher.core.types import Done, Failed, FailureKind, FolderSeen, Gone, Job, PhotoId, Seen, Unready
 from watcher.engine.ports import Message

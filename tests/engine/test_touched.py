@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.daemon.conftest import MakeWorld
-from tests.daemon.fakes import IN, World, failed
+from tests.engine.conftest import MakeWorld
+from tests.engine.fakes import IN, World, failed
 from watcher.core.records import Phase
 from watcher.core.types import Evidence, FailureKind, FileSignature, PhotoId, Seen, StabilitySettings, Unready
 

@@ -1,4 +1,4 @@
-"""Many known photos: `python -m tests.bench.scale [10000 100000 1000000]`.
+"""Many known photos: `python -m benchmarks.scale [10000 100000 1000000]`.
 
 The inbox is a tree of folders with 500 photos each, hard links to a few tiny ones. The books are filled by `watcher
 once` itself; above `--really` (its time is that of a million fsyncs), by writing the rows that it would have written,
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.bench.common import (
+from benchmarks.common import (
     Daemon,
     Place,
     cpu_seconds,

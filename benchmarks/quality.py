@@ -1,4 +1,4 @@
-"""PSNR and SSIM of ten untouched photos: `python -m tests.bench.quality DIR`; ours, sharp's and pyvips's.
+"""PSNR and SSIM of ten untouched photos: `python -m benchmarks.quality DIR`; ours, sharp's and pyvips's.
 
 The reference is a full decode shrunk by LANCZOS, not encoded. DIR is the folder of `photos.py`: its benchmark sets are
 noisy and would hide a difference, so the packages' own photographs are taken. All are encoded at JPEG 85, 4:2:0.
@@ -14,10 +14,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.bench import peers, photos
-from tests.bench.common import THREE, Place, adopt_orphans, machine, table, timed
-from tests.bench.metrics import Reference
-from tests.bench.peers import OURS, SHARP_EQUAL
+from benchmarks import peers, photos
+from benchmarks.common import THREE, Place, adopt_orphans, machine, table, timed
+from benchmarks.metrics import Reference
+from benchmarks.peers import OURS, SHARP_EQUAL
 
 SIZES = (2048, 1024, 600, 320)
 PHOTOS = 10

@@ -1,4 +1,4 @@
-"""What the program adds to its renders: `python -m tests.bench.overhead DIR [--rounds 5]`.
+"""What the program adds to its renders: `python -m benchmarks.overhead DIR [--rounds 5]`.
 
 Against `watcher once` stands the bare pool: two processes that call `watcher.render` for half of the photos each, with
 nobody who hands out work, nothing on record and no fsync. Both make few photos and many in turn, and the difference is
@@ -16,9 +16,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bench import photos
-from tests.bench.bench_render import recipes
-from tests.bench.common import (
+from benchmarks import photos
+from benchmarks.bench_render import recipes
+from benchmarks.common import (
     QUIET,
     THREE,
     Cost,
@@ -31,7 +31,7 @@ from tests.bench.common import (
     table,
     timed,
 )
-from tests.bench.throughput import copies
+from benchmarks.throughput import copies
 from watcher.core.types import Done, Job, PhotoId
 
 CASES = {"A three": ("A", THREE, 120), "B one": ("B", (600,), 2400), "B three": ("B", THREE, 1200)}
@@ -91,7 +91,7 @@ class Bench:
         place = Place(self._scratch / f"run{self._runs}", self._folders[count])
         place.configure(self._sizes, workers=WORKERS)
         sizes = ",".join(map(str, self._sizes))
-        module = [sys.executable, "-m", "tests.bench.overhead", "--bare"]
+        module = [sys.executable, "-m", "benchmarks.overhead", "--bare"]
         command = place.command("once") if ours else [*module, str(place.inbox), str(place.output), sizes, str(count)]
         os.sync()
         log = self._scratch / "run.log"

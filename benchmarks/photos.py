@@ -1,4 +1,4 @@
-"""Builds the benchmark photos: `python -m tests.bench.photos DIR` (two minutes, 0.7 GB; needs apt-get and dpkg).
+"""Builds the benchmark photos: `python -m benchmarks.photos DIR` (two minutes, 0.7 GB; needs apt-get and dpkg).
 
 Real photographs from Debian packages, brought to camera size with light sensor noise, so that file sizes and the time
 of entropy decoding are those of a camera's own files.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.fakes import World
+from tests.engine.fakes import World
 
 MakeWorld = Callable[..., World]
 

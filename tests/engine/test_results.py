@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.daemon.conftest import MakeWorld
-from tests.daemon.fakes import IN, World, changed, failed
+from tests.engine.conftest import MakeWorld
+from tests.engine.fakes import IN, World, changed, failed
 from watcher.core import tracker
 from watcher.core.observer import BatchDone, PhotoDone, PhotoFailed
 from watcher.core.records import Phase, PhotoRecord

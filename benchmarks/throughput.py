@@ -1,4 +1,4 @@
-"""Photos per second, ours and everybody's: `python -m tests.bench.throughput DIR [--rounds 5] [--json FILE]`.
+"""Photos per second, ours and everybody's: `python -m benchmarks.throughput DIR [--rounds 5] [--json FILE]`.
 
 DIR holds the photos of `photos.py`; what is missing is built first. In each round every program makes the same
 renditions of the same photos, in turn, so that a slow minute of the machine meets all of them. The ratio to a peer is
@@ -27,8 +27,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.bench import peers, photos
-from tests.bench.common import (
+from benchmarks import peers, photos
+from benchmarks.common import (
     QUIET,
     THREE,
     Place,
@@ -41,8 +41,8 @@ from tests.bench.common import (
     table,
     timed,
 )
-from tests.bench.metrics import Reference
-from tests.bench.peers import FLOOR, OURS, SHARP_EQUAL, Peer
+from benchmarks.metrics import Reference
+from benchmarks.peers import FLOOR, OURS, SHARP_EQUAL, Peer
 
 CASES = {
     "A one": ("A", (600,), 540),  # set, sizes, photos: so many that starting takes less than 3 % of our time

@@ -1,4 +1,4 @@
-"""From a rename into the inbox to the last visible rendition: `python -m tests.bench.latency DIR [-n 20]`.
+"""From a rename into the inbox to the last visible rendition: `python -m benchmarks.latency DIR [-n 20]`.
 
 The daemon is idle, the photos have 24 megapixels (set A of `photos.py`), three renditions. Beside each drop the same
 photo is rendered by a warm process that does nothing else (`watcher.render.render`, durable as ever), after the same
@@ -16,8 +16,8 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from tests.bench import photos
-from tests.bench.common import (
+from benchmarks import photos
+from benchmarks.common import (
     THREE,
     Daemon,
     Place,

@@ -1,4 +1,4 @@
-"""Start-up, idling and memory: `python -m tests.bench.startup DIR`.
+"""Start-up, idling and memory: `python -m benchmarks.startup DIR`.
 
 How long `--help` and `status` take, what the idle daemon and its workers use before their first photo, and how much a
 worker takes for a photo of 102 megapixels through three renditions (set C of `photos.py`).
@@ -14,8 +14,8 @@ import sys
 import time
 from pathlib import Path
 
-from tests.bench import photos
-from tests.bench.common import (
+from benchmarks import photos
+from benchmarks.common import (
     THREE,
     WATCHER,
     Daemon,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.daemon.conftest import MakeWorld
-from tests.daemon.fakes import IN, World, failed
+from tests.engine.conftest import MakeWorld
+from tests.engine.fakes import IN, World, failed
 from watcher.core.records import Phase
 from watcher.core.types import FailureKind, FolderSeen, Gone, PhotoId, Reload, Seen, Stop, WatchReady
 from watcher.engine.ports import Reloaded

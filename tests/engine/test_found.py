@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.daemon.conftest import MakeWorld
-from tests.daemon.fakes import IN, World, failed
+from tests.engine.conftest import MakeWorld
+from tests.engine.fakes import IN, World, failed
 from watcher.core.types import FailureKind, PhotoId, Stop
 
 ELSEWHERE = [{"path": "/in", "output": "/elsewhere"}]

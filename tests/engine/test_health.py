@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.daemon.conftest import MakeWorld
-from tests.daemon.fakes import IN, World
+from tests.engine.conftest import MakeWorld
+from tests.engine.fakes import IN, World
 from watcher.core.types import Gone, Reload, Stop, WatchReady
 from watcher.engine.ports import Reloaded
 from watcher.engine.watchdog import DRAIN_SECONDS, MORE_SECONDS, READY_SECONDS, SLACK_SECONDS

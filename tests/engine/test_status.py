@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.daemon.conftest import MakeWorld
-from tests.daemon.fakes import IN, OUT, World, failed
+from tests.engine.conftest import MakeWorld
+from tests.engine.fakes import IN, OUT, World, failed
 from watcher.core.status import Counts, Snapshot, StatusQuery
 from watcher.core.types import FailureKind, Gone, Reload, Seen, Stop, WatchReady
 from watcher.engine.ports import Reloaded

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.daemon.conftest import MakeWorld
-from tests.daemon.fakes import IN, World
+from tests.engine.conftest import MakeWorld
+from tests.engine.fakes import IN, World
 from watcher.core.status import ExecutorStatus, Snapshot, StatusQuery
 from watcher.core.types import Stop, WorkerReport
 

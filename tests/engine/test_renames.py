@@ -19,7 +19,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.daemon.fakes import IN, World
+from tests.engine.fakes import IN, World
 from watcher.core.types import Gone, Job, Outcome, PhotoId
 from watcher.engine.ports import Message
 

@@ -23,7 +23,7 @@ from typing import Any, Self
 
 WATCHER = str(Path(sys.executable).with_name("watcher"))
 THREE = (2048, 1024, 320)  # pixels
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 QUIET = 0.1  # CPUs that others may keep busy where time is measured
 PATIENCE = 600.0  # seconds; a bench that takes longer is stuck
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of prctl(2)

@@ -1,4 +1,4 @@
-"""What a Dask cluster adds to each photo: `python -m tests.bench.cluster [--photos 4000] [--workers 1 2 4 8]`.
+"""What a Dask cluster adds to each photo: `python -m benchmarks.cluster [--photos 4000] [--workers 1 2 4 8]`.
 
 Photos of one pixel: rendering them is next to nothing, so what is left is the way there and back. Scheduler and workers
 run on this machine, over TCP on the loopback; they, the daemon and the renders share its CPUs, so photos a second say
@@ -19,8 +19,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from benchmarks.common import Daemon, Place, cpu_seconds, descendants, machine, pause_in_quiet, place, rss, table
 from tests import photos as pictures
-from tests.bench.common import Daemon, Place, cpu_seconds, descendants, machine, pause_in_quiet, place, rss, table
 from tests.cluster.cluster import Cluster
 from watcher.core.records import Phase, PhotoRecord, RenditionRecord
 from watcher.core.types import FileSignature, PhotoId
