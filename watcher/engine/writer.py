@@ -89,7 +89,7 @@ class WriteBuffer:
         self.put(old, None, now)  # first: what it leaves behind is then laid by what is written next
         self.put(new, known, now)
 
-    def alike(self, size: int, mtime_ns: int = 0) -> Iterator[ContentRecord]:
+    def alike(self, size: int, mtime_ns: int = 0) -> Iterator[ContentRecord]:  # noqa: C901  # a case a step
         """Return what was made of photos with so many bytes, as it is known now."""
         now: dict[PhotoId, ContentRecord] = {}
         left: dict[PhotoId, list[ContentRecord]] = defaultdict(list)
@@ -103,14 +103,16 @@ class WriteBuffer:
         for photo, known in self._steps:
             if known is not None and known.phase is Phase.DONE:
                 left.pop(photo, None)
-                now[photo] = known.claim(photo)
+                now.pop(photo, None)
+                if known.stamp.size == size and known.digest:
+                    now[photo] = known.claim(photo)
             elif photo in now:
                 left[photo].append(replace(now.pop(photo), gone=True, lately=True))
         for claims in left.values():
-            yield from (claim for claim in claims if claim.digest and claim.stamp.size == size)
+            yield from claims
         for photo, claim in now.items():
             known = self._rows[photo]
-            if claim.digest and claim.stamp.size == size and known is not None and not known.leased:
+            if known is not None and not known.leased:
                 yield claim
 
     @property
