@@ -264,7 +264,7 @@ def test_the_last_line_tells_a_rename_and_what_was_up_to_date_from_what_was_made
 
 
 def test_ctrl_c_is_answered_at_once_on_a_terminal(place: Place) -> None:
-    fill(place.inbox, 40)
+    fill(place.inbox, 300)
     leader, follower = pty.openpty()
     command = [COMMAND, "once", "--config", str(place.config)]
     env = place.env | {"TERM": "xterm-256color", "COLUMNS": "120"}
