@@ -37,7 +37,7 @@ def test_what_can_not_be_said_is_no_fault_of_the_program_and_no_success(place: P
     for args in (["status"], ["check"], ["once", "--help"]):
         code, err = _shell(place, ">/dev/full", *args)
         assert code == 1
-        assert err.splitlines()[-1].endswith("can't be written to standard output: No space left on device.")
+        assert err.splitlines()[-1].endswith("Cannot write to standard output: No space left on device.")
         assert "Traceback" not in err
         assert "Exception" not in err
     assert _shell(place, "2>/dev/full", "once")[0] == 0  # the log alone is lost
