@@ -336,10 +336,10 @@ class Inbox(RuleBasedStateMachine):
             assert self.daemon.process.poll() is None, log
             assert time.monotonic() < deadline, f"{wrong}\n{log}"
             time.sleep(0.1)
-        until(
-            lambda: all(used <= most for used, most in zip(self._used(), MOST_USED, strict=True)),
-            "nothing is left over",
-        )
+        deadline = time.monotonic() + SETTLED
+        while not all(used <= most for used, most in zip(self._used(), MOST_USED, strict=True)):
+            assert time.monotonic() < deadline, (self._used(), self.place.left(), self.daemon.lines[-60:])
+            time.sleep(0.1)
 
     def _used(self) -> tuple[int, int, int]:
         pid = self.daemon.process.pid

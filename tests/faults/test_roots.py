@@ -149,6 +149,7 @@ def _check_kept(place: Place, daemon: Running) -> None:
 
 @pytest.mark.slow
 def test_an_inbox_that_is_emptied_and_filled_with_others_while_it_is_watched(place: Place) -> None:
+    place.configure(inbox={"rescan_seconds": 2})  # what is gone is deleted by a scan that finds the inbox in order
     with place.run() as daemon:
         fill(place.inbox, 4)
         daemon.settle(4)
@@ -250,7 +251,9 @@ def test_an_output_that_nobody_may_write_at_the_start_is_waited_for_and_config_a
     assert "mount the disk" in checked.out
     with place.run(via=without_privilege()) as daemon:
         daemon.wait_for("output.unwritable", 2)
-        assert place.watcher("status", "--config", place.config).out.count("held up") == 1
+        until(
+            lambda: place.watcher("status", "--config", place.config).out.count("held up") == 1, "status says it once"
+        )
         closed.chmod(0o755)
         daemon.settle(1)
         assert not daemon.events("photo.failed")

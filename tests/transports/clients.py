@@ -57,13 +57,17 @@ def _holds(folder: Path, pattern: str, at: int, wanted: bytes) -> bool:
 def is_open(folder: Path, pattern: str) -> bool:
     """Tell whether any process that we may look at has such a file open."""
     wanted = {str(path) for path in folder.resolve().glob(pattern)}
-    for link in Path("/proc").glob("[0-9]*/fd/*"):
-        try:
-            if os.readlink(link) in wanted:
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended, or is not ours to look at
+            if any(_target(link) in wanted for link in (process / "fd").iterdir()):
                 return True
-        except OSError:
-            continue
     return False
+
+
+def _target(link: Path) -> str:
+    with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile
+        return os.readlink(link)
+    return ""
 
 
 def temporary(source: Path, name: str) -> str:
