@@ -1,18 +1,19 @@
-"""Workers that turn jobs into outcomes, whatever becomes of a worker: the only room that knows processes and executors.
+"""Workers that turn jobs into outcomes, even if a worker dies: the only module that knows processes and executors.
 
 Theory of operation:
-- One persistent executor takes at most two bundles of jobs per worker: one that runs and one that waits for it. A
-  worker makes the jobs of a bundle one by one and publishes them together; small photos would otherwise spend a fifth
-  of their time on being handed over and synced to disk one by one.
-- The loop's thread owns all bookkeeping. What happens in other threads only posts a WorkerReport, and `Pool.take` knows
-  what it means. A result carries its job: nothing is matched up by order.
-- A shared table tells, per job, which process began it when, and whether it was made and published (`worker`). So a
-  job's time counts from when it began, and the job that a dead worker was at is found by the worker's pid.
-- Whoever loses one worker loses its executor (that is how `ProcessPoolExecutor` is): the job in the dead worker is
-  blamed, all others come back without blame, and the next job opens a new generation of workers (`lane`).
-- A job that is to run `alone` goes to the quarantine, an executor of one worker, made on demand (`pool`).
-- Workers ignore what a terminal or a service manager sends to everybody, so a drain is not disturbed; they are ended by
-  SIGKILL only, and leave by themselves once their parent is gone (`teams`, `worker`).
+- One persistent executor takes at most two bundles of jobs per worker: one that runs and one that is queued behind it.
+  A worker makes the jobs of a bundle one by one and publishes them together. Otherwise small photos would spend a fifth
+  of their time on being transferred and synced to disk one by one.
+- The loop's thread owns all state. Other threads only post a WorkerReport, and `Pool.take` interprets it. A result
+  carries its job: nothing is matched by order.
+- A shared table records, per job, which process began it and when, and whether it was made and published (`worker`).
+  So a job's time counts from when it began, and the job of a dead worker is found by the worker's pid.
+- When one worker is lost, its whole executor is lost (this is how `ProcessPoolExecutor` works). The dead worker's job
+  is marked as failed, all other jobs come back without a failure, and the next job starts a new generation of workers
+  (`supervisor`).
+- A job that must run `alone` goes to the quarantine, an executor of one worker, made on demand (`pool`).
+- Workers ignore signals that a terminal or a service manager sends to the whole process group, so a drain is not
+  disturbed. They are ended by SIGKILL only, and exit by themselves once their parent is gone (`executors`, `worker`).
 """
 
 from __future__ import annotations

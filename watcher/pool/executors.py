@@ -1,7 +1,7 @@
-"""Teams: an executor, and what the pool must know of it and be able to do to it.
+"""Executors, with what the pool must know about them and be able to do with them.
 
-`Processes` is a `ProcessPoolExecutor` with what that lacks: when each job began, who died how, and an end at once.
-`Foreign` is any other executor, of which nothing is known but its futures.
+`Processes` is a `ProcessPoolExecutor` with what that lacks: when each job began, which worker died and how, and an
+immediate end. `Foreign` is any other executor: only its futures are known.
 """
 
 from __future__ import annotations
@@ -24,43 +24,43 @@ from watcher.pool.launch import METHOD, launching, start_servers
 from watcher.pool.machine import require_room
 from watcher.pool.worker import BEGAN, BORN, ENDED, MADE, PID, Reply, Setup, Times, Work
 
-KILLED_SECONDS = 2.0  # how long a killed process may take to leave; one that hangs in the kernel leaves much later
-_UNKNOWN = 255  # the exit code that multiprocessing gives when the forkserver could not tell it any more
-Toll = dict[int, str]  # slot → how the worker ended that had this bundle
+KILLED_SECONDS = 2.0  # how long a killed process may take to exit; one that hangs in the kernel exits much later
+_UNKNOWN = 255  # the exit code that multiprocessing reports when the forkserver could no longer report the real one
+Toll = dict[int, str]  # slot → how the worker that had this bundle ended
 
 
 class Team(Protocol):
     """An executor with its workers."""
 
-    killable: bool  # jobs can be ended while they run, but only all of them together
+    killable: bool  # running jobs can be ended, but only all of them together
 
     def start(self, lost: Callable[[], None]) -> None:
         """Start all workers; `lost` is called, in another thread, if that fails."""
 
     def submit(self, slot: int, jobs: Sequence[Job]) -> Future[Reply]:
-        """Hand in a bundle; raises BrokenExecutor, or OSError if a worker can't be started."""
+        """Submit a bundle; raises BrokenExecutor, or OSError if a worker can't be started."""
 
     def born(self) -> bool:
-        """Tell whether any worker was ever ready."""
+        """Return whether any worker was ever ready."""
 
     def times(self, slot: int, count: int) -> list[Times] | None:
-        """Tell of the `count` jobs in `slot` how far they are; None: nobody can know."""
+        """Return the progress of the `count` jobs in `slot`; None: it can't be known."""
 
     def pid(self, slot: int) -> int:
-        """Tell which process has, or had, the job in `slot`; 0: not known."""
+        """Return the pid of the process that has, or had, the job in `slot`; 0: not known."""
 
     def kill(self) -> Toll | None:
-        """End everything at once. Tells how workers had ended by themselves before; None: nobody can know."""
+        """End everything at once. Return how workers had ended by themselves before; None: it can't be known."""
 
     def close(self) -> None:
-        """Begin to end an idle team."""
+        """Begin to end an idle executor."""
 
     def gone(self, timeout: float) -> bool:
-        """Tell whether everything has ended after `close` or `kill`, waiting at most `timeout` seconds."""
+        """Return whether everything has ended after `close` or `kill`, waiting at most `timeout` seconds."""
 
 
 class Foreign:
-    """Somebody else's executor: nothing is known of its workers."""
+    """An executor that the caller made: nothing is known about its workers."""
 
     killable = False
 
@@ -69,25 +69,25 @@ class Foreign:
         self._executor = executor
 
     def start(self, lost: Callable[[], None]) -> None:
-        """Do nothing: such an executor starts its workers as it likes."""
+        """Do nothing: such an executor decides itself when it starts its workers."""
 
     def submit(self, slot: int, jobs: Sequence[Job]) -> Future[Reply]:  # noqa: ARG002 - Team's signature
-        """Hand in a bundle."""
+        """Submit a bundle."""
         return self._executor.submit(worker.attempt, self._work, jobs)
 
     def born(self) -> bool:
-        """Say yes: nobody can know."""
+        """Return True: it can't be known."""
         return True
 
     def times(self, slot: int, count: int) -> None:
-        """Say that nobody can know."""
+        """Return None: it can't be known."""
 
     def pid(self, slot: int) -> int:  # noqa: ARG002 - Team's signature
-        """Say that nobody can know."""
+        """Return 0: it can't be known."""
         return 0
 
     def kill(self) -> None:
-        """Drop what has not begun; what runs can't be ended, but nobody waits for it."""
+        """Drop the jobs that have not begun; running jobs can't be ended, but are not waited for."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def close(self) -> None:
@@ -95,30 +95,30 @@ class Foreign:
         self._executor.shutdown(wait=False)
 
     def gone(self, timeout: float) -> bool:  # noqa: ARG002 - Team's signature
-        """Say yes: whoever made the executor decides how long its threads may live."""
+        """Return True: the code that made the executor decides how long its threads may live."""
         return True
 
 
 class _Managed(BaseProcess):
     """A worker's process, as its parent sees it."""
 
-    ended_here = False  # by its parent: it had not died before
-    _handle = -1  # a descriptor of this very process: its number may be somebody else's once it is dead; -1: none
+    ended_here = False  # ended by its parent: it had not died before
+    _handle = -1  # a descriptor of exactly this process: its pid may be reused once it is dead; -1: none
 
     def start(self) -> None:
-        """Start it, undisturbed by what disturbs its parent; raises OSError where no process can be had."""
+        """Start it, shielded from signals to its parent; raises OSError if no process can be started."""
         try:
             with launching():
                 super().start()
         except EOFError as error:
             raise ConnectionResetError("the forkserver ended while it started a worker") from error
         if sys.platform == "linux" and self.pid is not None:
-            with suppress(OSError):  # a kernel that can't, or a sandbox that won't
+            with suppress(OSError):  # the kernel does not support it, or a sandbox forbids it
                 self._handle = os.pidfd_open(self.pid)
                 util.Finalize(self, os.close, (self._handle,))
 
     def terminate(self) -> None:
-        """End it at once. A broken executor waits, with its lock held, for workers that it asked like this to end."""
+        """End it at once. A broken executor calls this, then waits for its workers to end, with its lock held."""
         if self.pid is not None and self._lives(self.pid):
             self.ended_here = True
             with suppress(ProcessLookupError):
@@ -131,7 +131,7 @@ class _Managed(BaseProcess):
         if self._handle >= 0:
             return not connection.wait([self._handle], 0)
         if METHOD == "forkserver":
-            # it buries the dead before it tells; and when it is gone, all seem dead to `sentinel`
+            # it reaps dead processes before it reports them; and when it is gone, `sentinel` shows all as dead
             return _exists(pid)
         return not connection.wait([self.sentinel], 0)
 
@@ -139,26 +139,26 @@ class _Managed(BaseProcess):
 if sys.platform == "darwin":
 
     class _Worker(_Managed, context.SpawnProcess):
-        """A worker that is started anew: forking is not safe there."""
+        """A worker that is spawned: forking is not safe on macOS."""
 
     class _Context(context.SpawnContext):
-        """Makes such workers."""
+        """The context that makes such workers."""
 
         Process = _Worker
 
 else:
 
     class _Worker(_Managed, context.ForkServerProcess):
-        """A worker that is forked from a server, which has loaded what it needs."""
+        """A worker that is forked from the forkserver, which has loaded the modules that it needs."""
 
     class _Context(context.ForkServerContext):
-        """Makes such workers."""
+        """The context that makes such workers."""
 
         Process = _Worker
 
 
 class Processes:
-    """A ProcessPoolExecutor whose workers can be looked at and ended."""
+    """A ProcessPoolExecutor whose workers can be inspected and ended."""
 
     killable = True
 
@@ -174,58 +174,58 @@ class Processes:
         self._executor = ProcessPoolExecutor(
             workers, mp_context=making, initializer=worker.initialize, initargs=(setup, self._table)
         )
-        # private, but what a shutdown forgets is needed to end the processes and to ask how they ended
+        # private, but a shutdown drops them, and they are needed to end the processes and to read how they ended
         self._processes = cast("dict[int, _Worker]", self._executor._processes)  # noqa: SLF001
         self._results = self._executor._result_queue  # noqa: SLF001
         self._closer = threading.Thread(target=self._executor.shutdown, name="pool-closer", daemon=True)
 
     def start(self, lost: Callable[[], None]) -> None:
-        """Start all workers, so that no photo waits for one; `lost` is called, in another thread, if that fails."""
+        """Start all workers, so that no photo waits for one; if that fails, `lost` is called in another thread."""
 
         def look(future: Future[None]) -> None:
             if not future.cancelled() and future.exception() is not None:
                 lost()
 
-        # each call starts one, but for those that find a worker idle already; hence a few more tries than workers
+        # each call starts one, except where a worker is already idle; hence more tries than workers
         for _ in range(4 * self._size):
             self._executor.submit(worker.nothing).add_done_callback(look)
             if len(self._processes) >= self._size:
                 break
 
     def submit(self, slot: int, jobs: Sequence[Job]) -> Future[Reply]:
-        """Hand in a bundle."""
-        if self._executor._broken:  # noqa: SLF001 - its own look at this waits until all its workers have ended
+        """Submit a bundle."""
+        if self._executor._broken:  # noqa: SLF001 - its own check of this waits until all its workers have ended
             raise BrokenExecutor
         first, end = worker.row(slot), worker.row(slot + 1)
         self._table[first:end] = [0.0] * (end - first)
         return self._executor.submit(worker.run, slot, jobs)
 
     def born(self) -> bool:
-        """Tell whether any worker was ever ready."""
+        """Return whether any worker was ever ready."""
         return bool(self._table[BORN])
 
     def times(self, slot: int, count: int) -> list[Times]:
-        """Tell of the `count` jobs in `slot` how far they are."""
+        """Return the progress of the `count` jobs in `slot`."""
         rows = [worker.row(slot, place) for place in range(count)]
         return [Times(self._table[at + BEGAN], self._table[at + MADE], self._table[at + ENDED]) for at in rows]
 
     def pid(self, slot: int) -> int:
-        """Tell which worker has, or had, the job in `slot`; 0: none yet."""
+        """Return the pid of the worker that has, or had, the job in `slot`; 0: none yet."""
         return int(self._table[worker.row(slot) + PID])
 
     def kill(self) -> Toll | None:
-        """End every worker at once, and tell how those had ended that had ended by themselves."""
+        """End every worker at once, and return how those that had already ended by themselves had ended."""
         processes = dict(self._processes)
         # A worker that dies while it sends a result leaves the executor's thread waiting for the rest of it,
-        # as that thread's own process holds the pipe open; nobody else will need it any more.
+        # as that thread's own process holds the pipe open. The pipe is no longer needed by anything else.
         self._results._writer.close()  # type: ignore[attr-defined] # noqa: SLF001 - typeshed lists no private ones
         for process in processes.values():
             process.terminate()
         self.close()
-        # Only the executor's thread may ask for exit codes while it lives: each can be read once.
+        # Only the executor's thread may read exit codes while it lives: each can be read once.
         known = self.gone(KILLED_SECONDS)
         codes = {pid: process.exitcode if known else None for pid, process in processes.items()}
-        # who died in the very moment in which it was ended did not die of our SIGKILL
+        # a worker that died at the same moment as it was ended did not die of our SIGKILL
         unlike = (None, _UNKNOWN, -signal.SIGKILL)
         dead = {pid for pid, process in processes.items() if not process.ended_here or codes[pid] not in unlike}
         if not dead and _UNKNOWN not in codes.values():
@@ -239,7 +239,7 @@ class Processes:
             self._closer.start()
 
     def gone(self, timeout: float) -> bool:
-        """Tell whether all workers and the executor's threads have ended, waiting at most `timeout` seconds."""
+        """Return whether all workers and the executor's threads have ended, waiting at most `timeout` seconds."""
         self._closer.join(timeout)
         return not self._closer.is_alive()
 
@@ -255,7 +255,7 @@ def _exists(pid: int) -> bool:
 
 
 def _ending(exitcode: int | None) -> str:
-    """Say how a worker ended, as the rest of a sentence that begins with "the worker"."""
+    """Return how a worker ended, as the rest of a sentence that begins with "the worker"."""
     if exitcode is None:
         return "died"
     if exitcode == -signal.SIGKILL:

@@ -1,9 +1,9 @@
-"""How the pool's processes are started, and that a daemon which is killed leaves nothing of them behind.
+"""Start the pool's processes so that a killed daemon leaves nothing of them behind.
 
 - multiprocessing keeps the forkserver's socket in a folder (`pymp-…` among the temporary files) that the daemon
-  removes at its end. One that is killed can't, but the forkserver, which ends a moment later, can.
-- Its resource tracker then frees what is left, and says so in a warning: a line in the log that is no JSON, about
-  nothing that anybody need do.
+  removes when it ends. A killed daemon can't, but the forkserver, which ends a moment later, can.
+- multiprocessing's resource tracker then frees what is left, and reports it in a warning: a line in the log that is
+  not JSON, and that needs no action.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from typing import cast
 from watcher.pool.machine import socket_folder, try_semaphores
 from watcher.pool.worker import GROUP_SIGNALS
 
-METHOD = "spawn" if sys.platform == "darwin" else "forkserver"  # forking is not safe there
-_LOADED = ("watcher.pool.worker", "watcher.pool.executors")  # what every worker needs, whatever its work is
-_FOLDER = "WATCHER_POOL_FOLDER"  # set for the forkserver alone, which loads this module when it starts
+METHOD = "spawn" if sys.platform == "darwin" else "forkserver"  # forking is not safe on macOS
+_LOADED = ("watcher.pool.worker", "watcher.pool.executors")  # every worker needs these, whatever its work is
+_FOLDER = "WATCHER_POOL_FOLDER"  # set only for the forkserver, which loads this module when it starts
 
 if _FOLDER in os.environ:
-    # workers, its children, end without running this
+    # the forkserver's children, the workers, end without running this
     atexit.register(shutil.rmtree, os.environ.pop(_FOLDER), ignore_errors=True)
 
 
 def prepare(preload: Sequence[str]) -> None:
-    """Have workers' imports begin already, so that they are done when the workers are started.
+    """Begin the workers' imports early, so that they are done when the workers are started.
 
-    Where that can't be had, it shows when a pool is made.
+    An error here is ignored: it appears again when a pool is made.
     """
     if METHOD == "forkserver":
         with suppress(OSError):
@@ -43,11 +43,11 @@ def prepare(preload: Sequence[str]) -> None:
 
 
 def start_servers(preload: Sequence[str]) -> None:
-    """Start the resource tracker and the forkserver, where they do not run; raises OSError."""
+    """Start the resource tracker and the forkserver if they do not run; raises OSError."""
     folder = socket_folder()
     try_semaphores()
     forkserver.set_forkserver_preload([*_LOADED, *preload])
-    # the tracker first and apart: starting it unblocks the signals that it blocked
+    # the tracker first and separately: starting it unblocks the signals that it blocked
     with launching(PYTHONWARNINGS="ignore"):
         resource_tracker.ensure_running()
     with launching(**{_FOLDER: folder}):
@@ -56,13 +56,13 @@ def start_servers(preload: Sequence[str]) -> None:
 
 @contextmanager
 def launching(**environment: str) -> Iterator[None]:
-    """Start processes that nothing disturbs that is meant for their parent, and that take from it only what they need.
+    """Start processes that are shielded from signals to their parent, and that inherit from it only what they need.
 
-    - A blocked signal stays blocked in what is started: so the forkserver, and a worker that is not ready yet, outlive
-      what is sent to the whole process group. The parent's other threads and its handlers miss nothing.
-    - multiprocessing would run the parent's main script once more in each worker: the whole command line, in vain.
-    - `python -c`, by which it starts processes, looks for modules in the current folder first: that may be an inbox.
-    - It hands over the current folder, and fails if that is gone.
+    - A blocked signal stays blocked in the started process. So the forkserver, and a worker that is not ready yet,
+      survive signals sent to the whole process group. The parent's other threads and its handlers miss no signal.
+    - multiprocessing would run the parent's main script again in each worker: the whole command line, needlessly.
+    - `python -c`, with which it starts processes, searches the current folder for modules first: that may be an inbox.
+    - It passes on the current folder, and fails if that no longer exists.
     """
     environment["PYTHONSAFEPATH"] = "1"
     before = {name: os.environ.get(name) for name in environment}
@@ -86,9 +86,9 @@ def launching(**environment: str) -> Iterator[None]:
 
 
 def allow_children() -> None:
-    """Let this process have children, though whoever started it by multiprocessing said that it may not.
+    """Allow this process to have children, even if it was started by multiprocessing as one that may not.
 
-    Such a process is ended with its parent, and its children would be left: ours leave by themselves.
+    Such a process is ended with its parent, and its children would be left behind. Ours exit by themselves.
     """
     me = cast("multiprocessing.Process", multiprocessing.current_process())
     if me.daemon:

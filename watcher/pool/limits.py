@@ -1,6 +1,6 @@
-"""How many CPUs and how much memory this process may use: the machine's, or less where a container or service says so.
+"""How many CPUs and how much memory this process may use: the machine's, or less if a container or service limits it.
 
-Every function takes the root of the file system, so that tests can lay out a `/proc` and a `/sys` of their own.
+Every function takes the root of the file system, so that tests can provide their own `/proc` and `/sys`.
 Sources: cgroups(7), and Documentation/admin-guide/cgroup-v1 and cgroup-v2 of the kernel.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 
 def available_cpus(root: str = "/") -> int:
-    """Tell how many CPUs this process may keep busy: by affinity and by cgroup quota, rounded up; at least 1."""
+    """Return how many CPUs this process may keep busy: by affinity and by cgroup quota, rounded up; at least 1."""
     if sys.platform == "darwin":
         allowed = os.cpu_count() or 1
     else:
@@ -24,7 +24,7 @@ def available_cpus(root: str = "/") -> int:
 
 
 def available_memory(root: str = "/") -> int:
-    """Tell how many bytes of memory this process may use: the machine's, or less where a cgroup limits it."""
+    """Return how many bytes of memory this process may use: the machine's, or less if a cgroup limits it."""
     return min((_machine_memory(root), *_memory_limits(root)))
 
 
@@ -45,7 +45,7 @@ def _machine_memory(root: str) -> int:
 
 def _cpu_quotas(root: str) -> Iterator[float]:
     for folder in _folders(root, "cpu"):
-        # version 2: "max 100000" or "150000 100000"; version 1: two files, the quota -1 where there is none
+        # version 2: "max 100000" or "150000 100000"; version 1: two files, the quota -1 if there is none
         words = _read(os.path.join(folder, "cpu.max")).split()
         words = words or _read(os.path.join(folder, "cpu.cfs_quota_us")).split()
         words += _read(os.path.join(folder, "cpu.cfs_period_us")).split()
@@ -58,7 +58,7 @@ def _cpu_quotas(root: str) -> Iterator[float]:
 
 def _memory_limits(root: str) -> Iterator[int]:
     for folder in _folders(root, "memory"):
-        # `high` does not kill, but slows down whoever gets above it
+        # `high` does not kill, but slows down processes above it
         for name in ("memory.max", "memory.high", "memory.limit_in_bytes"):
             limit = _read(os.path.join(folder, name)).strip()
             if limit.isdecimal():
@@ -66,7 +66,7 @@ def _memory_limits(root: str) -> Iterator[int]:
 
 
 def _folders(root: str, controller: str) -> Iterator[str]:
-    """Give the folders whose limits for `controller` bind this process: its own cgroup's and all above it."""
+    """Yield the folders whose limits for `controller` apply to this process: its own cgroup's and all above it."""
     base = os.path.join(root, "sys/fs/cgroup")
     for line in _read(os.path.join(root, "proc/self/cgroup")).splitlines():
         number, _, rest = line.partition(":")
@@ -77,7 +77,7 @@ def _folders(root: str, controller: str) -> Iterator[str]:
             mounts = [os.path.join(base, controllers), os.path.join(base, controller)]
         else:
             continue
-        # in a container the path may be the host's: what does not exist here has no limit, and the walk goes on upwards
+        # in a container the path may be the host's: a folder that does not exist here sets no limit; go on upwards
         parts = [part for part in path.split("/") if part not in ("", "..")]
         for depth in range(len(parts), -1, -1):
             for mount in mounts:

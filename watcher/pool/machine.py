@@ -1,9 +1,9 @@
-"""What workers need of this machine before any can be started, found out by trying, in sentences that say what to do.
+"""What workers need from this machine before any can be started; checked by trying, with errors that say what to do.
 
 - A Python that this user may execute.
-- A folder for sockets: the forkserver is reached by one, and their paths are short (107 bytes on Linux). `$TMPDIR` may
-  be longer, full, read-only or not there, and then another place does as well.
-- Semaphores, which Linux keeps in `/dev/shm`, and a little memory that is shared, there or in that folder.
+- A folder for sockets: the forkserver is reached through one, and their paths are short (107 bytes on Linux). `$TMPDIR`
+  may be longer, full, read-only or missing, and then another folder is used.
+- Semaphores, which Linux keeps in `/dev/shm`, and a little shared memory, there or in that folder.
 - Descriptors, threads and processes.
 """
 
@@ -27,9 +27,9 @@ from watcher.errors import PlaceError
 
 PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM}  # others cause these
 _LONGEST_SOCKET = 103 if sys.platform == "darwin" else 107  # bytes
-_NAMES = len("/pymp-12345678/listener-12345678")  # as multiprocessing calls them, with some to spare
-_WANTED_FILES = 1024  # what most systems give
-_OWN_FILES = 44  # of the daemon itself
+_NAMES = len("/pymp-12345678/listener-12345678")  # the names that multiprocessing uses, with some margin
+_WANTED_FILES = 1024  # the default of most systems
+_OWN_FILES = 44  # used by the daemon itself
 _FILES_PER_INBOX = 4
 _FILES_PER_WORKER = 8
 _THREADS = 16  # of a daemon that watches one inbox, and the processes that start its workers
@@ -37,9 +37,9 @@ _ROOM = 1 << 20  # bytes of shared memory: a table of some pages
 
 
 def require_machine(workers: int, inboxes: int = 1) -> None:
-    """Find out whether `workers` can be started here; raises PlaceError if that is for a person to mend.
+    """Check whether `workers` can be started here; raises PlaceError if the user must fix something.
 
-    What may pass by itself, such as a full `/dev/shm`, is none of it: whoever starts workers meets it and waits.
+    A shortage that may pass by itself, such as a full `/dev/shm`, does not raise: the code that starts workers waits.
     """
     if sys.executable and not os.access(sys.executable, os.X_OK):
         raise PlaceError(f"{sys.executable} can't be executed by this user: install watcher where this user may go.")
@@ -54,7 +54,7 @@ def require_machine(workers: int, inboxes: int = 1) -> None:
 
 
 def shortages() -> Iterator[str]:
-    """Say what workers lack at this moment that may pass by itself."""
+    """Yield what workers lack at this moment that may pass by itself."""
     for need in (socket_folder, try_semaphores, require_room):
         try:
             need()
@@ -64,7 +64,7 @@ def shortages() -> Iterator[str]:
 
 
 def _require_files(workers: int, inboxes: int) -> None:
-    """Have enough descriptors, by raising this process's own limit as far as it may."""
+    """Raise this process's own limit of descriptors as far as allowed, if needed; raise PlaceError if it is too low."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if resource.RLIM_INFINITY not in {soft, hard} and soft < _WANTED_FILES:
         soft = min(hard, _WANTED_FILES)
@@ -78,7 +78,7 @@ def _require_files(workers: int, inboxes: int) -> None:
 
 
 def _require_threads(number: int) -> None:
-    """Start so many threads for a moment; processes count as threads do."""
+    """Start `number` threads briefly, to check the limit; processes count as threads do."""
     over = threading.Event()
     threads = [threading.Thread(target=over.wait, name="tried", daemon=True) for _ in range(number)]
     try:
@@ -97,8 +97,8 @@ def _require_threads(number: int) -> None:
 
 
 def socket_folder() -> str:
-    """Give the folder for sockets, made once for this process; raises OSError where no place will do."""
-    settings = cast("dict[str, str]", multiprocessing.current_process()._config)  # type: ignore[attr-defined]  # noqa: SLF001 - where `util.get_temp_dir` looks
+    """Return the folder for sockets, made once for this process; raises OSError if no place is usable."""
+    settings = cast("dict[str, str]", multiprocessing.current_process()._config)  # type: ignore[attr-defined]  # noqa: SLF001 - `util.get_temp_dir` reads it
     if (found := settings.get("tempdir")) is not None:
         return found
     refusals: dict[str, OSError] = {}
@@ -118,7 +118,7 @@ def socket_folder() -> str:
 
 
 def _places() -> Iterator[str]:
-    """Give the folders that sockets may be put into, those first that somebody chose."""
+    """Yield the folders that sockets may be put into, those that the user chose first."""
     chosen = [os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")]
     usual = ["/tmp", "/var/tmp", os.environ.get("XDG_RUNTIME_DIR"), "/dev/shm"]  # noqa: S108 - a folder of our own is made in it
     for place in dict.fromkeys(filter(None, [*chosen, *usual])):
@@ -127,7 +127,7 @@ def _places() -> Iterator[str]:
 
 
 def _made(place: str) -> str:
-    """Make a folder in which sockets can be; raises OSError."""
+    """Make a folder in which sockets can be made; raises OSError."""
     if len(os.fsencode(place)) + _NAMES > _LONGEST_SOCKET:
         raise OSError(errno.ENAMETOOLONG, "the path is too long for a socket")
     folder = tempfile.mkdtemp(prefix="pymp-", dir=place)
@@ -142,9 +142,9 @@ def _made(place: str) -> str:
 
 
 def try_semaphores() -> None:
-    """Make a semaphore, and let go of it; raises OSError, with a sentence, where there are none to be had."""
+    """Make a semaphore, and release it; raises OSError, with a sentence that explains it, if none can be made."""
     try:
-        multiprocessing.get_context("fork").Lock()  # of this kind, its name is taken away at once
+        multiprocessing.get_context("fork").Lock()  # with this start method, its name is unlinked at once
     except OSError as error:
         hints = {
             errno.ENOSPC: "make room in /dev/shm",
@@ -160,7 +160,7 @@ def try_semaphores() -> None:
 
 
 def require_room() -> None:
-    """Raise OSError where memory can't be shared: a mapped file that finds no room ends its process by SIGBUS."""
+    """Raise OSError if memory can't be shared: a mapped file on a full file system ends its process by SIGBUS."""
     for place in ("/dev/shm", socket_folder()):  # noqa: S108 - as multiprocessing does
         with suppress(OSError):
             found = os.statvfs(place)

@@ -1,4 +1,4 @@
-"""The pool: two lanes, the main one, and the quarantine for jobs that are to run alone."""
+"""The pool: two supervisors, the main one, and the quarantine for jobs that must run alone."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from watcher.pool.executors import Foreign, Processes, Team
 from watcher.pool.supervisor import Lane
 from watcher.pool.worker import MOST, Setup, Work
 
-ExecutorFactory = Callable[[int], Executor]  # is given the number of workers
+ExecutorFactory = Callable[[int], Executor]  # the argument is the number of workers
 
-PER_WORKER = 2  # bundles: one runs, and the next lies ready so that the worker needn't wait for the loop
+PER_WORKER = 2  # bundles: one runs, and the next is queued so that the worker does not wait for the loop
 
 
 class Pool:
-    """Workers that turn jobs into outcomes; every job comes back, whatever becomes of its worker.
+    """Workers that turn jobs into outcomes; every job comes back, even if its worker dies.
 
-    All methods belong to one thread. `post` is called from others, once per event, and must do no more than enqueue. A
-    job that takes longer than `timeout_seconds` is ended with its worker; so are workers of whom nothing is heard
-    for `start_seconds` longer than any photo could explain. They are replaced after `recycle_after` jobs each, against
-    slow leaks. `memory_limit_bytes` is what a worker may take beyond what it has when it starts; 0: no limit. At most
-    `bundle` jobs, up to 16, are wanted together (`share`).
+    All methods must be called from one thread. `post` is called from other threads, once per event, and must only
+    enqueue. A job that takes longer than `timeout_seconds` is ended with its worker. So are workers that report nothing
+    for `start_seconds` longer than any photo could explain. Workers are replaced after `recycle_after` jobs each,
+    against slow leaks. `memory_limit_bytes` is what a worker may use beyond what it has when it starts; 0: no limit. At
+    most `bundle` jobs, up to 16, are submitted together (`share`).
 
     With a `factory`, jobs run in executors that it makes. Their workers are unknown and can't be ended: a timeout
     counts from submission, and `warm`, `preload`, `log_settings` and `memory_limit_bytes` have no effect. Without one,
-    `clock` must tell the time of `time.monotonic`, as workers do. `tell` is told of each change of `ailment`.
+    `clock` must return the time of `time.monotonic`, as workers use it. `tell` is called on each change of `ailment`.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Pool:
             )
 
         self._workers = workers
-        self._bundle = 1 if factory else min(bundle, MOST)  # there, nothing tells at which job a worker was lost
+        self._bundle = 1 if factory else min(bundle, MOST)  # with a factory, a lost worker's job is unknown
         self.silence_seconds = self._bundle * timeout_seconds + 2 * start_seconds
         """How long at most nothing may come back while there is work: who takes longer is ended by `check`."""
         self._clock = clock
@@ -86,7 +86,7 @@ class Pool:
 
     @property
     def free(self) -> int:
-        """How many more bundles may be submitted now; jobs that are to run alone don't count."""
+        """How many more bundles may be submitted now; jobs that must run alone don't count."""
         return self._main.room
 
     @property
@@ -96,7 +96,7 @@ class Pool:
 
     @property
     def in_flight(self) -> int:
-        """Jobs that were handed in and not yet handed back."""
+        """Jobs that were submitted and not yet returned."""
         return len(self._waiting) + sum(lane.jobs + len(lane.ready) for lane in self._lanes)
 
     @property
@@ -106,31 +106,32 @@ class Pool:
 
     @property
     def ailment(self) -> str:
-        """Say in a sentence why no photo can be made; empty: they can, for workers that are lost are replaced."""
+        """Why no photo can be made, as a sentence; empty: photos can be made, since lost workers are replaced."""
         return self._main.shortage
 
     @property
     def hopeless(self) -> bool:
-        """Whether a run that waits for nobody should end: the system has refused workers again and again."""
+        """Whether a single run should end: the system has refused workers repeatedly."""
         return self._main.gave_up
 
     def about(self) -> ExecutorStatus | None:
-        """Return None: no cluster makes photos."""
+        """Return None: photos are not made by a cluster."""
         return None
 
     def start(self) -> None:
-        """Start all workers, so that the first photo finds them warm; does not wait until they are."""
+        """Start all workers, so that they are warm for the first photo; does not wait until they are."""
         self._main.start()
         self._tell_change()
 
     def share(self, waiting: int) -> int:
-        """Tell how many of the jobs that wait are best submitted together: few, where that left other workers idle."""
+        """Return how many of the waiting jobs are best submitted together: few, if more would leave workers idle."""
         return max(1, min(self._bundle, waiting // (2 * PER_WORKER * self._workers)))
 
     def submit(self, *jobs: Job) -> None:
-        """Hand in a bundle of jobs: one worker does them in turn, publishes them together, and reports once.
+        """Submit a bundle of jobs: one worker does them in turn, publishes them together, and reports once.
 
-        There must be room for it (`free`). Jobs that are to run alone wait for their turn, whoever else is at work.
+        There must be capacity for it (`free`). Jobs that must run alone wait for the quarantine, whether or not other
+        workers are busy.
         """
         if self._main.closing:
             raise RuntimeError("the pool is closed")
@@ -143,21 +144,21 @@ class Pool:
             raise RuntimeError("the pool has no room: see `free`")
 
     def take(self, report: WorkerReport) -> list[Result]:
-        """Tell what has come back; to be called for every report that was posted.
+        """Return the results that have come back; must be called for every report that was posted.
 
-        Raises RuntimeError when workers have ended again and again before they had done anything.
+        Raises RuntimeError when workers have ended repeatedly before they had done anything.
         """
         for lane in self._lanes:
             lane.take(report)
         return self._collect()
 
     def deadline(self) -> float | None:
-        """Tell when `check` must be called next, if nothing is reported before."""
+        """Return when `check` must be called next, if nothing is reported before."""
         deadlines = (lane.deadline() for lane in self._lanes)
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def check(self, now: float) -> list[Result]:
-        """End what is late, and tell what comes back by that; raises as `take` does."""
+        """End late jobs, and return the results that come back by that; raises as `take` does."""
         for lane in self._lanes:
             lane.check(now)
         self._tell_change()
@@ -169,9 +170,9 @@ class Pool:
             self._tell(self._told)
 
     def close(self, *, wait: bool) -> list[Job]:
-        """End the pool, and give back the jobs that were not done.
+        """End the pool, and return the jobs that were not done.
 
-        With `wait`, what is in the workers is finished first. Results of which a report was posted, but not yet taken,
+        With `wait`, the jobs in the workers are finished first. Results whose report was posted, but not yet taken,
         can still be taken. Nothing can be submitted any more.
         """
         left = list(self._waiting)
@@ -198,7 +199,7 @@ class Pool:
         return results
 
     def _tend_quarantine(self) -> None:
-        """Give the quarantine its next job, or end it when nothing is left for it."""
+        """Submit the next job to the quarantine, or end the quarantine when no job is left for it."""
         lane = self._quarantine
         if self._waiting and lane.room:
             lane.submit([self._waiting.popleft()])

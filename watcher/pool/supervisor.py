@@ -1,6 +1,6 @@
-"""A lane: teams of workers, one after the other, and what to do when one of them is lost or late.
+"""The supervisor of executors, one after the other: what to do when one of them is lost or late.
 
-A lane has one team at a time (a generation), and a ticket for every bundle of jobs that the team has.
+It has one executor at a time (a generation), and a ticket for every bundle of jobs that the executor has.
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ from watcher.errors import WorkersError
 from watcher.pool.executors import Team
 from watcher.pool.worker import Broadcaster, Reply, Times
 
-BARREN_LIMIT = 6  # this many teams in a row that came to nothing are a fault of the program, not of a photo
-BACKOFF_SECONDS = 0.25  # doubles with every barren team
-LONGEST_BACKOFF = 30.0  # seconds, while the system has no room or no right for workers
-LEAVE_SECONDS = 5.0  # how long idle workers may take to leave
-NO_JOB = -1  # the number in a report that is about the team as a whole
+BARREN_LIMIT = 6  # this many start failures in a row are a fault of the program, not of a photo
+BACKOFF_SECONDS = 0.25  # doubles with every start failure
+LONGEST_BACKOFF = 30.0  # seconds, while the system has no resources or no permission for workers
+LEAVE_SECONDS = 5.0  # how long idle workers may take to exit
+NO_JOB = -1  # the number in a report that is about the executor as a whole
 
 
 @dataclass(slots=True, eq=False)
 class _Ticket:
-    """A bundle of jobs that a team has; one worker does them in turn, then publishes them together."""
+    """A bundle of jobs that an executor has; one worker does them in turn, then publishes them together."""
 
     jobs: Sequence[Job]
     slot: int
     future: Future[Reply]
     submitted: float
-    due: float  # when to look whether it is late
+    due: float  # when to check whether it is late
     team: Team
 
     def broken(self) -> bool:
-        """Tell whether the team was lost with it."""
+        """Return whether the executor was lost with it."""
         future = self.future
         return future.done() and not future.cancelled() and isinstance(future.exception(), BrokenExecutor)
 
     def suspects(self, times: Sequence[Times] | None) -> list[Job]:
-        """Give the jobs that its worker is at: the one that it makes, or all of them while they are published."""
+        """Return the jobs that its worker is at: the one that it makes, or all of them while they are published."""
         if times is None:
             return list(self.jobs)
         begun = [(job, time) for job, time in zip(self.jobs, times, strict=True) if time.began]
@@ -48,57 +48,57 @@ class _Ticket:
 
 @dataclass(slots=True, kw_only=True)
 class Lane:
-    """Teams of the same size, one after the other; what comes back is put into `ready`."""
+    """Executors of the same size, one after the other; results are put into `ready`."""
 
     make: Callable[[], Team]
-    slots: int  # bundles of jobs that a team may have
+    slots: int  # bundles of jobs that an executor may have
     post: Callable[[WorkerReport], None]
     clock: Callable[[], float]
     timeout: float  # seconds that a job may take
-    patience: float  # seconds that may pass before a job is begun, or a result is here, when nothing stands in the way
+    patience: float  # seconds that may pass before a job is begun, or a result arrives, when nothing delays it
     generations: Iterator[int]
-    recycle_after: int  # jobs that a team may do
+    recycle_after: int  # jobs that an executor may do
     ready: list[Result] = field(default_factory=list)
     losses: int = 0  # workers that died or had to be ended
     closing: bool = False
     shut_until: float = 0.0  # backing off
-    shortage: str = ""  # why no worker can be started, where that is the system's and may pass
+    shortage: str = ""  # why no worker can be started, if the cause is the system and may pass
     _team: Team | None = field(default=None, init=False)
     _generation: int = field(default=0, init=False)
     _vacant: list[int] = field(default_factory=list, init=False)
     _tickets: dict[int, _Ticket] = field(default_factory=dict, init=False)  # by the first job's number
-    _finished: int = field(default=0, init=False)  # jobs, by this team
-    _barren: int = field(default=0, init=False)  # teams in a row that came to nothing, and no photo was to blame
+    _finished: int = field(default=0, init=False)  # jobs, by this executor
+    _barren: int = field(default=0, init=False)  # start failures in a row, none of them caused by a photo
     _leaving: list[Team] = field(default_factory=list, init=False)
 
     @property
     def gave_up(self) -> bool:
-        """Whether workers have been refused so often that a run which waits for nobody should end."""
+        """Whether workers have been refused so often that a single run should end."""
         return bool(self.shortage) and self._barren >= BARREN_LIMIT
 
     @property
     def busy(self) -> int:
-        """How many bundles the team has."""
+        """How many bundles the executor has."""
         return len(self._tickets)
 
     @property
     def jobs(self) -> int:
-        """How many jobs the team has."""
+        """How many jobs the executor has."""
         return sum(len(ticket.jobs) for ticket in self._tickets.values())
 
     @property
     def room(self) -> int:
-        """How many more bundles it may be given now."""
+        """How many more bundles may be submitted now."""
         if self.closing or self.shut_until or self._finished >= self.recycle_after:
             return 0
         return self.slots - len(self._tickets)
 
     def undone(self) -> list[Future[Reply]]:
-        """Give the futures that are open."""
+        """Return the futures that are not done."""
         return [ticket.future for ticket in self._tickets.values() if not ticket.future.done()]
 
     def start(self) -> None:
-        """Have a team, its workers starting."""
+        """Open an executor, if there is none, and begin to start its workers."""
         if not self._team:
             try:
                 self._open()
@@ -106,9 +106,9 @@ class Lane:
                 self._lose(broken=True, cause=error)
 
     def submit(self, jobs: Sequence[Job]) -> None:
-        """Hand a bundle to the team; where that can't be done just now, it comes back at once."""
+        """Submit a bundle to the executor; if that can't be done now, it comes back at once."""
         number = jobs[0].number
-        for _ in range(2):  # a team that broke while it was idle is found out here
+        for _ in range(2):  # an executor that broke while it was idle is detected here
             try:
                 team = self._team or self._open()
                 slot = self._vacant.pop()
@@ -126,7 +126,7 @@ class Lane:
         self.post(WorkerReport(number, self._generation))
 
     def take(self, report: WorkerReport) -> None:
-        """Take in what `report` is about, if it is about this lane."""
+        """Handle `report`, if it is about this supervisor."""
         if report.generation != self._generation:
             return
         ticket = self._tickets.get(report.number)
@@ -139,14 +139,14 @@ class Lane:
             self._lose(broken=True)
 
     def deadline(self) -> float | None:
-        """Tell when to look again."""
+        """Return when to check again."""
         times = [ticket.due for ticket in self._tickets.values()]
         if self.shut_until:
             times.append(self.shut_until)
         return min(times, default=None)
 
     def check(self, now: float) -> None:
-        """Give up a team that is broken, and whatever is late."""
+        """Give up an executor that is broken, and all that is late."""
         if self.shut_until <= now:
             self.shut_until = 0.0
         if any(ticket.broken() for ticket in self._tickets.values()):
@@ -164,7 +164,7 @@ class Lane:
             self._lose(broken=False, late=[job for jobs in late.values() for job in jobs])
 
     def retire(self) -> None:
-        """Let the team go that has nothing to do."""
+        """Begin to end the executor, which has nothing to do."""
         if self._team:
             self._team.close()
             self._leaving.append(self._team)
@@ -172,7 +172,7 @@ class Lane:
         self._finished = 0
 
     def close(self) -> None:
-        """End the team, busy or not, and wait until everybody is gone."""
+        """End the executor, busy or not, and wait until all its workers have ended."""
         broken = any(ticket.broken() for ticket in self._tickets.values())
         if broken or self.undone():
             self._lose(broken=broken)
@@ -183,7 +183,7 @@ class Lane:
         self._leaving.clear()
 
     def _open(self) -> Team:
-        """Make a new team; raises BrokenExecutor, or OSError where no process can be had."""
+        """Make a new executor; raises BrokenExecutor, or OSError if no process can be started."""
         self._leaving = [team for team in self._leaving if not team.gone(0)]
         self._team = team = self.make()
         self._generation = generation = next(self.generations)
@@ -198,27 +198,27 @@ class Lane:
         future.add_done_callback(lambda _: self.post(report))
 
     def _late(self, team: Team, ticket: _Ticket, now: float) -> list[Job]:
-        """Give the jobs that take too long, and set when to look again; in the past: nothing explains the silence."""
+        """Return the jobs that take too long, and set when to check again; in the past: nothing explains the delay."""
         times = team.times(ticket.slot, len(ticket.jobs)) or [Times(ticket.submitted, 0.0, 0.0)] * len(ticket.jobs)
         last = max(map(max, times))
-        if ticket.future.done():  # a report of it is on its way
+        if ticket.future.done():  # a report of it has been posted
             ticket.due = now + self.patience
-        elif times[-1].ended:  # its result should have been here at once
+        elif times[-1].ended:  # its result should have arrived at once
             ticket.due = last + self.patience
         elif last:
             ticket.due = last + self.timeout
             return ticket.suspects(times) if ticket.due <= now else []
-        else:  # Bundles are begun in turn: it waits for others, and whoever makes one of those wait is ended.
+        else:  # Bundles are begun in turn: it waits for others, and a worker that delays one of those is ended.
             ticket.due = max(ticket.submitted, self._last_sign(team)) + self.timeout + self.patience
         return []
 
     def _last_sign(self, team: Team) -> float:
-        """Tell when any worker last wrote down how far it is."""
+        """Return when any worker last recorded its progress."""
         tickets = self._tickets.values()
         return max((max(time) for t in tickets for time in team.times(t.slot, len(t.jobs)) or ()), default=0.0)
 
     def _finish(self, ticket: _Ticket) -> None:
-        """Take in a future that is done, and not because its team was lost."""
+        """Handle a future that is done, and not because its executor was lost."""
         self._vacant.append(ticket.slot)
         if ticket.future.cancelled():
             self.ready += [Result(job, None) for job in ticket.jobs]
@@ -231,7 +231,7 @@ class Lane:
             self._barren = 0
 
     def _results(self, ticket: _Ticket, outcomes: Sequence[Outcome | None], news: Broadcaster = ()) -> Iterator[Result]:
-        """Say with each outcome who worked on it, and for how long."""
+        """Yield each outcome with the pid of the worker that worked on it, and for how long."""
         pid = ticket.team.pid(ticket.slot)
         times = ticket.team.times(ticket.slot, len(ticket.jobs)) or [Times(0.0, 0.0, 0.0)] * len(ticket.jobs)
         for job, outcome, time in zip(ticket.jobs, outcomes, times, strict=True):
@@ -243,7 +243,7 @@ class Lane:
             news = ()
 
     def _forget(self, late: Collection[int]) -> None:
-        """Stop waiting for jobs that nobody can end."""
+        """Stop waiting for jobs that can't be ended."""
         for number in late:
             ticket = self._tickets.pop(number)
             self._vacant.append(ticket.slot)
@@ -251,7 +251,7 @@ class Lane:
             self.ready += [Result(job, outcome) for job in ticket.jobs]
 
     def _lose(self, *, broken: bool, late: Collection[Job] = (), cause: Exception | None = None) -> None:
-        """Give up the team, `broken` or not, and find out whose job is to blame: dead workers', and the `late` ones."""
+        """Give up the executor, `broken` or not; find the jobs at fault: those of dead workers, and the `late` ones."""
         team, self._team = self._team, None
         tickets, self._tickets = list(self._tickets.values()), {}
         self._generation = 0
@@ -277,7 +277,7 @@ class Lane:
         if not self.closing:
             guilty = sum(any(job.number in blamed for job in ticket.jobs) for ticket in lost)
             self.losses += 1 if broken and toll is None else max(1, guilty)
-            # whoever ends an idle worker from outside does not make its team barren
+            # an idle worker that is ended from outside is not a start failure
             fruitful = blamed or self._finished or (not tickets and team and team.born())
             self._back_off(0 if fruitful else self._barren + 1, cause)
 

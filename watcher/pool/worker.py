@@ -1,8 +1,9 @@
-"""What runs inside a worker: it gets ready, does one job after another, and writes down which one it is at.
+"""The code that runs inside a worker: it initializes, does one job after another, and records which job it is at.
 
-Jobs come in bundles: small photos would otherwise spend a good part of their time on being handed over.
+Jobs come in bundles: otherwise small photos would spend a large part of their time on being transferred.
 The shared table has a head, then a row per job that may be in flight. A row is written by the one worker that has the
-job, and reset by the parent before it is given out. Times are seconds of `time.monotonic`, which all processes share.
+job, and reset by the parent before the job is submitted. Times are seconds of `time.monotonic`, which all processes
+share.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from watcher.core.types import Failed, FailureKind, Job, Outcome
 if sys.platform == "linux":
     import fcntl
 
-Work = Callable[[Iterable[Job]], Sequence[Outcome]]  # must take one job up after the other, each when the last is made
+Work = Callable[[Iterable[Job]], Sequence[Outcome]]  # must take jobs in turn, each when the last is made
 Broadcaster = tuple[tuple[str, str], ...]  # event name, text
 Reply = tuple[list[Outcome | None], Broadcaster]  # an outcome for every job of the bundle; None: not begun
 Table = ctypes.Array[ctypes.c_double]
@@ -36,37 +37,37 @@ BORN = 0  # the head: not 0 once any worker of this executor is ready
 HEAD = 1
 PID, BEGAN, MADE, ENDED = range(4)  # a row; between MADE and ENDED a bundle's jobs are published together
 ROW = 4
-MOST = 16  # jobs that may be handed over together
+MOST = 16  # jobs that may be submitted together
 
-# what a terminal, a service manager or `timeout` sends to the whole process group: its parent alone acts on it
+# signals that a terminal, a service manager or `timeout` sends to the whole process group: only the parent acts on them
 GROUP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What every worker of a pool is given when it starts; all callables are pickled by name."""
+    """The settings that every worker of a pool gets when it starts; all callables are pickled by name."""
 
     work: Work
     warm: Callable[[], list[tuple[str, str]]]
     log_settings: Callable[[], None] | None = None
-    memory_limit_bytes: int = 0  # what a worker may take beyond what it has when it is ready; 0: no limit
+    memory_limit_bytes: int = 0  # what a worker may use beyond what it has when it is ready; 0: no limit
     version: str = __version__
 
 
 @dataclass(slots=True)
 class _Desk:
-    """What this process is equipped with, if it is a worker."""
+    """The state of this process, if it is a worker."""
 
     setup: Setup | None = None
     table: Table | None = None
-    news: list[tuple[str, str]] = field(default_factory=list)  # goes out with the first result
+    news: list[tuple[str, str]] = field(default_factory=list)  # sent with the first result
 
 
 _desk = _Desk()
 
 
 class Times(NamedTuple):
-    """When a job was taken up, made and published; 0: not yet."""
+    """When a job was begun, made and published; 0: not yet."""
 
     began: float
     made: float
@@ -74,12 +75,12 @@ class Times(NamedTuple):
 
 
 def row(slot: int, place: int = 0) -> int:
-    """Give where in the table the row begins of the job at `place` in the bundle of `slot`."""
+    """Return the index in the table at which the row of the job at `place` in the bundle of `slot` begins."""
     return HEAD + ROW * (MOST * slot + place)
 
 
 def initialize(setup: Setup, table: Table) -> None:
-    """Get this process ready for its first job; an exception ends it, and with it the executor."""
+    """Prepare this process for its first job; an exception ends it, and with it the executor."""
     if setup.version != __version__:
         raise RuntimeError(
             f"watcher was upgraded to {__version__}: the daemon ({setup.version}) has to be started again"
@@ -97,11 +98,11 @@ def initialize(setup: Setup, table: Table) -> None:
 
 
 def nothing() -> None:
-    """Do nothing: given to an executor so that it starts a worker."""
+    """Do nothing: submitted to an executor so that it starts a worker."""
 
 
 def run(slot: int, jobs: Sequence[Job]) -> Reply:
-    """Do a bundle of jobs in this worker, and keep the rows of `slot` up to date."""
+    """Do a bundle of jobs in this worker, and update the rows of `slot`."""
     setup, table = _desk.setup, _desk.table
     if setup is None or table is None:
         raise RuntimeError("this process is no worker")
@@ -119,9 +120,9 @@ def run(slot: int, jobs: Sequence[Job]) -> Reply:
 
 
 def attempt(work: Work, jobs: Sequence[Job], mark: Callable[[int, int], None] = lambda *_: None) -> Reply:
-    """Do `jobs`; an exception becomes an outcome, so that nothing travels back but values of the model.
+    """Do `jobs`; an exception becomes an outcome, so that only values of the model are sent back.
 
-    `mark` is told the place of a job and what has become of it: BEGAN or MADE.
+    `mark` is called with the place of a job and its progress: BEGAN or MADE.
     """
     begun = 0
 
@@ -135,7 +136,7 @@ def attempt(work: Work, jobs: Sequence[Job], mark: Callable[[int, int], None] = 
 
     try:
         return list(work(take_up())), ()
-    except Exception as error:  # noqa: BLE001 - one bad photo never costs another, not even by a fault of ours
+    except Exception as error:  # noqa: BLE001 - one bad photo never affects another, not even through a fault of ours
         failed = Failed(f"{type(error).__name__} in the worker: {error}", FailureKind.CRASH)
         outcomes: list[Outcome | None] = [failed if place < begun else None for place in range(len(jobs))]
         return outcomes, (("worker.error", traceback.format_exc()),)
@@ -153,9 +154,9 @@ def _leave_with_parent() -> None:
 
     threading.Thread(target=wait, name="leave-with-parent", daemon=True).start()
     if sys.platform == "linux":
-        # A decoder that holds the GIL keeps that thread waiting, for minutes if the photo is bad enough. So the kernel
-        # is told to kill this process when the other end of the pipe, which only the parent holds, is closed.
-        with contextlib.suppress(OSError):  # a kernel that can't: the thread is left
+        # A decoder that holds the GIL blocks that thread, for minutes if the photo is bad enough. So the kernel is set
+        # to kill this process when the other end of the pipe, which only the parent has open, is closed.
+        with contextlib.suppress(OSError):  # the kernel does not support it: only the thread remains
             fcntl.fcntl(parent.sentinel, fcntl.F_SETOWN, os.getpid())
             fcntl.fcntl(parent.sentinel, fcntl.F_SETSIG, signal.SIGKILL)
             flags = fcntl.fcntl(parent.sentinel, fcntl.F_GETFL)
