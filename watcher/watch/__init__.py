@@ -1,15 +1,15 @@
-"""watchdog on one inbox, its supervision and its healing; the only room that knows watchdog.
+"""Watch one inbox with watchdog, supervise the watch and restore it; the only module that knows watchdog.
 
 Rules:
-- The handler decides by name and posts; it never touches a file and lets no exception out (one would end watchdog's
-  thread).
-- At most `budget` events are on their way; beyond, one `WatchLost` says "look at everything" in place of them all.
-- `WatchLost(healed=False)` is followed by a `WatchBack` once a new watch is in place, so that a scan which starts at
-  the WatchBack misses nothing. `WatchLost(healed=True)` stands alone: the watch works, some events were lost.
-- watchdog keeps its troubles to itself, so its threads run here in sub-classes that report them: a thread that dies, a
-  queue that overflowed, a folder for which the kernel had no watch. What no thread can see, a root that was renamed,
-  unmounted or mounted over, is found by comparing its (st_dev, st_ino) on a timer.
-- watchdog reports folders that it finds inside a new one again as synthetic events; those are dropped, since
+- The handler decides by name and posts. It never opens or changes a file and raises no exception (one would end
+  watchdog's thread).
+- At most `budget` events are pending; beyond that, one `WatchLost` requests a full scan in place of the others.
+- `WatchLost(healed=False)` is followed by a `WatchBack` once a new watch is set up, so that a scan which starts at
+  the WatchBack misses nothing. `WatchLost(healed=True)` has no WatchBack: the watch works, some events were lost.
+- watchdog does not report its errors, so its threads run here in sub-classes that report them: a thread that died, a
+  queue that overflowed, a folder for which the kernel had no watch. No thread can detect that a root was renamed,
+  unmounted or mounted over: this is found by comparing its (st_dev, st_ino) on a timer.
+- watchdog reports folders that it finds inside a new one again as synthetic events. Those are dropped, since
   `FolderSeen` means a folder and all below.
 """
 

@@ -1,4 +1,4 @@
-"""Why an inbox or a folder in it is not watched, in sentences that say what to type."""
+"""Messages that explain why an inbox or a folder in it is not watched, and what to type."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class WatchError(WatcherError):
 
 
 def not_there(inbox: bytes) -> str:
-    """Say that there is no such folder now."""
+    """Return the message that the folder does not exist now."""
     return f"the inbox is not there: {shown(inbox)}; it is waited for"
 
 
 def limit_of(name: str) -> int | None:
-    """Give the value of a sysctl such as `fs.inotify.max_user_watches`; None: there is none here."""
+    """Return the value of a sysctl such as `fs.inotify.max_user_watches`; None: it does not exist here."""
     try:
         with open(f"/proc/sys/{name.replace('.', '/')}", "rb") as file:
             return int(file.read())
@@ -28,10 +28,10 @@ def limit_of(name: str) -> int | None:
 
 
 def refusal(folder: bytes, code: int, error: OSError | None) -> str:
-    """Say why the kernel refused to watch, and what to type."""
+    """Return why the kernel refused to watch, and what to type."""
     if code in {errno.ENOSPC, errno.EMFILE}:
         what = "watches" if code == errno.ENOSPC else "instances"
-        # A user namespace has limits of its own beside those of the system; the smaller one binds.
+        # A user namespace has its own limits in addition to those of the system; the smaller one applies.
         limits = {name: limit_of(name) for name in (f"fs.inotify.max_user_{what}", f"user.max_inotify_{what}")}
         known = [(limit, name) for name, limit in limits.items() if limit is not None]
         now, name = min(known, default=(0, f"fs.inotify.max_user_{what}"))

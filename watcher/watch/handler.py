@@ -1,4 +1,4 @@
-"""From watchdog's events to messages."""
+"""Convert watchdog's events to messages."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from watcher.watch.observer_state import ObserverState
 Event = Seen | FolderSeen | Gone
 
 
-# Opening and modifying stay out of the kernel's queue: each write of a copy would be an event.
+# Open and modify events are not requested from the kernel: each write of a copy would be an event.
 WANTED: list[type[FileSystemEvent]] = [
     FileClosedEvent,
     FileMovedEvent,
     FileCreatedEvent,
     FileDeletedEvent,
-    FileAttribEvent,  # many a copy sets the date when it has closed the file, and the rights
+    FileAttribEvent,  # many copy programs set the date and the permissions after they close the file
     DirCreatedEvent,
     DirMovedEvent,
     DirDeletedEvent,
@@ -40,7 +40,7 @@ WANTED: list[type[FileSystemEvent]] = [
 
 
 class Handler(FileSystemEventHandler):
-    """Turns watchdog's events into messages, for photos and folders only."""
+    """The handler that converts watchdog's events to messages, for photos and folders only."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Handler(FileSystemEventHandler):
         self._signs = signs
 
     def dispatch(self, event: FileSystemEvent) -> None:
-        """Tell of one event."""
+        """Handle one event."""
         try:
             if event.is_synthetic:
                 return
@@ -86,7 +86,7 @@ class Handler(FileSystemEventHandler):
         if isinstance(event, FileMovedEvent | FileDeletedEvent):
             self._emit(Gone(self._inbox, paths=(source,)))
             return
-        # A link was given to what is whole already; what it is a link to may be written to, which the kernel tells.
+        # A hard link is made to a file that is already complete. If that file is written to, the kernel reports it.
         linked = found is not None and found.st_nlink > 1
         created = isinstance(event, FileCreatedEvent)
         complete = isinstance(event, FileClosedEvent) or (created and linked)
@@ -95,7 +95,7 @@ class Handler(FileSystemEventHandler):
         self._emit(Seen(self._inbox, source, complete, stamp, touched, created=created and not linked))
 
     def _find(self, path: bytes) -> os.stat_result | None:
-        """Look at a file: 2 µs on the local disks that are watched. By its size those are found that could be it."""
+        """Return the stat of a file: 2 µs on the local disks that are watched. Its size finds possible duplicates."""
         try:
             return os.lstat(self._prefix + path)
         except OSError:
@@ -105,7 +105,7 @@ class Handler(FileSystemEventHandler):
         if target is not None and self._enters(target):
             self._emit(FolderSeen(self._inbox, target))
         if source is None:
-            self._signs.wake()  # the inbox itself, or a folder that came in from outside
+            self._signs.wake()  # the inbox itself, or a folder that was moved in from outside
         elif self._enters(source):
             moved = isinstance(event, DirMovedEvent)
             if isinstance(event, DirCreatedEvent) or (
@@ -118,10 +118,10 @@ class Handler(FileSystemEventHandler):
     def _is_another(
         self, source: bytes, found: os.stat_result | None, target: bytes | None, kind: Callable[[int], bool]
     ) -> bool:
-        """Tell whether another one has the name by now that was given up: two may exchange theirs in one step.
+        """Return whether another file or folder now has the old name: two may exchange their names in one step.
 
-        Where case is folded, one that is renamed in case only is found under its old name too; on some file systems
-        with another inode.
+        On a case-insensitive file system, a file whose name changed only in case is also found under its old name, on
+        some file systems with another inode.
         """
         if found is None or not kind(found.st_mode):
             return False

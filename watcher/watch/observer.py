@@ -1,4 +1,4 @@
-"""One observer: watchdog, with threads that report what befalls them."""
+"""One observer: watchdog, with threads that report their errors."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from watcher.watch.errors import limit_of
 from watcher.watch.handler import WANTED, Handler
 from watcher.watch.observer_state import JOIN_SECONDS, ObserverState, ReportingThread
 
-# watchdog holds everything behind a file moved out for this long; its own 0.5 s delays arrivals
+# watchdog delays all events after a file was moved out for this long; its default, 0.5 s, delays new photos
 _PAIRING_SECONDS = 0.02
 
-logging.getLogger("watchdog").addHandler(logging.NullHandler())  # all that it says reaches the loop as messages
+logging.getLogger("watchdog").addHandler(logging.NullHandler())  # all that it logs reaches the loop as messages
 logging.getLogger("watchdog").propagate = False
 
 if sys.platform == "linux":
@@ -41,12 +41,12 @@ if sys.platform == "linux":
     def _nothing(*_: object) -> tuple[()]:
         return ()
 
-    # What they make by a walk of a folder that came are synthetic events, which the handler drops.
+    # They walk a new folder and generate synthetic events, which the handler drops.
     for _name in ("generate_sub_created_events", "generate_sub_moved_events"):
         setattr(inotify, _name, _nothing)
 
     class _Group(InotifyWatchGroup):
-        """Walks folders as deep as they are: on Python 3.11 `os.walk` calls itself for each level, 1,000 at most."""
+        """A watch group without a depth limit: on Python 3.11 `os.walk` recurses for each level, 1,000 at most."""
 
         def _add_all_callbacks(self, path: bytes) -> None:
             self._add_callback(path)
@@ -59,14 +59,14 @@ if sys.platform == "linux":
             events = []
             for root, folders, files in _walk(src_path):
                 watch = self._active_callbacks_by_path.get(root)
-                if watch is not None:  # else its own event, which is still to come, tells what is in it
+                if watch is not None:  # else its own event, which is still to come, covers its contents
                     mask = Mask(InotifyConstants.IN_CREATE | InotifyConstants.IN_ISDIR)
                     events += [InotifyEvent(watch, mask, 0, name) for name in folders]
                     events += [InotifyEvent(watch, InotifyConstants.IN_CREATE, 0, name) for name in files]
             return events
 
     class _Quiet:
-        """Hands on to a callback whose repr is its whole watch table: watchdog formats that per folder added twice."""
+        """A proxy for a callback, whose repr is its whole watch table: watchdog formats it per folder added twice."""
 
         def __init__(self, callback: WatchCallback) -> None:
             self.callback = callback
@@ -75,7 +75,7 @@ if sys.platform == "linux":
             self.on_queue_overflow = callback.on_queue_overflow
 
     class _Reader(ReportingThread, InotifyFD):
-        """Reads the kernel's queue, and tells which folders could not be watched and when the queue overflowed."""
+        """The reader of the kernel's queue; it reports folders that could not be watched, and queue overflows."""
 
         def __init__(self, signs: ObserverState, wanted: Callable[[bytes], bool]) -> None:
             self.signs = signs
@@ -88,13 +88,13 @@ if sys.platform == "linux":
                 raise FileNotFoundError(errno.ENOENT, "excluded", path)  # the caller goes on with the next folder
             if self._quiet is None:
                 self._quiet = _Quiet(callback)
-            mask = Mask(mask | InotifyConstants.IN_ATTRIB)  # watchdog asks for it with every write only, if at all
+            mask = Mask(mask | InotifyConstants.IN_ATTRIB)  # watchdog requests it only with every write, if at all
             try:
                 watch = super().add_callback(path, mask, self._quiet, id_)
             except OSError as error:
                 self.signs.note(path, error.errno or 0)
                 raise
-            if watch == -1:  # watchdog takes "permission denied" for success
+            if watch == -1:  # watchdog treats "permission denied" as success
                 self.remove_callbacks([(watch, id_)])
                 self.signs.note(path, errno.EACCES)
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
@@ -102,19 +102,19 @@ if sys.platform == "linux":
             return watch
 
         def handle_event(self, event: InotifyEvent) -> None:
-            super().handle_event(event)  # first, since it sets up its watches anew after an overflow
+            super().handle_event(event)  # first, since it sets up its watches again after an overflow
             if event.is_queue_overflow:
                 self.signs.lost(
                     "the kernel's queue of events overflowed (fs.inotify.max_queued_events, now "
                     f"{limit_of('fs.inotify.max_queued_events')}); everything is looked at again"
                 )
             elif event.mask & InotifyConstants.IN_UNMOUNT:
-                # What is mounted next may well have the same device and inode numbers, and this watch is gone.
+                # The next mount may have the same device and inode numbers, and this watch is gone.
                 self.signs.failure = "a file system was unmounted there"
                 self.signs.wake()
 
         def release(self) -> None:
-            """Let go of all watches; watchdog stumbles over each that it lost track of, and goes on from there."""
+            """Release all watches; watchdog raises KeyError for each that it no longer knows, and can then go on."""
             group = self._quiet.callback if self._quiet is not None else None
             while isinstance(group, InotifyWatchGroup):
                 try:
@@ -124,7 +124,7 @@ if sys.platform == "linux":
                 return
 
     class _Emitter(ReportingThread, InotifyFullEmitter):
-        """Tells a file moved in from one created, which watchdog's usual emitter does not."""
+        """An emitter that distinguishes a file moved in from one created; watchdog's default emitter does not."""
 
         def __init__(
             self,
@@ -148,7 +148,7 @@ if sys.platform == "linux":
             )
 
     class _Dispatcher(ReportingThread, BaseObserver):
-        """Calls the handler."""
+        """The thread that calls the handler."""
 
         def __init__(self, signs: ObserverState, reader: _Reader) -> None:
             self.signs = signs
@@ -156,7 +156,7 @@ if sys.platform == "linux":
 
 
 def _walk(top: bytes) -> Iterator[tuple[bytes, list[bytes], list[bytes]]]:
-    """Give every folder from `top` down that can be read, with the names of its folders and of all else in it."""
+    """Yield every readable folder from `top` down, with the names of its folders and of all other entries."""
     waiting = [top]
     while waiting:
         root = waiting.pop()
@@ -166,19 +166,19 @@ def _walk(top: bytes) -> Iterator[tuple[bytes, list[bytes], list[bytes]]]:
             with os.scandir(root) as found:
                 for item in found:
                     (folders if item.is_dir(follow_symlinks=False) else others).append(item.name)
-        except OSError:  # it went away, or may not be read: whoever watches or scans it says so
+        except OSError:  # it was removed, or may not be read: the watch or the scan reports it
             continue
         yield root, folders, others
         waiting += [root + b"/" + name for name in reversed(folders)]
 
 
 class NativeObserver:
-    """One observer with its threads; never mended, only replaced."""
+    """One observer with its threads; never repaired, only replaced."""
 
     def __init__(
         self, inbox: bytes, handler: Handler, signs: ObserverState, wanted: Callable[[bytes], bool], *, recursive: bool
     ) -> None:
-        # Said for each folder that is added twice, which is usual; the level of the stack is theirs or ours.
+        # Raised for each folder that is added twice, which is usual; the stack level is watchdog's or ours.
         warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"watch(dog\.|er\.watch)")
         self._threads: list[BaseThread] = []
         self._release: Callable[[], None] = lambda: None
@@ -202,11 +202,11 @@ class NativeObserver:
             raise
 
     def is_alive(self) -> bool:
-        """Tell whether every thread that events pass through is there."""
+        """Return whether every thread that events pass through is alive."""
         return all(thread.is_alive() for thread in self._threads)
 
     def close(self) -> None:
-        """Stop the threads and give their descriptors back."""
+        """Stop the threads and close their descriptors."""
         self._release()
         self._observer.stop()
         for thread in self._threads:

@@ -1,4 +1,4 @@
-"""The thread that has every watch checked."""
+"""The thread that checks every watch."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from watcher.watch.watch import Watch
 
 
 class Supervisor:
-    """The thread that has every watch checked, every `interval` seconds and whenever one reports trouble.
+    """The thread that checks every watch, every `interval` seconds and whenever one reports an error.
 
-    Each check runs on a thread of its own, so that a mount that hangs keeps no other inbox unwatched; a check that
-    takes longer than `patience` seconds is reported as an inbox that does not answer. A watch that had worked, died and
-    could not be had again for `unhealed` seconds is a fault that another process may not have.
+    Each check runs on its own thread, so that a mount that hangs leaves no other inbox unwatched. A check that takes
+    longer than `patience` seconds is reported as an inbox that does not answer. A watch that had worked, ended and
+    could not be set up again for `unhealed` seconds is a fault that another process may not have.
     """
 
     def __init__(self, interval: float = 5.0, patience: float = 30.0, unhealed: float = 120.0) -> None:
@@ -35,12 +35,12 @@ class Supervisor:
         watch.on_trouble = self._wake.set
 
     def remove(self, watch: Watch) -> None:
-        """Leave this watch alone from now on."""
+        """Stop supervising this watch."""
         watch.on_trouble = lambda: None
         self._checks.pop(watch, None)
 
     def fault(self) -> str:
-        """Say why the watches can't be kept up in this process any more; empty: they can. Called by any thread."""
+        """Return why this process can no longer maintain the watches; empty: it can. May be called by any thread."""
         if not self._thread.is_alive():
             return "the thread that supervises the watches has ended"
         for watch in list(self._checks):
@@ -50,7 +50,7 @@ class Supervisor:
         return ""
 
     def close(self) -> None:
-        """Stop; a check that hangs is left behind on its daemon thread."""
+        """Stop; a check that hangs is abandoned on its daemon thread."""
         self._closing.set()
         self._wake.set()
         self._thread.join(JOIN_SECONDS)
@@ -64,7 +64,7 @@ class Supervisor:
                     return
                 try:
                     self._have_checked(watch, running, since)
-                except Exception as error:  # noqa: BLE001 - such as no thread to be had: the next turn tries again
+                except Exception as error:  # noqa: BLE001 - for example, no thread can be started: the next turn tries again
                     tell_fault(error)
 
     def _have_checked(self, watch: Watch, running: threading.Thread | None, since: float) -> None:
@@ -82,7 +82,7 @@ def _check(watch: Watch) -> None:
     known = watch.unhealed_since is not None
     try:
         watch.check()
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
+    except Exception as error:  # noqa: BLE001 - after any error, the check is tried again
         watch.fails(error)
         if not known:
             tell_fault(error)  # with a traceback, once

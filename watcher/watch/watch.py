@@ -1,4 +1,4 @@
-"""The watch over one inbox: set up, judged, healed."""
+"""The watch on one inbox: set up, checked, restored."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from watcher.watch.observer_state import EXPLAINED, JOIN_SECONDS, ObserverState
 
 Message = Event | WatchLost | WatchBack
 
-_PAUSE_SECONDS = 5.0  # between two new observers, so that a watch which keeps dying costs one scan per pause
-_RETRY_SECONDS = 60.0  # between tries while the kernel has no more watches: each try sets up all of them again
+_PAUSE_SECONDS = 5.0  # between two new observers, so that a watch which keeps failing costs one scan per pause
+_RETRY_SECONDS = 60.0  # between tries while the kernel has no more watches: each try sets up all watches again
 
 
 class Watch:
-    """The watch over one inbox.
+    """The watch on one inbox.
 
     Args:
         inbox: resolved absolute path.
         recursive: whether sub-folders are watched.
         takes, enters: what counts as a photo and which folders may hold some, by relative path.
-        post: takes the messages, on watchdog's threads and the supervisor's; must not block.
-        silence: says why what others change there is not announced, as on a share; empty: it is.
-        budget: events on their way at most. Each must be answered by `digested`.
+        post: receives the messages, on watchdog's threads and the supervisor's; must not block.
+        silence: returns why changes by others are not reported there, as on a share; empty: they are.
+        budget: the maximum number of pending events. Each must be acknowledged by `digested`.
         pause, retry: seconds between new observers, and between tries for more watches.
 
     """
@@ -62,19 +62,19 @@ class Watch:
         self._retry = retry
         self._posted = 0  # events; written by the handler's thread alone
         self._taken = 0  # of them; written by the reader of messages alone
-        self._collapsed_at: int | None = None  # events posted when "look at everything" took the place of the next
+        self._collapsed_at: int | None = None  # events posted when a full scan replaced the next ones
         self._lock = threading.Lock()  # one of start, check and close at a time
         self._closed = threading.Event()
         self._native: NativeObserver | None = None
         self._signs = self._new_signs()
         self._identity: tuple[int, int] | None = None
         self._reason = ""  # why events can't be trusted
-        self._silent = False  # nothing is announced there; scans tell whether it is there at all
+        self._silent = False  # no changes are reported there; scans find out whether it exists at all
         self._told_denied: set[bytes] = set()
         self._next_try = 0.0
         self._next_retry = 0.0
         self._worked = False  # it was set up at least once
-        self.unhealed_since: float | None = None  # a watch that had worked can't be had again, and nobody knows why
+        self.unhealed_since: float | None = None  # a watch that had worked can't be set up again, for no known reason
 
     @property
     def reason(self) -> str:
@@ -87,14 +87,14 @@ class Watch:
         return len(self._signs.unwatched) + self._signs.beyond
 
     def digested(self, events: int = 1) -> None:
-        """Say that this many of Seen, FolderSeen and Gone were taken off the queue; before acting on them."""
+        """Record that this many of Seen, FolderSeen and Gone were taken off the queue; call it before handling them."""
         self._taken = min(self._taken + events, self._posted)
 
     def start(self) -> None:
-        """Begin; the watch covers the whole inbox when this returns, unless a WatchLost says otherwise.
+        """Start; the watch covers the whole inbox when this returns, unless a WatchLost was posted.
 
         Raises:
-            WatchError: it can't be watched now. `check` goes on trying, and WatchBack tells when it could.
+            WatchError: it can't be watched now. `check` keeps trying, and WatchBack is posted when it succeeds.
 
         """
         with self._lock:
@@ -111,7 +111,7 @@ class Watch:
         self._close_if_ended()
 
     def check(self) -> None:
-        """Find out whether events still come, and heal the watch if not. May block as long as the mount does."""
+        """Check whether events still arrive, and restore the watch if not. May block as long as the mount does."""
         with self._lock:
             if self._closed.is_set():
                 return
@@ -129,16 +129,16 @@ class Watch:
         self._close_if_ended()
 
     def hangs(self) -> None:
-        """Say that the inbox does not answer; `check` says when it does again."""
+        """Report that the inbox does not answer; `check` reports when it does again."""
         self._lose(f"the inbox {shown(self.inbox)} does not answer; its mount hangs")
 
     def fails(self, error: Exception) -> None:
-        """Say that `check` ended in an error that it does not know."""
+        """Report that `check` ended in an unexpected error."""
         self._lose(f"the watch of {shown(self.inbox)} can't be checked: {error!r}")
         self.unhealed_since = self.unhealed_since or time.monotonic()
 
     def close(self) -> None:
-        """End the watch. Does not wait for a check that hangs: that one cleans up when it comes back."""
+        """End the watch. Does not wait for a check that hangs: that one cleans up when it returns."""
         self._closed.set()
         if self._lock.acquire(timeout=JOIN_SECONDS):
             try:
@@ -147,11 +147,11 @@ class Watch:
                 self._lock.release()
 
     def _close_if_ended(self) -> None:
-        """Clean up after a `close` that did not wait for us."""
+        """Clean up after a `close` that did not wait for this call."""
         if self._closed.is_set():
             self.close()
 
-    # ---- setting up and judging, under the lock ----
+    # ---- set-up and checks, under the lock ----
 
     def _set_up(self) -> None:
         identity = _identity(self.inbox)
@@ -160,7 +160,7 @@ class Watch:
         signs = self._new_signs()
         handler = Handler(self.inbox, self._takes, self._enters, self._emit, signs)
         try:
-            os.scandir(self.inbox).close()  # FSEvents watches what nobody may read, and says nothing
+            os.scandir(self.inbox).close()  # FSEvents watches an unreadable folder without an error
             native = NativeObserver(self.inbox, handler, signs, self._wanted, recursive=self._recursive)
         except OSError as error:
             raise WatchError(refusal(self.inbox, error.errno or 0, error)) from error
@@ -175,7 +175,7 @@ class Watch:
         self._next_retry = time.monotonic() + self._retry
 
     def _rests(self, identity: tuple[int, int] | None) -> bool:
-        """Leave an inbox to scans that lies on a share, or has one below, for as long as it does."""
+        """Whether the inbox is left to scans: it is on a share, or has one below. If so, end its watch."""
         if identity is None:
             return self._silent
         reason = self._silence()
@@ -265,7 +265,7 @@ class Watch:
 
     def _emit(self, event: Event) -> None:
         if self._collapsed_at is not None:
-            # Dropping is safe only until the reader of messages comes to the WatchLost and has everything looked at.
+            # Dropping is safe only until the reader of messages reaches the WatchLost and starts a full scan.
             if self._taken < self._collapsed_at:
                 return
             self._collapsed_at = None
