@@ -1,4 +1,4 @@
-"""The walk of an inbox: which files are photos, and what they look like now."""
+"""The walk of an inbox: which files are photos, and their current size, date and inode."""
 
 from watcher.scan.scanner import Scanner
 from watcher.scan.walk import Walk, root_identity, walk

@@ -1,9 +1,9 @@
-"""The thread that has an inbox looked through on request.
+"""The thread that scans an inbox on request.
 
 Rules:
-- It is one per inbox, so that a mount that hangs holds up no other.
-- It keeps at most `outstanding` parts unanswered.
-- Requests for single folders overtake a walk of the whole inbox.
+- There is one thread per inbox, so that a mount that hangs delays no other inbox.
+- At most `outstanding` parts are unacknowledged.
+- Requests for single folders are handled before a walk of the whole inbox goes on.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from watcher.scan.walk import CHUNK, VANISHED, Walk, root_identity
 from watcher.text import shown
 
 OUTSTANDING = 4
-_STOP_SECONDS = 0.5  # how long `close` waits for the thread; it is a daemon thread, so that a hung one ends with us
+_STOP_SECONDS = 0.5  # how long `close` waits for the thread; it is a daemon thread, so a hung one ends with the process
 
 
 class _Request(NamedTuple):
@@ -36,16 +36,16 @@ class _Request(NamedTuple):
 
 
 class Scanner:
-    """The thread that walks one inbox on request and answers by message.
+    """The thread that walks one inbox on request and answers with messages.
 
     Args:
         inbox: resolved absolute path.
         selection: what counts as a photo.
-        post: takes the messages, on the scanner's thread; must not block.
-        chunk: photos in one Listing at most.
-        outstanding: unanswered Listings at most; then the walk waits for `ack`.
+        post: receives the messages, on the scanner's thread; must not block.
+        chunk: the maximum number of photos in one Listing.
+        outstanding: the maximum number of unacknowledged Listings; beyond it the walk waits for `ack`.
 
-    Each request that is neither swallowed nor cut off by `close` is answered by exactly one ScanDone.
+    Each request that is neither covered by another one nor cut off by `close` is answered by exactly one ScanDone.
 
     """
 
@@ -63,9 +63,9 @@ class Scanner:
         self._post = post
         self._chunk = chunk
         self._outstanding = outstanding
-        self._changed = threading.Condition()  # guards all below
+        self._changed = threading.Condition()  # guards all attributes below
         self._requests: deque[_Request] = deque()
-        self._doubtful: dict[tuple[bytes, bool], None] = {}  # (path, is a folder), in the order of asking
+        self._doubtful: dict[tuple[bytes, bool], None] = {}  # (path, is a folder), in the order of the requests
         self._looks: list[Look] = []
         self._unanswered = 0
         self._closing = False
@@ -73,11 +73,11 @@ class Scanner:
         self._thread.start()
 
     def request(self, scan: int, origin: Origin, folder: bytes = b"", *, deep: bool = True) -> bool:
-        """Ask for a walk of `folder`, numbered `scan`.
+        """Request a walk of `folder`, numbered `scan`.
 
         Returns:
-            False if a waiting request covers it: then no message will ever carry this number. A request for the whole
-            inbox covers the waiting ones for single folders, which are dropped without an answer.
+            False if a queued request covers it: then no message will ever have this number. A request for the whole
+            inbox covers the queued ones for single folders, which are dropped without an answer.
 
         """
         with self._changed:
@@ -91,14 +91,14 @@ class Scanner:
         return True
 
     def examine(self, paths: Sequence[bytes], folders: Sequence[bytes]) -> None:
-        """Ask which of these are no longer there; answered by Gone, and by nothing where all are."""
+        """Request which of these no longer exist; answered by Gone, or not at all if all exist."""
         with self._changed:
             self._doubtful.update(dict.fromkeys((path, False) for path in paths))
             self._doubtful.update(dict.fromkeys((folder, True) for folder in folders))
             self._changed.notify_all()
 
     def look(self, looks: Sequence[Look]) -> None:
-        """Ask which of these photos look otherwise now; answered by one Looked."""
+        """Request which of these photos have changed; answered by one Looked."""
         with self._changed:
             self._looks += looks
             self._changed.notify_all()
@@ -110,7 +110,7 @@ class Scanner:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Stop soon; a walk that hangs in the kernel is left behind on its daemon thread."""
+        """Stop soon; a walk that hangs in the kernel is abandoned on its daemon thread."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -127,13 +127,13 @@ class Scanner:
                 self._look_after()
                 if request is not None:
                     self._walk(request)
-            except Exception as error:  # noqa: BLE001 — whatever it is, the next request is to be answered
+            except Exception as error:  # noqa: BLE001 — after any error, the next request must be answered
                 tell_fault(error)
                 if request is not None:
                     self._post(self._failed(request, error))
 
     def _failed(self, request: _Request, error: Exception) -> ScanDone:
-        """Answer a request that a fault of the program cut off."""
+        """Return the answer to a request that a fault of the program cut off."""
         return ScanDone(
             inbox=self._inbox,
             scan=request.scan,
@@ -180,7 +180,7 @@ class Scanner:
         )
 
     def _serve_the_urgent(self) -> None:
-        """Let what just arrived overtake the walk of a whole inbox, which may take long."""
+        """Handle new requests for single folders before the walk of a whole inbox, which may take long, goes on."""
         while True:
             with self._changed:
                 urgent = next((r for r in self._requests if r.folder), None)
@@ -191,7 +191,7 @@ class Scanner:
         self._look_after()
 
     def _post_listing(self, part: Listing) -> bool:
-        """Post a part once the queue has space for it; False: closing."""
+        """Post a part once the queue has space for it; return False if the scanner is closing."""
         with self._changed:
             self._changed.wait_for(lambda: self._closing or self._unanswered < self._outstanding)
             if self._closing:
@@ -221,7 +221,7 @@ class Scanner:
             self._post(Looked(self._inbox, tuple(found for look in looks if (found := self._changed_since(look)))))
 
     def _changed_since(self, look: Look) -> tuple[bytes, FileSignature] | None:
-        """Return a photo that has changed; one that is gone or can't be looked at is left to events and scans."""
+        """Return a photo that has changed; one that is gone or whose stat fails is left to events and scans."""
         try:
             seen = os.lstat(os.path.join(self._inbox, look.path))
         except OSError:
@@ -230,10 +230,10 @@ class Scanner:
         return None if look.is_same(stamp, seen.st_ctime_ns) else (look.path, stamp)
 
     def _lacking(self, doubtful: Iterable[tuple[bytes, bool]]) -> list[tuple[bytes, bool]]:
-        """List those that are not there, or only by another spelling."""
+        """Return those that do not exist, or exist only with another spelling."""
         kinds = {True: stat.S_ISDIR, False: stat.S_ISREG}
         lacking = {key: self._lacks(key[0], kinds[key[1]]) for key in doubtful}
-        spelling = Spelling(self._inbox)  # listings are read after all were found to be there, so they show them
+        spelling = Spelling(self._inbox)  # listings are read after all were found to exist, so they contain them
         return [key for key, lacks in lacking.items() if lacks or not spelling.is_exact(key[0])]
 
     def _lacks(self, path: bytes, kind: Callable[[int], bool]) -> bool:
@@ -242,4 +242,4 @@ class Scanner:
         except VANISHED:
             return True
         except OSError:
-            return False  # can't be told: absence is claimed only where it is certain
+            return False  # unknown: absence is reported only if it is certain

@@ -1,9 +1,10 @@
-"""One walk of an inbox, or of a folder in it: which files are photos, and what they look like now.
+"""One walk of an inbox, or of a folder in it: which files are photos, and their current size, date and inode.
 
 Rules:
 - Only regular files count; a symbolic link is followed neither to a file nor to a folder.
-- A folder is told in parts (`Listing`), the final one with `last`; a folder without photos gets one empty last part.
-- `complete` is claimed only if every folder could be read and the inbox was the same folder before and after.
+- A folder is reported in parts (`Listing`), the final one with `last`; a folder without photos gets one empty last
+  part.
+- `complete` is set only if every folder could be read and the inbox was the same folder before and after.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from watcher.core.types import Entry, Listing
 from watcher.fs.spelling import Spelling
 from watcher.text import shown
 
-CHUNK = 1000  # photos in one part: some 200 KB
+CHUNK = 1000  # photos in one part: about 200 KB
 VANISHED = (FileNotFoundError, NotADirectoryError)
 
 
 def root_identity(inbox: bytes) -> tuple[int, int] | None:
-    """Return the (st_dev, st_ino) of the folder at `inbox`, or None while no folder can be reached there. May block."""
+    """Return the (st_dev, st_ino) of the folder at `inbox`, or None if no folder can be reached there. May block."""
     try:
         found = os.stat(inbox)
     except OSError:
@@ -32,12 +33,12 @@ def root_identity(inbox: bytes) -> tuple[int, int] | None:
 
 
 class Walk:
-    """One walk: iterate over it for the parts; afterwards the attributes tell how it went.
+    """One walk: iterate over it for the parts; afterwards the attributes hold the result.
 
     Attributes:
         photos, folders: how many were found.
-        complete: whether absence means something; `reason` says why not.
-        missing: the folder that was asked for is not there, though the inbox is.
+        complete: whether a file that was not found certainly does not exist; `reason` is why not.
+        missing: the requested folder does not exist, though the inbox does.
         root: (st_dev, st_ino) of the inbox when the walk began; None: it was not reachable.
 
     """
@@ -66,7 +67,7 @@ class Walk:
         self._chunk = chunk
 
     def __iter__(self) -> Iterator[Listing]:
-        """Walk, once."""
+        """Walk once, and yield the parts."""
         self.root = root_identity(self.inbox)
         if self.root is None:
             self.reason = f"the inbox {shown(self.inbox)} is not there; mount it or make it again"
@@ -105,7 +106,7 @@ class Walk:
                     entries.append(Entry(name, seen.st_size, seen.st_mtime_ns, seen.st_ino))
         except VANISHED:
             if folder:
-                return  # went away under the walk; a removal of the inbox itself changes its identity
+                return  # removed during the walk; a removal of the inbox itself changes its identity
         except OSError as error:
             self._spoil(_unreadable(self.inbox, folder, error))
             return
@@ -125,17 +126,17 @@ class Walk:
 
     def _spoil(self, reason: str) -> None:
         if self.complete:
-            self.reason = reason  # the first one stands for all
+            self.reason = reason  # only the first one is kept
         self.complete = False
 
 
 def walk(inbox: bytes, selection: PathFilter, folder: bytes = b"") -> Walk:
-    """Return a walk of `folder` and all below, for commands without a daemon: iterate, then ask it how it went."""
+    """Return a walk of `folder` and all below, for commands without a daemon: iterate, then read its attributes."""
     return Walk(inbox, selection, folder)
 
 
 def _is_plain_folder(inbox: bytes, folder: bytes) -> bool:
-    """Return whether `folder` is reached through real folders only, which are called so: a link may lead anywhere."""
+    """Return whether `folder` is reached only through real folders with these exact names: a link may lead anywhere."""
     path = inbox
     for part in folder.split(b"/") if folder else ():
         path += b"/" + part
@@ -145,7 +146,7 @@ def _is_plain_folder(inbox: bytes, folder: bytes) -> bool:
         except VANISHED:
             return False
         except OSError:
-            return True  # listing it will say what is wrong
+            return True  # listing it will report what is wrong
     return not folder or Spelling(inbox).is_exact(folder)
 
 
