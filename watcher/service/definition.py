@@ -1,4 +1,4 @@
-"""What must be known of the daemon to describe it to a service manager."""
+"""The data about the daemon that describes it to a service manager."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ LABEL = "photo-watcher"  # launchd's
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What an installed service was made for, as it is noted in its unit or plist."""
+    """What an installed service was made for, as recorded in its unit or plist."""
 
     config: str
-    state: str  # where its state file lies
-    user: str  # whose service it is, or which user it runs as
+    state: str  # the path of its state file
+    user: str  # the user who owns the service, or as whom it runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,42 +25,42 @@ class Service:
 
     record: Record
     command: tuple[str, ...]  # the daemon's whole command line
-    program: tuple[str, ...]  # the folders that its Python lies in
-    reads: tuple[str, ...]  # inboxes that nothing is changed in
-    writes: tuple[str, ...]  # outputs, where originals go, inboxes that originals are taken out of
+    program: tuple[str, ...]  # the folders that contain its Python
+    reads: tuple[str, ...]  # inboxes in which nothing is changed
+    writes: tuple[str, ...]  # outputs, folders for originals, inboxes from which originals are moved
     inboxes: tuple[str, ...] = ()  # all of them
-    mounted: tuple[str, ...] = ()  # those of them that lie on a disk which may come and go
-    state_folder: str = ""  # writable too; empty: it is the service manager's business to make one
+    mounted: tuple[str, ...] = ()  # those of them on a disk that may be mounted and unmounted
+    state_folder: str = ""  # writable too; empty: the service manager makes one
     environment: tuple[tuple[str, str], ...] = ()
-    drain_seconds: float  # what is in the workers may take so long after SIGTERM
-    listens: bool = False  # serves a page or metrics to this machine, or to others as well:
+    drain_seconds: float  # how long the jobs in the workers may take after SIGTERM
+    listens: bool = False  # serves a page or metrics to this machine, or also to others:
     beyond_loopback: bool = False
-    log: str = ""  # where launchd puts what the daemon says
+    log: str = ""  # where launchd writes the daemon's output
 
     @property
     def places(self) -> tuple[str, ...]:
-        """Every path that it must get at."""
+        """Every path that it must access."""
         config = os.path.dirname(self.record.config)
         return (*self.reads, *self.writes, config, *self.program, *filter(None, [self.state_folder]))
 
     def needs(self, *folders: str) -> bool:
-        """Tell whether any of its paths lies in one of `folders`."""
+        """Return whether any of its paths is in one of `folders`."""
         return any(within(path, folder) for path in self.places for folder in folders)
 
 
 def within(path: str, folder: str) -> bool:
-    """Tell whether `path` is `folder` or lies in it."""
+    """Return whether `path` is `folder` or is in it."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
 def outermost(paths: Iterable[str]) -> list[str]:
-    """Give the paths that lie in none of the others, each once, in their order."""
+    """Return the paths that are in none of the others, each once, in their order."""
     unique = list(dict.fromkeys(paths))
     return [path for path in unique if not any(other != path and within(path, other) for other in unique)]
 
 
 def unsayable(service: Service) -> Iterator[str]:
-    """Give the paths that can't stand in a unit or plist: those with control characters, or no UTF-8."""
+    """Yield the paths that can't be written in a unit or plist: those with control characters, or not in UTF-8."""
     for path in dict.fromkeys((*service.places, *service.command, service.record.state)):
         if any(sign < " " or sign == "\x7f" or "\ud800" <= sign <= "\udfff" for sign in path):
             yield path

@@ -1,7 +1,7 @@
 """launchd's property list for the daemon, with the reasons as comments.
 
-launchd has no way to be told that the daemon is ready, none to reload it and no watchdog: SIGHUP is sent by hand, and
-the daemon watches over itself there. It waits 10 s between two starts.
+launchd has no notification that the daemon is ready, no reload and no watchdog: SIGHUP is sent by hand, and the daemon
+runs its own watchdog there. launchd waits 10 s between two starts.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from watcher.service.definition import LABEL, Record, Service
 
-_MARGIN_SECONDS = 30  # between the end of the slowest photo and the moment when launchd loses patience
+_MARGIN_SECONDS = 30  # between the end of the slowest photo and the timeout of launchd
 _REASONS = {
     "KeepAlive": "started again whenever it ends by a fault; asked to stop, it stays away",
     "ProcessType": "interactive programs come first",
@@ -23,7 +23,7 @@ _REASONS = {
 
 
 def plist(service: Service, *, system: bool) -> bytes:
-    """Give the property list of an agent (a user's), or of a daemon (the system's)."""
+    """Return the property list of an agent (a user's), or of a daemon (the system's)."""
     record = service.record
     content: dict[str, Any] = {
         "Label": LABEL,
@@ -49,9 +49,9 @@ def plist(service: Service, *, system: bool) -> bytes:
 
 
 def read_plist(text: bytes) -> Record | None:
-    """Tell what a property list was made for; None: it is not ours."""
+    """Return what a property list was made for; None: it is not ours."""
     try:
         ours = plistlib.loads(text)["PhotoWatcher"]
         return Record(str(ours["Config"]), str(ours["State"]), str(ours["User"]))
-    except Exception:  # noqa: BLE001  # of a file that is anything, plistlib lets expat's errors and others through
+    except Exception:  # noqa: BLE001  # for arbitrary file content, plistlib raises expat's errors and others
         return None

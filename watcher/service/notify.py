@@ -1,11 +1,11 @@
-"""Whoever started the daemon and wants to hear how it fares: systemd, by its sd_notify protocol, or our own thread.
+"""Notify the monitor of the daemon about its state: systemd, with its sd_notify protocol, or a thread of our own.
 
 Rules:
-- Nothing here raises or waits for long: the daemon works without a listener too.
-- `alive` is said by the loop alone, and only while everything makes progress; see `watcher.engine.watchdog`.
-- Where no service manager would end a daemon that is stuck (launchd has no such protocol), `OwnWatchdog` does, with
+- Nothing here raises or waits for long: the daemon also works without a listener.
+- `alive` is called only by the loop, and only while everything makes progress; see `watcher.engine.watchdog`.
+- If no service manager would end a daemon that is stuck (launchd has no such protocol), `OwnWatchdog` does, with
   exit code 70.
-  It counts its own turns and not the time, so a process that was stopped (Ctrl-Z) or slept is not taken for stuck.
+  It counts its own turns and not the time, so a process that was stopped (Ctrl-Z) or slept is not treated as stuck.
 """
 
 from __future__ import annotations
@@ -22,33 +22,33 @@ from typing import Self
 
 from watcher.errors import EXIT_BUG
 
-OWN_LIMIT_SECONDS = 120.0  # how long the loop may be stuck where no service manager looks
-_TURNS = 4  # in which a sign of life must come
+OWN_LIMIT_SECONDS = 120.0  # how long the loop may be stuck if no service manager checks it
+_TURNS = 4  # in which `alive` must be called
 
 
 class Nobody:
-    """No service manager: notifications go nowhere. The base class of the others; a context manager."""
+    """No service manager: notifications are discarded. The base class of the others; a context manager."""
 
     alive_seconds: float | None = None  # how often `alive` must be called; None: never
     reads_status = False
 
     def ready(self) -> None:
-        """Tell that the daemon is at work, after a start or a reload."""
+        """Notify that the daemon is running, after a start or a reload."""
 
     def status(self, text: str) -> None:
-        """Tell in a line what the daemon does."""
+        """Report in one line what the daemon does."""
 
     def reloading(self) -> None:
-        """Tell that the config is read again; `ready` ends it."""
+        """Notify that the config is read again; `ready` ends it."""
 
     def stopping(self) -> None:
-        """Tell that the daemon finishes what is in work and ends."""
+        """Notify that the daemon finishes the jobs in progress and ends."""
 
     def extend(self, seconds: float) -> None:
-        """Ask for so many seconds more, counted from now, before what goes on is taken for stuck."""
+        """Request this many more seconds, counted from now, before the current operation is treated as stuck."""
 
     def alive(self) -> None:
-        """Tell that all goes well."""
+        """Notify that everything makes progress."""
 
     def __enter__(self) -> Self:
         return self
@@ -69,35 +69,35 @@ class Systemd(Nobody):
         self.alive_seconds = limit / 2 if limit else None
 
     def ready(self) -> None:
-        """Say READY, which ends a start or a reload."""
+        """Send READY, which ends a start or a reload."""
         notify("READY=1")
 
     def status(self, text: str) -> None:
-        """Say what `systemctl status` shows."""
+        """Send the status line that `systemctl status` shows."""
         notify(f"STATUS={text[:500]}")
 
     def reloading(self) -> None:
-        """Say RELOADING."""
-        # one datagram, and the clock that systemd compares with
+        """Send RELOADING."""
+        # one datagram, with the clock that systemd compares against
         notify("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def stopping(self) -> None:
-        """Say STOPPING."""
+        """Send STOPPING."""
         notify("STOPPING=1")
 
     def extend(self, seconds: float) -> None:
-        """Say EXTEND_TIMEOUT."""
+        """Send EXTEND_TIMEOUT."""
         notify(f"EXTEND_TIMEOUT_USEC={seconds * 1e6:.0f}")
 
     def alive(self) -> None:
-        """Say WATCHDOG."""
+        """Send WATCHDOG."""
         notify("WATCHDOG=1")
 
 
 class OwnWatchdog(Nobody):
-    """A thread that ends the process with exit code 70 when no sign of life comes for `limit` seconds.
+    """A thread that ends the process with exit code 70 when `alive` is not called for `limit` seconds.
 
-    It begins to count with the first sign. Every thread's stack goes to standard error, `tell` gets the reason.
+    It begins to count with the first call. Every thread's stack goes to standard error, `tell` gets the reason.
     """
 
     def __init__(self, tell: Callable[[str], object], limit: float = OWN_LIMIT_SECONDS) -> None:
@@ -109,7 +109,7 @@ class OwnWatchdog(Nobody):
         self._thread = threading.Thread(target=self._run, name="own watchdog", daemon=True)
 
     def alive(self) -> None:
-        """Give the sign."""
+        """Record that everything makes progress."""
         self._alive.set()
 
     def __enter__(self) -> Self:
@@ -139,7 +139,7 @@ class OwnWatchdog(Nobody):
 
 
 def find(tell: Callable[[str], object]) -> Nobody:
-    """Give the manager that this process has; `tell` gets the last words of a process that is ended for being stuck."""
+    """Return the manager of this process; `tell` gets the last message of a process that is ended as stuck."""
     if os.environ.get("NOTIFY_SOCKET"):
         return Systemd()
     return OwnWatchdog(tell) if sys.platform == "darwin" else Nobody()
@@ -149,18 +149,18 @@ def notify(*lines: str) -> None:
     """Send assignments such as `READY=1` in one datagram to systemd, if it is there."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
-        return  # none, or a kind that only virtual machines have
+        return  # none, or a kind that exists only in virtual machines
     text = "\n".join(line.replace("\n", " ") for line in lines).encode("utf-8", "backslashreplace")
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-            sender.settimeout(1.0)  # a manager that does not read must not hold us up for longer
+            sender.settimeout(1.0)  # a manager that does not read must not block the daemon for longer
             sender.sendto(text, b"\0" + os.fsencode(address[1:]) if address[0] == "@" else os.fsencode(address))
     except (OSError, ValueError):
         pass  # no listener
 
 
 def _watchdog_limit() -> float | None:
-    """Give the seconds after which systemd takes this process for stuck; None: it does not look."""
+    """Return the seconds after which systemd treats this process as stuck; None: it does not check."""
     try:
         limit = int(os.environ.get("WATCHDOG_USEC", ""))
         owner = int(os.environ.get("WATCHDOG_PID") or os.getpid())

@@ -1,6 +1,6 @@
-"""What another user may do with a path: asked of the kernel, in a process that has become that user.
+"""What another user may do with a path: the kernel is asked, in a process that has become that user.
 
-Modes alone do not tell: there are access lists, read-only mounts, and shares that decide on the other side.
+Modes alone are not enough: there are access lists, read-only mounts, and shares whose server decides.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _MODES = {
     "rwx": _FOLDER | os.W_OK,
     "own": _FOLDER | os.W_OK,
 }
-_MOST = 5000  # entries of an inbox that are looked at, so that a million photos cost little time
+_MOST = 5000  # entries of an inbox that are checked, so that a million photos take little time
 
 
 class Account(NamedTuple):
-    """A user, as the system knows it."""
+    """A user, as recorded in the system's user database."""
 
     name: str
     uid: int
@@ -36,25 +36,25 @@ class Account(NamedTuple):
 
 
 class RequiredAccess(NamedTuple):
-    """What is to be possible with a path."""
+    """The access to a path that is required."""
 
     path: str
-    # `r`: a file; `x`: a program; `rx`, `rwx`: a folder; `own`: one that is to be its own; `tree`: a folder, and what
-    # lies in it, to be read
+    # `r`: a file; `x`: a program; `rx`, `rwx`: a folder; `own`: a folder of its own; `tree`: a folder that must be
+    # readable with its contents
     rights: str
 
 
 class MissingAccess(NamedTuple):
-    """A path that stands in the way of a wish, and the right that is missing there."""
+    """A path that prevents a required access, and the right that is missing there."""
 
     path: str
-    rights: str  # `x`: to be passed through; empty: there is none; otherwise as wished
+    rights: str  # `x`: to pass through; empty: the path does not exist; otherwise as required
     wish: RequiredAccess
-    read_only: bool = False  # its whole file system is
+    read_only: bool = False  # its whole file system is read-only
 
 
 def account(name: str) -> Account | None:
-    """Look a user up; None: there is none of that name."""
+    """Look up a user; None: there is no user with that name."""
     try:
         found = pwd.getpwnam(name)
     except KeyError:
@@ -63,7 +63,7 @@ def account(name: str) -> Account | None:
 
 
 def obstacles(who: Account, wishes: Sequence[RequiredAccess]) -> list[MissingAccess]:
-    """Find what keeps a user from what is wished, the outermost of each wish; for another user it takes root."""
+    """Return what prevents the accesses that a user requires, the outermost of each; another user requires root."""
     if os.geteuid() == who.uid:
         return list(_look(wishes))
     told = _as_user(who, lambda: json.dumps([[*found[:2], [*found.wish], found.read_only] for found in _look(wishes)]))
@@ -74,7 +74,7 @@ def obstacles(who: Account, wishes: Sequence[RequiredAccess]) -> list[MissingAcc
 
 
 def become(who: Account) -> None:
-    """Have this process go on as another user, for good; it takes root."""
+    """Change this process to another user, permanently; requires root."""
     os.initgroups(who.name, who.gid)
     os.setresgid(who.gid, who.gid, who.gid)
     os.setresuid(who.uid, who.uid, who.uid)
@@ -91,10 +91,10 @@ def _as_user(who: Account, ask: Callable[[], str]) -> str:
             with open(writes, "w", encoding="utf-8", errors="surrogateescape") as pipe:
                 pipe.write(ask())
             code = 0
-        except BaseException:  # noqa: BLE001  # it ends here, whatever it was
+        except BaseException:  # noqa: BLE001  # the process ends here, whatever the error
             traceback.print_exc()
         finally:
-            os._exit(code)  # nothing of the parent's is to be cleaned up twice
+            os._exit(code)  # the parent's clean-up must not run twice
     os.close(writes)
     with open(reads, encoding="utf-8", errors="surrogateescape") as pipe:
         text = pipe.read()
@@ -128,10 +128,10 @@ def _in_the_way(wish: RequiredAccess) -> Iterator[MissingAccess]:
 
 
 def _unreadable(wish: RequiredAccess) -> Iterator[MissingAccess]:
-    """Find a file or folder of an inbox that can't be read."""
+    """Yield the first file or folder found in an inbox that can't be read."""
     folders, left = [wish.path], _MOST
     while folders and left > 0:
-        # OSError: gone by now
+        # OSError: removed meanwhile
         with suppress(OSError), os.scandir(folders.pop()) as entries:
             for entry in entries:
                 left -= 1

@@ -1,16 +1,16 @@
 """Signals as messages, and the single-instance lock.
 
-The lock is `flock` on `<state>.lock`, and not one of its relatives, because
+The lock is `flock` on `<state>.lock`, and not another kind of file lock, because
 - it belongs to the open file, not to the process: a POSIX lock is lost as soon as anything in the process closes
-  any descriptor of that file, for example a status query from within;
-- it ends with the last descriptor, so the kernel releases it whatever kills the daemon; O_CLOEXEC keeps workers
-  (forkserver and spawn both exec) from inheriting it, so that one which outlives the daemon holds nothing;
+  any descriptor of that file, for example a status query in the same process;
+- it ends with the last descriptor, so the kernel releases it no matter what kills the daemon; O_CLOEXEC prevents
+  workers (forkserver and spawn both exec) from inheriting it, so a worker that outlives the daemon does not hold it;
 - it is the same on Linux and macOS, which has no open-file-description locks in Python.
 
-Who asks whether a daemon runs takes the lock *shared* for a moment; the daemon takes it exclusively. A starting
-daemon that is refused therefore tries it shared as well: is that granted, then only askers are there, and it goes on
-trying. Only an exclusive holder makes it give up. The file is never deleted: a process that had opened it before would
-lock a file that no other sees.
+A process that checks whether a daemon runs takes the lock *shared* for a moment; the daemon takes it exclusively. A
+starting daemon that is refused therefore tries it shared as well. If that is granted, only such checks hold the lock,
+and it tries again. Only an exclusive holder makes it give up. The file is never deleted: a process that had opened it
+before would lock a file that no other process sees.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from watcher.text import iso, shown
 class Signals:
     """While entered, SIGTERM and SIGINT post `Stop`, SIGHUP posts `Reload`, SIGUSR1 posts `RequestsPending`.
 
-    The handlers of before come back after; with `ignored_after` all four are ignored from then on, without a gap.
+    At exit the previous handlers are restored; with `ignored_after` all four are ignored from then on, without a gap.
 
-    `post` is called on a thread of its own. A handler in Python would do most of the time, but not always: it runs
-    between two bytecodes of the main thread, and a signal that comes after the last of them and before that thread
-    falls asleep in `get(timeout=…)` neither ends the sleep nor runs the handler before its end (seen on CPython
-    3.11). What CPython's own handler writes to the wake-up descriptor gets through at once.
+    `post` is called on a separate thread. A handler in Python would work most of the time, but not always. It runs
+    between two bytecodes of the main thread. A signal that comes after the last of them and before that thread sleeps
+    in `get(timeout=…)` neither ends the sleep nor runs the handler before the sleep ends (seen on CPython 3.11). The
+    byte that CPython's own handler writes to the wake-up descriptor arrives at once.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Signals:
 
     def __enter__(self) -> Self:
         self._reads, self._writes = os.pipe()
-        os.set_blocking(self._writes, False)  # CPython asks for it
+        os.set_blocking(self._writes, False)  # CPython requires it
         self._wakeup_before = signal.set_wakeup_fd(self._writes, warn_on_full_buffer=False)
         self._thread.start()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
@@ -67,18 +67,18 @@ class Signals:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         for number, handler in self._before.items():
-            # None: it was not set from Python, and Python can't give it back
+            # None: it was not set from Python, and Python can't restore it
             given = signal.SIG_DFL if handler is None else handler
             signal.signal(number, signal.SIG_IGN if self._ignored_after else given)
         self._before.clear()
         signal.set_wakeup_fd(self._wakeup_before)
-        os.close(self._writes)  # which ends the thread, after all that was written
+        os.close(self._writes)  # this ends the thread, after it has read all that was written
         self._thread.join()
         os.close(self._reads)
 
     def _listen(self) -> None:
         while numbers := os.read(self._reads, 64):
-            for number in numbers:  # a byte each
+            for number in numbers:  # one byte each
                 if number == signal.SIGHUP:
                     self._post(Reload())
                 elif number == signal.SIGUSR1:
@@ -88,35 +88,35 @@ class Signals:
 
 
 def _nothing(number: int, frame: FrameType | None) -> None:
-    """Be there: without a handler in Python nothing is written to the wake-up descriptor."""
+    """Do nothing: without a handler in Python, CPython writes nothing to the wake-up descriptor."""
 
 
 # ---- the single-instance lock ----
 
-_PAUSE = 0.005  # seconds between tries while others only ask
-_PATIENCE = 5.0  # seconds: thousands of times what an asker needs
-_WRITING = 0.2  # seconds that a holder has for writing its pid, once it has the lock
+_PAUSE = 0.005  # seconds between tries while other processes only check
+_PATIENCE = 5.0  # seconds: thousands of times what a check needs
+_WRITING = 0.2  # seconds that a holder has to write its pid, once it has the lock
 
 
 class Holder(NamedTuple):
-    """Who holds a state file."""
+    """The process that holds a state file."""
 
     pid: int  # 0: not known
     since: str  # ISO 8601, UTC; empty: not known
 
 
 class Lock:
-    """The right to use a state file, held by one process at a time; as a context manager it is held while entered."""
+    """The lock of a state file, held by one process at a time; as a context manager it is held while entered."""
 
     def __init__(self, state_path: str) -> None:
         self._state_path = state_path
         self._fd: int | None = None
 
     def acquire(self) -> None:
-        """Take the lock, making the state file's folder (0700) where it is missing.
+        """Take the lock; make the state file's folder (0700) if it is missing.
 
-        Raises BusyError where another process, or another Lock of this one, has it; StateError where there can be
-        no lock file.
+        Raises BusyError if another process, or another Lock of this one, has it; StateError if the lock file can't be
+        used.
         """
         path = _lock_path(self._state_path)
         try:
@@ -135,7 +135,7 @@ class Lock:
         self._fd = fd
 
     def release(self) -> None:
-        """Give the lock back; does nothing where it is not held."""
+        """Release the lock; does nothing if it is not held."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
@@ -157,7 +157,7 @@ def holder(state_path: str) -> int | None:
 
 
 def holding(state_path: str) -> Holder | None:
-    """Tell who holds a state file, without disturbing that process or one that is about to start."""
+    """Return the holder of a state file, without affecting that process or one that is about to start."""
     fd = -1
     try:
         fd = _open(_lock_path(state_path), os.O_RDONLY)
@@ -166,7 +166,7 @@ def holding(state_path: str) -> Holder | None:
             found = _read(fd)
             if (found.pid and _alive(found.pid)) or time.monotonic() > deadline:
                 return found
-            time.sleep(_PAUSE)  # its pid is not written yet: what stands there is of the one before
+            time.sleep(_PAUSE)  # its pid is not written yet: the file still contains that of the previous holder
     except OSError:
         pass  # it was never held, or this user may not read it
     finally:
@@ -176,7 +176,7 @@ def holding(state_path: str) -> Holder | None:
 
 
 def nudge(state_path: str) -> bool:
-    """Signal the process that holds a state file that there are requests in it; return whether that could be done."""
+    """Signal the process that holds a state file that it contains requests; return whether that succeeded."""
     pid = holder(state_path)
     if not pid or not _has_open(pid, _lock_path(state_path)):
         return False
@@ -188,9 +188,9 @@ def nudge(state_path: str) -> bool:
 
 
 def _has_open(pid: int, path: str) -> bool:
-    """Tell whether a process has a file open: its number may be that of another one in a container's own numbering."""
+    """Return whether a process has a file open: in a container with its own pids, the pid may be another process's."""
     if not os.path.isdir("/proc/self/fd"):
-        return True  # a platform without containers of that kind
+        return True  # a platform without such containers
     try:
         links = [os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd")]
     except OSError:
@@ -199,11 +199,11 @@ def _has_open(pid: int, path: str) -> bool:
 
 
 def _lock_path(state_path: str) -> str:
-    return os.path.realpath(state_path) + ".lock"  # resolved: two names of one state file share one lock
+    return os.path.realpath(state_path) + ".lock"  # resolved: two names of one state file have the same lock
 
 
 def _open(path: str, flags: int) -> int:
-    # O_NONBLOCK: a FIFO in its place must not make anybody wait
+    # O_NONBLOCK: opening a FIFO in its place must not block
     fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
@@ -224,7 +224,7 @@ def _locked(path: str) -> int | None:
             elif not _try(fd, fcntl.LOCK_SH):
                 return None
             if time.monotonic() > deadline:
-                return None  # others never stop asking, or the file is deleted again and again
+                return None  # other processes never stop checking, or the file is deleted repeatedly
         finally:
             if fd >= 0:
                 os.close(fd)
@@ -252,7 +252,7 @@ def _write(fd: int, text: bytes) -> None:
         os.ftruncate(fd, 0)
         os.pwrite(fd, text, 0)
     except OSError:
-        pass  # the disk is full: the lock holds all the same, only its pid can't be told
+        pass  # the disk is full: the lock is held all the same, only the pid is not recorded
 
 
 def _read(fd: int) -> Holder:

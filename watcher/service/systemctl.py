@@ -1,6 +1,6 @@
-"""The service managers, asked and told by their own commands; the only room that runs other programs.
+"""The service managers, controlled by their own commands; the only module that runs other programs.
 
-Every method says what went wrong by raising ControlError, with the manager's own words in it.
+Every method reports a failure by raising ControlError, which contains the manager's own output.
 """
 
 from __future__ import annotations
@@ -14,51 +14,51 @@ from typing import NamedTuple, Protocol
 
 from watcher.errors import EXIT_CONFIG, WatcherError
 
-_START_SECONDS = 660  # above the unit's TimeoutStartSec: systemd gives up first, and says why
-_LAST_WORDS = 5  # lines of the journal: of a service that can't start, they tell why
-_STOP_SECONDS = 24 * 3600  # a photo may take long, and systemd knows how long it waits
+_START_SECONDS = 660  # above the unit's TimeoutStartSec: systemd times out first, and reports why
+_LAST_WORDS = 5  # lines of the journal: they show why a service can't start
+_STOP_SECONDS = 24 * 3600  # a photo may take long, and systemd has its own timeout
 
 
 class ControlError(WatcherError):
-    """A service manager can't do what it was asked."""
+    """A service manager can't do what was requested."""
 
     exit_code = EXIT_CONFIG
 
 
 class Standing(NamedTuple):
-    """How an installed service is doing."""
+    """The state of an installed service."""
 
     enabled: bool  # it starts by itself
     active: bool  # it runs
 
 
 class ServiceManager(Protocol):
-    """What is done with a service manager; `path` is that of our unit or plist."""
+    """The operations of a service manager; `path` is that of our unit or plist."""
 
     def absent(self) -> str:
-        """Say why it can't be used here; empty: it can."""
+        """Return why it can't be used here; empty: it can."""
         ...
 
     def faults(self, text: str) -> str:
-        """Say what is wrong with a unit or plist; empty: nothing."""
+        """Return what is wrong with a unit or plist; empty: nothing."""
         ...
 
     def standing(self, path: str) -> Standing:
-        """Tell how the service is doing."""
+        """Return the state of the service."""
         ...
 
     def start(self, path: str, *, changed: bool) -> None:
-        """Have it run from now on and from each boot or login on; `changed`: anew, if it runs."""
+        """Start it now and at each boot or login; `changed`: restart it if it runs."""
 
     def stop(self, path: str) -> None:
-        """Have it end in order, and not start by itself any more."""
+        """Stop it cleanly, and no longer start it automatically."""
 
     def forget(self) -> None:
-        """Take note that the file is gone."""
+        """Update the manager after the file was removed."""
 
 
 class Systemd:
-    """systemd, of the system or of the user who asks."""
+    """systemd, of the system or of the current user."""
 
     def __init__(self, name: str, *, system: bool) -> None:
         self._name = name
@@ -66,7 +66,7 @@ class Systemd:
         self._ctl = ["systemctl", "--no-pager"] if system else ["systemctl", "--user", "--no-pager"]
 
     def absent(self) -> str:
-        """Say why it can't be used here; empty: it can."""
+        """Return why it can't be used here; empty: it can."""
         if not os.path.isdir("/run/systemd/system") or not shutil.which("systemctl"):
             return (
                 "systemd does not run this machine; `watcher run` works under any supervisor that stops it by SIGTERM"
@@ -79,7 +79,7 @@ class Systemd:
         return f"this user has no systemd that answers ({said}); log in directly and not by `su`, or take --system"
 
     def faults(self, text: str) -> str:
-        """Say what is wrong with a unit; empty: nothing."""
+        """Return what is wrong with a unit; empty: nothing."""
         if not shutil.which("systemd-analyze"):
             return ""
         with tempfile.TemporaryDirectory() as folder:
@@ -88,37 +88,37 @@ class Systemd:
                 file.write(text)
             whose = "--system" if self._system else "--user"
             code, said = _run("systemd-analyze", "verify", whose, "--man=no", "--recursive-errors=no", path)
-        # other units' troubles are none of ours
+        # errors of other units are ignored
         ours = [line.replace(folder + "/", "") for line in said.splitlines() if self._name in line]
         return "\n".join(ours) or (said if code else "")
 
     def standing(self, path: str) -> Standing:
-        """Tell how the service is doing."""
+        """Return the state of the service."""
         del path  # systemd knows it by name
         _, said = _run(*self._ctl, "show", "--property=UnitFileState,ActiveState", self._name)
         return Standing("UnitFileState=enabled" in said, "ActiveState=active" in said)
 
     def start(self, path: str, *, changed: bool) -> None:
-        """Enable it, and start it; `changed`: anew, if it runs."""
+        """Enable it, and start it; `changed`: restart it if it runs."""
         del path  # the same
         self._do("daemon-reload")
         self._do("enable", self._name)
-        self._do("reset-failed", self._name, may_fail=True)  # it is not loaded yet
+        self._do("reset-failed", self._name, may_fail=True)  # it may not be loaded yet
         try:
             self._do("restart" if changed else "start", self._name, seconds=_START_SECONDS)
         except ControlError as error:
             raise ControlError(f"{error}\n{self._last_words()}") from None
 
     def stop(self, path: str) -> None:
-        """Stop it in order, and disable it."""
+        """Stop it cleanly, and disable it."""
         del path  # the same
-        self._do("disable", self._name, may_fail=True)  # it never was enabled
+        self._do("disable", self._name, may_fail=True)  # it may never have been enabled
         self._do("stop", self._name, seconds=_STOP_SECONDS)
 
     def forget(self) -> None:
-        """Take note that the unit is gone."""
+        """Reload systemd after the unit was removed."""
         self._do("daemon-reload")
-        self._do("reset-failed", self._name, may_fail=True)  # it had not failed
+        self._do("reset-failed", self._name, may_fail=True)  # it may not have failed
 
     def _last_words(self) -> str:
         journal = ["journalctl"] if self._system else ["journalctl", "--user"]
@@ -132,18 +132,18 @@ class Systemd:
 
 
 class Launchd:
-    """launchd, of the system or of the user who asks."""
+    """launchd, of the system or of the current user."""
 
     def __init__(self, name: str, *, system: bool) -> None:
         self._domain = "system" if system else f"gui/{os.getuid()}"
         self._target = f"{self._domain}/{name}"
 
     def absent(self) -> str:
-        """Say why it can't be used here; empty: it can."""
+        """Return why it can't be used here; empty: it can."""
         return "" if shutil.which("launchctl") else "there is no launchctl here"
 
     def faults(self, text: str) -> str:
-        """Say what is wrong with a plist; empty: nothing."""
+        """Return what is wrong with a plist; empty: nothing."""
         import plistlib  # noqa: PLC0415  # only needed on macOS
 
         try:
@@ -153,23 +153,23 @@ class Launchd:
         return ""
 
     def standing(self, path: str) -> Standing:
-        """Tell how the service is doing."""
+        """Return the state of the service."""
         code, said = _run("launchctl", "print", self._target)
         return Standing(os.path.exists(path), code == 0 and "state = running" in said)
 
     def start(self, path: str, *, changed: bool) -> None:
-        """Load it, which starts it; `changed`: anew, if it runs."""
+        """Load it, which starts it; `changed`: restart it if it runs."""
         if changed:
             self.stop(path)
         self._do("bootstrap", self._domain, path)
 
     def stop(self, path: str) -> None:
-        """Stop it in order, and unload it."""
+        """Stop it cleanly, and unload it."""
         del path  # launchd knows it by name
-        _run("launchctl", "bootout", self._target, seconds=_STOP_SECONDS)  # it need not be loaded
+        _run("launchctl", "bootout", self._target, seconds=_STOP_SECONDS)  # it may not be loaded
 
     def forget(self) -> None:
-        """Do nothing: what is unloaded is forgotten."""
+        """Do nothing: launchd keeps nothing about an unloaded service."""
 
     def _do(self, *words: str) -> None:
         code, said = _run("launchctl", *words)
@@ -178,12 +178,12 @@ class Launchd:
 
 
 def manager(*, system: bool, unit: str, label: str) -> ServiceManager:
-    """Give this platform's service manager."""
+    """Return this platform's service manager."""
     return Launchd(label, system=system) if sys.platform == "darwin" else Systemd(unit, system=system)
 
 
 def add_account(name: str, home: str) -> None:
-    """Make an account without a login, with a group of the same name."""
+    """Create an account without a login, with a group of the same name."""
     shell = next((path for path in ("/usr/sbin/nologin", "/sbin/nologin") if os.path.exists(path)), "/bin/false")
     words = ["useradd", "--system", "--user-group", "--home-dir", home, "--no-create-home", "--shell", shell, name]
     code, said = _run(*words)
@@ -192,7 +192,7 @@ def add_account(name: str, home: str) -> None:
 
 
 def _run(*words: str, seconds: float = 90.0) -> tuple[int, str]:
-    """Run a command to its end; its exit code, and what it said."""
+    """Run a command to its end; return its exit code and its output."""
     try:
         done = subprocess.run(
             words,

@@ -1,6 +1,6 @@
-"""systemd units, for version 252 (Debian 12) and newer; each line that is not plain is explained where it stands.
+"""systemd units, for version 252 (Debian 12) and newer; each line that is not obvious is explained in the unit.
 
-252 is why it is not `Type=notify-reload` (253), why there is no `RestartSteps=` (254), and why the user unit has no
+Because of 252 it is not `Type=notify-reload` (253), there is no `RestartSteps=` (254), and the user unit has no
 `StateDirectory=`, which meant a folder beside the user's configs until 254.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from watcher.service.definition import Record, Service, outermost, within
 
-_MARGIN_SECONDS = 30  # between the end of the slowest photo and the moment when systemd loses patience
+_MARGIN_SECONDS = 30  # between the end of the slowest photo and the timeout of systemd
 _HOMES = ("/home", "/root", "/run/user")
 
 _HEAD = """\
@@ -145,7 +145,7 @@ User={user}
 
 
 def system_unit(service: Service) -> str:
-    """Give the text of the unit for a service of the whole system."""
+    """Return the text of the unit for a service of the whole system."""
     return "".join(
         [
             _HEAD.format(edit="systemctl edit watcher"),
@@ -160,7 +160,7 @@ def system_unit(service: Service) -> str:
 
 
 def user_unit(service: Service) -> str:
-    """Give the text of the unit for a user's own service: without the sandbox, which only root can set up."""
+    """Return the text of the unit for a user's own service: without the sandbox, which only root can set up."""
     return "".join(
         [
             _HEAD.format(edit="systemctl --user edit watcher"),
@@ -173,7 +173,7 @@ def user_unit(service: Service) -> str:
 
 
 def read_unit(text: str) -> Record | None:
-    """Tell what a unit was made for; None: it is not ours."""
+    """Return what a unit was made for; None: it is not ours."""
     _, mark, ours = text.partition("\n[X-Watcher]\n")
     values = dict(line.split("=", 1) for line in ours.splitlines() if "=" in line)
     try:
@@ -214,7 +214,7 @@ def _sandbox(service: Service) -> str:
         home = "# what it needs lies in a home folder\nProtectHome=read-only\n"
     else:
         home = "ProtectHome=yes\n"
-    if service.needs("/tmp", "/var/tmp"):  # noqa: S108  # asked about, not written to
+    if service.needs("/tmp", "/var/tmp"):  # noqa: S108  # only checked, not written to
         tmp = "# what it needs lies in /tmp, where its workers' socket is too\nReadWritePaths=/tmp\n"
     else:
         tmp = "PrivateTmp=yes\n"
@@ -238,7 +238,7 @@ def _words(words: Iterable[str]) -> str:
 
 
 def _word(word: str) -> str:
-    """Quote a word for a unit file: `%` begins a specifier there, and a backslash an escape."""
+    """Quote a word for a unit file: there, `%` begins a specifier, and a backslash begins an escape."""
     word = word.replace("%", "%%")
     if word and not any(sign in " \t\"'\\;" for sign in word):
         return word
