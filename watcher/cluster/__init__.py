@@ -1,17 +1,17 @@
-"""A Dask cluster whose workers turn jobs into outcomes: the only room that knows Dask.
+"""A Dask cluster whose workers turn jobs into outcomes. No other package depends on Dask.
 
 Theory of operation:
-- The watching, deciding and remembering stay in the daemon. What leaves it are bundles of jobs; what comes back are
-  results, each with its job. The loop's thread owns all bookkeeping (`pool`); a thread of its own talks to the
-  scheduler (`link`), and what happens there becomes an event on a queue and a report that wakes the loop.
-- A task is opaque to the scheduler: `pickle.loads`, and bytes whose loading does the work (`tasks`). So the scheduler
-  needs nothing of ours, and does not take part in our versions.
-- Whoever runs a Dask worker gets one process of ours per thread of it, which renders: with the same deadline, limit of
-  memory and finding of the guilty as at home. So no photo ever ends or blocks a Dask worker.
-- Every bundle that was handed out is answered once: with results, or by coming back undone because its worker, the
-  scheduler or the way there was lost. What comes later than that is not listened to.
-- A worker that can't do its work, while this machine could, is left out for a while (`fitness`): another version, a
-  mount that is missing. A cluster without any worker is away, as one without a scheduler is.
+- The daemon watches, decides and keeps all state. It sends bundles of jobs and receives results, each with its job.
+  The loop's thread owns all bookkeeping (`pool`). A separate thread talks to the scheduler (`connection`); what happens
+  there becomes an event on a queue, and a report that wakes the loop.
+- A task is opaque to the scheduler: it is `pickle.loads`, and bytes whose loading does the work (`remote`). So the
+  scheduler needs no code of watcher's, and its version of watcher does not matter.
+- A Dask worker gets one rendering process of watcher's for each of its threads, with the same deadline, memory limit
+  and attribution of crashes as on the local machine. So no photo ever ends or blocks a Dask worker.
+- Every submitted bundle is answered once: with results, or returned undone because its worker, the scheduler or the
+  connection was lost. An answer that arrives later is ignored.
+- A worker that can't do its work, while this machine could, is left out for a while (`worker_health`): it has another
+  version, or a mount is missing. A cluster without any worker is unavailable, as is one without a scheduler.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A look at the cluster, for `check`: who is there, and what each worker says to one question."""
+"""Survey the cluster, for `check`: which workers are there, and what each returns for one question."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from watcher.cluster.remote import introduce, later, missing
 from watcher.cluster.settings import Target
 
 ANSWER_SECONDS = 30.0  # that all workers together may take
-_URGENT = 1000  # before all photos that wait
+_URGENT = 1000  # before all waiting photos
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What was found."""
+    """The result of a survey."""
 
-    reason: str = ""  # why nobody could be asked
+    reason: str = ""  # why no worker could be asked
     dask: tuple[str, str] = ("", "")  # versions: here, and at the scheduler
     threads: Mapping[str, int] = field(default_factory=dict)  # by worker
-    answers: Mapping[str, object] = field(default_factory=dict)  # by worker that was able to answer
-    refusals: Mapping[str, str] = field(default_factory=dict)  # by worker that was not: why
+    answers: Mapping[str, object] = field(default_factory=dict)  # by worker that could answer
+    refusals: Mapping[str, str] = field(default_factory=dict)  # by worker that could not: the reason
 
 
 def survey(target: Target, question: Callable[..., object], *arguments: object) -> Survey:
-    """Have each worker of a cluster call `question`, which it finds by name; never raises, and takes bounded time."""
+    """Have each worker of a cluster call `question`, which it finds by name. Never raise; take bounded time."""
     be_quiet()
     return asyncio.run(_survey(target, question, arguments))
 
@@ -39,11 +39,11 @@ def survey(target: Target, question: Callable[..., object], *arguments: object) 
 async def _survey(target: Target, question: Callable[..., object], arguments: tuple[object, ...]) -> Survey:
     try:
         client = await connected(target)
-    except Exception as error:  # noqa: BLE001 - Dask raises what it likes, and all of it means: it can't be asked
+    except Exception as error:  # noqa: BLE001 - Dask raises many types, and each means that it can't be asked
         return Survey(reason=words(error))
     try:
         return await asyncio.wait_for(_ask(client, later(question, *arguments)), 2 * ANSWER_SECONDS)
-    except Exception as error:  # noqa: BLE001 - the same
+    except Exception as error:  # noqa: BLE001 - as above
         return Survey(reason=words(error))
     finally:
         await end(client)
@@ -82,5 +82,5 @@ async def _ask_one(client: Client, question: bytes, worker: str) -> tuple[object
         return await asyncio.wait_for(future, ANSWER_SECONDS), ""
     except TimeoutError:
         return None, f"it did not answer within {ANSWER_SECONDS:g} s: it hangs, or every thread of it is busy"
-    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever it is, it is the answer
+    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - any error is the answer
         return None, f"{type(error).__name__}: {error}"

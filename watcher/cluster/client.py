@@ -1,4 +1,4 @@
-"""Dask's client: how it is connected and let go of, without a word of its own, and what its errors mean."""
+"""Dask's client: connect and close it, silence its output, and describe its errors."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from distributed import Client
 
 from watcher.cluster.settings import Target
 
-CONNECT_SECONDS = 5.0  # one try to reach the scheduler
+CONNECT_SECONDS = 5.0  # one attempt to reach the scheduler
 KNOCK_SECONDS = 1.0
 CLOSE_SECONDS = 2.0
 ASIDE_SECONDS = 10.0
 
 
 async def connected(target: Target) -> Client:
-    """Give a client that is connected; raises whatever Dask raises, in bounded time. To be called on an event loop."""
+    """Return a connected client. Raise whatever Dask raises, in bounded time. Call it on an event loop."""
     if target.scheduler_file is not None:
-        os.stat(target.scheduler_file)  # Dask would wait for it without a word
+        os.stat(target.scheduler_file)  # Dask would wait for it and report nothing
     client: Client = Client(  # type: ignore[no-untyped-call] # Dask's
         target.address,
         scheduler_file=target.scheduler_file,
@@ -45,7 +45,7 @@ async def connected(target: Target) -> Client:
 
 
 async def _knock(address: str) -> None:
-    """Raise what the system says of an address: of Dask's tries the last may end with its time, and say just that."""
+    """Raise the system's own error for an address: Dask's last attempt may time out, and report only that."""
     host, _, port = address.rpartition("://")[2].rpartition(":")
     with suppress(TimeoutError):
         _, writer = await asyncio.wait_for(asyncio.open_connection(host.strip("[]"), int(port)), KNOCK_SECONDS)
@@ -53,13 +53,16 @@ async def _knock(address: str) -> None:
 
 
 async def end(client: Client) -> None:
-    """Close a client whose scheduler may be gone, whatever that takes."""
-    with suppress(Exception):  # it is of no use any more, and says so in many ways
+    """Close a client whose scheduler may be gone. Ignore all errors."""
+    with suppress(Exception):  # the client is no longer usable, and closing it can raise many types
         await asyncio.wait_for(client.close(CLOSE_SECONDS), CLOSE_SECONDS)  # type: ignore[no-untyped-call] # Dask's
 
 
 async def aside(work: Callable[[], str], or_else: str) -> str:
-    """Do what may wait for a disk on a thread of its own, and not for ever: a mount that hangs lets nobody end it."""
+    """Run `work`, which may wait for a disk, on its own thread, for bounded time: a hanging mount can't be interrupted.
+
+    Return `or_else` when the time is over.
+    """
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[str] = loop.create_future()
 
@@ -80,14 +83,14 @@ async def aside(work: Callable[[], str], or_else: str) -> str:
 
 
 def words(error: BaseException) -> str:
-    """Say in a line why the scheduler can't be reached."""
+    """Return in one line why the scheduler can't be reached."""
     if isinstance(error, TypeError) and "ssl_context" in str(error):
         return "tls:// takes `tls_ca_file`, `tls_client_cert` and `tls_client_key`, or the same in Dask's own config"
     for cause in _causes(error):
         if isinstance(cause, OSError) and cause.errno and cause.strerror:
-            # asyncio has words of its own for it; names that are not found have numbers of their own
+            # asyncio replaces the system's text; a name that is not found has error numbers of its own
             return (cause.strerror if isinstance(cause, socket.gaierror) else os.strerror(cause.errno)).lower()
-    if isinstance(error, OSError):  # among them that time is out
+    if isinstance(error, OSError):  # timeouts are among these
         return "it does not answer"
     return " ".join(str(error).split()) or type(error).__name__
 
@@ -99,7 +102,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def be_quiet() -> None:
-    """Keep Dask from telling on standard error, in its own way, what is told here in ours."""
+    """Keep Dask from writing to standard error, in its own format, what watcher reports itself."""
     warnings.filterwarnings("ignore", module=r"distributed\..*")
     for name in ("distributed", "distributed.client", "tornado", "tornado.application"):
         logger = logging.getLogger(name)

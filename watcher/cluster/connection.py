@@ -1,7 +1,7 @@
-"""The line to the scheduler, on a thread of its own: it is held, lost, and taken up again.
+"""The connection to the scheduler, on its own thread: made, kept open, and made again when it is lost.
 
-What happens is told as events, in order. Each bundle that was submitted is answered exactly once (`Answered`), whatever
-becomes of the line; no event of any other kind says anything about a bundle.
+What happens is reported as events, in order. Each submitted bundle is answered exactly once (`Answered`), whatever
+happens to the connection. No other kind of event concerns a bundle.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ from watcher.cluster.settings import Target
 from watcher.cluster.worker_health import doubtful, misfit
 from watcher.core.types import Job
 
-SHORTEST, LONGEST = 0.5, 30.0  # seconds between two tries; doubles
-LOOK_SECONDS = 1.0  # how often the crew is asked for
+SHORTEST, LONGEST = 0.5, 30.0  # seconds between two attempts; doubles
+LOOK_SECONDS = 1.0  # how often the list of workers is requested
 SILENCE_SECONDS = 20.0  # a scheduler that takes longer to answer is lost
 
 
 @dataclass(frozen=True, slots=True)
 class Away:
-    """The scheduler can't be reached, or is no longer."""
+    """The scheduler can't be reached, or can no longer be reached."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A bundle that nobody can do: what happens wherever it is tried, as the beginning of a sentence."""
+    """A bundle that no worker can do. `what` happens wherever it is tried: the beginning of a sentence."""
 
     what: str
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A bundle is back; `answer` None: undone, and nobody is to blame."""
+    """A bundle is back. `answer` None: it is undone, through no fault of a photo."""
 
     number: int
     answer: Answer | Broken | None
@@ -57,15 +57,15 @@ Event = Members | Away | Answered
 
 
 class _Errand(NamedTuple):
-    """A bundle that is out."""
+    """A bundle in flight."""
 
-    among: frozenset[str]  # the workers that may have it; empty: all
+    among: frozenset[str]  # the workers that may get it; empty: all
     task: asyncio.Task[Answer | None]
 
 
 @dataclass(slots=True)
 class Connection:
-    """Holds the line. Its methods belong to any one thread; `tell` is called from the line's own."""
+    """Maintain the connection. Call its methods from any one thread; `tell` is called from its own thread."""
 
     target: Target
     serve: Serve
@@ -74,34 +74,34 @@ class Connection:
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop, init=False)
     _thread: threading.Thread | None = field(default=None, init=False)
     _main: asyncio.Task[None] | None = field(default=None, init=False)
-    _roll: Membership | None = field(default=None, init=False)  # while the line is up
+    _roll: Membership | None = field(default=None, init=False)  # while connected
     _told: Members | None = field(default=None, init=False)
     _errands: dict[int, _Errand] = field(default_factory=dict, init=False)
     _token: str = field(default_factory=lambda: f"watcher-{random.getrandbits(48):012x}", init=False)
 
     def start(self) -> None:
-        """Begin to look for the scheduler."""
+        """Begin to connect to the scheduler."""
         be_quiet()
         self._thread = threading.Thread(target=self._run, name="cluster", daemon=True)
         self._thread.start()
 
     def submit(self, number: int, jobs: Sequence[Job]) -> None:
-        """Hand out a bundle."""
+        """Submit a bundle."""
         self._loop.call_soon_threadsafe(self._begin, number, jobs)
 
     def take_back(self, number: int) -> None:
-        """Stop waiting for a bundle; it is answered with None."""
+        """Stop waiting for a bundle. It is answered with None."""
         self._loop.call_soon_threadsafe(self._drop, number)
 
     def close(self) -> None:
-        """End the line, and what is out with it; does not wait for any work."""
+        """Close the connection and drop all bundles in flight. Do not wait for any work."""
         if self._thread is None:
             self._loop.close()
         elif self._thread.is_alive():
             self._loop.call_soon_threadsafe(lambda: self._main and self._main.cancel())
             self._thread.join(2 * CLOSE_SECONDS)
 
-    # ---- everything below runs in the line's own thread ----
+    # ---- everything below runs in the connection's own thread ----
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -122,26 +122,26 @@ class Connection:
             self._loop.close()
 
     async def _hold(self) -> None:
-        """Reach the scheduler again and again, for ever."""
+        """Connect to the scheduler, and connect again whenever it is lost, for ever."""
         pause = SHORTEST
         while True:
             try:
                 client = await connected(self.target)
-            except Exception as error:  # noqa: BLE001 - Dask raises what it likes, and all of it means: not now
+            except Exception as error:  # noqa: BLE001 - Dask raises many types, and each means: not now
                 self.tell(Away(words(error)))
             else:
                 pause = SHORTEST
                 try:
-                    # said before its bundles come back: they would be handed out to nobody, over and over
+                    # Reported before its bundles come back, or they would be submitted over and over with no worker.
                     self.tell(Away(await self._work(client)))
                 finally:
                     self._let_go()
                     await end(client)
-            await asyncio.sleep(pause * (1 + random.random() / 4))  # noqa: S311 - spreads tries, guards nothing
+            await asyncio.sleep(pause * (1 + random.random() / 4))  # noqa: S311 - spreads attempts, no secret
             pause = min(2 * pause, LONGEST)
 
     async def _work(self, client: Client) -> str:
-        """Work through `client` until the scheduler is lost; why it was."""
+        """Use `client` until the scheduler is lost. Return why it was lost."""
         self._roll = roll = Membership(client, self._look)
         try:
             while client.status == "running" and client.scheduler is not None:
@@ -153,7 +153,7 @@ class Connection:
         return "the connection was lost"
 
     def _let_go(self) -> None:
-        """Have all that is out come back undone."""
+        """Return all bundles in flight undone."""
         if self._roll is not None:
             self._roll.close()
         self._roll = self._told = None
@@ -161,7 +161,7 @@ class Connection:
             self._drop(number)
 
     def _look(self) -> None:
-        """Tell of the crew if it has changed, and take back what its workers can no longer do."""
+        """Report the membership if it has changed, and take back bundles that its workers can no longer do."""
         roll = self._roll
         if roll is None or (self._told is None and roll.undecided):
             return
@@ -189,11 +189,11 @@ class Connection:
             errand.task.cancel()
 
     def _finish(self, number: int, task: asyncio.Task[Answer | None]) -> None:
-        """Tell what became of a bundle, and whom that puts in doubt."""
+        """Report what became of a bundle. An error may cause the workers to be checked again."""
         del self._errands[number]
         answer: Answer | Broken | None = None
         if task.cancelled():
-            pass  # by us
+            pass  # by `_drop`
         elif error := task.exception():
             answer = self._meaning(error)
         else:
@@ -201,14 +201,14 @@ class Connection:
         self.tell(Answered(number, answer))
 
     def _meaning(self, error: BaseException) -> Broken | None:
-        """Say what it means that a bundle never came to words of ours; None: that it can be done elsewhere."""
+        """Return what an error means for a bundle whose code did not answer. None: it can be done elsewhere."""
         if isinstance(error, KilledWorker):
             return Broken(f"{error.allowed_failures + 1} Dask workers ended, one after the other, while they worked")
         if isinstance(error, ImportError | AttributeError | pickle.UnpicklingError):
             if self._roll:
                 self._roll.doubt()
             return None
-        if isinstance(error, OSError | CancelledError):  # the line is lost, and Dask has cancelled all that is on it
+        if isinstance(error, OSError | CancelledError):  # the connection is lost, and Dask has cancelled all its tasks
             return None
         return Broken(f"{type(error).__name__} in the cluster: {error}; it was to work")
 

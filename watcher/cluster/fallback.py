@@ -1,4 +1,4 @@
-"""While the cluster is away, photos are made here, by a pool of this machine's own; when it is back, by the cluster."""
+"""While the cluster is unavailable, a local pool of this machine makes the photos; otherwise the cluster does."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from watcher.core.types import Job, Result, WorkerReport
 
 
 class LocalPool(Protocol):
-    """Workers of the machine's own; see `watcher.pool.Pool`."""
+    """Workers on this machine; see `watcher.pool.Pool`."""
 
     @property
-    def free(self) -> int: ...  # noqa: D102 - described where it is real
+    def free(self) -> int: ...  # noqa: D102 - documented in the implementation
     @property
     def in_flight(self) -> int: ...  # noqa: D102
     @property
@@ -32,10 +32,11 @@ class LocalPool(Protocol):
 
 
 class Fallback:
-    """A cluster, and this machine in its place while it is away; see `daemon.parts.Pool`.
+    """A cluster, and this machine in its place while the cluster is unavailable; see `engine.ports.Pool`.
 
-    What one of both has begun is awaited from it, wherever the next photo goes. Local workers are made when they are
-    needed, and let go when the cluster is back and they are done. `say` is told of both, with a level.
+    Each of the two finishes what it has begun, wherever the next photo goes. Local workers are started when they are
+    needed, and ended when the cluster is back and they are done. `say` returns, for a level, the function that logs
+    such changes.
     """
 
     def __init__(self, cluster: Cluster, make: Callable[[], LocalPool], say: Callable[[str], Say]) -> None:
@@ -43,7 +44,7 @@ class Fallback:
         self._make = make
         self._say = say
         self._local: LocalPool | None = None
-        self._losses = 0  # of local pools that are gone
+        self._losses = 0  # of local pools that have been closed
         self._closing = False
 
     @property
@@ -54,43 +55,43 @@ class Fallback:
 
     @property
     def losses(self) -> int:
-        """Workers that died or had to be ended, so far."""
+        """The number of workers that died or had to be ended so far."""
         return self._cluster.losses + self._losses + (self._local.losses if self._local else 0)
 
     @property
     def silence_seconds(self) -> float:
-        """How long at most nothing may come back while there is work."""
+        """The longest time in which nothing may come back while there is work."""
         return self._cluster.silence_seconds  # the longer one
 
     @property
     def hopeless(self) -> bool:
-        """Say no: there is always somebody."""
+        """Whether to stop waiting for workers: never, as this machine can always take over."""
         return False
 
     @property
     def ailment(self) -> str:
-        """Say in a sentence why no photo can be made: nothing, as long as somebody makes them."""
+        """The reason, in a sentence, why no photo can be made: always empty, as this machine can make them."""
         return ""
 
     def about(self) -> ExecutorStatus:
-        """Return what `status` shows of the cluster, and whether this machine is in its place."""
+        """Return what `status` shows of the cluster, and whether this machine replaces it now."""
         return replace(self._cluster.about(), fallback=self._local is not None and not self._cluster.there)
 
     def start(self) -> None:
-        """Begin to look for the cluster; does not wait for it."""
+        """Begin to connect to the cluster. Do not wait for it."""
         self._cluster.start()
 
     def share(self, waiting: int) -> int:
-        """Tell how many of the jobs that wait are best submitted together."""
+        """Return how many of the waiting jobs are best submitted together."""
         return self._at_work.share(waiting)
 
     def submit(self, *jobs: Job) -> None:
-        """Hand in a bundle of jobs."""
+        """Submit a bundle of jobs."""
         self._change_over()
         self._at_work.submit(*jobs)
 
     def take(self, report: WorkerReport) -> list[Result]:
-        """Tell what has come back; to be called for every report that was posted."""
+        """Return the results that have come back. Call it for every report that was posted."""
         results = self._cluster.take(report)
         if self._local:
             results += self._local.take(report)
@@ -98,12 +99,12 @@ class Fallback:
         return results
 
     def deadline(self) -> float | None:
-        """Tell when `check` must be called next, if nothing is reported before."""
+        """Return when `check` must be called next, if nothing is reported before."""
         times = [self._cluster.deadline(), self._local.deadline() if self._local else None]
         return min((time for time in times if time is not None), default=None)
 
     def check(self, now: float) -> list[Result]:
-        """Take back what is overdue."""
+        """Take back overdue jobs, and return the results."""
         results = self._cluster.check(now)
         if self._local:
             results += self._local.check(now)
@@ -111,7 +112,7 @@ class Fallback:
         return results
 
     def close(self, *, wait: bool) -> list[Job]:
-        """End both, and give back the jobs that were not done."""
+        """Close both, and return the jobs that were not done."""
         self._closing = True
         left = self._local.close(wait=wait) if self._local else []
         return left + self._cluster.close(wait=wait)
@@ -121,7 +122,7 @@ class Fallback:
         return self._cluster if self._cluster.there or self._local is None else self._local
 
     def _change_over(self) -> None:
-        """Have workers here while the cluster is known to be away, and none once it is back."""
+        """Start local workers while the cluster is known to be unavailable, and end them once it is back."""
         if self._closing:
             return
         if self._local is None and self._cluster.ailment:

@@ -1,4 +1,4 @@
-"""The workers that the scheduler has, and which of them can be given work. Belongs to the line's thread."""
+"""The workers that the scheduler has, and which of them can be given work. Belongs to the connection's thread."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from distributed import Client
 from watcher import __version__
 from watcher.cluster.remote import introduce, later, missing
 
-ANSWER_SECONDS = 20.0  # that a worker may take to say whether it can work
-REST_SECONDS = 5.0  # how long one that can't do its work is left out; doubles
+ANSWER_SECONDS = 20.0  # within which a worker must answer whether it can work
+REST_SECONDS = 5.0  # how long a worker that can't do its work is left out; doubles
 LONGEST_REST = 300.0
-AGAIN_SECONDS = 60.0  # how often one that can't work for us is asked again: another may have its address by then
+AGAIN_SECONDS = 60.0  # how often a worker that refused is asked again: another may have its address by then
 
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """The workers that can be given work, by address, with their threads; those that can't, with the reason."""
+    """The workers that can be given work, by address, with their threads, and those that can't, with the reason."""
 
     fit: Mapping[str, int]
     unfit: Mapping[str, str]
@@ -28,7 +28,7 @@ class Members:
 
 @dataclass(slots=True)
 class _Rest:
-    """A misfit is left out until then."""
+    """How long, and why, an unfit worker is left out."""
 
     until: float
     seconds: float
@@ -37,18 +37,18 @@ class _Rest:
 
 @dataclass(slots=True)
 class Membership:
-    """Keeps the roll of one connection; `changed` is called when the crew may be another one."""
+    """Track the workers of one connection. `changed` is called when the members may have changed."""
 
     client: Client
     changed: Callable[[], None]
     _threads: dict[str, int] = field(default_factory=dict, init=False)
-    _refusals: dict[str, str] = field(default_factory=dict, init=False)  # of whoever was asked; empty: it may work
+    _refusals: dict[str, str] = field(default_factory=dict, init=False)  # of each worker asked; empty: it may work
     _refused_at: dict[str, float] = field(default_factory=dict, init=False)
     _asking: dict[str, asyncio.Task[None]] = field(default_factory=dict, init=False)
     _resting: dict[str, _Rest] = field(default_factory=dict, init=False)
 
     def call(self, threads: Mapping[str, int]) -> None:
-        """Take in who is there; whoever is new is asked whether it can work for us."""
+        """Update the list of workers. Ask each new one whether it can work for this daemon."""
         self._threads = dict(threads)
         for gone in self._refusals.keys() - threads.keys():
             del self._refusals[gone]
@@ -60,7 +60,7 @@ class Membership:
                 self._ask(worker)
 
     def doubt(self) -> None:
-        """Ask everybody anew; until they answer, what they said before counts."""
+        """Ask all workers again. Until they answer, their previous answers count."""
         for worker in self._threads:
             self._ask(worker)
 
@@ -69,7 +69,7 @@ class Membership:
         now = asyncio.get_running_loop().time()
         before = self._resting.get(worker)
         if before and before.until > now:
-            return  # it had several bundles
+            return  # it had several bundles, and another was counted already
         seconds = min(2 * before.seconds, LONGEST_REST) if before else REST_SECONDS
         self._resting[worker] = _Rest(now + seconds, seconds, reason)
         self.changed()
@@ -80,11 +80,11 @@ class Membership:
 
     @property
     def undecided(self) -> bool:
-        """Whether nobody can be given work, and somebody is still asked."""
+        """Whether no worker can be given work, and an answer of one is still awaited."""
         return bool(self._asking) and not self.crew().fit
 
     def crew(self) -> Members:
-        """Tell who can be given work now."""
+        """Return which workers can be given work now, and which can't."""
         now = asyncio.get_running_loop().time()
         unfit = {worker: reason for worker, reason in self._refusals.items() if reason}
         unfit |= {worker: rest.reason for worker, rest in self._resting.items() if rest.until > now}
@@ -107,7 +107,7 @@ class Membership:
         except TimeoutError:
             self.rest(worker, "it does not answer")
             return
-        except Exception:  # noqa: BLE001 - the line is lost, which others notice; or it is asked again
+        except Exception:  # noqa: BLE001 - the connection is lost, which `Connection` notices; or it is asked again
             return
         finally:
             del self._asking[worker]
@@ -119,5 +119,5 @@ class Membership:
             self._refusals[worker] = missing(said)
         if self._refusals.get(worker):
             self._refused_at[worker] = asyncio.get_running_loop().time()
-        # any other answer is an error on the way: it has just gone, or is asked again
+        # Any other answer is a transport error: the worker has just gone, or is asked again.
         self.changed()

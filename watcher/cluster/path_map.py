@@ -1,4 +1,4 @@
-"""Where the workers have the same folders under other names: local prefixes, and theirs."""
+"""Map paths between this machine and workers that have the same folders under other names."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from watcher.core.types import Done, DuplicateCandidate, Job, Outcome
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """Pairs of absolute folders, ours and theirs; whole components count, and the longest of ours wins."""
+    """Pairs of absolute folders, local and remote. Whole components are compared; the longest local folder wins."""
 
     pairs: Sequence[tuple[bytes, bytes]] = ()
 
     def theirs(self, path: bytes) -> bytes:
-        """Give their name for one of our paths."""
+        """Return the workers' name for a local path."""
         fitting = [pair for pair in self.pairs if path == pair[0] or path.startswith(pair[0].rstrip(b"/") + b"/")]
         if not fitting:
             return path
@@ -24,7 +24,7 @@ class Paths:
         return theirs.rstrip(b"/") + b"/" + rest if rest else theirs
 
     def outward(self, job: Job) -> Job:
-        """Give the job with the names that its worker knows."""
+        """Return the job with the paths that its worker knows."""
         if not self.pairs:
             return job
         twins = tuple(self._outward_twin(twin) for twin in job.twins)
@@ -37,7 +37,10 @@ class Paths:
         return twin._replace(photo=photo, output_root=self.theirs(twin.output_root))
 
     def homeward(self, job: Job, outcome: Outcome | None) -> Outcome | None:
-        """Give the outcome of `job`, which is ours, with our names; two of ours may have one of theirs."""
+        """Return the outcome of `job`, which has local paths, with local paths.
+
+        Remote paths are not translated back: two local paths may have the same remote name.
+        """
         if not self.pairs or not isinstance(outcome, Done) or outcome.twin is None:
             return outcome
         away = [self._outward_twin(twin) for twin in job.twins]

@@ -1,4 +1,4 @@
-"""The cluster as the daemon sees it: a pool whose size follows the workers that are there; see `daemon.parts.Pool`."""
+"""The cluster as a pool of the daemon: its size follows the workers that are there; see `engine.ports.Pool`."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from watcher.cluster.settings import Target
 from watcher.core.status import ExecutorStatus
 from watcher.core.types import Failed, FailureKind, Job, Outcome, Result, WorkerReport
 
-PER_THREAD = 2  # bundles: one runs, and the next lies ready
-BUNDLE = 8  # jobs that may be handed over together
+PER_THREAD = 2  # bundles: one runs, and the next is ready to run
+BUNDLE = 8  # jobs that may be submitted together
 START_SECONDS = 60.0  # that a worker may take to be ready
-GENERATION = -1  # in our reports: no team of processes is called so
+GENERATION = -1  # in the reports of this pool: no local executor has this number
 _BELONGS_TO_A_MACHINE = {
     FailureKind.PASSING,
     FailureKind.DISK_FULL,
@@ -33,18 +33,18 @@ Say = Callable[..., object]
 
 @dataclass(frozen=True, slots=True)
 class _Ticket:
-    """A bundle that is out."""
+    """A bundle in flight."""
 
     jobs: Sequence[Job]
     submitted: float
 
 
 class Cluster:
-    """Dask workers that turn jobs into outcomes; every job comes back, whatever becomes of its worker.
+    """Dask workers that turn jobs into outcomes. Every job comes back, whatever becomes of its worker.
 
     All methods belong to one thread. `post` is called from another one, once per event, and must do no more than
-    enqueue. A job may take `timeout_seconds` in a worker. With `patience_seconds` nobody waits longer than that for a
-    cluster that is away.
+    enqueue. A job may take `timeout_seconds` in a worker. With `patience_seconds`, that is the longest wait for an
+    unavailable cluster.
     """
 
     def __init__(
@@ -73,16 +73,16 @@ class Cluster:
         self._ready: list[Result] = []
         self._fit: Mapping[str, int] = {}
         self._unfit: Mapping[str, str] = {}
-        self._lost_at: tuple[float, float] | None = None  # monotonic, wall: since when nobody can be given work
+        self._lost_at: tuple[float, float] | None = None  # monotonic, wall: since when no worker can be given work
         self._why = "it was not reached yet"
-        self._told = False  # that it is lost
+        self._told = False  # whether the loss was reported
         self._last_answer = 0.0
         self._closing = False
         self.losses = 0
         self.silence_seconds = PER_THREAD * BUNDLE * timeout_seconds + START_SECONDS
         """How long at most nothing may come back while there is work: then all of it is taken back by `check`."""
 
-    # ---- how it is ----
+    # ---- state ----
 
     @property
     def threads(self) -> int:
@@ -91,7 +91,7 @@ class Cluster:
 
     @property
     def there(self) -> bool:
-        """Whether anybody can be given work."""
+        """Whether any worker can be given work."""
         return self.threads > 0
 
     @property
@@ -101,12 +101,12 @@ class Cluster:
 
     @property
     def in_flight(self) -> int:
-        """Jobs that are out."""
+        """The number of jobs in flight."""
         return sum(len(ticket.jobs) for ticket in self._tickets.values())
 
     @property
     def hopeless(self) -> bool:
-        """Whether nobody is to wait for the cluster any longer."""
+        """Whether to stop waiting for the cluster."""
         waited = 0.0 if self._lost_at is None else self._clock() - self._lost_at[0]
         return self._patience is not None and waited >= self._patience
 
@@ -124,31 +124,32 @@ class Cluster:
 
     @property
     def ailment(self) -> str:
-        """Say in a sentence why no photo can be made; empty: they can."""
+        """The reason, in a sentence, why no photo can be made; empty: photos can be made."""
         return f"the Dask cluster at {self._place} is away: {self._why}" if self._told else ""
 
     # ---- work ----
 
     def start(self) -> None:
-        """Begin to look for the scheduler; does not wait for it."""
+        """Begin to connect to the scheduler. Do not wait for it."""
         self._lost_at = self._clock(), self._wall()
         self._link.start()
 
     def share(self, waiting: int) -> int:
-        """Tell how many of the jobs that wait are best submitted together: few, where that left other workers idle."""
+        """Return how many of the waiting jobs are best submitted together: few, where more would leave workers idle."""
         return max(1, min(BUNDLE, waiting // max(1, 2 * PER_THREAD * self.threads)))
 
     def submit(self, *jobs: Job) -> None:
-        """Hand out a bundle of jobs; one that is to run alone is one, as nobody shares its worker's process."""
+        """Submit a bundle of jobs. A job that must run alone is a bundle of its own: no other shares its process."""
         if self._closing:
             raise RuntimeError("the pool is closed")
         number = next(self._numbers)
         self._tickets[number] = _Ticket(jobs, self._clock())
-        # the budget for memory is this machine's, and there nobody is hurt who is not alone
+        # The memory budget is this machine's. On the worker a bundle has a process to itself, so a crash there harms no
+        # other bundle.
         self._link.submit(number, [replace(job, memory_bytes=0, alone=False) for job in jobs])
 
     def take(self, report: WorkerReport) -> list[Result]:
-        """Tell what has come back; to be called for every report that was posted."""
+        """Return the results that have come back. Call it for every report that was posted."""
         if report.generation == GENERATION:
             while True:
                 try:
@@ -159,14 +160,14 @@ class Cluster:
         return results
 
     def deadline(self) -> float | None:
-        """Tell when `check` must be called next, if nothing is reported before."""
+        """Return when `check` must be called next, if nothing is reported before."""
         times = [self._overdue(ticket) for ticket in self._tickets.values()]
         if self._patience is not None and self._lost_at is not None and not self.hopeless:
             times.append(self._lost_at[0] + self._patience)
         return min(times, default=None)
 
     def check(self, now: float) -> list[Result]:
-        """Take back what is overdue."""
+        """Take back overdue jobs, and return the results."""
         for number, ticket in [] if self._closing else list(self._tickets.items()):
             if self._overdue(ticket) <= now:
                 self._link.take_back(number)
@@ -175,7 +176,7 @@ class Cluster:
         return results
 
     def close(self, *, wait: bool) -> list[Job]:
-        """End it, and give back the jobs that were not done; nobody waits for them, whatever `wait` says."""
+        """Close the pool, and return the jobs that were not done. They are not waited for, whatever `wait` says."""
         del wait
         self._closing = True
         self._link.close()
@@ -186,7 +187,7 @@ class Cluster:
     def _overdue(self, ticket: _Ticket) -> float:
         return max(ticket.submitted, self._last_answer) + self.silence_seconds
 
-    # ---- what happens in the line's thread, and what it means ----
+    # ---- events of the connection's thread ----
 
     def _hear(self, event: Event) -> None:
         self._events.put(event)
@@ -196,7 +197,7 @@ class Cluster:
         match event:
             case Answered(number, answer):
                 ticket = self._tickets.pop(number, None)
-                if ticket is not None:  # else it was taken back, and what comes late is not listened to
+                if ticket is not None:  # else it was taken back, and the late answer is ignored
                     self._settle(ticket, answer)
             case Members(fit, unfit):
                 self._take_on(fit, unfit)
@@ -259,7 +260,7 @@ def _nobody(unfit: Mapping[str, str]) -> str:
 
 
 def _told_by(host: str, outcome: Outcome | None) -> Outcome | None:
-    """Say with a failure that may be a machine's which one it happened on."""
+    """Add the host to the reason of a failure that may be the fault of a machine."""
     if isinstance(outcome, Failed) and outcome.blame in _BELONGS_TO_A_MACHINE:
         return replace(outcome, reason=f"{outcome.reason} (on {host})")
     return outcome

@@ -1,7 +1,7 @@
 """What runs on a Dask worker, and how it gets there.
 
-A task that named a function of ours would have to be understood by the scheduler, which loads every graph it is given.
-So it names `pickle.loads`, and the bytes that go with it call ours when they are loaded, on the worker.
+The scheduler loads every graph that it is given, so it would have to import a watcher function that a task names. So a
+task names `pickle.loads` instead, with bytes that call the watcher function when they are loaded, on the worker.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from distributed import get_worker
 from watcher import __version__
 from watcher.core.types import Job, Result
 
-Serve = Callable[[Sequence[Job], float], list[Result]]  # jobs, seconds that one may take; found by name on the worker
+Serve = Callable[[Sequence[Job], float], list[Result]]  # jobs, seconds that each may take; found by name on the worker
 
 
 class _Later:
@@ -30,13 +30,13 @@ class _Later:
 
 
 def later(function: Callable[..., object], *arguments: object) -> bytes:
-    """Give bytes for which `pickle.loads` makes a call and gives what that returns."""
+    """Return bytes for which `pickle.loads` makes a call and returns its result."""
     return pickle.dumps(_Later(function, *arguments))
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a worker says to a bundle."""
+    """What a worker returns for a bundle."""
 
     worker: str  # its address
     host: str
@@ -51,19 +51,19 @@ def perform(version: str, serve: Serve, timeout: float, jobs: Sequence[Job]) -> 
         return Answer(worker, host, (), refusal)
     try:
         return Answer(worker, host, tuple(serve(jobs, timeout)))
-    except Exception as error:  # noqa: BLE001 - it is no photo's fault that no photo can be worked on
+    except Exception as error:  # noqa: BLE001 - when no photo can be made, no photo is at fault
         return Answer(worker, host, (), f"{type(error).__name__}: {error}")
 
 
 def introduce(version: str) -> str:
-    """Say why this worker can't work for a daemon of `version`; empty: it can."""
+    """Return why this worker can't work for a daemon of `version`; empty: it can."""
     if version == __version__:
         return ""
     return f"it has photo-watcher {__version__}, and the daemon has {version}: install the same on both, and restart it"
 
 
 def missing(error: object) -> str:
-    """Say what it means that a worker could not even find `introduce`."""
+    """Return why a worker could not find `introduce`."""
     return (
         f"it has no photo-watcher, or another version ({error}): pip install 'photo-watcher[dask]=={__version__}' there"
     )

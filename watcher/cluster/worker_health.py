@@ -1,4 +1,4 @@
-"""Whether a worker is to blame for what went wrong there: tried here, on a thread that may wait for the disk."""
+"""Decide whether a worker is the cause of a failure: try the same here, on a thread that may wait for the disk."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from watcher.core.types import Failed, FailureKind, Job, Vanished
 
 
 def doubtful(answer: Answer) -> bool:
-    """Tell whether an answer is one that says something of the worker, perhaps."""
+    """Return whether an answer may be the fault of the worker."""
     outcomes = [result.outcome for result in answer.results]
     return bool(answer.refusal) or any(
         isinstance(outcome, Vanished)
@@ -20,10 +20,10 @@ def doubtful(answer: Answer) -> bool:
 
 
 def misfit(answer: Answer, jobs: Mapping[int, Job]) -> str:
-    """Say what is wrong with the worker by what it answered to `jobs`, by their numbers; empty: nothing.
+    """Return what is wrong with the worker, judged by its answer to `jobs` (by their numbers); empty: nothing.
 
-    A photo that is not there, an inbox that can't be read, an output that can't be written: where this machine sees
-    otherwise, the worker's mount is missing, or not what it should be.
+    A photo may be missing, an inbox unreadable or an output not writable. Where this machine finds otherwise, the
+    worker's mount is missing or the wrong one.
     """
     if answer.refusal:
         return answer.refusal
@@ -47,5 +47,5 @@ def _sees_less(outcome: object, theirs: Job, ours: Job) -> str:
 
 
 def _is_there(path: bytes) -> bool:
-    """Tell whether a photo is here, and no link on the way to it, which no worker would follow."""
+    """Return whether a photo is here, with no link in its path: no worker would follow a link."""
     return os.path.isfile(path) and os.path.realpath(path) == path
