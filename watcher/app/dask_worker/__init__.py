@@ -1,8 +1,8 @@
-"""What renders on a machine of a cluster: a process of our own for each thread that asks, with all that the pool does.
+"""Render on a machine of a cluster: one process for each calling thread, with all that the local pool does.
 
-Whoever runs the machine's workers (Dask) gives each job a thread of its own. That thread waits here while its process
-works: so a photo that crashes, hangs or takes too much memory costs that process and nothing else, is blamed for it as
-it would be at home, and the thread is free in time.
+Dask, which runs the machine's workers, gives each job its own thread. That thread waits here while its process works.
+So a photo that crashes, hangs or takes too much memory ends only that process. The failure is attributed to the photo
+as on the local machine, and the thread is free in time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A process that renders for each thread that asks."""
+"""A rendering process for each calling thread."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from watcher.render import render_all, warm
 
 
 class _Bench:
-    """One process that renders, and the thread's way to it."""
+    """One rendering process, and the thread's access to it."""
 
     def __init__(self, timeout: float) -> None:
         allow_children()
@@ -30,7 +30,7 @@ class _Bench:
         )
 
     def work(self, jobs: Sequence[Job]) -> list[Result]:
-        """Do a bundle of jobs, and give each back with what became of it."""
+        """Do a bundle of jobs, and return each with its outcome."""
         self._pool.submit(*jobs)
         results: list[Result] = []
         while len(results) < len(jobs):
@@ -49,7 +49,7 @@ class _Bench:
 
 
 class _Benches(threading.local):
-    """Each thread's own."""
+    """The rendering process of each thread."""
 
     bench: _Bench | None = None
 
@@ -58,9 +58,10 @@ _benches = _Benches()
 
 
 def serve(jobs: Sequence[Job], timeout_seconds: float) -> list[Result]:
-    """Do a bundle of jobs in this thread's process, each in `timeout_seconds` at most; waits until all are answered.
+    """Do a bundle of jobs in this thread's process, each in `timeout_seconds` at most. Wait until all are answered.
 
-    A job without an outcome was not begun, and may be done elsewhere. Raises RuntimeError where no process can be had.
+    A job without an outcome was not begun, and may be done elsewhere. Raise RuntimeError where no process can be
+    started.
     """
     bench = _benches.bench
     if bench is not None and bench.timeout != timeout_seconds:

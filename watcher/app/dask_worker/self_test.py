@@ -1,4 +1,4 @@
-"""Whether a machine can make photos, and what it makes them with: for `check`."""
+"""Whether a machine can make photos, and the versions that it uses: for `check`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TINY = base64.b64decode(
 
 
 class Read(NamedTuple):
-    """A folder to be read, and a photo in it."""
+    """A folder to read, and a photo in it."""
 
     folder: bytes
     photo: bytes  # its name; empty: there is none
@@ -36,7 +36,7 @@ class Read(NamedTuple):
 
 
 class Write(NamedTuple):
-    """A folder to be written to, and a file that lies in it."""
+    """A folder to write to, and a file in it."""
 
     folder: bytes
     marker: bytes  # its name
@@ -44,16 +44,16 @@ class Write(NamedTuple):
 
 
 class Inspection(NamedTuple):
-    """What a worker found of itself."""
+    """What a worker found out about itself."""
 
     host: str
     versions: dict[str, str]
     faults: list[str]
-    seconds: float  # that a tiny photo took
+    seconds: float  # that a tiny photo took to make
 
 
 def inspect(reads: Sequence[Read], writes: Sequence[Write], timeout_seconds: float) -> Inspection:
-    """Return what this machine has, and what keeps it from making photos: make a tiny one, and try each folder."""
+    """Return this machine's versions, and what keeps it from making photos: make a tiny one, and try each folder."""
     versions = {"python": sys.version.split()[0], "distributed": version("distributed"), **describe()}
     faults = [fault for read in reads if (fault := _try_to_read(read))]
     faults += [fault for write in writes if (fault := _try_to_write(write))]
