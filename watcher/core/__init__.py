@@ -1,1 +1,1 @@
-"""Pure decisions: no files, threads, processes or clock; `now` is an argument."""
+"""Pure decisions: no files, threads, processes or clock. The time is an argument."""

@@ -1,6 +1,6 @@
-"""What the loop counts as it goes: results, times, and the photos of the last hour.
+"""What the loop counts while it runs: results, times, and the photos of the last hour.
 
-Counting is cheap, about a microsecond a photo, and needs no lock: one thread counts. What others are given is frozen.
+Counting is cheap, about a microsecond a photo, and needs no lock: one thread counts. Other threads get frozen values.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 
 from watcher.core.observer import BatchDone, PhotoDone, PhotoFailed
 
-# Upper bounds. Seconds: from a small photo by a warm worker to one that waited for a backlog; photos of a batch.
+# Upper bounds. Seconds: from a small photo in a warm worker to one that waited for a backlog. Photos of a batch.
 _RENDER_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _VISIBLE_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
 _BATCH_PHOTOS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
-_OLD_SECONDS = 60.0  # a photo that came with an older date than this was not written here, but moved or copied
+_OLD_SECONDS = 60.0  # a photo that arrived with an older date than this was not written here, but moved or copied
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class HistogramSnapshot:
 
 
 class Histogram:
-    """How many values fell into each range."""
+    """The number of values in each range."""
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self._bounds = tuple(bounds)
@@ -42,7 +42,7 @@ class Histogram:
         self._total += value
 
     def freeze(self) -> HistogramSnapshot:
-        """Return what was counted so far."""
+        """Return the counts so far."""
         return HistogramSnapshot(self._bounds, tuple(self._counts), self._total)
 
 
@@ -53,16 +53,16 @@ class Counters:
     done: int = 0  # photos
     failed: int = 0
     renditions: int = 0
-    reused: int = 0  # photos among `done` for which nothing was decoded: their copies existed already
+    reused: int = 0  # photos among `done` for which nothing was decoded: their renditions existed already
     reused_renditions: int = 0
-    pixels: int = 0  # that were decoded
-    results: dict[tuple[bytes, str], int] = field(default_factory=dict)  # inbox, what became of a photo → photos
+    pixels: int = 0  # decoded
+    results: dict[tuple[bytes, str], int] = field(default_factory=dict)  # inbox, result of a photo → photos
     batches: Histogram = field(default_factory=lambda: Histogram(_BATCH_PHOTOS))
     render: Histogram = field(default_factory=lambda: Histogram(_RENDER_SECONDS))
     visible: Histogram = field(default_factory=lambda: Histogram(_VISIBLE_SECONDS))
 
     def count(self, inbox: bytes, result: str) -> None:
-        """Count what became of a photo."""
+        """Count the result of a photo."""
         key = inbox, result
         self.results[key] = self.results.get(key, 0) + 1
 
@@ -74,8 +74,8 @@ class Counters:
     def photo_done(self, item: PhotoDone) -> None:
         """Count a photo that is done.
 
-        It became visible so long after its last write as its date says. A date from long before it was announced, or
-        from the future, says nothing: then it counts from when it was announced.
+        The time until it was visible counts from its last write, which is its date. A date from long before its event,
+        or from the future, proves nothing: then the time counts from the event.
         """
         done, announced = item.outcome, item.announced
         self.done += 1
@@ -107,27 +107,27 @@ Minutes = Sequence[tuple[int, int]]  # minute since the epoch, photos; minutes w
 
 @dataclass(slots=True)
 class RateCounter:
-    """Photos done in each minute of the last hour, and the last batch."""
+    """Count the photos done in each minute of the last hour, and keep the last batch."""
 
     last_batch: LastBatch | None = None
     _minutes: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=KEPT_MINUTES))
 
     def count(self, wall: float, photos: int = 1) -> None:
-        """Count photos that are done now, `wall` seconds since the epoch."""
+        """Count photos that are done at `wall`, in seconds since the epoch."""
         minute = int(wall) // MINUTE
-        if self._minutes and self._minutes[-1][0] >= minute:  # a clock that was set back counts into the newest
+        if self._minutes and self._minutes[-1][0] >= minute:  # when the clock was set back: into the newest minute
             minute, before = self._minutes.pop()
             photos += before
         self._minutes.append((minute, photos))
 
     def minutes(self) -> tuple[tuple[int, int], ...]:
-        """Return the minutes that are kept, the oldest first."""
+        """Return the recorded minutes, the oldest first."""
         return tuple(self._minutes)
 
 
 @dataclass(frozen=True, slots=True)
 class LastBatch:
-    """The batch that ended last."""
+    """The last batch that has ended."""
 
     ended: float  # monotonic
     files: int
@@ -142,6 +142,6 @@ def recent(minutes: Minutes, wall: float, span: int) -> int:
 
 
 def per_second(minutes: Minutes, wall: float, since: float) -> float:
-    """Return the photos done each second of the last two minutes, of a daemon that runs since `since`."""
+    """Return the photos done per second in the last two minutes, for a daemon that has run since `since`."""
     begin = max(since, (int(wall) // MINUTE - 1) * MINUTE)
     return recent(minutes, wall, 2) / max(wall - begin, 1.0)

@@ -1,14 +1,14 @@
-"""Gather the events of one inbox into bursts, and tell when each photo of a burst may start.
+"""Group the events of one inbox into bursts, and decide when each photo of a burst may start.
 
 Rules and theory of operation:
 - Time is an argument: seconds on any clock that only goes forward.
-- Each path has two clocks, since it was first and since it was last seen (after syncthing's watchaggregator).
-- A burst ends when nothing was seen for `quiet_seconds`, when its oldest path has waited for `max_wait_seconds`,
-  or when it holds `max_files`. It is then released as one batch; what is beyond `max_files` is the next burst.
-- Not released with it are paths that are still moving: not known to be complete, seen less than `quiet_seconds` ago,
-  and not waiting for `max_wait_seconds` yet. They open the next burst and keep their clocks.
-- A path whose writer is done (`complete`) need not wait for the end of its burst: `take` hands it out as soon as a
-  worker is free. It counts as part of its burst's batch all the same.
+- Each path has two clocks: since its first and since its last event (after syncthing's watchaggregator).
+- A burst ends when there was no event for `quiet_seconds`, when its oldest path has waited for `max_wait_seconds`, or
+  when it has `max_files` paths. It is then released as one batch; the paths beyond `max_files` are the next burst.
+- Paths that still change are not released with it: they are not known to be complete, had an event less than
+  `quiet_seconds` ago, and have not waited for `max_wait_seconds` yet. They open the next burst and keep their clocks.
+- A path whose writer is done (`complete`) need not wait for the end of its burst: `take` returns it as soon as a worker
+  is free. It still counts as part of its burst's batch.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ class _Path:
 
 @dataclass(slots=True)
 class Debouncer:
-    """The bursts of one inbox. Holds at most the paths of the burst that is open."""
+    """The bursts of one inbox. It holds at most the paths of the open burst."""
 
     quiet_seconds: float
     max_wait_seconds: float
     max_files: int
-    burst: int = 1  # the number of the burst that is open
+    burst: int = 1  # the number of the open burst
     _paths: OrderedDict[bytes, _Path] = field(default_factory=OrderedDict)
-    _complete: OrderedDict[bytes, None] = field(default_factory=OrderedDict)  # those that `take` may hand out
+    _complete: OrderedDict[bytes, None] = field(default_factory=OrderedDict)  # the paths that `take` may return
     _taken: int = 0  # from the open burst
     _first: float = 0.0  # when the open burst began
-    _last: float = 0.0  # when something was last seen
+    _last: float = 0.0  # when the last event came
 
     def __len__(self) -> int:
-        """How many paths wait in the open burst."""
+        """Return how many paths wait in the open burst."""
         return len(self._paths)
 
     def __contains__(self, path: bytes) -> bool:
@@ -50,7 +50,7 @@ class Debouncer:
         return path in self._paths
 
     def see(self, path: bytes, now: float, *, complete: bool = False) -> None:
-        """Note an event for `path`; `complete` says that its writer closed it or renamed it into place."""
+        """Handle an event for `path`. `complete`: its writer closed it or renamed it into place."""
         if not self._open:
             self._first = now
         self._last = now
@@ -59,7 +59,7 @@ class Debouncer:
             self._paths[path] = _Path(now, now, complete)
         else:
             entry.last = now
-            # A file that is created anew or opened again after it was closed is being written once more.
+            # A file that is created again, or opened again after it was closed, is being written once more.
             entry.complete = complete
         if complete:
             self._complete[path] = None
@@ -72,7 +72,7 @@ class Debouncer:
             self._complete.pop(path, None)
 
     def take(self, limit: int) -> list[bytes]:
-        """Hand out at most `limit` complete paths ahead of the end of their burst, the first seen first."""
+        """Remove and return at most `limit` complete paths before the end of their burst, in order of completion."""
         limit = min(limit, self.max_files - self._taken)  # a full burst ends first, see `due`
         taken = list(islice(self._complete, max(0, limit)))
         for path in taken:
@@ -81,7 +81,7 @@ class Debouncer:
         return taken
 
     def due(self, now: float) -> tuple[list[bytes], int] | None:
-        """End the burst if its time has come: the paths that it releases, and its number; None: not yet."""
+        """End the burst if it is due. Return the paths that it releases, and its number; None: it is not due yet."""
         deadline = self.deadline()
         full = len(self._paths) + self._taken >= self.max_files
         if deadline is None or not (full or now >= deadline):
@@ -93,7 +93,7 @@ class Debouncer:
         return self._end(released, now)
 
     def deadline(self) -> float | None:
-        """When `due` must be asked next; None: no burst is open."""
+        """Return when `due` must be called next; None: no burst is open."""
         if not self._open:
             return None
         return min(self._last + self.quiet_seconds, self._first + self.max_wait_seconds)
@@ -103,7 +103,7 @@ class Debouncer:
         return bool(self._paths) or self._taken > 0
 
     def _may_go(self, entry: _Path, now: float) -> bool:
-        # The same sums as in `deadline`: differences round otherwise, and a burst that is due would release no path.
+        # The same sums as in `deadline`: differences are rounded otherwise, and a due burst could release no path.
         quiet, waited = entry.last + self.quiet_seconds, entry.first + self.max_wait_seconds
         return entry.complete or now >= quiet or now >= waited
 
@@ -112,5 +112,5 @@ class Debouncer:
             self.forget(path)
         self.burst += 1
         self._taken = 0
-        self._first = next((entry.first for entry in self._paths.values()), now)  # they lie in order of `first`
+        self._first = next((entry.first for entry in self._paths.values()), now)  # paths are in order of `first`
         return released, self.burst - 1

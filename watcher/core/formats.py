@@ -1,7 +1,7 @@
-"""The formats that renditions are written in and photos are read from, each in one line of a table.
+"""The formats of renditions and of photos, each in one row of a table.
 
-An output format is its name in `Format`, its line in `OUTPUTS` and its case in `render/encode`. An input format is its
-line in `INPUTS` and its module in `render/decoders`.
+An output format consists of its name in `Format`, its row in `OUTPUTS` and its case in `render/encode`. An input format
+consists of its row in `INPUTS` and its module in `render/decoders`.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from typing import Literal, NamedTuple
 
 Format = Literal["jpeg", "webp", "avif", "png"]
 
-# JPEG qualities, and in the table what looks like them in other formats: medians of equal SSIM (luma, windows of 8 by
-# 8) over 14 distinct untouched pictures at 800 px, with libwebp 1.6 and libavif 1.4.2 as `render/encode` sets them up.
-# Pictures differ: what equals JPEG 85 lies between 81 and 100 in WebP, 67 and 86 in AVIF. WebP's end of the scale is
-# reached at JPEG 95. Bytes against the JPEG's at 85: WebP 1.0, AVIF 0.73.
+# JPEG qualities; the table has the qualities of other formats that look the same: medians of equal SSIM (luma, windows
+# of 8 by 8) over 14 distinct untouched pictures at 800 px, with libwebp 1.6 and libavif 1.4.2 as configured in
+# `render/encode`. Pictures differ: the equivalent of JPEG 85 is between 81 and 100 in WebP, and between 67 and 86 in
+# AVIF. WebP's highest quality is reached at JPEG 95. Bytes relative to the JPEG's at 85: WebP 1.0, AVIF 0.73.
 _JPEG_QUALITIES = (1, 10, 30, 50, 60, 70, 80, 85, 90, 95, 100)
 
 
 class OutputFormat(NamedTuple):
-    """What is particular to one format of renditions."""
+    """The properties of one output format."""
 
     extension: bytes
     media_type: str
     pillow: str  # Pillow's name
     max_side: int  # pixels
     bytes_per_pixel: float  # at quality 85, measured over 60 camera photos scaled to 2048, 1024 and 320 pixels
-    qualities: tuple[int, ...] = _JPEG_QUALITIES  # what looks like `_JPEG_QUALITIES`
-    max_pixels: int = 1 << 40  # of all: what usual decoders take, where that is less than the format holds
-    has_iptc: bool = False  # it has a place for IPTC records
+    qualities: tuple[int, ...] = _JPEG_QUALITIES  # those that look like `_JPEG_QUALITIES`
+    max_pixels: int = 1 << 40  # width times height: the limit of common decoders, where the format allows more
+    has_iptc: bool = False  # it can store IPTC records
     version: int = 0  # raise it when the encoder settings change: every rendition of the format is then made again
 
 
@@ -44,18 +44,18 @@ OUTPUTS: Mapping[Format, OutputFormat] = {
 
 
 class InputFormat(NamedTuple):
-    """What is particular to one format of photos."""
+    """The properties of one input format."""
 
     label: str  # "it is …"
     extensions: tuple[str, ...]
-    included: bool = True  # files so named are photos where `include` is left out
+    included: bool = True  # files with these extensions are photos where `include` is left out
 
 
 INPUTS: Mapping[str, InputFormat] = {"jpeg": InputFormat("a JPEG", (".jpg", ".jpeg"))}
 
 
 def too_large(form: Format, width: int, height: int) -> str:
-    """Return why a format can't hold so large a picture, as a clause for a person; empty if it can."""
+    """Return why a format can't hold a picture of this size, as a clause for the user; empty: it can."""
     longest, pixels = max(width, height), width * height
     limits = OUTPUTS[form]
     if longest > limits.max_side:

@@ -1,9 +1,9 @@
-"""Explain one photo: from the entries of its history to what people and programs are shown.
+"""Explain one photo: turn the entries of its history into what users and programs are shown.
 
 Rules:
-- Pure: what is recorded, the file's state, the rules of its inbox and the time are arguments.
-- The state is what a person would call it, not what is recorded: a photo that was done and has changed is waiting.
-- What the history no longer holds is explained from the photo's record, and `forgotten` says so.
+- Pure: the records, the file's state, the rules of its inbox and the time are arguments.
+- The state is the user's view, not the recorded one: a photo that was done and has changed is waiting.
+- What is no longer in the history is explained from the photo's record, and `forgotten` is set.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from watcher.text import counted, moment, shown
 State = Literal["done", "waiting", "failed", "excluded", "unknown"]
 Kind = Literal["nothing", "file", "folder", "link", "special", "unreadable"]
 
-_WORTH_TELLING = 0.05  # seconds of waiting; less is not worth a word
+_WORTH_TELLING = 0.05  # seconds of waiting; less is not reported
 
 HOW = {
     "event": "the file system announced it",
@@ -38,14 +38,14 @@ class HistoryEntry(NamedTuple):
 
     photo: PhotoId
     at: float  # wall clock
-    what: str  # a constant, see `daemon.notes`
-    detail: Mapping[str, object]  # what JSON can hold, and small: a hundred thousand of them are kept
+    what: str  # a constant, see `engine.notes`
+    detail: Mapping[str, object]  # JSON values, and small: a hundred thousand entries are kept
 
 
 def took(detail: Mapping[str, object]) -> float | None:
-    """Return how many seconds lie between a photo's being seen and its being made, by the entry of its making.
+    """Return the seconds from when a photo was found until it was made, from its history entry for that.
 
-    None: that was not one go, as with a photo that was tried again.
+    None: it was not made in one attempt, as with a photo that was tried again.
     """
     if "line" not in detail:
         return None
@@ -55,31 +55,31 @@ def took(detail: Mapping[str, object]) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """What lies at a path now."""
+    """What is at a path now."""
 
     kind: Kind
     stamp: FileSignature | None = None  # of a file
-    detail: str = ""  # what special file, where a link leads, why it can't be read
+    detail: str = ""  # the kind of a special file, the target of a link, or why it can't be read
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The inbox that a path falls under, and what its rules say of it."""
+    """The inbox that a path belongs to, and what its rules say about the path."""
 
     photo: PhotoId
     output: bytes | None  # absolute; None: not known
-    excluded: str  # why it is no photo as far as its path goes; empty: it is one
+    excluded: str  # why its path makes it no photo; empty: it is one by its path
     wanted: Mapping[str, Recipe] | None  # None: not known
     running: bool = False
-    report: InboxStatus | None = None  # what the daemon said last of the inbox
-    look_seconds: float = 300.0  # how often the inbox is looked through
-    below: Mapping[State, int] = field(default_factory=dict)  # of a folder: its photos
-    now_at: bytes = b""  # of a photo that was renamed, moved or copied and is gone: where it is now, absolute
+    report: InboxStatus | None = None  # the daemon's last status of the inbox
+    look_seconds: float = 300.0  # the interval of scans of the inbox
+    below: Mapping[State, int] = field(default_factory=dict)  # for a folder: its photos
+    now_at: bytes = b""  # for a photo that is gone after a rename, move or copy: where it is now, absolute
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened."""
+    """One event in the history of a photo."""
 
     at: float  # wall clock
     what: str
@@ -91,23 +91,23 @@ class Rendition:
     """One rendition as recorded."""
 
     name: str
-    paths: tuple[bytes, ...]  # absolute; several where the record does not tell its format's name
+    paths: tuple[bytes, ...]  # absolute; several where its format is not recorded
     fact: RenditionRecord
-    recipe: Recipe | None  # None: one that the config no longer has
+    recipe: Recipe | None  # None: it is no longer in the config
     fingerprint: str
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """All that can be told of one path."""
+    """All that is known about one path."""
 
     state: State
     reason: str
-    seen: tuple[float, str] | None = None  # when it was first noticed, and how (see `HOW`)
+    seen: tuple[float, str] | None = None  # when it was first found, and how (see `HOW`)
     events: tuple[Event, ...] = ()
     renditions: tuple[Rendition, ...] = ()
     next: str = ""  # what happens next
-    next_at: float | None = None  # and when, where that is known
+    next_at: float | None = None  # when, where that is known
     forgotten: bool = False  # older history is no longer kept
 
 
@@ -126,7 +126,7 @@ def explain(
     return Explanation(state, reason, seen, events, renditions, following, at, forgotten)
 
 
-# ---- where it stands ----
+# ---- its state ----
 
 
 def _stands(
@@ -157,7 +157,7 @@ def _stands(
 
 
 def _folder(place: Place) -> tuple[State, str]:
-    """Return the sum of what is in a folder: failed where a photo has, else waiting where one does, else done."""
+    """Return the state of a folder: failed if a photo in it has failed, else waiting if one waits, else done."""
     if place.excluded:
         return "excluded", f"it is a folder, and left alone: {place.excluded}"
     known = {state: count for state, count in place.below.items() if count}
@@ -271,13 +271,13 @@ def _events(known: PhotoRecord | None, notes: Sequence[HistoryEntry]) -> Iterato
 
 
 def _begins_with(notes: Sequence[HistoryEntry], first_seen: float) -> bool:
-    """Return whether a history still has its beginning."""
+    """Return whether the first entry of a history is still kept."""
     first = next(_expanded(notes[0]), None) if notes else None
     return first is not None and first.what == "seen" and first.at < first_seen + 1.0
 
 
 def _expanded(note: HistoryEntry) -> Iterator[Event]:
-    """Take an entry apart: seen, waited, tried."""
+    """Split an entry into its events: seen, waited, tried."""
     detail = dict(note.detail)
     how, burst, line = detail.pop("how", None), detail.pop("burst", 0.0), detail.pop("line", None)
     if how is not None and line is not None:

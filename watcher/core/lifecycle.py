@@ -1,14 +1,14 @@
-"""The life of a photo: everything that decides what state a photo is in lives in this file.
+"""The lifecycle of a task: every decision about the state of a photo is in this file.
 
-A photo that is done, failed or unknown has no task: a row of the state file says so, or nothing does. Any other has one
-task in one state. An event changes the task and returns effects, which the engine performs in order.
+A photo that is done, failed or unknown has no task: it has a row in the state file, or no record. Any other photo has
+one task in one state. An event changes the task and returns effects, which the engine performs in order.
 
     state       the photo                                           leaves it on
-    SETTLING    events still come; the debouncer has it             released, listed (its new folder), removed
+    SETTLING    events still come; it is in the debouncer           released, listed (its new folder), removed
     QUEUED      waits for a worker: live, backlog, quarantine (it   leased, deferred, changed, removed
                 was in a crash), large (it needs much memory)
     DEFERRED    waits for a duplicate or its place in the outputs   timer, changed, retry asked, removed
-    LEASED      its attempt is recorded, durable                    submitted, returned
+    LEASED      its attempt is durably recorded                     submitted, returned
     RENDERING   a worker has it                                     decided, returned
     COOLING     retry: after a fault; recheck: it is incomplete     timer, any other event
     ARCHIVING   its original is being moved or deleted              ended
@@ -21,11 +21,11 @@ task in one state. An event changes the task and returns effects, which the engi
     retry asked   QUEUED      -         live lane  QUEUED    -                    QUEUED     -
     timer         -           -         -          QUEUED    -                    QUEUED     -
 
-    +  if it looks different from when it was recorded, tried, found incomplete or archived
-    *  if its folder was announced and it was not closed: whether a process writes to it can be asked
+    +  if its signature differs from when it was recorded, tried, found incomplete or archived
+    *  if there was an event for its folder and it was not closed: the kernel can report whether a process writes to it
 
-What happens while a worker has the photo is pending: when the attempt is over, whatever came of it, it settles anew.
-A photo that was in a crash is suspect for as long as it has a task: whatever lane it would join, it goes to quarantine.
+A change while a worker has the photo is pending: when the attempt has ended, with any outcome, the photo settles again.
+A photo that was in a crash is suspect as long as it has a task: it goes to quarantine instead of any other lane.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ from watcher.core.task import (
 )
 from watcher.core.types import Done, Evidence, Failed, FileSignature, Origin, Outcome, Unchanged, Unready
 
-_RETRIED_TOGETHER = 0.25  # seconds: what is to be tried again within this is tried together
-_RECHECKED_TOGETHER = 0.1  # the same for what only has to be unchanged for longer
+_RETRIED_TOGETHER = 0.25  # seconds: photos that are due to be tried again within this time are tried together
+_RECHECKED_TOGETHER = 0.1  # the same for photos that only have to be unchanged for longer
 
 
 def _require(task: PhotoTask, *states: State | None) -> None:
@@ -83,8 +83,8 @@ def _require(task: PhotoTask, *states: State | None) -> None:
         raise AssertionError(task)
 
 
-def apply(task: PhotoTask, event: Event) -> list[Effect]:  # noqa: C901, PLR0912  # a case an event
-    """Change a photo's state as an event demands; an event that cannot come in its state raises AssertionError."""
+def apply(task: PhotoTask, event: Event) -> list[Effect]:  # noqa: C901, PLR0912  # one case for each event
+    """Change a task's state as an event demands. Raise AssertionError for an event that can't come in its state."""
     match event:
         case Changed():
             return _changed(task, event)
@@ -138,7 +138,7 @@ def apply(task: PhotoTask, event: Event) -> list[Effect]:  # noqa: C901, PLR0912
             assert_never(unreachable)
 
 
-# ---- what happens in the inbox ----
+# ---- events of the inbox ----
 
 
 def _changed(task: PhotoTask, event: Changed) -> list[Effect]:
@@ -161,14 +161,17 @@ def _changed(task: PhotoTask, event: Changed) -> list[Effect]:
 
 
 def _note_closed(task: PhotoTask, event: Changed, last: FileSignature | None, *, closed_before: bool) -> None:
-    """Note that a photo is closed for the second time: it has two writers, or one that comes back."""
-    # Many a program creates a file, closes it empty and only then writes it.
+    """Note that a photo is closed for the second time: it has two writers, or one that opened it again."""
+    # Many programs create a file, close it empty and only then write it.
     if event.closed and closed_before and last is not None and last.size > 0:
         task.evidence = replace(task.evidence, reopened=True)
 
 
 def _touched(task: PhotoTask, event: Touched) -> list[Effect]:
-    """Go by what the file looks like: its rights alone are no reason to look at it again, unless they kept us out."""
+    """Handle a change of date, rights or owner by comparing signatures.
+
+    Changed rights alone are no reason to check the file again, unless it could not be read before.
+    """
     if task.state in IN_FLIGHT:
         task.tried.touched = True
         tried = task.tried.job.evidence
@@ -184,7 +187,7 @@ def _touched(task: PhotoTask, event: Touched) -> list[Effect]:
 
 
 def takes_listing(task: PhotoTask, signature: FileSignature, *, live: bool, differs: bool = False) -> bool:
-    """Return whether a photo is to be queued by a scan that finds that it needs work."""
+    """Return whether a scan that finds that a photo needs work should queue it."""
     match task.state:
         case None:
             return True
@@ -215,9 +218,9 @@ def _listed(task: PhotoTask, event: Listed) -> list[Effect]:
 
 def _removed(task: PhotoTask) -> list[Effect]:
     if task.state is State.ARCHIVING:
-        return []  # what archives it says so too
+        return []  # the archiver reports that too
     if task.state in IN_FLIGHT:
-        # Its worker may have read it before it went: whatever comes of that, it is looked at once more.
+        # Its worker may have read it before it was removed: after any outcome, it is checked once more.
         task.tried.removed, task.pending, task.evidence = True, Pending(closed=True), Evidence()
         return []
     return [*_over(task), Forget()]
@@ -233,7 +236,7 @@ def _retry_asked(task: PhotoTask, event: RetryAsked) -> list[Effect]:
     return _queue(task, event.batch)
 
 
-# ---- what becomes of an attempt ----
+# ---- the end of an attempt ----
 
 
 def _returned(task: PhotoTask, event: Returned) -> list[Effect]:
@@ -277,12 +280,12 @@ def _decided(task: PhotoTask, event: Decided) -> list[Effect]:
 
 
 def _recheck(task: PhotoTask, attempt: Attempt, event: Decided, decision: Recheck) -> None:
-    """Check a photo again that is not complete, with what the next attempt should know of its writer."""
+    """Let an incomplete photo be checked again, with the evidence about its writer that the next attempt needs."""
     evidence, signature = task.evidence, signature_of(event.outcome)
     tried = attempt.job.evidence
     stays = signature is not None and signature.same_content(tried.expected)
     since = tried.stable_since if stays or not tried.stable_since else event.wall
-    # One that is created empty, or dated once it is closed, has one writer.
+    # A file that is created empty, or whose date is set after it is closed, has one writer.
     later = decision.seconds > AT_ONCE_SECONDS and signature is not None and signature.size > 0
     done_before = attempt.before is not None and attempt.before.phase is Phase.DONE
     task.evidence = replace(
@@ -310,7 +313,7 @@ def _cool(task: PhotoTask, due: float | None, step: float) -> None:
 
 
 def _go_on(task: PhotoTask, wall: float, effects: list[Effect]) -> list[Effect]:
-    """Let a photo settle anew to which something happened while it was in flight or being archived."""
+    """Let a photo settle again if it changed while it was in flight or being archived."""
     pending, task.pending, task.attempt = task.pending, None, None
     if pending is not None:
         return effects + _settle(task, wall, pending.signature, closed=pending.closed)
@@ -320,11 +323,11 @@ def _go_on(task: PhotoTask, wall: float, effects: list[Effect]) -> list[Effect]:
 
 
 def signature_of(outcome: Outcome) -> FileSignature | None:
-    """Return what the file looked like at an attempt, if that is known."""
+    """Return the file's signature at an attempt; None: it is not known."""
     return outcome.stamp if isinstance(outcome, Unready | Failed | Done | Unchanged) else None
 
 
-# ---- how it gets into a state ----
+# ---- entering a state ----
 
 
 def _settle(task: PhotoTask, wall: float, signature: FileSignature | None, *, closed: bool) -> list[Effect]:
@@ -339,7 +342,7 @@ def _queue(
 ) -> list[Effect]:
     task.state, task.first, task.memory_bytes = State.QUEUED, first, memory_bytes
     task.lane = Lane.LARGE if memory_bytes else Lane.QUARANTINE if task.crashes else lane
-    if batch is None:  # it is in one
+    if batch is None:  # it is in a batch already
         return []
     task.batch = batch
     return [Join(batch)]
@@ -353,7 +356,7 @@ def _over(task: PhotoTask) -> list[Effect]:
 
 
 def _renew(task: PhotoTask, evidence: Evidence) -> None:
-    """Start over with a photo that has changed: of what was known, only what tells of its writers counts still."""
+    """Reset a task whose photo has changed. Of the previous evidence, only what concerns its writers is kept."""
     before, task.evidence = task.evidence, evidence
     if before.reopened or before.created or before.published:
         task.evidence = replace(evidence, reopened=before.reopened, created=before.created, published=before.published)
@@ -361,5 +364,5 @@ def _renew(task: PhotoTask, evidence: Evidence) -> None:
 
 
 def _together(due: float, step: float) -> float:
-    """Put a time off a little, so that photos that are due at about the same time make one batch."""
+    """Return a slightly later time, so that photos that are due at about the same time form one batch."""
     return math.ceil(due / step) * step

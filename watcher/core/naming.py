@@ -1,6 +1,6 @@
-"""What a photo's outputs are called.
+"""Choose the file names of a photo's outputs.
 
-An output's name is decided once, when the photo is first tried, and kept for as long as its extension fits.
+An output's name is chosen once, when the photo is first tried, and kept as long as its extension fits.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from watcher.core.formats import OUTPUTS, Format
 from watcher.core.records import ContentRecord, PhotoRecord, RenditionRecord
 from watcher.core.types import PhotoId, Recipe, Rendering, ReusableRendition
 
-_SPARES = 2  # names that an output gets beside its own, should a file of others have its name
+_SPARES = 2  # alternative names of an output, in case a file that is not watcher's has its name
 _NEVER = 2**63
-NUMBER_DIGITS = 9  # of a key for a photo whose original is taken away: as many for each, so that they sort
+NUMBER_DIGITS = 9  # in the key of a photo whose original was archived: the same for all keys, so that they sort
 
 
 def stem_of(name: bytes) -> bytes:
-    """Return the name without its extension, case folded: every output's name begins with that and a dot."""
+    """Return the name without its extension, case folded. Every output's name begins with that and a dot."""
     name = called(name)
     return folded(name.rpartition(b".")[0] or name)
 
 
 def aside(photo: PhotoId, number: int) -> PhotoId:
-    """Return a key for a photo whose original is taken away, so that another may have its name: no file can have it."""
+    """Return a key for a photo whose original was archived, so that another may have its name. No file can have it."""
     return PhotoId(photo.inbox, photo.path + b"\0%0*d" % (NUMBER_DIGITS, number))
 
 
 def aside_number(photo: PhotoId, made: Mapping[str, RenditionRecord], last: int) -> int:
-    """Return the number of such a key: above `last`, the highest so far, and above those in the outputs' names.
+    """Return the number for a new key of `aside`: above `last`, the highest so far, and those in the outputs' names.
 
-    So `output_name` knows by the last number alone which names are free.
+    So `output_name` can decide by the last number alone which names are free.
     """
     return 1 + max(
         [last, *(place for fact in made.values() if (place := _place_of(fact.name or b"", photo.name)) < _NEVER)]
@@ -40,26 +40,26 @@ def aside_number(photo: PhotoId, made: Mapping[str, RenditionRecord], last: int)
 
 
 def number_of(name: bytes) -> int:
-    """Return the number of such a key; 0: it is none."""
+    """Return the number in a key of `aside`; 0: it is no such key."""
     return int(name.partition(b"\0")[2] or 0)
 
 
 def key_stem(name: bytes) -> bytes:
-    """Return the stem as it is in a photo's key: of those whose originals are taken away it lies apart."""
+    """Return the stem as it is in a photo's key. Photos whose originals were archived have separate stems."""
     return b"\0" + stem_of(name) if b"\0" in name else stem_of(name)
 
 
 def called(name: bytes) -> bytes:
-    """Return what a photo was called whose key this is."""
+    """Return the name that a photo with this key had."""
     return name.partition(b"\0")[0]
 
 
 def with_names(
     made: Mapping[str, RenditionRecord], recipes: Mapping[str, str], name: bytes, wanted: Mapping[str, Recipe]
 ) -> dict[str, RenditionRecord]:
-    """Return what was made of photo `name` with every output's file name, so that it is known under another key too.
+    """Return the records `made` of photo `name`, each with its output's file name, so that they hold under another key.
 
-    What was made by a recipe that is no longer known has had its natural name as a JPEG, or that of its format now.
+    An output of a recipe that is no longer known had its natural name, as a JPEG or in its present format.
     """
     formats = {recipe.fingerprint: recipe.format for recipe in wanted.values()}
     named = {}
@@ -71,38 +71,39 @@ def with_names(
 
 
 def could_meet(name: bytes, other: bytes) -> bool:
-    """Return whether outputs of two photos of one folder could meet: one's stem begins, up to a dot, with the other's.
+    """Return whether the outputs of two photos in one folder could have the same name.
 
-    `a.jpeg` may become `a.jpeg.webp` where `a.jpg` is `a.webp`, and that is what `a.jpeg.jpg` is called.
+    They could if the stem of one begins, up to a dot, with the stem of the other. `a.jpeg` may become `a.jpeg.webp`
+    where `a.jpg` has become `a.webp`, and `a.jpeg.webp` is also the natural name for `a.jpeg.jpg`.
     """
     mine, theirs = _beginning(name), _beginning(other)
     return mine.startswith(theirs) or theirs.startswith(mine)
 
 
 def head_of(name: bytes) -> bytes:
-    """Return what any two names have in common whose outputs could meet."""
+    """Return the part of a name that is the same in any two names whose outputs could have the same name."""
     return _beginning(name).partition(b".")[0]
 
 
-@lru_cache(maxsize=1024)  # a name's is asked for again and again while the photos beside it are planned
+@lru_cache(maxsize=1024)  # requested repeatedly for each name while the photos in the same folder are planned
 def _beginning(name: bytes) -> bytes:
-    """Return how every output of a photo of that name begins, case folded."""
+    """Return the beginning of every output of a photo with that name, case folded."""
     return stem_of(name) + b"."
 
 
 def stems_above(stem: bytes) -> list[bytes]:
-    """List the stems that `stem` begins with, up to a dot, itself included."""
+    """Return the stems that `stem` begins with, up to a dot, `stem` included."""
     parts = stem.split(b".")
     return [b".".join(parts[:count]) for count in range(len(parts), 0, -1)]
 
 
 def natural_name(name: bytes, fmt: Format) -> bytes:
-    """Return the output's file name where no other photo has it."""
+    """Return the file name that the output gets if no other photo has it."""
     return name if fmt == "jpeg" else (name.rpartition(b".")[0] or name) + OUTPUTS[fmt].extension
 
 
 def names_on_books(name: bytes, fact: RenditionRecord, fmt: Format | None) -> list[bytes]:
-    """List what photo `name`'s output may be called by the records; of a format (None) that is not known: several."""
+    """Return the possible file names of photo `name`'s output by its record: several if its format is unknown."""
     if fact.name is not None:
         return [fact.name]
     formats = OUTPUTS if fmt is None else [fmt]
@@ -110,10 +111,10 @@ def names_on_books(name: bytes, fact: RenditionRecord, fmt: Format | None) -> li
 
 
 def folded(name: bytes) -> bytes:
-    """Return a name or path as it is compared where case, or how an accent is written, makes no difference."""
+    """Return the form of a name or path for comparison where case and the encoding of accents make no difference."""
     if name.isascii():
         return name.lower()
-    from unicodedata import normalize  # noqa: PLC0415  # 1 ms that few need
+    from unicodedata import normalize  # noqa: PLC0415  # takes 1 ms, and is rarely needed
 
     try:
         return normalize("NFC", name.decode().casefold()).encode()
@@ -124,13 +125,15 @@ def folded(name: bytes) -> bytes:
 def output_name(
     name: bytes, rendition: str, fmt: Format, others: Mapping[bytes, Mapping[str, RenditionRecord]], *, folds_case: bool
 ) -> bytes:
-    """Choose the file name of photo `name`'s output in `rendition`, beside those of `others` in the same folder.
+    """Return the file name of photo `name`'s output in `rendition`, which none of `others` in the same folder has.
 
-    Of those with one name whose originals are taken away the last one stands for all: their outputs are the candidates
-    up to its number.
-    `others` are the photos of that folder that are recorded and whose outputs could meet this one's (see
-    `could_meet`), with what is known of their renditions; or, by path, in a folder that is the same one there.
-    Longer than 255 bytes it may become: an output that can't be written is reported like any other.
+    `others`: the recorded photos of that folder whose outputs could have the same name (see `could_meet`), with the
+    records of their renditions. Photos of another folder that is the same one in the output tree are given by path.
+
+    Among photos with one name whose originals were archived, the last one represents all: their outputs are the
+    candidates up to its number.
+
+    The result may be longer than 255 bytes: an output that can't be written is reported like any other.
     """
     return next(_free_names(name, rendition, fmt, others, folds_case=folds_case))
 
@@ -138,7 +141,7 @@ def output_name(
 def _free_names(
     name: bytes, rendition: str, fmt: Format, others: Mapping[bytes, Mapping[str, RenditionRecord]], *, folds_case: bool
 ) -> Iterator[bytes]:
-    """Return all names that an output may have, the best first."""
+    """Yield all names that an output may have, the best first."""
     fold = folded if folds_case else bytes
     taken, groups = set(), []
     for other, facts in others.items():
@@ -165,7 +168,7 @@ def _candidates(name: bytes, fmt: Format) -> Iterator[bytes]:
 
 
 def _place_of(output: bytes, name: bytes) -> int:
-    """Return where an output's file name stands among the candidates of photo `name`; 2 ** 63: it is none of them."""
+    """Return the position of an output's file name among photo `name`'s candidates; 2 ** 63: it is none of them."""
     if output in {natural_name(name, fmt) for fmt in OUTPUTS}:
         return 0
     stem = output.rpartition(b".")[0]
@@ -184,9 +187,9 @@ def renderings(
     folds_case: bool,
     unseen: bool = False,
 ) -> tuple[Rendering, ...]:
-    """Return what is to be made of the photo at `path` (relative to its inbox), and where in the output tree.
+    """Return the renditions of the photo at `path` (relative to its inbox), with their places in the output tree.
 
-    `unseen`: nothing is known of what lies at its outputs' places, so that they get spare ones too.
+    `unseen`: what is at the places of its outputs is not known, so they get alternative places too.
     """
     folder, slash, name = path.rpartition(b"/")
     result = []
@@ -205,7 +208,7 @@ def renderings(
 
 
 def lent_by(claim: ContentRecord, wanted: Mapping[str, Format]) -> tuple[ReusableRendition, ...]:
-    """Return the renditions of `claim` that were made by recipes that are wanted, fingerprint → format."""
+    """Return the renditions of `claim` made by wanted recipes. `wanted`: fingerprint → format."""
     folder, slash, name = claim.photo.path.rpartition(b"/")
     lent = []
     for rendition, fact in claim.made.items():

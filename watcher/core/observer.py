@@ -1,7 +1,7 @@
-"""What observers are told of photos and batches.
+"""What observers are notified of: photos and batches.
 
-An observer is called on the loop's thread, after the change was put into the write buffer: it returns at once, and
-raises nothing. The page is none: it shows what the state file has, so it is told when that is written.
+An observer is called on the loop's thread, after the change was put into the write buffer. It must return at once, and
+raise nothing. The page is not an observer: it shows the state file, so it is notified when that is written.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ class PhotoDone(NamedTuple):
     photo: PhotoId
     outcome: Done
     at: float  # wall clock
-    announced: float | None = None  # when an event announced it, wall clock; None: none did
-    moved_from: PhotoId | None = None  # it was made before, under this name
+    announced: float | None = None  # wall clock: when the event for it came; None: there was none
+    moved_from: PhotoId | None = None  # its former name, under which it was made
 
     @property
     def reused(self) -> bool:
-        """Whether nothing was decoded for it, since its renditions were on disk."""
+        """Whether nothing was decoded for it, because its renditions were on disk already."""
         return all(item.adopted or item.copied for item in self.outcome.made)
 
     @property
@@ -40,7 +40,7 @@ class PhotoFailed(NamedTuple):
 
 
 class BatchDone(NamedTuple):
-    """All photos of a burst, or of a part of a scan, are done or have failed; others are left out."""
+    """All photos of a burst, or of a part of a scan, are done or have failed. Photos that left it are not included."""
 
     inbox: bytes
     photos: tuple[PhotoDone, ...]
@@ -50,12 +50,12 @@ class BatchDone(NamedTuple):
 
     @property
     def files(self) -> int:
-        """How many photos it had."""
+        """The number of photos in it."""
         return len(self.photos) + len(self.failed)
 
 
 class Observer(Protocol):
-    """Something that happens after a photo or a batch."""
+    """An action after each photo or batch."""
 
     def photo_done(self, item: PhotoDone, /) -> None:
         """Handle a photo that is done."""

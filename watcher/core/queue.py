@@ -1,6 +1,6 @@
-"""The order of work: no inbox starves another.
+"""The order of work: a queue in which no inbox starves another.
 
-Inboxes take turns; within an inbox the first come is the first served.
+Inboxes take turns. Within an inbox, photos are taken in the order in which they came.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from watcher.core.types import PhotoId
 
 
 class FairQueue:
-    """Photos that wait for a worker in one lane."""
+    """The photos that wait for a worker in one `Lane`."""
 
     def __init__(self) -> None:
         self._inboxes: dict[bytes, OrderedDict[PhotoId, PhotoTask]] = {}
         self._count = 0
 
     def __len__(self) -> int:
-        """How many photos wait."""
+        """Return how many photos wait."""
         return self._count
 
     def __contains__(self, photo: PhotoId) -> bool:
@@ -32,11 +32,11 @@ class FairQueue:
         return len(self._inboxes.get(inbox, ()))
 
     def head(self, inbox: bytes) -> PhotoTask | None:
-        """Return the photo of an inbox that is next."""
+        """Return the next photo of an inbox, without removing it."""
         return next(iter(self._inboxes.get(inbox, {}).values()), None)
 
     def put(self, task: PhotoTask, *, first: bool = False) -> None:
-        """Let a photo wait, `first`: before all others of its inbox."""
+        """Add a photo. `first`: before all others of its inbox."""
         waiting = self._inboxes.setdefault(task.photo.inbox, OrderedDict())
         self._count += task.photo not in waiting
         waiting[task.photo] = task
@@ -44,7 +44,7 @@ class FairQueue:
             waiting.move_to_end(task.photo, last=False)
 
     def remove(self, photo: PhotoId) -> bool:
-        """Take a photo out; return whether it waited."""
+        """Remove a photo. Return whether it was in the queue."""
         if photo not in self:
             return False
         del self._inboxes[photo.inbox][photo]
@@ -52,14 +52,14 @@ class FairQueue:
         return True
 
     def take(self, allowed: Callable[[bytes], bool]) -> PhotoTask | None:
-        """Take out the next photo of an inbox that is allowed to work."""
+        """Remove and return the next photo of an inbox that is allowed to work."""
         for inbox in list(self._inboxes):
             waiting = self._inboxes[inbox]
             if not waiting:
                 del self._inboxes[inbox]
             elif allowed(inbox):
                 _, task = waiting.popitem(last=False)
-                del self._inboxes[inbox]  # to the end of the line of inboxes
+                del self._inboxes[inbox]  # it becomes the last of the inboxes
                 if waiting:
                     self._inboxes[inbox] = waiting
                 self._count -= 1

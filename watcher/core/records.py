@@ -1,7 +1,7 @@
-"""What the state file records of a photo, and whether the photo needs work.
+"""What the state file records for a photo, and whether the photo needs work.
 
-A photo is current when it looks as it did when its renditions were made, and every rendition that is wanted was made
-by the recipe that is wanted. Renditions that are no longer wanted stay recorded and on disk.
+A photo is current if it has the signature that it had when its renditions were made, and every wanted rendition was
+made by the wanted recipe. Renditions that are no longer wanted stay recorded and on disk.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from watcher.core.types import FileSignature, PhotoId, Recipe
 
 
 class Phase(IntEnum):
-    """Where a photo stands in the state file."""
+    """The phase of a photo in the state file."""
 
     WAITING = 0
     DONE = 1
@@ -23,7 +23,7 @@ class Phase(IntEnum):
 
 
 class RenditionRecord(NamedTuple):
-    """What the state file knows of one rendition."""
+    """What the state file records for one rendition."""
 
     width: int
     height: int
@@ -33,20 +33,20 @@ class RenditionRecord(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PhotoRecord:
-    """What the state file knows of one photo."""
+    """What the state file records for one photo."""
 
     stamp: FileSignature  # inode 0
     phase: Phase
     recipes: Mapping[str, str]  # rendition → fingerprint of the recipe that made it
     made: Mapping[str, RenditionRecord]
-    at: float  # wall clock: done or failed since, or, while waiting, when it last changed
+    at: float  # wall clock: since when it is done or failed; while it waits: when it last changed
     attempts: int = 0
     reason: str = ""
-    leased: bool = False  # an attempt was begun, and nothing was heard of it
+    leased: bool = False  # an attempt was begun, and its result is not recorded
     first_seen: float = 0.0
     origin: str = ""
-    digest: bytes = b""  # of the content that the renditions were made from; empty: not read whole yet
-    away: bytes | None = None  # where the original was put when all was made; empty: it was deleted
+    digest: bytes = b""  # of the content that the renditions were made from; empty: not read completely yet
+    away: bytes | None = None  # where the original was moved when all was made; empty: it was deleted
 
     def claim(self, photo: PhotoId) -> ContentRecord:
         """Return the content that the renditions of `photo` were made from."""
@@ -55,25 +55,25 @@ class PhotoRecord:
 
 @dataclass(frozen=True, slots=True)
 class ContentRecord:
-    """Renditions that lie on disk, and the content that they were made from."""
+    """Renditions on disk, and the content that they were made from."""
 
-    photo: PhotoId  # that they belong to
+    photo: PhotoId  # the photo that they belong to
     stamp: FileSignature  # inode 0
     digest: bytes
     recipes: Mapping[str, str]  # rendition → fingerprint of the recipe that made it
     made: Mapping[str, RenditionRecord]
     at: float  # wall clock: when they were made
-    gone: bool = False  # the photo is no longer in its inbox, or not as it was; the renditions have stayed
-    lately: bool = False  # it went within the last hour
+    gone: bool = False  # the photo is no longer in its inbox, or has changed; the renditions remain
+    lately: bool = False  # it was removed within the last hour
 
 
 class ListedPhoto(NamedTuple):
-    """A photo in a list of the page."""
+    """A photo in a list on the status page."""
 
     photo: PhotoId
     known: PhotoRecord
-    cursor: int = 0  # where the list goes on after it
-    took: float | None = None  # seconds from when it was seen until it was made
+    cursor: int = 0  # where the list continues after it
+    took: float | None = None  # seconds from when it was found until it was made
 
 
 def is_current(made_by: Mapping[str, str], wanted: Mapping[str, Recipe]) -> bool:
@@ -82,7 +82,7 @@ def is_current(made_by: Mapping[str, str], wanted: Mapping[str, Recipe]) -> bool
 
 
 def needs_work(known: PhotoRecord | None, seen: FileSignature, wanted: Mapping[str, Recipe]) -> bool:
-    """Return whether a photo that looks like `seen` has to be tried now."""
+    """Return whether a photo with the signature `seen` has to be tried now."""
     if known is None or not known.stamp.same_content(seen):
         return True
     match known.phase:

@@ -1,9 +1,10 @@
-"""Decide what follows from an outcome: the decision is a value, performing it is the engine's.
+"""Decide what follows from an outcome. The decision is a value; the engine performs it.
 
 Rules:
-- A fault of the photo itself is final until the photo changes. A fault that can pass is tried again with backoff.
-- An incomplete photo is no fault: it is looked at again, and given up after ten minutes without a change.
-- A photo that was in a worker when it died is tried alone, where the cause is certain and no other is affected.
+- A fault of the photo itself is final until the photo changes. After a temporary fault it is tried again with backoff.
+- An incomplete photo is no fault: it is checked again, and given up after ten minutes without a change.
+- A photo that was in a worker when the worker died is tried alone, where the cause is certain and no other photo is
+  affected.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from watcher.core.stability import INCOMPLETE_SECONDS, recheck_after, recheck_un
 from watcher.core.types import Done, Failed, FailureKind, Job, NeedsMoreMemory, Outcome, Unchanged, Unready, Vanished
 
 BACKOFF_LONGEST = 3600.0
-TIMEOUT_ATTEMPTS = 2  # in company, then alone: an endless decode is endless again, and costs a worker each time
+TIMEOUT_ATTEMPTS = 2  # with others, then alone: an endless decode is endless again, and costs a worker each time
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +31,16 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Recheck:
-    """The photo is not whole: wait, and look at it again after `seconds` or at its next event."""
+    """The photo is not complete: check it again after `seconds` or at its next event."""
 
     seconds: float
     reason: str
-    until_changed: bool  # decoding it again makes no sense while it checks as it does
+    until_changed: bool  # decoding it again is useless while its signature is the same
 
 
 @dataclass(frozen=True, slots=True)
 class RetryLater:
-    """A fault that can pass: try again after `seconds`; `counts`: this try counts towards the limit."""
+    """A temporary fault: try again after `seconds`. `counts`: this attempt counts towards the limit."""
 
     seconds: float
     reason: str
@@ -50,7 +51,7 @@ class RetryLater:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """The output can't be written, or the inbox not be read: its photos wait, this one at the head of the line."""
+    """The output can't be written, or the inbox can't be read: its photos wait, this one before the others."""
 
     reason: str
     blame: FailureKind  # DISK_FULL, OUTPUT or INBOX
@@ -58,7 +59,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """The photo has failed, and is left alone until it changes or a person asks for a retry."""
+    """The photo has failed, and is not tried again until it changes or the user asks for a retry."""
 
     reason: str
 
@@ -71,8 +72,9 @@ def decide(
 ) -> Decision:
     """Decide what follows from `outcome`.
 
-    `attempts` is how many tries a photo gets, `backoff` the seconds before the second one, `checks` how often it was
-    found incomplete since it last changed, `unchanged_seconds` for how long it has not, `jitter` a number in [0, 1).
+    `attempts`: the limit of attempts for a photo. `backoff`: the seconds before the second one. `checks`: how often the
+    photo was found incomplete since it last changed. `unchanged_seconds`: the time since then. `jitter`: a number in
+    [0, 1).
     """
     match outcome:
         case Done() | Unchanged():
@@ -104,7 +106,7 @@ def _judge_failed(outcome: Failed, job: Job, *, attempts: int, backoff: float, j
             again = RetryLater(wait, outcome.reason)
             limit = attempts
         case FailureKind.CRASH:
-            # Among several photos the cause is not certain, so trying it alone is not put off.
+            # Among several photos the cause is not certain, so the attempt alone is not delayed.
             again = RetryLater(wait if job.alone else 0.0, outcome.reason, alone=True)
             limit = attempts
         case FailureKind.TIMEOUT:

@@ -1,14 +1,14 @@
-"""Which files of an inbox are photos, and why the others are not.
+"""Decide which files of an inbox are photos, and why the others are not.
 
-Rules, in the order in which they are asked:
-- Junk is never a photo, and a junk folder is never entered, whatever `include` says.
-- A file's name must match one of the `include` globs, upper and lower case alike.
-- `exclude` holds gitignore patterns; as in git, nothing below an excluded folder can be taken in again.
-- With `recursive` off, only the inbox's own files count.
-- Only a regular file is a photo: links, FIFOs, sockets and devices are passed over, and never opened.
+Rules, in the order in which they are applied:
+- Junk is never a photo, and a junk folder is never entered, whatever `include` is.
+- A file's name must match one of the `include` globs, ignoring case.
+- `exclude` has gitignore patterns. As in git, nothing below an excluded folder can be included again.
+- With `recursive` off, only the files directly in the inbox count.
+- Only a regular file is a photo: links, FIFOs, sockets and devices are skipped, and never opened.
 
-A path is `bytes`, relative to the inbox. It may hold anything that a file system allows: newlines, bytes that are no
-UTF-8. `takes` and its parts are asked for every event and every file of a scan; `match` is for people.
+A path is `bytes`, relative to the inbox. It may contain anything that a file system allows: newlines, and bytes that
+are not UTF-8. `takes` and its parts are called for every event and every file of a scan; `match` is for explanations.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from watcher.text import shown
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
-# Everything here is in lower case and compared with the lower-cased name. A dot file is junk by its first byte, so
-# these need no entry of their own: `.DS_Store` and `._*` (macOS), `.Trash*`, `.stfolder`, `.stversions`,
+# All entries are in lower case and compared with the lower-cased name. A dot file is junk by its first byte, so these
+# need no entry of their own: `.DS_Store` and `._*` (macOS), `.Trash*`, `.stfolder`, `.stversions`,
 # `.syncthing.*.tmp` (Syncthing), `.name.XXXXXX` (rsync(1), --temp-dir), `.in.*` (ProFTPD HiddenStores, lftp's
 # xfer:temp-file-name), `.pureftpd-upload.*` (pure-ftpd), `.goutputstream-*` (GLib), `.~*` and `.name.~hex`
 # (ownCloud's and Nextcloud's client), `.dropbox.cache` (Dropbox), `.tmp.drivedownload` (Google Drive), `.sync`
@@ -35,9 +35,9 @@ _JUNK_NAMES: dict[bytes, str] = {
     b"@eadir": "@eaDir",  # Synology's thumbnails and attributes, beside every indexed folder
     b"#recycle": "#recycle",  # Synology's recycle bin
     b"@recycle": "@Recycle",  # QNAP's
-    b"$recycle.bin": "$RECYCLE.BIN",  # Windows': deleted photos, still called `*.jpg`
+    b"$recycle.bin": "$RECYCLE.BIN",  # Windows': deleted photos, still named `*.jpg`
     b"system volume information": "System Volume Information",  # Windows, on every volume
-    b"lost+found": "lost+found",  # ext4's: root alone may read it, and a scan that can't is not complete
+    b"lost+found": "lost+found",  # ext4's: only root may read it, and a scan that can't read it is not complete
     b"__macosx": "__MACOSX",  # resource forks in a ZIP that was packed on macOS
     b"thumbs.db": "Thumbs.db",  # Windows Explorer
 }
@@ -58,37 +58,37 @@ _JUNK_SUFFIXES: dict[bytes, str] = {
     b".!sync": "*.!sync",  # BitTorrent Sync, Resilio Sync
     b".bts": "*.bts",  # BitTorrent Sync
     b".tmp": "*.tmp",  # OneDrive, many FTP servers and uploaders
-    b".temp": "*.temp",  # the same
+    b".temp": "*.temp",  # as above
     b"_exiftool_tmp": "*_exiftool_tmp",  # exiftool
-    b":zone.identifier": "*:Zone.Identifier",  # where from Windows got a file, as copies for Linux carry it along
+    b":zone.identifier": "*:Zone.Identifier",  # where Windows got a file from; copied to Linux along with the file
 }
-_SAVED_INTO = re.compile(rb".+\.sb-[0-9a-f]{8}-[0-9a-z]{6}", re.DOTALL)  # macOS: the other such folder
+_SAVED_INTO = re.compile(rb".+\.sb-[0-9a-f]{8}-[0-9a-z]{6}", re.DOTALL)  # macOS: another such folder
 _FOLDER_SUFFIX = b".download"  # Safari's is a folder that holds the unfinished file; other suffixes name files only
 
 _NAMES = frozenset(_JUNK_NAMES)
 _PREFIXES = tuple(_JUNK_PREFIXES)
 _SUFFIXES = tuple(_JUNK_SUFFIXES)
-_REMEMBERED_FOLDERS = 4096  # decisions on folders that are kept; enough for the folders that events come from
+_REMEMBERED_FOLDERS = 4096  # cached decisions on folders; enough for the folders that events come from
 
-_PLAIN_SUFFIX = re.compile(r"\*[^*?\[\]]*")  # `*.jpg`: decided by how the name ends
+_PLAIN_SUFFIX = re.compile(r"\*[^*?\[\]]*")  # `*.jpg`: decided by the end of the name
 
 
 class Match(NamedTuple):
-    """Whether a file is a photo of its inbox, and why (or why not), in words for a person."""
+    """Whether a file is a photo of its inbox, and why or why not, as text for the user."""
 
     photo: bool
     reason: str
 
 
-HIDDEN = b".watcher-leaving"  # how the hidden name of an original ends that is being taken away
+HIDDEN = b".watcher-leaving"  # the end of the hidden name of an original that is being archived
 _HIDDEN = re.compile(rb"\.(?P<name>.+)\.[0-9a-f]{16}\.watcher-leaving", re.DOTALL)
-_MOST_SHOWN = 255 - len(b"..0123456789abcdef.watcher-leaving")  # bytes of a name that fit into a hidden one
+_MOST_SHOWN = 255 - len(b"..0123456789abcdef.watcher-leaving")  # bytes of a name that fit into a hidden name
 
 
 def hidden_name(name: bytes, token: str) -> bytes:
-    """Return a hidden name for an original that is being taken away; `token`: 16 unpredictable hex digits.
+    """Return a hidden name for an original that is being archived. `token`: 16 unpredictable hex digits.
 
-    Of a name that is too long for it, the end of the stem is left out.
+    If the name is too long for that, the end of its stem is left out.
     """
     stem, dot, extension = name.rpartition(b".") if b"." in name[1:] else (name, b"", b"")
     if len(name) > _MOST_SHOWN:
@@ -97,12 +97,12 @@ def hidden_name(name: bytes, token: str) -> bytes:
 
 
 def name_of_hidden(hidden: bytes) -> bytes | None:
-    """Return the name of the original that has such a hidden name; None: it is no such name."""
+    """Return the name of the original that has this hidden name; None: it is no hidden name."""
     found = _HIDDEN.fullmatch(hidden)
     return found["name"] if found else None
 
 
-SPECIAL = {  # files that are never opened to find out what they hold
+SPECIAL = {  # files that are never opened to find out their content
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
     stat.S_IFBLK: "a block device",
@@ -112,7 +112,7 @@ _KINDS = {stat.S_IFLNK: "a symbolic link", stat.S_IFDIR: "a folder", **SPECIAL}
 
 
 def special(mode: int) -> str:
-    """Return what keeps a file of this `st_mode` from being a photo, whatever its name; empty: it is a regular file."""
+    """Return why a file with this `st_mode` is no photo, whatever its name; empty: it is a regular file."""
     kind = stat.S_IFMT(mode)
     return "" if kind == stat.S_IFREG else f"it is {_KINDS.get(kind, 'a special file')}, not a photo"
 
@@ -121,12 +121,12 @@ class PathFilter:
     """The rules of one inbox.
 
     Args:
-        include: globs that a file's name must match, as `*.jpg`.
+        include: globs, such as `*.jpg`; a file's name must match one of them.
         exclude: gitignore patterns.
         recursive: whether sub-folders belong to the inbox.
 
     Raises:
-        ValueError: an `exclude` pattern is none; the message names it.
+        ValueError: an `exclude` pattern is not valid; the message names it.
 
     """
 
@@ -142,14 +142,14 @@ class PathFilter:
         self._folders: dict[bytes, bool] = {b"": True}
 
     def takes_name(self, name: bytes) -> bool:
-        """Return whether a file may be a photo as far as its name goes."""
+        """Return whether a file may be a photo by its name."""
         low = name.lower()
         if not low.endswith(self._suffixes) and not self._matches_pattern(name):
             return False
         return not (low.startswith(_PREFIXES) or low.endswith(_SUFFIXES) or low in _NAMES)
 
     def takes(self, path: bytes) -> bool:
-        """Return whether the file at `path` is a photo of this inbox, as far as its path goes."""
+        """Return whether the file at `path` is a photo of this inbox by its path."""
         folder, _, name = path.rpartition(b"/")
         if not self.takes_name(name):
             return False
@@ -158,19 +158,19 @@ class PathFilter:
         return self._exclude is None or self._excluding(path) is None
 
     def takes_in(self, folder: bytes) -> Callable[[bytes], bool]:
-        """Return what `takes` says of names in `folder`, a folder that is entered, at the price of one folder."""
+        """Return `takes` for names in `folder`, which must be a folder that is entered; the folder is checked once."""
         if self._exclude is None:
             return self.takes_name
         prefix = folder + b"/" if folder else b""
         return lambda name: self.takes_name(name) and self._excluding(prefix + name) is None
 
     def enters(self, folder: bytes) -> bool:
-        """Return whether photos may be in `folder` or below; if not, it need not be scanned."""
+        """Return whether photos may be in `folder` or below. If not, it need not be scanned."""
         known = self._folders.get(folder)
         if known is not None:
             return known
         above, _, name = folder.rpartition(b"/")
-        if above in self._folders:  # as in every walk: looking at all parts again would take the square of the depth
+        if above in self._folders:  # as in every walk: checking all parts again would take time quadratic in the depth
             entered = self.recursive and self._folders[above] and self._barrier_of(folder, name) is None
         else:
             entered = self.recursive and self._barrier(folder) is None
@@ -201,7 +201,7 @@ class PathFilter:
         return self._pattern is not None and self._pattern.match(os.fsdecode(name)) is not None
 
     def _barrier(self, folder: bytes) -> str | None:
-        """Return which part of a folder's path excludes all below, and why; None: it is entered."""
+        """Return which part of a folder's path excludes everything below, and why; None: the folder is entered."""
         end = -1
         while end < len(folder):
             start = end + 1
@@ -214,7 +214,7 @@ class PathFilter:
         return None
 
     def _barrier_of(self, folder: bytes, name: bytes) -> str | None:
-        """Return why a folder excludes all below by itself; None: it does not."""
+        """Return why a folder by itself excludes everything below; None: it does not."""
         junk = _junk(name, folder=True)
         if junk is not None:
             return junk
@@ -225,8 +225,8 @@ class PathFilter:
         """Return the exclude pattern that matches `path` itself (a folder ends in a slash); None: none does."""
         if self._exclude is None:
             return None
-        # A dot in pathspec's expressions matches all but a newline. A name can't hold U+FFFE as valid text, so it
-        # stands in for the newline without meaning anything to a pattern.
+        # A dot in pathspec's expressions matches anything but a newline. A name can't contain U+FFFE as valid text, so
+        # it replaces the newline and has no meaning in any pattern.
         spec, lines = self._exclude
         result = spec.check_file(os.fsdecode(path).replace("\n", "\ufffe"))
         return lines[result.index] if result.include and result.index is not None else None
@@ -248,12 +248,12 @@ def _junk(name: bytes, *, folder: bool = False) -> str | None:
 
 
 def _gitignore(patterns: Sequence[str]) -> tuple[GitIgnoreSpec, tuple[str, ...]]:
-    from pathspec import GitIgnoreSpec  # noqa: PLC0415 - costs 75 ms, and most inboxes exclude nothing
+    from pathspec import GitIgnoreSpec  # noqa: PLC0415 - takes 75 ms, and most inboxes exclude nothing
 
     for pattern in patterns:
         try:
             GitIgnoreSpec.from_lines([pattern], backend="simple")
         except ValueError as error:
             raise ValueError(f"`{pattern}` is not a gitignore pattern: {error}") from None
-    # The other back ends of pathspec encode paths as UTF-8 and fail on names that are none.
+    # The other back ends of pathspec encode paths as UTF-8, and fail on names that are not valid UTF-8.
     return GitIgnoreSpec.from_lines(patterns, backend="simple"), tuple(patterns)

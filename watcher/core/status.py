@@ -1,7 +1,7 @@
-"""What the daemon is doing: one set of values for `status`, the page, the metrics, systemd's line and progress bars.
+"""The daemon's status: one set of values for `status`, the page, the metrics, systemd's status line and progress bars.
 
-The loop makes a `Snapshot` of itself. The `InboxStatus` in it are also written to the state file, as JSON by field
-name, where `status` and the page read them beside the counts of the state file itself.
+The loop makes a `Snapshot` of itself. Each `InboxStatus` in it is also written to the state file, as JSON by field
+name. `status` and the page read it there, together with the counts of the state file itself.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class BatchStatus:
-    """The batch that ended last."""
+    """The last batch that has ended."""
 
     at: int  # wall clock
     files: int
@@ -36,13 +36,13 @@ class BatchStatus:
 
 @dataclass(frozen=True, slots=True)
 class ExecutorStatus:
-    """The cluster that makes photos, and whether it can."""
+    """The cluster that makes photos, and whether it is available."""
 
     kind: str
     address: str = ""
     workers: int | None = None
     threads: int | None = None
-    away_since: float | None = None  # wall clock; None: it is there, or has not been found yet
+    away_since: float | None = None  # wall clock; None: it is available, or no connection was made yet
     reason: str = ""
     fallback: bool = False  # this machine makes the photos meanwhile
     unfit: Mapping[str, str] = field(default_factory=dict)  # worker → why it is left out
@@ -50,31 +50,31 @@ class ExecutorStatus:
 
 @dataclass(frozen=True, slots=True)
 class InboxStatus:
-    """One inbox."""
+    """The status of one inbox."""
 
     path: bytes
     output: bytes
     volume: bytes = b""  # the mount point that the output belongs on
-    originals: tuple[bytes, bytes] | None = None  # where originals are moved to, and the mount point of that
-    terms: str = ""  # the settings on which photos are called failed; empty: not known
+    originals: tuple[bytes, bytes] | None = None  # where originals are moved to, and its mount point
+    terms: str = ""  # the settings under which photos count as failed; empty: not known
     watch: Literal["native", "poll"] | None = None
     watch_reason: str = ""  # why it is scanned on an interval, or why it can't be reached
     reachable: bool = True
-    missed_events: int = 0  # photos that no event announced
-    held_up: str = ""  # why its photos have to wait; empty: they don't
+    missed_events: int = 0  # photos for which there was no event
+    held_up: str = ""  # why its photos have to wait; empty: they need not
     waiting: int | None = None  # photos, those in the workers included; None: not known
-    oldest_waiting: float | None = None  # when, by the wall clock, the photo was seen that waits longest
+    oldest_waiting: float | None = None  # wall clock: when the photo that has waited longest was found
     minutes: Minutes = ()  # of the last hour
     last_batch: BatchStatus | None = None
-    # Of the daemon as a whole: in every inbox, since each is written by itself.
+    # For the daemon as a whole. Repeated in every inbox, since each is written separately.
     executor: ExecutorStatus | None = None
     decoder: str = ""  # that a worker reported, where it differs from the one at the start
     config_fault: str = ""  # why the config on disk is not in use
-    # Not written: the state file has them itself.
-    counts: Counts | None = None  # None: the state file can't be read just now
+    # Not written: they are in the state file already.
+    counts: Counts | None = None  # None: the state file can't be read at the moment
 
     def encode(self) -> dict[str, object]:
-        """Return what is written of it to the state file."""
+        """Return the values to write to the state file."""
         values = asdict(self)
         del values["path"], values["counts"]
         values |= {"output": os.fsdecode(self.output), "volume": os.fsdecode(self.volume)}
@@ -83,7 +83,7 @@ class InboxStatus:
 
     @classmethod
     def decode(cls, path: bytes, written: Mapping[str, Any]) -> Self | None:
-        """Read what was written of it; None: nothing was yet."""
+        """Return the status from the values in the state file; None: none was written yet."""
         if "output" not in written:
             return None
         values = _fields_of(cls, written)
@@ -99,7 +99,7 @@ class InboxStatus:
 
 
 def _fields_of(cls: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what another version of the program may have written, as far as this one knows it."""
+    """Return the values that this version knows; another version of the program may have written more or fewer."""
     return {item.name: values[item.name] for item in fields(cls) if item.name in values}
 
 
@@ -108,40 +108,40 @@ def _fields_of(cls: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is; `total` grows while a scan is still on."""
+    """The progress of a run; `total` grows while a scan runs."""
 
     done: int
     failed: int
     total: int
-    pixels: int  # that were decoded
+    pixels: int  # decoded
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All that the daemon knows of itself at one moment."""
+    """The complete status of the daemon at one moment."""
 
-    ailments: tuple[str, ...]  # why photos are not made as they should be, a sentence each
+    ailments: tuple[str, ...]  # why photos are not made as they should be, one sentence each
     inboxes: tuple[InboxStatus, ...]
     progress: Progress
-    results: Mapping[tuple[bytes, str], int]  # inbox, what became of a photo → photos
+    results: Mapping[tuple[bytes, str], int]  # inbox, result of a photo → photos
     batches: HistogramSnapshot
     render: HistogramSnapshot
     visible: HistogramSnapshot
     in_flight: int  # photos in the workers
     queued: int  # photos that wait for a worker
-    messages: int  # that wait for the loop
+    messages: int  # in the queue of the loop
     losses: int  # workers that died or had to be ended
 
 
 @dataclass(frozen=True, slots=True)
 class StatusQuery:
-    """A question of another thread: the loop calls `answer`, which must do no more than enqueue."""
+    """A status query from another thread. The loop calls `answer`, which must do no more than enqueue."""
 
     answer: Callable[[Snapshot], object]
 
 
 def summary(inboxes: Collection[InboxStatus]) -> str:
-    """Return in one line what systemd shows of the daemon; empty: the state file can't be read just now."""
+    """Return the line that systemd shows for the daemon; empty: the state file can't be read at the moment."""
     counts = [inbox.counts for inbox in inboxes if inbox.counts is not None]
     if len(counts) < len(inboxes):
         return ""
@@ -170,7 +170,7 @@ class PhotoStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What `status` shows, of a daemon that runs or does not."""
+    """What `status` shows, whether a daemon runs or not."""
 
     version: str
     decoder: str
@@ -183,7 +183,7 @@ class Status:
     executor: ExecutorStatus | None = None
 
     def encode(self, now: float) -> dict[str, Any]:
-        """Return `status --json`."""
+        """Return the output of `status --json`."""
         found: dict[str, Any] = {
             "version": self.version,
             "running": self.pid is not None,

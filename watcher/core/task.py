@@ -1,4 +1,4 @@
-"""A photo on its way, what happens to it, and what follows from that: the values of `core.lifecycle`."""
+"""Tasks, their events and the effects of these: the values of `core.lifecycle`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from watcher.core.types import Evidence, FileSignature, Job, Origin, Outcome, Ph
 
 
 class State(IntEnum):
-    """Where a photo is on its way; see the table."""
+    """The state of a task; see the table in `core.lifecycle`."""
 
     SETTLING = auto()
     QUEUED = auto()
@@ -24,14 +24,14 @@ class State(IntEnum):
 
 
 class Lane(IntEnum):
-    """Which of its state's lines a photo is in."""
+    """The queue of a task within its state."""
 
-    LIVE = auto()  # it came just now
+    LIVE = auto()  # it has just arrived
     BACKLOG = auto()  # a scan found it
     QUARANTINE = auto()  # rendered alone, where a crash harms no other photo
     LARGE = auto()  # it needs more than one worker's share of memory
     RETRY = auto()  # COOLING: tried again after a fault
-    RECHECK = auto()  # COOLING: looked at again, since it is incomplete or still changing
+    RECHECK = auto()  # COOLING: checked again, because it is incomplete or still changing
 
 
 @dataclass(slots=True)
@@ -39,17 +39,17 @@ class Attempt:
     """One attempt at a photo."""
 
     job: Job
-    before: PhotoRecord | None  # what was recorded before it
-    origin: Origin = Origin.EVENT  # how and when the photo came to it, as its task says
+    before: PhotoRecord | None  # the photo's record before it
+    origin: Origin = Origin.EVENT  # these three: how and when the photo was found and became ready, from its task
     seen: float = 0.0
     ready: float = 0.0
     lent: frozenset[tuple[bytes, bytes]] = frozenset()  # outputs that it may copy from: output folder, path
     touched: bool = False  # the photo's rights or date were changed meanwhile
-    removed: bool = False  # it was found to be gone from its inbox meanwhile
+    removed: bool = False  # the photo was removed from its inbox meanwhile
     pid: int = 0  # of the worker, as far as is known
     seconds: float = 0.0  # in the worker
-    host: str = ""  # the worker's machine, if it is another one
-    follows: bool = False  # it goes to the worker that has the one before it: each may copy from the other
+    host: str = ""  # the worker's machine, if it is not this one
+    follows: bool = False  # it goes to the same worker as the previous attempt: each may copy from the other
 
 
 NOTHING_KNOWN = Evidence()
@@ -58,7 +58,7 @@ IN_BATCH = (State.QUEUED, *IN_FLIGHT)
 
 
 class Pending(NamedTuple):
-    """What happened to a photo that is in flight or on its way to the archive."""
+    """A change to a photo while it is in flight or is being archived."""
 
     closed: bool
     signature: FileSignature | None = None
@@ -66,29 +66,29 @@ class Pending(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class PhotoTask:
-    """A photo on its way. Only `apply` changes it."""
+    """The task of a photo. Only `apply` changes it."""
 
     photo: PhotoId
-    state: State | None = None  # None: it is new, or over
+    state: State | None = None  # None: the task is new, or has ended
     lane: Lane = Lane.LIVE
-    first: bool = False  # it goes before the others of its lane
+    first: bool = False  # it goes before the others in its lane
     origin: Origin = Origin.EVENT
-    seen: float = 0.0  # wall clock: when it was noticed
-    ready: float = 0.0  # wall clock: since when it waits for a worker only; 0: since it was seen
-    batch: int = 0  # that it counts in while it is queued or in flight
+    seen: float = 0.0  # wall clock: when the photo was found
+    ready: float = 0.0  # wall clock: since when it waits only for a worker; 0: since `seen`
+    batch: int = 0  # the batch that counts it while it is queued or in flight
     evidence: Evidence = NOTHING_KNOWN
-    crashes: int = 0  # of workers or of watcher itself, with this photo in them
-    memory_bytes: int = 0  # that it needs; 0: a worker's share, as far as is known
+    crashes: int = 0  # of workers or of watcher itself, while they had this photo
+    memory_bytes: int = 0  # the memory that it needs; 0: a worker's share, as far as is known
     deferred: bool = False  # it has waited for a duplicate once
     checks: int = 0  # how often it was found incomplete since it last changed
-    gives_up: float = 0.0  # wall clock: when it has failed if it is still incomplete and unchanged
+    gives_up: float = 0.0  # wall clock: when it fails if it is still incomplete and unchanged
     due: float = 0.0  # monotonic clock: when DEFERRED and COOLING end
-    attempt: Attempt | None = None  # while it is in flight
+    attempt: Attempt | None = None  # the attempt in flight
     pending: Pending | None = None
 
     @property
     def tried(self) -> Attempt:
-        """The attempt of a photo that is in flight."""
+        """The attempt of a task in flight."""
         if self.attempt is None:
             raise AssertionError(self)
         return self.attempt
@@ -103,100 +103,100 @@ class Changed(NamedTuple):
     wall: float
     closed: bool
     signature: FileSignature | None = None
-    created: int = 0  # inode of the file that has just come into being; 0: it may have existed
+    created: int = 0  # inode of the file that was just created; 0: it may have existed before
 
 
 class Touched(NamedTuple):
-    """The file was given another date, other rights or another owner."""
+    """The date, the rights or the owner of the file changed."""
 
     wall: float
     signature: FileSignature
-    recorded: FileSignature | None = None  # as it is recorded, if it has no task
+    recorded: FileSignature | None = None  # its recorded signature, if it has no task
 
 
 class Listed(NamedTuple):
-    """A scan found that the photo needs work, or a look at it that it has changed."""
+    """A scan found that the photo needs work, or a check found that it has changed."""
 
     wall: float
     signature: FileSignature
     origin: Origin = Origin.SCAN
     batch: int = 0
-    live: bool = False  # its folder was announced
-    differs: bool = False  # though its size and date may be the same
-    outdated: bool = False  # what a worker makes of it is no longer what is wanted
-    crashes: int = 0  # of watcher itself, with this photo in a worker
-    unreliable: bool = False  # its date may be by another clock, and no event tells of a change
+    live: bool = False  # there was an event for its folder
+    differs: bool = False  # it has changed, though its size and date may be the same
+    outdated: bool = False  # the renditions that a worker is making of it are no longer the wanted ones
+    crashes: int = 0  # of watcher itself, while a worker had this photo
+    unreliable: bool = False  # its date may be from another clock, and changes cause no events
 
 
 class Removed(NamedTuple):
-    """The file is gone, and its inbox is there."""
+    """The file is gone, and its inbox is reachable."""
 
 
 class Released(NamedTuple):
-    """Its burst has ended, or a worker is free and it was closed."""
+    """Its burst has ended, or its writer closed it and a worker is free."""
 
     wall: float
     batch: int
 
 
 class Leased(NamedTuple):
-    """Its attempt is recorded, durable."""
+    """Its attempt is durably recorded."""
 
     attempt: Attempt
-    lane: Lane  # that it goes on in
+    lane: Lane  # its lane from now on
 
 
 class Deferred(NamedTuple):
-    """It is to wait for a photo that may be a duplicate, or for its place in the outputs."""
+    """It has to wait for a photo that may be a duplicate, or for its place in the outputs."""
 
     due: float
 
 
 class Submitted(NamedTuple):
-    """Its job goes to the workers."""
+    """Its job is sent to the workers."""
 
 
 class Returned(NamedTuple):
     """Its attempt was not made, or is of no use, through no fault of the photo."""
 
     wall: float
-    restore: bool = True  # what was recorded before it holds
-    forget: bool = False  # it does not: it is about another output folder
+    restore: bool = True  # the record from before the attempt applies again
+    forget: bool = False  # that record does not apply: it is about another output folder
 
 
 class Decided(NamedTuple):
-    """Its attempt is over, and this follows from the outcome."""
+    """Its attempt has ended, with the decision that follows from the outcome."""
 
     decision: Decision
     outcome: Outcome
     wall: float
-    due: float | None = None  # when it is looked at or tried again; None: there is no room for it to wait
-    unchanged: bool = False  # it looks as it did the time before
-    gives_up: float = 0.0  # when it has failed if it is still incomplete and unchanged
-    denied: bool = False  # it could not be read, which other rights may have cured
+    due: float | None = None  # when it is checked or tried again; None: too many photos wait already
+    unchanged: bool = False  # its signature is the same as at the previous attempt
+    gives_up: float = 0.0  # when it fails if it is still incomplete and unchanged
+    denied: bool = False  # it could not be read; a change of its rights may have fixed that
 
 
 class TimerDue(NamedTuple):
-    """Its time has come."""
+    """Its timer is due."""
 
     batch: int
 
 
 class Rechecked(NamedTuple):
-    """Its time has come, and whether it has changed is found out without a worker."""
+    """Its timer is due, and it is checked for changes without a worker."""
 
-    due: float  # the next time
+    due: float  # when it is due next
 
 
 class RetryAsked(NamedTuple):
-    """A person asked for it to be tried or made again."""
+    """The user asked to try it or make it again."""
 
     wall: float
     batch: int
 
 
 class Dropped(NamedTuple):
-    """It is left alone."""
+    """It is no longer worked on: its task ends."""
 
 
 class ArchivingBegun(NamedTuple):
@@ -235,35 +235,35 @@ Event = (
 
 
 class Settle(NamedTuple):
-    """Start the debouncer's clocks for it, or start them again."""
+    """Start, or restart, the debouncer's clocks for it."""
 
     closed: bool
 
 
 class Unsettle(NamedTuple):
-    """Take it out of the debouncer."""
+    """Remove it from the debouncer."""
 
 
 class Join(NamedTuple):
-    """Count it into a batch."""
+    """Add it to a batch."""
 
     batch: int
 
 
 class Leave(NamedTuple):
-    """Count it out of its batch: with what was recorded before this, or as if it had not come."""
+    """Remove it from its batch: with the result that was recorded before this, or as if it had never been in it."""
 
     batch: int
 
 
 class Render(NamedTuple):
-    """Hand its job to the workers."""
+    """Send its job to the workers."""
 
     job: Job
 
 
 class Record(NamedTuple):
-    """Record what became of an attempt."""
+    """Record the result of an attempt."""
 
     attempt: Attempt
     decision: Decision
@@ -271,13 +271,13 @@ class Record(NamedTuple):
 
 
 class Restore(NamedTuple):
-    """Record it as it was before its attempt."""
+    """Restore its record from before the attempt."""
 
     record: PhotoRecord | None
 
 
 class Forget(NamedTuple):
-    """Delete what is recorded of it."""
+    """Delete its record."""
 
 
 Effect = Settle | Unsettle | Join | Leave | Render | Record | Restore | Forget

@@ -1,10 +1,10 @@
-"""The values that travel between the packages: frozen and slotted.
+"""The values that are passed between the packages: frozen and slotted.
 
 Rules:
 - A path inside an inbox or an output tree is `bytes`, relative, separated by `/`: file names need not be UTF-8.
 - A photo is named by its inbox and its path in it. An inbox is named by its resolved absolute path (`bytes`).
-- What reaches the daemon's loop from outside is one of the messages below.
-- What comes back from a worker is one of a closed union, `Outcome`; match it exhaustively (`assert_never`).
+- Everything that reaches the daemon's loop from outside is one of the messages below.
+- A worker returns one member of a closed union, `Outcome`; match it exhaustively (`assert_never`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Metadata = Literal["none", "safe", "all"]
 
 
 class PhotoId(NamedTuple):
-    """A photo's name: which inbox, and where in it."""
+    """A photo's identity: its inbox, and its path in it."""
 
     inbox: bytes  # the inbox's resolved absolute path
     path: bytes  # relative to the inbox
@@ -43,11 +43,11 @@ class PhotoId(NamedTuple):
 
 
 class FileSignature(NamedTuple):
-    """What a file looked like at one moment, as cheap evidence that it has not changed since."""
+    """The size, date and inode of a file at one moment: cheap evidence that it has not changed since."""
 
     size: int  # bytes
     mtime_ns: int
-    inode: int = 0  # 0: not known (the state file keeps none)
+    inode: int = 0  # 0: not known (the state file stores none)
 
     def same_content(self, other: FileSignature | None) -> bool:
         """Return whether size and modification time agree; a rename or a copy with `-p` keeps both."""
@@ -64,21 +64,21 @@ class PublishedVersion(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known of a photo's file before it is opened; `watcher.core.stability` decides by it."""
+    """What is known about a photo's file before it is opened; input to `watcher.core.stability`."""
 
-    seen: FileSignature | None = None  # as it looked last
-    listed: bool = False  # a scan saw it so: if it looks different when it is read, it is still changing
-    stable_since: float = 0.0  # wall clock: since when it has looked so, where its own date cannot be trusted
+    seen: FileSignature | None = None  # its last known signature
+    listed: bool = False  # a scan found this signature: if it differs when it is read, the file is still changing
+    stable_since: float = 0.0  # wall clock: since when it has this signature, where its own date can't be trusted
     closed: bool = False  # its writer closed it or renamed it into place
     reopened: bool = False  # it was closed before and was incomplete, or was closed twice: more writes may follow
-    created: int = 0  # inode of the file that was seen to be created, so that it held nothing before; 0: none
-    incomplete: FileSignature | None = None  # it was found incomplete when it looked like this
+    created: int = 0  # inode of the file whose creation was observed, so that it was empty before; 0: none
+    incomplete: FileSignature | None = None  # the signature with which it was found incomplete
     changed_ns: int = 0  # its ctime then; 0: not known
-    published: PublishedVersion | None = None  # what its renditions show; None: it has none
+    published: PublishedVersion | None = None  # the content that its renditions show; None: it has no renditions
 
     @property
     def expected(self) -> FileSignature | None:
-        """How it must still look when it is read; None: any way."""
+        """The signature that it must still have when it is read; None: any."""
         return self.seen if self.listed else None
 
     @property
@@ -89,7 +89,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class StabilitySettings:
-    """What the config says of how long a file must be unchanged; all 0: it is not waited for."""
+    """The configured times for which a file must be unchanged; all 0: do not wait."""
 
     quiet_seconds: float = 0.0
     max_wait_seconds: float = 0.0
@@ -99,7 +99,7 @@ class StabilitySettings:
 class Recipe:
     """Everything that decides a rendition's bytes, given the photo."""
 
-    width: int | None  # pixels; None: unbounded. At least one of both is given
+    width: int | None  # pixels; None: unbounded. At least one of width and height is given
     height: int | None
     fit: Fit
     format: Format
@@ -109,36 +109,36 @@ class Recipe:
 
 
 class Origin(StrEnum):
-    """How a photo came to notice."""
+    """How a photo was found."""
 
-    EVENT = "event"  # the kernel announced it
-    FOLDER = "folder"  # found by looking into a folder that was announced
-    SCAN = "scan"  # found by a periodic scan: no event announced it
-    START = "start"  # found by the scan at the start
-    RETRY = "retry"  # its time has come again
+    EVENT = "event"  # by an event of the kernel
+    FOLDER = "folder"  # by a scan of a folder that an event was about
+    SCAN = "scan"  # by a periodic scan: there was no event for it
+    START = "start"  # by the scan at the start
+    RETRY = "retry"  # it was due to be tried again
 
 
 class Request(NamedTuple):
-    """Something that people ask of the daemon by way of the state file."""
+    """A user's request to the daemon, sent through the state file."""
 
-    what: str  # "retry": try again what has failed; "remake": make renditions again
+    what: str  # "retry": try failed photos again; "remake": make renditions again
     inbox: bytes
     path: bytes | None = None  # None: every photo of the inbox
-    renditions: tuple[str, ...] = ()  # to be made again
+    renditions: tuple[str, ...] = ()  # to make again
 
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """One rendition to be made: what, how, and where in the output tree."""
+    """One rendition to make: its name, its recipe, and its place in the output tree."""
 
     name: str
     recipe: Recipe
     output: bytes  # relative to the output folder: `web/2024/a.jpg`
-    spares: tuple[bytes, ...] = ()  # where it goes instead if what lies there may be of other origin
+    spares: tuple[bytes, ...] = ()  # alternative paths, in case the file at `output` may not be watcher's
 
 
 class ReusableRendition(NamedTuple):
-    """A rendition that lies on disk, and that another photo of the same content may have a copy of."""
+    """A rendition on disk that can be copied for another photo of the same content."""
 
     fingerprint: str  # of its recipe
     output: bytes  # relative to its output folder
@@ -146,51 +146,51 @@ class ReusableRendition(NamedTuple):
 
 
 class DuplicateCandidate(NamedTuple):
-    """A photo that may have the same content: its digest tells."""
+    """A photo that may have the same content; its digest decides."""
 
     photo: PhotoId
     digest: bytes
     mtime_ns: int  # of the photo, and so of its renditions
     output_root: bytes  # absolute
-    lent: tuple[ReusableRendition, ...]
-    gone: bool = False  # it is no longer in its inbox; its renditions have stayed
-    lately: bool = False  # it went within the last hour
+    lent: tuple[ReusableRendition, ...]  # its renditions that may be copied
+    gone: bool = False  # it is no longer in its inbox; its renditions remain
+    lately: bool = False  # it was removed within the last hour
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a worker needs to know to turn one photo into its renditions."""
+    """Everything that a worker needs to make one photo's renditions."""
 
-    number: int  # unique in the life of a daemon
+    number: int  # unique for the lifetime of a daemon
     photo: PhotoId
     output_root: bytes  # absolute
-    renderings: tuple[Rendering, ...]  # all that the photo shall have
-    done: FileSignature | None = None  # the photo as it was when `current` were made (inode 0)
-    current: frozenset[str] = frozenset()  # renditions that need not be made while the photo looks like `done`
+    renderings: tuple[Rendering, ...]  # all renditions that the photo is to have
+    done: FileSignature | None = None  # the photo's signature when `current` were made (inode 0)
+    current: frozenset[str] = frozenset()  # renditions that need not be made while the photo's signature is `done`
     evidence: Evidence = Evidence()
     stability: StabilitySettings = StabilitySettings()
-    returned: tuple[tuple[PhotoId, bytes], ...] = ()  # it may be one of these, which went: key on record, digest
-    twins: tuple[DuplicateCandidate, ...] = ()  # whose renditions will do if the content is the same
-    adopt: bool = False  # nothing is known of the photo: take over outputs that prove to be current
+    returned: tuple[tuple[PhotoId, bytes], ...] = ()  # removed photos that it may be: recorded key, digest
+    twins: tuple[DuplicateCandidate, ...] = ()  # their renditions are copied if the content is the same
+    adopt: bool = False  # nothing is recorded for the photo: take over outputs that prove to be current
     volume: bytes = b""  # the mount point that the output belongs on; empty: any. See `watcher.core.volumes`
-    holder: Holder | None = None  # to whom the output tree must belong; None: to anybody
+    holder: Holder | None = None  # the owner that the output tree must have; None: any
     max_pixels: int = 200_000_000
-    memory_bytes: int = 0  # how much the decoded picture may take; 0: no limit. More is answered by Heavy
+    memory_bytes: int = 0  # limit for the decoded picture; 0: none. Beyond it the outcome is NeedsMoreMemory
     attempt: int = 1
-    alone: bool = False  # to run in quarantine, where no other photo is affected
+    alone: bool = False  # run it in quarantine, where no other photo is affected
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """One rendition that lies on disk, durable."""
+    """One rendition that is durable on disk."""
 
     name: str
     output: bytes  # relative to the output folder
     width: int
     height: int
     size: int  # bytes
-    adopted: bool = False  # it lay there already and proved to be current
-    copied: bool = False  # it is a copy of what was made of the same content
+    adopted: bool = False  # it existed already and proved to be current
+    copied: bool = False  # it is a copy of a rendition of the same content
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,25 +203,25 @@ class Done:
     height: int
     seconds: float  # in the worker
     pid: int
-    digest: bytes = b""  # of the content; empty: it was not read whole
-    twin: DuplicateCandidate | None = None  # whose renditions some of these are copies of
+    digest: bytes = b""  # of the content; empty: the file was not read completely
+    twin: DuplicateCandidate | None = None  # the photo whose renditions some of these are copies of
 
 
 @dataclass(frozen=True, slots=True)
 class Unchanged:
-    """The photo looks as it did when its renditions were made, and none is missing."""
+    """The photo has the signature that it had when its renditions were made, and no rendition is missing."""
 
     stamp: FileSignature
-    returned: PhotoId | None = None  # it has the content of this one, whose original was taken away before
+    returned: PhotoId | None = None  # it has the content of this photo, whose original was archived before
 
 
 @dataclass(frozen=True, slots=True)
 class Unready:
-    """The photo is not whole yet, or moved while it was read; nothing was published."""
+    """The photo is not complete yet, or changed while it was read; nothing was published."""
 
     stamp: FileSignature | None
     reason: str
-    settling: bool = False  # only too young: look again soon, it needs no change to become ready
+    settling: bool = False  # it was only changed too recently: check again soon, it needs no change to become ready
     seconds: float = 0.0  # how soon, where that is known
     changed_ns: int = 0  # the file's ctime then; 0: not known
 
@@ -235,26 +235,26 @@ class NeedsMoreMemory:
 
 @dataclass(frozen=True, slots=True)
 class Vanished:
-    """There is no such file any more, or nothing that may be read as a photo."""
+    """The file no longer exists, or is nothing that may be read as a photo."""
 
     reason: str = ""
 
 
 class FailureKind(StrEnum):
-    """Why a photo could not be made: this decides whether and how it is tried again."""
+    """Why a photo could not be made. The kind decides whether and how it is tried again."""
 
-    PHOTO = "photo"  # the photo itself: never tried again until it changes
+    PHOTO = "photo"  # the photo itself: not tried again until it changes
     PASSING = "passing"  # an I/O error, no memory, too many open files: tried again with backoff
-    DISK_FULL = "disk-full"  # no room at the output: all work for it pauses
-    INBOX = "inbox"  # the inbox as a whole can't be read just now: all work for it pauses
+    DISK_FULL = "disk-full"  # no space at the output: all work for it pauses
+    INBOX = "inbox"  # the inbox as a whole can't be read at the moment: all work for it pauses
     OUTPUT = "output"  # the output tree as a whole can't be written: all work for it pauses
-    CRASH = "crash"  # the worker died under it
-    TIMEOUT = "timeout"  # the worker was killed for taking too long
+    CRASH = "crash"  # the worker died while it worked on the photo
+    TIMEOUT = "timeout"  # the worker was killed because it took too long
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """No rendition was published; the reason is a sentence for a person."""
+    """No rendition was published; the reason is a sentence for the user."""
 
     reason: str
     blame: FailureKind
@@ -266,19 +266,19 @@ Outcome = Done | Unchanged | Unready | NeedsMoreMemory | Vanished | Failed
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """An event: a file was created, closed by its writer, renamed into place, or only given another date or rights."""
+    """An event: a file was created, closed by its writer or renamed into place, or only its date or rights changed."""
 
     inbox: bytes
     path: bytes
     complete: bool  # its writer is done: it was closed after writing, or renamed into place
-    stamp: FileSignature | None = field(default=None, compare=False)  # as it looked then, if anybody looked
-    touched: bool = False  # its date, its rights or its owner have changed, nothing that is in it
-    created: bool = False  # the file itself has just come into being, and holds nothing of before
+    stamp: FileSignature | None = field(default=None, compare=False)  # its signature then, if it was read
+    touched: bool = False  # only its date, its rights or its owner have changed, not its content
+    created: bool = False  # the file itself was just created, and has no earlier content
 
 
 @dataclass(frozen=True, slots=True)
 class FolderSeen:
-    """An event: a folder was created or moved in; what lies in it may never be announced."""
+    """An event: a folder was created or moved in. There may never be events for the files in it."""
 
     inbox: bytes
     folder: bytes
@@ -286,33 +286,33 @@ class FolderSeen:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """Files or folders (with all below) that are no longer in the inbox; the inbox itself is reachable."""
+    """Files, or folders with everything below, that are no longer in the inbox. The inbox itself is reachable."""
 
     inbox: bytes
     paths: tuple[bytes, ...] = ()
     folders: tuple[bytes, ...] = ()
-    root: tuple[int, int] | None = None  # (st_dev, st_ino) of the folder that was looked at; None: the kernel says so
+    root: tuple[int, int] | None = None  # (st_dev, st_ino) of the folder that was read; None: by the kernel's events
 
 
 @dataclass(frozen=True, slots=True)
 class WatchLost:
-    """Events of an inbox can no longer be trusted; everything must be looked at again."""
+    """Events of an inbox can no longer be trusted; the whole inbox must be scanned again."""
 
     inbox: bytes
     reason: str
-    healed: bool  # the watch was set up anew (or never broke, as when only the kernel's queue overflowed)
-    silent: bool = False  # what lies there now announces nothing: a share that was mounted there, or below
+    healed: bool  # the watch was set up again (or never broke, as when only the kernel's queue overflowed)
+    silent: bool = False  # there are no events from now on: a share was mounted there, or below
 
 
 class WatchBack(NamedTuple):
-    """Events of an inbox can be trusted again; everything must be looked at once more."""
+    """Events of an inbox can be trusted again; the whole inbox must be scanned once more."""
 
     inbox: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class WatchReady:
-    """The watch of an inbox is set up, or it was found that none can be: from now on a scan misses nothing."""
+    """The watch of an inbox is set up, or can't be set up: from now on a scan misses nothing."""
 
     inbox: bytes
     native: bool
@@ -320,7 +320,7 @@ class WatchReady:
 
 
 class Entry(NamedTuple):
-    """One photo in a folder, as the scan saw it."""
+    """One photo in a folder, as the scan found it."""
 
     name: bytes
     size: int
@@ -330,62 +330,62 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A part of one folder of an inbox: regular files that are photos by name. Answer each with `Scanner.ack()`."""
+    """A part of one folder of an inbox: regular files that are photos by name. Acknowledge it with `Scanner.ack()`."""
 
     inbox: bytes
-    scan: int  # the number that the request was given
+    scan: int  # the number of the request
     folder: bytes
     entries: tuple[Entry, ...]
-    last: bool  # the folder is complete with this part
-    hidden: tuple[bytes, ...] = ()  # names of originals that were being taken away when watcher ended
+    last: bool  # this part completes the folder
+    hidden: tuple[bytes, ...] = ()  # hidden names of originals that were being archived when watcher ended
 
 
 @dataclass(frozen=True, slots=True)
 class ScanDone:
-    """A scan came to its end."""
+    """A scan has ended."""
 
     inbox: bytes
     scan: int
     origin: Origin
-    folder: bytes  # what was asked for; empty: the whole inbox
+    folder: bytes  # the folder that was requested; empty: the whole inbox
     photos: int
     folders: int
     seconds: float
-    complete: bool  # False: the inbox or a part of it could not be read: nothing may be concluded from absence
+    complete: bool  # False: the inbox or a part of it could not be read, so absence proves nothing
     reason: str = ""  # what could not be read
     root: tuple[int, int] | None = None  # (st_dev, st_ino) of the inbox; None: it is not reachable
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerReport:
-    """Something happened in the pool; `Pool.take` knows what it means."""
+    """Something happened in the pool; `Pool.take` interprets it."""
 
     number: int  # of the job
     generation: int  # of the executor
 
 
 class Stop(NamedTuple):
-    """Somebody asks the daemon to stop; the second time, at once."""
+    """A request to stop the daemon; the second one stops it at once."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Reload:
-    """Somebody asks the daemon to read its config again."""
+    """A request to read the config again."""
 
 
 class RequestsPending(NamedTuple):
-    """Somebody has put requests into the state file."""
+    """There are new requests in the state file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A job and what became of it; `outcome` None: the job was never run and goes back to the queue without blame."""
+    """A job and its outcome. `outcome` None: the job was never run, and returns to the queue without counting."""
 
     job: Job
     outcome: Outcome | None
-    log: tuple[tuple[str, str], ...] = ()  # what the worker has to say: event name, text
+    log: tuple[tuple[str, str], ...] = ()  # the worker's log messages: event name, text
     pid: int = 0  # of the worker; 0: not known
-    seconds: float = 0.0  # that it took there, as far as is known
-    host: str = ""  # the worker's machine, if it is another one
+    seconds: float = 0.0  # that it took in the worker, as far as is known
+    host: str = ""  # the worker's machine, if it is not this one
