@@ -1,1 +1,1 @@
-"""Folders and files: openat walks, publication, clean-up, archiving, mounts. Never follows a link."""
+"""Folders and files: openat walks, publication, clean-up, archiving, mounts. Links are never followed."""

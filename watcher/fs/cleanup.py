@@ -1,4 +1,4 @@
-"""Temporary files: their names, and the removal of those that a dead worker left behind."""
+"""Temporary files: their names, and the removal of files that a dead worker left behind."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from hashlib import sha256
 
 from watcher.fs.openat import open_below, open_root
 
-# those of earlier versions have no place
+# The names of earlier versions have no `place`.
 _NAME = re.compile(
     rb"\.watcher-(?P<host>[A-Za-z0-9._-]{1,64})-(?P<pid>\d{1,10})-\d{1,20}-\d{1,6}(\.(?P<place>[0-9a-f]{8}))?\.tmp"
-    rb"(\xc3\xa9|e\xcc\x81)?"  # of `traits`
+    rb"(\xc3\xa9|e\xcc\x81)?"  # added by `traits`
 )
-_FIRST_PIDS = "pid:[4026531836]"  # the kernel's number for the process numbers outside of all containers
+_FIRST_PIDS = "pid:[4026531836]"  # the kernel's name for the PID namespace outside of all containers
 
 
 @lru_cache(maxsize=1)
 def host() -> bytes:
-    """Return this machine's name as it stands in temporary names."""
+    """Return this machine's name in the form used in temporary names."""
     return re.sub(rb"[^A-Za-z0-9._-]", b"_", os.fsencode(socket.gethostname()))[:64] or b"_"
 
 
 @lru_cache(maxsize=1)
 def place() -> bytes:
-    """Return 8 digits for where a process number means what it means here: containers of one name each count anew."""
+    """Return 8 hex digits for the PID namespace: containers of the same name each have their own process numbers."""
     numbers, here = "", b""
     with suppress(OSError):  # a platform without /proc has no containers either
         numbers = os.readlink("/proc/self/ns/pid")
-        # a machine is the same after a restart, and a container another one
+        # A machine is the same after a restart; a container is a different one.
         name = "/etc/machine-id" if numbers == _FIRST_PIDS else "/proc/sys/kernel/random/boot_id"
         with open(name, "rb") as file:
             here = file.read()
@@ -40,7 +40,7 @@ def place() -> bytes:
 
 
 def temporary_name(job: int, number: int) -> bytes:
-    """Return a name for the `number`-th temporary file of a job: hidden, always short, and ours."""
+    """Return a name for the `number`-th temporary file of a job: hidden, always short, and marked as watcher's."""
     return b".watcher-%b-%d-%d-%d.%b.tmp" % (host(), os.getpid(), job, number, place())
 
 
@@ -51,14 +51,14 @@ def sweep(
     other_seconds: float = 86400.0,
     now: float | None = None,
 ) -> int:
-    """Remove stale temporary files below `output_root`; give how many.
+    """Remove stale temporary files below `output_root`. Return their number.
 
-    Stale is what a process of this machine left that no longer runs (or, its number having been given away again, what
-    is older than `own_seconds`, and the same of a container that is called as this machine), and what another machine
-    on a share left more than `other_seconds` ago. Links are not followed, other names not touched; folders that can't
-    be read are passed over. Reads directories only.
+    A file is stale if a process of this machine left it that no longer runs. As the process number may be in use again,
+    it is also stale if it is older than `own_seconds`; this also applies to a container with the name of this machine.
+    A file that another machine on a share left is stale after `other_seconds`. Links are not followed, other names are
+    not touched, and folders that can't be read are skipped. Only directories are read.
 
-    The age is by the file's change time: its modification time is the photo's.
+    The age is the file's change time: its modification time is the photo's.
     """
     try:
         root = open_root(output_root, create=False)
@@ -69,7 +69,7 @@ def sweep(
     try:
         while waiting:
             path = waiting.pop()
-            with suppress(OSError):  # gone or unreadable: nothing of ours to be had there
+            with suppress(OSError):  # gone or unreadable: nothing can be removed there
                 folder = open_below(root, path, create=False)
                 try:
                     removed += _sweep_folder(folder, path, waiting, at, own_seconds, other_seconds)
@@ -83,7 +83,7 @@ def sweep(
 def _sweep_folder(
     folder: int, path: bytes, waiting: list[bytes], now: float, own_seconds: float, other_seconds: float
 ) -> int:
-    """Sweep one open folder and have its sub-folders wait, by their paths: a descriptor for each would be too many."""
+    """Clean up one open folder, and add its sub-folders to `waiting` by path: open descriptors would be too many."""
     removed = 0
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -107,7 +107,7 @@ def _alive(pid: int) -> bool:
         return True
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            # the name in parentheses may hold anything; Z: it has ended, and its parent has not asked for its exit code
+            # The name in parentheses may contain anything. Z: it has ended, and its parent has not read its exit code.
             return file.read().rpartition(b")")[2].split()[0] not in {b"Z", b"X"}
     except (OSError, IndexError):  # a platform without /proc
         return True

@@ -1,4 +1,4 @@
-"""How a render ends early: an outcome that travels as an exception, and the sorting of system errors into blame."""
+"""End a render early: an outcome as an exception, and the mapping of system errors to failure kinds."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from watcher.core.types import Failed, FailureKind, FileSignature, Outcome
 from watcher.text import shown
 
 
-class Abort(Exception):  # noqa: N818 - an outcome on its way up, not an error
-    """The outcome of a job, known before its end."""
+class Abort(Exception):  # noqa: N818 - it carries an outcome, and is not an error
+    """The outcome of a job that is known before its end."""
 
     def __init__(self, outcome: Outcome) -> None:
         super().__init__(outcome)
@@ -22,17 +22,17 @@ def short(error: BaseException) -> str:
 
 
 def bad_photo(reason: str, stamp: FileSignature | None = None) -> Abort:
-    """Blame the photo itself: it is not tried again until it changes."""
+    """Return a failure of the photo itself: it is not tried again until it changes."""
     return Abort(Failed(reason, FailureKind.PHOTO, stamp))
 
 
 def passing(reason: str, stamp: FileSignature | None = None) -> Abort:
-    """Blame the circumstances: the photo is tried again."""
+    """Return a temporary failure: the photo is tried again."""
     return Abort(Failed(reason, FailureKind.PASSING, stamp))
 
 
 def unreadable(error: OSError, what: str) -> Abort:
-    """Sort an error met while reading the photo `what` (already escaped)."""
+    """Return the failure for an error while reading the photo `what` (already escaped)."""
     if error.errno in {errno.EACCES, errno.EPERM}:
         return passing(
             f"{what} may not be read: give the user of watcher the right to (chmod u+r, or +rx on its folders)"
@@ -41,7 +41,10 @@ def unreadable(error: OSError, what: str) -> Abort:
 
 
 def unreachable(error: OSError, inbox: bytes) -> Abort:
-    """Sort an error met while opening the inbox itself: no photo is to blame, unless this process alone is in need."""
+    """Return the failure for an error while opening the inbox itself.
+
+    No photo is at fault. The failure is of the inbox, unless only this process lacks resources.
+    """
     what = f"the inbox {shown(inbox)}"
     if error.errno in {errno.EACCES, errno.EPERM}:
         reason = f"{what} may not be read: let the user of watcher read and enter it (chmod u+rx)"
@@ -52,7 +55,7 @@ def unreachable(error: OSError, inbox: bytes) -> Abort:
     return Abort(Failed(reason, FailureKind.INBOX))
 
 
-# Whoever meets one of these may have met it everywhere in a tree: a volume that is gone, or not ours to use.
+# These errors may concern a whole tree: its volume is gone, or may not be used.
 OF_A_TREE = {
     errno.EACCES,
     errno.EPERM,
@@ -80,7 +83,7 @@ NAME_REFUSED = {errno.EINVAL, errno.EILSEQ}
 
 
 def name_refused(what: str) -> Abort:
-    """Blame the photo's name, which the output's file system does not take."""
+    """Return a failure of the photo's name: the output's file system does not accept it."""
     return bad_photo(
         f"{what} can't be written: the file system takes no such name (: ? * and others on disks for Windows);"
         " rename the photo"
@@ -88,7 +91,7 @@ def name_refused(what: str) -> Abort:
 
 
 def unwritable(error: OSError, what: str, blame: FailureKind = FailureKind.PASSING) -> Abort:
-    """Sort an error met while writing `what` (already escaped): an output, or (`blame` OUTPUT) the tree it is in."""
+    """Return the failure for an error in writing `what` (already escaped): an output, or (`blame` OUTPUT) its tree."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return Abort(Failed(f"no space to write {what}: {_text(error)}", FailureKind.DISK_FULL))
     if error.errno == errno.ENAMETOOLONG:

@@ -1,11 +1,11 @@
-"""The mount table and inotify's limits: whether changes in a folder are announced, and which folders are the same.
+"""The mount table and inotify's limits: whether changes in a folder cause events, and which folders are the same.
 
-Theory: inotify tells what was done through this kernel's own view of a file system. A network share, a shared folder
-of a virtual machine or a FUSE file system is also changed by others, behind that view and without events. The same
-holds for a folder that is a layer of an overlay: what is written through the overlay is not written through the folder.
+Theory: inotify reports what was done through this kernel's own view of a file system. A network share, a shared folder
+of a virtual machine or a FUSE file system is also changed by others, outside that view and without events. The same
+applies to a folder that is a layer of an overlay: a write through the overlay is not a write through the folder.
 
-One folder may have several paths: a bind mount shows a part of a file system again, an overlay shows its layers. The
-table tells by which device and which path on it (`Spot`) a folder is what it is.
+One folder may have several paths: a bind mount shows a part of a file system again, and an overlay shows its layers.
+The mount table identifies a folder by its device and its path on that device (`Spot`).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from watcher.text import shown
 
 Advice = tuple[Literal["native", "poll"], str]
 
-# Changed by others, without an event here. `fuseblk` is missing on purpose: it is a disk under FUSE (ntfs-3g, exfat),
-# changed only through this mount, and such writers cause events.
+# File systems that others change without an event here. `fuseblk` is missing on purpose: it is a disk under FUSE
+# (ntfs-3g, exfat), changed only through this mount, and such writes cause events.
 _CHANGED_ELSEWHERE = frozenset(
     (
         "nfs",
@@ -50,37 +50,37 @@ _CHANGED_ELSEWHERE = frozenset(
         "fuse",
     )
 )
-_DEEPEST = 3  # overlays upon overlays that are followed
+_DEEPEST = 3  # levels of nested overlays that are followed
 _INOTIFY = "/proc/sys/fs/inotify/"
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 
 
 class Spot(NamedTuple):
-    """What a folder is, whatever its path: a place on a device."""
+    """The identity of a folder, independent of its path: a place on a device."""
 
     device: str
     path: str  # on the device
-    name: str  # absolute path by which it is seen
+    name: str  # the absolute path by which it is reached
 
 
 class _Mount(NamedTuple):
     number: str
     parent: str
     device: str
-    root: str  # the part of the device that is shown
+    root: str  # the part of the device that is mounted
     point: str
     kind: str
     options: tuple[str, ...]  # of the file system
 
 
 def watch_advice(path: bytes, enters: Callable[[bytes], bool] | None = None, *, mountinfo: str | None = None) -> Advice:
-    """Return whether events of the folder `path` (resolved, absolute) can be relied on, or it must be polled, and why.
+    """Return whether events for the folder `path` (resolved, absolute) are reliable or it must be polled, and why.
 
     Args:
         path: the folder.
-        enters: which folders below it count too, by their path in it; None: none of them.
-        mountinfo: text in the form of /proc/self/mountinfo; None: that of this machine, and always native where
-            there is none (macOS: FSEvents reports from below the file systems).
+        enters: whether a folder below it counts too, by its path in it; None: none counts.
+        mountinfo: text in the format of /proc/self/mountinfo; None: that of this machine. Without one the result is
+            always native (macOS: FSEvents reports from below the file systems).
 
     """
     mounts = _mounts(_read_mountinfo() if mountinfo is None else mountinfo)
@@ -119,23 +119,24 @@ def _silence(mount: _Mount) -> str:
 
 
 def file_system(path: bytes, *, mountinfo: str | None = None) -> str:
-    """Return the name of the type of the file system that `path` (resolved, absolute) is on; empty: not known here."""
+    """Return the type of the file system that `path` (resolved, absolute) is on; empty: not known here."""
     mounts = _mounts(_read_mountinfo() if mountinfo is None else mountinfo)
     mount = _mount_of(path.decode("utf-8", "surrogateescape"), mounts)
     return mount.kind if mount is not None else ""
 
 
 def spots(path: bytes, *, layers: bool, mountinfo: str | None = None) -> list[Spot]:
-    """Return what the folder `path` (resolved, absolute) is; empty where there is no mount table.
+    """Return the identities of the folder `path` (resolved, absolute); empty where there is no mount table.
 
-    On an overlay it also is the folder of the upper layer, where writes go, and with `layers` those of all the others.
+    On an overlay these include the folder of the upper layer, which gets the writes, and with `layers` also the folders
+    of all other layers.
     """
     mounts = _mounts(_read_mountinfo() if mountinfo is None else mountinfo)
     return list(_spots(path.decode("utf-8", "surrogateescape"), mounts, layers, _DEEPEST))
 
 
 def spots_below(path: bytes, *, mountinfo: str | None = None) -> list[Spot]:
-    """Return what is mounted, and seen, below the folder `path` (resolved, absolute)."""
+    """Return what is mounted, and not hidden, below the folder `path` (resolved, absolute)."""
     mounts = _mounts(_read_mountinfo() if mountinfo is None else mountinfo)
     name = path.decode("utf-8", "surrogateescape")
     below = (mount for mount in mounts if mount.point != name and _is_below(mount.point, name))
@@ -154,9 +155,9 @@ def _spots(name: str, mounts: Sequence[_Mount], layers: bool, deepest: int) -> I
 
 
 def mount_point(folder: bytes) -> bytes:
-    """Return the mount point that `folder` (resolved, absolute), or what is there of its path, lies on; empty: unknown.
+    """Return the mount point of `folder` (resolved, absolute), or of the existing part of its path; empty: unknown.
 
-    Where there is no mount table: the highest folder above it on the same device.
+    Where there is no mount table, it is the highest folder above it on the same device.
     """
     mount = _mount_of(folder.decode("utf-8", "surrogateescape"), _mounts(_read_mountinfo()))
     if mount is not None:
@@ -194,14 +195,14 @@ def _read_mountinfo() -> str:
         return ""
 
 
-@lru_cache(maxsize=1)  # it is asked for every few seconds, and hardly ever changes
+@lru_cache(maxsize=1)  # it is requested every few seconds, and rarely changes
 def _mounts(mountinfo: str) -> tuple[_Mount, ...]:
     """Parse the table (proc_pid_mountinfo(5)): `id parent dev root point options [tags] - type source options`."""
     mounts = []
     for line in mountinfo.split("\n"):
         head, separator, tail = line.partition(" - ")
         fields, rest = head.split(" "), tail.split(" ")
-        if separator and len(fields) >= 6 and len(rest) >= 3:  # noqa: PLR2004 - the fields that the form demands
+        if separator and len(fields) >= 6 and len(rest) >= 3:  # noqa: PLR2004 - the fields that the format requires
             options = tuple(_split(rest[2], ","))
             root, point = _unescape(fields[3]), _unescape(fields[4])
             mounts.append(_Mount(fields[0], fields[1], fields[2], root, point, rest[0], options))
@@ -213,12 +214,12 @@ def _unescape(text: str) -> str:
 
 
 def _split(text: str, separator: str) -> list[str]:
-    """Split at a separator that no backslash stands before."""
+    """Split at each separator without a backslash before it."""
     return re.split(rf"(?<!\\){separator}", text)
 
 
 def _mount_of(path: str, mounts: Sequence[_Mount]) -> _Mount | None:
-    """Go down the tree of mounts as the kernel does, since a deeper mount may lie hidden below a later one."""
+    """Return the mount of a path. Descend the mount tree as the kernel does: a later mount may hide a deeper one."""
     over = [mount for mount in mounts if _is_below(path, mount.point)]
     numbers = {mount.number for mount in over}
     here = min((m for m in over if m.parent not in numbers or m.parent == m.number), key=_depth, default=None)
@@ -228,7 +229,7 @@ def _mount_of(path: str, mounts: Sequence[_Mount]) -> _Mount | None:
         below = min(children, key=_depth, default=None)
         if below is None:
             return here
-        over.remove(below)  # each is taken once, so that a table which loops ends too
+        over.remove(below)  # each is used once, so that this ends even if the table has a loop
         here = below
     return None
 
@@ -242,12 +243,12 @@ def _is_below(path: str, folder: str) -> bool:
 
 
 def _layer_over(path: str, mount: _Mount) -> str:
-    """Return the layer of an overlay that `path` lies in; empty: none."""
+    """Return the layer of an overlay that contains `path`; empty: none does."""
     return next((folder for _, folder in _layers(mount) if folder != "/" and _is_below(path, folder)), "")
 
 
 def _layers(mount: _Mount) -> Iterator[tuple[str, str]]:
-    """List the layers of an overlay: the option, and the absolute folder; none of what is no overlay."""
+    """Yield the layers of an overlay: the option, and the absolute folder. Yield nothing for other mounts."""
     for option in mount.options if mount.kind == "overlay" else ():
         key, _, value = option.partition("=")
         if key in {"lowerdir", "lowerdir+", "datadir+", "upperdir"}:

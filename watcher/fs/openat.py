@@ -1,4 +1,4 @@
-"""Folders and files of a tree, opened step by step so that no link inside the tree leads out of it."""
+"""Open folders and files of a tree step by step, so that no link inside the tree leads out of it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import os
 import stat
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-# NONBLOCK: should it have become a FIFO since it was looked at, opening it must not hang
+# NONBLOCK: if it became a FIFO since it was checked, opening it must not hang.
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-# How file systems say that they can't sync a folder: vboxsf, drvfs, older cifs, some FUSE
+# The errors of file systems that can't sync a folder: vboxsf, drvfs, older cifs, some FUSE.
 _UNSYNCED = {
     errno.EINVAL,
     errno.EBADF,
@@ -23,7 +23,7 @@ _UNSYNCED = {
 
 
 def sync_file(file: int) -> bool:
-    """Make an open file durable; False: its file system can't do that. Raise OSError for all else."""
+    """Make an open file durable. Return False if its file system can't do that. Raise OSError for other errors."""
     try:
         os.fsync(file)
     except OSError as error:
@@ -34,7 +34,7 @@ def sync_file(file: int) -> bool:
 
 
 def sync_folder(folder: int) -> bool:
-    """Make an open folder durable; False: its file system can't do that. Raise OSError for all else."""
+    """Make an open folder durable. Return False if its file system can't do that. Raise OSError for other errors."""
     try:
         os.fsync(folder)
     except OSError as error:
@@ -45,7 +45,7 @@ def sync_folder(folder: int) -> bool:
 
 
 def open_root(root: bytes, *, create: bool) -> int:
-    """Open the root of a tree (it may be a link); with `create`, make it and its parents durable first."""
+    """Open the root of a tree, which may be a link. With `create`, make it and its parents first, durably."""
     try:
         return os.open(root, FOLDER)
     except FileNotFoundError:
@@ -71,15 +71,15 @@ def _make(path: bytes) -> None:
 
 
 def open_below(root: int, folder: bytes, *, create: bool) -> int:
-    """Open `folder` below the open folder `root`; with `create`, missing parts are made and their parents fsynced.
+    """Open `folder` below the open folder `root`. With `create`, make missing parts and fsync their parents.
 
-    Raise OSError: ENOTDIR or ELOOP where a part is a link or a file, EINVAL where the path would climb out.
+    Raise OSError: ENOTDIR or ELOOP if a part is a link or a file, EINVAL if the path would leave the tree.
     """
     at = os.dup(root)
     try:
         for part in filter(None, folder.split(b"/")):
             if part in {b".", b".."}:
-                raise OSError(errno.EINVAL, "not a path inside the tree")  # noqa: TRY301 - the way out closes `at`
+                raise OSError(errno.EINVAL, "not a path inside the tree")  # noqa: TRY301 - the handler closes `at`
             deeper = step(at, part, create=create)
             os.close(at)
             at = deeper
@@ -90,7 +90,7 @@ def open_below(root: int, folder: bytes, *, create: bool) -> int:
 
 
 def step(at: int, part: bytes, *, create: bool = False) -> int:
-    """Open a folder of an open folder, which is no link; with `create`, make it where it is missing."""
+    """Open a folder, not a link, in an open folder. With `create`, make it if it is missing."""
     try:
         return os.open(part, FOLDER | os.O_NOFOLLOW, dir_fd=at)
     except FileNotFoundError:
@@ -100,7 +100,7 @@ def step(at: int, part: bytes, *, create: bool = False) -> int:
         os.mkdir(part, dir_fd=at)
         sync_folder(at)
     except FileExistsError:
-        pass  # another worker was quicker
+        pass  # another worker was faster
     return os.open(part, FOLDER | os.O_NOFOLLOW, dir_fd=at)
 
 
@@ -114,7 +114,7 @@ def open_folder(root: bytes, folder: bytes) -> int:
 
 
 def open_regular(folder: int, name: bytes) -> int:
-    """Open a regular file of an open folder for reading; FileNotFoundError where anything else is there."""
+    """Open a regular file in an open folder for reading. Raise FileNotFoundError if anything else is there."""
     if stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
         file = os.open(name, READ, dir_fd=folder)
         if stat.S_ISREG(os.fstat(file).st_mode):
@@ -133,12 +133,12 @@ def open_file(root: bytes, path: bytes) -> int:
 
 
 def is_file(root: bytes, path: bytes) -> bool:
-    """Return whether anything but a folder lies at `path` below the folder `root`."""
+    """Return whether anything but a folder is at `path` below the folder `root`."""
     try:
         folder = open_folder(root, os.path.dirname(path))
         try:
             return not stat.S_ISDIR(os.stat(os.path.basename(path), dir_fd=folder, follow_symlinks=False).st_mode)
         finally:
             os.close(folder)
-    except OSError:  # nothing, or what the attempt to write there will tell
+    except OSError:  # nothing is there, or the attempt to write there will report why not
         return False

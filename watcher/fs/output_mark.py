@@ -1,21 +1,22 @@
-"""Whose an output tree is, and how its file system keeps dates: told by an attribute of its root folder.
+"""The mark of an output tree: which inbox it belongs to, and how precisely its file system stores dates.
 
-Where the file system keeps no attributes (FAT, some shares), a small file in the root does instead. The attribute comes
-first, since people and programs list output trees, and expect nothing but outputs there.
+The mark is an extended attribute of the root folder. If the file system has no attributes (FAT, some shares), it is a
+small file in the root instead. The attribute is preferred, since users and programs list output trees and expect only
+outputs there.
 
-Theory: two runs that know nothing of each other would replace each other's outputs. So the first one that writes to a
-tree leaves its inbox's name there, and another inbox is refused. The inbox counts and not the state file: that may be
-lost, or another one, and the same photos give the same outputs.
+Theory: two runs that do not know of each other would replace each other's outputs. So the first run that writes to a
+tree records its inbox's name there, and another inbox is refused. The inbox counts and not the state file: that may be
+lost or be a different one, and the same photos give the same outputs.
 
 Rules:
-- A tree is `own` if no outputs were there when it was marked, or the state file knew them, and the inbox is still the
-  folder that it was. Whatever lies at an output's place there is an earlier version of it, and is replaced.
-- In any other tree a file that nothing proves to be ours belongs to others: it stays, and the output gets its second
+- A tree is `own` if there were no outputs when it was marked, or the state file had records of them, and the inbox is
+  still the same folder. Anything at an output's place there is an earlier version of the output, and is replaced.
+- In any other tree, a file that is not proved to be watcher's is foreign: it stays, and the output gets its second
   name.
-- Nobody is locked out: a tree whose inbox and state file are both gone, or whose state file is ours, is handed over;
-  so is one whose mark was removed by hand. It is not `own` then.
-- How finely dates are kept is measured when the tree is marked. The attribute says it; a file's own date is
-  a known one, and what is left of it, also after the tree was copied elsewhere, shows it. See `watcher.fs.dates`.
+- No inbox is locked out for good: a tree is handed over if its inbox and state file are both gone, if its state file is
+  the one in use, or if its mark was removed by hand. Then it is not `own`.
+- The precision of dates is measured when the tree is marked. The attribute records it. The mark file has a known date:
+  what is left of that date shows the precision, also after the tree was copied elsewhere. See `watcher.fs.dates`.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ from watcher.fs.volume import is_bare
 from watcher.text import shown
 
 ATTRIBUTE = "user.watcher.output"
-NAME = b".watcher-output"  # of the file
-_MOST = 1 << 16  # bytes; more is none of ours
+NAME = b".watcher-output"  # of the mark file
+_MOST = 1 << 16  # bytes; a larger file is not watcher's
 _ABOUT = (
     "The renditions in this folder are watcher's, made from the photos of this inbox. To have another inbox write here,"
     " stop watcher and remove this file: what lies here then stays, and new renditions get second names."
@@ -48,24 +49,24 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Tree(NamedTuple):
-    """What is known of an output tree."""
+    """What is known about an output tree."""
 
-    own: bool = True  # what lies in it at an output's place is an earlier version of that output
+    own: bool = True  # a file at an output's place is an earlier version of that output
     grain: int = EXACT  # ns, see `watcher.fs.dates`
 
 
 class Mark(NamedTuple):
-    """What is noted at the root."""
+    """The mark at the root of an output tree."""
 
     inbox: bytes  # resolved absolute path
     state: bytes  # path of the state file
     folders: tuple[int, ...]  # inode numbers that the inbox has had
     own: bool
-    dates: bool  # they can be set there
+    dates: bool  # whether dates can be set there
 
 
 class TakenError(Abort):
-    """The tree belongs to another inbox: whose it is, and what to do."""
+    """The tree belongs to another inbox. The message names that inbox, and what to do."""
 
     def __init__(self, path: bytes, mark: Mark, *, in_file: bool) -> None:
         self.found = (
@@ -78,7 +79,7 @@ class TakenError(Abort):
 
 
 def read(root: int) -> tuple[Mark | None, int]:
-    """Return the mark of an open output folder (None: there is none) and the grain of its dates. Raise OSError."""
+    """Return the mark of an open output folder (None: it has no mark) and the grain of its dates. Raise OSError."""
     data = _attribute(root)
     return (_parse(data) if data is not None else _in_file(root)) or (None, EXACT)
 
@@ -86,7 +87,7 @@ def read(root: int) -> tuple[Mark | None, int]:
 def _attribute(root: int) -> bytes | None:
     try:
         return os.getxattr(root, ATTRIBUTE)
-    except (OSError, AttributeError):  # none, or the file system or this Python knows no attributes
+    except (OSError, AttributeError):  # none, or the file system or this Python has no attributes
         return None
 
 
@@ -107,7 +108,7 @@ def _in_file(root: int) -> tuple[Mark, int] | None:
         os.close(file)
 
 
-@lru_cache(maxsize=64)  # it is read for every few photos, and hardly ever changes
+@lru_cache(maxsize=64)  # it is read for every few photos, and rarely changes
 def _parse(data: bytes) -> tuple[Mark, int] | None:
     try:
         found = json.loads(data)
@@ -115,14 +116,14 @@ def _parse(data: bytes) -> tuple[Mark, int] | None:
         folders = tuple(int(number) for number in found["folders"])
         mark = Mark(inbox, state, folders, bool(found["own"]), bool(found["dates"]))
         return mark, int(found.get("grain", EXACT))
-    except (ValueError, TypeError, KeyError, RecursionError):  # cut off, or not ours
+    except (ValueError, TypeError, KeyError, RecursionError):  # cut short, or not watcher's
         return None
 
 
 def look(root: int, path: bytes, holder: Holder, renditions: Iterable[str]) -> tuple[Tree, Mark | None]:
-    """Return what an open output folder is to `holder`, and the mark that it is to get, if it needs another.
+    """Return the state of an open output folder for `holder`, and the mark to write, or None if it has that mark.
 
-    Raise Abort where another inbox holds the tree.
+    Raise Abort if the tree belongs to another inbox.
     """
     try:
         mark, grain = read(root)
@@ -138,9 +139,9 @@ def look(root: int, path: bytes, holder: Holder, renditions: Iterable[str]) -> t
         return Tree(own=False, grain=grain), Mark(holder.inbox, holder.state, folders, own=False, dates=mark.dates)
     new = mark._replace(inbox=holder.inbox, state=holder.state)
     if holder.folder and holder.folder not in mark.folders:
-        if holder.known:  # it was put back from a backup, say
+        if holder.known:  # for example, the inbox was restored from a backup
             new = new._replace(folders=folders)
-        else:  # a folder of the same name, as containers have: nothing tells whether its photos are the same
+        else:  # a folder of the same name, as in containers: nothing shows whether its photos are the same
             new = new._replace(folders=(*mark.folders[-99:], *folders), own=False)
     return Tree(new.own, grain), new if new != mark else None
 
@@ -152,20 +153,20 @@ def _same_inbox(mark: Mark, holder: Holder) -> bool:
         with suppress(OSError):
             return os.path.samefile(mark.inbox, holder.inbox)
         return False
-    # It was renamed. The root of a disk has the number that the root of any disk has, and that of a folder which was
-    # removed is given to another one: who removes an inbox for good removes its state file too.
+    # Whether it was renamed. The roots of all disks have the same inode number, and the number of a removed folder is
+    # given to another one: if an inbox is removed for good, its state file is removed too.
     renamed = holder.folder in mark.folders and os.path.lexists(mark.state)
     return renamed and not os.path.ismount(holder.inbox)
 
 
 def claim(root: int, path: bytes, holder: Holder, renditions: Iterable[str]) -> Tree:
-    """Do as `look` does, and leave the mark; where that can't be written, all goes on without."""
+    """Do as `look` does, and write the mark. If it can't be written, continue without it."""
     tree, mark = look(root, path, holder, renditions)
     if mark is None:
         return tree
     try:
         _write(root, mark)
-    except FileExistsError:  # another process was quicker
+    except FileExistsError:  # another process was faster
         return look(root, path, holder, renditions)[0]
     except OSError:
         return tree
@@ -173,7 +174,7 @@ def claim(root: int, path: bytes, holder: Holder, renditions: Iterable[str]) -> 
 
 
 def _write(root: int, mark: Mark) -> None:
-    """Write the mark, durable and whole or not at all; raises FileExistsError if there is one, and there was none."""
+    """Write the mark durably, completely or not at all. Raise FileExistsError if one was written meanwhile."""
     found = _in_file(root)
     if found is None and _attributed(root, mark):
         return
@@ -197,7 +198,7 @@ def _write(root: int, mark: Mark) -> None:
 
 
 def _attributed(root: int, mark: Mark) -> bool:
-    """Write the mark as an attribute; return False where the file system keeps none."""
+    """Write the mark as an attribute. Return False if the file system has no attributes."""
     before = _attribute(root)
     known = _parse(before) if before is not None else None
     grain = known[1] if known is not None else _measured(root)
@@ -214,7 +215,7 @@ def _attributed(root: int, mark: Mark) -> bool:
 
 
 def _measured(root: int) -> int:
-    """Return how finely dates are kept in a folder, found out with a file that is removed again. Raise OSError."""
+    """Return the grain of dates in a folder, measured with a temporary file. Raise OSError."""
     name = temporary_name(0, 2)
     with suppress(FileNotFoundError):
         os.unlink(name, dir_fd=root)
@@ -239,7 +240,7 @@ def _fields(mark: Mark) -> dict[str, object]:
 
 
 def _fill(root: int, name: bytes, mark: Mark) -> bool:
-    """Write a mark to a new file; return whether its date is what it says of dates."""
+    """Write a mark to a new file. Return whether the file's date agrees with the mark's `dates`."""
     fields = {"about": _ABOUT} | _fields(mark)
     file = os.open(name, _CREATE, 0o666, dir_fd=root)
     try:
@@ -253,20 +254,20 @@ def _fill(root: int, name: bytes, mark: Mark) -> bool:
 
 
 def _linked(root: int, name: bytes) -> bool:
-    """Link a file under the mark's name, never over another; False: the file system has no hard links."""
+    """Link a file to the mark's name, and never replace a mark. Return False if no link can be made."""
     try:
         os.link(name, NAME, src_dir_fd=root, dst_dir_fd=root, follow_symlinks=False)
     except FileExistsError:
         if _in_file(root) is not None:
             raise
-        return False  # one that is none
+        return False  # the existing file is no mark
     except (OSError, NotImplementedError):
         return False
     return True
 
 
 def look_at(path: bytes, holder: Holder, renditions: Iterable[str]) -> Tree:
-    """Do as `look` does, by the path of the output folder; one that is not there yet has no owner."""
+    """Do as `look` does, by the path of the output folder. A folder that does not exist yet has no owner."""
     root = _open(path)
     if root is None:
         return Tree()
@@ -277,7 +278,7 @@ def look_at(path: bytes, holder: Holder, renditions: Iterable[str]) -> Tree:
 
 
 def grain_at(path: bytes) -> int:
-    """Return how finely dates are kept in the output folder at a path, as its mark says."""
+    """Return the grain of dates in the output folder at a path, from its mark."""
     root = _open(path)
     if root is None:
         return EXACT

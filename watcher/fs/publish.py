@@ -1,7 +1,7 @@
-"""Outputs appear whole or not at all: temporary file, fsync, then rename of all together, then fsync of the folders.
+"""Publish outputs completely or not at all: write temporary files, fsync, rename all together, then fsync the folders.
 
-A step is taken for all photos of a bundle before the next one. Each file's way to the disk is begun when it is written
-and awaited when all are: eight small files take 0.1 ms each, and 0.5 ms one by one.
+Each step is done for all photos of a bundle before the next step. The write-out of each file is started when the file
+is written, and awaited when all are written: eight small files take 0.1 ms each this way, and 0.5 ms one by one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from watcher.text import shown
 _FICLONE = 0x40049409  # linux/fs.h
 _STEP = 1 << 20  # bytes
 ATTRIBUTE = "user.watcher.recipe"  # the fingerprint of the recipe that made the file
-CONTENT = "user.watcher.content"  # the digest, in hex digits, of the photo that it was made of
+CONTENT = "user.watcher.content"  # the digest, in hex digits, of the photo that it was made from
 
 
 class Outputs:
@@ -51,7 +51,7 @@ class Outputs:
             os.close(folder)
 
     def tree(self, job: Job) -> Tree:
-        """Return the state of a job's output tree; raise Abort where it belongs to another inbox."""
+        """Return the state of a job's output tree. Raise Abort if it belongs to another inbox."""
         if job.holder is None:
             return Tree()
         root, names = job.output_root, [rendering.name for rendering in job.renderings]
@@ -60,11 +60,11 @@ class Outputs:
         return self._trees[root]
 
     def create(self, root: bytes, path: bytes, name: bytes) -> tuple[int, int]:
-        """Make a file in the folder `path` below `root`, both made where missing; both open. Raise OSError."""
+        """Create a file in the folder `path` below `root`; create missing folders. Return both open. Raise OSError."""
         folder = self._folder(root, path)
         try:
             return folder, _create(name, folder)
-        except FileNotFoundError:  # the folder was removed, empty, between its being opened and now
+        except FileNotFoundError:  # the folder was empty and was removed after it was opened
             self._removed.append(self._folders.pop((root, path)))
             folder = self._folder(root, path)
             return folder, _create(name, folder)
@@ -79,7 +79,7 @@ class Outputs:
         return self._folders[root, path]
 
     def sync(self, folder: int) -> None:
-        """Make durable what was renamed in an open folder; raises OSError. To be called after all renames."""
+        """Make the renames in an open folder durable. Call it after all renames. Raise OSError."""
         if folder not in self._synced:
             self._synced[folder] = None
             try:
@@ -92,9 +92,9 @@ class Outputs:
 
 
 class Publication:
-    """The renditions of one photo on their way to their places; what was not renamed is removed at the end.
+    """The publication of one photo's renditions. Files that were not renamed are removed at the end.
 
-    Every method raise Abort where the file system refuses.
+    All methods raise Abort if the file system refuses.
     """
 
     def __init__(self, outputs: Outputs, root: bytes, job: int) -> None:
@@ -103,11 +103,11 @@ class Publication:
         self._count = 0  # of temporary files
         self._files: list[tuple[int, bytes]] = []  # open and not durable yet, with the output
         self._waiting: list[tuple[int, bytes, bytes]] = []  # open folder, temporary name, output
-        self._folders: dict[int, bytes] = {}  # that something was renamed in, with one of the outputs
-        self._dates: list[tuple[int, bytes, int]] = []  # open and in its place, the output, its new modification time
+        self._folders: dict[int, bytes] = {}  # open folders with renames, each with one of its outputs
+        self._dates: list[tuple[int, bytes, int]] = []  # open file in its place, the output, its new modification time
 
     def close(self) -> None:
-        """Remove what did not get to its place."""
+        """Remove the files that were not renamed."""
         for file, _ in self._files:
             os.close(file)
         for folder, temporary, _ in self._waiting:
@@ -118,15 +118,15 @@ class Publication:
         self._files, self._waiting, self._dates = [], [], []
 
     def add(self, output: bytes, data: bytes, mtime_ns: int, fingerprint: str) -> None:
-        """Write `data` beside its place `output`, with the photo's modification time."""
+        """Write `data` to a temporary file next to its place `output`, with the photo's modification time."""
         self._add(output, lambda file: _write(file, data), mtime_ns, fingerprint)
 
     def copy(self, output: bytes, source: int, size: int, mtime_ns: int, fingerprint: str) -> None:
-        """Do the same with the `size` bytes of an open file, without their being read where the file system can."""
+        """Do as `add` does with the `size` bytes of an open file, without reading them if the file system allows."""
         self._add(output, lambda file: _copy(file, source, size), mtime_ns, fingerprint)
 
     def date(self, output: bytes, file: int, mtime_ns: int) -> None:
-        """Set the modification time of an open file that is in its place already."""
+        """Have `show` set the modification time of an open file that is in its place already."""
         self._dates.append((os.dup(file), output, mtime_ns))
 
     def _add(self, output: bytes, fill: Callable[[int], None], mtime_ns: int, fingerprint: str) -> None:
@@ -146,11 +146,11 @@ class Publication:
 
     @property
     def pending(self) -> bool:
-        """Whether there is anything to be put in its place."""
+        """Whether there is anything to publish."""
         return bool(self._waiting or self._dates)
 
     def settle(self) -> None:
-        """Make all that was written durable."""
+        """Make all written files durable."""
         while self._files:
             file, output = self._files.pop(0)
             try:
@@ -161,13 +161,13 @@ class Publication:
                 os.close(file)
 
     def show(self) -> None:
-        """Rename everything into place, and give what is there its new date."""
+        """Rename all files into place, and set the new dates of files that are in their places already."""
         while self._waiting:
             folder, temporary, output = self._waiting[0]
             try:
                 os.rename(temporary, output.rpartition(b"/")[2], src_dir_fd=folder, dst_dir_fd=folder)
             except OSError as error:
-                if error.errno == errno.ENOENT and _is_there(temporary, folder):  # as exFAT says it
+                if error.errno == errno.ENOENT and _is_there(temporary, folder):  # exFAT's error for a refused name
                     raise name_refused(shown(output)) from error
                 raise self._sorted(error, output) from error
             self._folders[folder] = output
@@ -180,7 +180,7 @@ class Publication:
                 raise self._sorted(error, output) from error
 
     def harden(self) -> None:
-        """Make it durable that everything is in its place; to be called when all others have been shown too."""
+        """Make the renames durable. Call it after `show` was called for all other photos too."""
         for folder, output in self._folders.items():
             try:
                 self._outputs.sync(folder)
@@ -188,7 +188,7 @@ class Publication:
                 raise self._sorted(error, output) from error
 
     def _sorted(self, error: OSError, output: bytes) -> Abort:
-        """Return whether an error is this output's own trouble, or that of the whole tree: by trying."""
+        """Return the failure for an error: of this output, or of the whole tree. A test write decides which."""
         if error.errno in OF_A_TREE:
             rendition = output.partition(b"/")[0]
             fault = self._fault_of_tree(rendition)
@@ -197,7 +197,7 @@ class Publication:
         return unwritable(error, shown(output))
 
     def _fault_of_tree(self, rendition: bytes) -> OSError | None:
-        """Return why nothing at all can be written for a rendition; None: something can."""
+        """Return why no file can be written for a rendition; None: one can be written."""
         folders = []
         try:
             folders.append(open_root(self._root, create=True))
@@ -214,7 +214,7 @@ class Publication:
 
 
 def _look_at_place(name: bytes, folder: int) -> None:
-    """Raise what the rename would find too late, when the photo's other outputs are shown already."""
+    """Raise the error that the rename would meet too late, when the photo's other outputs are published already."""
     with suppress(FileNotFoundError):
         if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -232,7 +232,7 @@ def _create(name: bytes, folder: int) -> int:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         return os.open(name, flags, 0o666, dir_fd=folder)
-    except FileExistsError:  # left by a process that had our number before us
+    except FileExistsError:  # left by an earlier process with the same process number
         os.unlink(name, dir_fd=folder)
         return os.open(name, flags, 0o666, dir_fd=folder)
 
@@ -244,7 +244,7 @@ def _write(file: int, data: bytes) -> None:
 
 
 def _copy(file: int, source: int, size: int) -> None:
-    """Fill `file` with `size` bytes of `source`: as a reflink, or in the kernel, or by hand."""
+    """Fill `file` with `size` bytes of `source`: by a reflink, by a copy in the kernel, or by read and write."""
     if _reflinked(file, source):
         return
     at = 0
@@ -258,26 +258,26 @@ def _copy(file: int, source: int, size: int) -> None:
 def _reflinked(file: int, source: int) -> bool:
     if sys.platform != "linux":
         return False
-    import fcntl  # noqa: PLC0415 - for copies alone
+    import fcntl  # noqa: PLC0415 - only needed for copies
 
     try:
         fcntl.ioctl(file, _FICLONE, source)
-    except OSError:  # another file system, or one that can't
+    except OSError:  # another file system, or one without reflinks
         return False
     return True
 
 
 def _copied(file: int, source: int, at: int, size: int) -> int:
-    """Copy up to `size` bytes; how many."""
+    """Copy up to `size` bytes. Return their number."""
     if sys.platform == "linux":
-        with suppress(OSError):  # two file systems, or one that can't, or says that it copied nothing
+        with suppress(OSError):  # two file systems, or one that can't do it; some report that nothing was copied
             if copied := os.copy_file_range(source, file, size, offset_src=at):
                 return copied
     return os.write(file, os.pread(source, min(size, _STEP), at))
 
 
 def _label(file: int, fingerprint: str, content: bytes) -> None:
-    """Note the recipe, and of which content it was made, on the file itself, where platform and file system can."""
+    """Record the recipe and the content's digest in attributes of the file, if platform and file system allow."""
     if hasattr(os, "setxattr"):
         with suppress(OSError):
             os.setxattr(file, ATTRIBUTE, fingerprint.encode())
@@ -286,7 +286,7 @@ def _label(file: int, fingerprint: str, content: bytes) -> None:
 
 
 def label(file: int, attribute: str) -> bytes:
-    """Return what an open file is labelled with; empty: nothing, or there are no labels here."""
+    """Return an attribute of an open file; empty: it has none, or attributes are not supported here."""
     try:
         return os.getxattr(file, attribute)
     except (OSError, AttributeError):
@@ -294,8 +294,8 @@ def label(file: int, attribute: str) -> bytes:
 
 
 def _begin_sync(file: int) -> None:
-    """Start the kernel's write-out of a file, without waiting for it."""
+    """Start the kernel's write-out of a file. Do not wait for it."""
     if hasattr(os, "posix_fadvise"):
         with suppress(OSError):
-            # what is not written yet stays in memory whatever it is advised; that it be written soon is what follows
+            # Data that is not written yet stays in memory despite this advice, but the kernel begins to write it.
             os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)

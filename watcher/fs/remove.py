@@ -1,4 +1,4 @@
-"""Renditions that a photo left behind when it moved are removed, and the folders that this leaves empty."""
+"""Remove renditions that a photo left behind when it moved, and the folders that are empty after that."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from watcher.fs.output_mark import read
 
 
 def remove(output_root: bytes, outputs: Iterable[ReusableRendition], mtime_ns: int) -> int:
-    """Remove outputs that are regular files of that size and modification time; give how many. Never raises OSError."""
+    """Remove outputs that are regular files of the given size and modification time. Return the number removed.
+
+    Never raise OSError.
+    """
     try:
         root = open_root(output_root, create=False)
     except OSError:
@@ -37,13 +40,13 @@ def _remove(root: int, output: ReusableRendition, mtime_ns: int) -> bool:
         finally:
             os.close(folder)
     except OSError:
-        return False  # it is not there, or not ours any more: left as it is
+        return False  # it is not there, or no longer watcher's: leave it as it is
     _prune(root, path)
     return True
 
 
 def _prune(root: int, path: bytes) -> None:
-    """Remove folders that are empty, from the inmost outwards; that of the rendition stays."""
+    """Remove empty folders, from the innermost outwards. The folder of the rendition stays."""
     while b"/" in path:
         above, _, name = path.rpartition(b"/")
         try:

@@ -1,7 +1,8 @@
-"""Whether a path is spelled as what lies there is called.
+"""Check whether a path is spelled exactly as in the listings of its folders.
 
-Where the file system folds case, or how an accent is written, other spellings lead to a file too: its old name seems to
-be there after a rename in case only. Only the listing of its folder tells, which is read where folding is possible.
+If the file system folds case or the encoding of accents, other spellings open a file too: after a rename that only
+changes case, the old name still seems to exist. Only the listing of the folder shows the real name. It is read where
+folding is possible.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from unicodedata import normalize
 
 
 class Spelling:
-    """Compares paths below a folder with the listings of their folders, each of which is read once."""
+    """Compare paths below a folder with the listings of their folders. Each listing is read once."""
 
     def __init__(self, root: bytes) -> None:
         self._root = root
         self._names: dict[bytes, frozenset[bytes]] = {}
 
     def is_exact(self, path: bytes) -> bool:
-        """Return whether a relative path that leads to something is spelled as it is called, at every level."""
+        """Return whether an existing relative path is spelled exactly as listed, at every level."""
         folder, slash, name = path.rpartition(b"/")
         if slash and not self.is_exact(folder):
             return False
@@ -29,12 +30,12 @@ class Spelling:
             try:
                 self._names[folder] = frozenset(os.listdir(os.path.join(self._root, folder)))
             except OSError:
-                return True  # whatever keeps it from being listed says so elsewhere
+                return True  # the reason why it can't be listed is reported elsewhere
         return name in self._names[folder]
 
 
 def _other_spelling(name: bytes) -> bytes:
-    """Return a name that is the same one wherever names are folded; the name itself if it has only one spelling."""
+    """Return another spelling that is the same name where names are folded; the name itself if it has no other."""
     if (swapped := name.swapcase()) != name:
         return swapped
     try:

@@ -1,4 +1,4 @@
-"""What a file system can do where an output tree lies: tried there, not guessed by its name."""
+"""The capabilities of an output tree's file system: tested there, not guessed by its type."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from watcher.fs.dates import EXACT, NOT_KEPT, SAMPLE_NS, grain_of, set_date
 from watcher.fs.openat import FOLDER, sync_file, sync_folder
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_TOLD_GRAIN = 1_000_000_000  # ns: finer ones are never a problem
+_TOLD_GRAIN = 1_000_000_000  # ns: finer grains are never a problem, and not reported
 
 
 class Traits(NamedTuple):
-    """What was found out about a folder's file system."""
+    """The capabilities of a folder's file system."""
 
     grain: int = EXACT  # ns, see `watcher.fs.dates`
     syncs: bool = True  # files and folders can be made durable
-    folds: bool = False  # two names that differ in case alone, or in how an accent is written, are one
+    folds: bool = False  # names that differ only in case, or in the encoding of an accent, are the same
 
     @property
     def weaker(self) -> str:
-        """What is not as it is elsewhere, in a sentence; empty: nothing."""
+        """The limitations of the file system, in a sentence; empty: there are none."""
         return "; ".join(self._weaker())
 
     def _weaker(self) -> Iterator[str]:
@@ -38,8 +38,8 @@ class Traits(NamedTuple):
 
 
 def probe(folder: bytes) -> Traits | None:
-    """Find out about the file system of a folder that is there; None: nothing can be written to it."""
-    name = temporary_name(0, 0)  # one that is swept, should this be its last moment
+    """Test the file system of an existing folder. Return None if nothing can be written to it."""
+    name = temporary_name(0, 0)  # a name that the clean-up removes if this process is killed
     path = folder + b"/" + name
     try:
         file = os.open(path, _CREATE, 0o600)
@@ -55,7 +55,7 @@ def probe(folder: bytes) -> Traits | None:
     except OSError:
         return None
     finally:
-        with suppress(OSError):  # a folder that can only be added to: the first photo that can't be written says so
+        with suppress(OSError):  # a folder that only allows adding: the first photo that can't be written reports it
             os.unlink(path)
 
 
@@ -68,12 +68,12 @@ def _syncs(folder: bytes) -> bool:
 
 
 def _normalises(folder: bytes) -> bool:
-    """Return whether a letter with an accent and the two characters that make it up are one name there."""
+    """Return whether an accented letter and its decomposed form, of two characters, are the same name there."""
     stem = folder + b"/" + temporary_name(0, 1)
     path = stem + "\u00e9".encode()
     try:
         os.close(os.open(path, _CREATE, 0o600))
-    except OSError:  # such a letter is in no name there
+    except OSError:  # no name can have such a letter there
         return False
     try:
         return os.path.exists(stem + "e\u0301".encode())

@@ -1,4 +1,4 @@
-"""Where an output tree is mounted, and that nothing is written to a mount point that has lost its volume."""
+"""Find the mount point of an output tree, and refuse to write to a mount point that has lost its volume."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from watcher.text import shown
 
 
 def mount_point(folder: bytes) -> bytes:
-    """Return the highest folder on the same device as `folder`, or as what is there of its path; empty: unknown.
+    """Return the highest folder on the same device as `folder`, or as the existing part of its path; empty: unknown.
 
-    The same device mounted twice is not told apart: for a disk that may be missing that makes no difference.
+    Two mounts of the same device are not distinguished: for a disk that may be missing, that makes no difference.
     """
     try:
         while not os.path.isdir(folder):

@@ -1,11 +1,11 @@
-"""What an original keeps where it is copied to, and the folders that are made for it: owner, rights, attributes, times.
+"""Keep owner, rights, attributes and times of originals that are copied, and of the folders made for them.
 
 Rules:
-- As `cp -a` does: owner and group, the mode, the ACL, every other attribute, each tried for itself, and the times.
-- A file never keeps set-user-ID, set-group-ID or capabilities: who may write to an inbox could have a program
-  run as another user.
-- What can't be kept and matters is an error (`KeptError`), and the original stays: that a user who could read it no
-  longer can, that its ACL is lost, or an attribute that a person or a program has put there.
+- As `cp -a` does, keep owner and group, the mode, the ACL, every other attribute, each tried separately, and the times.
+- A file never keeps set-user-ID, set-group-ID or capabilities: a user who may write to an inbox could otherwise have a
+  program run as another user.
+- If something that matters can't be kept, that is an error (`KeptError`), and the original stays. It matters if a user
+  who could read the file no longer can, if its ACL is lost, or an attribute that a user or a program has set.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from watcher.fs.openat import FOLDER, step
 from watcher.text import shown
 
 _TEMPORARY = b".watcher-folder.tmp"
-_MOST_FOLDERS = 10_000  # with remembered times
+_MOST_FOLDERS = 10_000  # whose times are kept in memory
 _ACL = "system.posix_acl_access"
-# Written by programs for themselves or made up by the file system: not missed elsewhere.
+# Attributes that programs write for themselves or that the file system generates: not needed elsewhere.
 _MACHINES = {"user.DOSATTRIB", "user.SAMBA_PAI", "user.DosStream.Zone.Identifier:$DATA", "user.com.apple.quarantine"}
 
 
 class KeptError(Exception):
-    """The original stays: something that matters can't be kept, or it is not to go now; the message says what."""
+    """The original stays: something that matters can't be kept, or it must not be moved now. The message says what."""
 
 
 def keep(copy: int, source: int) -> None:
-    """Copy what `source` has beside its content to the open file or folder `copy`. Raise KeptError, OSError."""
+    """Copy all of `source` except its content to the open file or folder `copy`. Raise KeptError, OSError."""
     found = os.fstat(source)
     _keep_owner(copy, found)
     _keep_attributes(copy, source)
@@ -38,7 +38,7 @@ def keep(copy: int, source: int) -> None:
     if not stat.S_ISDIR(found.st_mode):
         mode &= 0o777
     elif os.fstat(copy).st_uid != found.st_uid:
-        mode |= stat.S_IRWXU  # the folder is ours then, and the next original must fit into it
+        mode |= stat.S_IRWXU  # watcher owns the folder then, and must be able to put the next original into it
     with suppress(OSError):  # a file system without rights
         os.fchmod(copy, mode)
     if lost := _shut_out(found, os.fstat(copy)):
@@ -48,12 +48,12 @@ def keep(copy: int, source: int) -> None:
 
 def _keep_owner(copy: int, found: os.stat_result) -> None:
     for owner, group in ((-1, found.st_gid), (found.st_uid, found.st_gid)):
-        with suppress(OSError):  # only root may give files away; whether it matters is looked at afterwards
+        with suppress(OSError):  # only root may change the owner; whether it matters is checked afterwards
             os.fchown(copy, owner, group)
 
 
 def _shut_out(before: os.stat_result, now: os.stat_result) -> str:
-    """Return who could read it before and can't any more; empty: all still can."""
+    """Return which users could read it before and no longer can; empty: all still can."""
     need = 5 if stat.S_ISDIR(before.st_mode) else 4
 
     def may(found: os.stat_result, shift: int) -> bool:
@@ -85,9 +85,9 @@ else:
         try:
             names = os.listxattr(source)
         except OSError:
-            return  # a file system without them
+            return  # a file system without attributes
         if _ACL not in names:
-            with suppress(OSError):  # one that it inherited from its new folder
+            with suppress(OSError):  # an ACL inherited from its new folder
                 os.removexattr(copy, _ACL)
         for name in names:
             if name == "security.capability":
@@ -101,13 +101,13 @@ else:
 
 
 class Folders:
-    """Folders below `originals`, made like those of the inbox. Those made in this run keep their dates too."""
+    """The folders below `originals`, created like the inbox's. Those created in this run keep their dates too."""
 
     def __init__(self) -> None:
         self._times: dict[tuple[int, int], tuple[int, int]] = {}
 
     def open(self, root: bytes, path: bytes, like: bytes) -> list[int]:
-        """Open `root` and the folders of `path` below it, made where missing as those of `like` are, the inmost last.
+        """Open `root` and the folders of `path` below it, the innermost last. Create missing ones like those of `like`.
 
         No part of `path` may be a link. Raise KeptError, OSError.
         """
@@ -131,7 +131,7 @@ class Folders:
     def _folder(self, above: int, name: bytes, model: int) -> int:
         with suppress(FileNotFoundError):
             return step(above, name)
-        # It gets its name when it has all the rest, so that a kill leaves none that is half made.
+        # It gets its name last, so that no incomplete folder is left if the process is killed.
         with suppress(FileNotFoundError):
             os.rmdir(_TEMPORARY, dir_fd=above)
         os.mkdir(_TEMPORARY, 0o700, dir_fd=above)

@@ -1,4 +1,4 @@
-"""A file gets a name in a folder, and nothing that lies there is ever replaced."""
+"""Give a file a name in a folder, and never replace anything there."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from watcher.fs.openat import READ
 _STEP = 1 << 20  # bytes
 _LONGEST = 255  # bytes of a name
 _COARSE_NS = 2_000_000_000  # FAT keeps times to two seconds
-# no hard link can be made: another file system, one that has none, one with no space for more, a file of another user
+# No hard link can be made: another file system, one without links, one with no space for more, a file of another user.
 NO_LINK = {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES, errno.EINVAL}
 NO_FLAGS = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM}  # of a rename: an old kernel, or a share
 
 
 def names(name: bytes) -> Iterator[bytes]:
-    """Return the names that an original may get, the best one first."""
+    """Yield the names that an original may get, the best one first."""
     yield name
     stem, dot, extension = name.rpartition(b".") if b"." in name[1:] else (name, b"", b"")
     number = 1
@@ -34,7 +34,7 @@ def names(name: bytes) -> Iterator[bytes]:
 
 
 def rename_over_nothing(source: int, name: bytes, target: int, to: bytes) -> None:
-    """Rename in one step, or raise FileExistsError; OSError of `NO_FLAGS`: that can't be done here."""
+    """Rename in one step. Raise FileExistsError if `to` exists, OSError of `NO_FLAGS` if that can't be done here."""
     libc = ctypes.CDLL(None, use_errno=True)
     call, flag = (
         (getattr(libc, "renameatx_np", None), 4) if sys.platform == "darwin" else (getattr(libc, "renameat2", None), 1)
@@ -49,7 +49,7 @@ def rename_over_nothing(source: int, name: bytes, target: int, to: bytes) -> Non
 def name_hidden(folder: int, hidden: bytes, name: bytes) -> None:
     """Rename the file `hidden` within a folder, or raise FileExistsError.
 
-    Raise OSError of `NO_LINK` where neither such a rename nor a hard link can be had.
+    Raise OSError of `NO_LINK` if neither such a rename nor a hard link is possible.
     """
     try:
         rename_over_nothing(folder, hidden, folder, name)
@@ -63,10 +63,10 @@ def name_hidden(folder: int, hidden: bytes, name: bytes) -> None:
 
 
 def place(folder: int, hidden: bytes, wanted: bytes, file: int, *, claim_seconds: float | None) -> bytes:
-    """Rename what `hidden` names to the first name that is free or has the same content, and return that name.
+    """Rename the file `hidden` to the first name that is free or has the same content, and return that name.
 
-    `file` of -1 is like nothing. An empty file that is older than `claim_seconds` is what an interrupted try has left
-    of its claim to the name; None: there can be none.
+    `file`: the same file, open; -1: it counts as different from any other file. An empty file that is older than
+    `claim_seconds` is the claim to the name that an interrupted attempt has left; None: there can't be one.
     """
     for name in names(wanted):
         try:
@@ -76,7 +76,7 @@ def place(folder: int, hidden: bytes, wanted: bytes, file: int, *, claim_seconds
                 if claim_seconds is None or not _is_claim(name, folder, claim_seconds):
                     continue
                 os.rename(hidden, name, src_dir_fd=folder, dst_dir_fd=folder)
-        with suppress(FileNotFoundError):  # where the same lay there already
+        with suppress(FileNotFoundError):  # it still exists if the same file had the name already
             os.unlink(hidden, dir_fd=folder)
         return name
     raise AssertionError  # the names never end
@@ -89,7 +89,7 @@ def _place(folder: int, hidden: bytes, name: bytes) -> None:
     except OSError as error:
         if error.errno not in NO_LINK:
             raise
-        # there is no way to do it in one step: an empty file claims the name, and the rename replaces that
+        # It can't be done in one step: an empty file claims the name, and the rename replaces that file.
         os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder))
         os.rename(hidden, name, src_dir_fd=folder, dst_dir_fd=folder)
 
@@ -100,7 +100,7 @@ def _is_claim(name: bytes, folder: int, seconds: float) -> bool:
 
 
 def same(file: int, name: bytes, folder: int) -> bool:
-    """Return whether what lies there is a regular file with the same time and content as an open one (-1: none)."""
+    """Return whether `name` is a regular file with the same time and content as the open `file` (-1: never)."""
     if file < 0:
         return False
     try:
@@ -112,7 +112,7 @@ def same(file: int, name: bytes, folder: int) -> bool:
         if not stat.S_ISREG(theirs.st_mode):
             return False
         if (mine.st_dev, mine.st_ino) == (theirs.st_dev, theirs.st_ino):
-            return mine.st_nlink > 1  # otherwise it is the original itself, met by another way
+            return mine.st_nlink > 1  # otherwise it is the original itself, reached by another path
         if mine.st_size != theirs.st_size or abs(mine.st_mtime_ns - theirs.st_mtime_ns) > _COARSE_NS:
             return False
         return all(os.pread(file, _STEP, at) == os.pread(other, _STEP, at) for at in range(0, mine.st_size, _STEP))
@@ -121,7 +121,10 @@ def same(file: int, name: bytes, folder: int) -> bool:
 
 
 def linked(file: int, target: int, wanted: bytes) -> bytes | None:
-    """Link an open file into `target`, by the first name that is free or has it already. None: it can't be linked."""
+    """Link an open file into `target`, and return its name: the first that is free or has the same file already.
+
+    None: it can't be linked.
+    """
     for name in names(wanted):
         try:
             os.link(b"/proc/self/fd/%d" % file, name, dst_dir_fd=target, follow_symlinks=True)
@@ -140,9 +143,9 @@ def linked(file: int, target: int, wanted: bytes) -> bytes | None:
 
 
 def copied(file: int, wanted: bytes, target: int, temporary: bytes, keeps: Callable[[], bool]) -> bytes:
-    """Copy an open file into `target`, durable, by a name that is free; that name.
+    """Copy an open file into `target` durably, under a free name, and return that name.
 
-    `keeps` tells, once it is written, whether the original is still what it was. Raise KeptError, OSError.
+    `keeps` returns, after the copy is written, whether the original is unchanged. Raise KeptError, OSError.
     """
     interrupted = False
     with suppress(FileNotFoundError):
@@ -163,7 +166,7 @@ def copied(file: int, wanted: bytes, target: int, temporary: bytes, keeps: Calla
 
 
 def _fill(copy: int, file: int) -> None:
-    """Write an open file's content into another one, with all that it is to keep, durable."""
+    """Copy an open file's content to another open file durably, with all attributes to keep."""
     size = os.fstat(file).st_size
     for at in range(0, size, _STEP):
         part = memoryview(os.pread(file, _STEP, at))
@@ -172,5 +175,5 @@ def _fill(copy: int, file: int) -> None:
     keep(copy, file)
     os.fsync(copy)
     if hasattr(os, "posix_fadvise"):
-        with suppress(OSError):  # so that the comparison reads what is on the disk, as far as the kernel lets it
+        with suppress(OSError):  # so that the comparison reads from the disk, as far as the kernel allows
             os.posix_fadvise(copy, 0, 0, os.POSIX_FADV_DONTNEED)

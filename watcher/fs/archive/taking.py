@@ -1,4 +1,4 @@
-"""One original is taken out of its inbox, or put back into it."""
+"""Take one original out of its inbox, or put it back."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from watcher.text import shown
 
 _GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 _SPECIAL = stat.S_ISUID | stat.S_ISGID
-_CLAIM_SECONDS = 60.0  # an empty file in an inbox that is younger may be about to be written
+_CLAIM_SECONDS = 60.0  # a younger empty file in an inbox may be about to be written
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What became of an original."""
+    """The result for an original."""
 
-    where: bytes | None  # absolute path; empty: deleted; None: it was not touched
-    fault: str = ""  # why not; empty: it is another file now, or none
-    other: bool = False  # it looks the same, and holds something else than what was made
+    where: bytes | None  # its new absolute path; empty: it was deleted; None: it was not touched
+    fault: str = ""  # why it was not touched; empty: it is another file now, or gone
+    other: bool = False  # its signature is the same, but its content is not that of its renditions
 
 
 @dataclass(frozen=True, slots=True)
 class _Original:
-    """The open file that is to go, and what it looked like when its content was compared."""
+    """The open file to move or delete, and its state when its content was compared."""
 
     name: bytes
     folder: int  # file descriptors
@@ -41,7 +41,7 @@ class _Original:
     seen: os.stat_result
 
     def unchanged(self, name: bytes | None = None) -> bool:
-        """Return whether it is what it was, and lies there by that name (its own, unless told otherwise)."""
+        """Return whether it is unchanged, and is still the file with the given name (default: its own)."""
         try:
             there = os.stat(name or self.name, dir_fd=self.folder, follow_symlinks=False)
         except FileNotFoundError:
@@ -53,10 +53,10 @@ class _Original:
 def take_away(
     photo: PhotoId, stamp: FileSignature, originals: bytes | None, holds: Callable[[int], bool], folders: Folders
 ) -> Taken:
-    """Move `photo` below the folder `originals`, in folders as in its inbox, or delete it (None); never raises OSError.
+    """Move `photo` below the folder `originals`, in the same folders as in its inbox, or delete it (None).
 
-    `stamp` is what it looked like when its renditions were made (an inode of 0 is not compared), and `holds` tells of
-    the open file whether it has the content that they were made of. `folders` may be the same in all calls.
+    `stamp`: its signature when its renditions were made (an inode of 0 is not compared). `holds`: return whether the
+    open file has the content that they were made from. `folders` may be the same in all calls. Never raise OSError.
     """
     found = False
     try:
@@ -106,7 +106,7 @@ def _looks(found: os.stat_result) -> tuple[int, int]:
 
 
 def _open(name: bytes, folder: int, stamp: FileSignature) -> int | None:
-    """Open what lies there if it is a regular file that looks like `stamp`."""
+    """Open a regular file that has the signature `stamp`; None: there is no such file."""
     try:
         file = open_regular(folder, name)
     except OSError as error:
@@ -121,7 +121,7 @@ def _open(name: bytes, folder: int, stamp: FileSignature) -> int | None:
 
 
 def _temporary(photo: PhotoId) -> bytes:
-    """Return the name of a copy that is under way: the same at each try, so that none is left behind."""
+    """Return the name of an unfinished copy: the same at each attempt, so that none is left behind."""
     return b".watcher-%b.tmp" % sha256(photo.absolute).hexdigest()[:16].encode()
 
 
@@ -143,7 +143,7 @@ def _delete(original: _Original) -> bool:
 
 
 def _move(original: _Original, target: int, temporary: bytes) -> bytes | None:
-    """Move the original into `target`, durable; its name there. None: it is another file now."""
+    """Move the original into `target` durably, and return its name there. None: it is another file now."""
     if os.path.samestat(os.fstat(original.folder), os.fstat(target)):
         raise KeptError("`originals` leads to the inbox itself; name another folder")
     _plain(original)
@@ -164,7 +164,7 @@ def _apart(file: int, folder: int) -> bool:
 
 
 def _plain(original: _Original) -> None:
-    """Take away what would let a file run as its owner, or raise KeptError."""
+    """Remove the bits that let a file run as its owner or group, or raise KeptError."""
     mode = stat.S_IMODE(original.seen.st_mode)
     if not mode & _SPECIAL:
         return
@@ -175,7 +175,10 @@ def _plain(original: _Original) -> None:
 
 
 def _renamed(original: _Original, target: int) -> bytes | None:
-    """Move it by a rename that replaces nothing; empty: it is another file now, None: that can't be done here."""
+    """Move it by a rename that replaces nothing, and return its name.
+
+    Empty: it is another file now. None: such a rename can't be done here.
+    """
     hidden = _hide(original)
     if hidden is None:
         return b""
@@ -197,10 +200,10 @@ def _renamed(original: _Original, target: int) -> bytes | None:
 
 
 def _hide(original: _Original) -> bytes | None:
-    """Rename the original to a hidden name; None: something else lay there, and was put back."""
+    """Rename the original to a hidden name, and return that. None: another file was there, and was put back."""
     if not original.unchanged():
         return None
-    hidden = hidden_name(original.name, os.urandom(8).hex())  # unpredictable, and so nothing lies there
+    hidden = hidden_name(original.name, os.urandom(8).hex())  # unpredictable, so no file has this name
     try:
         os.rename(original.name, hidden, src_dir_fd=original.folder, dst_dir_fd=original.folder)
     except FileNotFoundError:
@@ -215,9 +218,9 @@ def _hide(original: _Original) -> bytes | None:
 
 
 def put_back(inbox: bytes, path: bytes) -> bool:
-    """Restore the own name of what has a hidden name in an inbox, as an interruption leaves it. Raise OSError.
+    """Restore the name of an original that an interruption left under a hidden name in an inbox. Raise OSError.
 
-    False: there is nothing of that name any more.
+    Return False if no file has the hidden name any more.
     """
     folder_path, _, hidden = path.rpartition(b"/")
     folder = open_folder(inbox, folder_path)
@@ -231,12 +234,12 @@ def put_back(inbox: bytes, path: bytes) -> bool:
 
 
 def _show(folder: int, hidden: bytes, *, claim_seconds: float | None = None) -> None:
-    """Rename what has a hidden name to the first name that is free, or that has the same already."""
+    """Rename a file with a hidden name to the first name that is free, or that has the same file already."""
     try:
         file = os.open(hidden, READ, dir_fd=folder)
     except FileNotFoundError:
         raise
-    except OSError:  # a link, or not to be read by us: whatever it is, it is put back
+    except OSError:  # a link, or a file that may not be read: it is put back in any case
         file = -1
     try:
         place(folder, hidden, name_of_hidden(hidden) or hidden, file, claim_seconds=claim_seconds)
