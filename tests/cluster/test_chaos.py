@@ -53,7 +53,7 @@ def test_two_thousand_photos_are_made_once_each_while_workers_and_scheduler_die(
             member.stop()
             stage.goes_on()
         assert [member for member in cluster.members if member.process.poll() is None] == relief
-        stage.all_is_right()
+        stage.all_is_right(schedulers=2)
 
 
 @pytest.mark.soak  # the everyday run has a shorter one in tests/e2e
