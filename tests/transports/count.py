@@ -125,6 +125,11 @@ def _hold_status(journey: Journey, row: Row, *, spoilt: bool) -> None:
     said = journey.inbox
     if said["watch"] != journey.road.watch or (said["watch"] == "poll" and not said["watch_reason"]):
         row.wrong.append(f"status says {said['watch']}: {said['watch_reason']!r}")
-    failed = [line["path"] for line in journey.log if line["event"] == "photo.failed"]
-    if failed := [path for path in failed if not (spoilt and path.endswith(f"/{CONTESTED}"))]:
+    damaged = f"/{CONTESTED}" if spoilt else None
+    lines = [line for line in journey.log if line["event"] == "photo.failed"]
+    if failed := [
+        f"{line['path']}: {line['reason']}"
+        for line in lines
+        if not (damaged and line["path"].endswith(damaged) and line["reason"].startswith("damaged"))
+    ]:
         row.wrong.append(f"failed: {failed}")
