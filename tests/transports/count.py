@@ -18,7 +18,7 @@ def count(journey: Journey) -> Row:
     """Fill the row of a road while its files are still there."""
     road = journey.road
     row = Row(type(road), wait=QUIET + road.lag + float(str(road.settings.get("poll_seconds", 0))))
-    lies = {name: shown_by(journey.landing / name) for name in (ABANDONED, CONTESTED)}
+    lies = {ABANDONED: shown_by(journey.landing / ABANDONED), CONTESTED: journey.left_by_rivals()}
     _count_arrivals(journey, row)
     _count_outputs(journey, row, lies)
     _count_again(journey, row, spoilt=bool(journey.rivals) and lies[CONTESTED] is None)

@@ -131,11 +131,23 @@ class Journey:
 
     def _await_contested(self) -> None:
         """Wait until outputs show the version that two writers left, which may have to be unchanged for a minute."""
-        left = shown_by(self.landing / CONTESTED) if self.rivals else None
+        left = self.left_by_rivals()
         outputs = [self.place.output / rendition / CONTESTED for rendition in RENDITIONS]
         deadline = time.monotonic() + _CONTESTED
         while left and any(shown_by(path) != left for path in outputs) and time.monotonic() < deadline:
             time.sleep(0.05)
+
+    def left_by_rivals(self) -> Version | None:
+        """Return the version that lies under the name of two writers; None: there were none, or it is a mixture."""
+        path = self.landing / CONTESTED
+        if not self.rivals or not path.exists():
+            return None
+        if self.road.recodes:
+            shown = shown_by(path)
+            return shown if shown in self.rivals else None
+        # A mixture may show one version alone: what is compared is every byte.
+        left = path.read_bytes()
+        return next((p.version for p in (self.card.one, self.card.other) if p.source.read_bytes() == left), None)
 
     def visible(self, sent: Sent) -> float | None:
         """When the last rendition of a version appeared; None: not all have."""

@@ -13,7 +13,7 @@ from tests.transports.road import Kind, Road, absent, first_line
 
 
 class _Editor(Road):
-    edits = True
+    edits = recodes = True
     cannot: ClassVar = {"overwrite": "each edit is a newer version of what lay there"}
     tool: ClassVar[str]
 
@@ -85,7 +85,7 @@ class Jpegtran(_Editor):
 class JpegtranRedirected(Road):
     """The shell makes the file and jpegtran fills it; the original lies elsewhere."""
 
-    name, kind = "jpegtran > file", Kind.CLOSES
+    name, kind, recodes = "jpegtran > file", Kind.CLOSES, True
 
     @classmethod
     def missing(cls) -> str:

@@ -145,6 +145,7 @@ class Road(ABC):
     kind: ClassVar[Kind]
     watch: ClassVar[str] = "native"  # what `status` must say of the inbox: native, or poll with a reason
     edits: ClassVar[bool] = False  # photos lie there already, and are changed where they are
+    recodes: ClassVar[bool] = False  # what arrives has other bytes than what was sent
     lag: ClassVar[float] = 0.0  # seconds by which the road itself tells late of a last byte
     cannot: ClassVar[Mapping[str, str]] = {}  # operation -> why this road has none
 
