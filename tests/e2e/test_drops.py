@@ -108,9 +108,9 @@ def test_a_photo_written_slowly_is_made_once_when_it_is_whole(place: Place, reop
 
 
 @pytest.mark.slow
-def test_a_photo_written_for_a_minute_is_made_once_when_it_is_whole(place: Place) -> None:
+def test_a_photo_written_for_twenty_seconds_is_made_once_when_it_is_whole(place: Place) -> None:
     with place.run() as daemon, Looker(place.output) as looker:
-        _write_slowly(place.inbox / "p007.jpg", camera(7, 1500, 1000), 60, 1.0, reopen=True)
+        _write_slowly(place.inbox / "p007.jpg", camera(7, 1500, 1000), 20, 1.0, reopen=True)
         daemon.settle(1)
         assert daemon.made() == {"p007.jpg": 1}
     assert not looker.broken

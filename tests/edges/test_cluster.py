@@ -169,9 +169,9 @@ def test_every_job_comes_back_with_what_became_of_it(bench: Bench) -> None:
 
 def test_two_bundles_for_each_thread_are_in_flight_at_most(bench: Bench) -> None:
     assert bench.pool.free == 4
-    assert bench.pool.share(1000) == 8
-    assert bench.pool.share(17) == 2
-    assert bench.pool.share(1) == 1
+    assert bench.pool.bundle_size(1000) == 8
+    assert bench.pool.bundle_size(17) == 2
+    assert bench.pool.bundle_size(1) == 1
 
 
 def test_memory_and_company_are_matters_of_this_machine_and_do_not_travel(bench: Bench) -> None:
@@ -185,8 +185,8 @@ def test_memory_and_company_are_matters_of_this_machine_and_do_not_travel(bench:
 def test_a_worker_that_can_do_no_work_at_all_is_left_out_and_no_photo_is_blamed(bench: Bench) -> None:
     bench.pool.submit(make_job(1, "refuse:no resizer"))
     assert bench.results(1)[0].outcome is None
-    bench.until(lambda: bench.pool.ailment, "nobody is fit")
-    assert "RuntimeError: no resizer" in bench.pool.ailment
+    bench.until(lambda: bench.pool.unavailable_reason, "nobody is fit")
+    assert "RuntimeError: no resizer" in bench.pool.unavailable_reason
 
 
 def test_folders_have_their_own_names_on_workers(dask: Dask) -> None:
@@ -236,16 +236,16 @@ def test_a_scheduler_that_ends_is_waited_for_and_said_once_to_be_lost(own: Dask,
         bench.pool.submit(make_job(1, f"wait:{tmp_path}/go"), make_job(2))
         own.scheduler.kill()
         own.scheduler.wait()
-        back = bench.until(lambda: bench.pool.ailment, "it is told")
+        back = bench.until(lambda: bench.pool.unavailable_reason, "it is told")
         back += bench.results(2 - len(back)) if len(back) < 2 else []
         assert [(result.job.number, result.outcome) for result in back] == [(1, None), (2, None)]
         assert bench.pool.free == 0
-        assert bench.pool.about().away_since is not None
+        assert bench.pool.info().away_since is not None
         (tmp_path / "go").touch()
         own.begin_scheduler()
         own.begin_worker()
         bench.until(lambda: bench.pool.there, "it is back")
-        assert bench.pool.ailment == ""
+        assert bench.pool.unavailable_reason == ""
         bench.pool.submit(make_job(3))
         assert isinstance(bench.results(1)[0].outcome, Done)
         assert [event for event, _ in bench.said] == ["executor.lost", "executor.back"]
@@ -269,8 +269,8 @@ def test_a_worker_that_does_not_see_a_photo_that_is_here_is_left_out(bench: Benc
     job = replace(make_job(1, "vanished"), photo=PhotoId(os.fsencode(tmp_path), b"vanished"))
     bench.pool.submit(job)
     assert [result.outcome for result in bench.results(1)] == [None]
-    bench.until(lambda: bench.pool.ailment, "nobody is fit")
-    assert "is the folder mounted there?" in bench.pool.ailment
+    bench.until(lambda: bench.pool.unavailable_reason, "nobody is fit")
+    assert "is the folder mounted there?" in bench.pool.unavailable_reason
     assert "is not there, and" in str(bench.events("executor.unfit")[0]["reason"])
 
 
@@ -289,8 +289,8 @@ def test_an_output_that_only_the_worker_can_not_write_is_the_worker_s_fault(benc
 def test_a_worker_of_another_version_is_left_out(dask: Dask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("watcher.cluster.membership.__version__", "99.0")
     with Bench(Target(dask.address)) as bench:
-        bench.until(lambda: bench.pool.ailment, "nobody is fit")
-        assert "and the daemon has 99.0: install the same on both" in bench.pool.ailment
+        bench.until(lambda: bench.pool.unavailable_reason, "nobody is fit")
+        assert "and the daemon has 99.0: install the same on both" in bench.pool.unavailable_reason
         assert bench.pool.free == 0
         monkeypatch.undo()
         monkeypatch.setattr("watcher.cluster.membership.AGAIN_SECONDS", 0.0)
@@ -302,8 +302,8 @@ def test_what_nobody_answers_is_taken_back_and_not_listened_to_later(bench: Benc
     bench.until(lambda: True, "a turn")
     due = bench.pool.deadline()
     assert due is not None
-    assert due > time.monotonic() + bench.pool.silence_seconds - 10
-    bench.now = bench.pool.silence_seconds + 1
+    assert due > time.monotonic() + bench.pool.liveness_seconds - 10
+    bench.now = bench.pool.liveness_seconds + 1
     assert [result.outcome for result in bench.results(1)] == [None]
     (tmp_path / "go").touch()
     bench.pool.submit(make_job(2))
@@ -313,12 +313,12 @@ def test_what_nobody_answers_is_taken_back_and_not_listened_to_later(bench: Benc
 
 def test_a_run_that_waits_for_nobody_gives_up_after_its_patience() -> None:
     with Bench(Target("tcp://127.0.0.1:9"), patience=15.0) as bench:
-        assert bench.pool.hopeless is False
+        assert bench.pool.gave_up is False
         due = bench.pool.deadline()
         assert due is not None
         assert due <= time.monotonic() + 15
         bench.now = 15.0
-        assert (bench.pool.hopeless, bench.pool.deadline()) == (True, None)
+        assert (bench.pool.gave_up, bench.pool.deadline()) == (True, None)
 
 
 def test_the_system_is_asked_why_nobody_is_reached_where_dask_only_says_that_time_is_out() -> None:

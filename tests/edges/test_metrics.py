@@ -33,7 +33,7 @@ for seconds in (0.004, 0.3, 7.0, 90.0):
     numbers.render.observe(seconds)
 numbers.batches.observe(3)
 WELL = Snapshot(
-    ailments=(),
+    unavailable_reasons=(),
     inboxes=(
         InboxStatus(
             INBOX, b"/", waiting=5, oldest_waiting=SEEN, missed_events=2, counts=Counts(waiting=5, done=4031, failed=1)
@@ -164,7 +164,7 @@ def test_openmetrics_is_spoken_to_whoever_asks_for_it(start: Start) -> None:
 
 def test_health_is_a_status_and_the_reasons_a_line_each(start: Start) -> None:
     assert get(start(), "/healthz") == (200, "text/plain; charset=utf-8", "ok\n")
-    ill = replace(WELL, ailments=("the inbox /in\udcff\n is away", "no room"))
+    ill = replace(WELL, unavailable_reasons=("the inbox /in\udcff\n is away", "no room"))
     status, _, text = get(start(lambda checkup: checkup.answer(ill)), "/healthz")
     assert (status, text) == (503, "the inbox /in\\xff\\n is away\nno room\n")
 
@@ -187,7 +187,7 @@ def test_a_loop_that_does_not_answer_is_told_and_asked_no_second_time(start: Sta
     for path in ("/healthz", "/metrics", "/healthz"):
         assert get(server, path)[0::2] == (503, "the loop has not answered for 0.1 s\n")
     assert asked.qsize() == 1
-    asked.get(timeout=10).answer(replace(WELL, ailments=("late",)))
+    asked.get(timeout=10).answer(replace(WELL, unavailable_reasons=("late",)))
     threading.Timer(0.02, lambda: asked.get(timeout=10).answer(WELL)).start()
     assert get(start(asked.put), "/healthz")[0] == 200
 

@@ -117,9 +117,9 @@ class FakePool:
         self.bundles: list[tuple[Job, ...]] = []
         self.closed = False
         self.losses = 0
-        self.silence_seconds = 300.0
-        self.ailment = ""
-        self.hopeless = False
+        self.liveness_seconds = 300.0
+        self.unavailable_reason = ""
+        self.gave_up = False
         self.told: ExecutorStatus | None = None  # of the workers, for `status`
         self._post = post
         self._ready: list[Result] = []
@@ -128,10 +128,10 @@ class FakePool:
     def free(self) -> int:
         return self.slots - sum(any(job.number in self.jobs for job in b if not job.alone) for b in self.bundles)
 
-    def about(self) -> ExecutorStatus | None:
+    def info(self) -> ExecutorStatus | None:
         return self.told
 
-    def share(self, waiting: int) -> int:
+    def bundle_size(self, waiting: int) -> int:
         return max(1, min(self.most, waiting))
 
     def submit(self, *jobs: Job) -> None:

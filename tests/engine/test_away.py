@@ -13,7 +13,7 @@ AWAY = "the Dask cluster at tcp://h:1 is away: connection refused"
 
 def go_away(world: World) -> None:
     """Take all workers away: what is in them comes back undone."""
-    world.pool.slots, world.pool.ailment = 0, AWAY
+    world.pool.slots, world.pool.unavailable_reason = 0, AWAY
     world.pool.told = GONE
     for job in list(world.pool.jobs.values()):
         world.pool.finish(job, None)
@@ -30,7 +30,7 @@ def test_photos_wait_for_workers_that_are_away_and_are_made_when_they_are_back(w
     world.wait(3600)
     assert not world.pool.jobs
     assert world.reported().waiting == 6
-    world.pool.slots, world.pool.ailment = 4, ""
+    world.pool.slots, world.pool.unavailable_reason = 4, ""
     world.wait(1)
     world.work_all()
     assert sorted(photo.path for photo, _ in world.worked) == [f"{number}.jpg".encode() for number in range(6)]
@@ -46,7 +46,7 @@ def test_that_workers_are_away_is_reported_though_nothing_else_happens(world: Wo
     assert world.reported().executor == GONE
     answers: list[Snapshot] = []
     world.tell(StatusQuery(answers.append))
-    assert answers[0].ailments == (AWAY,)
+    assert answers[0].unavailable_reasons == (AWAY,)
 
 
 def test_a_single_run_ends_without_what_nobody_is_to_wait_for(make_world: MakeWorld) -> None:
@@ -59,7 +59,7 @@ def test_a_single_run_ends_without_what_nobody_is_to_wait_for(make_world: MakeWo
         assert not world.daemon.finished(), number
     go_away(world)
     assert not world.daemon.finished(), "it may come back"
-    world.pool.hopeless = True
+    world.pool.gave_up = True
     world.wait(1)
     assert world.daemon.finished()
     world.daemon.finish()

@@ -167,7 +167,7 @@ def test_workers_that_answer_nothing_for_longer_than_any_photo_may_take_end_the_
     watched.wait(5000)  # a long time without an answer, and with nothing to do
     watched.drop("a.jpg")
     watched.drop("b.jpg")
-    patience = watched.pool.silence_seconds + SLACK_SECONDS
+    patience = watched.pool.liveness_seconds + SLACK_SECONDS
     lives = watched.manager.lives
     watched.wait(patience - 10)
     assert watched.manager.lives >= lives + patience / 10 - 2

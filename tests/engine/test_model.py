@@ -274,9 +274,13 @@ def test_whatever_happens_each_photo_ends_where_it_belongs() -> None:
     )
 
 
-@pytest.mark.slow
-def test_whatever_happens_for_long_each_photo_ends_where_it_belongs() -> None:
+@pytest.mark.parametrize(
+    "examples", [pytest.param(100, marks=pytest.mark.slow), pytest.param(1000, marks=pytest.mark.soak)]
+)
+def test_whatever_happens_for_long_each_photo_ends_where_it_belongs(examples: int) -> None:
     run_state_machine_as_test(
         Loop,
-        settings=settings(max_examples=400, stateful_step_count=60, deadline=None, suppress_health_check=SUPPRESSED),
+        settings=settings(
+            max_examples=examples, stateful_step_count=60, deadline=None, suppress_health_check=SUPPRESSED
+        ),
     )

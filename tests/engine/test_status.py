@@ -36,7 +36,7 @@ def test_photos_are_counted_by_inbox_and_by_what_became_of_them(world: World) ->
     assert vitals.inboxes[0].counts == Counts(done=4, failed=1)
     assert (vitals.inboxes[0].path, vitals.inboxes[0].output) == (IN, OUT)
     assert sum(vitals.render.counts) == sum(vitals.visible.counts) == 4
-    assert vitals.ailments == ()
+    assert vitals.unavailable_reasons == ()
 
 
 def test_what_waits_is_told_apart_from_what_is_in_the_workers(make_world: MakeWorld) -> None:
@@ -81,53 +81,53 @@ def test_a_photo_that_waited_to_be_whole_is_timed_from_its_last_write(world: Wor
     assert sum(ask(world).visible.counts) == 1
 
 
-# ---- ailments ----
+# ---- unavailable_reasons ----
 
 
 def test_a_daemon_that_starts_or_stops_says_so(make_world: MakeWorld) -> None:
     world = make_world()
     world.daemon.start()
-    assert ask(world).ailments == ("starting: not every inbox is watched yet",)
+    assert ask(world).unavailable_reasons == ("starting: not every inbox is watched yet",)
     world.tell(WatchReady(IN, native=True, reason=""))
     world.scan()
-    assert ask(world).ailments == ()
+    assert ask(world).unavailable_reasons == ()
     world.drop("a.jpg")
     world.tell(Stop("SIGTERM"))
-    assert ask(world).ailments == ("stopping: only what is in the workers is finished",)
+    assert ask(world).unavailable_reasons == ("stopping: only what is in the workers is finished",)
 
 
 def test_an_inbox_that_is_away_and_an_output_without_room_are_ailments_while_they_last(world: World) -> None:
     world.drop("a.jpg")
     world.end(failed(FailureKind.DISK_FULL, "no room on it", world.files[world.job().photo].stamp))
-    assert ask(world).ailments == ("the output /out can't be written: no room on it",)
+    assert ask(world).unavailable_reasons == ("the output /out can't be written: no room on it",)
     world.wait(6)
     world.work()
-    assert ask(world).ailments == ()
+    assert ask(world).unavailable_reasons == ()
     world.reachable = False
     world.wait(301)
     world.scan()
-    (ailment,) = ask(world).ailments
-    assert ailment == "the inbox /in is not reachable: not there"
+    (unavailable_reason,) = ask(world).unavailable_reasons
+    assert unavailable_reason == "the inbox /in is not reachable: not there"
 
 
 def test_a_state_file_that_cannot_be_written_is_an_ailment_and_its_counts_are_left_out(world: World) -> None:
     with world.locked():
         world.drop("a.jpg")
         vitals = ask(world)
-        assert vitals.ailments == ("the state file can't be written: results wait in memory",)
+        assert vitals.unavailable_reasons == ("the state file can't be written: results wait in memory",)
         assert vitals.inboxes[0].counts is None
     world.wait(5)
-    assert ask(world).ailments == ()
+    assert ask(world).unavailable_reasons == ()
 
 
 def test_what_is_stuck_is_told_even_where_nobody_waits_for_signs_of_life(world: World) -> None:
     world.watch_fault = "the watch has died"
-    assert ask(world).ailments == ("the watch has died",)
+    assert ask(world).unavailable_reasons == ("the watch has died",)
     world.watch_fault = ""
     world.drop("a.jpg")
-    world.wait(world.pool.silence_seconds + SLACK_SECONDS + 1)
-    (ailment,) = ask(world).ailments
-    assert ailment.startswith("no answer from the workers for 361 s")
+    world.wait(world.pool.liveness_seconds + SLACK_SECONDS + 1)
+    (unavailable_reason,) = ask(world).unavailable_reasons
+    assert unavailable_reason.startswith("no answer from the workers for 361 s")
 
 
 def test_where_metrics_are_served_is_settled_at_the_start(world: World) -> None:

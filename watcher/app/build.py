@@ -161,9 +161,9 @@ class _Parts:
     def _last_words(self, reason: str) -> None:
         self._log.error("daemon.stuck", reason=reason)
 
-    def _tell_workers(self, ailment: str) -> None:
-        if ailment:
-            self._log.error("workers.missing", reason=ailment)
+    def _tell_workers(self, unavailable_reason: str) -> None:
+        if unavailable_reason:
+            self._log.error("workers.missing", reason=unavailable_reason)
         else:
             self._log.info("workers.back")
 

@@ -23,7 +23,7 @@ from watcher.cluster.client import CLOSE_SECONDS, aside, be_quiet, connected, en
 from watcher.cluster.membership import Members, Membership
 from watcher.cluster.remote import Answer, Serve, later, perform
 from watcher.cluster.settings import Target
-from watcher.cluster.worker_health import doubtful, misfit
+from watcher.cluster.worker_health import misfit, suspicious
 from watcher.core.types import Job
 
 SHORTEST, LONGEST = 0.5, 30.0  # seconds between two attempts; doubles
@@ -56,7 +56,7 @@ class Answered:
 Event = Members | Away | Answered
 
 
-class _Errand(NamedTuple):
+class _Sent(NamedTuple):
     """A bundle in flight."""
 
     among: frozenset[str]  # the workers that may get it; empty: all
@@ -74,9 +74,9 @@ class Connection:
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop, init=False)
     _thread: threading.Thread | None = field(default=None, init=False)
     _main: asyncio.Task[None] | None = field(default=None, init=False)
-    _roll: Membership | None = field(default=None, init=False)  # while connected
+    _membership: Membership | None = field(default=None, init=False)  # while connected
     _told: Members | None = field(default=None, init=False)
-    _errands: dict[int, _Errand] = field(default_factory=dict, init=False)
+    _sent: dict[int, _Sent] = field(default_factory=dict, init=False)
     _token: str = field(default_factory=lambda: f"watcher-{random.getrandbits(48):012x}", init=False)
 
     def start(self) -> None:
@@ -142,10 +142,10 @@ class Connection:
 
     async def _work(self, client: Client) -> str:
         """Use `client` until the scheduler is lost. Return why it was lost."""
-        self._roll = roll = Membership(client, self._look)
+        self._membership = membership = Membership(client, self._look)
         try:
             while client.status == "running" and client.scheduler is not None:
-                roll.call(await asyncio.wait_for(client.scheduler.ncores(), SILENCE_SECONDS))
+                membership.update(await asyncio.wait_for(client.scheduler.ncores(), SILENCE_SECONDS))
                 self._look()
                 await asyncio.sleep(LOOK_SECONDS)
         except Exception as error:  # noqa: BLE001 - see `_hold`
@@ -154,43 +154,43 @@ class Connection:
 
     def _let_go(self) -> None:
         """Return all bundles in flight undone."""
-        if self._roll is not None:
-            self._roll.close()
-        self._roll = self._told = None
-        for number in list(self._errands):
+        if self._membership is not None:
+            self._membership.close()
+        self._membership = self._told = None
+        for number in list(self._sent):
             self._drop(number)
 
     def _look(self) -> None:
         """Report the membership if it has changed, and take back bundles that its workers can no longer do."""
-        roll = self._roll
-        if roll is None or (self._told is None and roll.undecided):
+        membership = self._membership
+        if membership is None or (self._told is None and membership.undecided):
             return
-        crew = roll.crew()
-        if crew != self._told:
-            self._told = crew
-            self.tell(crew)
-        for number, errand in list(self._errands.items()):
-            if not crew.fit or (errand.among and not errand.among & crew.fit.keys()):
+        members = membership.members()
+        if members != self._told:
+            self._told = members
+            self.tell(members)
+        for number, sent in list(self._sent.items()):
+            if not members.fit or (sent.among and not sent.among & members.fit.keys()):
                 self._drop(number)
 
     # ---- bundles ----
 
     def _begin(self, number: int, jobs: Sequence[Job]) -> None:
-        if self._roll is None or self._told is None or not self._told.fit:
+        if self._membership is None or self._told is None or not self._told.fit:
             self.tell(Answered(number, None))
             return
         among = frozenset(self._told.fit) if self._told.unfit else frozenset()
-        task = asyncio.ensure_future(self._send(self._roll, number, jobs, among))
-        self._errands[number] = _Errand(among, task)
+        task = asyncio.ensure_future(self._send(self._membership, number, jobs, among))
+        self._sent[number] = _Sent(among, task)
         task.add_done_callback(lambda task: self._finish(number, task))
 
     def _drop(self, number: int) -> None:
-        if errand := self._errands.get(number):
-            errand.task.cancel()
+        if sent := self._sent.get(number):
+            sent.task.cancel()
 
     def _finish(self, number: int, task: asyncio.Task[Answer | None]) -> None:
         """Report what became of a bundle. An error may cause the workers to be checked again."""
-        del self._errands[number]
+        del self._sent[number]
         answer: Answer | Broken | None = None
         if task.cancelled():
             pass  # by `_drop`
@@ -205,16 +205,18 @@ class Connection:
         if isinstance(error, KilledWorker):
             return Broken(f"{error.allowed_failures + 1} Dask workers ended, one after the other, while they worked")
         if isinstance(error, ImportError | AttributeError | pickle.UnpicklingError):
-            if self._roll:
-                self._roll.doubt()
+            if self._membership:
+                self._membership.recheck()
             return None
         if isinstance(error, OSError | CancelledError):  # the connection is lost, and Dask has cancelled all its tasks
             return None
         return Broken(f"{type(error).__name__} in the cluster: {error}; it was to work")
 
-    async def _send(self, roll: Membership, number: int, jobs: Sequence[Job], among: frozenset[str]) -> Answer | None:
+    async def _send(
+        self, membership: Membership, number: int, jobs: Sequence[Job], among: frozenset[str]
+    ) -> Answer | None:
         outward = [self.target.paths.outward(job) for job in jobs]
-        future: Future[Answer] = roll.client.submit(
+        future: Future[Answer] = membership.client.submit(
             pickle.loads,
             later(perform, __version__, self.serve, self.timeout, outward),
             key=(self._token, number),
@@ -222,10 +224,10 @@ class Connection:
             pure=False,
         )
         answer: Answer = await future
-        if doubtful(answer):
+        if suspicious(answer):
             ours = {job.number: job for job in jobs}
             if why := await aside(partial(misfit, answer, ours), or_else=""):
-                roll.rest(answer.worker, why)
+                membership.back_off(answer.worker, why)
                 return None
-        roll.praise(answer.worker)
+        membership.succeeded(answer.worker)
         return answer

@@ -21,9 +21,9 @@ class LocalPool(Protocol):
     @property
     def losses(self) -> int: ...  # noqa: D102
     @property
-    def silence_seconds(self) -> float: ...  # noqa: D102
+    def liveness_seconds(self) -> float: ...  # noqa: D102
     def start(self) -> None: ...  # noqa: D102
-    def share(self, waiting: int) -> int: ...  # noqa: D102
+    def bundle_size(self, waiting: int) -> int: ...  # noqa: D102
     def submit(self, *jobs: Job) -> None: ...  # noqa: D102
     def take(self, report: WorkerReport) -> list[Result]: ...  # noqa: D102
     def deadline(self) -> float | None: ...  # noqa: D102
@@ -59,31 +59,31 @@ class Fallback:
         return self._cluster.losses + self._losses + (self._local.losses if self._local else 0)
 
     @property
-    def silence_seconds(self) -> float:
+    def liveness_seconds(self) -> float:
         """The longest time in which nothing may come back while there is work."""
-        return self._cluster.silence_seconds  # the longer one
+        return self._cluster.liveness_seconds  # the longer one
 
     @property
-    def hopeless(self) -> bool:
+    def gave_up(self) -> bool:
         """Whether to stop waiting for workers: never, as this machine can always take over."""
         return False
 
     @property
-    def ailment(self) -> str:
+    def unavailable_reason(self) -> str:
         """The reason, in a sentence, why no photo can be made: always empty, as this machine can make them."""
         return ""
 
-    def about(self) -> ExecutorStatus:
+    def info(self) -> ExecutorStatus:
         """Return what `status` shows of the cluster, and whether this machine replaces it now."""
-        return replace(self._cluster.about(), fallback=self._local is not None and not self._cluster.there)
+        return replace(self._cluster.info(), fallback=self._local is not None and not self._cluster.there)
 
     def start(self) -> None:
         """Begin to connect to the cluster. Do not wait for it."""
         self._cluster.start()
 
-    def share(self, waiting: int) -> int:
+    def bundle_size(self, waiting: int) -> int:
         """Return how many of the waiting jobs are best submitted together."""
-        return self._at_work.share(waiting)
+        return self._at_work.bundle_size(waiting)
 
     def submit(self, *jobs: Job) -> None:
         """Submit a bundle of jobs."""
@@ -125,10 +125,10 @@ class Fallback:
         """Start local workers while the cluster is known to be unavailable, and end them once it is back."""
         if self._closing:
             return
-        if self._local is None and self._cluster.ailment:
+        if self._local is None and self._cluster.unavailable_reason:
             self._local = self._make()
             self._local.start()
-            self._say("warning")("executor.fallback", reason=self._cluster.ailment)
+            self._say("warning")("executor.fallback", reason=self._cluster.unavailable_reason)
         elif self._local and self._cluster.there and not self._local.in_flight:
             self._losses += self._local.losses
             self._local.close(wait=False)

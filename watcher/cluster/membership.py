@@ -13,8 +13,8 @@ from watcher import __version__
 from watcher.cluster.remote import introduce, later, missing
 
 ANSWER_SECONDS = 20.0  # within which a worker must answer whether it can work
-REST_SECONDS = 5.0  # how long a worker that can't do its work is left out; doubles
-LONGEST_REST = 300.0
+BACKOFF_SECONDS = 5.0  # how long a worker that can't do its work is left out; doubles
+LONGEST_BACKOFF = 300.0
 AGAIN_SECONDS = 60.0  # how often a worker that refused is asked again: another may have its address by then
 
 
@@ -27,7 +27,7 @@ class Members:
 
 
 @dataclass(slots=True)
-class _Rest:
+class _Backoff:
     """How long, and why, an unfit worker is left out."""
 
     until: float
@@ -45,49 +45,49 @@ class Membership:
     _refusals: dict[str, str] = field(default_factory=dict, init=False)  # of each worker asked; empty: it may work
     _refused_at: dict[str, float] = field(default_factory=dict, init=False)
     _asking: dict[str, asyncio.Task[None]] = field(default_factory=dict, init=False)
-    _resting: dict[str, _Rest] = field(default_factory=dict, init=False)
+    _backoffs: dict[str, _Backoff] = field(default_factory=dict, init=False)
 
-    def call(self, threads: Mapping[str, int]) -> None:
+    def update(self, threads: Mapping[str, int]) -> None:
         """Update the list of workers. Ask each new one whether it can work for this daemon."""
         self._threads = dict(threads)
         for gone in self._refusals.keys() - threads.keys():
             del self._refusals[gone]
-            self._resting.pop(gone, None)
+            self._backoffs.pop(gone, None)
         now = asyncio.get_running_loop().time()
         for worker in threads:
             said = self._refusals.get(worker)
             if said is None or (said and now > self._refused_at[worker] + AGAIN_SECONDS):
                 self._ask(worker)
 
-    def doubt(self) -> None:
+    def recheck(self) -> None:
         """Ask all workers again. Until they answer, their previous answers count."""
         for worker in self._threads:
             self._ask(worker)
 
-    def rest(self, worker: str, reason: str) -> None:
+    def back_off(self, worker: str, reason: str) -> None:
         """Leave a worker out for a while."""
         now = asyncio.get_running_loop().time()
-        before = self._resting.get(worker)
+        before = self._backoffs.get(worker)
         if before and before.until > now:
             return  # it had several bundles, and another was counted already
-        seconds = min(2 * before.seconds, LONGEST_REST) if before else REST_SECONDS
-        self._resting[worker] = _Rest(now + seconds, seconds, reason)
+        seconds = min(2 * before.seconds, LONGEST_BACKOFF) if before else BACKOFF_SECONDS
+        self._backoffs[worker] = _Backoff(now + seconds, seconds, reason)
         self.changed()
 
-    def praise(self, worker: str) -> None:
+    def succeeded(self, worker: str) -> None:
         """Note that a worker has done its work."""
-        self._resting.pop(worker, None)
+        self._backoffs.pop(worker, None)
 
     @property
     def undecided(self) -> bool:
         """Whether no worker can be given work, and an answer of one is still awaited."""
-        return bool(self._asking) and not self.crew().fit
+        return bool(self._asking) and not self.members().fit
 
-    def crew(self) -> Members:
+    def members(self) -> Members:
         """Return which workers can be given work now, and which can't."""
         now = asyncio.get_running_loop().time()
         unfit = {worker: reason for worker, reason in self._refusals.items() if reason}
-        unfit |= {worker: rest.reason for worker, rest in self._resting.items() if rest.until > now}
+        unfit |= {worker: rest.reason for worker, rest in self._backoffs.items() if rest.until > now}
         fit = {worker: self._threads[worker] for worker in self._refusals if worker not in unfit}
         return Members(fit, unfit)
 
@@ -105,7 +105,7 @@ class Membership:
         try:
             said = (await asyncio.wait_for(ask, ANSWER_SECONDS)).get(worker)
         except TimeoutError:
-            self.rest(worker, "it does not answer")
+            self.back_off(worker, "it does not answer")
             return
         except Exception:  # noqa: BLE001 - the connection is lost, which `Connection` notices; or it is asked again
             return

@@ -32,7 +32,7 @@ Say = Callable[..., object]
 
 
 @dataclass(frozen=True, slots=True)
-class _Ticket:
+class _InFlight:
     """A bundle in flight."""
 
     jobs: Sequence[Job]
@@ -67,9 +67,9 @@ class Cluster:
         self._say = say
         self._patience = patience_seconds
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self._link = Connection(target, serve, timeout_seconds, self._hear)
+        self._link = Connection(target, serve, timeout_seconds, self._enqueue)
         self._numbers = itertools.count(1)
-        self._tickets: dict[int, _Ticket] = {}
+        self._in_flight: dict[int, _InFlight] = {}
         self._ready: list[Result] = []
         self._fit: Mapping[str, int] = {}
         self._unfit: Mapping[str, str] = {}
@@ -79,7 +79,7 @@ class Cluster:
         self._last_answer = 0.0
         self._closing = False
         self.losses = 0
-        self.silence_seconds = PER_THREAD * BUNDLE * timeout_seconds + START_SECONDS
+        self.liveness_seconds = PER_THREAD * BUNDLE * timeout_seconds + START_SECONDS
         """How long at most nothing may come back while there is work: then all of it is taken back by `check`."""
 
     # ---- state ----
@@ -97,20 +97,20 @@ class Cluster:
     @property
     def free(self) -> int:
         """How many more bundles may be submitted now."""
-        return 0 if self._closing else max(0, PER_THREAD * self.threads - len(self._tickets))
+        return 0 if self._closing else max(0, PER_THREAD * self.threads - len(self._in_flight))
 
     @property
     def in_flight(self) -> int:
         """The number of jobs in flight."""
-        return sum(len(ticket.jobs) for ticket in self._tickets.values())
+        return sum(len(bundle.jobs) for bundle in self._in_flight.values())
 
     @property
-    def hopeless(self) -> bool:
+    def gave_up(self) -> bool:
         """Whether to stop waiting for the cluster."""
         waited = 0.0 if self._lost_at is None else self._clock() - self._lost_at[0]
         return self._patience is not None and waited >= self._patience
 
-    def about(self) -> ExecutorStatus:
+    def info(self) -> ExecutorStatus:
         """Return what `status` shows of the cluster."""
         return ExecutorStatus(
             kind="dask",
@@ -123,7 +123,7 @@ class Cluster:
         )
 
     @property
-    def ailment(self) -> str:
+    def unavailable_reason(self) -> str:
         """The reason, in a sentence, why no photo can be made; empty: photos can be made."""
         return f"the Dask cluster at {self._place} is away: {self._why}" if self._told else ""
 
@@ -134,7 +134,7 @@ class Cluster:
         self._lost_at = self._clock(), self._wall()
         self._link.start()
 
-    def share(self, waiting: int) -> int:
+    def bundle_size(self, waiting: int) -> int:
         """Return how many of the waiting jobs are best submitted together: few, where more would leave workers idle."""
         return max(1, min(BUNDLE, waiting // max(1, 2 * PER_THREAD * self.threads)))
 
@@ -143,7 +143,7 @@ class Cluster:
         if self._closing:
             raise RuntimeError("the pool is closed")
         number = next(self._numbers)
-        self._tickets[number] = _Ticket(jobs, self._clock())
+        self._in_flight[number] = _InFlight(jobs, self._clock())
         # The memory budget is this machine's. On the worker a bundle has a process to itself, so a crash there harms no
         # other bundle.
         self._link.submit(number, [replace(job, memory_bytes=0, alone=False) for job in jobs])
@@ -153,7 +153,7 @@ class Cluster:
         if report.generation == GENERATION:
             while True:
                 try:
-                    self._digest(self._events.get_nowait())
+                    self._handle(self._events.get_nowait())
                 except queue.Empty:
                     break
         results, self._ready = self._ready, []
@@ -161,17 +161,17 @@ class Cluster:
 
     def deadline(self) -> float | None:
         """Return when `check` must be called next, if nothing is reported before."""
-        times = [self._overdue(ticket) for ticket in self._tickets.values()]
-        if self._patience is not None and self._lost_at is not None and not self.hopeless:
+        times = [self._overdue(bundle) for bundle in self._in_flight.values()]
+        if self._patience is not None and self._lost_at is not None and not self.gave_up:
             times.append(self._lost_at[0] + self._patience)
         return min(times, default=None)
 
     def check(self, now: float) -> list[Result]:
         """Take back overdue jobs, and return the results."""
-        for number, ticket in [] if self._closing else list(self._tickets.items()):
-            if self._overdue(ticket) <= now:
+        for number, bundle in [] if self._closing else list(self._in_flight.items()):
+            if self._overdue(bundle) <= now:
                 self._link.take_back(number)
-                self._back(self._tickets.pop(number))
+                self._back(self._in_flight.pop(number))
         results, self._ready = self._ready, []
         return results
 
@@ -180,50 +180,50 @@ class Cluster:
         del wait
         self._closing = True
         self._link.close()
-        left = [job for ticket in self._tickets.values() for job in ticket.jobs]
-        self._tickets.clear()
+        left = [job for bundle in self._in_flight.values() for job in bundle.jobs]
+        self._in_flight.clear()
         return left
 
-    def _overdue(self, ticket: _Ticket) -> float:
-        return max(ticket.submitted, self._last_answer) + self.silence_seconds
+    def _overdue(self, bundle: _InFlight) -> float:
+        return max(bundle.submitted, self._last_answer) + self.liveness_seconds
 
     # ---- events of the connection's thread ----
 
-    def _hear(self, event: Event) -> None:
+    def _enqueue(self, event: Event) -> None:
         self._events.put(event)
         self._post(WorkerReport(0, GENERATION))
 
-    def _digest(self, event: Event) -> None:
+    def _handle(self, event: Event) -> None:
         match event:
             case Answered(number, answer):
-                ticket = self._tickets.pop(number, None)
-                if ticket is not None:  # else it was taken back, and the late answer is ignored
-                    self._settle(ticket, answer)
+                bundle = self._in_flight.pop(number, None)
+                if bundle is not None:  # else it was taken back, and the late answer is ignored
+                    self._settle(bundle, answer)
             case Members(fit, unfit):
                 self._take_on(fit, unfit)
             case Away(reason):
                 self._lose(reason)
 
-    def _settle(self, ticket: _Ticket, answer: Answer | Broken | None) -> None:
+    def _settle(self, bundle: _InFlight, answer: Answer | Broken | None) -> None:
         match answer:
             case None:
-                self._back(ticket)
+                self._back(bundle)
             case Broken(what):
                 self.losses += 1
-                others = f", or on one of {len(ticket.jobs) - 1} others" if len(ticket.jobs) > 1 else ""
+                others = f", or on one of {len(bundle.jobs) - 1} others" if len(bundle.jobs) > 1 else ""
                 reason = f"{what} on this photo{others}"
-                self._ready += [Result(job, Failed(reason, FailureKind.CRASH)) for job in ticket.jobs]
+                self._ready += [Result(job, Failed(reason, FailureKind.CRASH)) for job in bundle.jobs]
             case Answer(host=host, results=results):
                 self._last_answer = self._clock()
-                ours = {job.number: job for job in ticket.jobs}
+                ours = {job.number: job for job in bundle.jobs}
                 for result in results:
                     job = ours.pop(result.job.number)
                     outcome = _told_by(host, self._paths.homeward(job, result.outcome))
                     self._ready.append(replace(result, job=job, outcome=outcome, host=host))
                 self._ready += [Result(job, None) for job in ours.values()]
 
-    def _back(self, ticket: _Ticket) -> None:
-        self._ready += [Result(job, None) for job in ticket.jobs]
+    def _back(self, bundle: _InFlight) -> None:
+        self._ready += [Result(job, None) for job in bundle.jobs]
 
     def _take_on(self, fit: Mapping[str, int], unfit: Mapping[str, str]) -> None:
         for worker in unfit.keys() - self._unfit.keys():

@@ -9,7 +9,7 @@ from watcher.cluster.remote import Answer
 from watcher.core.types import Failed, FailureKind, Job, Vanished
 
 
-def doubtful(answer: Answer) -> bool:
+def suspicious(answer: Answer) -> bool:
     """Return whether an answer may be the fault of the worker."""
     outcomes = [result.outcome for result in answer.results]
     return bool(answer.refusal) or any(

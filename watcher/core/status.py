@@ -120,7 +120,7 @@ class Progress:
 class Snapshot:
     """The complete status of the daemon at one moment."""
 
-    ailments: tuple[str, ...]  # why photos are not made as they should be, one sentence each
+    unavailable_reasons: tuple[str, ...]  # why photos are not made as they should be, one sentence each
     inboxes: tuple[InboxStatus, ...]
     progress: Progress
     results: Mapping[tuple[bytes, str], int]  # inbox, result of a photo → photos

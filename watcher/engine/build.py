@@ -100,7 +100,7 @@ class Components:
             photos.tracker,
             records,
             log,
-            silence_seconds=outside.pool.silence_seconds,
+            liveness_seconds=outside.pool.liveness_seconds,
         )
         self.reporter = StatusReporter(
             by_path, photos.tracker, self.results, records, self.watchdog, outside.pool, outside.messages.qsize

@@ -56,7 +56,7 @@ class Scheduler:
     @property
     def despair(self) -> str:
         """Why a single run ends without what is left; empty: workers will come, or are there."""
-        return self._pool.ailment if self._pool.hopeless else ""
+        return self._pool.unavailable_reason if self._pool.gave_up else ""
 
     @property
     def spare(self) -> int:
@@ -91,12 +91,12 @@ class Scheduler:
 
     def _lively(self) -> int:
         """How many photos that came just now are to be leased: as many as go to the pool at once."""
-        most = min(LEASE, self._room() * self._pool.share(self._tracker.queued))
+        most = min(LEASE, self._room() * self._pool.bundle_size(self._tracker.queued))
         return most - self._tracker.count(State.LEASED, Lane.LIVE)
 
     def _bundle(self, now: float, wall: float) -> list[Job]:
         """Take what one worker gets at once: several photos if they are small and many wait, the live ones first."""
-        most = self._pool.share(self._tracker.count(State.LEASED, *_ORDINARY) + self._tracker.queued)
+        most = self._pool.bundle_size(self._tracker.count(State.LEASED, *_ORDINARY) + self._tracker.queued)
         if self._waiting_large() or self._running_large():
             most = 1
         leased = self._tracker.of(State.LEASED, *_ORDINARY)

@@ -41,7 +41,7 @@ class StatusReporter:
         self._messages = messages
         self.config_fault = ""  # why the config on disk is not in use; empty: it is
         self.decoder = ""  # what a worker decodes JPEGs with, where it is not what was said at the start
-        self._executor = pool.about()
+        self._executor = pool.info()
         self._reported: dict[bytes, InboxStatus] = {}
         self._next: float | None = None
 
@@ -70,7 +70,7 @@ class StatusReporter:
             oldest_waiting=self._tracker.oldest(inbox.path),
             minutes=inbox.pace.minutes(),
             last_batch=None if batch is None else BatchStatus(at, batch.files, batch.failed, batch.seconds),
-            executor=self._pool.about(),
+            executor=self._pool.info(),
             decoder=self.decoder,
             config_fault=self.config_fault,
         )
@@ -80,7 +80,7 @@ class StatusReporter:
         numbers = self._results.numbers
         in_flight = self._tracker.count(State.RENDERING)
         return Snapshot(
-            ailments=tuple(self._ailments(now)),
+            unavailable_reasons=tuple(self._unavailable_reasons(now)),
             inboxes=tuple(replace(inbox, counts=self._counts(inbox.path)) for inbox in self.inboxes(now, wall)),
             progress=self.progress(),
             results=dict(numbers.results),
@@ -107,10 +107,10 @@ class StatusReporter:
         except StateError:
             return None
 
-    def _ailments(self, now: float) -> Iterator[str]:
-        yield from self._watchdog.ailments(now)
-        if ailment := self._pool.ailment:
-            yield ailment
+    def _unavailable_reasons(self, now: float) -> Iterator[str]:
+        yield from self._watchdog.unavailable_reasons(now)
+        if unavailable_reason := self._pool.unavailable_reason:
+            yield unavailable_reason
         if self._records.blocked:
             yield "the state file can't be written: results wait in memory"
         for inbox in self._inboxes.values():
@@ -144,13 +144,13 @@ class StatusReporter:
         elif self._next is None and (
             not self._tracker.idle
             or any(inbox.touched for inbox in self._inboxes.values())
-            or self._pool.about() != self._executor
+            or self._pool.info() != self._executor
         ):
             self._next = now + REPORT_SECONDS
 
     def report(self, now: float, wall: float) -> None:
         """Write what has changed, and tell systemd."""
-        self._executor = self._pool.about()
+        self._executor = self._pool.info()
         inboxes = self.inboxes(now, wall)
         # What the next start reads there stays as it was until it has been acted on.
         fixed = {inbox.path for inbox in self._inboxes.values() if inbox.moved or inbox.cured}

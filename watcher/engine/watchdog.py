@@ -36,7 +36,7 @@ class Watchdog:
         records: WriteBuffer,
         log: Log,
         *,
-        silence_seconds: float,
+        liveness_seconds: float,
     ) -> None:
         self._manager = manager
         self._watch_fault = watch_fault
@@ -44,7 +44,7 @@ class Watchdog:
         self._tracker = tracker
         self._records = records
         self._log = log
-        self._patience = silence_seconds + SLACK_SECONDS
+        self._patience = liveness_seconds + SLACK_SECONDS
         self._ready = False
         self._ready_by: float | None = None
         self._busy = False
@@ -108,7 +108,7 @@ class Watchdog:
         self._stuck = stuck
         return stuck
 
-    def ailments(self, now: float) -> Iterator[str]:
+    def unavailable_reasons(self, now: float) -> Iterator[str]:
         """Return what keeps the daemon from its work, as far as it is known here."""
         if stuck := self._judge(now):
             yield stuck

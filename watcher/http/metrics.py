@@ -70,7 +70,7 @@ class MetricsHandlers:
         snapshot = await self._ask()
         if snapshot is None:
             return self._silence()
-        lines = [f"{shown(ailment)}\n" for ailment in snapshot.ailments]
+        lines = [f"{shown(unavailable_reason)}\n" for unavailable_reason in snapshot.unavailable_reasons]
         return PlainTextResponse("".join(lines) or "ok\n", 503 if lines else 200)
 
     def _silence(self) -> Response:

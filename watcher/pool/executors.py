@@ -1,7 +1,6 @@
-"""Executors, with what the pool must know about them and be able to do with them.
+"""`Processes`: a `ProcessPoolExecutor` with what that lacks.
 
-`Processes` is a `ProcessPoolExecutor` with what that lacks: when each job began, which worker died and how, and an
-immediate end. `Foreign` is any other executor: only its futures are known.
+That is: when each job began, which worker died and how, and an immediate end.
 """
 
 from __future__ import annotations
@@ -12,91 +11,21 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from contextlib import suppress
 from multiprocessing import connection, context, util
 from multiprocessing.process import BaseProcess
-from typing import Protocol, cast
+from typing import cast
 
 from watcher.core.types import Job
 from watcher.pool import worker
 from watcher.pool.launch import METHOD, launching, start_servers
 from watcher.pool.machine import require_room
-from watcher.pool.worker import BEGAN, BORN, ENDED, MADE, PID, Reply, Setup, Times, Work
+from watcher.pool.worker import BEGAN, BORN, ENDED, MADE, PID, Reply, Setup, Times
 
 KILLED_SECONDS = 2.0  # how long a killed process may take to exit; one that hangs in the kernel exits much later
 _UNKNOWN = 255  # the exit code that multiprocessing reports when the forkserver could no longer report the real one
-Toll = dict[int, str]  # slot → how the worker that had this bundle ended
-
-
-class Team(Protocol):
-    """An executor with its workers."""
-
-    killable: bool  # running jobs can be ended, but only all of them together
-
-    def start(self, lost: Callable[[], None]) -> None:
-        """Start all workers; `lost` is called, in another thread, if that fails."""
-
-    def submit(self, slot: int, jobs: Sequence[Job]) -> Future[Reply]:
-        """Submit a bundle; raises BrokenExecutor, or OSError if a worker can't be started."""
-
-    def born(self) -> bool:
-        """Return whether any worker was ever ready."""
-
-    def times(self, slot: int, count: int) -> list[Times] | None:
-        """Return the progress of the `count` jobs in `slot`; None: it can't be known."""
-
-    def pid(self, slot: int) -> int:
-        """Return the pid of the process that has, or had, the job in `slot`; 0: not known."""
-
-    def kill(self) -> Toll | None:
-        """End everything at once. Return how workers had ended by themselves before; None: it can't be known."""
-
-    def close(self) -> None:
-        """Begin to end an idle executor."""
-
-    def gone(self, timeout: float) -> bool:
-        """Return whether everything has ended after `close` or `kill`, waiting at most `timeout` seconds."""
-
-
-class Foreign:
-    """An executor that the caller made: nothing is known about its workers."""
-
-    killable = False
-
-    def __init__(self, work: Work, executor: Executor) -> None:
-        self._work = work
-        self._executor = executor
-
-    def start(self, lost: Callable[[], None]) -> None:
-        """Do nothing: such an executor decides itself when it starts its workers."""
-
-    def submit(self, slot: int, jobs: Sequence[Job]) -> Future[Reply]:  # noqa: ARG002 - Team's signature
-        """Submit a bundle."""
-        return self._executor.submit(worker.attempt, self._work, jobs)
-
-    def born(self) -> bool:
-        """Return True: it can't be known."""
-        return True
-
-    def times(self, slot: int, count: int) -> None:
-        """Return None: it can't be known."""
-
-    def pid(self, slot: int) -> int:  # noqa: ARG002 - Team's signature
-        """Return 0: it can't be known."""
-        return 0
-
-    def kill(self) -> None:
-        """Drop the jobs that have not begun; running jobs can't be ended, but are not waited for."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
-
-    def close(self) -> None:
-        """Begin to end it."""
-        self._executor.shutdown(wait=False)
-
-    def gone(self, timeout: float) -> bool:  # noqa: ARG002 - Team's signature
-        """Return True: the code that made the executor decides how long its threads may live."""
-        return True
+ExitReasons = dict[int, str]  # slot → how the worker that had this bundle ended
 
 
 class _Managed(BaseProcess):
@@ -160,8 +89,6 @@ else:
 class Processes:
     """A ProcessPoolExecutor whose workers can be inspected and ended."""
 
-    killable = True
-
     def __init__(self, setup: Setup, *, workers: int, slots: int, preload: Sequence[str]) -> None:
         require_room()
         making = _Context()
@@ -213,7 +140,7 @@ class Processes:
         """Return the pid of the worker that has, or had, the job in `slot`; 0: none yet."""
         return int(self._table[worker.row(slot) + PID])
 
-    def kill(self) -> Toll | None:
+    def kill(self) -> ExitReasons | None:
         """End every worker at once, and return how those that had already ended by themselves had ended."""
         processes = dict(self._processes)
         # A worker that dies while it sends a result leaves the executor's thread waiting for the rest of it,

@@ -7,15 +7,12 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 
 from watcher.core.status import ExecutorStatus
 from watcher.core.types import Job, Result, WorkerReport
-from watcher.pool.executors import Foreign, Processes, Team
-from watcher.pool.supervisor import Lane
+from watcher.pool.executors import Processes
+from watcher.pool.supervisor import Supervisor
 from watcher.pool.worker import MOST, Setup, Work
-
-ExecutorFactory = Callable[[int], Executor]  # the argument is the number of workers
 
 PER_WORKER = 2  # bundles: one runs, and the next is queued so that the worker does not wait for the loop
 
@@ -27,11 +24,10 @@ class Pool:
     enqueue. A job that takes longer than `timeout_seconds` is ended with its worker. So are workers that report nothing
     for `start_seconds` longer than any photo could explain. Workers are replaced after `recycle_after` jobs each,
     against slow leaks. `memory_limit_bytes` is what a worker may use beyond what it has when it starts; 0: no limit. At
-    most `bundle` jobs, up to 16, are submitted together (`share`).
+    most `bundle` jobs, up to 16, are submitted together (`bundle_size`).
 
-    With a `factory`, jobs run in executors that it makes. Their workers are unknown and can't be ended: a timeout
-    counts from submission, and `warm`, `preload`, `log_settings` and `memory_limit_bytes` have no effect. Without one,
-    `clock` must return the time of `time.monotonic`, as workers use it. `tell` is called on each change of `ailment`.
+    `clock` must return the time of `time.monotonic`, as workers use it. `tell` is called on each change
+    of `unavailable_reason`.
     """
 
     def __init__(
@@ -45,7 +41,6 @@ class Pool:
         memory_limit_bytes: int = 0,
         preload: Sequence[str] = ("watcher.render.bundle",),
         clock: Callable[[], float] = time.monotonic,
-        factory: ExecutorFactory | None = None,
         log_settings: Callable[[], None] | None = None,
         start_seconds: float = 30.0,
         recycle_after: int = 20_000,
@@ -55,13 +50,11 @@ class Pool:
         setup = Setup(work, warm, log_settings, memory_limit_bytes)
         generations = itertools.count(1)
 
-        def lane(workers: int, slots: int) -> Lane:
-            def make() -> Team:
-                if factory:
-                    return Foreign(work, factory(workers))
+        def supervisor(workers: int, slots: int) -> Supervisor:
+            def make() -> Processes:
                 return Processes(setup, workers=workers, slots=slots, preload=preload)
 
-            return Lane(
+            return Supervisor(
                 make=make,
                 slots=slots,
                 post=post,
@@ -73,13 +66,13 @@ class Pool:
             )
 
         self._workers = workers
-        self._bundle = 1 if factory else min(bundle, MOST)  # with a factory, a lost worker's job is unknown
-        self.silence_seconds = self._bundle * timeout_seconds + 2 * start_seconds
+        self._bundle = min(bundle, MOST)
+        self.liveness_seconds = self._bundle * timeout_seconds + 2 * start_seconds
         """How long at most nothing may come back while there is work: who takes longer is ended by `check`."""
         self._clock = clock
-        self._main = lane(workers, PER_WORKER * workers)
-        self._quarantine = lane(1, 1)
-        self._lanes = (self._main, self._quarantine)
+        self._main = supervisor(workers, PER_WORKER * workers)
+        self._quarantine = supervisor(1, 1)
+        self._supervisors = (self._main, self._quarantine)
         self._waiting: deque[Job] = deque()  # for the quarantine
         self._tell = tell
         self._told = ""
@@ -97,24 +90,24 @@ class Pool:
     @property
     def in_flight(self) -> int:
         """Jobs that were submitted and not yet returned."""
-        return len(self._waiting) + sum(lane.jobs + len(lane.ready) for lane in self._lanes)
+        return len(self._waiting) + sum(supervisor.jobs + len(supervisor.ready) for supervisor in self._supervisors)
 
     @property
     def losses(self) -> int:
         """Workers that died or had to be ended, so far."""
-        return sum(lane.losses for lane in self._lanes)
+        return sum(supervisor.losses for supervisor in self._supervisors)
 
     @property
-    def ailment(self) -> str:
+    def unavailable_reason(self) -> str:
         """Why no photo can be made, as a sentence; empty: photos can be made, since lost workers are replaced."""
         return self._main.shortage
 
     @property
-    def hopeless(self) -> bool:
+    def gave_up(self) -> bool:
         """Whether a single run should end: the system has refused workers repeatedly."""
         return self._main.gave_up
 
-    def about(self) -> ExecutorStatus | None:
+    def info(self) -> ExecutorStatus | None:
         """Return None: photos are not made by a cluster."""
         return None
 
@@ -123,7 +116,7 @@ class Pool:
         self._main.start()
         self._tell_change()
 
-    def share(self, waiting: int) -> int:
+    def bundle_size(self, waiting: int) -> int:
         """Return how many of the waiting jobs are best submitted together: few, if more would leave workers idle."""
         return max(1, min(self._bundle, waiting // (2 * PER_WORKER * self._workers)))
 
@@ -148,25 +141,25 @@ class Pool:
 
         Raises RuntimeError when workers have ended repeatedly before they had done anything.
         """
-        for lane in self._lanes:
-            lane.take(report)
+        for supervisor in self._supervisors:
+            supervisor.take(report)
         return self._collect()
 
     def deadline(self) -> float | None:
         """Return when `check` must be called next, if nothing is reported before."""
-        deadlines = (lane.deadline() for lane in self._lanes)
+        deadlines = (supervisor.deadline() for supervisor in self._supervisors)
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def check(self, now: float) -> list[Result]:
         """End late jobs, and return the results that come back by that; raises as `take` does."""
-        for lane in self._lanes:
-            lane.check(now)
+        for supervisor in self._supervisors:
+            supervisor.check(now)
         self._tell_change()
         return self._collect()
 
     def _tell_change(self) -> None:
-        if self.ailment != self._told:
-            self._told = self.ailment
+        if self.unavailable_reason != self._told:
+            self._told = self.unavailable_reason
             self._tell(self._told)
 
     def close(self, *, wait: bool) -> list[Job]:
@@ -177,31 +170,31 @@ class Pool:
         """
         left = list(self._waiting)
         self._waiting.clear()
-        for lane in self._lanes:
-            lane.closing = True
-        while wait and (undone := [future for lane in self._lanes for future in lane.undone()]):
+        for supervisor in self._supervisors:
+            supervisor.closing = True
+        while wait and (undone := [future for supervisor in self._supervisors for future in supervisor.undone()]):
             due = self.deadline()
             pause = None if due is None else max(0.0, due - self._clock())
             concurrent.futures.wait(undone, pause, concurrent.futures.FIRST_COMPLETED)
-            for lane in self._lanes:
-                lane.check(self._clock())
-        for lane in self._lanes:
-            lane.close()
-            left += [result.job for result in lane.ready if result.outcome is None]
-            lane.ready = [result for result in lane.ready if result.outcome is not None]
+            for supervisor in self._supervisors:
+                supervisor.check(self._clock())
+        for supervisor in self._supervisors:
+            supervisor.close()
+            left += [result.job for result in supervisor.ready if result.outcome is None]
+            supervisor.ready = [result for result in supervisor.ready if result.outcome is not None]
         return left
 
     def _collect(self) -> list[Result]:
         self._tend_quarantine()
-        results = [result for lane in self._lanes for result in lane.ready]
-        for lane in self._lanes:
-            lane.ready.clear()
+        results = [result for supervisor in self._supervisors for result in supervisor.ready]
+        for supervisor in self._supervisors:
+            supervisor.ready.clear()
         return results
 
     def _tend_quarantine(self) -> None:
         """Submit the next job to the quarantine, or end the quarantine when no job is left for it."""
-        lane = self._quarantine
-        if self._waiting and lane.room:
-            lane.submit([self._waiting.popleft()])
-        if not self._waiting and not lane.busy:
-            lane.retire()
+        supervisor = self._quarantine
+        if self._waiting and supervisor.room:
+            supervisor.submit([self._waiting.popleft()])
+        if not self._waiting and not supervisor.busy:
+            supervisor.retire()

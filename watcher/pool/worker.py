@@ -29,8 +29,8 @@ if sys.platform == "linux":
     import fcntl
 
 Work = Callable[[Iterable[Job]], Sequence[Outcome]]  # must take jobs in turn, each when the last is made
-Broadcaster = tuple[tuple[str, str], ...]  # event name, text
-Reply = tuple[list[Outcome | None], Broadcaster]  # an outcome for every job of the bundle; None: not begun
+Messages = tuple[tuple[str, str], ...]  # event name, text
+Reply = tuple[list[Outcome | None], Messages]  # an outcome for every job of the bundle; None: not begun
 Table = ctypes.Array[ctypes.c_double]
 
 BORN = 0  # the head: not 0 once any worker of this executor is ready
@@ -55,15 +55,15 @@ class Setup:
 
 
 @dataclass(slots=True)
-class _Desk:
+class _State:
     """The state of this process, if it is a worker."""
 
     setup: Setup | None = None
     table: Table | None = None
-    news: list[tuple[str, str]] = field(default_factory=list)  # sent with the first result
+    messages: list[tuple[str, str]] = field(default_factory=list)  # sent with the first result
 
 
-_desk = _Desk()
+_state = _State()
 
 
 class Times(NamedTuple):
@@ -90,10 +90,10 @@ def initialize(setup: Setup, table: Table) -> None:
     _leave_with_parent()
     if setup.log_settings:
         setup.log_settings()
-    _desk.news = setup.warm()
+    _state.messages = setup.warm()
     if setup.memory_limit_bytes and sys.platform == "linux":  # macOS takes RLIMIT_AS and ignores it
         _limit_memory(setup.memory_limit_bytes)
-    _desk.setup, _desk.table = setup, table
+    _state.setup, _state.table = setup, table
     table[BORN] = 1
 
 
@@ -103,7 +103,7 @@ def nothing() -> None:
 
 def run(slot: int, jobs: Sequence[Job]) -> Reply:
     """Do a bundle of jobs in this worker, and update the rows of `slot`."""
-    setup, table = _desk.setup, _desk.table
+    setup, table = _state.setup, _state.table
     if setup is None or table is None:
         raise RuntimeError("this process is no worker")
     pid = os.getpid()
@@ -112,14 +112,14 @@ def run(slot: int, jobs: Sequence[Job]) -> Reply:
         table[row(slot, place) + PID] = pid
         table[row(slot, place) + what] = time.monotonic()
 
-    outcomes, news = attempt(setup.work, jobs, mark)
+    outcomes, messages = attempt(setup.work, jobs, mark)
     for place in range(len(jobs)):
         mark(place, ENDED)
-    news, _desk.news = (*_desk.news, *news), []
-    return outcomes, news
+    messages, _state.messages = (*_state.messages, *messages), []
+    return outcomes, messages
 
 
-def attempt(work: Work, jobs: Sequence[Job], mark: Callable[[int, int], None] = lambda *_: None) -> Reply:
+def attempt(work: Work, jobs: Sequence[Job], mark: Callable[[int, int], None]) -> Reply:
     """Do `jobs`; an exception becomes an outcome, so that only values of the model are sent back.
 
     `mark` is called with the place of a job and its progress: BEGAN or MADE.

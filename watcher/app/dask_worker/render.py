@@ -12,7 +12,7 @@ from watcher.pool import Pool, allow_children, available_memory
 from watcher.render import render_all, warm
 
 
-class _Bench:
+class _LocalPool:
     """One rendering process, and the thread's access to it."""
 
     def __init__(self, timeout: float) -> None:
@@ -48,13 +48,13 @@ class _Bench:
         self._pool.close(wait=False)
 
 
-class _Benches(threading.local):
+class _LocalPools(threading.local):
     """The rendering process of each thread."""
 
-    bench: _Bench | None = None
+    current: _LocalPool | None = None
 
 
-_benches = _Benches()
+_local_pools = _LocalPools()
 
 
 def serve(jobs: Sequence[Job], timeout_seconds: float) -> list[Result]:
@@ -63,15 +63,15 @@ def serve(jobs: Sequence[Job], timeout_seconds: float) -> list[Result]:
     A job without an outcome was not begun, and may be done elsewhere. Raise RuntimeError where no process can be
     started.
     """
-    bench = _benches.bench
-    if bench is not None and bench.timeout != timeout_seconds:
-        bench.close()
-        bench = None
-    if bench is None:
-        bench = _benches.bench = _Bench(timeout_seconds)
+    local = _local_pools.current
+    if local is not None and local.timeout != timeout_seconds:
+        local.close()
+        local = None
+    if local is None:
+        local = _local_pools.current = _LocalPool(timeout_seconds)
     try:
-        return bench.work(jobs)
+        return local.work(jobs)
     except BaseException:
-        _benches.bench = None
-        bench.close()
+        _local_pools.current = None
+        local.close()
         raise
