@@ -306,3 +306,15 @@ def test_a_job_says_how_large_the_photo_was_with_the_content_that_is_shown_howev
     assert published_size(world) == 900
     world.work_all()
     world.check_settled()
+
+
+def test_a_photo_that_is_renamed_into_place_before_its_writer_closes_it_has_one_writer(make_world: MakeWorld) -> None:
+    world = make_world(workers=1).start()
+    for name in ("x.jpg", "y.jpg"):
+        world.drop(name)  # no worker is free
+    world.drop("a.jpg")
+    world.event(Seen(IN, A.path, complete=True, stamp=world.files[A].stamp))  # as nginx does after a PUT
+    world.work_all()
+    (job,) = (job for job in world.pool.submitted if job.photo == A)
+    assert job.evidence.finished
+    world.check_settled()

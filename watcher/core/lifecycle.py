@@ -162,8 +162,9 @@ def _changed(task: PhotoTask, event: Changed) -> list[Effect]:
 
 def _note_closed(task: PhotoTask, event: Changed, last: FileSignature | None, *, closed_before: bool) -> None:
     """Note that a photo is closed for the second time: it has two writers, or one that opened it again."""
-    # Many programs create a file, close it empty and only then write it.
-    if event.closed and closed_before and last is not None and last.size > 0:
+    # Many programs create a file, close it empty and only then write it. A file that is as it was has no second writer:
+    # some servers rename it into place before they close it.
+    if event.closed and closed_before and last is not None and last.size > 0 and event.signature != last:
         task.evidence = replace(task.evidence, reopened=True)
 
 
