@@ -167,6 +167,25 @@ def test_a_recipe_key_that_is_added_later_changes_a_fingerprint_only_where_it_is
     assert fingerprint(Unmarked(width=10)) != older, "without its mark it would have everything made again"
 
 
+# Each key that is younger than the first release's recipes, its default as it may be written, and another value.
+LATER = {
+    "position": ("'centre'", "'north-east'"),
+    "background": ("'#FFFFFF'", "'#102030'"),
+}
+
+
+@pytest.mark.parametrize(
+    "key", [name for name, field in Rendition.model_fields.items() if Mark.LATER in field.metadata]
+)
+def test_a_younger_key_of_a_rendition_at_its_default_has_nothing_made_again(key: str) -> None:
+    default, other = LATER[key]
+    web = "[rendition.web]\nwidth = 2048\nheight = 2048\n"
+    assert read(f"{INBOX}{web}{key} = {default}").recipes == read(INBOX).recipes
+    changed = read(f"{INBOX}{web}{key} = {other}").recipes["web"]
+    assert changed.fingerprint != "78633b2b14d7a49d"
+    assert getattr(changed, key) != getattr(read(INBOX).recipes["web"], key)
+
+
 def test_a_rendition_s_name_is_no_part_of_its_fingerprint() -> None:
     recipes = read(f"{INBOX}[rendition.a]\nwidth = 1\n[rendition.b]\nwidth = 1").recipes
     assert recipes["a"] == recipes["b"]
@@ -293,6 +312,24 @@ def test_a_fault_is_told_in_a_plain_sentence(text: str, key: str, sentence: str)
 def test_a_fault_of_an_inbox_names_it_by_number(line: str, key: str, sentence: str) -> None:
     other = '[[inbox]]\npath = "/first"\noutput = "/first.out"\n'
     assert sentence in said(f"{other}{INBOX}{line}", f"inbox[1].{key}")
+
+
+@pytest.mark.parametrize(
+    ("lines", "key", "sentence"),
+    [
+        ("width = 9\nfit = 'contain'", ".height", 'found nothing; write the height that `fit = "contain"` pads to'),
+        ("height = 9\nfit = 'contain'", ".width", "found nothing; write the width that"),
+        ("width = 9\nposition = 'center'", ".position", 'found "center"; write "centre" or "north"'),
+        (
+            "width = 9\nbackground = 'white'",
+            ".background",
+            "no colour of six hexadecimal digits; write a colour such as",
+        ),
+        ("width = 9\nbackground = '#fff'", ".background", "no colour of six hexadecimal digits"),
+    ],
+)
+def test_a_fault_of_a_rendition_names_its_key(lines: str, key: str, sentence: str) -> None:
+    assert sentence in said(f"{INBOX}[rendition.a]\n{lines}", f"rendition.a{key}")
 
 
 @pytest.mark.parametrize("name", ["a/b", ".", "..", ".hidden", "", "a\\nb", "a\\u007f", "x" * 101, "日" * 34])

@@ -19,7 +19,6 @@ from watcher.render.decoders import describe
 from watcher.render.decoders.base import UndecodableError
 from watcher.render.decoders.jpeg.markers import parse
 from watcher.render.exif import Exif
-from watcher.render.geometry import Region
 from watcher.render.metadata import Kept, PhotoMetadata
 from watcher.render.xmp import parse as parse_xmp
 from watcher.render.xmp import written
@@ -40,7 +39,7 @@ def kept(
     size: tuple[int, int] = (30, 20),
     fit: Fit = "inside",
 ) -> Kept:
-    return what.keep(policy, size, form, Region(0, 0, 60, 40) if fit == "inside" else Region(10, 0, 40, 40))
+    return what.keep(policy, size, form, whole=fit == "inside")
 
 
 # ---- author and copyright, from wherever, into EXIF ----

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, fields
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -170,7 +171,12 @@ def _recipe(recipe: Recipe | None, fingerprint: str) -> str:
     if recipe is None:
         return f"{fingerprint}, no longer in the config"
     size = f" {_BY} ".join(str(side) for side in (recipe.width or "any", recipe.height or "any"))
-    return f"{size} {recipe.fit}, {recipe.format} {recipe.quality}, metadata {recipe.metadata}"
+    extra = "".join(
+        f", {field.name} {getattr(recipe, field.name)}"
+        for field in fields(Recipe)
+        if field.default is not MISSING and getattr(recipe, field.name) != field.default
+    )
+    return f"{size} {recipe.fit}, {recipe.format} {recipe.quality}, metadata {recipe.metadata}{extra}"
 
 
 def _when(at: float, now: float) -> str:

@@ -84,6 +84,15 @@ def _rendition_faults(renditions: Mapping[str, object]) -> Iterator[Fault]:
             yield Fault(place, f"found another name for `{shown(same)}`", hint)
         if isinstance(rendition, dict) and not {"width", "height"} & set(rendition):
             yield Fault(place, "found neither `width` nor `height`", "write at least one of both, in pixels")
+        elif isinstance(rendition, dict):
+            yield from _recipe_faults(place, rendition)
+
+
+def _recipe_faults(place: str, rendition: Mapping[str, object]) -> Iterator[Fault]:
+    """Find the keys of a rendition that don't go together."""
+    if rendition.get("fit") == "contain":
+        for side in {"width", "height"} - set(rendition):
+            yield Fault(f"{place}.{side}", "found nothing", f'write the {side} that `fit = "contain"` pads to')
 
 
 def _is_folder_name(name: str) -> bool:

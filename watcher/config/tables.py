@@ -12,6 +12,7 @@ from watcher.config.values import (
     absolute_text,
     address_text,
     choice,
+    colour_text,
     ignore_pattern,
     listen_text,
     name_pattern,
@@ -21,7 +22,7 @@ from watcher.config.values import (
     whole,
 )
 from watcher.core.formats import INPUTS, OUTPUTS, Format
-from watcher.core.types import Fit, Metadata, Recipe
+from watcher.core.types import Fit, Metadata, Position, Recipe
 
 _Path = Annotated[str, AfterValidator(path_text)]
 _Absolute = Annotated[str, AfterValidator(absolute_text)]
@@ -138,6 +139,10 @@ class Rendition(Table):
     format: Format = choice("jpeg", Format)
     quality: int = whole(85, 1, 100)
     metadata: Metadata = choice("safe", Metadata)
+    position: Annotated[Position, Mark.LATER] = choice("centre", Position)
+    background: Annotated[str, AfterValidator(colour_text), Mark.LATER] = text_field(
+        "a colour such as #ffffff,", "#ffffff"
+    )
 
 
 class Settings(Table):

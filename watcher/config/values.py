@@ -62,6 +62,13 @@ def ignore_pattern(text: str) -> str:
     return text
 
 
+def colour_text(text: str) -> str:
+    """Check a colour, and return it as it is compared: in lower case."""
+    if not re.fullmatch("#[0-9A-Fa-f]{6}", text):
+        raise ValueError("which is no colour of six hexadecimal digits")
+    return text.lower()
+
+
 def listen_text(text: str) -> str:
     """Check HOST:PORT."""
     host, _, port = text.rpartition(":")

@@ -16,7 +16,10 @@ from typing import Literal, NamedTuple
 from watcher.core.formats import Format
 from watcher.core.volumes import Holder
 
-Fit = Literal["inside", "cover"]
+Fit = Literal["inside", "cover", "contain"]
+Position = Literal[
+    "centre", "north", "north-east", "east", "south-east", "south", "south-west", "west", "north-west"
+]  # as people see the picture
 Metadata = Literal["none", "safe", "all"]
 
 
@@ -105,7 +108,9 @@ class Recipe:
     format: Format
     quality: int  # on JPEG's scale, 1 to 100
     metadata: Metadata
-    fingerprint: str  # 16 hex digits over all of the above and the version of the encoder settings
+    fingerprint: str  # 16 hex digits over all other fields and the version of the encoder settings
+    position: Position = "centre"  # which part `cover` keeps, where `contain` places the picture
+    background: str = "#ffffff"  # what `contain` pads with, and what shows through a transparent photo
 
 
 class Origin(StrEnum):

@@ -43,7 +43,7 @@ class Shape:
     photo_width: int
     photo_height: int
     turned: bool  # to stand upright
-    cropped: bool
+    cropped: bool  # or padded, or drawn on: it does not show just what the photo shows
 
 
 def current(packet: Node, shape: Shape, media_type: str) -> Node:

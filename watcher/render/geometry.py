@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
-from watcher.core.types import Recipe
+from watcher.core.types import Position, Recipe
 
 # Decoded over target, at least. What a scaled decode costs against a full one, after JPEG 85, over 47 distinct
 # untouched pictures at 1/2 and 1/4 (RGB, dB; two disjoint halves): at 1.2 median 0.15 to 0.22, worst 2.9; at 1.4
@@ -58,25 +58,54 @@ class Target:
 def target(recipe: Recipe, width: int, height: int, orientation: int) -> Target:
     """Work out what `recipe` makes of a photo of `width` by `height` stored pixels.
 
-    `cover` crops around the centre. Where the photo is smaller than the box on any side it is cropped to the box's
-    shape and keeps its pixels as they are: it is never enlarged.
+    `cover` crops to the part that `position` names. Where the photo is smaller than the box on any side it is cropped
+    to the box's shape and keeps its pixels as they are: it is never enlarged. What `contain` pads with is no part of
+    this (see `frame`).
     """
     box_width, box_height = recipe.width, recipe.height
     if orientation in TURNED:
         box_width, box_height = box_height, box_width
     if recipe.fit == "cover" and box_width is not None and box_height is not None:
-        return _cover(box_width, box_height, width, height)
+        return _cover(box_width, box_height, width, height, _stored(offset(recipe.position), orientation))
     ratio = min(Fraction(1), *(Fraction(b, s) for b, s in ((box_width, width), (box_height, height)) if b is not None))
     return Target(Region(0, 0, width, height), max(1, round(width * ratio)), max(1, round(height * ratio)))
 
 
-def _cover(box_width: int, box_height: int, width: int, height: int) -> Target:
+def frame(recipe: Recipe) -> tuple[int, int] | None:
+    """Return the size in pixels that a rendition is padded to; None: it is not."""
+    if recipe.fit != "contain" or recipe.width is None or recipe.height is None:
+        return None
+    return recipe.width, recipe.height
+
+
+def seen_size(recipe: Recipe, width: int, height: int, orientation: int) -> tuple[int, int]:
+    """Return the size in pixels, as people see it, of the rendition of a photo of `width` by `height` stored pixels."""
+    goal = target(recipe, width, height, orientation)
+    return frame(recipe) or ((goal.height, goal.width) if orientation in TURNED else (goal.width, goal.height))
+
+
+def offset(position: Position) -> tuple[Fraction, Fraction]:
+    """Return which share of the space that is left lies to the left of the picture, and above it."""
+    half = Fraction(1, 2)
+    return (
+        Fraction("east" in position) if position.endswith(("east", "west")) else half,
+        Fraction("south" in position) if position.startswith(("north", "south")) else half,
+    )
+
+
+def _stored(share: tuple[Fraction, Fraction], orientation: int) -> tuple[Fraction, Fraction]:
+    """Turn what `offset` returns from what people see to the photo's stored pixels."""
+    left, top = reversed(share) if orientation in TURNED else share
+    return 1 - left if orientation in {2, 3, 7, 8} else left, 1 - top if orientation in {3, 4, 6, 7} else top
+
+
+def _cover(box_width: int, box_height: int, width: int, height: int, share: tuple[Fraction, Fraction]) -> Target:
     crop_width = min(Fraction(width), Fraction(height * box_width, box_height))
     crop_height = min(Fraction(height), Fraction(width * box_height, box_width))
     if crop_width < box_width:
         w, h = max(1, round(crop_width)), max(1, round(crop_height))
-        return Target(Region((width - w) // 2, (height - h) // 2, w, h), w, h)
-    left, top = (width - crop_width) / 2, (height - crop_height) / 2
+        return Target(Region(int((width - w) * share[0]), int((height - h) * share[1]), w, h), w, h)
+    left, top = (width - crop_width) * share[0], (height - crop_height) * share[1]
     return Target(Region(float(left), float(top), float(crop_width), float(crop_height)), box_width, box_height)
 
 

@@ -16,7 +16,7 @@ from watcher.core.types import Metadata
 from watcher.render import icc, iptc, xmp
 from watcher.render.claims import Shape, current
 from watcher.render.exif import Exif
-from watcher.render.geometry import TURNED, Region
+from watcher.render.geometry import TURNED
 from watcher.render.tags import ARTIST, COPYRIGHT
 
 _MOST_XMP = 65_504  # bytes: what a JPEG segment holds
@@ -61,25 +61,24 @@ class PhotoMetadata:
     def _resources(self) -> dict[int, bytes]:
         return iptc.resources(self.photoshop)
 
-    def keep(self, policy: Metadata, size: tuple[int, int], form: Format, region: Region) -> Kept:
-        """Choose what a rendition carries, of `size` (pixels, upright), that shows a `region` of the photo."""
+    def keep(self, policy: Metadata, size: tuple[int, int], form: Format, *, whole: bool) -> Kept:
+        """Choose what a rendition of `size` (pixels, upright) carries; `whole`: it shows the photo and no more."""
         if policy == "none" or not (self.exif_block or self.icc_profile or self.packets or self.photoshop):
             return Kept()
         try:
             if policy == "safe":
                 return Kept(exif=self.exif.safe(*size, self._credits))
-            return self._all(self._shape(size, region), form)
+            return self._all(self._shape(size, whole=whole), form)
         except MemoryError:
             raise
         except Exception:  # noqa: BLE001 - nothing is known to get here, and a photo never fails for its metadata
             return Kept()
 
-    def _shape(self, size: tuple[int, int], region: Region) -> Shape:
+    def _shape(self, size: tuple[int, int], *, whole: bool) -> Shape:
         width, height = self.size
-        turned, cropped = self.exif.orientation != 1, region != Region(0, 0, width, height)
         if self.exif.orientation in TURNED:
             width, height = height, width
-        return Shape(*size, width, height, turned, cropped)
+        return Shape(*size, width, height, turned=self.exif.orientation != 1, cropped=not whole)
 
     def _all(self, shape: Shape, form: Format) -> Kept:
         has_iptc = OUTPUTS[form].has_iptc

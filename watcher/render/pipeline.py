@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-
-from PIL import Image
 
 from watcher.core.formats import too_large
 from watcher.core.stability import Content, Observation, required, required_of
@@ -18,7 +16,6 @@ from watcher.core.types import (
     Made,
     NeedsMoreMemory,
     Outcome,
-    Recipe,
     Rendering,
     Unchanged,
     Unready,
@@ -31,19 +28,15 @@ from watcher.render.adopt import adopt, open_current
 from watcher.render.content import digest_of
 from watcher.render.decoders.base import Photo
 from watcher.render.encode import encode
-from watcher.render.geometry import TURNED, Target, scale, target
+from watcher.render.geometry import Region, Target, scale, seen_size, target
 from watcher.render.judge import decode_whole, describe_photo, refuse_huge
 from watcher.render.metadata import PhotoMetadata
 from watcher.render.picture import Cascade, Picture, upright
 from watcher.render.reuse import Borrowed
 from watcher.render.source import Source
+from watcher.render.steps import STEPS, extra_bytes
 from watcher.render.writers import observe
 from watcher.text import shown
-
-Step = Callable[[Image.Image, Recipe], Image.Image]
-# What is done to each rendition before it is encoded, in this order, such as sharpening or a watermark. A step returns
-# the picture itself where the recipe asks for nothing, and draws on a copy otherwise: smaller ones are made from it.
-STEPS: tuple[Step, ...] = ()
 
 _MAX_FILE = 1 << 30  # bytes; 200 MP at quality 100 take about 300 MB
 
@@ -119,10 +112,11 @@ def _picture(
 ) -> Picture:
     """Decode the photo, if it is one to be decoded."""
     refuse_huge(job, photo)
-    _limit(wanted, targets)
+    _limit(photo, wanted)
     goals = list(targets.values())
     step = scale(goals, photo.scales)
     needed = _memory(source.stamp.size, photo, goals, step)
+    needed += max(extra_bytes(r.recipe, _seen_size(r, photo)) for r in wanted)
     if 0 < job.memory_bytes < needed:
         raise Abort(NeedsMoreMemory(needed))
     return decode_whole(job, photo, step, source, observed)
@@ -153,9 +147,7 @@ def _borrow(job: Job, borrowed: Borrowed, digest: bytes, wanted: list[Rendering]
 
 def _seen_size(rendering: Rendering, photo: Photo) -> tuple[int, int]:
     """Return the size in pixels of a rendition, as people see it."""
-    orientation = photo.metadata.exif.orientation
-    goal = target(rendering.recipe, photo.width, photo.height, orientation)
-    return (goal.height, goal.width) if orientation in TURNED else (goal.width, goal.height)
+    return seen_size(rendering.recipe, photo.width, photo.height, photo.metadata.exif.orientation)
 
 
 def _hold_back(job: Job, observed: Observation) -> None:
@@ -190,10 +182,9 @@ def _adopt(
     return adopted, left
 
 
-def _limit(wanted: list[Rendering], targets: Mapping[str, Target]) -> None:
+def _limit(photo: Photo, wanted: list[Rendering]) -> None:
     for rendering in wanted:
-        goal = targets[rendering.name]
-        if reason := too_large(rendering.recipe.format, goal.width, goal.height):
+        if reason := too_large(rendering.recipe.format, *_seen_size(rendering, photo)):
             raise bad_photo(f"rendition {rendering.name} {reason}")
 
 
@@ -234,7 +225,8 @@ def _make(
             image = turned
             for step in STEPS:
                 image = step(image, rendering.recipe)
-            kept = metadata.keep(rendering.recipe.metadata, image.size, rendering.recipe.format, goal.region)
+            whole = image.size == turned.size and goal.region == Region(0, 0, *metadata.size)
+            kept = metadata.keep(rendering.recipe.metadata, image.size, rendering.recipe.format, whole=whole)
             data = encode(image, rendering.recipe, kept)
             publication.add(rendering.output, data, mtime_ns, rendering.recipe.fingerprint)
             made[rendering.name] = Made(rendering.name, rendering.output, image.width, image.height, len(data))

@@ -1,0 +1,126 @@
+"""What is done to a rendition after it is resized, each step by the pictures that come of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from PIL import Image
+
+from tests import photos
+from tests.edges.test_render_photo import corners, job, made, recipe
+from watcher.core.types import Done, Failed, FailureKind, Fit, Position, Recipe
+from watcher.render import render
+from watcher.render.steps import flatten
+
+RED, GREEN, BLUE, WHITE = (1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 1)
+
+
+def boxed(width: int, height: int, fit: Fit, **keys: object) -> Recipe:
+    return replace(recipe(width, height, fit), **keys)  # type: ignore[arg-type]  # fields of a recipe
+
+
+# ---- position ----
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_cover_keeps_the_part_that_position_names_as_people_see_the_photo(tmp_path: Path, orientation: int) -> None:
+    """The scene has a corner in each of four colours; it lies in the file as the orientation says."""
+    images = made(
+        tmp_path,
+        photos.oriented(orientation),
+        boxed(100, 200, "cover", position="west"),
+        boxed(100, 200, "cover", position="north-east"),
+        boxed(300, 100, "cover", position="north"),
+        boxed(300, 100, "cover", position="south-west"),
+    )
+    west, east, north, south = images
+    assert [west.size, north.size] == [(100, 200), (300, 100)]
+    assert [corners(west)[0], corners(west)[2]] == [RED, BLUE]
+    assert [corners(east)[1], corners(east)[3]] == [GREEN, WHITE]
+    assert corners(north)[:2] == [RED, GREEN]
+    assert corners(south)[2:] == [BLUE, WHITE]
+
+
+def test_a_photo_smaller_than_cover_s_box_is_cropped_where_position_says(tmp_path: Path) -> None:
+    west, east = made(tmp_path, photos.plain(), *(boxed(500, 500, "cover", position=p) for p in ("west", "east")))
+    assert west.size == east.size == (400, 400)
+    assert (corners(west)[0], corners(east)[1]) == (RED, GREEN)
+
+
+# ---- contain ----
+
+
+@pytest.mark.parametrize("position", get_args(Position))
+def test_contain_pads_to_exactly_the_size_with_the_background(tmp_path: Path, position: Position) -> None:
+    wanted = boxed(300, 300, "contain", position=position, background="#00ff00", quality=100)
+    (image,) = made(tmp_path, photos.jpeg(Image.new("RGB", (600, 400), "red")), wanted)
+    assert image.size == (300, 300)
+    top = 0 if "north" in position else 100 if "south" in position else 50
+    column = [image.getpixel((150, y)) for y in range(300)]
+    reds = [y for y, colour in enumerate(column) if isinstance(colour, tuple) and colour[0] > 127]
+    assert reds == list(range(top, top + 200))
+
+
+def test_contain_does_not_enlarge_a_small_photo_and_places_it_upright(tmp_path: Path) -> None:
+    wanted = boxed(200, 200, "contain", position="south-east", background="#000000")
+    (image,) = made(tmp_path, photos.oriented(6, 60, 40), wanted)
+    assert image.size == (200, 200)
+    assert image.convert("L").point(lambda v: 255 * (v > 60)).getbbox() == (140, 160, 200, 200)  # type: ignore[operator]  # numbers
+
+
+@pytest.mark.parametrize(("background", "mode"), [("#808080", "L"), ("#ff0000", "RGB")])
+def test_a_grey_photo_stays_grey_in_a_grey_frame(tmp_path: Path, background: str, mode: str) -> None:
+    (image,) = made(tmp_path, photos.grey(), boxed(100, 100, "contain", background=background))
+    assert image.mode == mode
+    assert image.info["icc_profile"][16:20] == (b"GRAY" if mode == "L" else b"RGB ")
+
+
+def test_renditions_made_from_a_padded_one_are_not_padded(tmp_path: Path) -> None:
+    data = photos.jpeg(photos.scene(2000, 1000))
+    (alone,) = made(tmp_path, data, recipe(200, 200, quality=100))
+    _, beside = made(tmp_path, data, boxed(500, 500, "contain"), recipe(200, 200, quality=100))
+    assert beside.size == alone.size == (200, 100)
+    assert corners(beside) == corners(alone)
+
+
+def test_a_padded_rendition_carries_no_places_or_thumbnail_of_the_whole_photo(tmp_path: Path) -> None:
+    made(tmp_path, photos.talkative(), recipe(metadata="all"), recipe(fit="contain", metadata="all"))
+    inside, padded = ((tmp_path / "out" / name / "a.jpeg").read_bytes() for name in ("r0", "r1"))
+    assert inside.count(b"\xff\xd8\xff") == 2  # the thumbnail
+    assert padded.count(b"\xff\xd8\xff") == 1
+
+
+def test_a_frame_larger_than_its_format_can_hold_is_told_before_decoding(tmp_path: Path) -> None:
+    outcome = render(job(tmp_path, photos.plain(), recipe(20_000, 10, "contain", "webp")))
+    assert isinstance(outcome, Failed)
+    assert outcome.blame is FailureKind.PHOTO
+    assert "20000 pixels long, webp holds at most 16383" in outcome.reason
+
+
+def test_the_memory_for_a_frame_is_asked_for(tmp_path: Path) -> None:
+    work = job(tmp_path, photos.plain(), boxed(5000, 5000, "contain"))
+    assert not isinstance(render(replace(work, memory_bytes=50_000_000)), Done)
+    assert isinstance(render(replace(work, memory_bytes=150_000_000)), Done)
+
+
+# ---- background ----
+
+
+@pytest.mark.parametrize(
+    ("mode", "background", "wanted"),
+    [
+        ("RGBA", "#0000ff", (0, 0, 255)),
+        ("LA", "#404040", 64),
+        ("LA", "#0000ff", (0, 0, 255)),
+        ("RGBA", "#ffffff", (255, 255, 255)),
+    ],
+)
+def test_the_background_shows_through_a_transparent_picture(mode: str, background: str, wanted: object) -> None:
+    image = Image.new(mode, (4, 2), (200, 0) if mode == "LA" else (200, 100, 50, 0))
+    image.putpixel((0, 0), (200, 255) if mode == "LA" else (200, 100, 50, 255))
+    flat = flatten(image, boxed(9, 9, "inside", background=background))
+    assert flat.getpixel((3, 1)) == wanted
+    assert flat.convert("RGB").getpixel((0, 0)) == ((200, 200, 200) if mode == "LA" else (200, 100, 50))
