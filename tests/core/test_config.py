@@ -171,6 +171,7 @@ def test_a_recipe_key_that_is_added_later_changes_a_fingerprint_only_where_it_is
 LATER = {
     "position": ("'centre'", "'north-east'"),
     "background": ("'#FFFFFF'", "'#102030'"),
+    "max_kb": ("0", "300"),
 }
 
 
@@ -319,6 +320,12 @@ def test_a_fault_of_an_inbox_names_it_by_number(line: str, key: str, sentence: s
     [
         ("width = 9\nfit = 'contain'", ".height", 'found nothing; write the height that `fit = "contain"` pads to'),
         ("height = 9\nfit = 'contain'", ".width", "found nothing; write the width that"),
+        (
+            "width = 9\nmax_kb = 5\nformat = 'png'",
+            ".max_kb",
+            'found 5 with `format = "png"`; write another `format`, or',
+        ),
+        ("width = 9\nmax_kb = -5", ".max_kb", "found -5; write a whole number from 0 to 1000000"),
         ("width = 9\nposition = 'center'", ".position", 'found "center"; write "centre" or "north"'),
         (
             "width = 9\nbackground = 'white'",

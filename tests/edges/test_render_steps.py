@@ -11,6 +11,7 @@ from PIL import Image
 
 from tests import photos
 from tests.edges.test_render_photo import corners, job, made, recipe
+from watcher.core.formats import Format
 from watcher.core.types import Done, Failed, FailureKind, Fit, Position, Recipe
 from watcher.render import render
 from watcher.render.steps import flatten
@@ -104,6 +105,35 @@ def test_the_memory_for_a_frame_is_asked_for(tmp_path: Path) -> None:
     work = job(tmp_path, photos.plain(), boxed(5000, 5000, "contain"))
     assert not isinstance(render(replace(work, memory_bytes=50_000_000)), Done)
     assert isinstance(render(replace(work, memory_bytes=150_000_000)), Done)
+
+
+# ---- max_kb ----
+
+
+@pytest.mark.parametrize("form", ["jpeg", "webp", "avif"])
+def test_the_quality_is_lowered_until_the_file_is_no_larger_than_max_kb(tmp_path: Path, form: Format) -> None:
+    wanted = recipe(400, 400, form=form, quality=95)
+    free, bound = render_sizes(tmp_path, photos.plain(), wanted, replace(wanted, max_kb=6, fingerprint="2"))
+    assert free > 6_000 >= bound > 2_000
+
+
+def test_the_lowest_quality_s_file_is_kept_where_even_that_is_larger(tmp_path: Path) -> None:
+    wanted = recipe(400, 400)
+    floor, below, bound = render_sizes(
+        tmp_path,
+        photos.plain(),
+        replace(wanted, quality=40, fingerprint="1"),
+        replace(wanted, quality=30, max_kb=1, fingerprint="2"),
+        replace(wanted, max_kb=1, fingerprint="3"),
+    )
+    assert bound == floor > 1000
+    assert below < floor, "a quality below the lowest is not raised"
+
+
+def render_sizes(folder: Path, data: bytes, *recipes: Recipe) -> list[int]:
+    outcome = render(job(folder, data, *recipes))
+    assert isinstance(outcome, Done)
+    return [item.size for item in outcome.made]
 
 
 # ---- background ----

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.engine.conftest import MakeWorld
-from tests.engine.fakes import IN, World, changed, failed
+from tests.engine.fakes import IN, World, changed, done_of, failed
 from watcher.core import tracker
 from watcher.core.observer import BatchDone, PhotoDone, PhotoFailed
 from watcher.core.records import Phase, PhotoRecord
@@ -620,6 +620,18 @@ def test_the_log_tells_a_batch_in_one_line_with_its_sums(world: World) -> None:
         "failed": 1,
     }
     world.check_settled()
+
+
+def test_a_rendition_larger_than_max_kb_is_told_in_the_log_and_in_the_photo_s_history(world: World) -> None:
+    world.raw["rendition"] = {name: {"width": 9, "max_kb": limit} for name, limit in (("web", 5), ("big", 9))}
+    world.reload()
+    world.drop("a.jpg")
+    done = done_of(world.job(), world.files[A].stamp)
+    world.end(replace(done, made=tuple(replace(item, size=5001) for item in done.made)))
+    world.wait(5)  # until it is written
+    (line,) = world.log.of("output.larger")
+    assert line == {"path": A.absolute, "output": b"web/a.jpg", "bytes": 5001}
+    assert [entry.detail["larger"] for entry in world.store.notes(A)] == [["web"]]
 
 
 def test_an_observer_is_told_of_each_photo_and_of_the_batch_with_its_photos(world: World) -> None:

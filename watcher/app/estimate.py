@@ -40,7 +40,7 @@ class Count:
             width, height, fit = self.recipe.width, self.recipe.height, self.recipe.fit
             pixels = min((width or height or 0) * (height or width or 0) * (1 if fit == "cover" else 0.7), 24e6)
             each = pixels * OUTPUTS[self.recipe.format].bytes_per_pixel * (0.5 + self.recipe.quality / 170)
-        return round((self.new + self.again) * each)
+        return round((self.new + self.again) * min(each, self.recipe.max_bytes))
 
 
 @dataclass(slots=True)

@@ -93,6 +93,9 @@ def _recipe_faults(place: str, rendition: Mapping[str, object]) -> Iterator[Faul
     if rendition.get("fit") == "contain":
         for side in {"width", "height"} - set(rendition):
             yield Fault(f"{place}.{side}", "found nothing", f'write the {side} that `fit = "contain"` pads to')
+    if rendition.get("format") == "png" and rendition.get("max_kb"):
+        hint = "write another `format`, or leave it out: a PNG has no quality that could be lowered"
+        yield Fault(f"{place}.max_kb", f'found {toml_value(rendition["max_kb"])} with `format = "png"`', hint)
 
 
 def _is_folder_name(name: str) -> bool:

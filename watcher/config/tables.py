@@ -143,6 +143,7 @@ class Rendition(Table):
     background: Annotated[str, AfterValidator(colour_text), Mark.LATER] = text_field(
         "a colour such as #ffffff,", "#ffffff"
     )
+    max_kb: Annotated[int, Mark.LATER] = whole(0, 0, 1_000_000)
 
 
 class Settings(Table):

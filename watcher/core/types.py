@@ -9,6 +9,7 @@ Rules:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, NamedTuple
@@ -111,6 +112,12 @@ class Recipe:
     fingerprint: str  # 16 hex digits over all other fields and the version of the encoder settings
     position: Position = "centre"  # which part `cover` keeps, where `contain` places the picture
     background: str = "#ffffff"  # what `contain` pads with, and what shows through a transparent photo
+    max_kb: int = 0  # the quality is lowered until the file is no larger; 0: no limit
+
+    @property
+    def max_bytes(self) -> float:
+        """The size that a file should not exceed."""
+        return self.max_kb * 1000 or math.inf
 
 
 class Origin(StrEnum):

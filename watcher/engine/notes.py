@@ -7,12 +7,13 @@ Rules:
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
 from watcher.core.naming import called
 from watcher.core.task import Attempt
-from watcher.core.types import Done, DuplicateCandidate, Job, Origin
+from watcher.core.types import Done, DuplicateCandidate, Job, Made, Origin
 
 MADE = "made"  # renditions were made, or proved to be current
 DATED = "dated"  # it was given another date, and its renditions were too
@@ -60,6 +61,12 @@ def beside(job: Job, outcome: Done) -> list[tuple[bytes, bytes]]:
     ]
 
 
+def larger(job: Job, outcome: Done) -> list[Made]:
+    """List the renditions that are larger than they should be, since no quality makes them smaller."""
+    most = {rendering.name: rendering.recipe.max_bytes for rendering in job.renderings}
+    return [item for item in outcome.made if item.size > most.get(item.name, math.inf) and not item.adopted]
+
+
 def made(attempt: Attempt, outcome: Done, wall: float, moved: DuplicateCandidate | None = None) -> dict[str, Any]:
     """Return the details of an attempt that succeeded."""
     detail = tried(attempt, wall)
@@ -72,6 +79,8 @@ def made(attempt: Attempt, outcome: Done, wall: float, moved: DuplicateCandidate
         detail["adopted"] = adopted
     if aside := [os.fsdecode(made) for _, made in beside(attempt.job, outcome)]:
         detail["beside"] = aside
+    if above := [item.name for item in larger(attempt.job, outcome)]:
+        detail["larger"] = above
     if copied and outcome.twin is not None:
         detail["moved" if moved else "copied"] = copied
         detail["of"] = os.fsdecode(called((moved or outcome.twin).photo.absolute))  # the one path

@@ -236,7 +236,7 @@ class ResultHandler:
             self._log.debug("photo.dated", path=photo.absolute)
             return None
         self._records.note(photo, wall, notes.MADE, notes.made(attempt, outcome, wall, moved))
-        self._tell_beside(attempt.job, outcome)
+        self._warn(attempt.job, outcome)
         announced = attempt.ready > 0 or attempt.origin is Origin.FOLDER  # whatever it has waited for since
         item = PhotoDone(photo, outcome, wall, attempt.seen if announced else None, moved.photo if moved else None)
         self._observers.photo_done(item)
@@ -255,6 +255,9 @@ class ResultHandler:
         self._duplicates.stays(photo, outcome.stamp, before.digest)
         self._archiver.want(photo, outcome.stamp)
 
-    def _tell_beside(self, job: Job, outcome: Done) -> None:
+    def _warn(self, job: Job, outcome: Done) -> None:
+        """Log what is not as the config has it."""
         for planned, made in notes.beside(job, outcome):
             self._log.warning("output.kept", path=job.photo.absolute, output=planned, made=made)
+        for item in notes.larger(job, outcome):
+            self._log.warning("output.larger", path=job.photo.absolute, output=item.output, bytes=item.size)

@@ -73,6 +73,9 @@ EVENTS: Mapping[str, Event] = {
     "output.kept": Event(
         "warning", "path output made", "another file has an output's name and stays; the rendition has another name"
     ),
+    "output.larger": Event(
+        "warning", "path output bytes", "a rendition is larger than its `max_kb`, even at the lowest quality, 40"
+    ),
     "output.unwritable": Event(
         "error", "inbox output reason", "an output as a whole cannot be written; its photos wait"
     ),
@@ -126,6 +129,7 @@ FIELDS: Mapping[str, str] = {
     "attempt": "the number of the attempt",
     "attempts": "how many attempts were made",
     "away_seconds": "how long it was away",
+    "bytes": "its size",
     "complete": "false: nothing is concluded from what was not found",
     "copied": "how many renditions or photos were copied from a duplicate",
     "decoder": "`native` or `pillow`",

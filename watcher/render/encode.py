@@ -23,25 +23,46 @@ from watcher.render.decoders.jpeg.segments import segments
 from watcher.render.metadata import Kept
 
 WHOLE_CHROMA = 90  # the JPEG quality from which chroma is not subsampled
+LOWEST = 40  # the JPEG quality that `max_kb` lowers to; below it blocks show
 
 
 def encode(image: Image.Image, recipe: Recipe, kept: Kept) -> bytes:
-    """Encode `image` (L or RGB) as `recipe` says, with the sRGB profile (its grey sister for L) and `kept`."""
-    quality = quality_of(recipe.format, recipe.quality)
-    match recipe.format:
+    """Encode `image` (L or RGB) as `recipe` says, with the sRGB profile (its grey sister for L) and `kept`.
+
+    The best quality whose file is no larger than `max_kb` is found by bisection, in up to seven steps; where even the
+    lowest makes a larger one, its file is returned.
+    """
+    data = _encoded(image, recipe.format, recipe.quality, kept)
+    if len(data) <= recipe.max_bytes:
+        return data
+    fitting, low, high = b"", LOWEST, recipe.quality - 1
+    while low <= high:
+        quality = (low + high) // 2
+        data = _encoded(image, recipe.format, quality, kept)
+        if len(data) <= recipe.max_bytes:
+            fitting, low = data, quality + 1
+        else:
+            high = quality - 1
+    return fitting or data  # where none fits, the last one is the lowest
+
+
+def _encoded(image: Image.Image, form: Format, wanted: int, kept: Kept) -> bytes:
+    """Encode `image` at a quality on JPEG's scale."""
+    quality = quality_of(form, wanted)
+    match form:
         case "jpeg":
             return _jpeg(image, quality, segments(kept, icc.SGREY if image.mode == "L" else icc.SRGB))
         case "png":
             return _png(image, kept)
         case "webp":
             # WebP knows no greyscale: what is written is RGB
-            return _saved(image, recipe.format, kept, icc_profile=icc.SRGB, quality=quality, method=4)
+            return _saved(image, form, kept, icc_profile=icc.SRGB, quality=quality, method=4)
         case "avif":
             # a grey picture has one plane: browsers refuse three planes with a profile for one
-            chroma = "4:0:0" if image.mode == "L" else "4:4:4" if recipe.quality >= WHOLE_CHROMA else "4:2:0"
+            chroma = "4:0:0" if image.mode == "L" else "4:4:4" if wanted >= WHOLE_CHROMA else "4:2:0"
             profile = icc.SGREY if image.mode == "L" else icc.SRGB
             settings = {"quality": quality, "speed": 8, "subsampling": chroma, "max_threads": 1}
-            return _saved(image, recipe.format, kept, icc_profile=profile, **settings)
+            return _saved(image, form, kept, icc_profile=profile, **settings)
 
 
 def _jpeg(image: Image.Image, quality: int, behind: bytes) -> bytes:

@@ -41,8 +41,9 @@ STEPS: tuple[Step, ...] = (flatten, pad)  # in this order
 
 
 def extra_bytes(recipe: Recipe, size: tuple[int, int]) -> int:
-    """Return the memory that the steps take at their peak for a rendition of `size`, beyond the resized picture."""
-    return size[0] * size[1] * 4 if frame(recipe) else 0
+    """Return the memory that steps and encoding take at their peak for a rendition of `size`, beyond the usual."""
+    pixels = size[0] * size[1]
+    return (4 * pixels if frame(recipe) else 0) + (2 * pixels if recipe.max_kb else 0)  # files, until one is chosen
 
 
 def _canvas(image: Image.Image, size: tuple[int, int], colour: str) -> Image.Image:
