@@ -171,6 +171,7 @@ def test_a_recipe_key_that_is_added_later_changes_a_fingerprint_only_where_it_is
 LATER = {
     "position": ("'centre'", "'north-east'"),
     "background": ("'#FFFFFF'", "'#102030'"),
+    "sharpen": ("'none'", "'standard'"),
     "max_kb": ("0", "300"),
 }
 

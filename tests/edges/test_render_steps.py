@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
 import pytest
 from PIL import Image
@@ -14,7 +14,7 @@ from tests.edges.test_render_photo import corners, job, made, recipe
 from watcher.core.formats import Format
 from watcher.core.types import Done, Failed, FailureKind, Fit, Position, Recipe
 from watcher.render import render
-from watcher.render.steps import flatten
+from watcher.render.steps import flatten, sharpen
 
 RED, GREEN, BLUE, WHITE = (1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 1)
 
@@ -69,7 +69,7 @@ def test_contain_does_not_enlarge_a_small_photo_and_places_it_upright(tmp_path: 
     wanted = boxed(200, 200, "contain", position="south-east", background="#000000")
     (image,) = made(tmp_path, photos.oriented(6, 60, 40), wanted)
     assert image.size == (200, 200)
-    assert image.convert("L").point(lambda v: 255 * (v > 60)).getbbox() == (140, 160, 200, 200)  # type: ignore[operator]  # numbers
+    assert image.convert("L").point(lambda v: 255 * (v > 60)).getbbox() == (140, 160, 200, 200)
 
 
 @pytest.mark.parametrize(("background", "mode"), [("#808080", "L"), ("#ff0000", "RGB")])
@@ -105,6 +105,40 @@ def test_the_memory_for_a_frame_is_asked_for(tmp_path: Path) -> None:
     work = job(tmp_path, photos.plain(), boxed(5000, 5000, "contain"))
     assert not isinstance(render(replace(work, memory_bytes=50_000_000)), Done)
     assert isinstance(render(replace(work, memory_bytes=150_000_000)), Done)
+
+
+# ---- sharpen ----
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_sharpening_raises_the_contrast_along_an_edge_by_one_pixel_and_nothing_else(mode: str) -> None:
+    image = Image.new(mode, (40, 20), "#404040")
+    image.paste("#c0c0c0", (20, 0, 40, 20))
+    last = 0
+    for amount in ("low", "standard", "high"):
+        sharp = sharpen(image, replace(recipe(), sharpen=amount)).getchannel(0)
+        row = [cast("int", sharp.getpixel((x, 9))) for x in range(40)]
+        assert row[:19] == [0x40] * 19, "flat parts stay as they are"
+        assert row[21:] == [0xC0] * 19
+        assert 0x40 - row[19] == pytest.approx(row[20] - 0xC0, abs=1)
+        assert row[20] - 0xC0 > last
+        last = row[20] - 0xC0
+        if amount == "standard":
+            assert last <= 0.18 * (0xC0 - 0x40), "more than that is a halo"
+
+
+def test_a_rendition_is_sharpened_within_its_frame_and_smaller_ones_stay_as_they_are(tmp_path: Path) -> None:
+    data = photos.jpeg(photos.scene(2000, 1500))
+    _, plain = made(tmp_path, data, recipe(800, 800), recipe(200, 200))
+    framed, small = made(tmp_path, data, boxed(800, 800, "contain", sharpen="high"), recipe(200, 200))
+    assert small.tobytes() == plain.tobytes()
+    assert framed.getpixel((400, 90)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 9), (9, 1)])
+def test_a_picture_narrower_than_the_kernel_stays_as_it_is(size: tuple[int, int]) -> None:
+    image = Image.new("RGB", size, "red")
+    assert sharpen(image, replace(recipe(), sharpen="high")) is image
 
 
 # ---- max_kb ----

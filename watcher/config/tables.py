@@ -22,7 +22,7 @@ from watcher.config.values import (
     whole,
 )
 from watcher.core.formats import INPUTS, OUTPUTS, Format
-from watcher.core.types import Fit, Metadata, Position, Recipe
+from watcher.core.types import Fit, Metadata, Position, Recipe, Sharpening
 
 _Path = Annotated[str, AfterValidator(path_text)]
 _Absolute = Annotated[str, AfterValidator(absolute_text)]
@@ -143,6 +143,7 @@ class Rendition(Table):
     background: Annotated[str, AfterValidator(colour_text), Mark.LATER] = text_field(
         "a colour such as #ffffff,", "#ffffff"
     )
+    sharpen: Annotated[Sharpening, Mark.LATER] = choice("none", Sharpening)
     max_kb: Annotated[int, Mark.LATER] = whole(0, 0, 1_000_000)
 
 

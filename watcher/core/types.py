@@ -22,6 +22,7 @@ Position = Literal[
     "centre", "north", "north-east", "east", "south-east", "south", "south-west", "west", "north-west"
 ]  # as people see the picture
 Metadata = Literal["none", "safe", "all"]
+Sharpening = Literal["none", "low", "standard", "high"]
 
 
 class PhotoId(NamedTuple):
@@ -112,6 +113,7 @@ class Recipe:
     fingerprint: str  # 16 hex digits over all other fields and the version of the encoder settings
     position: Position = "centre"  # which part `cover` keeps, where `contain` places the picture
     background: str = "#ffffff"  # what `contain` pads with, and what shows through a transparent photo
+    sharpen: Sharpening = "none"
     max_kb: int = 0  # the quality is lowered until the file is no larger; 0: no limit
 
     @property

@@ -6,14 +6,20 @@ are made from the larger ones, and stay clean.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from PIL import Image, ImageColor
+from PIL import Image, ImageColor, ImageFilter
 
-from watcher.core.types import Recipe
+from watcher.core.types import Recipe, Sharpening
 from watcher.render.geometry import frame, offset
 
 Step = Callable[[Image.Image, Recipe], Image.Image]
+
+# How much of the difference to the eight neighbours' weighted mean is added. A kernel of 3 by 3 reaches one pixel, so
+# that what it adds along an edge is no halo but contrast: at an edge between two flat parts at most a quarter of this
+# share of the step, 18 % at "standard". Chosen by eye on camera photos at 1024 px: "low" is sharp's mild default, at
+# "high" noise begins to show. An unsharp mask of the same effect takes three times as long.
+_AMOUNTS: Mapping[Sharpening, float] = {"none": 0.0, "low": 0.35, "standard": 0.7, "high": 1.4}
 
 
 def flatten(image: Image.Image, recipe: Recipe) -> Image.Image:
@@ -24,6 +30,16 @@ def flatten(image: Image.Image, recipe: Recipe) -> Image.Image:
     canvas = _canvas(opaque, image.size, recipe.background)
     canvas.paste(opaque, mask=image.getchannel("A"))
     return canvas
+
+
+def sharpen(image: Image.Image, recipe: Recipe) -> Image.Image:
+    """Bring back the contrast of the finest detail, which resizing takes."""
+    share = _AMOUNTS[recipe.sharpen] / 16
+    if not share or min(image.size) < 3:  # noqa: PLR2004 - the kernel's side
+        return image
+    side, corner = -2 * share, -share
+    kernel = (corner, side, corner, side, 1 + 12 * share, side, corner, side, corner)
+    return image.filter(ImageFilter.Kernel((3, 3), kernel, scale=1))
 
 
 def pad(image: Image.Image, recipe: Recipe) -> Image.Image:
@@ -37,13 +53,14 @@ def pad(image: Image.Image, recipe: Recipe) -> Image.Image:
     return canvas
 
 
-STEPS: tuple[Step, ...] = (flatten, pad)  # in this order
+STEPS: tuple[Step, ...] = (flatten, sharpen, pad)  # in this order
 
 
 def extra_bytes(recipe: Recipe, size: tuple[int, int]) -> int:
     """Return the memory that steps and encoding take at their peak for a rendition of `size`, beyond the usual."""
     pixels = size[0] * size[1]
-    return (4 * pixels if frame(recipe) else 0) + (2 * pixels if recipe.max_kb else 0)  # files, until one is chosen
+    copies = (recipe.sharpen != "none") + (frame(recipe) is not None)
+    return 4 * pixels * copies + (2 * pixels if recipe.max_kb else 0)  # files, until one is chosen
 
 
 def _canvas(image: Image.Image, size: tuple[int, int], colour: str) -> Image.Image:
