@@ -47,6 +47,12 @@ def jpeg(image: Image.Image | None = None, **settings: Any) -> bytes:  # noqa: A
     return out.getvalue()
 
 
+def png(image: Image.Image) -> bytes:
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return out.getvalue()
+
+
 def plain(width: int = 600, height: int = 400) -> bytes:
     return jpeg(scene(width, height))
 

@@ -6,8 +6,10 @@ environment (`XDG_*`, `HOME`) to find the user's folders.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import stat
 import sys
 import tomllib
 from collections.abc import Mapping
@@ -103,6 +105,15 @@ def read_toml(path: str) -> dict[str, Any]:
         raise _unusable(path, "found tables or lists nested too deep", "write fewer brackets") from None
     except ValueError as error:  # TOMLDecodeError, and int() on a number of too many digits
         raise _unusable(path, *_explained(str(error))) from None
+
+
+def read_file(path: str) -> bytes:
+    """Return the content of a regular file, its first 4 MiB and a byte at most. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe without a writer would keep us waiting
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a file")
+        return file.read(MOST_BYTES + 1)
 
 
 def _unusable(path: str, found: str, hint: str) -> ConfigError:

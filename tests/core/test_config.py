@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
+from PIL import Image
 from pydantic import ValidationError
 
+from tests import photos
 from watcher.config import DEFAULTS, Config, for_pair, overlaps, parse, starter
 from watcher.config import overlap as across
 from watcher.config import parser as reading
@@ -28,9 +30,29 @@ INBOX = '[[inbox]]\npath = "/in"\noutput = "/out"\n'
 REQUIRED = {"inbox.path", "inbox.output"}
 
 
+LOGO = photos.png(Image.new("RGBA", (3, 2), (255, 0, 0, 128)))
+FILES = {
+    "/etc/w/logo.png": LOGO,
+    "/home/me/logo.png": LOGO,
+    "/etc/w/other.png": photos.png(Image.new("L", (3, 2))),
+    "/etc/w/photo.png": photos.plain(),
+    "/etc/w/cut.png": LOGO[:-5],
+    "/etc/w/bad.png": LOGO[:40] + b"!" + LOGO[41:],
+    "/etc/w/grey.png": photos.png(Image.new("I;16", (3, 2))),
+    "/etc/w/big.png": LOGO + bytes(4_000_000),
+    "/etc/w/empty.png": b"",
+}
+
+
+def file(path: str) -> bytes:
+    if path not in FILES:
+        raise FileNotFoundError(2, "No such file or directory")
+    return FILES[path]
+
+
 def read(text: str, *, require_inbox: bool = True) -> Config:
     data = tomllib.loads(text)
-    return parse(data, source="test.toml", base="/etc/w", home="/home/me", require_inbox=require_inbox)
+    return parse(data, source="test.toml", base="/etc/w", home="/home/me", require_inbox=require_inbox, read=file)
 
 
 def faults(text: str) -> dict[str, Fault]:
@@ -176,9 +198,10 @@ LATER = {
 }
 
 
-@pytest.mark.parametrize(
-    "key", [name for name, field in Rendition.model_fields.items() if Mark.LATER in field.metadata]
-)
+LATER_KEYS = [name for name, field in Rendition.model_fields.items() if Mark.LATER in field.metadata]
+
+
+@pytest.mark.parametrize("key", [name for name in LATER_KEYS if not name.startswith("watermark")])
 def test_a_younger_key_of_a_rendition_at_its_default_has_nothing_made_again(key: str) -> None:
     default, other = LATER[key]
     web = "[rendition.web]\nwidth = 2048\nheight = 2048\n"
@@ -186,6 +209,35 @@ def test_a_younger_key_of_a_rendition_at_its_default_has_nothing_made_again(key:
     changed = read(f"{INBOX}{web}{key} = {other}").recipes["web"]
     assert changed.fingerprint != "78633b2b14d7a49d"
     assert getattr(changed, key) != getattr(read(INBOX).recipes["web"], key)
+
+
+@pytest.mark.parametrize(
+    ("key", "default", "other"),
+    [
+        ("position", "'south-east'", "'north'"),
+        ("width", "0.2", "0.3"),
+        ("margin", "0.02", "0"),
+        ("opacity", "0.6", "1"),
+    ],
+)
+def test_what_is_written_of_a_watermark_counts_only_beside_one(key: str, default: str, other: str) -> None:
+    web = "[rendition.web]\nwidth = 2048\nheight = 2048\n"
+    plain = f"{INBOX}{web}watermark = 'logo.png'\n"
+    assert read(f"{plain}watermark_{key} = {default}").recipes == read(plain).recipes
+    assert (
+        read(f"{plain}watermark_{key} = {other}").recipes["web"].fingerprint != read(plain).recipes["web"].fingerprint
+    )
+    assert read(f"{INBOX}{web}watermark_{key} = {other}").recipes == read(INBOX).recipes
+
+
+def test_of_a_watermark_the_content_counts_and_not_its_path() -> None:
+    def printed(path: str) -> str:
+        return read(f"{INBOX}[rendition.a]\nwidth = 9\nwatermark = '{path}'").recipes["a"].fingerprint
+
+    assert printed("logo.png") == printed("~/logo.png") != printed("other.png")
+    mark = read(f"{INBOX}[rendition.a]\nwidth = 9\nwatermark = 'logo.png'").recipes["a"].watermark
+    assert mark is not None
+    assert (mark.path, mark.content, mark.size) == ("/etc/w/logo.png", LOGO, (3, 2))
 
 
 def test_a_rendition_s_name_is_no_part_of_its_fingerprint() -> None:
@@ -327,6 +379,19 @@ def test_a_fault_of_an_inbox_names_it_by_number(line: str, key: str, sentence: s
             'found 5 with `format = "png"`; write another `format`, or',
         ),
         ("width = 9\nmax_kb = -5", ".max_kb", "found -5; write a whole number from 0 to 1000000"),
+        ("width = 9\nwatermark = 'none.png'", ".watermark", 'found "none.png", which can\'t be read (No such file'),
+        (
+            "width = 9\nwatermark = 'photo.png'",
+            ".watermark",
+            'found "photo.png", which is no PNG; write the path of a PNG',
+        ),
+        ("width = 9\nwatermark = 'empty.png'", ".watermark", "which is no PNG"),
+        ("width = 9\nwatermark = 'cut.png'", ".watermark", "which is a damaged PNG"),
+        ("width = 9\nwatermark = 'bad.png'", ".watermark", "which is a damaged PNG"),
+        ("width = 9\nwatermark = 'grey.png'", ".watermark", "which is a grey PNG of 16 bits: save it with 8"),
+        ("width = 9\nwatermark = 'big.png'", ".watermark", "which is larger than 4 MB"),
+        ("width = 9\nwatermark = ''", ".watermark", "which is empty"),
+        ("width = 9\nwatermark_width = 0", ".watermark_width", "found 0; write a number from 0.01 to 1"),
         ("width = 9\nposition = 'center'", ".position", 'found "center"; write "centre" or "north"'),
         (
             "width = 9\nbackground = 'white'",

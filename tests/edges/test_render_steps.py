@@ -12,9 +12,10 @@ from PIL import Image
 from tests import photos
 from tests.edges.test_render_photo import corners, job, made, recipe
 from watcher.core.formats import Format
-from watcher.core.types import Done, Failed, FailureKind, Fit, Position, Recipe
+from watcher.core.types import Done, Failed, FailureKind, Fit, Position, Recipe, Watermark
 from watcher.render import render
-from watcher.render.steps import flatten, sharpen
+from watcher.render.content import digest_of
+from watcher.render.steps import flatten, sharpen, watermark
 
 RED, GREEN, BLUE, WHITE = (1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 1)
 
@@ -139,6 +140,87 @@ def test_a_rendition_is_sharpened_within_its_frame_and_smaller_ones_stay_as_they
 def test_a_picture_narrower_than_the_kernel_stays_as_it_is(size: tuple[int, int]) -> None:
     image = Image.new("RGB", size, "red")
     assert sharpen(image, replace(recipe(), sharpen="high")) is image
+
+
+# ---- watermark ----
+
+
+def marked(wanted: Recipe, logo: Image.Image, position: Position = "south-east", **keys: float) -> Recipe:
+    content = photos.png(logo)
+    numbers = {"share": 0.2, "margin": 0.1, "opacity": 1.0, **keys}
+    mark = Watermark(digest_of(content).hex(), position, **numbers, path="l.png", content=content, size=logo.size)
+    return replace(wanted, watermark=mark, fingerprint=position)
+
+
+def drawn_at(image: Image.Image) -> tuple[int, int, int, int] | None:
+    """Return where a black picture is not black any more."""
+    return image.convert("L").point([255 * (value > 90) for value in range(256)]).getbbox()
+
+
+BLACK = Image.new("RGB", (400, 200))
+BADGE = Image.new("RGBA", (40, 20), (255, 0, 0, 255))
+
+
+@pytest.mark.parametrize("position", get_args(Position))
+def test_a_watermark_is_drawn_where_position_says_within_its_margins(position: Position) -> None:
+    wanted = marked(recipe(), Image.new("RGBA", (40, 20), "white"), position)
+    left = 40 if "west" in position else 280 if "east" in position else 160
+    top = 40 if "north" in position else 120 if "south" in position else 80
+    assert drawn_at(watermark(BLACK, wanted)) == (left, top, left + 80, top + 40)
+
+
+def test_opacity_and_the_picture_s_own_transparency_decide_what_shows_through() -> None:
+    logo = Image.new("RGBA", (40, 40), (255, 255, 255, 255))
+    logo.paste((255, 255, 255, 0), (0, 0, 40, 20))
+    drawn = watermark(BLACK, marked(recipe(), logo, "north-west", opacity=0.5))
+    assert drawn.getpixel((80, 100)) == (128, 128, 128)
+    assert drawn.getpixel((80, 50)) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(("logo", "size"), [((10, 1000), (100, 100)), ((1000, 10), (300, 40)), ((3, 3), (1, 900))])
+def test_a_watermark_that_would_not_fit_is_drawn_smaller(logo: tuple[int, int], size: tuple[int, int]) -> None:
+    wanted = marked(recipe(), Image.new("RGBA", logo, "white"), share=1.0)
+    drawn = watermark(Image.new("RGB", size), wanted)
+    assert drawn.size == size
+    box = drawn_at(drawn)
+    assert box is not None
+    margin = round(size[0] * 0.1)
+    assert box[0] >= margin
+    assert box[1] >= margin
+    assert box[2] <= max(size[0] - margin, box[0] + 1)
+    assert box[3] <= max(size[1] - margin, box[1] + 1)
+
+
+def test_renditions_made_from_a_marked_one_stay_clean_and_its_own_metadata_show_no_unmarked_picture(
+    tmp_path: Path,
+) -> None:
+    data = photos.talkative()
+    _, plain = made(tmp_path, data, recipe(300, 300, metadata="all"), recipe(100, 100))
+    big, small = made(tmp_path, data, marked(recipe(300, 300, metadata="all"), BADGE), recipe(100, 100))
+    assert small.tobytes() == plain.tobytes()
+    assert big.getpixel((250, 165)) != plain.getpixel((80, 55))
+    assert (tmp_path / "out/r0/a.jpeg").read_bytes().count(b"\xff\xd8\xff") == 1, "no thumbnail"
+
+
+def test_a_watermark_is_upright_on_a_turned_photo_and_on_the_frame_of_a_padded_one(tmp_path: Path) -> None:
+    (turned,) = made(tmp_path, photos.oriented(6), marked(recipe(300, 300), BADGE, "north-west", margin=0.0))
+    assert corners(turned.crop((0, 0, 60, 30))) == [RED] * 4
+    wanted = marked(boxed(300, 300, "contain", background="#0000ff"), BADGE, "south-west", margin=0.0)
+    (padded,) = made(tmp_path, photos.plain(), wanted)
+    assert corners(padded.crop((0, 270, 60, 300))) == [RED] * 4
+
+
+@pytest.mark.parametrize(("colour", "mode"), [("white", "L"), ("red", "RGB")])
+def test_a_grey_photo_stays_grey_under_a_grey_watermark(colour: str, mode: str) -> None:
+    wanted = marked(recipe(), Image.new("RGBA", (40, 20), colour))
+    assert watermark(BLACK.convert("L"), wanted).mode == mode
+    assert drawn_at(BLACK) is None, "drawn on a copy"
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
+def test_a_png_of_any_mode_is_a_watermark(mode: str) -> None:
+    logo = Image.new("RGBA", (40, 20), "white").convert(mode)
+    assert drawn_at(watermark(BLACK, marked(recipe(), logo))) == (280, 120, 360, 160)
 
 
 # ---- max_kb ----

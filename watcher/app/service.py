@@ -41,6 +41,7 @@ def describe(source: Source, who: Account, *, system: bool) -> Service:
     state = os.path.abspath(named) if named else os.path.join(folder, "state.db")
     writes = [path for plan in settings.inboxes for path in _written(plan)]
     reads = [os.fsdecode(plan.inbox) for plan in settings.inboxes if os.fsdecode(plan.inbox) not in writes]
+    reads += dict.fromkeys(recipe.watermark.path for recipe in config.recipes.values() if recipe.watermark)
     listens, beyond = _talks(config)
     service = Service(
         record=Record(name, state, who.name),
@@ -113,6 +114,7 @@ def wishes(service: Service) -> list[RequiredAccess]:
     folders = [
         *(RequiredAccess(path, "tree") for path in service.inboxes),
         *(RequiredAccess(path, "rwx") for path in service.writes),
+        *(RequiredAccess(path, "r") for path in service.reads if path not in service.inboxes),
     ]
     if service.state_folder:
         folders.append(RequiredAccess(service.state_folder, "own"))

@@ -55,7 +55,9 @@ class Source:
     def _read_file(self, *, require_inbox: bool) -> tuple[Config, str]:
         path = paths.find_config(self.config, os.environ)
         folder, home = os.path.dirname(path), self.home or paths.home_of(path)
-        return parse(paths.read_toml(path), source=path, base=folder, home=home, require_inbox=require_inbox), path
+        data = paths.read_toml(path)
+        read = paths.read_file
+        return parse(data, source=path, base=folder, home=home, require_inbox=require_inbox, read=read), path
 
     def state_path(self, config: Config) -> str:
         """Return where the state file lies; raise StateError where something else lies there."""

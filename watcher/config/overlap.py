@@ -31,7 +31,7 @@ def across(raw: Mapping[str, object], base: str, home: str, *, require_inbox: bo
     trios, chosen = [], []
     for number, inbox in enumerate(inboxes):
         yield from _inbox_faults(f"inbox[{number}]", inbox, renditions)
-        path, output, originals = (_raw_path(inbox.get(key), base, home) for key in _FOLDERS)
+        path, output, originals = (raw_path(inbox.get(key), base, home) for key in _FOLDERS)
         trios.append((path, output, originals))
         names = inbox.get("renditions", [*renditions])
         known = [name for name in renditions if isinstance(names, list) and name in names]
@@ -46,6 +46,8 @@ def _homeless(raw: Mapping[str, object]) -> Iterator[Fault]:
     found = {"state": raw.get("state")}
     found |= {f"executor.{key}": value for key, value in _table(raw.get("executor")).items()}
     found |= {f"inbox[{n}].{key}": inbox.get(key) for n, inbox in enumerate(inboxes) for key in _FOLDERS}
+    renditions = {name: _table(rendition) for name, rendition in _table(raw.get("rendition")).items()}
+    found |= {dotted(["rendition", name, "watermark"]): keys.get("watermark") for name, keys in renditions.items()}
     for key, value in found.items():
         if isinstance(value, str) and (value == "~" or value.startswith("~/")):
             yield Fault(
@@ -116,7 +118,8 @@ def _inbox_faults(place: str, inbox: Mapping[str, object], renditions: Mapping[s
             yield Fault(f"{place}.renditions[{number}]", f"unknown rendition `{shown(name)}`", hint)
 
 
-def _raw_path(value: object, base: str, home: str) -> bytes | None:
+def raw_path(value: object, base: str, home: str) -> bytes | None:
+    """Return the absolute path that a key names; None where it names none, or has a fault of its own."""
     if not isinstance(value, str) or (not home and value.startswith("~")):
         return None
     try:

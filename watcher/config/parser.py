@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Mapping
@@ -13,18 +14,32 @@ from watcher.config.messages import translated
 from watcher.config.overlap import across, overlaps
 from watcher.config.tables import WEB, Config, File, Inbox, Mark, Rendition, Settings
 from watcher.config.values import expanded
+from watcher.config.watermark import Picture, Read, watermarks
 from watcher.core.formats import OUTPUTS
-from watcher.core.types import Recipe
+from watcher.core.types import Recipe, Watermark
 from watcher.errors import ConfigError, Fault
 
 RECIPE_VERSION = 1  # raise it when the encoder settings change: every rendition is then made again
 
 
-def parse(data: Mapping[str, object], *, source: str, base: str, home: str, require_inbox: bool = True) -> Config:
+def _no_files(path: str) -> bytes:
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+
+
+def parse(
+    data: Mapping[str, object],
+    *,
+    source: str,
+    base: str,
+    home: str,
+    require_inbox: bool = True,
+    read: Read = _no_files,
+) -> Config:
     """Turn a parsed TOML file into a Config; paths are taken relative to the folder `base`, `~` is `home`.
 
     Raise ConfigError with every fault of `source`. Nothing outside of the arguments is looked at: whether folders
-    exist, and what symbolic links make of them, is for the caller to find out (`overlaps`).
+    exist, and what symbolic links make of them, is for the caller to find out (`overlaps`); `read` reads the files
+    whose content is a part of the config.
     """
     raw = dict(data)
     faults: list[Fault] = []
@@ -38,9 +53,12 @@ def parse(data: Mapping[str, object], *, source: str, base: str, home: str, requ
         ]
         faults += [translated(item) for item in items]
     faults += across(raw, base, home, require_inbox=require_inbox)
+    written = raw.get("rendition")
+    pictures, unread = watermarks(written if isinstance(written, dict) else {}, base, home, read)
+    faults += unread
     if faults:
         raise ConfigError(source, list(dict.fromkeys(faults)))  # of two inboxes that both are in the way, each tells
-    recipes = {name: _recipe(rendition) for name, rendition in (file.rendition or WEB).items()}
+    recipes = {name: _recipe(rendition, pictures.get(name)) for name, rendition in (file.rendition or WEB).items()}
     inboxes = tuple(
         inbox.model_copy(
             update={
@@ -80,18 +98,35 @@ def for_pair(inbox: str, output: str, base: Config | None = None) -> Config:
     return settings.model_copy(update={"inboxes": (pair,)})
 
 
-def _recipe(rendition: Rendition) -> Recipe:
-    return Recipe(**rendition.model_dump(), fingerprint=fingerprint(rendition))
+def _recipe(rendition: Rendition, picture: Picture | None) -> Recipe:
+    keys = {name: value for name, value in rendition.model_dump().items() if not name.startswith("watermark")}
+    watermark = picture and Watermark(
+        picture.digest,
+        rendition.watermark_position,
+        rendition.watermark_width,
+        rendition.watermark_margin,
+        rendition.watermark_opacity,
+        picture.path,
+        picture.content,
+        (picture.width, picture.height),
+    )
+    return Recipe(**keys, watermark=watermark, fingerprint=fingerprint(rendition, picture))
 
 
-def fingerprint(rendition: Rendition) -> str:
-    """Return what tells recipes apart in the state file; a key marked LATER counts where it is not at its default."""
+def fingerprint(rendition: Rendition, watermark: Picture | None = None) -> str:
+    """Return what tells recipes apart in the state file; a key marked LATER counts where it is not at its default.
+
+    Of a watermark its content counts, not its path.
+    """
     fields = type(rendition).model_fields
     values = {
         name: value
         for name, value in rendition.model_dump().items()
-        if Mark.LATER not in fields[name].metadata or value != fields[name].default
+        if (Mark.LATER not in fields[name].metadata or value != fields[name].default)
+        and (watermark is not None or not name.startswith("watermark"))
     }
+    if watermark is not None:
+        values["watermark"] = watermark.digest
     version = RECIPE_VERSION + OUTPUTS[rendition.format].version
     canonical = json.dumps({**values, "version": version}, sort_keys=True, separators=(",", ":"))
     return sha256(canonical.encode()).hexdigest()[:16]

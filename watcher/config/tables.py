@@ -145,6 +145,11 @@ class Rendition(Table):
     )
     sharpen: Annotated[Sharpening, Mark.LATER] = choice("none", Sharpening)
     max_kb: Annotated[int, Mark.LATER] = whole(0, 0, 1_000_000)
+    watermark: Annotated[_Path | None, Mark.LATER] = text_field("the path of a PNG file")
+    watermark_position: Annotated[Position, Mark.LATER] = choice("south-east", Position)
+    watermark_width: Annotated[float, Mark.LATER] = number(0.2, 0.01, 1)
+    watermark_margin: Annotated[float, Mark.LATER] = number(0.02, 0, 0.25)
+    watermark_opacity: Annotated[float, Mark.LATER] = number(0.6, 0.01, 1)
 
 
 class Settings(Table):

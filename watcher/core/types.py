@@ -101,6 +101,24 @@ class StabilitySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Watermark:
+    """A picture that is drawn on a rendition. Its file's content travels with each job: it is the same for all."""
+
+    digest: str  # of the content
+    position: Position
+    share: float  # its width, as a share of the rendition's
+    margin: float  # to the edges, as such a share too
+    opacity: float
+    path: str = field(compare=False)  # absolute
+    content: bytes = field(compare=False, repr=False)  # a PNG file
+    size: tuple[int, int] = field(compare=False)  # pixels
+
+    def __str__(self) -> str:
+        """Return what a person wants to know of it."""
+        return f"{self.path} ({self.position}, {self.share:.0%} wide, opacity {self.opacity:.0%})"
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """Everything that decides a rendition's bytes, given the photo."""
 
@@ -114,6 +132,7 @@ class Recipe:
     position: Position = "centre"  # which part `cover` keeps, where `contain` places the picture
     background: str = "#ffffff"  # what `contain` pads with, and what shows through a transparent photo
     sharpen: Sharpening = "none"
+    watermark: Watermark | None = None
     max_kb: int = 0  # the quality is lowered until the file is no larger; 0: no limit
 
     @property

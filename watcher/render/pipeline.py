@@ -225,7 +225,8 @@ def _make(
             image = turned
             for step in STEPS:
                 image = step(image, rendering.recipe)
-            whole = image.size == turned.size and goal.region == Region(0, 0, *metadata.size)
+            drawn_on = image.size != turned.size or rendering.recipe.watermark is not None
+            whole = goal.region == Region(0, 0, *metadata.size) and not drawn_on
             kept = metadata.keep(rendering.recipe.metadata, image.size, rendering.recipe.format, whole=whole)
             data = encode(image, rendering.recipe, kept)
             publication.add(rendering.output, data, mtime_ns, rendering.recipe.fingerprint)

@@ -6,11 +6,14 @@ are made from the larger ones, and stay clean.
 
 from __future__ import annotations
 
+import io
+import math
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
-from PIL import Image, ImageColor, ImageFilter
+from PIL import Image, ImageChops, ImageColor, ImageFilter
 
-from watcher.core.types import Recipe, Sharpening
+from watcher.core.types import Recipe, Sharpening, Watermark
 from watcher.render.geometry import frame, offset
 
 Step = Callable[[Image.Image, Recipe], Image.Image]
@@ -53,14 +56,34 @@ def pad(image: Image.Image, recipe: Recipe) -> Image.Image:
     return canvas
 
 
-STEPS: tuple[Step, ...] = (flatten, sharpen, pad)  # in this order
+def watermark(image: Image.Image, recipe: Recipe) -> Image.Image:
+    """Draw the watermark; it becomes smaller than asked for where it would not fit between the margins."""
+    mark = recipe.watermark
+    if mark is None:
+        return image
+    margin = round(image.width * mark.margin)
+    space = max(1, image.width - 2 * margin), max(1, image.height - 2 * margin)
+    width, height = mark.size
+    scale = min(image.width * mark.share / width, space[0] / width, space[1] / height)
+    picture, alpha = _drawn(mark, (max(1, round(width * scale)), max(1, round(height * scale))))
+    canvas = image.convert("RGB") if picture.mode == "RGB" and image.mode == "L" else image.copy()
+    left, top = (
+        margin + int((whole - drawn) * share)
+        for whole, drawn, share in zip(space, picture.size, offset(mark.position), strict=True)
+    )
+    canvas.paste(picture, (left, top), alpha)
+    return canvas
+
+
+STEPS: tuple[Step, ...] = (flatten, sharpen, pad, watermark)  # in this order
 
 
 def extra_bytes(recipe: Recipe, size: tuple[int, int]) -> int:
     """Return the memory that steps and encoding take at their peak for a rendition of `size`, beyond the usual."""
     pixels = size[0] * size[1]
-    copies = (recipe.sharpen != "none") + (frame(recipe) is not None)
-    return 4 * pixels * copies + (2 * pixels if recipe.max_kb else 0)  # files, until one is chosen
+    copies = (recipe.sharpen != "none") + (frame(recipe) is not None) + (recipe.watermark is not None)
+    mark = 8 * math.prod(recipe.watermark.size) if recipe.watermark else 0  # once when it is opened
+    return 4 * pixels * copies + mark + (2 * pixels if recipe.max_kb else 0)  # files, until one is chosen
 
 
 def _canvas(image: Image.Image, size: tuple[int, int], colour: str) -> Image.Image:
@@ -68,3 +91,14 @@ def _canvas(image: Image.Image, size: tuple[int, int], colour: str) -> Image.Ima
     red, green, blue = ImageColor.getrgb(colour)[:3]
     grey = image.mode == "L" and red == green == blue
     return Image.new("L", size, red) if grey else Image.new("RGB", size, (red, green, blue))
+
+
+@lru_cache(maxsize=4)
+def _drawn(mark: Watermark, size: tuple[int, int]) -> tuple[Image.Image, Image.Image]:
+    """Return a watermark as it is drawn, grey (L) if it has no colour, and how opaque each of its pixels is."""
+    with Image.open(io.BytesIO(mark.content), formats=("PNG",)) as opened:
+        picture = opened.convert("RGBA").resize(size, Image.Resampling.LANCZOS)
+    red, green, blue, _ = picture.convert("RGBa").split()  # where nothing shows, no colour does
+    coloured = ImageChops.difference(red, green).getbbox() or ImageChops.difference(green, blue).getbbox()
+    alpha = picture.getchannel("A").point([round(value * mark.opacity) for value in range(256)])
+    return picture.convert("RGB" if coloured else "L"), alpha

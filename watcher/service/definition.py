@@ -26,7 +26,7 @@ class Service:
     record: Record
     command: tuple[str, ...]  # the daemon's whole command line
     program: tuple[str, ...]  # the folders that contain its Python
-    reads: tuple[str, ...]  # inboxes in which nothing is changed
+    reads: tuple[str, ...]  # inboxes in which nothing is changed, and files that the config names
     writes: tuple[str, ...]  # outputs, folders for originals, inboxes from which originals are moved
     inboxes: tuple[str, ...] = ()  # all of them
     mounted: tuple[str, ...] = ()  # those of them on a disk that may be mounted and unmounted
