@@ -12,7 +12,8 @@ from PIL import Image
 from tests import photos
 from tests.edges.test_render_photo import corners, job, made, recipe
 from watcher.core.formats import Format
-from watcher.core.types import Done, Failed, FailureKind, Fit, Position, Recipe, Watermark
+from watcher.core.recipe import Position, Watermark
+from watcher.core.types import Done, Failed, FailureKind, Fit, Recipe
 from watcher.render import render
 from watcher.render.content import digest_of
 from watcher.render.steps import flatten, sharpen, watermark

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from watcher.core.recipe import most_bytes
 from watcher.core.types import Recipe
 from watcher.render.encode import LOWEST, encode
 from watcher.render.metadata import Kept
@@ -29,6 +30,6 @@ def test_the_best_quality_that_fits_is_found_in_few_tries_and_else_the_lowest(
     with mock.patch("watcher.render.encode._encoded", encoded):
         data = encode(Image.new("L", (9, 9)), recipe, Kept())
     allowed = range(min(LOWEST, quality), quality + 1)
-    fitting = [sizes[step] for step in allowed if sizes[step] <= recipe.max_bytes]
+    fitting = [sizes[step] for step in allowed if sizes[step] <= most_bytes(max_kb)]
     assert len(data) == max(fitting, default=sizes[allowed[0]])
     assert len(tried) <= (7 if max_kb else 1)

@@ -9,6 +9,7 @@ from watcher.app.outputs import held
 from watcher.app.settings import Source, settle
 from watcher.config import Config
 from watcher.core.formats import OUTPUTS
+from watcher.core.recipe import most_bytes
 from watcher.core.records import Phase, PhotoRecord, needs_work
 from watcher.core.selection import PathFilter
 from watcher.core.types import FileSignature, PhotoId, Recipe
@@ -40,7 +41,7 @@ class Count:
             width, height, fit = self.recipe.width, self.recipe.height, self.recipe.fit
             pixels = min((width or height or 0) * (height or width or 0) * (1 if fit == "cover" else 0.7), 24e6)
             each = pixels * OUTPUTS[self.recipe.format].bytes_per_pixel * (0.5 + self.recipe.quality / 170)
-        return round((self.new + self.again) * min(each, self.recipe.max_bytes))
+        return round((self.new + self.again) * min(each, most_bytes(self.recipe.max_kb)))
 
 
 @dataclass(slots=True)

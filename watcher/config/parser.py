@@ -16,14 +16,15 @@ from watcher.config.tables import WEB, Config, File, Inbox, Mark, Rendition, Set
 from watcher.config.values import expanded
 from watcher.config.watermark import Picture, Read, watermarks
 from watcher.core.formats import OUTPUTS
-from watcher.core.types import Recipe, Watermark
+from watcher.core.recipe import Watermark
+from watcher.core.types import Recipe
 from watcher.errors import ConfigError, Fault
 
 RECIPE_VERSION = 1  # raise it when the encoder settings change: every rendition is then made again
 
 
 def _no_files(path: str) -> bytes:
-    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+    raise FileNotFoundError(errno.ENOENT, "no files are read here", path)
 
 
 def parse(

@@ -22,7 +22,8 @@ from watcher.config.values import (
     whole,
 )
 from watcher.core.formats import INPUTS, OUTPUTS, Format
-from watcher.core.types import Fit, Metadata, Position, Recipe, Sharpening
+from watcher.core.recipe import Position, Sharpening
+from watcher.core.types import Fit, Metadata, Recipe
 
 _Path = Annotated[str, AfterValidator(path_text)]
 _Absolute = Annotated[str, AfterValidator(absolute_text)]

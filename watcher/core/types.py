@@ -9,20 +9,16 @@ Rules:
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
 from watcher.core.formats import Format
+from watcher.core.recipe import Position, Sharpening, Watermark
 from watcher.core.volumes import Holder
 
 Fit = Literal["inside", "cover", "contain"]
-Position = Literal[
-    "centre", "north", "north-east", "east", "south-east", "south", "south-west", "west", "north-west"
-]  # as people see the picture
 Metadata = Literal["none", "safe", "all"]
-Sharpening = Literal["none", "low", "standard", "high"]
 
 
 class PhotoId(NamedTuple):
@@ -101,24 +97,6 @@ class StabilitySettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Watermark:
-    """A picture that is drawn on a rendition. Its file's content travels with each job: it is the same for all."""
-
-    digest: str  # of the content
-    position: Position
-    share: float  # its width, as a share of the rendition's
-    margin: float  # to the edges, as such a share too
-    opacity: float
-    path: str = field(compare=False)  # absolute
-    content: bytes = field(compare=False, repr=False)  # a PNG file
-    size: tuple[int, int] = field(compare=False)  # pixels
-
-    def __str__(self) -> str:
-        """Return what a person wants to know of it."""
-        return f"{self.path} ({self.position}, {self.share:.0%} wide, opacity {self.opacity:.0%})"
-
-
-@dataclass(frozen=True, slots=True)
 class Recipe:
     """Everything that decides a rendition's bytes, given the photo."""
 
@@ -134,11 +112,6 @@ class Recipe:
     sharpen: Sharpening = "none"
     watermark: Watermark | None = None
     max_kb: int = 0  # the quality is lowered until the file is no larger; 0: no limit
-
-    @property
-    def max_bytes(self) -> float:
-        """The size that a file should not exceed."""
-        return self.max_kb * 1000 or math.inf
 
 
 class Origin(StrEnum):

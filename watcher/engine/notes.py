@@ -12,6 +12,7 @@ import os
 from typing import Any
 
 from watcher.core.naming import called
+from watcher.core.recipe import most_bytes
 from watcher.core.task import Attempt
 from watcher.core.types import Done, DuplicateCandidate, Job, Made, Origin
 
@@ -63,7 +64,7 @@ def beside(job: Job, outcome: Done) -> list[tuple[bytes, bytes]]:
 
 def larger(job: Job, outcome: Done) -> list[Made]:
     """List the renditions that are larger than they should be, since no quality makes them smaller."""
-    most = {rendering.name: rendering.recipe.max_bytes for rendering in job.renderings}
+    most = {rendering.name: most_bytes(rendering.recipe.max_kb) for rendering in job.renderings}
     return [item for item in outcome.made if item.size > most.get(item.name, math.inf) and not item.adopted]
 
 

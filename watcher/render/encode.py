@@ -16,6 +16,7 @@ from functools import lru_cache
 from PIL import Image, PngImagePlugin
 
 from watcher.core.formats import OUTPUTS, Format, quality_of
+from watcher.core.recipe import most_bytes
 from watcher.core.types import Recipe
 from watcher.render import icc
 from watcher.render.decoders.jpeg.markers import Header, parse
@@ -33,13 +34,14 @@ def encode(image: Image.Image, recipe: Recipe, kept: Kept) -> bytes:
     lowest makes a larger one, its file is returned.
     """
     data = _encoded(image, recipe.format, recipe.quality, kept)
-    if len(data) <= recipe.max_bytes:
+    most = most_bytes(recipe.max_kb)
+    if len(data) <= most:
         return data
     fitting, low, high = b"", LOWEST, recipe.quality - 1
     while low <= high:
         quality = (low + high) // 2
         data = _encoded(image, recipe.format, quality, kept)
-        if len(data) <= recipe.max_bytes:
+        if len(data) <= most:
             fitting, low = data, quality + 1
         else:
             high = quality - 1

@@ -13,7 +13,8 @@ from functools import lru_cache
 
 from PIL import Image, ImageChops, ImageColor, ImageFilter
 
-from watcher.core.types import Recipe, Sharpening, Watermark
+from watcher.core.recipe import Sharpening, Watermark
+from watcher.core.types import Recipe
 from watcher.render.geometry import frame, offset
 
 Step = Callable[[Image.Image, Recipe], Image.Image]
