@@ -195,6 +195,7 @@ LATER = {
     "background": ("'#FFFFFF'", "'#102030'"),
     "sharpen": ("'none'", "'standard'"),
     "max_kb": ("0", "300"),
+    "small": ("'encode'", "'copy'"),
 }
 
 

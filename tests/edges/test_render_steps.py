@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 import pytest
 from PIL import Image
@@ -251,6 +253,89 @@ def render_sizes(folder: Path, data: bytes, *recipes: Recipe) -> list[int]:
     outcome = render(job(folder, data, *recipes))
     assert isinstance(outcome, Done)
     return [item.size for item in outcome.made]
+
+
+# ---- small ----
+
+COPY = replace(recipe(600, 600, quality=50), small="copy", fingerprint="copy")
+
+
+def scans(data: bytes) -> bytes:
+    """Return the picture's data: all from the first scan's header to the end marker."""
+    start = data.index(b"\xff\xda")
+    return data[start : data.index(b"\xff\xd9", start) + 2]
+
+
+def copied(folder: Path, data: bytes, wanted: Recipe = COPY) -> bytes:
+    made(folder, data, wanted)
+    return (folder / "out/r0/a.jpeg").read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["plain", "progressive", "grey", "talkative", "mpo", "with_trailer", "srgb"])
+def test_a_jpeg_that_fits_keeps_its_picture_byte_for_byte_and_loses_its_metadata(tmp_path: Path, kind: str) -> None:
+    data = photos.with_profile("srgb") if kind == "srgb" else getattr(photos, kind)()
+    out = copied(tmp_path, data)
+    assert scans(out) == scans(data) or kind == "talkative"  # in which a thumbnail's data come first
+    with Image.open(io.BytesIO(out)) as after, Image.open(io.BytesIO(data)) as before:
+        assert after.tobytes() == before.tobytes()
+        assert after.format == "JPEG"
+        assert after.info["icc_profile"][16:20] == (b"GRAY" if kind == "grey" else b"RGB ")
+    assert out.endswith(b"\xff\xd9"), "nothing follows the picture"
+    assert not any(secret in out for secret in photos.SECRETS)
+
+
+def test_a_copied_jpeg_carries_what_metadata_says(tmp_path: Path) -> None:
+    data = photos.talkative()
+    everything, nothing = made(tmp_path, data, replace(COPY, metadata="all"), replace(COPY, metadata="none"))
+    assert everything.getexif().get_ifd(0x8825)
+    assert not nothing.getexif()
+    assert everything.tobytes() == nothing.tobytes()
+
+
+def test_segments_between_scans_and_the_thumbnail_of_jfif_are_metadata_too(tmp_path: Path) -> None:
+    data = photos.progressive()
+    second = data.index(b"\xff\xc4", data.index(b"\xff\xda"))
+    comment = b"\xff\xfe\0\x0asecret \xff"
+    spoken = data[:second] + comment + data[second:]
+    spoken = spoken[:2] + b"\xff\xe0\0\x13JFIF\0\1\1\0\0\1\0\1\1\1abc" + spoken[20:]
+    out = copied(tmp_path, spoken)
+    assert scans(out) == scans(data)
+    assert b"secret" not in out
+    assert b"abc" not in out
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys"),
+    [
+        ("turned", {}),
+        ("adobe", {}),
+        ("cmyk", {}),
+        ("plain", {"width": 599, "height": None}),
+        ("plain", {"fit": "cover", "height": 300}),
+        ("plain", {"fit": "contain"}),
+        ("plain", {"format": "png"}),
+        ("plain", {"sharpen": "low"}),
+        ("plain", {"max_kb": 10}),
+        ("plain", {"small": "encode"}),
+    ],
+)
+def test_any_other_photo_is_encoded(tmp_path: Path, kind: str, keys: Mapping[str, Any]) -> None:
+    data = {
+        "turned": photos.oriented(3),
+        "adobe": photos.with_profile("adobe"),
+        "cmyk": photos.cmyk(),
+        "plain": photos.plain(),
+    }[kind]
+    (image,) = made(tmp_path, data, replace(COPY, **keys))
+    out = next((tmp_path / "out" / "r0").iterdir()).read_bytes()
+    assert image.format != "JPEG" or scans(out) != scans(data)
+
+
+def test_smaller_renditions_of_a_copied_photo_have_the_bytes_that_they_have_anyway(tmp_path: Path) -> None:
+    _, plain = made(tmp_path, photos.plain(), replace(COPY, small="encode"), recipe(200, 200))
+    large, small = made(tmp_path, photos.plain(), COPY, recipe(200, 200))
+    assert small.tobytes() == plain.tobytes()
+    assert large.size == (600, 400)
 
 
 # ---- background ----

@@ -20,6 +20,7 @@ from tests import photos
 from watcher.core.formats import Format
 from watcher.core.types import Done, Failed, Job, Metadata, NeedsMoreMemory, PhotoId, Recipe, Rendering, Unready
 from watcher.render import render, warm
+from watcher.render.decoders import describe
 
 LONGEST = 20.0  # seconds that one photo may take on a machine that is busy with other things
 MEMORY = 2 << 30  # bytes of address space, as a worker's is limited too
@@ -93,6 +94,9 @@ def job(folder: Path, number: int, chance: random.Random) -> Job:
         shape = FORMATS[0] if number % 10 else chance.choice(FORMATS)
         recipe = Recipe(width, height, fit, shape, 85, chance.choice(POLICIES), "0123456789abcdef")  # type: ignore[arg-type]  # a literal
         renderings.append(Rendering(name, recipe, f"{name}/x.{shape}".encode()))
+    if number % 5 == 0:  # as it is, where nothing is wrong with it
+        whole = Recipe(700, 700, "inside", "jpeg", 85, chance.choice(POLICIES), "0123456789abcdef", small="copy")
+        renderings.append(Rendering("c", whole, b"c/x.jpeg"))
     photo = PhotoId(os.fsencode(folder / "inbox"), b"x.jpg")
     output = os.fsencode(folder / "output")
     return Job(number, photo, output, tuple(renderings), max_pixels=20_000_000, adopt=chance.random() < 0.2)
@@ -128,7 +132,10 @@ def main(seed: int, count: int, seconds: float, folder: Path) -> None:
             if outcome.reason.startswith(("it can't be made", "it can't be opened")):
                 unexpected.setdefault(outcome.reason, number)
         if isinstance(outcome, Done):
-            assert all((folder / "output" / os.fsdecode(item.output)).stat().st_size for item in outcome.made)
+            outputs = {item.name: folder / "output" / os.fsdecode(item.output) for item in outcome.made}
+            assert all(path.stat().st_size for path in outputs.values())
+            if "c" in outputs:
+                assert describe(outputs["c"].read_bytes()).decode(1).ended
     left = [str(path) for path in (folder / "output").rglob(".*")]
     open_files = len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0
     told = {"tried": number, "found": found, "unexpected": unexpected, "slowest": slowest}

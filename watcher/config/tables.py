@@ -22,7 +22,7 @@ from watcher.config.values import (
     whole,
 )
 from watcher.core.formats import INPUTS, OUTPUTS, Format
-from watcher.core.recipe import Position, Sharpening
+from watcher.core.recipe import Position, Sharpening, Small
 from watcher.core.types import Fit, Metadata, Recipe
 
 _Path = Annotated[str, AfterValidator(path_text)]
@@ -151,6 +151,7 @@ class Rendition(Table):
     watermark_width: Annotated[float, Mark.LATER] = number(0.2, 0.01, 1)
     watermark_margin: Annotated[float, Mark.LATER] = number(0.02, 0, 0.25)
     watermark_opacity: Annotated[float, Mark.LATER] = number(0.6, 0.01, 1)
+    small: Annotated[Small, Mark.LATER] = choice("encode", Small)
 
 
 class Settings(Table):

@@ -9,6 +9,7 @@ from typing import Literal
 Position = Literal[
     "centre", "north", "north-east", "east", "south-east", "south", "south-west", "west", "north-west"
 ]  # as people see the picture
+Small = Literal["encode", "copy"]  # what becomes of a JPEG that is as it should be already
 Sharpening = Literal["none", "low", "standard", "high"]
 
 

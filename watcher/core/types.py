@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Literal, NamedTuple
 
 from watcher.core.formats import Format
-from watcher.core.recipe import Position, Sharpening, Watermark
+from watcher.core.recipe import Position, Sharpening, Small, Watermark
 from watcher.core.volumes import Holder
 
 Fit = Literal["inside", "cover", "contain"]
@@ -111,6 +111,7 @@ class Recipe:
     background: str = "#ffffff"  # what `contain` pads with, and what shows through a transparent photo
     sharpen: Sharpening = "none"
     watermark: Watermark | None = None
+    small: Small = "encode"
     max_kb: int = 0  # the quality is lowered until the file is no larger; 0: no limit
 
 

@@ -41,6 +41,11 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     return out.getchannel(1) if image.mode == "L" else out
 
 
+def is_srgb(profile: bytes, mode: str) -> bool:
+    """Return whether pictures of `mode` (L or RGB) with this ICC profile, empty if there is none, stay as they are."""
+    return not profile or _transform(profile, mode) is None
+
+
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     """Return the transform from `profile`, None where nothing is to be done."""
     key = (blake2b(profile, digest_size=16).digest(), mode)

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from watcher.core.formats import too_large
+from watcher.core.recipe import most_bytes
 from watcher.core.stability import Content, Observation, required, required_of
 from watcher.core.types import (
     Done,
@@ -25,6 +26,7 @@ from watcher.fs.openat import is_file
 from watcher.fs.output_mark import Tree
 from watcher.fs.publish import Publication
 from watcher.render.adopt import adopt, open_current
+from watcher.render.colour import is_srgb
 from watcher.render.content import digest_of
 from watcher.render.decoders.base import Photo
 from watcher.render.encode import encode
@@ -77,12 +79,13 @@ def make(job: Job, source: Source, publication: Publication, tree: Tree) -> Outc
         # with it or were made before.
         targets = {r.name: target(r.recipe, *size, orientation) for r in job.renderings}
         picture = _picture(job, photo, source, observed, wanted, targets) if wanted else None
+        copies = _copies(photo, wanted) if wanted else {}
         del photo
         adopted += borrowed.publish(publication)
     if picture is not None:
         cascade = Cascade(picture, list(targets.values()), metadata.profile)
         del picture  # the cascade lets go of it as soon as it can
-        adopted += _make(publication, stamp.mtime_ns, metadata, wanted, targets, cascade)
+        adopted += _make(publication, stamp.mtime_ns, metadata, wanted, targets, cascade, copies)
     order = [rendering.name for rendering in job.renderings]
     adopted.sort(key=lambda item: order.index(item.name))
     return Done(stamp, tuple(adopted), *size, 0.0, os.getpid(), digest, borrowed.twin)
@@ -205,6 +208,28 @@ def _memory(size: int, photo: Photo, targets: list[Target], step: int) -> int:
     return size + photo.decoded_bytes(step) + max(photo.decoding_bytes(step), making) + one // 4  # and the encoded file
 
 
+def _copies(photo: Photo, wanted: list[Rendering]) -> Mapping[str, bytes]:
+    """Return the files of those renditions that a photo is already, but for its metadata."""
+    metadata, size = photo.metadata, (photo.width, photo.height)
+    mode = "L" if photo.channels == 1 else "RGB"
+    copies: dict[str, bytes] = {}
+    for rendering in wanted:
+        recipe = rendering.recipe
+        if (
+            recipe.small == "copy"
+            and recipe.format == "jpeg"
+            and _seen_size(rendering, photo) == size
+            and recipe.sharpen == "none"
+            and recipe.watermark is None
+            and metadata.exif.orientation == 1
+            and is_srgb(metadata.profile, mode)
+        ):
+            data = photo.with_metadata(metadata.keep(recipe.metadata, size, recipe.format, whole=True))
+            if data and len(data) <= most_bytes(recipe.max_kb):
+                copies[rendering.name] = data
+    return copies
+
+
 def _make(
     publication: Publication,
     mtime_ns: int,
@@ -212,14 +237,23 @@ def _make(
     wanted: list[Rendering],
     targets: Mapping[str, Target],
     cascade: Cascade,
+    copies: Mapping[str, bytes],
 ) -> list[Made]:
     """Make, encode and write every rendition to where it is shown from."""
     made: dict[str, Made] = {}
+
+    def add(rendering: Rendering, data: bytes, size: tuple[int, int]) -> None:
+        publication.add(rendering.output, data, mtime_ns, rendering.recipe.fingerprint)
+        made[rendering.name] = Made(rendering.name, rendering.output, *size, len(data))
+
+    for rendering in wanted:
+        if rendering.name in copies:
+            add(rendering, copies[rendering.name], metadata.size)
     while len(made) < len(wanted):
         goal, pixels = cascade.next()
-        now = [rendering for rendering in wanted if targets[rendering.name] == goal]
+        now = [rendering for rendering in wanted if targets[rendering.name] == goal and rendering.name not in made]
         if not now:
-            continue  # it lies on disk already; smaller ones are made from it
+            continue  # it is there already; smaller ones are made from it
         turned = upright(pixels, metadata.exif.orientation)
         for rendering in now:
             image = turned
@@ -228,7 +262,5 @@ def _make(
             drawn_on = image.size != turned.size or rendering.recipe.watermark is not None
             whole = goal.region == Region(0, 0, *metadata.size) and not drawn_on
             kept = metadata.keep(rendering.recipe.metadata, image.size, rendering.recipe.format, whole=whole)
-            data = encode(image, rendering.recipe, kept)
-            publication.add(rendering.output, data, mtime_ns, rendering.recipe.fingerprint)
-            made[rendering.name] = Made(rendering.name, rendering.output, image.width, image.height, len(data))
+            add(rendering, encode(image, rendering.recipe, kept), image.size)
     return [made[r.name] for r in wanted]

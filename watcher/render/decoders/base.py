@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 from PIL import Image
 
-from watcher.render.metadata import PhotoMetadata
+from watcher.render.metadata import Kept, PhotoMetadata
 
 Image.MAX_IMAGE_PIXELS = None  # the job's own limit is held before Pillow is asked at all
 _HOLE = bytes(4096)  # a block of the file system: what a parallel writer leaves out is at least that
@@ -84,6 +84,11 @@ class Photo(ABC):
 
         Raise NotWholeError where it is not, and what Pillow raises.
         """
+
+    def with_metadata(self, kept: Kept) -> bytes | None:
+        """Return the file with its picture as it is and other metadata, once it was decoded; None: that can't be."""
+        del kept
+        return None
 
     @abstractmethod
     def completeness(self) -> Completeness:

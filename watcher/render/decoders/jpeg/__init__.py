@@ -15,8 +15,10 @@ from watcher.render.decoders.base import Completeness, Decoded, NotWholeError, P
 from watcher.render.decoders.jpeg.damage import refuse_damage, refuse_runs
 from watcher.render.decoders.jpeg.feed import load
 from watcher.render.decoders.jpeg.markers import EOI, MAX_SCANS, SOI, Stream, parse
+from watcher.render.decoders.jpeg.retag import retagged
 from watcher.render.decoders.jpeg.scans import Layout, all_there, lay_out, padded, trailer_of, without_zeros
 from watcher.render.decoders.jpeg.segments import metadata_of
+from watcher.render.metadata import Kept
 from watcher.render.native import State, Walk
 
 _TAIL = 8  # zeros at the end that can't be entropy-coded data any more
@@ -40,6 +42,7 @@ class Jpeg(Photo):
 
     def __init__(self, data: bytes) -> None:
         self._data = data
+        self._ordinary = False  # it was decoded, and ends with the end marker behind its last block
         self.header = header = parse(data)
         self.width, self.height, self.channels = header.width, header.height, header.components
         self.metadata = metadata_of(data, header)
@@ -69,6 +72,10 @@ class Jpeg(Photo):
             filled=there if missing else len(data),
         )
 
+    def with_metadata(self, kept: Kept) -> bytes | None:
+        """Return the file with its picture as it is and other metadata, once it was decoded; None: that can't be."""
+        return retagged(self._data, self.header, kept) if self._ordinary else None
+
     def decode(self, scale: int) -> Decoded:
         """Return the pixels at 1/`scale`, of a photo that is proved to be whole."""
         refuse_runs(self._data, self.header)
@@ -83,12 +90,15 @@ class Jpeg(Photo):
         head = Stream(header, data).head
         image, walk = native.decode(data, scale, head, header.scan)
         if image is not None:
+            self._ordinary = True
             return Decoded(image)
         if walk.state is State.DECLINED:
             walk = native.walk(data, head, header.scan)  # it walks more than it decodes
         layout = lay_out(data, header, MAX_SCANS)
         if walk.state in {State.DECLINED, State.WHOLE}:
-            return self._by_pillow(scale, layout, proved=walk.state is State.WHOLE)
+            decoded = self._by_pillow(scale, layout, proved=walk.state is State.WHOLE)
+            self._ordinary = decoded.ended
+            return decoded
         for end in self._other_ends(layout, walk):
             ended = data[:end] + EOI
             if native.walk(ended, head, header.scan).state is State.WHOLE:

@@ -28,7 +28,7 @@ _METADATA = {0xE1: (EXIF, XMP), 0xE2: (ICC,), 0xED: (IPTC,)}  # by marker: how a
 _MAX_METADATA = 1_000  # segments that are read; a profile may have 255, the rest has a few
 _MAX_SEGMENTS = 50_000  # a real header has tens, one with 1 GB of metadata 16,000
 _MARKER = re.compile(rb"\xff[^\x00\xff]")
-_NO_DATA = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # a marker that ends entropy-coded data
+NO_DATA = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # a marker that ends entropy-coded data
 _LINE_COUNT = b"\xff\xdc\x00\x04"
 _LENGTH_OF_JFIF, _LENGTH_OF_ADOBE = 16, 14  # bytes, at the least, the length itself counted
 _MAX_TABLES = 1_000  # a real header has about ten; Pillow walks them one by one
@@ -148,7 +148,7 @@ def next_marker(data: bytes, at: int) -> tuple[int, int]:
 
 def _take_line_count(header: Header, data: bytes) -> None:
     """Read the height from behind the first scan, where the frame header leaves it open, and put it there."""
-    found = _NO_DATA.search(data, header.scan)
+    found = NO_DATA.search(data, header.scan)
     if found is None:
         raise EndsEarlyError
     if data.startswith(_LINE_COUNT, found.start()):
