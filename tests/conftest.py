@@ -9,7 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+settings.register_profile("busy", deadline=None)  # on a machine that is busy with other things an example may take long
+settings.load_profile("busy")
 pytest_plugins = ["pytester"]
 
 _LEAVING_SECONDS = 5.0  # a thread that was told to end may take a moment

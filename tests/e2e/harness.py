@@ -164,6 +164,7 @@ class Place:
         """Write the config: two small renditions, short waits and the debug log, unless told otherwise."""
         top = {
             "state": str(self.state),
+            "nice": 0,  # tests run beside each other
             "batch": {"quiet_seconds": 0.2, "max_wait_seconds": 2.0},
             "log": {"format": "json", "level": "debug"},
             "rendition": BOTH if renditions is None else renditions,

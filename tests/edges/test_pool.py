@@ -609,6 +609,13 @@ def test_a_worker_may_take_only_so_much_memory(bench: MakeBench) -> None:
     assert b.pool.losses == 0
 
 
+def test_workers_stand_back_behind_other_programs_and_never_less_than_their_parent(bench: MakeBench) -> None:
+    mine = os.nice(0)
+    assert bench(workers=1).answer("nice") == str(mine)
+    assert bench(workers=1, nice=mine - 1).answer("nice") == str(mine)
+    assert bench(workers=1, nice=19).answer("nice") == "19"
+
+
 # ---- the end ----
 
 

@@ -131,6 +131,11 @@ def test_the_service_is_given_longer_to_stop_than_its_slowest_photo(service: Ser
     assert plistlib.loads(plist(slow, system=True))["ExitTimeOut"] == 631
 
 
+def test_a_unit_says_how_nice_the_service_is(service: Service) -> None:
+    assert "Nice=10" in lines(system_unit(service))
+    assert "Nice=3" in lines(user_unit(replace(service, nice=3)))
+
+
 def test_a_reload_asks_the_daemon_then_fails_where_the_config_is_wrong(service: Service) -> None:
     lines = user_unit(replace(service, command=("/opt/my watcher", "run", "--config", "/etc/$1.toml"))).splitlines()
     assert [line for line in lines if line.startswith("ExecReload=")] == [

@@ -143,6 +143,7 @@ class _Parts:
             post=post,
             timeout_seconds=config.retry.timeout_seconds,
             memory_limit_bytes=limits.memory_bytes + _SLACK_BYTES,
+            nice=0 if notify.is_service() else config.nice,
             preload=PRELOAD,
             bundle=16 if self._once else 8,  # no photo comes next that would wait for it
             log_settings=partial(logs.worker_setup, config.log.format, config.log.level),

@@ -54,6 +54,7 @@ def describe(source: Source, who: Account, *, system: bool) -> Service:
         state_folder=os.path.dirname(state) if named or not system or sys.platform == "darwin" else "",
         environment=_environment(folder, system=system),
         drain_seconds=config.retry.timeout_seconds,
+        nice=config.nice,
         listens=listens,
         beyond_loopback=beyond,
         log=paths.service_log(system=system),

@@ -161,6 +161,7 @@ class Settings(Table):
     workers: Annotated[int, Mark.RESTART] = whole(0, 0, 1024)
     max_megapixels: int = whole(200, 1, 4300)  # the JPEG format ends at 65,535 pixels a side
     memory_mb: Annotated[int, Mark.RESTART] = whole(0, 0, 2**24)
+    nice: Annotated[int, Mark.RESTART] = whole(10, 0, 19)
     batch: Batch = Field(default=Batch(), description="its keys below a line `[batch]`")
     retry: Retry = Field(default=Retry(), description="its keys below a line `[retry]`")
     executor: Annotated[Executor, Mark.RESTART] = Field(

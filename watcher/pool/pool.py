@@ -24,7 +24,8 @@ class Pool:
     enqueue. A job that takes longer than `timeout_seconds` is ended with its worker. So are workers that report nothing
     for `start_seconds` longer than any photo could explain. Workers are replaced after `recycle_after` jobs each,
     against slow leaks. `memory_limit_bytes` is what a worker may use beyond what it has when it starts; 0: no limit. At
-    most `bundle` jobs, up to 16, are submitted together (`bundle_size`).
+    most `bundle` jobs, up to 16, are submitted together (`bundle_size`). Workers are at least as
+    `nice` to other programs.
 
     `clock` must return the time of `time.monotonic`, as workers use it. `tell` is called on each change
     of `unavailable_reason`.
@@ -39,6 +40,7 @@ class Pool:
         post: Callable[[WorkerReport], None],
         timeout_seconds: float,
         memory_limit_bytes: int = 0,
+        nice: int = 0,
         preload: Sequence[str] = ("watcher.render.bundle",),
         clock: Callable[[], float] = time.monotonic,
         log_settings: Callable[[], None] | None = None,
@@ -47,7 +49,7 @@ class Pool:
         bundle: int = 8,
         tell: Callable[[str], object] = lambda _: None,
     ) -> None:
-        setup = Setup(work, warm, log_settings, memory_limit_bytes)
+        setup = Setup(work, warm, log_settings, memory_limit_bytes, nice)
         generations = itertools.count(1)
 
         def supervisor(workers: int, slots: int) -> Supervisor:

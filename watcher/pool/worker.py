@@ -51,6 +51,7 @@ class Setup:
     warm: Callable[[], list[tuple[str, str]]]
     log_settings: Callable[[], None] | None = None
     memory_limit_bytes: int = 0  # what a worker may use beyond what it has when it is ready; 0: no limit
+    nice: int = 0  # how nice it is to other programs, at the least
     version: str = __version__
 
 
@@ -93,6 +94,9 @@ def initialize(setup: Setup, table: Table) -> None:
     _state.messages = setup.warm()
     if setup.memory_limit_bytes and sys.platform == "linux":  # macOS takes RLIMIT_AS and ignores it
         _limit_memory(setup.memory_limit_bytes)
+    if os.getpriority(os.PRIO_PROCESS, 0) < setup.nice:
+        with contextlib.suppress(OSError):  # a sandbox may forbid it
+            os.setpriority(os.PRIO_PROCESS, 0, setup.nice)
     _state.setup, _state.table = setup, table
     table[BORN] = 1
 

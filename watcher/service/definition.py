@@ -33,6 +33,7 @@ class Service:
     state_folder: str = ""  # writable too; empty: the service manager makes one
     environment: tuple[tuple[str, str], ...] = ()
     drain_seconds: float  # how long the jobs in the workers may take after SIGTERM
+    nice: int = 10
     listens: bool = False  # serves a page or metrics to this machine, or also to others:
     beyond_loopback: bool = False
     log: str = ""  # where launchd writes the daemon's output

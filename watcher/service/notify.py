@@ -138,9 +138,14 @@ class OwnWatchdog(Nobody):
         os._exit(EXIT_BUG)
 
 
+def is_service() -> bool:
+    """Return whether systemd runs this process; its unit then says how nice it is."""
+    return bool(os.environ.get("NOTIFY_SOCKET"))
+
+
 def find(tell: Callable[[str], object]) -> Nobody:
     """Return the manager of this process; `tell` gets the last message of a process that is ended as stuck."""
-    if os.environ.get("NOTIFY_SOCKET"):
+    if is_service():
         return Systemd()
     return OwnWatchdog(tell) if sys.platform == "darwin" else Nobody()
 

@@ -60,7 +60,7 @@ RestartPreventExitStatus=78 75
 Environment=PYTHONFAULTHANDLER=1
 
 # interactive programs come first
-Nice=10
+Nice={nice}
 IOSchedulingClass=best-effort
 IOSchedulingPriority=7
 """
@@ -195,6 +195,7 @@ def _run(service: Service) -> str:
         command=_command(service.command),
         check=_command(check),
         environment=environment,
+        nice=service.nice,
         stop=math.ceil(service.drain_seconds) + _MARGIN_SECONDS,
     )
 
