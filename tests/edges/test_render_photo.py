@@ -9,54 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from PIL import ExifTags, Image, ImageCms, ImageFile, IptcImagePlugin
+from PIL import ExifTags, Image, ImageCms, IptcImagePlugin
 
 from tests import photos
+from tests.rendering import corners, job, made, recipe
 from watcher.core.formats import Format, quality_of
-from watcher.core.types import Done, Fit, Job, Metadata, PhotoId, Recipe, Rendering
+from watcher.core.types import Done, Metadata, Recipe
 from watcher.render import describe, render, warm
 from watcher.render import resize as seam
-
-
-def recipe(
-    width: int | None = 300,
-    height: int | None = 300,
-    fit: Fit = "inside",
-    form: Format = "jpeg",
-    *,
-    quality: int = 90,
-    metadata: Metadata = "safe",
-) -> Recipe:
-    return Recipe(
-        width, height, fit, form, quality, metadata, f"{abs(hash((width, height, fit, form, quality))):016x}"[:16]
-    )
-
-
-def job(folder: Path, data: bytes, *recipes: Recipe) -> Job:
-    (folder / "in").mkdir(exist_ok=True)
-    (folder / "in" / "a.jpg").write_bytes(data)
-    os.utime(folder / "in" / "a.jpg", ns=(1_700_000_000_123_456_789,) * 2)
-    renderings = tuple(Rendering(f"r{i}", r, b"r%d/a.%b" % (i, r.format.encode())) for i, r in enumerate(recipes))
-    return Job(1, PhotoId(os.fsencode(folder / "in"), b"a.jpg"), os.fsencode(folder / "out"), renderings)
-
-
-def made(folder: Path, data: bytes, *recipes: Recipe) -> list[ImageFile.ImageFile]:
-    outcome = render(job(folder, data, *recipes))
-    assert isinstance(outcome, Done), outcome
-    images = [Image.open(folder / "out" / os.fsdecode(m.output)) for m in outcome.made]
-    for image, one in zip(images, outcome.made, strict=True):
-        image.load()
-        assert image.size == (one.width, one.height)
-    return images
-
-
-def corners(image: Image.Image) -> list[tuple[int, ...]]:
-    """Give each corner's colour, rounded to whether a channel is on."""
-    w, h = image.size
-    rgb = image.convert("RGB")
-    spots = ((w // 10, h // 10), (w * 9 // 10, h // 10), (w // 10, h * 9 // 10), (w * 9 // 10, h * 9 // 10))
-    return [tuple(round(c / 255) for c in rgb.getpixel(at)) for at in spots]  # type: ignore[union-attr]  # RGB gives tuples
-
 
 UPRIGHT = [(1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 1)]
 

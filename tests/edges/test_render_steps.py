@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tests import photos
-from tests.edges.test_render_photo import corners, job, made, recipe
+from tests.rendering import corners, job, made, recipe
 from watcher.core.formats import Format
 from watcher.core.recipe import Position, Watermark
 from watcher.core.types import Done, Failed, FailureKind, Fit, Recipe
@@ -356,3 +356,26 @@ def test_the_background_shows_through_a_transparent_picture(mode: str, backgroun
     flat = flatten(image, boxed(9, 9, "inside", background=background))
     assert flat.getpixel((3, 1)) == wanted
     assert flat.convert("RGB").getpixel((0, 0)) == ((200, 200, 200) if mode == "LA" else (200, 100, 50))
+
+
+def test_a_format_with_an_alpha_channel_keeps_it_but_in_a_frame() -> None:
+    image = Image.new("RGBA", (4, 2), (200, 100, 50, 0))
+    assert flatten(image, recipe(form="png")) is image
+    assert flatten(image, boxed(9, 9, "contain", format="png")).mode == "RGB"
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_what_is_transparent_stays_so_when_it_is_sharpened_or_marked(mode: str) -> None:
+    image = Image.new("RGBA", (40, 20), (40, 40, 40, 0))
+    image.paste((200, 200, 200, 255), (20, 0, 40, 20))
+    image = image.convert(mode)
+    assert (
+        sharpen(image, replace(recipe(), sharpen="high")).getchannel("A").tobytes() == image.getchannel("A").tobytes()
+    )
+    drawn = watermark(image, marked(recipe(), Image.new("RGBA", (4, 2), "white"), "west", margin=0.0, opacity=0.5))
+    assert drawn.mode == mode
+    assert drawn.convert("RGBA").getpixel((2, 10)) == (255, 255, 255, 128)
+    assert drawn.getpixel((2, 2)) == image.getpixel((2, 2))
+    assert drawn.getpixel((30, 10)) == image.getpixel((30, 10))
+    coloured = watermark(image, marked(recipe(), BADGE, "west", margin=0.0))
+    assert coloured.convert("RGBA").getpixel((2, 10)) == (255, 0, 0, 255)

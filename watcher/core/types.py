@@ -108,7 +108,7 @@ class Recipe:
     metadata: Metadata
     fingerprint: str  # 16 hex digits over all other fields and the version of the encoder settings
     position: Position = "centre"  # which part `cover` keeps, where `contain` places the picture
-    background: str = "#ffffff"  # what `contain` pads with, and what shows through a transparent photo
+    background: str = "#ffffff"  # what `contain` pads with, and what lies under a photo that loses its alpha channel
     sharpen: Sharpening = "none"
     watermark: Watermark | None = None
     small: Small = "encode"

@@ -19,6 +19,8 @@ from watcher.render.geometry import frame, offset
 
 Step = Callable[[Image.Image, Recipe], Image.Image]
 
+_OPAQUE = {"LA": "L", "RGBA": "RGB"}
+
 # How much of the difference to the eight neighbours' weighted mean is added. A kernel of 3 by 3 reaches one pixel, so
 # that what it adds along an edge is no halo but contrast: at an edge between two flat parts at most a quarter of this
 # share of the step, 18 % at "standard". Chosen by eye on camera photos at 1024 px: "low" is sharp's mild default, at
@@ -27,10 +29,10 @@ _AMOUNTS: Mapping[Sharpening, float] = {"none": 0.0, "low": 0.35, "standard": 0.
 
 
 def flatten(image: Image.Image, recipe: Recipe) -> Image.Image:
-    """Put the background under a picture (LA or RGBA) that lets it through."""
-    if "A" not in image.getbands():
+    """Put the background under a picture with an alpha channel where its format keeps none, or it gets a frame."""
+    if image.mode not in _OPAQUE or not (recipe.format == "jpeg" or frame(recipe)):
         return image
-    opaque = image.convert("L" if image.mode == "LA" else "RGB")
+    opaque = image.convert(_OPAQUE[image.mode])
     canvas = _canvas(opaque, image.size, recipe.background)
     canvas.paste(opaque, mask=image.getchannel("A"))
     return canvas
@@ -43,7 +45,10 @@ def sharpen(image: Image.Image, recipe: Recipe) -> Image.Image:
         return image
     side, corner = -2 * share, -share
     kernel = (corner, side, corner, side, 1 + 12 * share, side, corner, side, corner)
-    return image.filter(ImageFilter.Kernel((3, 3), kernel, scale=1))
+    out = image.filter(ImageFilter.Kernel((3, 3), kernel, scale=1))
+    if image.mode in _OPAQUE:
+        out.putalpha(image.getchannel("A"))
+    return out
 
 
 def pad(image: Image.Image, recipe: Recipe) -> Image.Image:
@@ -67,11 +72,16 @@ def watermark(image: Image.Image, recipe: Recipe) -> Image.Image:
     width, height = mark.size
     scale = min(image.width * mark.share / width, space[0] / width, space[1] / height)
     picture, alpha = _drawn(mark, (max(1, round(width * scale)), max(1, round(height * scale))))
-    canvas = image.convert("RGB") if picture.mode == "RGB" and image.mode == "L" else image.copy()
     left, top = (
         margin + int((whole - drawn) * share)
         for whole, drawn, share in zip(space, picture.size, offset(mark.position), strict=True)
     )
+    if image.mode in _OPAQUE:
+        drawn, canvas = picture.convert("RGBA"), image.convert("RGBA")
+        drawn.putalpha(alpha)
+        canvas.alpha_composite(drawn, (left, top))
+        return canvas.convert("LA") if (image.mode, picture.mode) == ("LA", "L") else canvas
+    canvas = image.convert("RGB") if picture.mode == "RGB" else image.copy()
     canvas.paste(picture, (left, top), alpha)
     return canvas
 
