@@ -7,9 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from tests import photos
+from watcher.app.service import describe, wishes
+from watcher.app.settings import Source
 from watcher.cli import service_people as people
 from watcher.service.definition import Record, Service
+from watcher.service.permissions import Account
 
 
 @pytest.fixture
@@ -90,3 +95,18 @@ def test_who_can_drop_photos_is_said_and_how_to_let_others(
     (line,) = people.droppers(service)
     assert line.startswith(said), line
     assert ("--drop-group" in line) == said.startswith("Only")
+
+
+def test_the_service_s_user_must_be_able_to_read_a_watermark(program: Path, tmp_path: Path) -> None:
+    assert program.exists()
+    logo = tmp_path / "logo.png"
+    logo.write_bytes(photos.png(Image.new("RGBA", (4, 2))))
+    config = tmp_path / "config.toml"
+    marked = "width = 9\nwatermark = 'logo.png'\n"
+    config.write_text(
+        f"nice = 7\n[rendition.a]\n{marked}[rendition.b]\n{marked}[[inbox]]\npath = '{tmp_path}/in'\noutput = '{tmp_path}/out'"
+    )
+    described = describe(Source(None, str(config), None), Account("anna", 1000, 1000, "/home/anna"), system=False)
+    assert described.nice == 7
+    assert described.reads.count(str(logo)) == 1
+    assert [wish.rights for wish in wishes(described) if wish.path == str(logo)] == ["r"]
