@@ -194,6 +194,18 @@ def test_a_watermark_that_would_not_fit_is_drawn_smaller(logo: tuple[int, int], 
     assert box[3] <= max(size[1] - margin, box[1] + 1)
 
 
+def test_a_watermark_that_only_looks_like_a_png_fails_the_photo_and_is_named(tmp_path: Path) -> None:
+    wanted = marked(recipe(), BADGE)
+    assert wanted.watermark is not None
+    content = wanted.watermark.content.replace(b"IDAT", b"IDAX")
+    work = job(
+        tmp_path, photos.plain(), replace(wanted, watermark=replace(wanted.watermark, content=content, digest=""))
+    )
+    outcome = render(work)
+    assert isinstance(outcome, Failed)
+    assert outcome.reason.startswith("the watermark l.png can't be decoded: ")
+
+
 def test_renditions_made_from_a_marked_one_stay_clean_and_its_own_metadata_show_no_unmarked_picture(
     tmp_path: Path,
 ) -> None:

@@ -103,9 +103,8 @@ def test_the_service_s_user_must_be_able_to_read_a_watermark(program: Path, tmp_
     logo.write_bytes(photos.png(Image.new("RGBA", (4, 2))))
     config = tmp_path / "config.toml"
     marked = "width = 9\nwatermark = 'logo.png'\n"
-    config.write_text(
-        f"nice = 7\n[rendition.a]\n{marked}[rendition.b]\n{marked}[[inbox]]\npath = '{tmp_path}/in'\noutput = '{tmp_path}/out'"
-    )
+    inbox = f"[[inbox]]\npath = '{tmp_path}/in'\noutput = '{tmp_path}/out'\n"
+    config.write_text(f"nice = 7\n[rendition.a]\n{marked}[rendition.b]\n{marked}{inbox}")
     described = describe(Source(None, str(config), None), Account("anna", 1000, 1000, "/home/anna"), system=False)
     assert described.nice == 7
     assert described.reads.count(str(logo)) == 1

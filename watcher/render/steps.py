@@ -15,7 +15,9 @@ from PIL import Image, ImageChops, ImageColor, ImageFilter
 
 from watcher.core.recipe import Sharpening, Watermark
 from watcher.core.types import Recipe
+from watcher.fs.faults import bad_photo, short
 from watcher.render.geometry import frame, offset
+from watcher.text import shown
 
 Step = Callable[[Image.Image, Recipe], Image.Image]
 
@@ -107,8 +109,11 @@ def _canvas(image: Image.Image, size: tuple[int, int], colour: str) -> Image.Ima
 @lru_cache(maxsize=4)
 def _drawn(mark: Watermark, size: tuple[int, int]) -> tuple[Image.Image, Image.Image]:
     """Return a watermark as it is drawn, grey (L) if it has no colour, and how opaque each of its pixels is."""
-    with Image.open(io.BytesIO(mark.content), formats=("PNG",)) as opened:
-        picture = opened.convert("RGBA").resize(size, Image.Resampling.LANCZOS)
+    try:
+        with Image.open(io.BytesIO(mark.content), formats=("PNG",)) as opened:
+            picture = opened.convert("RGBA").resize(size, Image.Resampling.LANCZOS)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise bad_photo(f"the watermark {shown(mark.path)} can't be decoded: {short(error)}") from error
     red, green, blue, _ = picture.convert("RGBa").split()  # where nothing shows, no colour does
     coloured = ImageChops.difference(red, green).getbbox() or ImageChops.difference(green, blue).getbbox()
     alpha = picture.getchannel("A").point([round(value * mark.opacity) for value in range(256)])
