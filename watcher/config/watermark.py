@@ -66,11 +66,11 @@ def _size(content: bytes) -> tuple[int, int]:
         raise ValueError("which is no PNG")
     at, kinds = len(_SIGNATURE), list[bytes]()
     while not kinds or kinds[-1] != b"IEND":
-        length, kind = struct.unpack_from(">I4s", content.ljust(at + 8, b"\0"), at)
+        length = int.from_bytes(content[at : at + 4], "big")
         body, end = content[at + 4 : at + 8 + length], at + 12 + length
         if end > len(content) or zlib.crc32(body) != int.from_bytes(content[end - 4 : end], "big"):
             raise ValueError("which is a damaged PNG")
-        kinds.append(kind)
+        kinds.append(body[:4])
         at = end
     width, height, bits, colour = struct.unpack_from(">IIBB", content, len(_SIGNATURE) + 8)
     if kinds[0] != b"IHDR" or b"IDAT" not in kinds or not width or not height:
