@@ -70,7 +70,7 @@ def _comments() -> dict[str, str]:
     found: dict[str, str] = {}
     title = ""
     for line in (_ROOT / "config.example.toml").read_text(encoding="utf-8").splitlines():
-        if header := re.match(r"\[+(\w+)", line):
+        if header := re.match(r"(?:# )?\[+(\w+)", line):
             title = header[1]
         elif pair := re.match(r"(?:# )?(\w+) = .*?\S +# (.+)", line):
             text = re.sub(r"^(?:[\w-]+(?: \| [\w-]+)+|\{.+?\})[;:]? ?", "", pair[2])

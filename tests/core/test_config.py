@@ -552,8 +552,8 @@ def keys_of(data: Mapping[str, Any]) -> dict[str, object]:
     for name, value in data.items():
         if name == "rendition":
             keys |= {f"rendition.{key}": found for table in value.values() for key, found in table.items()}
-        elif name == "inbox":
-            keys |= {f"inbox.{key}": found for table in value for key, found in table.items()}
+        elif name in {"inbox", "hook"}:
+            keys |= {f"{name}.{key}": found for table in value for key, found in table.items()}
         elif isinstance(value, dict):
             keys |= {f"{name}.{key}": found for key, found in value.items()}
         else:
@@ -574,16 +574,17 @@ def test_the_example_shows_every_key_with_its_default() -> None:
     text = EXAMPLE.read_text(encoding="utf-8")
     assert differences_from_defaults(text) == REQUIRED
     shown = set(keys_of(tomllib.loads(text)))
-    with_default = {key for key, value in DEFAULTS.items() if value is not None}
+    # a hook has no default
+    with_default = {key for key, value in DEFAULTS.items() if value is not None and not key.startswith("hook.")}
     sizes = {"rendition.width", "rendition.height"}
     assert shown == with_default | REQUIRED | sizes
 
 
 def test_the_example_shows_the_keys_without_default_commented_out_and_they_are_known() -> None:
     text = EXAMPLE.read_text(encoding="utf-8")
-    uncommented = re.sub(r"(?m)^# (\w+ = )", r"\1", text)
+    uncommented = re.sub(r"(?m)^# (\w+ = |\[)", r"\1", text)
     assert set(keys_of(tomllib.loads(uncommented))) == set(DEFAULTS)
-    assert read(uncommented).metrics.listen == "127.0.0.1:9464"
+    assert read(re.sub(r"(?m)^command = .*", "", uncommented)).metrics.listen == "127.0.0.1:9464"
 
 
 def test_the_example_is_a_config_that_works_like_the_defaults() -> None:
@@ -624,3 +625,42 @@ def test_a_fault_is_told_once_however_many_tables_show_it() -> None:
     with pytest.raises(ConfigError) as raised:
         parse({"inbox": inboxes}, source="test", base="/", home="/home")
     assert [fault.key for fault in raised.value.faults] == ["inbox[1].path", "inbox[2].path"]
+
+
+# ---- hooks ----
+
+
+def test_a_hook_has_absolute_paths_and_takes_a_bare_name_from_path() -> None:
+    hooks = '[[hook]]\non = "batch"\ncommand = ["~/bin/publish", "~/x"]\ninbox = ["../../in"]\n'
+    first, second = read(f'{INBOX}{hooks}[[hook]]\non = "photo"\nurl = "http://127.0.0.1:8000/x?y=1"\n').hooks
+    assert (first.command, first.inbox) == (("/home/me/bin/publish", "~/x"), ("/in",))
+    assert (second.command, second.url, second.inbox) == ((), "http://127.0.0.1:8000/x?y=1", ())
+    assert second.timeout_seconds == 60
+    assert read(f'{INBOX}[[hook]]\non = "failed"\ncommand = ["logger", "-t", "x"]\n').hooks[0].command[0] == "logger"
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "text"),
+    [
+        ('on = "photo"', "hook[0]", "found neither `command` nor `url`"),
+        ('command = ["x"]', "hook[0].on", 'found nothing; write "photo" or "batch" or "failed"'),
+        ('on = "photos"\ncommand = ["x"]', "hook[0].on", 'found "photos"'),
+        ('on = "photo"\ncommand = ["x"]\nurl = "https://h/"', "hook[0].url", "found a `command` too"),
+        ('on = "photo"\ncommand = "echo hello"', "hook[0].command", "write a list such as"),
+        ('on = "photo"\ncommand = []', "hook[0].command", "found an empty list"),
+        ('on = "photo"\ncommand = [""]', "hook[0].command[0]", "write the program's path"),
+        ('on = "photo"\ncommand = ["a\\u0000"]', "hook[0].command[0]", "NUL"),
+        ('on = "photo"\nurl = "ftp://h/"', "hook[0].url", "does not begin with `https://` or `http://`"),
+        ('on = "photo"\nurl = "https:///x"', "hook[0].url", "names no host"),
+        ('on = "photo"\nurl = "https://h:x/"', "hook[0].url", "is no URL"),
+        ('on = "photo"\nurl = "https://h/a b"', "hook[0].url", "as % and two digits"),
+        ('on = "photo"\nurl = "https://me:pw@h/"', "hook[0].url", "user name"),
+        ('on = "photo"\nurl = "https://h/#x"', "hook[0].url", "nothing is sent"),
+        ('on = "photo"\ncommand = ["x"]\ninbox = ["/inn"]', "hook[0].inbox[0]", "did you mean `/in`?"),
+        ('on = "photo"\ncommand = ["x"]\ninbox = []', "hook[0].inbox", "found an empty list"),
+        ('on = "photo"\ncommand = ["x"]\ntimeout_seconds = 0', "hook[0].timeout_seconds", "0.1 to 3600"),
+        ('on = "photo"\ncommand = ["x"]\n[[hook]]\non = "photo"\ncommand = ["x"]', "hook[1]", "the same as hook[0]"),
+    ],
+)
+def test_a_hook_that_can_not_work_is_a_fault(table: str, key: str, text: str) -> None:
+    assert text in said(f"{INBOX}[[hook]]\n{table}\n", key)

@@ -21,7 +21,8 @@ OWNERS = {
     "logging": {"logs", "watch", "cluster"},  # watchdog says on a logger that it lost events; Dask has a log of its own
     "multiprocessing": {"pool"},
     "concurrent": {"pool"},
-    "subprocess": {"service"},
+    "subprocess": {"service", "hooks"},
+    "urllib3": {"hooks"},
     "blake3": {"render"},
     "platformdirs": {"paths"},
     "tomllib": {"paths", "config"},  # the config; and which line a fault of it stands in

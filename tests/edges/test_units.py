@@ -19,8 +19,11 @@ from hypothesis import strategies as st
 from tests.e2e.harness import COMMAND
 from tests.scripts import loaded
 from watcher.app.check_service import compared
+from watcher.app.service import describe, opened_for_hooks
+from watcher.app.settings import Source
 from watcher.service.definition import Record, Service, unsayable
 from watcher.service.launchd_plist import plist, read_plist
+from watcher.service.permissions import Account
 from watcher.service.systemd_unit import read_unit, system_unit, user_unit
 
 SYSTEMD = Path(__file__).parents[2] / "systemd"
@@ -106,6 +109,7 @@ def test_a_home_is_hidden_unless_something_in_it_is_needed(service: Service) -> 
     for needed in (
         replace(service, reads=("/home/anna/in",)),
         replace(service, program=("/root/venv",)),
+        replace(service, commands=("/home/anna/publish",)),
         replace(service, record=replace(service.record, config="/home/anna/c.toml")),
     ):
         assert "ProtectHome=read-only" in lines(system_unit(needed))
@@ -192,3 +196,24 @@ def test_a_plist_that_is_older_than_its_config_is_told_from_another_python_s(ser
     level, _, said = compared("/x.plist", there, plist(slow, system=True).decode(), "again")
     assert level == "warning"
     assert "lacks `ExitTimeOut = 631`" in said
+
+
+def test_a_hook_opens_what_it_needs_and_no_more(tmp_path: Path) -> None:
+    def unit(*hooks: str) -> tuple[list[str], list[str]]:
+        config = tmp_path / "config.toml"
+        text = "".join(f'[[hook]]\non = "photo"\n{hook}\n' for hook in hooks)
+        config.write_text(f'{text}[[inbox]]\npath = "/srv/in"\noutput = "/srv/out"\n')
+        source = Source(None, str(config), None)
+        found = describe(source, Account("watcher", 1, 1, "/var/lib/watcher"), system=True)
+        return lines(system_unit(found)), opened_for_hooks(source.read()[0])
+
+    assert "PrivateNetwork=yes" in unit()[0]
+    local, said = unit('url = "http://127.0.0.1:8123/x"', 'url = "http://localhost/x"')
+    assert {"IPAddressDeny=any", "IPAddressAllow=localhost"} <= set(local)
+    assert not said
+    far, said = unit('url = "http://127.0.0.1:8123/x"', 'url = "https://ntfy.sh/x"')
+    assert not [line for line in far if line.startswith(("IPAddress", "PrivateNetwork"))]
+    assert said == ["The service may use the network, since a hook calls a URL on another machine."]
+    command, said = unit('command = ["/home/anna/publish"]')
+    assert not [line for line in command if line.startswith(("IPAddress", "PrivateNetwork"))]
+    assert "ReadWritePaths=" in said[0]

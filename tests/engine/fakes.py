@@ -7,6 +7,7 @@ would not sleep although nothing is left for it to do.
 
 from __future__ import annotations
 
+import json
 import queue
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,7 +16,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from watcher.config import parse
+from watcher.config import Hook, parse
 from watcher.core.observer import BatchDone, PhotoDone, PhotoFailed
 from watcher.core.records import PhotoRecord
 from watcher.core.selection import name_of_hidden
@@ -56,6 +57,7 @@ from watcher.engine.inbox import InboxState
 from watcher.engine.jobs import Limits
 from watcher.engine.loop import Daemon
 from watcher.engine.ports import (
+    HookAnswered,
     InboxParts,
     InboxPlan,
     Message,
@@ -349,6 +351,7 @@ class World:
         self._build()
 
     def _build(self) -> None:
+        self.delivering: list[tuple[int, int, dict[str, Any]]] = []  # hook, entry of the outbox, document
         self.messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self.pool = FakePool(self.messages.put, self.workers)
         self.manager = FakeManager(self._alive_seconds)
@@ -376,6 +379,7 @@ class World:
             watch_fault=lambda: self.watch_fault,
             observers=[self.observer],
             chores=self,
+            hook_runner=self,
             clock=self.clock,
             log=self.log,
         )
@@ -399,6 +403,20 @@ class World:
         assert post == self.messages.put
         self.inboxes[plan.inbox] = FakeInbox(self, plan)
         return self.inboxes[plan.inbox]
+
+    def deliver(self, hook: int, settings: Hook, number: int) -> None:
+        """Take a document for a hook; `told` says what became of it."""
+        assert all(busy != hook for busy, _, _ in self.delivering), "two documents for one hook at a time"
+        document = self.store.outbox.document(number)
+        assert document is not None
+        self.delivering.append((hook, number, json.loads(document)))
+        assert settings in self.daemon.settings.config.hooks
+
+    def told(self, error: str = "") -> dict[str, Any]:
+        """Say what became of the document that was taken first; return that."""
+        hook, number, document = self.delivering.pop(0)
+        self.tell(HookAnswered(hook, number, error))
+        return document
 
     def _reload(self) -> None:
         self.reloads += 1

@@ -12,6 +12,7 @@ from functools import partial
 
 from watcher import __version__, logs
 from watcher.app.background import Chores, Cleanup, Reloader, ThreadFaults
+from watcher.app.hooks import HookRunner
 from watcher.app.outputs import held
 from watcher.app.overlapping import MountGuard
 from watcher.app.preload import PRELOAD
@@ -114,8 +115,8 @@ class _Parts:
         self._stack.callback(pool.close, wait=False)
         pool.start()
         cleanup, chores, hub = Cleanup(log), Chores(post), Hub(watching=not self._once)
-        reloader = Reloader(self._source, reloaded, log)
-        for part in (cleanup, chores, hub, reloader):
+        reloader, runner = Reloader(self._source, reloaded, log), HookRunner(store.path, post)
+        for part in (cleanup, chores, hub, reloader, runner):
             self._stack.callback(part.close)
         cleanup.begin(plan.output for plan in settings.inboxes)
         return Dependencies(
@@ -129,6 +130,7 @@ class _Parts:
             manager=self._notifier,
             watch_fault=lambda: hub.watch_fault() or (faults.ended if faults else ""),
             chores=chores,
+            hook_runner=runner,
             clock=time,
             log=log,
         )

@@ -107,6 +107,10 @@ def sentence(event: Event, now: float) -> str:  # noqa: C901, PLR0912  # a case 
             return f"the original was moved to {detail['to']}" if detail.get("to") else "the original was deleted"
         case "kept":
             return f"{detail.get('reason')}; tried again at each scan"
+        case "hook":
+            if detail.get("reason"):
+                return f"the hook {detail.get('to')} could not be told of it for an hour: {detail['reason']}"
+            return f"the hook {detail.get('to')} was told of it"
         case "asked":
             named = f" of {', '.join(detail['renditions'])}" if detail.get("renditions") else ""
             asked = "somebody asked for another try" if detail.get("by") == "retry" else "a repair was asked for"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from watcher import __version__
 from watcher.config import Config
 from watcher.core.history import HistoryEntry, took
+from watcher.core.hooks import Answered, Outgoing
 from watcher.core.records import PhotoRecord
 from watcher.core.status import InboxStatus
 from watcher.core.types import PhotoId, Request, RequestsPending
@@ -70,12 +71,13 @@ class PublishingStore(Store):
         rows: Iterable[tuple[PhotoId, PhotoRecord | None]],
         notes: Iterable[HistoryEntry] = (),
         answered: Sequence[int] = (),
+        hooks: Iterable[Outgoing | Answered] = (),
         *,
         durable: bool = False,
     ) -> None:
         """Record photos, then send them to the page, attempts that only begin left out."""
         rows, notes = list(rows), list(notes)
-        super().write(rows, notes, answered, durable=durable)
+        super().write(rows, notes, answered, hooks, durable=durable)
         if self.news is not None and self.news.wanted:
             made = {note.photo: took(note.detail) for note in notes if note.what == MADE}
             self.news.send(

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from watcher import paths
 from watcher.app.settings import Source, settle
@@ -57,6 +58,7 @@ def describe(source: Source, who: Account, *, system: bool) -> Service:
         nice=config.nice,
         listens=listens,
         beyond_loopback=beyond,
+        commands=tuple(hook.command[0] for hook in config.hooks if hook.command and "/" in hook.command[0]),
         log=paths.service_log(system=system),
     )
     faults = [
@@ -106,8 +108,28 @@ def _written(plan: InboxPlan) -> Iterator[str]:
 def _talks(config: Config) -> tuple[bool, bool]:
     """Return whether the daemon talks over the network, and whether with others than this machine."""
     pages = [page.listen for page in (config.web, config.metrics) if page.listen]
-    far = config.executor.kind == "dask" or any(not page.startswith(_LOOPBACK) for page in pages)
-    return bool(pages) or far, far
+    called = _called(config)
+    far = config.executor.kind == "dask" or any(not each.startswith(_LOOPBACK) for each in (*pages, *called))
+    far = far or any(hook.command for hook in config.hooks)  # what a command does is not known
+    return bool(pages or called) or far, far
+
+
+def _called(config: Config) -> list[str]:
+    """List the hosts that hooks call, each with a port or a colon at its end."""
+    return [urlsplit(hook.url).netloc + ":" for hook in config.hooks if hook.url]
+
+
+def opened_for_hooks(config: Config) -> list[str]:
+    """Say what the sandbox of the system's unit lets through since the config has hooks, and what it does not."""
+    found = []
+    if any(not each.startswith(_LOOPBACK) for each in _called(config)):
+        found.append("The service may use the network, since a hook calls a URL on another machine.")
+    if any(hook.command for hook in config.hooks):
+        found.append(
+            "The service may use the network, since a hook runs a command. What it runs may write to the outputs alone:"
+            " for more, `systemctl edit watcher` with `[Service]` and `ReadWritePaths=/its/folder`."
+        )
+    return found
 
 
 def wishes(service: Service) -> list[RequiredAccess]:
@@ -120,7 +142,8 @@ def wishes(service: Service) -> list[RequiredAccess]:
     if service.state_folder:
         folders.append(RequiredAccess(service.state_folder, "own"))
     command = RequiredAccess(os.path.realpath(service.command[0]), "x")
-    return [command, *program(), RequiredAccess(service.record.config, "r"), *folders]
+    hooks = [RequiredAccess(path, "x") for path in service.commands]
+    return [command, *hooks, *program(), RequiredAccess(service.record.config, "r"), *folders]
 
 
 def program() -> list[RequiredAccess]:

@@ -15,6 +15,7 @@ from watcher import paths
 from watcher.app.background import lost_volume
 from watcher.app.check_service import look_at_page, look_at_services, naming
 from watcher.app.estimate import Forecast, forecast
+from watcher.app.hooks import look_at
 from watcher.app.outputs import held
 from watcher.app.serve import require_extras
 from watcher.app.service import program, remedies, sudo
@@ -66,6 +67,7 @@ def check(config_file: str | None, state_file: str | None, *, user: str | None, 
             reader.close()
     findings.append(_state(path))
     findings += [Finding(*point) for point in (*look_at_services(config, name), *look_at_page(config, name, path))]
+    findings += [Finding(*point) for point in look_at(config.hooks)]
     findings += _machine(config)
     if config.executor.kind == "dask":
         from watcher.app.cluster import look_at_cluster  # noqa: PLC0415  # not everybody has it

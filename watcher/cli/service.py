@@ -10,7 +10,17 @@ import tempfile
 
 from watcher import paths
 from watcher.app.check_service import naming
-from watcher.app.service import ROOT_HOME, UNIT_USER, ServiceError, describe, remedies, sudo, text_of, wishes
+from watcher.app.service import (
+    ROOT_HOME,
+    UNIT_USER,
+    ServiceError,
+    describe,
+    opened_for_hooks,
+    remedies,
+    sudo,
+    text_of,
+    wishes,
+)
 from watcher.app.settings import Source
 from watcher.cli import service_people as people
 from watcher.errors import EXIT_OK, ConfigError, Fault
@@ -58,6 +68,10 @@ def install(source: Source, *, system: bool, user: str | None, drop_group: str |
             print(f"Wrote {path}.")
         _start(manager, path, changed=changed, system=system)
     people.link(system=system)
+    if system and sys.platform != "darwin":
+        config, _ = Source(None, source.config, source.state, who.home).read()
+        for line in opened_for_hooks(config):
+            print(line)
     _tell(service, who, system=system)
     return EXIT_OK
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from watcher import __version__
 from watcher.cli.status_subject import RunningPair, Subject, find_subject
 from watcher.config import Config, Inbox
+from watcher.core.hooks import HookStatus, shown_target
 from watcher.core.records import Phase, PhotoRecord
 from watcher.core.status import Counts, ExecutorStatus, InboxStatus, PhotoStatus, Status
 from watcher.core.types import PhotoId
@@ -78,6 +79,7 @@ def _look(subject: Subject) -> View:
     if reader is None:
         inboxes = [_inbox(None, inbox, running=holder is not None) for inbox in config.inboxes]
         found = Status(__version__, jpeg_decoder()[0], tuple(inboxes), (), (), pid=holder.pid if holder else None)
+        found = replace(found, hooks=_hooks(None, config))
         return View(
             _with_executor(found, config), path, {}, known=False, config_fault=subject.fault, others=subject.others
         )
@@ -86,6 +88,11 @@ def _look(subject: Subject) -> View:
         superseded = _superseded(reader, config.inboxes) if subject.by_config else {}
     fault = subject.fault or next((item.config_fault for item in found.inboxes if holder and item.config_fault), "")
     return View(found, path, superseded, config_fault=fault, others=subject.others)
+
+
+def _hooks(reader: Queries | None, config: Config) -> tuple[HookStatus, ...]:
+    known = reader.outbox.statuses() if reader else {}
+    return tuple(known.get(hook.id) or HookStatus(hook.on, shown_target(hook.id.target)) for hook in config.hooks)
 
 
 def _read(reader: Queries, config: Config, pid: int | None) -> Status:
@@ -107,6 +114,7 @@ def _read(reader: Queries, config: Config, pid: int | None) -> Status:
         pid=pid,
         since=None if since is None else float(str(since)),
         workers=None if workers is None else int(str(workers)),
+        hooks=_hooks(reader, config),
     )
 
 

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from watcher.cli.status import View
 from watcher.core.counters import per_second, recent
+from watcher.core.hooks import HookStatus
 from watcher.core.status import BatchStatus, Counts, ExecutorStatus, InboxStatus, PhotoStatus, Status
 from watcher.fs import mounts
 from watcher.text import counted, duration, moment, printable, size
@@ -86,11 +87,20 @@ def _page(view: View) -> RenderableType:
         parts += [_text(f"  {line}", "red") for line in view.config_fault.splitlines()]
     for inbox in status.inboxes:
         parts += [Text(""), *_inbox(inbox, view)]
+    for hook in status.hooks:
+        parts += [Text(""), *_hook(hook)]
     parts += [Text(""), _text(f"state file: {view.state}", "dim")]
     for other in view.others:
         ask = shlex.join(["watcher", "status", other.inbox, other.output])
         parts.append(_text(f"another daemon runs as process {other.pid}: {ask}", "dim"))
     return Group(*parts)
+
+
+def _hook(hook: HookStatus) -> Iterator[Text]:
+    """Yield what waits for a hook, and why."""
+    yield _text(f"hook on {hook.on} \u2192 {hook.to}: {hook.waiting:,} waiting, {hook.failed:,} given up")
+    if hook.last_error:
+        yield _text(f"  the last try failed: {hook.last_error}", "red")
 
 
 def _executor(executor: ExecutorStatus) -> Iterator[Text]:

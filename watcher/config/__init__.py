@@ -12,13 +12,14 @@ from watcher.config.lines import with_lines
 from watcher.config.overlap import overlaps
 from watcher.config.parser import for_pair, parse
 from watcher.config.starter import starter
-from watcher.config.tables import DEFAULTS, Batch, Config, Executor, Inbox, Mark
+from watcher.config.tables import DEFAULTS, Batch, Config, Executor, Hook, Inbox, Mark
 
 __all__ = [
     "DEFAULTS",
     "Batch",
     "Config",
     "Executor",
+    "Hook",
     "Inbox",
     "Mark",
     "for_pair",

@@ -52,6 +52,7 @@ def _known(loc: tuple[str | int, ...]) -> str:
 
 def _where(table: str) -> str:
     special = {"": "before the first table", "inbox": "below `[[inbox]]`", "rendition": "below `[rendition.NAME]`"}
+    special["hook"] = "below `[[hook]]`"
     return special.get(table, f"below `[{table}]`")
 
 

@@ -37,6 +37,37 @@ def across(raw: Mapping[str, object], base: str, home: str, *, require_inbox: bo
         known = [name for name in renditions if isinstance(names, list) and name in names]
         chosen.append([name.encode("utf-8", "surrogatepass") for name in known])
     yield from _overlaps(trios, chosen, _within)
+    listed = raw.get("hook")
+    hooks = [_table(item) for item in listed] if isinstance(listed, list) else []
+    yield from _hook_faults(hooks, [path for path, _, _ in trios], base, home)
+
+
+def _hook_faults(
+    hooks: Sequence[Mapping[str, object]], inboxes: Sequence[bytes | None], base: str, home: str
+) -> Iterator[Fault]:
+    known = [os.fsdecode(path) for path in inboxes if path]
+    for number, hook in enumerate(hooks):
+        place = f"hook[{number}]"
+        if not {"command", "url"} & set(hook):
+            yield Fault(place, "found neither `command` nor `url`", "write one of both")
+        if {"command", "url"} <= set(hook):
+            yield Fault(f"{place}.url", "found a `command` too", "leave one of both out, or write a second `[[hook]]`")
+        command = hook.get("command")
+        if isinstance(command, list) and command[:1] == [""]:
+            yield Fault(f"{place}.command[0]", 'found ""', "write the program's path, or its name if it is on PATH")
+        same = next((other for other in range(number) if _what(hooks[other]) == _what(hook)), None)
+        if same is not None:
+            yield Fault(place, f"found the same as hook[{same}]", "leave one of both out")
+        paths = hook.get("inbox")
+        for item, path in enumerate(paths if isinstance(paths, list) else []):
+            found = raw_path(path, base, home)
+            if found is not None and known and os.fsdecode(found) not in known:
+                hint = nearest(os.fsdecode(found), known) or "write the `path` of an inbox"
+                yield Fault(f"{place}.inbox[{item}]", f"found {toml_value(path)}, which is no inbox of this file", hint)
+
+
+def _what(hook: Mapping[str, object]) -> tuple[object, ...]:
+    return tuple(hook.get(key) for key in ("on", "command", "url", "inbox"))
 
 
 def _homeless(raw: Mapping[str, object]) -> Iterator[Fault]:
@@ -48,6 +79,12 @@ def _homeless(raw: Mapping[str, object]) -> Iterator[Fault]:
     found |= {f"inbox[{n}].{key}": inbox.get(key) for n, inbox in enumerate(inboxes) for key in _FOLDERS}
     renditions = {name: _table(rendition) for name, rendition in _table(raw.get("rendition")).items()}
     found |= {dotted(["rendition", name, "watermark"]): keys.get("watermark") for name, keys in renditions.items()}
+    hooks = raw.get("hook")
+    for n, hook in enumerate([_table(item) for item in hooks] if isinstance(hooks, list) else []):
+        for key in ("command", "inbox"):
+            words = hook.get(key)
+            some = (words[:1] if key == "command" else words) if isinstance(words, list) else []
+            found |= {f"hook[{n}].{key}[{i}]": word for i, word in enumerate(some)}
     for key, value in found.items():
         if isinstance(value, str) and (value == "~" or value.startswith("~/")):
             yield Fault(

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from watcher.config.messages import translated
 from watcher.config.overlap import across, overlaps
-from watcher.config.tables import WEB, Config, File, Inbox, Mark, Rendition, Settings
+from watcher.config.tables import WEB, Config, File, Hook, Inbox, Mark, Rendition, Settings
 from watcher.config.values import expanded
 from watcher.config.watermark import Picture, Read, watermarks
 from watcher.core.formats import OUTPUTS
@@ -71,13 +71,14 @@ def parse(
         )
         for inbox in file.inbox
     )
+    hooks = tuple(_hook(hook, base, home) for hook in file.hook)
     settings = {name: getattr(file, name) for name in Settings.model_fields}
     settings["state"] = file.state and expanded(file.state, base, home)
     files = ("scheduler_file", "tls_ca_file", "tls_client_cert", "tls_client_key")
     there = {name: getattr(file.executor, name) for name in files}
     found = {name: path and expanded(path, base, home) for name, path in there.items()}
     settings["executor"] = file.executor.model_copy(update=found)
-    return Config(**settings, recipes=recipes, inboxes=inboxes)
+    return Config(**settings, recipes=recipes, inboxes=inboxes, hooks=hooks)
 
 
 def for_pair(inbox: str, output: str, base: Config | None = None) -> Config:
@@ -97,6 +98,13 @@ def for_pair(inbox: str, output: str, base: Config | None = None) -> Config:
     if faults:
         raise ConfigError("the command line", faults)
     return settings.model_copy(update={"inboxes": (pair,)})
+
+
+def _hook(hook: Hook, base: str, home: str) -> Hook:
+    """Return a hook with absolute paths; a program without a `/` is one of `PATH`."""
+    program = tuple(expanded(word, base, home) if "/" in word else word for word in hook.command[:1])
+    inboxes = tuple(expanded(path, base, home) for path in hook.inbox)
+    return hook.model_copy(update={"command": (*program, *hook.command[1:]), "inbox": inboxes})
 
 
 def _recipe(rendition: Rendition, picture: Picture | None) -> Recipe:

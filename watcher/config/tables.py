@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from enum import Enum
 from typing import Annotated, Literal
@@ -13,15 +14,18 @@ from watcher.config.values import (
     address_text,
     choice,
     colour_text,
+    command_word,
     ignore_pattern,
     listen_text,
     name_pattern,
     number,
     path_text,
     text_field,
+    url_text,
     whole,
 )
 from watcher.core.formats import INPUTS, OUTPUTS, Format
+from watcher.core.hooks import HookId
 from watcher.core.recipe import Position, Sharpening, Small
 from watcher.core.types import Fit, Metadata, Recipe
 
@@ -33,6 +37,7 @@ _LogFormat = Literal["auto", "console", "json"]
 _Level = Literal["debug", "info", "warning", "error"]
 _Watch = Literal["auto", "native", "poll"]
 _After = Literal["keep", "move", "delete"]
+_On = Literal["photo", "batch", "failed"]
 _SIDE = OUTPUTS["jpeg"].max_side
 _DAY = 86400.0
 _INCLUDE = tuple(f"*{extension}" for kind in INPUTS.values() if kind.included for extension in kind.extensions)
@@ -131,6 +136,25 @@ class Inbox(Table):
     originals: _Path | None = text_field("the folder that originals move to, such as ~/Pictures/Originals,")
 
 
+class Hook(Table):
+    """What is run or called after a photo or a batch. In a Config, paths are absolute. Either `command` or `url`."""
+
+    on: _On = choice(..., _On)
+    command: Annotated[tuple[Annotated[str, AfterValidator(command_word)], ...], Strict(False)] = Field(
+        default=(), min_length=1, description='a list such as ["/usr/local/bin/publish", "--now"]'
+    )
+    url: Annotated[str, AfterValidator(url_text)] | None = text_field("an address such as https://host/path,")
+    inbox: Annotated[tuple[_Path, ...], Strict(False)] = Field(
+        default=(), min_length=1, description="a list of the paths of inboxes, or leave it out for all of them"
+    )
+    timeout_seconds: float = number(60.0, 0.1, 3600)
+
+    @property
+    def id(self) -> HookId:
+        """What tells it apart from others in the state file."""
+        return HookId(self.on, json.dumps(self.url or self.command), json.dumps(self.inbox))
+
+
 class Rendition(Table):
     """One resized copy of every photo; of `width` and `height` at least one is given. A new key is `Mark.LATER`."""
 
@@ -179,6 +203,9 @@ class File(Settings):
     inbox: Annotated[tuple[Inbox, ...], Strict(False)] = Field(
         default=(), description="its keys below a line `[[inbox]]`, in double brackets"
     )
+    hook: Annotated[tuple[Hook, ...], Strict(False)] = Field(
+        default=(), description="its keys below a line `[[hook]]`, in double brackets"
+    )
 
 
 class Config(Settings):
@@ -186,6 +213,7 @@ class Config(Settings):
 
     recipes: Mapping[str, Recipe]
     inboxes: tuple[Inbox, ...]
+    hooks: tuple[Hook, ...] = ()
 
 
 TABLES: dict[str, type[Table]] = {
@@ -198,17 +226,20 @@ TABLES: dict[str, type[Table]] = {
     "log": Log,
     "rendition": Rendition,
     "inbox": Inbox,
+    "hook": Hook,
 }
-MANY = ("rendition", "inbox")  # tables of which there may be several: a name or a number follows
+MANY = ("rendition", "inbox", "hook")  # tables of which there may be several: a name or a number follows
 WEB = {"web": Rendition(width=2048, height=2048)}  # what there is without any [rendition.*]
 
 
 def _default(table: type[Table], name: str) -> object:
     field = table.model_fields[name]
-    return None if field.is_required() or (table, name) == (Inbox, "renditions") else field.default
+    left_out = (table, name) in {(Inbox, "renditions"), (Hook, "command"), (Hook, "inbox")}
+    return None if field.is_required() or left_out else field.default
 
 
-# Every key, `batch.max_files` or `inbox.path`, with its default; None: it has none (for `inbox.renditions`: all).
+# Every key, `batch.max_files` or `inbox.path`, with its default; None: it has none (for `inbox.renditions` and
+# `hook.inbox`: all).
 DEFAULTS: Mapping[str, object] = {
     f"{title}.{name}".lstrip("."): _default(table, name)
     for title, table in TABLES.items()

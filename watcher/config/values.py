@@ -85,6 +85,39 @@ def address_text(text: str) -> str:
     return text
 
 
+def url_text(text: str) -> str:
+    """Check a URL that a hook may call."""
+    from urllib.parse import urlsplit  # noqa: PLC0415 — most configs have none
+
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("in which a character has to be written as % and two digits")
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("which is no URL") from None
+    if parts.scheme not in {"http", "https"}:
+        raise ValueError("which does not begin with `https://` or `http://`")
+    if not host:
+        raise ValueError("which names no host")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("with a user name in it, which is not sent (run `curl` as a command instead)")
+    if parts.fragment:
+        raise ValueError("with a `#` in it, behind which nothing is sent")
+    return text
+
+
+def command_word(text: str) -> str:
+    """Check one word of a command."""
+    if "\0" in text:
+        raise ValueError("with a NUL character in it")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        raise ValueError("which can't be an argument on this system") from None
+    return text
+
+
 def whole(default: int | None, low: int, high: int) -> Any:  # noqa: ANN401 — so does pydantic's Field
     """Return a field for a whole number, and the text that completes "write …"."""
     return Field(default=default, ge=low, le=high, description=f"a whole number from {low} to {high}")
@@ -95,8 +128,8 @@ def number(default: float, low: float, high: float) -> Any:  # noqa: ANN401 — 
     return Field(default=default, ge=low, le=high, description=f"a number from {low:g} to {high:.16g}")
 
 
-def choice(default: str, kind: object) -> Any:  # noqa: ANN401 — so does pydantic's Field
-    """Return a field for one of the texts of the Literal `kind`."""
+def choice(default: Any, kind: object) -> Any:  # noqa: ANN401 — so does pydantic's Field
+    """Return a field for one of the texts of the Literal `kind`; `...` as default: it must be given."""
     return Field(default=default, description=" or ".join(f'"{choice}"' for choice in get_args(kind)))
 
 

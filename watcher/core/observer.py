@@ -43,6 +43,7 @@ class BatchDone(NamedTuple):
     """All photos of a burst, or of a part of a scan, are done or have failed. Photos that left it are not included."""
 
     inbox: bytes
+    number: int  # of this run
     photos: tuple[PhotoDone, ...]
     failed: tuple[PhotoFailed, ...]
     seconds: float

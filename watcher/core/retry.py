@@ -95,8 +95,13 @@ def decide(
             assert_never(unreachable)
 
 
+def backoff_after(attempt: int, backoff: float, jitter: float) -> float:
+    """Return the seconds to wait after attempt number `attempt`; `jitter`: a number in [0, 1)."""
+    return min(backoff * 2.0 ** min(attempt - 1, 30), BACKOFF_LONGEST) * (1 + jitter / 4)
+
+
 def _judge_failed(outcome: Failed, job: Job, *, attempts: int, backoff: float, jitter: float) -> Decision:
-    wait = min(backoff * 2.0 ** min(job.attempt - 1, 30), BACKOFF_LONGEST) * (1 + jitter / 4)
+    wait = backoff_after(job.attempt, backoff, jitter)
     match outcome.blame:
         case FailureKind.PHOTO:
             return Fail(outcome.reason)

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Self
 
 from watcher.core.counters import HistogramSnapshot, Minutes
+from watcher.core.hooks import HookStatus
 from watcher.text import iso
 
 
@@ -131,6 +132,7 @@ class Snapshot:
     queued: int  # photos that wait for a worker
     messages: int  # in the queue of the loop
     losses: int  # workers that died or had to be ended
+    hooks: tuple[HookStatus, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +183,7 @@ class Status:
     since: float | None = None  # wall clock
     workers: int | None = None
     executor: ExecutorStatus | None = None
+    hooks: tuple[HookStatus, ...] = ()
 
     def encode(self, now: float) -> dict[str, Any]:
         """Return the output of `status --json`."""
@@ -194,6 +197,7 @@ class Status:
             "inboxes": [_inbox(inbox, now) for inbox in self.inboxes],
             "failed": [_photo(photo) for photo in self.failed],
             "waiting": [_photo(photo) for photo in self.waiting],
+            "hooks": [asdict(hook) | {"last_error": hook.last_error or None} for hook in self.hooks],
         }
         if self.executor is not None:
             away = self.executor.away_since

@@ -28,8 +28,11 @@ class Batch:
 class BatchTracker:
     """All batches on their way, by number. A batch ends when no more photos can join it, and all have left it."""
 
-    def __init__(self, ended: Callable[[BatchDone], None]) -> None:
+    def __init__(
+        self, ended: Callable[[BatchDone], None], left: Callable[[int, PhotoDone | PhotoFailed], None] | None = None
+    ) -> None:
         self._ended = ended
+        self._left = left  # told of each photo that a batch will report, with the batch's number
         self._batches: dict[int, Batch] = {}
         self._last = 0
 
@@ -71,20 +74,26 @@ class BatchTracker:
             batch.failed.append(ending)
         elif ending is not None and ending.outcome.made:
             batch.photos.append(ending)
+        else:
+            ending = None
+        if ending is not None and self._left is not None:
+            self._left(number, ending)
         self._end_if_over(number, now)
 
     def close_all(self, now: float) -> None:
         """End all batches with what has come of them so far."""
-        batches = list(self._batches.values())
+        batches = list(self._batches.items())
         self._batches.clear()
-        for batch in batches:
-            self._tell(batch, now)
+        for number, batch in batches:
+            self._tell(number, batch, now)
 
     def _end_if_over(self, number: int, now: float) -> None:
         batch = self._batches[number]
         if not (batch.open or batch.outstanding):
-            self._tell(self._batches.pop(number), now)
+            self._tell(number, self._batches.pop(number), now)
 
-    def _tell(self, batch: Batch, now: float) -> None:
+    def _tell(self, number: int, batch: Batch, now: float) -> None:
         if batch.photos or batch.failed:
-            self._ended(BatchDone(batch.inbox, tuple(batch.photos), tuple(batch.failed), now - batch.began, now))
+            self._ended(
+                BatchDone(batch.inbox, number, tuple(batch.photos), tuple(batch.failed), now - batch.began, now)
+            )

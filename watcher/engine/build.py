@@ -14,6 +14,7 @@ from watcher.engine.cleanup import CleanupTimer
 from watcher.engine.commands import CommandHandler
 from watcher.engine.dedup import Deduplicator
 from watcher.engine.events import EventHandler
+from watcher.engine.hooks import Hooks
 from watcher.engine.inbox import InboxState
 from watcher.engine.inboxes import Inboxes
 from watcher.engine.jobs import Limits
@@ -23,6 +24,7 @@ from watcher.engine.photos import Photos
 from watcher.engine.ports import (
     Chores,
     Clock,
+    HookRunner,
     InboxParts,
     InboxPlan,
     Log,
@@ -55,6 +57,7 @@ class Dependencies:
     manager: Notifier
     watch_fault: Callable[[], str]
     chores: Chores
+    hook_runner: HookRunner
     clock: Clock
     log: Log
     observers: Sequence[Observer] = ()  # what else happens after a photo or a batch
@@ -69,8 +72,9 @@ class Components:
         self._by_path = by_path
         self.records = records = WriteBuffer(outside.store, log)
         numbers = Counters()
-        observers = Observers(EventLog(log), Rates(by_path), numbers, *outside.observers)
-        self.batches = BatchTracker(observers.batch_done)
+        self.hooks = hooks = Hooks(records, by_path, outside.hook_runner, outside.clock, log, once)
+        observers = Observers(EventLog(log), Rates(by_path), numbers, hooks, *outside.observers)
+        self.batches = BatchTracker(observers.batch_done, hooks.left_batch)
         self.duplicates = Deduplicator(records, by_path, outside.chores)
         self.photos = photos = Photos(by_path, records, self.batches, self.duplicates)
         self.archiver = Archiver(photos, records, by_path, outside.chores, log)
@@ -103,5 +107,5 @@ class Components:
             liveness_seconds=outside.pool.liveness_seconds,
         )
         self.reporter = StatusReporter(
-            by_path, photos.tracker, self.results, records, self.watchdog, outside.pool, outside.messages.qsize
+            by_path, photos.tracker, self.results, records, self.watchdog, outside.pool, outside.messages.qsize, hooks
         )

@@ -37,7 +37,7 @@ from watcher.core.types import (
 )
 from watcher.engine.build import Components, Dependencies
 from watcher.engine.jobs import untouched
-from watcher.engine.ports import FoldersMeet, Message, PutBack, Reloaded, Removed, Settings, TakenAway
+from watcher.engine.ports import FoldersMeet, HookAnswered, Message, PutBack, Reloaded, Removed, Settings, TakenAway
 from watcher.engine.results import Retry
 from watcher.engine.store_health import Use
 from watcher.errors import StateError, WatcherError
@@ -76,6 +76,7 @@ class Daemon(Components):
     def start(self) -> None:
         """Open every inbox."""
         now = self._clock.monotonic()
+        self.hooks.start(self.settings)
         for plan in self.settings.inboxes:
             self.inboxes.open(plan, self._open_inbox(plan, self._messages.put), self.settings.config)
         self.commands.take_up(now, self._clock.time())
@@ -115,7 +116,8 @@ class Daemon(Components):
     def finished(self) -> bool:
         """Whether it is time to leave."""
         if self.stops:
-            return len(self.stops) > 1 or not any(self.photos.tracker.in_flight)
+            waits = any(self.photos.tracker.in_flight) or self._hooks_run()
+            return len(self.stops) > 1 or not waits
         if not self._once:
             return False
         self.records.trouble.check(self._clock.monotonic())
@@ -126,11 +128,14 @@ class Daemon(Components):
         if not tracker.idle or not self.inboxes.scanned or waiting:
             return False
         if self._last_look:
-            return True
+            return self.hooks.idle
         self._last_look = True
         self._recheck(list(tracker.of(State.COOLING, Lane.RECHECK)))
         self.tick()
-        return tracker.idle and self.inboxes.scanned
+        return tracker.idle and self.inboxes.scanned and self.hooks.idle
+
+    def _hooks_run(self) -> bool:
+        return self._stopped_at is not None and self.hooks.keeps(self._stopped_at, self._clock.monotonic())
 
     def _recheck(self, tasks: Iterable[PhotoTask]) -> None:
         """Try photos again whose time has come; where only a change can help, a stat tells whether there is one."""
@@ -210,6 +215,8 @@ class Daemon(Components):
                 self.watchdog.reloaded()
             case FoldersMeet(reasons):
                 self.inboxes.folders_meet(reasons)
+            case HookAnswered():
+                self.hooks.answered(message, now, wall)
             case RequestsPending():
                 self.commands.take_up(now, wall)
             case StatusQuery(answer):
@@ -252,6 +259,7 @@ class Daemon(Components):
         self.results.retry = Retry(new.retry.attempts, new.retry.backoff_seconds)
         self.scheduler.adjust(new)
         self.inboxes.reload(settings, lambda plan: self._open_inbox(plan, self._messages.put), now)
+        self.hooks.reload(settings)
         self._log.info("config.reloaded", inboxes=len(settings.inboxes), takes_a_restart=fixed)
 
     # ---- what is due ----
@@ -264,6 +272,7 @@ class Daemon(Components):
             self.reporter.deadline(),
             self.watchdog.deadline(),
             self.cleanup.deadline(),
+            self.hooks.deadline(self._stopped_at),
             None if self.stops else self.photos.tracker.deadline(),
             None if self.stops else self.inboxes.deadline(),
         ]
@@ -282,6 +291,7 @@ class Daemon(Components):
         self.records.flush(now)
         self.duplicates.act(now)
         if not self.stops:
+            self.hooks.act(now)
             self.archiver.act(now, wall)
             self.commands.make_again(self.archiver.take_unproven(), now, wall)
             for inbox in self.archiver.take_again():

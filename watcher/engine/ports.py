@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from watcher.config import Config, Inbox
+from watcher.config import Config, Hook, Inbox
 from watcher.core.history import HistoryEntry
+from watcher.core.hooks import Answered, HookId, HookStatus, Outgoing
 from watcher.core.naming import folded
 from watcher.core.records import ContentRecord, PhotoRecord, RenditionRecord
 from watcher.core.stability import Look, Looked
@@ -102,6 +103,14 @@ class Reloaded:
     settings: Settings | WatcherError
 
 
+class HookAnswered(NamedTuple):
+    """What became of a document that a hook was to be told."""
+
+    hook: int  # both as they were given to `HookRunner.deliver`
+    number: int
+    error: str = ""  # empty: it was delivered
+
+
 @dataclass(frozen=True, slots=True)
 class FoldersMeet:
     """Something was mounted or unmounted: which inboxes are to be held up, since folders lie in each other, and why."""
@@ -127,6 +136,7 @@ Message = (
     | Reload
     | Reloaded
     | FoldersMeet
+    | HookAnswered
     | RequestsPending
     | StatusQuery
 )
@@ -219,8 +229,18 @@ class Brief(Protocol):
     def attempts(self) -> int: ...
 
 
+class Outbox(Protocol):
+    """What hooks are to be told of; see `watcher.store`."""
+
+    def first(self, hook: int, after: int) -> tuple[int, float] | None: ...
+    def statuses(self) -> Mapping[HookId, HookStatus]: ...
+
+
 class Store(Protocol):
     """The state file; see `watcher.store`. Writing raises StateError where it can't be done just now."""
+
+    @property
+    def outbox(self) -> Outbox: ...
 
     def known(self, photo: PhotoId) -> PhotoRecord | None: ...
     def any_away(self, inbox: bytes) -> bool: ...
@@ -246,12 +266,14 @@ class Store(Protocol):
         rows: Iterable[tuple[PhotoId, PhotoRecord | None]],
         notes: Iterable[HistoryEntry] = (),
         answered: Sequence[int] = (),
+        hooks: Iterable[Outgoing | Answered] = (),
         *,
         durable: bool = False,
     ) -> None: ...
     def forget_folder(self, inbox: bytes, folder: bytes) -> None: ...
     def forget_tombstones(self, photos: Sequence[PhotoId]) -> None: ...
     def reopen_failed(self, inbox: bytes) -> int: ...
+    def adopt_hooks(self, hooks: Sequence[HookId], *, fresh: bool) -> tuple[list[int], list[tuple[HookId, int]]]: ...
     def set_reports(self, reports: Iterable[InboxStatus]) -> None: ...
     def set_identity(self, inbox: bytes, root: tuple[int, int]) -> None: ...
 
@@ -279,6 +301,13 @@ class Chores(Protocol):
 
     def put_back(self, photo: PhotoId) -> None:
         """Rename an original back from its hidden name; answered by PutBack."""
+
+
+class HookRunner(Protocol):
+    """Runs commands and calls URLs, for each hook on a thread of its own; each document is answered by HookAnswered."""
+
+    def deliver(self, hook: int, settings: Hook, number: int) -> None:
+        """Deliver entry `number` of the outbox."""
 
 
 class Log(Protocol):

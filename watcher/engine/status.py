@@ -6,9 +6,11 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
+from watcher.core.hooks import HookStatus
 from watcher.core.status import BatchStatus, Counts, InboxStatus, Progress, Snapshot
 from watcher.core.task import State
 from watcher.core.tracker import Tracker
+from watcher.engine.hooks import Hooks
 from watcher.engine.inbox import InboxState
 from watcher.engine.ports import Pool
 from watcher.engine.results import ResultHandler
@@ -31,6 +33,7 @@ class StatusReporter:
         watchdog: Watchdog,
         pool: Pool,
         messages: Callable[[], int],
+        hooks: Hooks,
     ) -> None:
         self._inboxes = inboxes
         self._tracker = tracker
@@ -39,6 +42,7 @@ class StatusReporter:
         self._watchdog = watchdog
         self._pool = pool
         self._messages = messages
+        self._hooks = hooks
         self.config_fault = ""  # why the config on disk is not in use; empty: it is
         self.decoder = ""  # what a worker decodes JPEGs with, where it is not what was said at the start
         self._executor = pool.info()
@@ -91,6 +95,7 @@ class StatusReporter:
             queued=sum(self._tracker.waiting(inbox) for inbox in self._inboxes) - in_flight,
             messages=self._messages(),
             losses=self._pool.losses,
+            hooks=self._hook_status(),
         )
 
     def progress(self) -> Progress:
@@ -106,6 +111,12 @@ class StatusReporter:
             return self._records.store.counts(inbox)
         except StateError:
             return None
+
+    def _hook_status(self) -> tuple[HookStatus, ...]:
+        try:
+            return () if self._records.blocked else self._hooks.status()
+        except StateError:
+            return ()
 
     def _unavailable_reasons(self, now: float) -> Iterator[str]:
         yield from self._watchdog.unavailable_reasons(now)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from watcher.core.history import HistoryEntry
+from watcher.core.hooks import Answered, Outgoing
 from watcher.core.naming import could_meet, number_of
 from watcher.core.records import ContentRecord, Phase, PhotoRecord, RenditionRecord
 from watcher.core.status import InboxStatus
@@ -36,6 +37,7 @@ class WriteBuffer:
         self._rivals = NameConflicts(store, self._rows)
         self._notes: deque[HistoryEntry] = deque(maxlen=_MOST_NOTES)
         self._answered: list[int] = []
+        self._hooks: list[Outgoing | Answered] = []  # no more than rows: no attempt begins while it can't be written
         self._since: float | None = None  # when the oldest of `_rows` came
         self._blocked_until: float | None = None
 
@@ -60,6 +62,12 @@ class WriteBuffer:
     def answer(self, number: int, now: float) -> None:
         """Delete a request together with what is written because of it."""
         self._answered.append(number)
+        if self._since is None:
+            self._since = now
+
+    def hook(self, entry: Outgoing | Answered, now: float | None) -> None:
+        """Write what a hook is to be told of, or what became of that; None: with the row of the photo, that was put."""
+        self._hooks.append(entry)
         if self._since is None:
             self._since = now
 
@@ -221,7 +229,7 @@ class WriteBuffer:
 
     def _write(self, now: float, *, durable: bool) -> bool:
         try:
-            self.store.write(self._steps, list(self._notes), list(self._answered), durable=durable)
+            self.store.write(self._steps, list(self._notes), list(self._answered), list(self._hooks), durable=durable)
         except StateError as error:
             self.block(error, Use.ATTEMPTS if durable else Use.RESULTS, now)
             return False
@@ -231,5 +239,6 @@ class WriteBuffer:
         self._rivals.forget()
         self._notes.clear()
         self._answered.clear()
+        self._hooks.clear()
         self._since = self._blocked_until = None
         return True

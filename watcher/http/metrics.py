@@ -27,6 +27,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from watcher.core.counters import HistogramSnapshot
+from watcher.core.hooks import HookStatus
 from watcher.core.status import Snapshot, StatusQuery
 from watcher.text import shown
 
@@ -70,8 +71,13 @@ class MetricsHandlers:
         snapshot = await self._ask()
         if snapshot is None:
             return self._silence()
-        lines = [f"{shown(unavailable_reason)}\n" for unavailable_reason in snapshot.unavailable_reasons]
-        return PlainTextResponse("".join(lines) or "ok\n", 503 if lines else 200)
+        lines = [f"{shown(reason)}\n" for reason in snapshot.unavailable_reasons]
+        hooks = [  # they keep no photo waiting, so all is well without them
+            f"the hook on {hook.on} to {shown(hook.to)} fails: {shown(hook.last_error)}\n"
+            for hook in snapshot.hooks
+            if hook.last_error
+        ]
+        return PlainTextResponse("".join((lines or ["ok\n"]) + hooks), 503 if lines else 200)
 
     def _silence(self) -> Response:
         return PlainTextResponse(f"the loop has not answered for {self._seconds:g} s\n", 503)
@@ -151,6 +157,8 @@ class SnapshotCollector(Collector):
             photos.add_metric([shown(inbox), result], count)
         yield photos
         yield from self._inboxes()
+        if snapshot.hooks:
+            yield from self._hooks()
         yield GaugeMetricFamily("watcher_in_flight_photos", "Photos in the workers.", snapshot.in_flight)
         yield GaugeMetricFamily("watcher_queued_photos", "Photos that wait for a worker.", snapshot.queued)
         yield GaugeMetricFamily("watcher_queued_messages", "Events and results for the loop.", snapshot.messages)
@@ -201,6 +209,27 @@ class SnapshotCollector(Collector):
             if room is not None:
                 free.add_metric([shown(inbox.output)], room)
         yield from (waiting, oldest, known, missed, free)
+
+    def _hooks(self) -> Iterator[Metric]:
+        waiting = GaugeMetricFamily(
+            "watcher_hook_waiting_documents", "Documents that a hook has yet to be sent.", labels=["on", "to"]
+        )
+        failed = CounterMetricFamily(
+            "watcher_hook_given_up_documents",
+            "Documents that a hook could not be sent for an hour, over all runs.",
+            labels=["on", "to"],
+        )
+        failing = GaugeMetricFamily(
+            "watcher_hook_failing", "1: the last try of a hook has failed; 0: it has not.", labels=["on", "to"]
+        )
+        found: dict[tuple[str, str], list[HookStatus]] = {}
+        for hook in self._snapshot.hooks:  # several may look alike, since what may be secret is not shown
+            found.setdefault((hook.on, shown(hook.to)), []).append(hook)
+        for labels, hooks in found.items():
+            waiting.add_metric(labels, sum(hook.waiting for hook in hooks))
+            failed.add_metric(labels, sum(hook.failed for hook in hooks))
+            failing.add_metric(labels, any(hook.last_error for hook in hooks))
+        yield from (waiting, failed, failing)
 
 
 def _histogram(name: str, text: str, spread: HistogramSnapshot) -> HistogramMetricFamily:

@@ -51,6 +51,14 @@ EVENTS: Mapping[str, Event] = {
     "folders.meet": Event(
         "error", "inbox output reason", "something was mounted so that an inbox's folders contain each other; it waits"
     ),
+    "hook.delivered": Event("debug", "on to", "a hook was told of a photo or a batch"),
+    "hook.failed": Event(
+        "warning", "on to reason seconds?", "a hook could not be told; it is tried again, after so many seconds"
+    ),
+    "hook.gave_up": Event("error", "on to reason", "a hook could not be told for an hour, and goes on with the next"),
+    "hook.removed": Event(
+        "warning", "on to waiting", "a hook is no longer in the config, and what waited for it was dropped"
+    ),
     "inbox.back": Event("info", "inbox output", "an inbox can be read again"),
     "inbox.unreadable": Event("error", "inbox output reason", "an inbox as a whole cannot be read; its photos wait"),
     "internal.error": Event(
@@ -146,6 +154,7 @@ FIELDS: Mapping[str, str] = {
     "message": "a library's own words",
     "moved": "how many photos were only renamed",
     "moved_from": "the path before a rename",
+    "on": "`photo`, `batch` or `failed`, as in the config",
     "origin": "why it was scanned: `start`, `scan`, `folder`",
     "output": "a path in the output tree, or of its root",
     "path": "the photo's path",
@@ -163,12 +172,12 @@ FIELDS: Mapping[str, str] = {
     "text": "a sentence for a person",
     "thread": "the thread's name",
     "threads": "how many photos the cluster makes at a time",
-    "to": "where an original is now",
+    "to": "where an original is now; the program of a hook, or the host of its URL",
     "token_file": "a file with the page's address and token",
     "total": "how many since the start",
     "unwritten": "how many changes wait to be written",
     "url": "the page's address",
-    "waiting": "how many photos wait for a worker",
+    "waiting": "how many photos wait for a worker; how many documents, for a hook",
     "watch": "`native` or `poll`",
     "worker": "the cluster's worker",
     "workers": "how many workers",

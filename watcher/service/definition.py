@@ -34,7 +34,8 @@ class Service:
     environment: tuple[tuple[str, str], ...] = ()
     drain_seconds: float  # how long the jobs in the workers may take after SIGTERM
     nice: int = 10
-    listens: bool = False  # serves a page or metrics to this machine, or also to others:
+    commands: tuple[str, ...] = ()  # programs that hooks run, by their paths where the config has them
+    listens: bool = False  # serves a page or metrics, or has hooks, for this machine alone, or also for others:
     beyond_loopback: bool = False
     log: str = ""  # where launchd writes the daemon's output
 
@@ -42,7 +43,7 @@ class Service:
     def places(self) -> tuple[str, ...]:
         """Every path that it must access."""
         config = os.path.dirname(self.record.config)
-        return (*self.reads, *self.writes, config, *self.program, *filter(None, [self.state_folder]))
+        return (*self.reads, *self.writes, config, *self.program, *self.commands, *filter(None, [self.state_folder]))
 
     def needs(self, *folders: str) -> bool:
         """Return whether any of its paths is in one of `folders`."""

@@ -17,7 +17,7 @@ _HOMES = ("/home", "/root", "/run/user")
 
 _HEAD = """\
 # Resized copies of photos dropped into a folder. Written by `watcher service install` for the config named below:
-# run that again when folders, `[web]` or `[metrics]` change in it. For changes of your own use
+# run that again when folders, `[web]`, `[metrics]` or hooks change in it. For changes of your own use
 # `{edit}`; what stands there is kept.
 
 [Unit]
@@ -123,13 +123,13 @@ IPAddressDeny=any
 RestrictAddressFamilies=AF_UNIX
 """
 _LOOPBACK = """\
-# it serves `[web]` or `[metrics]` to this machine alone
+# it serves `[web]` or `[metrics]`, or has hooks, for this machine alone
 IPAddressDeny=any
 IPAddressAllow=localhost
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
 """
 _NETWORK = """\
-# it serves `[web]` or `[metrics]`, or has its photos made, beyond this machine: the config asks for it
+# it serves `[web]` or `[metrics]`, has its photos made, or has hooks, beyond this machine: the config asks for it
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
 """
 _TAIL = """

@@ -19,6 +19,7 @@ from watcher.core.types import FileSignature, PhotoId, Request
 from watcher.errors import StateError
 from watcher.store import commands, history, schema
 from watcher.store.faults import BUSY_SECONDS, StateBusyError, translated
+from watcher.store.outbox import Outbox
 from watcher.store.records import FIELDS, decode, decode_made, fits
 
 OPEN = "photo.phase <> 1"  # says nothing new, but without it SQLite does not see that the index photo_open will do
@@ -35,6 +36,7 @@ class Queries:
     def __init__(self, path: str, connection: sqlite3.Connection) -> None:
         self.path = path
         self.current = True  # the file on disk is of this version; otherwise this is a copy in memory
+        self.outbox = Outbox(path, connection)
         self._db = connection
         self._recipes: dict[int, Mapping[str, str]] = {}
         self._inbox_ids: dict[bytes, int] = {}

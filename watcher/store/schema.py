@@ -30,6 +30,33 @@ CREATE TRIGGER photo_never_made AFTER DELETE ON photo WHEN OLD.phase <> 1 BEGIN
         AND (inbox, folder) = (SELECT inbox, path FROM folder WHERE id = OLD.folder);
 END;
 """
+_HOOKS = """
+CREATE TABLE hook (
+    id INTEGER PRIMARY KEY,
+    "on" TEXT NOT NULL, target TEXT NOT NULL, inboxes TEXT NOT NULL,
+    waiting INTEGER NOT NULL DEFAULT 0,  -- kept by triggers
+    failed INTEGER NOT NULL DEFAULT 0,
+    last_error TEXT NOT NULL DEFAULT ''
+);
+CREATE TABLE outbox (                  -- see `outbox`
+    id INTEGER PRIMARY KEY AUTOINCREMENT,  -- in the order of delivery
+    hook INTEGER NOT NULL REFERENCES hook (id) ON DELETE CASCADE,
+    part TEXT NOT NULL,                -- the batch that it is a part of; empty: it is delivered itself
+    what TEXT NOT NULL,
+    parts TEXT NOT NULL,               -- the batch that it ends
+    at REAL NOT NULL,
+    inbox BLOB NOT NULL, output BLOB NOT NULL, path BLOB NOT NULL,
+    item TEXT NOT NULL,                -- JSON
+    key TEXT NOT NULL DEFAULT (lower(hex(randomblob(12))))
+);
+CREATE INDEX outbox_next ON outbox (hook, part, id);
+CREATE TRIGGER outbox_insert AFTER INSERT ON outbox WHEN NEW.part = '' BEGIN
+    UPDATE hook SET waiting = waiting + 1 WHERE id = NEW.hook;
+END;
+CREATE TRIGGER outbox_delete AFTER DELETE ON outbox WHEN OLD.part = '' BEGIN
+    UPDATE hook SET waiting = waiting - 1 WHERE id = OLD.hook;
+END;
+"""
 # An original that was archived or deleted once its photo was done has a key that no file can have, with a stem apart
 # from the others (see `naming.aside`): a device that gives every photo one name leaves thousands of them. `alike` finds
 # the photos of one size: an index on `photo` itself would hold stem and name of each, and take half as much again.
@@ -142,7 +169,7 @@ END;
 CREATE TRIGGER photo_returned AFTER DELETE ON photo WHEN OLD.away IS NOT NULL BEGIN
     UPDATE folder SET away = away - 1 WHERE id = OLD.folder;
 END;
-{_TOMBSTONES}"""
+{_TOMBSTONES}{_HOOKS}"""
 # Each script makes one version from the one before it; the first makes an empty file one of version 1.
 MIGRATIONS: tuple[str, ...] = (_SCHEMA,)
 
@@ -155,7 +182,7 @@ DROP TRIGGER IF EXISTS photo_never_made;
 DROP INDEX ghost_size;
 DROP INDEX ghost_place;
 ALTER TABLE ghost RENAME TO tombstone;
-{_TOMBSTONES}"""
+{_TOMBSTONES}{_HOOKS}"""
 _FROM_PREVIEW = {5: f"ALTER TABLE ghost ADD COLUMN at REAL NOT NULL DEFAULT 0;{_FROM_SIX}", 6: _FROM_SIX}
 
 

@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from typing import Any, Self
 
 from watcher.core.history import HistoryEntry
+from watcher.core.hooks import Answered, HookId, Outgoing
 from watcher.core.naming import key_stem, number_of
 from watcher.core.records import ContentRecord, Phase, PhotoRecord, RenditionRecord
 from watcher.core.status import InboxStatus
 from watcher.core.types import PhotoId
 from watcher.errors import StateError
-from watcher.store import commands, history
+from watcher.store import commands, history, outbox
 from watcher.store.faults import (
     BUSY_SECONDS,
     StateCorruptError,
@@ -249,12 +250,13 @@ class Store(Queries):
         rows: Iterable[tuple[PhotoId, PhotoRecord | None]],
         notes: Iterable[HistoryEntry] = (),
         answered: Sequence[int] = (),
+        hooks: Iterable[Outgoing | Answered] = (),
         *,
         durable: bool = False,
     ) -> None:
         """Record photos, or forget them (None), in one transaction.
 
-        With them their history, and the removal of the requests that are `answered` by that.
+        With them their history, what hooks are to be told of, and the removal of the requests that are `answered`.
         """
         with self._transaction(durable=durable) as db:
             folders: dict[tuple[bytes, bytes], int] = {}
@@ -275,7 +277,8 @@ class Store(Queries):
                     self._forget_replaced(db, photo, known)
             if left:
                 db.execute(_FORGET)
-            history.add(db, ((self._inbox_id(note.photo.inbox), note.photo.path, *note[1:]) for note in notes))
+            noted = ((self._inbox_id(note.photo.inbox), note.photo.path, *note[1:]) for note in notes)
+            history.add(db, [*noted, *outbox.write(db, hooks, self._inbox_id)])
             commands.remove(db, answered)
 
     def _forget_replaced(self, db: sqlite3.Connection, photo: PhotoId, known: PhotoRecord) -> None:
@@ -324,6 +327,11 @@ class Store(Queries):
             where = f"{failed} AND folder IN (SELECT id FROM folder WHERE inbox = ?)"
             values = Phase.WAITING, self._inbox_id(inbox)
             return db.execute(f"UPDATE photo SET phase = ?, attempts = 0 WHERE {where}", values).rowcount
+
+    def adopt_hooks(self, hooks: Sequence[HookId], *, fresh: bool) -> tuple[list[int], list[tuple[HookId, int]]]:
+        """Take on the hooks of the config; see `outbox.adopt`."""
+        with self._transaction() as db:
+            return outbox.adopt(db, hooks, fresh=fresh)
 
     def set_reports(self, reports: Iterable[InboxStatus]) -> None:
         """Record for each inbox what only the daemon knows, for `status`."""

@@ -1,0 +1,119 @@
+"""Hooks: what is written for them, when they are tried again, and when a document is given up.
+
+Rules:
+- What a hook is told of is written with the photos themselves, so that none is lost; it may be told of one twice.
+- In order: a document waits until the one before it was delivered or given up.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from watcher.core.retry import backoff_after
+from watcher.core.types import Made
+
+GIVE_UP_SECONDS = 3600.0
+_LEAST_SECONDS = 1.0  # between two tries, whatever `backoff_seconds` is
+
+What = Literal["photo", "failed", "batch"]
+
+
+class HookId(NamedTuple):
+    """What tells hooks apart, over restarts and changes of the config."""
+
+    on: str
+    target: str  # the whole command or URL, as JSON
+    inboxes: str  # JSON; if only the target changes, it is the same hook, and what waits for it goes to the new target
+
+
+class Outgoing(NamedTuple):
+    """An entry of the outbox: a photo or a batch that a hook is to be told of."""
+
+    hook: int  # its number in the state file
+    what: What
+    at: float  # wall clock
+    inbox: bytes
+    output: bytes
+    item: str = ""  # JSON, of a photo
+    path: bytes = b""  # of a photo, within its inbox
+    batch: str = ""  # the batch that a photo is a part of, or that has ended; empty: the photo stands for itself
+
+
+class Answered(NamedTuple):
+    """What became of a try to deliver an entry of the outbox."""
+
+    hook: int
+    number: int  # of the entry
+    at: float  # wall clock
+    error: str = ""  # empty: it was delivered
+    gave_up: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HookStatus:
+    """A hook, as `status` shows it."""
+
+    on: str
+    to: str
+    waiting: int = 0
+    failed: int = 0  # documents that were given up
+    last_error: str = ""  # empty: the last try was successful
+
+
+def photo_item(path: bytes, output: bytes, made: Iterable[Made]) -> str:
+    """Return a photo as it stands in a document; `path`: absolute, `output`: the folder of the renditions."""
+    renditions = [
+        {
+            "name": item.name,
+            "path": os.fsdecode(os.path.join(output, item.output)),
+            "width": item.width,
+            "height": item.height,
+            "bytes": item.size,
+        }
+        for item in made
+    ]
+    return json.dumps({"path": os.fsdecode(path), "renditions": renditions}, separators=(",", ":"))
+
+
+def failed_item(path: bytes, reason: str) -> str:
+    """Return a photo that has failed as it stands in a document."""
+    return json.dumps({"path": os.fsdecode(path), "reason": reason}, separators=(",", ":"))
+
+
+def document(event: What, key: str, at: str, folders: tuple[bytes, bytes], items: Iterable[tuple[str, str]]) -> bytes:
+    """Return a document; `key` tells it apart from all others, `items`: kind and JSON of each photo."""
+    photos: list[Any] = []
+    failed: list[Any] = []
+    for what, item in items:
+        (failed if what == "failed" else photos).append(json.loads(item))
+    inbox, output = map(os.fsdecode, folders)
+    head = {"event": event, "id": key, "at": at, "inbox": inbox, "output": output}
+    return json.dumps({**head, "photos": photos, "failed": failed}).encode()
+
+
+def shown_target(target: str) -> str:
+    """Return a hook's target without what may be secret: arguments, and all of a URL behind its host."""
+    found = json.loads(target)
+    if isinstance(found, list):
+        return str(found[0])
+    parts = urlsplit(found)
+    return f"{parts.scheme}://{parts.netloc}/{'…' if parts.path.strip('/') or parts.query else ''}"
+
+
+def next_try(failures: int, backoff: float, jitter: float) -> float:
+    """Return the seconds until the next try after so many that failed in a row."""
+    return max(_LEAST_SECONDS, backoff_after(failures, backoff, jitter))
+
+
+def gives_up(failing_seconds: float, waiting_seconds: float) -> bool:
+    """Return whether a document that could not be delivered is given up.
+
+    `failing_seconds`: since when the hook fails. `waiting_seconds`: since when the document waits. So each is tried for
+    an hour, but not one hour after the other.
+    """
+    return min(failing_seconds, waiting_seconds) >= GIVE_UP_SECONDS
