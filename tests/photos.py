@@ -59,10 +59,19 @@ def plain(width: int = 600, height: int = 400) -> bytes:
 
 def oriented(orientation: int, width: int = 600, height: int = 400) -> bytes:
     """Store the scene turned, so that it is upright once `orientation` is applied."""
+    return jpeg(stored(scene(width, height), orientation), exif=oriented_block(orientation))
+
+
+def oriented_block(orientation: int) -> bytes:
+    """Give an EXIF block that holds an orientation alone."""
     exif = Image.Exif()
     exif[0x0112] = orientation
-    image = scene(width, height)
-    return jpeg(image.transpose(_STORED[orientation]) if orientation in _STORED else image, exif=exif.tobytes())
+    return exif.tobytes()
+
+
+def stored(image: Image.Image, orientation: int) -> Image.Image:
+    """Turn an upright picture as a camera stores it with this `orientation`."""
+    return image.transpose(_STORED[orientation]) if orientation in _STORED else image
 
 
 def progressive() -> bytes:

@@ -69,7 +69,20 @@ def said(text: str, key: str) -> str:
     return str(found[key])
 
 
+@pytest.fixture(autouse=True)
+def no_extras(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the defaults be those of an installation without extras."""
+    monkeypatch.setattr("watcher.config.tables.readable", lambda: ("jpeg", "png"))
+
+
 # ---- what is accepted ----
+
+
+def test_where_include_is_left_out_heic_is_a_photo_if_it_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("watcher.config.tables.readable", lambda: ("jpeg", "png", "heic"))
+    heic = ("*.jpg", "*.jpeg", "*.heic", "*.heif", "*.hif")
+    assert read(INBOX).inboxes[0].include == for_pair("/in", "/out").inboxes[0].include == heic
+    assert read(f"{INBOX}include = ['*.jpg']").inboxes[0].include == ("*.jpg",)
 
 
 def test_an_inbox_alone_gets_every_default() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from watcher.core.formats import Format
+from watcher.core.formats import Format, misnamed
 from watcher.core.naming import (
     aside,
     aside_number,
@@ -65,6 +65,34 @@ def test_a_jpeg_keeps_its_name_and_another_format_swaps_the_extension() -> None:
     assert natural_name(b"\xff.jpg", "avif") == b"\xff.avif"
     assert natural_name(b".jpg", "png") == b".jpg.png"
     assert natural_name(b"photo", "png") == b"photo.png"
+
+
+@pytest.mark.parametrize(
+    ("name", "jpeg", "webp"),
+    [(b"x.png", b"x.jpg", b"x.webp"), (b"IMG_1.PNG", b"IMG_1.jpg", b"IMG_1.webp"), (b"x.jpe", b"x.jpe", b"x.webp")],
+)
+def test_a_photo_with_the_extension_of_another_format_has_its_extension_swapped_for_a_jpeg_too(
+    name: bytes, jpeg: bytes, webp: bytes
+) -> None:
+    assert natural_name(name, "jpeg") == jpeg
+    assert natural_name(name, "webp") == webp
+
+
+def test_a_photo_in_another_format_beside_a_jpeg_of_its_name_gets_its_whole_name_and_the_extension() -> None:
+    others: dict[bytes, dict[str, RenditionRecord]] = {b"IMG_1.jpg": {}}
+    assert could_meet(b"IMG_1.png", b"IMG_1.jpg")
+    assert output_name(b"IMG_1.png", "web", "jpeg", others, folds_case=False) == b"IMG_1.png.jpg"
+    assert output_name(b"IMG_1.PNG", "web", "jpeg", {b"IMG_1.JPG": {}}, folds_case=True) == b"IMG_1.PNG.jpg"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "label"),
+    [(b"a.jpg", "png", "a PNG"), (b"a.PNG", "jpeg", "a JPEG"), (b"a.png", "png", ""), (b"a.jpe", "jpeg", "")],
+)
+def test_a_photo_is_misnamed_only_where_its_extension_is_that_of_another_format(
+    name: bytes, kind: str, label: str
+) -> None:
+    assert misnamed(name, kind) == label
 
 
 def test_the_later_of_two_photos_that_would_meet_gets_its_whole_name_and_the_extension() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from watcher.core.counters import Counters, Histogram
 from watcher.core.observer import PhotoDone
+from watcher.core.status import InboxStatus, left_alone
 from watcher.core.types import Done, FileSignature, Made, PhotoId
 
 SEEN = 1_000_000.0
@@ -73,3 +74,11 @@ def test_a_wall_clock_that_is_set_back_makes_no_negative_time() -> None:
     numbers = Counters()
     numbers.photo_done(PhotoDone(PHOTO, done(SEEN), SEEN - 3600.0, SEEN))
     assert numbers.visible.freeze().total == 0.0
+
+
+def test_what_is_left_alone_is_told_with_what_makes_it_a_photo() -> None:
+    left = ((".mov", 1200), (".png", 4), ("", 2), *((f".{number}", 1) for number in range(9)))
+    text = left_alone(InboxStatus(b"/in", b"/out", left_alone=left))
+    assert text.startswith('1,200 .mov, 4 .png (add "*.png"), 2 without an ending, 1 .0, ')
+    assert text.endswith(", 1 .4, 4 others")
+    assert left_alone(InboxStatus(b"/in", b"/out")) == ""

@@ -211,7 +211,7 @@ def test_check_warns_of_names_that_include_takes_and_no_decoder_reads(place: Pla
     place.configure(inbox={"include": ["*.jpg", "IMG_*", "*.CR2", "*.mp4"]})
     done = place.watcher("check", "--config", place.config)
     assert done.code == 0, done
-    assert "`include` takes *.CR2, *.mp4, but what is not" in done.out
+    assert "`include` takes *.CR2, *.mp4: such files can't be read here, and fail\n" in done.out
 
 
 # ---- one instance, and its reload ----

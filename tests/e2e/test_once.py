@@ -295,5 +295,19 @@ def test_status_and_once_speak_json_and_text_on_standard_output_alone(place: Pla
     assert found.keys() == {"version", "running", "pid", "since", "workers", "inboxes", "waiting", "failed", "decoder"}
     assert found["inboxes"][0].keys() == {
         "path", "output", "watch", "watch_reason", "reachable", "done", "failed", "waiting", "missed_events",
-        "oldest_waiting_seconds",
+        "oldest_waiting_seconds", "left_alone",
     }  # fmt: skip
+
+
+def test_files_that_are_no_photos_are_told_at_the_end_and_by_status(place: Place) -> None:
+    fill(place.inbox, 1)
+    for name in ("a.mov", "b.mov", "c.png", ".DS_Store", "d.jpg.part"):
+        (place.inbox / name).write_bytes(b"x")
+    text = '2 .mov, 1 .png (add "*.png")'
+    assert f"left alone: {text}\n" in place.once().out
+    assert f"left alone: {text}\n" in place.once().out, "also where nothing is to be made"
+    assert f"  left alone  {text}" in place.watcher("status", "--config", place.config).out.splitlines()
+    assert place.status()["inboxes"][0]["left_alone"] == [
+        {"ending": ".mov", "count": 2, "reason": "not a format that is read"},
+        {"ending": ".png", "count": 1, "reason": 'not in `include`: add "*.png"'},
+    ]

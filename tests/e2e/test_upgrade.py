@@ -37,7 +37,8 @@ def old_state(place: Place) -> list[tuple[object, ...]]:
 
 
 def photos_of(db: sqlite3.Connection) -> list[tuple[object, ...]]:
-    return db.execute("SELECT name, size, mtime_ns, phase, made, reason FROM photo ORDER BY name").fetchall()
+    # without the reason: what has failed is tried again, as other formats can be read now
+    return db.execute("SELECT name, size, mtime_ns, phase, made FROM photo ORDER BY name").fetchall()
 
 
 def version_of(path: str | Path) -> tuple[int, list[tuple[object, ...]]]:

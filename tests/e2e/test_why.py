@@ -7,6 +7,9 @@ import os
 from pathlib import Path
 from typing import Any, cast
 
+from PIL import Image
+
+from tests import pictures
 from tests.e2e.harness import Place, camera, fill, until
 from watcher.app.explain import gather
 from watcher.core.history import Explanation
@@ -73,6 +76,18 @@ def test_why_tells_of_each_kind_of_path_what_became_of_it(place: Place) -> None:
     text = place.watcher("why", bad, "--config", place.config).out
     assert "not a JPEG" in text
     assert "watcher retry" in text
+
+
+def test_why_says_that_a_photo_is_in_another_format_than_its_name_says(place: Place) -> None:
+    place.configure()
+    photo = place.inbox / "a.jpg"
+    photo.write_bytes(pictures.encoded("PNG"))
+    place.once()
+    assert why(place, photo)["state"] == "done"
+    text = place.watcher("why", photo, "--config", place.config).out
+    assert "it is a PNG, whatever its name says" in text
+    with Image.open(place.output / "web" / "a.jpg") as image:
+        assert image.format == "JPEG"
 
 
 def test_why_names_the_rule_that_leaves_a_path_alone(place: Place) -> None:

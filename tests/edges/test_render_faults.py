@@ -220,8 +220,8 @@ def test_a_photo_known_as_incomplete_changing_or_too_young_is_not_read(
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (photos.TEXT, 'not a JPEG: it is text ("Shopping list - milk - '),
-        (b"\x89PNG\r\n\x1a\n", "it is a PNG"),
+        (photos.TEXT, ': it is text ("Shopping list - milk - '),
+        (b"GIF89a", "it is a GIF"),
         (photos.deep(), "12-bit"),
         (photos.lossless(), "lossless"),
         (b"\n<!doctype HTML><title>404</title>", "a web page"),

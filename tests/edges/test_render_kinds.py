@@ -95,18 +95,25 @@ def outcome(folder: Path, data: bytes) -> object:
     return render(Job(1, photo, os.fsencode(folder / "out"), (rendering,)))
 
 
-@pytest.mark.parametrize(
-    "data", [b"\x89PNG\r\n\x1a\n" + bytes(9000), b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(9000), photos.TEXT]
-)
+@pytest.mark.parametrize("data", [b"GIF89a" + bytes(9000), b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(9000), photos.TEXT])
 def test_a_fresh_file_of_another_kind_has_failed_at_once_whatever_zeros_it_has(tmp_path: Path, data: bytes) -> None:
     told = outcome(tmp_path, data)
     assert isinstance(told, Failed)
     assert told.blame is FailureKind.PHOTO
-    assert told.reason.startswith("not a JPEG: it is ")
+    assert re.match("not a JPEG.*: it is ", told.reason)
 
 
 @pytest.mark.parametrize(
-    "data", [b"\xff", b"\xff\xd8", photos.plain()[:300], bytes(9000), bytes(4096) + photos.noisy()[4096:]]
+    "data",
+    [
+        b"\xff",
+        b"\xff\xd8",
+        b"\x89PNG",
+        b"\x89PNG\r\n\x1a\n" + bytes(9000),
+        photos.plain()[:300],
+        bytes(9000),
+        bytes(4096) + photos.noisy()[4096:],
+    ],
 )
 def test_a_fresh_file_of_which_only_the_first_bytes_are_there_or_not_yet_is_waited_for(
     tmp_path: Path, data: bytes

@@ -404,3 +404,28 @@ def test_closing_does_not_wait_for_a_mount_that_hangs(tmp_path: Path) -> None:
     assert time.monotonic() - began < 2
     released.set()
     assert ends(it.scanner._thread)
+
+
+def test_files_that_include_does_not_take_are_counted_by_ending_without_junk_and_what_is_excluded(
+    tmp_path: Path,
+) -> None:
+    touch(
+        tmp_path,
+        *("a.jpg", "sub/b.MOV", "sub/c.mov", "d.HEIC", "notes", "tar.gz", "what.is this", ".hidden"),
+        *(".DS_Store", "e.mov.part", "Thumbs.db", "draft.mov", "@eaDir/f.mov", "out/g.mov", "draft.jpg"),
+    )
+    os.symlink("a.jpg", tmp_path / "link.mov")
+    os.mkfifo(tmp_path / "pipe.mov")
+    found = walk(os.fsencode(tmp_path), PathFilter(("*.jpg",), ("draft*", "out/"), recursive=True))
+    assert [entry.name for part in found for entry in part.entries] == [b"a.jpg"]
+    assert found.left_alone == (("", 2), (".mov", 2), (".gz", 1), (".heic", 1))
+    with desk(tmp_path) as made:
+        assert made.scan(1)[1].left_alone[0] == (".mov", 4)
+
+
+def test_the_endings_that_are_counted_are_bounded(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"a.{number}" for number in range(1000)))
+    found = walk(os.fsencode(tmp_path), JPEGS)
+    assert list(found)
+    assert len(found.left_alone) == 101
+    assert found.left_alone[0] == ("", 900)

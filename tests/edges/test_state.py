@@ -150,6 +150,7 @@ def test_what_the_daemon_reports_comes_back_as_it_was_without_what_the_file_coun
         watch_reason="nfs",
         reachable=False,
         missed_events=1,
+        left_alone=((".mov", 3), ("", 1)),
         held_up="no room",
         waiting=3,
         oldest_waiting=2.5,

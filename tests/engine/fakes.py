@@ -264,7 +264,16 @@ class FakeInbox:
             yield Listing(self.inbox, number, name, entries, last=True, hidden=hidden)
         photos = sum(map(len, folders.values()))
         yield ScanDone(
-            self.inbox, number, origin, folder, photos, len(folders), 0.1, complete=True, root=self.world.root
+            self.inbox,
+            number,
+            origin,
+            folder,
+            photos,
+            len(folders),
+            0.1,
+            complete=True,
+            root=self.world.root,
+            left_alone=self.world.left_alone,
         )
 
 
@@ -330,6 +339,7 @@ class World:
         self.made_of: dict[bytes, str] = {}  # path in the output tree → of which content
         self.leaving: list[Original] = []  # that are to be taken away
         self.hidden: list[PhotoId] = []  # that are to have their names again
+        self.left_alone: tuple[tuple[str, int], ...] = ()  # what a scan finds that is no photo
         self.volume = b"/disk"  # that originals are on
         self.originals: dict[bytes, File] = {}  # that were
         self.stuck = ""  # why none can be

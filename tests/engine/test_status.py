@@ -72,6 +72,15 @@ def test_batches_losses_missed_events_and_messages_are_counted(world: World) -> 
     assert (vitals.inboxes[0].missed_events, vitals.losses, vitals.messages) == (1, 7, 1)
 
 
+def test_what_a_scan_left_alone_is_told_until_another_one_saw_everything(world: World) -> None:
+    left = ((".mov", 3),)
+    for reachable, found, told in ((True, left, left), (False, (), left), (True, (), ())):
+        world.reachable, world.left_alone = reachable, found
+        world.wait(301)
+        world.scan()
+        assert ask(world).inboxes[0].left_alone == told
+
+
 def test_a_photo_that_waited_to_be_whole_is_timed_from_its_last_write(world: World) -> None:
     world.drop("a.jpg", "truncated")
     world.work()

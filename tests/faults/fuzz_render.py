@@ -1,7 +1,8 @@
-"""Render mutated photos in this process: `python -m tests.faults.fuzz_render SEED PHOTOS SECONDS FOLDER`.
+"""Render mutated photos in this process: `python -m tests.faults.fuzz_render SEED PHOTOS SECONDS FOLDER [KINDS]`.
 
-Ends after that many photos or seconds, whichever comes first. Prints what came of them as JSON. Each photo lies in
-`FOLDER/inbox/x.jpg` while it is tried, so that it is still there when it takes this process down.
+KINDS is `jpeg`, or `others`: every other format. Ends after that many photos or seconds, whichever comes first. Prints
+what came of them as JSON. Each photo lies in `FOLDER/inbox/x.jpg` while it is tried, so that it is still there when it
+takes this process down.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests import photos
+from tests import photos, pictures
 from watcher.core.formats import Format
 from watcher.core.types import Done, Failed, Job, Metadata, NeedsMoreMemory, PhotoId, Recipe, Rendering, Unready
 from watcher.render import render, warm
@@ -49,6 +50,33 @@ def seeds() -> list[bytes]:
         photos.jpeg(photos.scene(64, 64), restart_marker_blocks=1),
         photos.jpeg(photos.scene(120, 80), subsampling=0, optimize=True),
     ]
+
+
+def other_seeds() -> list[bytes]:
+    """Give small pictures in every format but JPEG that can be read here."""
+    small, flat = photos.scene(64, 48), photos.scene(40, 30).quantize(16)
+    block = {"exif": photos.oriented_block(6), "icc_profile": photos.icc("p3")}
+    found = [
+        pictures.encoded("PNG", small, **block),
+        pictures.encoded("PNG", flat),
+        pictures.interlaced_png(small),
+        pictures.deep_png(small.convert("L")),
+        pictures.encoded("WEBP", small, **block),
+        pictures.encoded("WEBP", pictures.clear(64, 48), lossless=True),
+        pictures.encoded("TIFF", small),
+        pictures.encoded("TIFF", small, compression="tiff_lzw", icc_profile=photos.icc("p3")),
+        pictures.encoded("TIFF", small.convert("CMYK"), compression="jpeg"),
+        pictures.tiled_tiff(small),
+        pictures.encoded("AVIF", small, **block),
+        pictures.encoded("AVIF", pictures.clear(64, 48)),
+    ]
+    if pictures.HEIC:
+        found += [
+            pictures.encoded("HEIF", small, **block),
+            pictures.encoded("HEIF", photos.scene(128, 96), tile_size=64),
+            pictures.encoded("HEIF", pictures.clear(64, 48)),
+        ]
+    return found
 
 
 def mutate(data: bytes, other: bytes, chance: random.Random) -> bytes:
@@ -102,13 +130,13 @@ def job(folder: Path, number: int, chance: random.Random) -> Job:
     return Job(number, photo, output, tuple(renderings), max_pixels=20_000_000, adopt=chance.random() < 0.2)
 
 
-def main(seed: int, count: int, seconds: float, folder: Path) -> None:
+def main(seed: int, count: int, seconds: float, folder: Path, kinds: str = "jpeg") -> None:
     """Try photos until there were enough of them, or the time is over."""
     faulthandler.enable()
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     warm()
     chance = random.Random(seed)
-    kinds = seeds()
+    samples = seeds() if kinds == "jpeg" else other_seeds()
     (folder / "inbox").mkdir(parents=True)
     found: Counter[str] = Counter()
     unexpected: dict[str, int] = {}
@@ -118,7 +146,7 @@ def main(seed: int, count: int, seconds: float, folder: Path) -> None:
     while number < count and time.monotonic() < deadline:
         number += 1
         photo = folder / "inbox" / "x.jpg"
-        photo.write_bytes(mutate(chance.choice(kinds), chance.choice(kinds), chance))
+        photo.write_bytes(mutate(chance.choice(samples), chance.choice(samples), chance))
         os.utime(photo, (1, 1))
         faulthandler.dump_traceback_later(LONGEST, exit=True)
         began = time.monotonic()
@@ -143,4 +171,4 @@ def main(seed: int, count: int, seconds: float, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), Path(sys.argv[4]))
+    main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), Path(sys.argv[4]), *sys.argv[5:])

@@ -14,10 +14,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def fuzz(folder: Path, seed: int, count: int, seconds: float) -> dict[str, Any]:
+def fuzz(folder: Path, seed: int, count: int, seconds: float, kinds: str = "jpeg") -> dict[str, Any]:
     """Run the harness in a process of its own, which may be taken down."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.faults.fuzz_render", str(seed), str(count), str(seconds), str(folder)],
+        [sys.executable, "-m", "tests.faults.fuzz_render", str(seed), str(count), str(seconds), str(folder), kinds],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([os.environ.get("PYTHONPATH", ""), str(ROOT)]).strip(":")},
         capture_output=True,
@@ -39,13 +39,15 @@ def check(told: dict[str, Any]) -> None:
     assert told["found"]["Done"] > told["tried"] / 20, "many photos still decode: the mutations are not too coarse"
 
 
-def test_a_few_hundred_broken_photos_give_only_outcomes_of_our_own(tmp_path: Path) -> None:
-    check(fuzz(tmp_path, 1, 500, 30))
+@pytest.mark.parametrize(("kinds", "count"), [("jpeg", 500), ("others", 300)])
+def test_a_few_hundred_broken_photos_give_only_outcomes_of_our_own(tmp_path: Path, kinds: str, count: int) -> None:
+    check(fuzz(tmp_path, 1, count, 30, kinds))
 
 
 @pytest.mark.parametrize(
     "seconds", [pytest.param(20, marks=pytest.mark.slow), pytest.param(600, marks=pytest.mark.soak)]
 )
-def test_broken_photos_without_end_give_only_outcomes_of_our_own(tmp_path: Path, seconds: float) -> None:
+@pytest.mark.parametrize("kinds", ["jpeg", "others"])
+def test_broken_photos_without_end_give_only_outcomes_of_our_own(tmp_path: Path, seconds: float, kinds: str) -> None:
     seed = int.from_bytes(os.urandom(4), "big")
-    check(fuzz(tmp_path, seed, 10_000_000, seconds))
+    check(fuzz(tmp_path, seed, 10_000_000, seconds, kinds))

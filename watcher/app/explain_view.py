@@ -137,6 +137,8 @@ def _made(detail: Mapping[str, Any]) -> str:
         parts.append(f"put to {', '.join(detail['beside'])}, since a file that watcher did not make lies in its place")
     if detail.get("larger"):
         parts.append(f"{', '.join(detail['larger'])} larger than `max_kb`, even at the lowest quality")
+    if detail.get("content"):
+        parts.append(f"it is {detail['content']}, whatever its name says")
     for key, word in (("copied", "copied"), ("moved", "took along")):
         if detail.get(key):
             parts.append(f"{word} {', '.join(detail[key])} of {detail.get('of')}, which has the same content")

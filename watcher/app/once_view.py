@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from watcher.core.records import Phase, PhotoRecord
-from watcher.core.status import Progress
+from watcher.core.status import Progress, left_alone
 from watcher.core.task import State
 from watcher.core.types import PhotoId
 from watcher.engine.loop import Daemon
@@ -103,10 +103,20 @@ def report(daemon: Daemon, store: Store, seconds: float, *, quiet: bool = False)
     if kept:
         print(f"kept: {counted(kept, 'original')} that could not be taken away; the log says why (`original.kept`)")
     if not quiet:
+        _tell_left_alone(daemon, store)
         print(" \u00b7 ".join(summary(daemon, store, unfinished, seconds)))
     if daemon.stops:
         print(f"stopped by {daemon.stops[0]} before the end; the next run goes on from here")
     return EXIT_SOME_FAILED if unfinished or kept or daemon.stops else EXIT_OK
+
+
+def _tell_left_alone(daemon: Daemon, store: Store) -> None:
+    """Say which files are no photos by their names, and what makes them some."""
+    plans = daemon.settings.inboxes
+    for plan in plans:
+        found = store.report(plan.inbox)
+        if found is not None and (left := left_alone(found)):
+            print(f"left alone{f' in {_shown(plan.inbox)}' if len(plans) > 1 else ''}: {printable(left)}")
 
 
 def summary(daemon: Daemon, store: Store, unfinished: int, seconds: float) -> Iterator[str]:

@@ -17,11 +17,11 @@ from watcher.app.check_service import look_at_page, look_at_services, naming
 from watcher.app.estimate import Forecast, forecast
 from watcher.app.hooks import look_at
 from watcher.app.outputs import held
-from watcher.app.serve import require_extras
+from watcher.app.serve import pip, require_extras
 from watcher.app.service import program, remedies, sudo
 from watcher.app.settings import Source, settle
 from watcher.config import Config
-from watcher.core.formats import INPUTS
+from watcher.core.formats import INPUTS, InputFormat, readable
 from watcher.core.selection import PathFilter
 from watcher.core.volumes import belongs_on
 from watcher.engine.ports import InboxPlan
@@ -175,8 +175,11 @@ def _inbox(plan: InboxPlan, config: Config, reader: Queries | None) -> Iterator[
     if found.reason:
         yield Finding("warning", what, found.reason)
     if endings := unreadable(plan.config.include):
-        kinds = " or ".join(kind.label for kind in INPUTS.values())
-        text = f"`include` takes {', '.join(endings)}, but what is not {kinds} can't be read today and fails"
+        extras = {kind.extra: kind for kind in INPUTS.values() if kind.extra and _takes(endings, kind)}
+        remedy = "".join(
+            f"; for {kind.label} `{pip()} install 'photo-watcher[{extra}]'`" for extra, kind in extras.items()
+        )
+        text = f"`include` takes {', '.join(endings)}: such files can't be read here, and fail{remedy}"
         yield Finding("warning", what, text)
     selection = PathFilter(plan.config.include, plan.config.exclude, plan.config.recursive)
     watch, why = mounts.watch_advice(plan.inbox, selection.enters)
@@ -192,9 +195,13 @@ def _inbox(plan: InboxPlan, config: Config, reader: Queries | None) -> Iterator[
 
 
 def unreadable(include: Iterable[str]) -> list[str]:
-    """Return the patterns of `include` that end as no kind of file does that can be read."""
-    known = tuple(extension for kind in INPUTS.values() for extension in kind.extensions)
+    """Return the patterns of `include` that end as no kind of file does that can be read here."""
+    known = tuple(extension for name in readable() for extension in INPUTS[name].extensions)
     return [name for name in include if re.search(r"\.\w+$", name) and not name.lower().endswith(known)]
+
+
+def _takes(patterns: Iterable[str], kind: InputFormat) -> bool:
+    return any(pattern.lower().endswith(kind.extensions) for pattern in patterns)
 
 
 def _limits(what: str, folders: int) -> Iterator[Finding]:

@@ -18,7 +18,7 @@ from rich.text import Text
 from watcher.cli.status import View
 from watcher.core.counters import per_second, recent
 from watcher.core.hooks import HookStatus
-from watcher.core.status import BatchStatus, Counts, ExecutorStatus, InboxStatus, PhotoStatus, Status
+from watcher.core.status import BatchStatus, Counts, ExecutorStatus, InboxStatus, PhotoStatus, Status, left_alone
 from watcher.fs import mounts
 from watcher.text import counted, duration, moment, printable, size
 
@@ -139,6 +139,8 @@ def _rows(inbox: InboxStatus, view: View) -> Iterator[tuple[str, Text]]:
         yield from _counts(inbox, view.status)
     if inbox.missed_events:
         yield "missed", _text(f"{inbox.missed_events:,} events, made up for by scans", "yellow")
+    if left := left_alone(inbox):
+        yield "left alone", _text(left)
     if inbox.last_batch:
         yield "last batch", _text(_batch(inbox.last_batch))
     if room := _room(inbox.output):

@@ -24,7 +24,7 @@ from watcher.config.values import (
     url_text,
     whole,
 )
-from watcher.core.formats import INPUTS, OUTPUTS, Format
+from watcher.core.formats import INPUTS, OUTPUTS, Format, readable
 from watcher.core.hooks import HookId
 from watcher.core.recipe import Position, Sharpening, Small
 from watcher.core.types import Fit, Metadata, Recipe
@@ -40,7 +40,13 @@ _After = Literal["keep", "move", "delete"]
 _On = Literal["photo", "batch", "failed"]
 _SIDE = OUTPUTS["jpeg"].max_side
 _DAY = 86400.0
-_INCLUDE = tuple(f"*{extension}" for kind in INPUTS.values() if kind.included for extension in kind.extensions)
+_INCLUDE = tuple(f"*{extension}" for extension in INPUTS["jpeg"].extensions)
+
+
+def included() -> tuple[str, ...]:
+    """Return what `include` is where it is left out: JPEG, and HEIC where its extra is installed."""
+    kinds = [INPUTS[name] for name in readable()]
+    return tuple(f"*{extension}" for kind in kinds if kind.included for extension in kind.extensions)
 
 
 class Mark(Enum):
@@ -124,7 +130,7 @@ class Inbox(Table):
     )
     recursive: Annotated[bool, Mark.NEW_WATCH] = Field(default=True, description="true or false")
     include: Annotated[tuple[Annotated[str, AfterValidator(name_pattern)], ...], Strict(False), Mark.NEW_WATCH] = Field(
-        default=_INCLUDE, min_length=1, description='a list of patterns for file names such as ["*.jpg"]'
+        default_factory=included, min_length=1, description='a list of patterns for file names such as ["*.jpg"]'
     )
     exclude: Annotated[tuple[Annotated[str, AfterValidator(ignore_pattern)], ...], Strict(False), Mark.NEW_WATCH] = (
         Field(default=(), description='a list of gitignore patterns such as ["raw/", "*-draft.jpg"]')
@@ -234,6 +240,8 @@ WEB = {"web": Rendition(width=2048, height=2048)}  # what there is without any [
 
 def _default(table: type[Table], name: str) -> object:
     field = table.model_fields[name]
+    if (table, name) == (Inbox, "include"):
+        return _INCLUDE  # whatever is installed
     left_out = (table, name) in {(Inbox, "renditions"), (Hook, "command"), (Hook, "inbox")}
     return None if field.is_required() or left_out else field.default
 

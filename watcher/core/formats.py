@@ -6,7 +6,10 @@ consists of its row in `INPUTS` and its module in `render/decoders`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from functools import cache
+from importlib.util import find_spec
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
@@ -49,9 +52,41 @@ class InputFormat(NamedTuple):
     label: str  # "it is …"
     extensions: tuple[str, ...]
     included: bool = True  # files with these extensions are photos where `include` is left out
+    extra: str = ""  # what `pip` has to install to read it, as in photo-watcher[heic]; empty: nothing
+    module: str = ""  # and the module that comes with that
 
 
-INPUTS: Mapping[str, InputFormat] = {"jpeg": InputFormat("a JPEG", (".jpg", ".jpeg"))}
+INPUTS: Mapping[str, InputFormat] = {
+    "jpeg": InputFormat("a JPEG", (".jpg", ".jpeg")),
+    "png": InputFormat("a PNG", (".png",), included=False),
+    "webp": InputFormat("a WebP", (".webp",), included=False),
+    "tiff": InputFormat("a TIFF", (".tif", ".tiff"), included=False),
+    "avif": InputFormat("an AVIF", (".avif",), included=False),
+    "heic": InputFormat("a HEIC", (".heic", ".heif", ".hif"), extra="heic", module="pillow_heif"),
+}
+
+
+@cache
+def readable() -> tuple[str, ...]:
+    """Return the input formats that this installation reads, by name."""
+    return tuple(name for name, kind in INPUTS.items() if not kind.module or find_spec(kind.module) is not None)
+
+
+def why_left_alone(ending: str) -> str:
+    """Return why a file with this ending, which `include` does not take, is no photo, and what makes it one."""
+    form = next((form for form, kind in INPUTS.items() if ending in kind.extensions), None)
+    if form is None:
+        return "not a format that is read"
+    if form not in readable():
+        return f"can't be read here: pip install 'photo-watcher[{INPUTS[form].extra}]'"
+    return f'not in `include`: add "*{ending}"'
+
+
+def misnamed(name: bytes, kind: str) -> str:
+    """Return what a photo of this format is, where its name has the extension of another; empty: it has not."""
+    low = os.fsdecode(name).lower()
+    named = next((form for form, known in INPUTS.items() if low.endswith(known.extensions)), kind)
+    return INPUTS[kind].label if named != kind else ""
 
 
 def too_large(form: Format, width: int, height: int) -> str:

@@ -9,12 +9,15 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from itertools import islice
 
-from watcher.core.formats import OUTPUTS, Format
+from watcher.core.formats import INPUTS, OUTPUTS, Format
 from watcher.core.records import ContentRecord, PhotoRecord, RenditionRecord
 from watcher.core.types import PhotoId, Recipe, Rendering, ReusableRendition
 
 _SPARES = 2  # alternative names of an output, in case a file that is not watcher's has its name
 _NEVER = 2**63
+_NOT_JPEG = tuple(
+    extension.encode() for form, kind in INPUTS.items() if form != "jpeg" for extension in kind.extensions
+)
 NUMBER_DIGITS = 9  # in the key of a photo whose original was archived: the same for all keys, so that they sort
 
 
@@ -98,8 +101,13 @@ def stems_above(stem: bytes) -> list[bytes]:
 
 
 def natural_name(name: bytes, fmt: Format) -> bytes:
-    """Return the file name that the output gets if no other photo has it."""
-    return name if fmt == "jpeg" else (name.rpartition(b".")[0] or name) + OUTPUTS[fmt].extension
+    """Return the file name that the output gets if no other photo has it.
+
+    A JPEG keeps the photo's name, unless that has the extension of another format.
+    """
+    if fmt == "jpeg" and not name.lower().endswith(_NOT_JPEG):
+        return name
+    return (name.rpartition(b".")[0] or name) + OUTPUTS[fmt].extension
 
 
 def names_on_books(name: bytes, fact: RenditionRecord, fmt: Format | None) -> list[bytes]:

@@ -68,6 +68,7 @@ _FOLDER_SUFFIX = b".download"  # Safari's is a folder that holds the unfinished 
 _NAMES = frozenset(_JUNK_NAMES)
 _PREFIXES = tuple(_JUNK_PREFIXES)
 _SUFFIXES = tuple(_JUNK_SUFFIXES)
+_LONGEST_ENDING = 12  # bytes; what is longer is no ending
 _REMEMBERED_FOLDERS = 4096  # cached decisions on folders; enough for the folders that events come from
 
 _PLAIN_SUFFIX = re.compile(r"\*[^*?\[\]]*")  # `*.jpg`: decided by the end of the name
@@ -156,6 +157,17 @@ class PathFilter:
         if folder and not self.enters(folder):
             return False
         return self._exclude is None or self._excluding(path) is None
+
+    def left_alone(self, path: bytes) -> bytes | None:
+        """Return the ending of a file that `include` does not take: `.mov`, or empty. None: it is junk, or excluded."""
+        name = path.rpartition(b"/")[2]
+        low = name.lower()
+        if low.startswith(_PREFIXES) or low.endswith(_SUFFIXES) or low in _NAMES or self.takes_name(name):
+            return None
+        if self._exclude is not None and self._excluding(path) is not None:
+            return None
+        stem, dot, ending = low.rpartition(b".")
+        return dot + ending if stem and ending.isalnum() and len(ending) <= _LONGEST_ENDING else b""
 
     def takes_in(self, folder: bytes) -> Callable[[bytes], bool]:
         """Return `takes` for names in `folder`, which must be a folder that is entered; the folder is checked once."""

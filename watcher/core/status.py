@@ -12,8 +12,11 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Self
 
 from watcher.core.counters import HistogramSnapshot, Minutes
+from watcher.core.formats import why_left_alone
 from watcher.core.hooks import HookStatus
 from watcher.text import iso
+
+_MOST_ENDINGS = 8  # of files that are left alone, named to a person
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,7 @@ class InboxStatus:
     watch_reason: str = ""  # why it is scanned on an interval, or why it can't be reached
     reachable: bool = True
     missed_events: int = 0  # photos for which there was no event
+    left_alone: tuple[tuple[str, int], ...] = ()  # ending → files that are no photos by their names
     held_up: str = ""  # why its photos have to wait; empty: they need not
     waiting: int | None = None  # photos, those in the workers included; None: not known
     oldest_waiting: float | None = None  # wall clock: when the photo that has waited longest was found
@@ -95,6 +99,7 @@ class InboxStatus:
             values["last_batch"] = BatchStatus(**_fields_of(BatchStatus, batch))
         executor = written.get("executor")
         values["executor"] = ExecutorStatus(**_fields_of(ExecutorStatus, executor)) if executor else None
+        values["left_alone"] = tuple((ending, count) for ending, count in written.get("left_alone", ()))
         values["minutes"] = tuple((minute, photos) for minute, photos in written.get("minutes", ()))
         return cls(path=path, **values)
 
@@ -219,7 +224,21 @@ def _inbox(inbox: InboxStatus, now: float) -> dict[str, Any]:
         "waiting": counts.waiting if inbox.waiting is None else inbox.waiting,
         "missed_events": inbox.missed_events,
         "oldest_waiting_seconds": None if oldest is None else round(max(0.0, now - oldest), 1),
+        "left_alone": [
+            {"ending": ending, "count": count, "reason": why_left_alone(ending)} for ending, count in inbox.left_alone
+        ],
     }
+
+
+def left_alone(inbox: InboxStatus) -> str:
+    """Return which files of an inbox are no photos by their names, for a person; empty: there are none."""
+    parts = []
+    for ending, count in inbox.left_alone[:_MOST_ENDINGS]:
+        remedy = why_left_alone(ending).partition(": ")[2]
+        parts.append(f"{count:,} {ending or 'without an ending'}{remedy and f' ({remedy})'}")
+    if rest := sum(count for _, count in inbox.left_alone[_MOST_ENDINGS:]):
+        parts.append(f"{rest:,} others")
+    return ", ".join(parts)
 
 
 def _photo(photo: PhotoStatus) -> dict[str, Any]:

@@ -212,6 +212,7 @@ class Done:
     pid: int
     digest: bytes = b""  # of the content; empty: the file was not read completely
     twin: DuplicateCandidate | None = None  # the photo whose renditions some of these are copies of
+    kind: str = ""  # its format, by its name in `core.formats.INPUTS`; empty: not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,6 +362,7 @@ class ScanDone:
     complete: bool  # False: the inbox or a part of it could not be read, so absence proves nothing
     reason: str = ""  # what could not be read
     root: tuple[int, int] | None = None  # (st_dev, st_ino) of the inbox; None: it is not reachable
+    left_alone: tuple[tuple[str, int], ...] = ()  # ending → files, see `Walk`; the commonest first
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from watcher.config import Config, Mark
 from watcher.core.counters import RateCounter
 from watcher.core.debounce import Debouncer
+from watcher.core.formats import readable
 from watcher.core.records import is_current
 from watcher.core.types import Origin
 from watcher.engine.breaker import CircuitBreaker
@@ -29,9 +30,10 @@ class Scan:
 
 
 def terms_of(plan: InboxPlan, config: Config, started: Config) -> str:
-    """Name the settings that a photo may have failed for; `started` has those that take a restart."""
+    """Name the settings, and the formats, that a photo may have failed for; `started` has those that take a restart."""
     recipes = " ".join(f"{name}={recipe.fingerprint}" for name, recipe in sorted(plan.wanted.items()))
-    return f"{config.max_megapixels} {started.memory_mb} {started.retry.timeout_seconds:g} {recipes}"
+    kinds = " ".join(readable())
+    return f"{config.max_megapixels} {started.memory_mb} {started.retry.timeout_seconds:g} {kinds} {recipes}"
 
 
 @dataclass(slots=True)
@@ -60,6 +62,7 @@ class InboxState:
     afresh: bool = False  # messages could not be digested: a scan must make up for them
     watchful: int = 0  # scans that still come sooner because events were missed
     missed: int = 0
+    left_alone: tuple[tuple[str, int], ...] = ()  # of the last scan that saw everything
     suspects: dict[bytes, float] = field(default_factory=dict)  # seen by a scan first; when that counts as missed
     batches: dict[int, int] = field(default_factory=dict)  # the debouncer's burst → batch
     scan_batch: int | None = None  # the batch that a scan is filling

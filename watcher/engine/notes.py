@@ -11,6 +11,7 @@ import math
 import os
 from typing import Any
 
+from watcher.core.formats import misnamed
 from watcher.core.naming import called
 from watcher.core.recipe import most_bytes
 from watcher.core.task import Attempt
@@ -82,6 +83,8 @@ def made(attempt: Attempt, outcome: Done, wall: float, moved: DuplicateCandidate
         detail["beside"] = aside
     if above := [item.name for item in larger(attempt.job, outcome)]:
         detail["larger"] = above
+    if outcome.kind and (label := misnamed(attempt.job.photo.name, outcome.kind)):
+        detail["content"] = label
     if copied and outcome.twin is not None:
         detail["moved" if moved else "copied"] = copied
         detail["of"] = os.fsdecode(called((moved or outcome.twin).photo.absolute))  # the one path

@@ -243,6 +243,7 @@ class Reconciler:
         if not inbox.afresh:  # all that it found could be compared
             self._records.trouble.over(Use.READING)
         if done.complete:
+            inbox.left_alone = done.left_alone
             doubtful = self.missing.examine_short(inbox)
             doubtful |= self.missing.examine_folders(inbox)
             if doubtful and self._once and not inbox.doubted:

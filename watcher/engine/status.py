@@ -69,6 +69,7 @@ class StatusReporter:
             watch_reason=(inbox.watch_reason if inbox.reachable else "") or inbox.unreachable_reason,
             reachable=inbox.reachable,
             missed_events=inbox.missed,
+            left_alone=inbox.left_alone,
             held_up=inbox.hold.why,
             waiting=self._tracker.waiting(inbox.path) + cooling + len(inbox.debouncer),
             oldest_waiting=self._tracker.oldest(inbox.path),

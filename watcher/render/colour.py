@@ -18,16 +18,23 @@ from PIL import Image, ImageChops, ImageCms
 from watcher.render import icc
 
 _SPACES = {b"RGB ": "RGB", b"CMYK": "CMYK", b"GRAY": "L"}
+_OPAQUE = {"LA": "L", "RGBA": "RGB"}
 _KEPT = 16  # transforms per worker: a CMYK one holds a few hundred KB
 _transforms: OrderedDict[tuple[bytes, str], ImageCms.ImageCmsTransform | None] = OrderedDict()
 
 
 def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    """Return `image` (L, RGB or CMYK) in sRGB: RGB, or L for greyscale; may change it in place.
+    """Return `image` (L, RGB, CMYK, LA or RGBA) in sRGB, with its alpha: CMYK as RGB; may change it in place.
 
     `profile` is the photo's ICC profile, empty if it has none. CMYK comes from the decoder with Adobe's inversion
     already undone; without a profile it is converted arithmetically, as Pillow does.
     """
+    if image.mode in _OPAQUE:
+        if not profile:
+            return image
+        converted = to_srgb(image.convert(_OPAQUE[image.mode]), profile)
+        converted.putalpha(image.getchannel("A"))
+        return converted
     transform = _transform(profile, image.mode) if profile else None
     if transform is None:
         return image if image.mode in {"L", "RGB"} else image.convert("RGB")

@@ -28,7 +28,7 @@ LOWEST = 40  # the JPEG quality that `max_kb` lowers to; below it blocks show
 
 
 def encode(image: Image.Image, recipe: Recipe, kept: Kept) -> bytes:
-    """Encode `image` (L or RGB) as `recipe` says, with the sRGB profile (its grey sister for L) and `kept`.
+    """Encode `image` (L, RGB, LA or RGBA) as `recipe` says, with the sRGB profile (or its grey sister) and `kept`.
 
     The best quality whose file is no larger than `max_kb` is found by bisection, in up to seven steps; where even the
     lowest makes a larger one, its file is returned.
@@ -57,7 +57,7 @@ def _encoded(image: Image.Image, form: Format, wanted: int, kept: Kept) -> bytes
         case "png":
             return _png(image, kept)
         case "webp":
-            # WebP knows no greyscale: what is written is RGB
+            # WebP knows no greyscale: what is written is RGB, or RGBA
             return _saved(image, form, kept, icc_profile=icc.SRGB, quality=quality, method=4)
         case "avif":
             # a grey picture has one plane: browsers refuse three planes with a profile for one
@@ -80,7 +80,7 @@ def _png(image: Image.Image, kept: Kept) -> bytes:
     info = PngImagePlugin.PngInfo()
     if kept.xmp:
         info.add_itxt("XML:com.adobe.xmp", kept.xmp.decode("utf-8", "replace"))
-    profile = icc.SGREY if image.mode == "L" else icc.SRGB
+    profile = icc.SGREY if image.mode in {"L", "LA"} else icc.SRGB
     return _saved(image, "png", Kept(kept.exif), icc_profile=profile, compress_level=1, pnginfo=info)
 
 

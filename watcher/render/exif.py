@@ -44,6 +44,9 @@ _WHOLE = {
 _INSIDE = 4  # bytes of a value that fit into the entry itself
 _MOST_ENTRIES = 512  # of one directory; real ones have under a hundred
 _MOST_VALUE = 8192  # bytes of one value that is copied; a caption fits, a bomb does not
+# of a TIFF's main directory: how its pixels are coded, and IPTC's record and Photoshop's layers
+_PICTURE = frozenset({IMAGE_WIDTH, IMAGE_HEIGHT, *range(0x0107, 0x010E), 0x0118, 0x0119, 0x0124, 0x0125, 0x013D})
+_PICTURE |= {0x0140, 0x0141, *range(0x014C, 0x015C), *range(0x0200, 0x020A), 0x83BB, 0x935C}
 _MAX_EXIF = 65_533 - 6  # what one APP1 segment holds behind `Exif\0\0`
 
 
@@ -60,8 +63,9 @@ class Entry:
 class Exif:
     """A view of one EXIF block. What it can't make sense of, it doesn't show; it never raises for a bad block."""
 
-    def __init__(self, block: bytes) -> None:
+    def __init__(self, block: bytes, orientation: int = 0) -> None:
         self.block = block
+        self._turned = orientation
         self.order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4], "")
         self.main, self.thumbnail_pointer = self._directory(4)
         self.exif = self._below(self.main, EXIF)
@@ -109,7 +113,9 @@ class Exif:
 
     @property
     def orientation(self) -> int:
-        """Return the orientation, 1 to 8; 1 where there is none to be read."""
+        """Return the orientation, 1 to 8; 1 where there is none to be read. The file's own counts more."""
+        if self._turned:
+            return self._turned
         number = self._number(self.main.get(ORIENTATION))
         return number if 1 <= number <= 8 else 1  # noqa: PLR2004 - the eight of EXIF
 
@@ -159,11 +165,17 @@ class Exif:
         sound = done.orientation == 1 and len(done.block) <= _MAX_EXIF and done.exif.keys() <= self.exif.keys()
         return done.block if sound else self._fitting(width, height, extra)
 
-    def _fitting(self, width: int, height: int, extra: dict[int, bytes]) -> bytes:
+    def without_picture(self, width: int, height: int) -> bytes:
+        """Return the block of a TIFF file, in which pixels lie between what it says, without them."""
+        return self._fitting(width, height, {}, _PICTURE) if self.main.keys() - STALE - _PICTURE else b""
+
+    def _fitting(
+        self, width: int, height: int, extra: dict[int, bytes], without: frozenset[int] = frozenset()
+    ) -> bytes:
         """Build what fits of `all`: without maker note, thumbnail and long values."""
         exif = self._chosen(self.exif, self.exif.keys() - STALE - {MAKER_NOTE, INTEROP})
         gps = self._chosen(self._below(self.main, GPS), None)
-        main = self._chosen(self.main, self.main.keys() - STALE - {EXIF, GPS})
+        main = self._chosen(self.main, self.main.keys() - STALE - {EXIF, GPS} - without)
         whole = self._build(main, exif, gps, width, height, extra)
         return whole if len(whole) <= _MAX_EXIF else self.safe(width, height, extra)
 

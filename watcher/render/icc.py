@@ -68,6 +68,11 @@ SRGB = rgb(
 )
 # What greyscale renditions get: sRGB's curve without its colours. An RGB profile would be invalid there.
 SGREY = _profile(b"GRAY", "sGrey", {b"kTRC": _curve(_SRGB_CURVE)})
+DISPLAY_P3 = rgb(
+    "Display P3",
+    ((0.51512, 0.24120, -0.00105), (0.29198, 0.69225, 0.04189), (0.15710, 0.06657, 0.78407)),
+    _SRGB_CURVE,
+)
 ADOBE_RGB = rgb(
     "Adobe RGB (1998) compatible",
     ((0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457)),

@@ -51,6 +51,11 @@ def current(record: bytes) -> bytes:
     return b"".join(part for r, d, part in parts if r not in _STALE_RECORDS and (r, d) not in _STALE)
 
 
+def resource(record: bytes) -> bytes:
+    """Return a record as Photoshop stores it."""
+    return b"8BIM\x04\x04\0\0" + len(record).to_bytes(4, "big") + record + bytes(len(record) % 2)
+
+
 def resources(block: bytes) -> dict[int, bytes]:
     """Return Photoshop's resources, which IPTC's record is one of, by their number."""
     found: dict[int, bytes] = {}

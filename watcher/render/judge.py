@@ -19,12 +19,20 @@ def describe_photo(data: bytes, stamp: FileSignature, *, young: bool) -> Photo:
     """Read a photo's header; raise the outcome of what can't be decoded, or ends within."""
     try:
         return describe(data)
-    except EndsEarlyError:
-        raise Abort(Unready(stamp, f"truncated: it ends inside its header, after {size(len(data))}")) from None
+    except EndsEarlyError as error:
+        raise Abort(Unready(stamp, f"truncated: {_ends_early(error, len(data))}")) from None
     except UndecodableError as error:
         if young and not named(data) and (not data[0] or has_hole(data)):
             raise Abort(Unready(stamp, "zeros where data is missing: still being copied", settling=True)) from None
         raise bad_photo(str(error)) from None
+
+
+def _ends_early(error: EndsEarlyError, length: int) -> str:
+    if error.filled:
+        return f"it ends in zeros after {percent(error.filled / length)} of {size(length)}, its copy never finished"
+    if error.needed:
+        return f"it ends early, after {percent(length / error.needed)} of {size(error.needed)}"
+    return f"it ends inside its header, after {size(length)}"
 
 
 def refuse_huge(job: Job, photo: Photo) -> None:

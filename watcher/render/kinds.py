@@ -1,4 +1,4 @@
-"""What a file is that is no JPEG, by its first bytes: said to the person who took it for one."""
+"""What a file is that no decoder takes, by its first bytes: said to the person who took it for a photo."""
 
 from __future__ import annotations
 

@@ -46,11 +46,12 @@ class PhotoMetadata:
     icc_profile: bytes = b""
     packets: tuple[bytes, ...] = ()  # of XMP; the first that can be read counts
     photoshop: bytes = b""  # image resources, with the IPTC record among them
+    orientation: int = 0  # what the file itself says, whatever EXIF says; 0: EXIF counts
 
     @cached_property
     def exif(self) -> Exif:
         """The EXIF block."""
-        return Exif(self.exif_block)
+        return Exif(self.exif_block, self.orientation)
 
     @cached_property
     def profile(self) -> bytes:

@@ -61,12 +61,13 @@ def make(job: Job, source: Source, publication: Publication, tree: Tree) -> Outc
     unfinished = required_of(Content.HOLE, job.evidence, job.stability, observed)
     photo = describe_photo(data, stamp, young=observed.changed_within(unfinished.seconds))
     del data  # the photo holds it as long as it is needed
-    size, metadata, orientation = (photo.width, photo.height), photo.metadata, photo.metadata.exif.orientation
+    kind, size, metadata = photo.kind, (photo.width, photo.height), photo.metadata
+    orientation = metadata.exif.orientation
     adopted: list[Made] = []
     if job.adopt:
         adopted, wanted = _adopt(job, stamp, photo, digest, wanted, tree)
         if not wanted:
-            return Done(stamp, tuple(adopted), *size, 0.0, os.getpid(), digest)
+            return Done(stamp, tuple(adopted), *size, 0.0, os.getpid(), digest, kind=kind)
     if published is not None and digest == published.digest:  # it was whole when it was made before
         job = _of_one_version(job)
     if not tree.own:
@@ -88,7 +89,7 @@ def make(job: Job, source: Source, publication: Publication, tree: Tree) -> Outc
         adopted += _make(publication, stamp.mtime_ns, metadata, wanted, targets, cascade, copies)
     order = [rendering.name for rendering in job.renderings]
     adopted.sort(key=lambda item: order.index(item.name))
-    return Done(stamp, tuple(adopted), *size, 0.0, os.getpid(), digest, borrowed.twin)
+    return Done(stamp, tuple(adopted), *size, 0.0, os.getpid(), digest, borrowed.twin, kind)
 
 
 def _read(job: Job, source: Source) -> bytes:
@@ -198,13 +199,14 @@ def _memory(size: int, photo: Photo, targets: list[Target], step: int) -> int:
     rendition is converted or turned while all are kept for the cascade. Measured on 24 MP photos of five kinds at four
     sizes: 0.35 to 1.00 of it is used (least where nothing is turned, converted or shrunk), never more.
     """
-    depth = 1 if photo.channels == 1 else 4
+    depth = photo.pixel_bytes
     rows = -(-photo.height // step)
     kept = sum(t.width * t.height * depth for t in set(targets))
     largest = max(targets, key=lambda t: t.width * t.height)
     one = largest.width * largest.height * depth
     copies = 2 if photo.channels == 4 else 1  # noqa: PLR2004 - CMYK becomes RGB in a copy
     making = max(largest.width * rows * depth, copies * one) + kept if largest.factor > 1 else copies * one + kept
+    making += photo.decoded_bytes(step) if photo.alpha else 0  # Pillow weighs all colours by their alpha in a copy
     return size + photo.decoded_bytes(step) + max(photo.decoding_bytes(step), making) + one // 4  # and the encoded file
 
 

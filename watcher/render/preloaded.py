@@ -16,7 +16,8 @@ from watcher.render import setup as about
 
 Image.preinit()
 library.load()  # a worker that loads it again, whatever lies there by then, gets this one
-for _name in ("PIL.MpoImagePlugin", "PIL.WebPImagePlugin", "PIL.AvifImagePlugin", "PIL.ImageCms", "cykooz_resizer"):
+_PLUGINS = ("PIL.MpoImagePlugin", "PIL.WebPImagePlugin", "PIL.AvifImagePlugin", "PIL.TiffImagePlugin", "PIL.ImageCms")
+for _name in (*_PLUGINS, "cykooz_resizer", "pillow_heif"):
     with suppress(ImportError):  # some builds and platforms lack one; who needs it says so
         importlib.import_module(_name)
 

@@ -19,7 +19,9 @@ _ENOUGH_DB = 45.0  # the two differ by rounding alone: 50 dB and more on photos
 
 
 def resize(image: Image.Image, size: tuple[int, int], box: Box) -> Image.Image:
-    """Return the part `box` of `image` (mode L, RGB or CMYK) as a new picture of `size`."""
+    """Return the part `box` of `image` (mode L, RGB, CMYK, LA or RGBA) as a new picture of `size`."""
+    if image.mode in {"LA", "RGBA"}:
+        return pillow(image, size, box)  # each colour counts as much as it is opaque
     return _chosen()[0](image, size, box)
 
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from PIL import Image, features
 
+from watcher.core.formats import INPUTS, readable
 from watcher.render import library, native, resize
 from watcher.render.decoders.jpeg import feed
 
@@ -46,6 +47,14 @@ def _keep_memory() -> None:
         tune(_TRIM_THRESHOLD, _KEPT)
 
 
+def _formats() -> str:
+    """Return which photos are read here, and what it takes to read others."""
+    missing = {name for name in ("webp", "avif") if not features.check_module(name)}  # Pillow was built without
+    names = {name: kind.label.partition(" ")[2] for name, kind in INPUTS.items() if name not in missing}
+    others = [f"{names[name]} with the extra `{INPUTS[name].extra}`" for name in names if name not in readable()]
+    return "; ".join([", ".join(names[name] for name in names if name in readable()), *others])
+
+
 def describe() -> dict[str, str]:
     """Return names and versions of all that touches pixels."""
     from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - slow to import, needed by `check` alone
@@ -58,6 +67,7 @@ def describe() -> dict[str, str]:
     return {
         "pillow": version("pillow"),
         "decoder": f"{native.name()} ({native.reason()})",
+        "photos": _formats(),
         "libjpeg": f"libjpeg-turbo {turbo}" if turbo else f"libjpeg {features.version_codec('jpg') or 'missing'}",
         "webp": features.version_module("webp") or "missing",
         "avif": features.version_module("avif") or "missing",

@@ -176,6 +176,7 @@ class Scanner:
                 complete=walk.complete,
                 reason=walk.reason,
                 root=walk.root,
+                left_alone=walk.left_alone,
             )
         )
 

@@ -20,6 +20,7 @@ from watcher.fs.spelling import Spelling
 from watcher.text import shown
 
 CHUNK = 1000  # photos in one part: about 200 KB
+_MOST_ENDINGS = 100  # of files that are left alone; any more are counted as files without one
 VANISHED = (FileNotFoundError, NotADirectoryError)
 
 
@@ -40,6 +41,7 @@ class Walk:
         complete: whether a file that was not found certainly does not exist; `reason` is why not.
         missing: the requested folder does not exist, though the inbox does.
         root: (st_dev, st_ino) of the inbox when the walk began; None: it was not reachable.
+        left: ending → files that `include` does not take, and that are neither junk nor excluded.
 
     """
 
@@ -61,6 +63,7 @@ class Walk:
         self.missing = False
         self.reason = ""
         self.root: tuple[int, int] | None = None
+        self.left: dict[bytes, int] = {}
         self._selection = selection
         self._deep = deep
         self._number = number
@@ -114,11 +117,23 @@ class Walk:
         self.folders += 1
         yield self._part(folder, entries, last=True, hidden=tuple(filter(name_of_hidden, hidden[: self._chunk])))
 
+    @property
+    def left_alone(self) -> tuple[tuple[str, int], ...]:
+        """Return `left`, the commonest first."""
+        ordered = sorted(self.left.items(), key=lambda item: (-item[1], item[0]))
+        return tuple((os.fsdecode(ending), count) for ending, count in ordered)
+
     def _pass_over(self, item: os.DirEntry[bytes], prefix: bytes, below: list[bytes], hidden: list[bytes]) -> None:
         if item.name.endswith(HIDDEN):
             hidden.append(item.name)
-        elif self._deep and item.is_dir(follow_symlinks=False):
-            below.append(prefix + item.name)
+        elif item.is_dir(follow_symlinks=False):
+            if self._deep:
+                below.append(prefix + item.name)
+        elif item.is_file(follow_symlinks=False):
+            ending = self._selection.left_alone(prefix + item.name)
+            if ending is not None:
+                known = ending if ending in self.left or len(self.left) < _MOST_ENDINGS else b""
+                self.left[known] = self.left.get(known, 0) + 1
 
     def _part(self, folder: bytes, entries: list[Entry], *, last: bool, hidden: tuple[bytes, ...] = ()) -> Listing:
         self.photos += len(entries)

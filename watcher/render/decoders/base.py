@@ -17,6 +17,7 @@ from watcher.render.metadata import Kept, PhotoMetadata
 Image.MAX_IMAGE_PIXELS = None  # the job's own limit is held before Pillow is asked at all
 _HOLE = bytes(4096)  # a block of the file system: what a parallel writer leaves out is at least that
 _STEP = 1 << 16
+PADDING = 32  # zeros with which compressed data may end
 
 
 class UndecodableError(Exception):
@@ -24,7 +25,12 @@ class UndecodableError(Exception):
 
 
 class EndsEarlyError(Exception):
-    """The file ends inside its header."""
+    """The file ends inside its header, or before its picture does, which the header says."""
+
+    def __init__(self, needed: int = 0, *, filled: int = 0) -> None:
+        super().__init__()
+        self.needed = needed  # bytes that the file must have; 0: not known
+        self.filled = filled  # bytes before the zeros of a copy that never finished; 0: there are none
 
 
 class NotWholeError(Exception):
@@ -40,7 +46,7 @@ class NotWholeError(Exception):
 class Decoded(NamedTuple):
     """The pixels of a whole photo."""
 
-    image: Image.Image  # L, RGB or CMYK
+    image: Image.Image  # L, RGB, CMYK, LA or RGBA
     ended: bool = True  # the end of the format is there; where it is missing, more may still be written
 
 
@@ -55,9 +61,11 @@ class Completeness(NamedTuple):
 class Photo(ABC):
     """One photo in one format, described from its header."""
 
+    kind: str  # by its name in `core/formats`
     width: int  # stored pixels, before the orientation is applied
     height: int
-    channels: int  # 1 grey, 3 colour, 4 CMYK
+    channels: int  # 1 grey, 3 colour, 4 CMYK; an alpha channel is not counted
+    alpha: bool = False  # it may be transparent
     metadata: PhotoMetadata
     scales: tuple[int, ...] = ()  # what the size can be divided by while decoding, the largest first
 
@@ -66,9 +74,14 @@ class Photo(ABC):
         """Return the size for a person."""
         return f"{self.width} \u00d7 {self.height}"
 
+    @property
+    def pixel_bytes(self) -> int:
+        """Return how many bytes of memory a pixel takes: Pillow has one for grey, and four for anything else."""
+        return 1 if self.channels == 1 and not self.alpha else 4
+
     def decoded_bytes(self, scale: int) -> int:
         """Return how much memory the decoded picture takes."""
-        return -(-self.width // scale) * -(-self.height // scale) * (1 if self.channels == 1 else 4)
+        return -(-self.width // scale) * -(-self.height // scale) * self.pixel_bytes
 
     def refusal(self) -> str:
         """Return why it must not be decoded although it could be, as a clause for a person; empty: it may be."""
@@ -118,6 +131,17 @@ def hole_in(data: bytes, start: int) -> int:
     """
     sampled = data[start :: len(_HOLE) // 2]
     return data.find(_HOLE, start) if b"\0\0" in sampled else -1
+
+
+def require(data: bytes, needed: int, end: int) -> None:
+    """Raise EndsEarlyError where `data` is shorter than `needed`, or there are only zeros from before `end` on.
+
+    `end`: where the picture's data ends, which is compressed.
+    """
+    if len(data) < needed:
+        raise EndsEarlyError(needed)
+    if (there := filled(data)) + PADDING < end:
+        raise EndsEarlyError(needed, filled=there)
 
 
 def filled(data: bytes) -> int:

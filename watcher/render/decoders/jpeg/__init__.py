@@ -38,6 +38,7 @@ def describe(data: bytes) -> Photo:
 class Jpeg(Photo):
     """A JPEG file."""
 
+    kind = "jpeg"
     scales = (8, 4, 2)  # libjpeg's
 
     def __init__(self, data: bytes) -> None:

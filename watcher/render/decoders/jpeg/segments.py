@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from watcher.render import icc
+from watcher.render import icc, iptc
 from watcher.render.decoders.jpeg.markers import EXIF, ICC, IPTC, XMP, Header
 from watcher.render.metadata import Kept, PhotoMetadata
 
@@ -40,8 +40,7 @@ def segments(kept: Kept, profile: bytes) -> bytes:
     if kept.xmp:
         out += _segment(0xE1, XMP + kept.xmp)
     if kept.iptc:
-        resource = b"8BIM\x04\x04\0\0" + len(kept.iptc).to_bytes(4, "big") + kept.iptc + bytes(len(kept.iptc) % 2)
-        out += _segment(0xED, IPTC + resource)
+        out += _segment(0xED, IPTC + iptc.resource(kept.iptc))
     return out + _segment(0xE2, ICC + b"\x01\x01" + profile)
 
 
