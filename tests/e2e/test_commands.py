@@ -18,7 +18,7 @@ import pytest
 from tests.e2e.harness import BOTH, COMMAND, THUMB, WEB, Finished, Place, fill, fingerprint, tree, until
 from tests.faults.mounting import needs_mounts, volume
 
-COMMANDS = ("run", "once", "init", "check", "status", "why", "retry", "verify")
+COMMANDS = ("run", "once", "init", "check", "status", "why", "retry", "verify", "list")
 BELOW_SERVICE = ("service install", "service uninstall", "service show")
 
 

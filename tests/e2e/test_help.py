@@ -41,7 +41,7 @@ def test_help_names_no_types_and_each_command_its_exit_codes() -> None:
     def told(*words: str) -> str:
         return CliRunner().invoke(app, [*words, "--help"]).output
 
-    for command in ("run", "once", "init", "check", "status", "why", "retry", "verify", "service install"):
+    for command in ("run", "once", "init", "check", "status", "why", "retry", "verify", "list", "service install"):
         text = told(*command.split())
         assert "<" not in text, command
         assert "[[" not in text, command

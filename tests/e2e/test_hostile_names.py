@@ -58,6 +58,7 @@ def test_no_command_is_steered_by_a_name(place: Place) -> None:
         ("why", place.inbox / f"none{HOSTILE}", *config),
         ("retry", place.root / HOSTILE / "[" / "red]", *config),
         ("verify", *config),
+        ("list", *config),
         ("status", "--config", place.root / f"none{HOSTILE}[/red]"),
         ("init", place.root / f"{HOSTILE}.toml"),
         ("service", "show", *config),

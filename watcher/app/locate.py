@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from watcher.core.types import PhotoId, Recipe
 from watcher.errors import ConfigError, StateError
 from watcher.service import process
 from watcher.store import Queries, refuse_stranger
+from watcher.text import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,16 @@ def claimed_by(reader: Queries, watched: KnownInbox, folder: bytes, rendition: s
         if name in names_on_books(photo, fact, recipe.format if recipe and same else None):
             return PhotoId(watched.inbox, prefix + called(photo))
     return None
+
+
+def is_comparable(reader: Queries, item: KnownInbox) -> bool:
+    """Return whether the state file is about the output folder that the config names; if not, say so."""
+    was = reader.report(item.inbox)
+    if was is None or was.output == item.output:
+        return True
+    text = f"{shown(item.inbox)}: what is recorded was made in {shown(was.output)}; the next run makes it again"
+    print(text, file=sys.stderr)
+    return False
 
 
 def _knows(state: str, photo: PhotoId) -> bool:

@@ -244,6 +244,25 @@ def verify(
     raise typer.Exit(code)
 
 
+@app.command("list", cls=Command, epilog=exit_codes())
+def list_photos(
+    inbox: Inbox = None,
+    output: Output = None,
+    config: ConfigFile = None,
+    state: StateFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what was made of each photo, for site generators; with --json one JSON object a line.
+
+    Works while the daemon runs or not. Renditions that the config no longer has are left out.
+
+    Example: watcher list --json
+    """
+    from watcher.cli import list_photos as command  # noqa: PLC0415  # see the module's first line
+
+    raise typer.Exit(command.list_photos(_pair(inbox, output), config, state, as_json=as_json))
+
+
 @app.command("help", cls=Command, epilog=exit_codes())
 def show_help(
     command: Annotated[

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Literal, Self
 
 from watcher.app.commands import bring_up_to_date, check_access
 from watcher.app.compare import Difference, compare
-from watcher.app.locate import KnownInbox, of_config
+from watcher.app.locate import KnownInbox, is_comparable, of_config
 from watcher.app.settings import Source
 from watcher.config import Config
 from watcher.core.types import PhotoId
@@ -92,7 +92,7 @@ def verify(
     with reader or nullcontext(), Found(tell=not as_json) as found:
         repaired = 0
         if reader is not None:
-            watched = [item for item in of_config(config, state) if _is_comparable(reader, item)]
+            watched = [item for item in of_config(config, state) if is_comparable(reader, item)]
             _compare(reader, watched, config, found, deep=deep)
             repaired = _repair(source, state, reader, found) if repair else 0
         if as_json:
@@ -101,16 +101,6 @@ def verify(
             _sum_up(found, repaired, repair=repair)
         left = found.counts["missing"] + found.counts["different"] - repaired
     return EXIT_SOME_FAILED if left > 0 else EXIT_OK
-
-
-def _is_comparable(reader: Queries, item: KnownInbox) -> bool:
-    """Return whether the state file is about the output folder that the config names."""
-    was = reader.report(item.inbox)
-    if was is None or was.output == item.output:
-        return True
-    text = f"{shown(item.inbox)}: what is recorded was made in {shown(was.output)}; the next run makes it again"
-    print(text, file=sys.stderr)
-    return False
 
 
 def _compare(reader: Queries, watched: list[KnownInbox], config: Config, found: Found, *, deep: bool) -> None:

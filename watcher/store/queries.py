@@ -279,6 +279,19 @@ class Queries:
         rows = self._rows(f"SELECT path FROM folder WHERE inbox = ? AND {some}", (self._inbox_id(inbox),))
         return [bytes(path) for (path,) in rows]
 
+    def each_folder(self, inbox: bytes) -> Iterator[bytes]:
+        """Yield the folders of an inbox in the order of their paths, read in pages as `pages` does."""
+        after, compared = b"", ">="
+        while True:
+            rows = self._rows(
+                f"SELECT path FROM folder WHERE inbox = ? AND path {compared} ? ORDER BY path LIMIT {PAGE}",
+                (self._inbox_id(inbox), after),
+            )
+            yield from (bytes(path) for (path,) in rows)
+            if len(rows) < PAGE:
+                return
+            after, compared = bytes(rows[-1][0]), ">"
+
     def counts(self, inbox: bytes) -> Counts:
         """Count the photos of an inbox."""
         return self._count("inbox = ?", (self._inbox_id(inbox),))

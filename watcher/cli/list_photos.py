@@ -1,0 +1,113 @@
+"""`list`: what was made of each photo, from the state file, a line a photo: for site generators and scripts."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from watcher.app.commands import check_access
+from watcher.app.locate import KnownInbox, is_comparable, of_config
+from watcher.app.settings import Source
+from watcher.core.formats import OUTPUTS, Format
+from watcher.core.naming import called, names_on_books
+from watcher.core.records import Phase, PhotoRecord, RenditionRecord
+from watcher.core.types import PhotoId
+from watcher.errors import EXIT_OK
+from watcher.store import Queries
+from watcher.text import iso, printable, shown, size
+
+
+class Listed(NamedTuple):
+    """One rendition of a photo that is done."""
+
+    name: str
+    format: Format
+    path: bytes  # absolute
+    fact: RenditionRecord
+
+
+def list_photos(pair: tuple[str, str] | None, config_file: str | None, state_file: str | None, *, as_json: bool) -> int:
+    """Print what was made of each photo that is done; `as_json`: one JSON object a line."""
+    source = Source(pair, config_file, state_file)
+    config, _ = source.read()
+    state = source.state_path(config)
+    check_access(state)
+    reader = Queries.open_to_read(state)
+    if reader is None:
+        print(f"the state file {printable(state)} is empty: nothing to list", file=sys.stderr)
+        return EXIT_OK
+    with reader:
+        for item in of_config(config, state):
+            if is_comparable(reader, item):
+                for line in _lines(reader, item, as_json=as_json):
+                    print(line)
+    return EXIT_OK
+
+
+def _lines(reader: Queries, watched: KnownInbox, *, as_json: bool) -> Iterator[str]:
+    for folder in reader.each_folder(watched.inbox):
+        for page in reader.pages(watched.inbox, folder):
+            for photo, known in page:
+                if known.phase is Phase.DONE and (made := list(_renditions(watched, photo, known))):
+                    yield json.dumps(_mapping(photo, known, made)) if as_json else _text(photo, known, made)
+
+
+def _renditions(watched: KnownInbox, photo: PhotoId, known: PhotoRecord) -> Iterator[Listed]:
+    """Yield the renditions that the config has, in its order."""
+    name = called(photo.name)
+    for rendition, recipe in (watched.recipes or {}).items():
+        fact = known.made.get(rendition)
+        if fact is None or not fact.size or watched.output is None:
+            continue
+        same = known.recipes.get(rendition) == recipe.fingerprint
+        folder = b"/".join(filter(None, (watched.output, os.fsencode(rendition), photo.folder)))
+        paths = [folder + b"/" + file for file in names_on_books(name, fact, recipe.format if same else None)]
+        # Made by an earlier recipe, in a format that is not recorded: of the names that it may have, one exists.
+        path = paths[0] if len(paths) == 1 else next(filter(os.path.lexists, paths), paths[0])
+        yield Listed(rendition, recipe.format if same else _format_of(path), path, fact)
+
+
+def _format_of(path: bytes) -> Format:
+    """Return the format that a rendition's name shows; a JPEG may have the name of its photo."""
+    found: list[Format] = [name for name, fmt in OUTPUTS.items() if path.lower().endswith(fmt.extension)]
+    return found[0] if found else "jpeg"
+
+
+def _modified(known: PhotoRecord) -> str | None:
+    try:
+        return iso(known.stamp.mtime_ns // 10**9)
+    except (ValueError, OverflowError, OSError):  # after the year 9999, or before the first
+        return None
+
+
+def _mapping(photo: PhotoId, known: PhotoRecord, made: list[Listed]) -> Mapping[str, object]:
+    return {
+        "path": os.fsdecode(called(photo.absolute)),
+        "size": known.stamp.size,
+        "modified": _modified(known),
+        "renditions": [
+            {
+                "name": item.name,
+                "format": item.format,
+                "path": os.fsdecode(item.path),
+                "width": item.fact.width,
+                "height": item.fact.height,
+                "bytes": item.fact.size,
+            }
+            for item in made
+        ],
+    }
+
+
+def _text(photo: PhotoId, known: PhotoRecord, made: list[Listed]) -> str:
+    """Return a photo and its renditions as people read them."""
+    lines = [f"{shown(called(photo.absolute))}  ({size(known.stamp.size)}, {_modified(known) or 'no usable date'})"]
+    lines += [
+        f"    {shown(item.name)}: {item.fact.width} x {item.fact.height} {item.format}, {size(item.fact.size)},"
+        f" {shown(item.path)}"
+        for item in made
+    ]
+    return "\n".join(lines)
