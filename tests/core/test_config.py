@@ -99,6 +99,7 @@ def test_an_inbox_alone_gets_every_default() -> None:
     assert (inbox.recursive, inbox.include, inbox.exclude) == (True, ("*.jpg", "*.jpeg"), ())
     assert (inbox.watch, inbox.poll_seconds, inbox.rescan_seconds) == ("auto", 10.0, 300.0)
     assert (inbox.after, inbox.originals) == ("keep", None)
+    assert (inbox.orphans, inbox.orphans_max) == ("keep", "10%")
 
 
 def test_without_a_rendition_there_is_one_called_web() -> None:
@@ -370,6 +371,10 @@ def test_a_fault_is_told_in_a_plain_sentence(text: str, key: str, sentence: str)
         ("watch = 'inotify'", "watch", 'write "auto" or "native" or "poll"'),
         ("originals = '/in/x'", "originals", 'found a folder inside the inbox "/in"'),
         ("after = 'move'", "originals", "found nothing; write the folder that originals move to"),
+        ("orphans = 'remove'", "orphans", 'found "remove"; write "keep" or "delete"'),
+        ("orphans_max = '101%'", "orphans_max", "which is no share from 0% to 100%; write a share such as 10%"),
+        ("orphans_max = 'ten'", "orphans_max", "which is no share from 0% to 100%"),
+        ("orphans_max = 10", "orphans_max", "found 10; write a share such as 10%, in quotes"),
         ("after = 'trash'", "after", 'write "keep" or "move" or "delete"'),
         ("originals = '/'", "originals", "found a folder that meets the renditions of inbox[1]"),
         ("originals = '/out/web/x'", "originals", "found a folder that meets the renditions of inbox[1]"),

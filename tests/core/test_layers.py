@@ -60,10 +60,9 @@ def _imports(path: Path) -> Iterator[str]:
 
 MOST_LINES = 350  # beyond 300 a room wants a second look at what it is for
 MORE_LINES = {
-    "core/types.py": 400,  # values and their meanings
+    "core/types.py": 410,  # values and their meanings
     "core/lifecycle.py": 370,  # the whole table of a photo
-    "store/queries.py": 380,  # one class, most of it SQL
-    "store/store.py": 380,  # the same
+    "store/store.py": 380,  # one class, most of it SQL
 }
 MODULES = sorted(ROOT.rglob("*.py"))
 

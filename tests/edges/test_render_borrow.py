@@ -67,7 +67,7 @@ class Pair:
     def copied(self, twin: DuplicateCandidate | None = None) -> list[bool]:
         done = made(replace(self.second, twins=(twin or self.twin,)))
         for mine, theirs in zip(done.made, self.done.made, strict=True):
-            assert (mine.width, mine.height) == (theirs.width, theirs.height)
+            assert (mine.width, mine.height, mine.digest) == (theirs.width, theirs.height, theirs.digest)
             assert self.path(mine.output).stat().st_mtime == 1_600_000_000
         assert not list(self.path(b"").rglob(".*"))
         return [item.copied for item in done.made]

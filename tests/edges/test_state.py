@@ -73,7 +73,10 @@ def test_all_that_is_known_comes_back_as_it_was(state: Store) -> None:
         FileSignature(2**40, -5),
         Phase.FAILED,
         {"web": "f1", "thumb": "f2"},
-        {"web": RenditionRecord(1, 2, 3), "thumb": RenditionRecord(4, 5, 6, b"a.jpeg\xff.webp")},
+        {
+            "web": RenditionRecord(1, 2, 3, digest=b"\0" * 8),
+            "thumb": RenditionRecord(4, 5, 6, b"a.jpeg\xff.webp", b"8 bytes!"),
+        },
         at=12.5,
         attempts=2,
         reason='it is "odd"',

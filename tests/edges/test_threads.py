@@ -15,7 +15,7 @@ from watcher.app import settings as wiring
 from watcher.app.background import ThreadFaults
 from watcher.config import parse
 from watcher.core.types import FileSignature, PhotoId, WatchReady
-from watcher.engine.ports import Original, PutBack, Removed, TakenAway
+from watcher.engine.ports import Original, Pruned, PutBack, Removed, TakenAway
 from watcher.fs import archive as originals
 
 PHOTO = PhotoId(b"/in", b"a.jpg")
@@ -46,7 +46,7 @@ def broken(*_: object, **__: object) -> Any:  # noqa: ANN401  # stands for anyth
 def test_an_original_that_a_fault_kept_stays_and_the_next_ones_are_dealt_with(
     told: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answers: queue.SimpleQueue[PutBack | Removed | TakenAway] = queue.SimpleQueue()
+    answers: queue.SimpleQueue[Removed | Pruned | TakenAway | PutBack] = queue.SimpleQueue()
     working = background.Chores(answers.put)
     try:
         with monkeypatch.context() as patch:

@@ -18,6 +18,7 @@ from typing import Any
 
 from watcher.config import Hook, parse
 from watcher.core.observer import BatchDone, PhotoDone, PhotoFailed
+from watcher.core.orphans import Orphan
 from watcher.core.records import PhotoRecord
 from watcher.core.selection import name_of_hidden
 from watcher.core.stability import Look, Looked
@@ -63,6 +64,7 @@ from watcher.engine.ports import (
     Message,
     Original,
     Post,
+    Pruned,
     PutBack,
     Reloaded,
     Removed,
@@ -271,7 +273,8 @@ class FakeInbox:
             photos,
             len(folders),
             0.1,
-            complete=True,
+            complete=not self.world.half,
+            reason=self.world.half,
             root=self.world.root,
             left_alone=self.world.left_alone,
         )
@@ -344,8 +347,10 @@ class World:
         self.originals: dict[bytes, File] = {}  # that were
         self.stuck = ""  # why none can be
         self.chores: list[tuple[int, tuple[ReusableRendition, ...], int]] = []  # removals that were asked for and wait
+        self.prunings: list[tuple[int, Orphan]] = []  # that were asked for and wait
         self.full: FailureKind | None = None  # the outputs can't be written: DISK_FULL or OUTPUT
         self.reachable = True
+        self.half = ""  # why a scan of the whole inbox can't read all of it
         self.root = (1, 1)
         self.raw: dict[str, Any] = {"rendition": {"web": {"width": 100}}, "inbox": [{"path": "/in", "output": "/out"}]}
         self.once = once
@@ -663,7 +668,16 @@ class World:
             if self.full:
                 return Failed("no room", self.full, stamp)
         made = tuple(
-            Made(r.name, r.output, 10, 10, 100, adopted=r not in (*wanted, *copied), copied=r in copied)
+            Made(
+                r.name,
+                r.output,
+                10,
+                10,
+                100,
+                output_digest(file.content),
+                adopted=r not in (*wanted, *copied),
+                copied=r in copied,
+            )
             for r in job.renderings
         )
         return Done(stamp, made, 1000, 1000, 0.1, 1, file.digest, twin)
@@ -698,6 +712,9 @@ class World:
     def remove(self, number: int, output_root: bytes, outputs: Sequence[ReusableRendition], mtime_ns: int) -> None:
         assert output_root == OUT
         self.chores.append((number, tuple(outputs), mtime_ns))
+
+    def prune(self, number: int, orphan: Orphan) -> None:
+        self.prunings.append((number, orphan))
 
     def take_away(self, original: Original) -> None:
         assert original.outputs
@@ -743,6 +760,24 @@ class World:
             number, outputs, mtime_ns = self.chores.pop(0)
             self.remove_outputs(outputs, mtime_ns)
             self.tell(Removed(number))
+        while self.prunings:
+            number, orphan = self.prunings.pop(0)
+            self.tell(Pruned(number, *self._prune(orphan)))
+
+    def _prune(self, orphan: Orphan) -> tuple[tuple[bytes, ...], tuple[tuple[bytes, str], ...]]:
+        """Remove the outputs of an orphan as `fs.prune` does; give what was removed, and what was kept and why."""
+        removed, kept = list[bytes](), list[tuple[bytes, str]]()
+        there = not self.reachable or orphan.root != self.root or (orphan.gone and orphan.photo in self.files)
+        for place in orphan.places:
+            output = OUT + b"/" + place.output
+            if place.output not in self.outputs:
+                continue
+            if there or (100, output_digest(self.made_of[place.output])) not in place.contents:
+                kept.append((output, "there"))
+            else:
+                del self.outputs[place.output]
+                removed.append(output)
+        return tuple(removed), tuple(kept)
 
     def remove_outputs(self, outputs: Iterable[ReusableRendition], mtime_ns: int) -> None:
         for item in outputs:
@@ -839,6 +874,11 @@ def _at_first_sight(job: Job, file: File, wanted: list[Rendering]) -> Outcome | 
 def done_of(job: Job, stamp: FileSignature) -> Done:
     made = tuple(Made(r.name, r.output, 10, 10, 100) for r in job.renderings)
     return Done(stamp, made, 1000, 1000, 0.1, 1)
+
+
+def output_digest(content: str) -> bytes:
+    """Give what is recorded of an output's bytes: they follow from the photo's content."""
+    return content.encode()[:8].ljust(8, b"-")
 
 
 def failed(blame: FailureKind, reason: str = "because", stamp: FileSignature | None = None) -> Failed:

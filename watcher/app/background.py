@@ -11,20 +11,22 @@ from functools import partial
 from watcher.app.outputs import held
 from watcher.app.serve import require_extras
 from watcher.app.settings import Source, located, settle
+from watcher.core.orphans import Orphan
 from watcher.core.types import PhotoId, ReusableRendition
 from watcher.core.volumes import belongs_on
-from watcher.engine.ports import Log, Original, PutBack, Reloaded, Removed, TakenAway
+from watcher.engine.ports import Log, Original, Pruned, PutBack, Reloaded, Removed, TakenAway
 from watcher.errors import ConfigError, WatcherError, tell_fault
 from watcher.fs import archive
 from watcher.fs.mounts import mount_point
-from watcher.render import digest_of_file, has_writer, remove, stands, sweep
+from watcher.fs.prune import prune
+from watcher.render import digest_of_file, digest_of_output, has_writer, remove, stands, sweep
 from watcher.text import shown
 
 _WANTING = (
     "an output of it is missing or was replaced, and so the original stays; `watcher verify --repair` makes it again"
 )
 _JOIN_SECONDS = 10.0  # a mount that hangs must not keep a run from ending
-_Answer = Removed | TakenAway | PutBack
+_Answer = Removed | Pruned | TakenAway | PutBack
 
 
 class BackgroundThread:
@@ -70,6 +72,16 @@ class Chores:
             return Removed(number)
 
         self._ask(work, lambda _: Removed(number))
+
+    def prune(self, number: int, orphan: Orphan) -> None:
+        """Remove the outputs of an orphan, as long as they are what is recorded."""
+
+        def work() -> Pruned:
+            found = prune(orphan, digest_of_output, remove=True)
+            return Pruned(number, found.found, found.kept)
+
+        outputs = [orphan.output_root + b"/" + place.output for place in orphan.places]
+        self._ask(work, lambda why: Pruned(number, kept=tuple((output, why) for output in outputs)))
 
     def take_away(self, original: Original) -> None:
         """Move an original, or delete it, if it is what its renditions were made of and these are there."""

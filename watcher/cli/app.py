@@ -230,14 +230,28 @@ def verify(
     deep: Annotated[
         bool, typer.Option("--deep", help="Render each photo again in a temporary folder, and compare the pixels.")
     ] = False,
+    prune: Annotated[
+        bool,
+        typer.Option("--prune", help="List outputs whose photos are gone, and of renditions no longer in the config."),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --prune: remove them.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check outputs against the state file; exits with 1 if an output is missing or different.
 
-    Unknown files are listed, but not touched.
+    Unknown files are listed, but not touched. --prune removes only files that are on record and unchanged, and nothing
+    while it is not certain that a photo is gone.
 
     Example: watcher verify --repair
     """
+    if prune and (repair or deep):
+        raise UsageError("--prune excludes --repair and --deep: do one after the other")
+    if yes and not prune:
+        raise UsageError("--yes goes with --prune: it removes what --prune lists")
+    if prune:
+        from watcher.cli import prune as pruning  # noqa: PLC0415  # see the module's first line
+
+        raise typer.Exit(pruning.prune(_pair(inbox, output), config, state, yes=yes, as_json=as_json))
     from watcher.cli import verify as command  # noqa: PLC0415  # see the module's first line
 
     code = command.verify(_pair(inbox, output), config, state, repair=repair, deep=deep, as_json=as_json)

@@ -20,6 +20,7 @@ from watcher.config.values import (
     name_pattern,
     number,
     path_text,
+    percent_text,
     text_field,
     url_text,
     whole,
@@ -38,6 +39,7 @@ _Level = Literal["debug", "info", "warning", "error"]
 _Watch = Literal["auto", "native", "poll"]
 _After = Literal["keep", "move", "delete"]
 _On = Literal["photo", "batch", "failed"]
+_Orphans = Literal["keep", "delete"]
 _SIDE = OUTPUTS["jpeg"].max_side
 _DAY = 86400.0
 _INCLUDE = tuple(f"*{extension}" for extension in INPUTS["jpeg"].extensions)
@@ -140,6 +142,8 @@ class Inbox(Table):
     rescan_seconds: float = number(300.0, 0.5, 7 * _DAY)
     after: _After = choice("keep", _After)
     originals: _Path | None = text_field("the folder that originals move to, such as ~/Pictures/Originals,")
+    orphans: _Orphans = choice("keep", _Orphans)
+    orphans_max: Annotated[str, AfterValidator(percent_text)] = text_field("a share such as 10%,", "10%")
 
 
 class Hook(Table):

@@ -118,6 +118,13 @@ def command_word(text: str) -> str:
     return text
 
 
+def percent_text(text: str) -> str:
+    """Check a share of 0 to 100 percent."""
+    if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,6})?%", text) or float(text[:-1]) > 100:  # noqa: PLR2004 — percent
+        raise ValueError("which is no share from 0% to 100%")
+    return text
+
+
 def whole(default: int | None, low: int, high: int) -> Any:  # noqa: ANN401 — so does pydantic's Field
     """Return a field for a whole number, and the text that completes "write …"."""
     return Field(default=default, ge=low, le=high, description=f"a whole number from {low} to {high}")

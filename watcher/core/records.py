@@ -29,6 +29,7 @@ class RenditionRecord(NamedTuple):
     height: int
     size: int  # bytes
     name: bytes | None = None  # the output's file name where it is not the natural one
+    digest: bytes = b""  # of the output's bytes, the first 8; empty: not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class PhotoRecord:
     origin: str = ""
     digest: bytes = b""  # of the content that the renditions were made from; empty: not read completely yet
     away: bytes | None = None  # where the original was moved when all was made; empty: it was deleted
+    nested: bool = False  # it was on a volume that is mounted below the inbox
 
     def claim(self, photo: PhotoId) -> ContentRecord:
         """Return the content that the renditions of `photo` were made from."""

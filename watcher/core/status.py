@@ -67,6 +67,7 @@ class InboxStatus:
     missed_events: int = 0  # photos for which there was no event
     left_alone: tuple[tuple[str, int], ...] = ()  # ending → files that are no photos by their names
     held_up: str = ""  # why its photos have to wait; empty: they need not
+    orphans_held: int = 0  # photos that are gone, too many to remove their outputs without being asked
     waiting: int | None = None  # photos, those in the workers included; None: not known
     oldest_waiting: float | None = None  # wall clock: when the photo that has waited longest was found
     minutes: Minutes = ()  # of the last hour

@@ -128,10 +128,10 @@ class Origin(StrEnum):
 class Request(NamedTuple):
     """A user's request to the daemon, sent through the state file."""
 
-    what: str  # "retry": try failed photos again; "remake": make renditions again
+    what: str  # "retry": try failed photos again; "remake": make renditions again; "prune": remove outputs
     inbox: bytes
     path: bytes | None = None  # None: every photo of the inbox
-    renditions: tuple[str, ...] = ()  # to make again
+    renditions: tuple[str, ...] = ()  # to make again, or to remove; none to remove: all, since the photo is gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +196,7 @@ class Made:
     width: int
     height: int
     size: int  # bytes
+    digest: bytes = b""  # of the file's bytes, see `RenditionRecord`
     adopted: bool = False  # it existed already and proved to be current
     copied: bool = False  # it is a copy of a rendition of the same content
 
@@ -213,6 +214,7 @@ class Done:
     digest: bytes = b""  # of the content; empty: the file was not read completely
     twin: DuplicateCandidate | None = None  # the photo whose renditions some of these are copies of
     kind: str = ""  # its format, by its name in `core.formats.INPUTS`; empty: not known
+    nested: bool = False  # it is on a volume that is mounted below the inbox
 
 
 @dataclass(frozen=True, slots=True)

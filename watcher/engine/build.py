@@ -20,6 +20,7 @@ from watcher.engine.inboxes import Inboxes
 from watcher.engine.jobs import Limits
 from watcher.engine.leasing import Leasing
 from watcher.engine.observers import EventLog, Observers, Rates
+from watcher.engine.orphans import Orphans
 from watcher.engine.photos import Photos
 from watcher.engine.ports import (
     Chores,
@@ -92,10 +93,11 @@ class Components:
         )
         leasing = Leasing(photos, records, by_path, self.duplicates, self.archiver, self.results.refuse)
         self.scheduler = scheduler = Scheduler(outside.pool, records, by_path, photos, leasing, outside.limits)
-        self.reconciler = Reconciler(by_path, photos, records, self.archiver, log, once=once)
+        self.orphans = Orphans(records, photos, self.duplicates, outside.chores, log, once=once)
+        self.reconciler = Reconciler(by_path, photos, records, self.archiver, self.orphans, log, once=once)
         self.inboxes = Inboxes(by_path, photos, scheduler, records, self.reconciler, log, once=once)
         self.events = EventHandler(by_path, photos, records, self.reconciler, self.duplicates, log, once=once)
-        self.commands = CommandHandler(by_path, photos, records, self.reconciler, log)
+        self.commands = CommandHandler(by_path, photos, records, self.reconciler, self.orphans, log)
         self.cleanup = CleanupTimer(outside.sweep, lambda: [plan.output for plan in self.settings.inboxes])
         self.watchdog = Watchdog(
             outside.manager,

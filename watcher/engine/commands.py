@@ -13,6 +13,7 @@ from watcher.core.task import IN_FLIGHT, RetryAsked
 from watcher.core.types import Origin, PhotoId, Request
 from watcher.engine import notes
 from watcher.engine.inbox import InboxState
+from watcher.engine.orphans import Orphans
 from watcher.engine.photos import Photos
 from watcher.engine.ports import Log
 from watcher.engine.reconcile import Reconciler
@@ -33,12 +34,14 @@ class CommandHandler:
         photos: Photos,
         records: WriteBuffer,
         reconciler: Reconciler,
+        orphans: Orphans,
         log: Log,
     ) -> None:
         self._inboxes = inboxes
         self._photos = photos
         self._records = records
         self._reconciler = reconciler
+        self._orphans = orphans
         self._log = log
 
     def take_up(self, now: float, wall: float) -> None:
@@ -57,6 +60,8 @@ class CommandHandler:
         if request.path is None:
             return self._all_failed(inbox, now)
         photo = PhotoId(request.inbox, request.path)
+        if request.what == "prune":
+            return self._orphans.remove(inbox, photo, request.renditions, now)
         known = self._records.known(photo)
         again = _opened(known, request) if known is not None else None
         if again is None or self._is_in_flight(photo):

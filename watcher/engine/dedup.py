@@ -125,6 +125,14 @@ class Deduplicator:
         mine = [_folded((job.output_root, item.output)) for item in job.renderings]
         return not all(places.isdisjoint(mine) for places in busy)
 
+    def reserve(self, number: int, places: Iterable[Place]) -> None:
+        """Begin no photo that would get one of these places, until they are released."""
+        self._removing[number] = frozenset(map(_folded, places))
+
+    def release(self, number: int) -> None:
+        """Let photos have the places again that were reserved."""
+        self._removing.pop(number, None)
+
     @staticmethod
     def lent_to(job: Job) -> frozenset[Place]:
         """Return the places that a job may copy from."""

@@ -67,6 +67,9 @@ class InboxState:
     batches: dict[int, int] = field(default_factory=dict)  # the debouncer's burst → batch
     scan_batch: int | None = None  # the batch that a scan is filling
     scan_batch_files: int = 0
+    orphans_held: int = 0  # photos that are gone and whose outputs stay, since they are too many
+    recognised: int = 0  # photos that the scan of the whole inbox found as they are recorded
+    examined: bool = False  # since it began, photos were examined that were not listed
     listed: int = 0  # photos of the folder being listed that are recorded
     short: set[bytes] = field(default_factory=set)  # folders that hold less than is known of them
     seen_folders: set[bytes] = field(default_factory=set)  # that the scan of the whole inbox came by

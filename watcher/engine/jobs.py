@@ -186,7 +186,7 @@ def done_row(attempt: Attempt, outcome: Done, wall: float) -> PhotoRecord:
         name = item.output.rpartition(b"/")[2]
         recipe = next(rendering.recipe for rendering in job.renderings if rendering.name == item.name)
         natural = name == naming.natural_name(job.photo.name, recipe.format)
-        made[item.name] = RenditionRecord(item.width, item.height, item.size, None if natural else name)
+        made[item.name] = RenditionRecord(item.width, item.height, item.size, None if natural else name, item.digest)
     return PhotoRecord(
         stamp=plain(outcome.stamp) or UNKNOWN,
         phase=Phase.DONE,
@@ -199,6 +199,7 @@ def done_row(attempt: Attempt, outcome: Done, wall: float) -> PhotoRecord:
         first_seen=before.first_seen if before else attempt.seen,
         origin=before.origin if before else str(attempt.origin),
         digest=outcome.digest or (before.digest if before and same else b""),
+        nested=outcome.nested,
     )
 
 

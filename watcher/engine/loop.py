@@ -37,7 +37,17 @@ from watcher.core.types import (
 )
 from watcher.engine.build import Components, Dependencies
 from watcher.engine.jobs import untouched
-from watcher.engine.ports import FoldersMeet, HookAnswered, Message, PutBack, Reloaded, Removed, Settings, TakenAway
+from watcher.engine.ports import (
+    FoldersMeet,
+    HookAnswered,
+    Message,
+    Pruned,
+    PutBack,
+    Reloaded,
+    Removed,
+    Settings,
+    TakenAway,
+)
 from watcher.engine.results import Retry
 from watcher.engine.store_health import Use
 from watcher.errors import StateError, WatcherError
@@ -124,7 +134,11 @@ class Daemon(Components):
         tracker = self.photos.tracker
         if self.scheduler.despair and tracker.idle and self.inboxes.scanned:
             return True  # whatever else waits would wait for the same
-        waiting = tracker.retries or self.records.blocked or not (self.duplicates.idle and self.archiver.idle)
+        waiting = (
+            tracker.retries
+            or self.records.blocked
+            or not (self.duplicates.idle and self.archiver.idle and self.orphans.idle)
+        )
         if not tracker.idle or not self.inboxes.scanned or waiting:
             return False
         if self._last_look:
@@ -189,7 +203,7 @@ class Daemon(Components):
             case Looked():
                 self.reconciler.looked(message, now, wall)
             case ScanDone():
-                self.reconciler.done(message, now)
+                self.reconciler.done(message, now, wall)
                 self.commands.take_up(now, wall)  # their message may have been lost
             case WorkerReport():
                 self._settle(self._pool.take(message), now, wall)
@@ -205,6 +219,8 @@ class Daemon(Components):
                 self.archiver.is_back(message)
             case Removed(number):
                 self.duplicates.removed(number)
+            case Pruned():
+                self.orphans.pruned(message, now)
             case Stop(reason):
                 self._stop(reason, now)
             case Reload():
@@ -290,6 +306,7 @@ class Daemon(Components):
             self.scheduler.dispatch(now, wall)
         self.records.flush(now)
         self.duplicates.act(now)
+        self.orphans.act(now)
         if not self.stops:
             self.hooks.act(now)
             self.archiver.act(now, wall)

@@ -46,6 +46,19 @@ class MissingPhotos:
             inbox.heals = False
             self._log.info("watch.back", inbox=inbox.path)
 
+    def judge_photos(self, inbox: InboxState) -> None:
+        """Record that it is unsure where the photos are if a complete scan recognised none of those recorded.
+
+        The memory card may be another one: its device and the number of its root folder are often the same.
+        """
+        if inbox.may_forget and not inbox.recognised and self._knows_photos(inbox):
+            self._records.store.set_unsure(inbox.path, True)
+
+    def conclude(self, inbox: InboxState) -> None:
+        """Record that photos which go from now on are gone for good: a complete scan missed none of those recorded."""
+        if inbox.may_forget and inbox.recognised and not inbox.examined and self._records.store.unsure(inbox.path):
+            self._records.store.set_unsure(inbox.path, False)
+
     def _knows_photos(self, inbox: InboxState) -> bool:
         return bool(self._records.store.folders(inbox.path, away=False))
 
@@ -57,12 +70,14 @@ class MissingPhotos:
         folders = [folder for folder in known if folder and folder not in inbox.seen_folders]
         for start in range(0, len(folders), _EXAMINE):
             inbox.parts.examine([], folders[start : start + _EXAMINE])
+        inbox.examined |= bool(folders)
         return bool(folders)
 
     def examine_short(self, inbox: InboxState) -> bool:
         """Examine folders that hold fewer photos than are recorded, if the inbox is surely the same."""
         if not inbox.may_forget or not inbox.short:
             return False
+        inbox.examined = True
         for folder in inbox.short:
             self._examine(inbox, folder)
         inbox.short.clear()

@@ -10,6 +10,7 @@ from watcher.config import Config, Hook, Inbox
 from watcher.core.history import HistoryEntry
 from watcher.core.hooks import Answered, HookId, HookStatus, Outgoing
 from watcher.core.naming import folded
+from watcher.core.orphans import LeftPhoto, Orphan
 from watcher.core.records import ContentRecord, PhotoRecord, RenditionRecord
 from watcher.core.stability import Look, Looked
 from watcher.core.status import Counts, ExecutorStatus, InboxStatus, StatusQuery
@@ -75,6 +76,14 @@ class Removed(NamedTuple):
     number: int  # that the request was given
 
 
+class Pruned(NamedTuple):
+    """The outputs of an orphan were removed, as far as they certainly are its own."""
+
+    number: int  # that the request was given
+    removed: tuple[bytes, ...] = ()  # absolute paths
+    kept: tuple[tuple[bytes, str], ...] = ()  # absolute paths, and why they stay
+
+
 @dataclass(frozen=True, slots=True)
 class TakenAway:
     """What became of an original that was to be moved or deleted."""
@@ -130,6 +139,7 @@ Message = (
     | ScanDone
     | WorkerReport
     | Removed
+    | Pruned
     | TakenAway
     | PutBack
     | Stop
@@ -276,6 +286,16 @@ class Store(Protocol):
     def adopt_hooks(self, hooks: Sequence[HookId], *, fresh: bool) -> tuple[list[int], list[tuple[HookId, int]]]: ...
     def set_reports(self, reports: Iterable[InboxStatus]) -> None: ...
     def set_identity(self, inbox: bytes, root: tuple[int, int]) -> None: ...
+    def set_unsure(self, inbox: bytes, unsure: bool) -> None: ...
+    def unsure(self, inbox: bytes) -> bool: ...
+    def left_photos(self, inbox: bytes) -> Iterator[PhotoId]: ...
+    def gone_photos(self, inbox: bytes, limit: int) -> list[PhotoId]: ...
+    def count_gone(self, inbox: bytes) -> int: ...
+    def present(self, inbox: bytes) -> int: ...
+    def meta(self, key: str) -> object: ...
+    def set_meta(self, values: Mapping[str, object]) -> None: ...
+    def left_versions(self, photo: PhotoId) -> list[LeftPhoto]: ...
+    def archived_beside(self, photo: PhotoId) -> Mapping[bytes, Mapping[str, RenditionRecord]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +315,9 @@ class Chores(Protocol):
 
     def remove(self, number: int, output_root: bytes, outputs: Sequence[ReusableRendition], mtime_ns: int) -> None:
         """Remove outputs, as long as they have that size and modification time; answered by Removed."""
+
+    def prune(self, number: int, orphan: Orphan) -> None:
+        """Remove the outputs of an orphan, as long as they are what is recorded; answered by Pruned."""
 
     def take_away(self, original: Original) -> None:
         """Move an original, or delete it, if it is what its renditions were made of; answered by TakenAway."""

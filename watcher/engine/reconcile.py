@@ -14,6 +14,7 @@ from watcher.engine.archiver import Archiver
 from watcher.engine.inbox import MISSED_GRACE_SECONDS, InboxState, Scan
 from watcher.engine.jobs import UNKNOWN
 from watcher.engine.missing import MissingPhotos
+from watcher.engine.orphans import Orphans
 from watcher.engine.photos import MOST_PENDING, Photos
 from watcher.engine.ports import Brief, Log
 from watcher.engine.store_health import Use
@@ -29,6 +30,7 @@ class Reconciler:
         photos: Photos,
         records: WriteBuffer,
         archiver: Archiver,
+        orphans: Orphans,
         log: Log,
         *,
         once: bool,
@@ -38,6 +40,7 @@ class Reconciler:
         self._photos = photos
         self._records = records
         self._archiver = archiver
+        self._orphans = orphans
         self._log = log
         self._once = once
         self._last = 0
@@ -53,6 +56,7 @@ class Reconciler:
             inbox.again = scan
             return
         inbox.scan, inbox.listed, inbox.afresh = scan, 0, False
+        inbox.recognised, inbox.examined = 0, False
         inbox.seen_folders.clear()
         inbox.parts.scan(scan.number, origin)
 
@@ -96,9 +100,10 @@ class Reconciler:
             brief = briefs.get(entry.name)
             if brief is not None:
                 inbox.listed += 1
+                same = brief.size == entry.size and brief.mtime_ns == entry.mtime_ns
+                inbox.recognised += same and not live
                 if (
-                    brief.size == entry.size
-                    and brief.mtime_ns == entry.mtime_ns
+                    same
                     and not brief.leased
                     and (
                         brief.phase == Phase.FAILED
@@ -208,7 +213,7 @@ class Reconciler:
 
     # ---- what they say ----
 
-    def done(self, done: ScanDone, now: float) -> None:
+    def done(self, done: ScanDone, now: float, wall: float) -> None:
         """Draw the conclusions from a scan."""
         inbox = self._inboxes.get(done.inbox)
         if inbox is None:
@@ -217,7 +222,7 @@ class Reconciler:
         if inbox.scan is None or inbox.scan.number != done.scan:
             return
         try:
-            self._conclude(inbox, done)
+            self._conclude(inbox, done, now, wall)
         finally:
             inbox.watchful = max(0, inbox.watchful - 1)
             inbox.scan = None
@@ -227,7 +232,7 @@ class Reconciler:
                 again, inbox.again = inbox.again, None
                 self.scan(inbox, again.origin, counts_missed=again.counts_missed)
 
-    def _conclude(self, inbox: InboxState, done: ScanDone) -> None:
+    def _conclude(self, inbox: InboxState, done: ScanDone, now: float, wall: float) -> None:
         self.missing.judge_root(inbox, done)
         self._log.info(
             "scan.done",
@@ -244,8 +249,11 @@ class Reconciler:
             self._records.trouble.over(Use.READING)
         if done.complete:
             inbox.left_alone = done.left_alone
+            self.missing.judge_photos(inbox)
             doubtful = self.missing.examine_short(inbox)
             doubtful |= self.missing.examine_folders(inbox)
+            self.missing.conclude(inbox)
             if doubtful and self._once and not inbox.doubted:
                 inbox.doubted = True
                 self.scan(inbox, Origin.SCAN, counts_missed=False)  # its end comes after what the examination found
+        self._orphans.scanned(inbox, now, wall, complete=done.complete)

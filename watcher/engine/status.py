@@ -71,6 +71,7 @@ class StatusReporter:
             missed_events=inbox.missed,
             left_alone=inbox.left_alone,
             held_up=inbox.hold.why,
+            orphans_held=inbox.orphans_held,
             waiting=self._tracker.waiting(inbox.path) + cooling + len(inbox.debouncer),
             oldest_waiting=self._tracker.oldest(inbox.path),
             minutes=inbox.pace.minutes(),

@@ -41,13 +41,13 @@ def _remove(root: int, output: ReusableRendition, mtime_ns: int) -> bool:
             os.close(folder)
     except OSError:
         return False  # it is not there, or no longer watcher's: leave it as it is
-    _prune(root, path)
+    remove_empty(root, path)
     return True
 
 
-def _prune(root: int, path: bytes) -> None:
-    """Remove empty folders, from the innermost outwards. The folder of the rendition stays."""
-    while b"/" in path:
+def remove_empty(root: int, path: bytes, *, rendition: bool = False) -> None:
+    """Remove empty folders, from the innermost outwards; the folder of the rendition itself only with `rendition`."""
+    while b"/" in path or (rendition and path):
         above, _, name = path.rpartition(b"/")
         try:
             folder = open_below(root, above, create=False)

@@ -74,6 +74,13 @@ EVENTS: Mapping[str, Event] = {
     ),
     "original.kept": Event("warning", "path reason", "an original could not be moved or deleted, and stays"),
     "original.moved": Event("debug", "path to", "an original was moved after all its renditions were made"),
+    "orphan.kept": Event("info", "path output reason", "an output of a photo that is gone stays, and why"),
+    "orphan.removed": Event("debug", "path output", "an output that no photo needs any more was removed"),
+    "orphans.held": Event(
+        "warning",
+        "inbox photos",
+        "more photos are gone than `orphans_max` allows in a day; their outputs stay until `verify --prune --yes`",
+    ),
     "output.back": Event("info", "inbox output", "an output can be written again"),
     "output.changed": Event(
         "info", "inbox output", "an inbox has another output folder than before; all is made there"

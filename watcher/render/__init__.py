@@ -20,13 +20,14 @@ from watcher.core.types import Job, Outcome
 from watcher.fs.cleanup import sweep
 from watcher.fs.remove import remove
 from watcher.render import library
-from watcher.render.content import digest_of_file, stands
+from watcher.render.content import digest_of_file, digest_of_output, stands
 from watcher.render.writers import has_writer
 
 __all__ = [
     "alike",
     "describe",
     "digest_of_file",
+    "digest_of_output",
     "has_writer",
     "jpeg_decoder",
     "remove",

@@ -17,6 +17,7 @@ from watcher.fs.dates import same_date
 from watcher.fs.openat import open_file
 from watcher.fs.output_mark import grain_at
 from watcher.fs.publish import ATTRIBUTE, CONTENT, label
+from watcher.render.content import digest_of_output
 from watcher.render.decoders.base import EndsEarlyError, UndecodableError
 from watcher.render.decoders.jpeg.markers import EOI, parse
 from watcher.render.encode import signature
@@ -34,7 +35,8 @@ def adopt(
     try:
         if not label(file, CONTENT):
             return None
-        return Made(rendering.name, rendering.output, size[0], size[1], os.fstat(file).st_size, adopted=True)
+        digest = digest_of_output(file)
+        return Made(rendering.name, rendering.output, *size, os.fstat(file).st_size, digest, adopted=True)
     finally:
         os.close(file)
 

@@ -74,7 +74,8 @@ class _JobRun:
         started = time.perf_counter()
         self.outcome = make(self._job, source, self._publication, tree)
         if isinstance(self.outcome, Done):
-            self.outcome = replace(self.outcome, seconds=time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            self.outcome = replace(self.outcome, seconds=seconds, nested=source.is_nested())
 
     def settle(self) -> None:
         """Make what was written durable."""

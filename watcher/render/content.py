@@ -11,6 +11,7 @@ from watcher.fs.openat import READ
 from watcher.fs.publish import CONTENT, label
 
 _BYTES = 16  # no two photos ever had the same 128 bits
+_OUTPUT_BYTES = 8  # shows whether an output is the file that was written, beside its size and its date
 _STEP = 1 << 20  # bytes
 _END = 64  # bytes: of a file that lost its data in a crash the end is zeros
 
@@ -18,6 +19,11 @@ _END = 64  # bytes: of a file that lost its data in a crash the end is zeros
 def digest_of(data: bytes) -> bytes:
     """Return the digest of a photo that was read."""
     return blake3(data).digest(_BYTES)
+
+
+def digest_of_output(file: int | bytes) -> bytes:
+    """Return the digest of an output, open or as bytes, as the state file keeps it. Raise OSError."""
+    return (digest_of(file) if isinstance(file, bytes) else digest_of_file(file))[:_OUTPUT_BYTES]
 
 
 def digest_of_file(file: int) -> bytes:

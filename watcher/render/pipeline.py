@@ -27,7 +27,7 @@ from watcher.fs.output_mark import Tree
 from watcher.fs.publish import Publication
 from watcher.render.adopt import adopt, open_current
 from watcher.render.colour import is_srgb
-from watcher.render.content import digest_of
+from watcher.render.content import digest_of, digest_of_output
 from watcher.render.decoders.base import Photo
 from watcher.render.encode import encode
 from watcher.render.geometry import Region, Target, scale, seen_size, target
@@ -246,7 +246,7 @@ def _make(
 
     def add(rendering: Rendering, data: bytes, size: tuple[int, int]) -> None:
         publication.add(rendering.output, data, mtime_ns, rendering.recipe.fingerprint)
-        made[rendering.name] = Made(rendering.name, rendering.output, *size, len(data))
+        made[rendering.name] = Made(rendering.name, rendering.output, *size, len(data), digest_of_output(data))
 
     for rendering in wanted:
         if rendering.name in copies:

@@ -20,6 +20,7 @@ from watcher.fs.dates import same_date
 from watcher.fs.output_mark import grain_at
 from watcher.fs.publish import Publication
 from watcher.render.adopt import open_current
+from watcher.render.content import digest_of_output
 
 
 class _Copy(NamedTuple):
@@ -78,6 +79,7 @@ class Borrowed:
                 publication.copy(rendering.output, copy.file, copy.size, mtime_ns, rendering.recipe.fingerprint)
             elif not copy.dated:
                 publication.date(rendering.output, copy.file, mtime_ns)
-            seen = Made(rendering.name, rendering.output, copy.width, copy.height, copy.size)
+            digest = digest_of_output(copy.file)
+            seen = Made(rendering.name, rendering.output, copy.width, copy.height, copy.size, digest)
             made.append(replace(seen, adopted=copy.in_place, copied=not copy.in_place))
         return made

@@ -57,6 +57,13 @@ class Source:
             raise unreadable(error, shown(self.photo.path)) from error
         return data
 
+    def is_nested(self) -> bool:
+        """Return whether it is on a volume that is mounted below the inbox."""
+        try:
+            return os.fstat(self.file).st_dev != os.stat(self.photo.inbox).st_dev
+        except OSError:
+            return False
+
     def is_sparse(self) -> bool:
         """Return whether it has holes: reserved space that was never written."""
         if not hasattr(os, "SEEK_HOLE"):

@@ -7,7 +7,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any, Self
+from typing import Self
 from urllib.parse import quote
 
 from watcher.core.formats import INPUTS
@@ -19,27 +19,19 @@ from watcher.core.types import FileSignature, PhotoId, Request
 from watcher.errors import StateError
 from watcher.store import commands, history, schema
 from watcher.store.faults import BUSY_SECONDS, StateBusyError, translated
-from watcher.store.outbox import Outbox
-from watcher.store.records import FIELDS, decode, decode_made, fits
+from watcher.store.orphans import OrphanQueries
+from watcher.store.reader import FOLDER, marks, photo_of
+from watcher.store.records import FIELDS, decode_made, fits
 
 OPEN = "photo.phase <> 1"  # says nothing new, but without it SQLite does not see that the index photo_open will do
 PAGE = 1000  # photos
 _PHOTOS = f"SELECT folder.inbox, folder.path, photo.name, {FIELDS} FROM photo JOIN folder ON folder.id = photo.folder"
-_FOLDER = "(SELECT id FROM folder WHERE inbox = ? AND path = ?)"
 _MOST_AWAY = 8  # photos of one name whose originals were taken away, and that are looked at
 _LAST = 2**62  # above any entry's number
 
 
-class Queries:
+class Queries(OrphanQueries):
     """The open state file. A context manager; every method may raise StateBusyError or StateCorruptError."""
-
-    def __init__(self, path: str, connection: sqlite3.Connection) -> None:
-        self.path = path
-        self.current = True  # the file on disk is of this version; otherwise this is a copy in memory
-        self.outbox = Outbox(path, connection)
-        self._db = connection
-        self._recipes: dict[int, Mapping[str, str]] = {}
-        self._inbox_ids: dict[bytes, int] = {}
 
     @classmethod
     def open_to_read(cls, path: str) -> Self | None:
@@ -69,22 +61,12 @@ class Queries:
                 raise
         raise AssertionError  # the second round returns or raises
 
-    def close(self) -> None:
-        """Close the file; whatever was committed is safe."""
-        self._db.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     # ---- one photo ----
 
     def known(self, photo: PhotoId) -> PhotoRecord | None:
         """Return what is known of one photo."""
         row = self._row(
-            f"SELECT {FIELDS} FROM photo WHERE folder = {_FOLDER} AND stem = ? AND name = ?",
+            f"SELECT {FIELDS} FROM photo WHERE folder = {FOLDER} AND stem = ? AND name = ?",
             (self._inbox_id(photo.inbox), photo.folder, key_stem(photo.name), photo.name),
         )
         return self._decode(row) if row else None
@@ -117,11 +99,11 @@ class Queries:
             condition, values = condition + " AND at = ?", [*values, at]
         place, between = self._aside(photo)
         rows = self._rows(
-            f"SELECT photo.name, {FIELDS} FROM photo INDEXED BY {index} WHERE folder = {_FOLDER} AND stem = ?"
+            f"SELECT photo.name, {FIELDS} FROM photo INDEXED BY {index} WHERE folder = {FOLDER} AND stem = ?"
             f" AND away IS NOT NULL{condition} AND name > ? AND name < ? ORDER BY at DESC LIMIT {_MOST_AWAY}",
             (*place, *values, *between),
         )
-        return [(_photo(photo.inbox, photo.folder, name), self._decode(row)) for name, *row in rows]
+        return [(photo_of(photo.inbox, photo.folder, name), self._decode(row)) for name, *row in rows]
 
     def _aside(self, photo: PhotoId) -> tuple[tuple[object, ...], tuple[bytes, bytes]]:
         """Return where the keys lie of photos whose originals were taken away: inbox, folder, stem; between which."""
@@ -142,7 +124,7 @@ class Queries:
             return {}
         folder, away = found
         rows = self._rows(
-            f"SELECT name, made FROM photo WHERE folder = ? AND stem IN ({_marks(above)}) AND name <> ? UNION ALL"
+            f"SELECT name, made FROM photo WHERE folder = ? AND stem IN ({marks(above)}) AND name <> ? UNION ALL"
             " SELECT name, made FROM photo WHERE folder = ? AND stem >= ? AND stem < ?",  # "/" follows "."
             (folder, *above, name, folder, stem + b".", stem + b"/"),
         )
@@ -178,7 +160,7 @@ class Queries:
     def _list(self, inbox: bytes, condition: str, limit: int) -> Iterator[tuple[PhotoId, PhotoRecord]]:
         query = f"{_PHOTOS} WHERE {condition} AND folder.inbox = ? LIMIT ?"
         for _, folder, name, *row in self._each(query, (self._inbox_id(inbox), limit)):
-            yield _photo(inbox, folder, name), self._decode(row)
+            yield photo_of(inbox, folder, name), self._decode(row)
 
     def pages(self, inbox: bytes, folder: bytes) -> Iterator[list[tuple[PhotoId, PhotoRecord]]]:
         """Yield all photos of one folder in pages, none of which keeps a transaction open.
@@ -194,7 +176,7 @@ class Queries:
                 (number, *after),
             )
             if rows:
-                yield [(_photo(inbox, folder, name), self._decode(row)) for _, name, *row in rows]
+                yield [(photo_of(inbox, folder, name), self._decode(row)) for _, name, *row in rows]
             if len(rows) < PAGE:
                 return
             after = rows[-1][0], rows[-1][1]
@@ -214,7 +196,7 @@ class Queries:
         paths = {self._inbox_id(inbox): inbox for inbox in inboxes}
         for number, inbox, path, at, detail in self._each(
             "SELECT id, inbox, path, at, detail FROM event"
-            f" WHERE what = 'made' AND id < ? AND inbox IN ({_marks(paths)}) ORDER BY id DESC",
+            f" WHERE what = 'made' AND id < ? AND inbox IN ({marks(paths)}) ORDER BY id DESC",
             (_LAST if before is None else before, *paths),
         ):
             photo = PhotoId(paths[inbox], bytes(path))
@@ -244,12 +226,11 @@ class Queries:
     ) -> list[ListedPhoto]:
         paths = {self._inbox_id(inbox): inbox for inbox in inboxes}
         rows = self._rows(
-            f"{_PHOTOS} WHERE {condition} AND folder.inbox IN ({_marks(paths)})"
-            " ORDER BY photo.at DESC LIMIT ? OFFSET ?",
+            f"{_PHOTOS} WHERE {condition} AND folder.inbox IN ({marks(paths)}) ORDER BY photo.at DESC LIMIT ? OFFSET ?",
             (*arguments, *paths, limit, start),
         )
         return [
-            ListedPhoto(_photo(paths[inbox], folder, name), self._decode(row)) for inbox, folder, name, *row in rows
+            ListedPhoto(photo_of(paths[inbox], folder, name), self._decode(row)) for inbox, folder, name, *row in rows
         ]
 
     # ---- inboxes and folders ----
@@ -262,6 +243,15 @@ class Queries:
         """Return what the daemon last reported of an inbox; None: nothing yet."""
         row = self._row("SELECT report FROM inbox WHERE path = ?", (inbox,))
         return InboxStatus.decode(inbox, json.loads(row[0])) if row else None
+
+    def identity(self, inbox: bytes) -> tuple[int, int] | None:
+        """Return the identity (st_dev, st_ino) that the inbox had when it was last scanned completely."""
+        row = self._row("SELECT dev, ino FROM inbox WHERE path = ?", (inbox,))
+        return (row[0], row[1]) if row and row[0] is not None else None
+
+    def unsure(self, inbox: bytes) -> bool:
+        """Return whether a photo of an inbox that is not there may be on a volume that is away."""
+        return bool((self._row("SELECT unsure FROM inbox WHERE path = ?", (inbox,)) or (False,))[0])
 
     def meta(self, key: str) -> object:
         """Return a value that is kept for the file as a whole; None: there is none."""
@@ -328,55 +318,9 @@ class Queries:
                     counts[name] = counts.get(name, 0) + photos
         return counts
 
-    def recipes_of(self, number: int) -> Mapping[str, str]:
-        """Return the recipes behind `ScanRow.recipes`: rendition → fingerprint."""
-        if number not in self._recipes:
-            row = self._row("SELECT made FROM recipes WHERE id = ?", (number,))
-            self._recipes[number] = json.loads(row[0]) if row else {}
-        return self._recipes[number]
-
-    # ---- SQL ----
-
-    def _rows(self, query: str, values: Sequence[object] = ()) -> list[Any]:
-        with translated(self.path):
-            return self._db.execute(query, values).fetchall()
-
-    def _row(self, query: str, values: Sequence[object] = ()) -> tuple[Any, ...] | None:
-        with translated(self.path):
-            row: tuple[Any, ...] | None = self._db.execute(query, values).fetchone()
-            return row
-
-    def _each(self, query: str, values: Sequence[object]) -> Iterator[Any]:
-        with translated(self.path):
-            yield from self._db.execute(query, values)
-
-    def _decode(self, row: Sequence[Any]) -> PhotoRecord:
-        return decode(row, self.recipes_of)
-
-    def _inbox_id(self, inbox: bytes) -> int:
-        """Return the inbox's number; -1, which matches nothing: it is not known."""
-        number = self._inbox_ids.get(inbox)
-        if number is None:
-            row = self._row("SELECT id FROM inbox WHERE path = ?", (inbox,)) or self._new_inbox(inbox)
-            if row is None:
-                return -1
-            number = self._inbox_ids[inbox] = int(row[0])
-        return number
-
-    def _new_inbox(self, inbox: bytes) -> tuple[int] | None:  # noqa: ARG002  # a reader adds none
-        return None
-
 
 def stems_that_meet(name: bytes) -> tuple[str, tuple[bytes, ...]]:
     """Return a condition on `stem` for photos whose outputs could meet those of `name`, and its values."""
     stem = stem_of(name)
     above = stems_above(stem)
-    return f"(stem IN ({_marks(above)}) OR (stem >= ? AND stem < ?))", (*above, stem + b".", stem + b"/")  # "/" is next
-
-
-def _marks(values: Iterable[object]) -> str:
-    return ", ".join("?" for _ in values)
-
-
-def _photo(inbox: bytes, folder: bytes, name: bytes) -> PhotoId:
-    return PhotoId(inbox, (folder + b"/" if folder else b"") + name)
+    return f"(stem IN ({marks(above)}) OR (stem >= ? AND stem < ?))", (*above, stem + b".", stem + b"/")  # "/" is next

@@ -37,21 +37,27 @@ def fits(mtime_ns: int) -> int | bytes:
 
 def encode_made(made: Mapping[str, RenditionRecord]) -> str:
     """Return the column `made`."""
-    rows = {
-        name: [*fact[:3], *([os.fsdecode(fact.name)] if fact.name is not None else [])] for name, fact in made.items()
-    }
+    rows = {}
+    for rendition, fact in made.items():
+        name, digest = fact.name and os.fsdecode(fact.name), fact.digest.hex()
+        rows[rendition] = [*fact[:3], *([name, digest] if digest else [name] if name is not None else [])]
     return json.dumps(rows, separators=(",", ":"))
 
 
 def decode_made(text: str) -> dict[str, RenditionRecord]:
     """Read the column `made`."""
-    return {name: RenditionRecord(*fact[:3], *map(os.fsencode, fact[3:])) for name, fact in json.loads(text).items()}
+    return {rendition: _rendition(*fact) for rendition, fact in json.loads(text).items()}
+
+
+def _rendition(width: int, height: int, size: int, name: str | None = None, digest: str = "") -> RenditionRecord:
+    return RenditionRecord(width, height, size, None if name is None else os.fsencode(name), bytes.fromhex(digest))
 
 
 _ENCODE: Mapping[str, Callable[[Any], object]] = {
     "phase": int,
     "made": encode_made,
     "leased": int,
+    "nested": int,
     "reason": lambda text: text.encode("utf-8", "backslashreplace").decode(),  # it may quote a name that is not UTF-8
     "digest": lambda digest: digest or None,
 }
@@ -59,6 +65,7 @@ _DECODE: Mapping[str, Callable[[Any], object]] = {
     "phase": Phase,
     "made": decode_made,
     "leased": bool,
+    "nested": bool,
     "digest": lambda digest: digest or b"",
 }
 _REST = [field.name for field in fields(PhotoRecord) if field.name != "stamp"]  # a stamp has two columns

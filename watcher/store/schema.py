@@ -13,9 +13,10 @@ _PREVIEW = 0x77617463  # the same of files that were written before the first re
 APPLICATIONS = frozenset({APPLICATION, _PREVIEW})
 
 _LEFT = """
-    INSERT INTO tombstone (inbox, folder, stem, name, size, mtime_ns, recipes, made, digest, gone, at)
-        SELECT inbox, path, OLD.stem, OLD.name, OLD.size, OLD.mtime_ns, OLD.recipes, OLD.made, OLD.digest,
-            CAST(strftime('%s', 'now') AS INTEGER), OLD.at FROM folder WHERE id = OLD.folder;
+    INSERT INTO tombstone (inbox, folder, stem, name, size, mtime_ns, recipes, made, digest, gone, at, nested, unsure)
+        SELECT inbox, folder.path, OLD.stem, OLD.name, OLD.size, OLD.mtime_ns, OLD.recipes, OLD.made, OLD.digest,
+            CAST(strftime('%s', 'now') AS INTEGER), OLD.at, OLD.nested, inbox.unsure
+            FROM folder JOIN inbox ON inbox.id = folder.inbox WHERE folder.id = OLD.folder;
 """
 # What a photo was until a new version came that could not be made yet has left too: its renditions stay until others
 # take their places, and go if it is found under another name and this one is free.
@@ -67,7 +68,8 @@ CREATE TABLE inbox (
     id INTEGER PRIMARY KEY,
     path BLOB NOT NULL UNIQUE,
     dev INTEGER, ino INTEGER,          -- the folder's identity when it was last scanned
-    report TEXT NOT NULL DEFAULT '{{}}'  -- what only a running daemon knows, for `status`
+    report TEXT NOT NULL DEFAULT '{{}}', -- what only a running daemon knows, for `status`
+    unsure INTEGER NOT NULL DEFAULT 0  -- a photo that is not there may be on a volume that is away
 );
 CREATE TABLE recipes (
     id INTEGER PRIMARY KEY,
@@ -91,11 +93,12 @@ CREATE TABLE photo (
     mtime_ns INTEGER NOT NULL,         -- digits as a BLOB where it takes more than 64 bits: after the year 2262
     phase INTEGER NOT NULL,            -- records.Phase
     recipes INTEGER NOT NULL REFERENCES recipes (id),
-    made TEXT NOT NULL,                -- rendition -> [width, height, bytes, name if not the natural one]
+    made TEXT NOT NULL,                -- rendition -> [width, height, bytes, name if not the natural one, digest]
     at REAL NOT NULL, attempts INTEGER NOT NULL, leased INTEGER NOT NULL, reason TEXT NOT NULL,
     first_seen REAL NOT NULL, origin TEXT NOT NULL,
     digest BLOB,                       -- of the content that the renditions were made from
     away BLOB,                         -- where the original went; empty: it was deleted
+    nested INTEGER NOT NULL DEFAULT 0, -- it was on a volume that is mounted below the inbox
     PRIMARY KEY (folder, stem, name)
 ) WITHOUT ROWID;
 CREATE INDEX photo_open ON photo (phase, folder) WHERE phase <> 1;
@@ -112,7 +115,9 @@ CREATE TABLE tombstone (               -- a photo that was done and has left; it
     size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
     recipes INTEGER NOT NULL, made TEXT NOT NULL, digest BLOB,
     gone INTEGER NOT NULL,             -- seconds of the wall clock
-    at REAL NOT NULL DEFAULT 0         -- when its renditions were made
+    at REAL NOT NULL DEFAULT 0,        -- when its renditions were made
+    nested INTEGER NOT NULL DEFAULT 0, -- as in `photo`
+    unsure INTEGER NOT NULL DEFAULT 0  -- as in `inbox` when it left
 );
 CREATE TABLE event (                   -- see `history`
     id INTEGER PRIMARY KEY,            -- in the order of writing; the lowest are the first to go
@@ -182,6 +187,10 @@ DROP TRIGGER IF EXISTS photo_never_made;
 DROP INDEX ghost_size;
 DROP INDEX ghost_place;
 ALTER TABLE ghost RENAME TO tombstone;
+ALTER TABLE tombstone ADD COLUMN nested INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tombstone ADD COLUMN unsure INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE photo ADD COLUMN nested INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE inbox ADD COLUMN unsure INTEGER NOT NULL DEFAULT 0;
 {_TOMBSTONES}{_HOOKS}"""
 _FROM_PREVIEW = {5: f"ALTER TABLE ghost ADD COLUMN at REAL NOT NULL DEFAULT 0;{_FROM_SIX}", 6: _FROM_SIX}
 

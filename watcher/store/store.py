@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from watcher.core.history import HistoryEntry
 from watcher.core.hooks import Answered, HookId, Outgoing
-from watcher.core.naming import key_stem, number_of
+from watcher.core.naming import called, key_stem, number_of
 from watcher.core.records import ContentRecord, Phase, PhotoRecord, RenditionRecord
 from watcher.core.status import InboxStatus
 from watcher.core.types import PhotoId
@@ -123,11 +123,6 @@ class Store(Queries):
             f"SELECT name FROM photo WHERE folder = (SELECT id FROM folder WHERE inbox = ? AND path = ?) AND {_HERE}"
         )
         return (bytes(name) for (name,) in self._each(query, (self._inbox_id(inbox), folder)))
-
-    def identity(self, inbox: bytes) -> tuple[int, int] | None:
-        """Return the identity (st_dev, st_ino) that the inbox had when it was last scanned completely."""
-        row = self._row("SELECT dev, ino FROM inbox WHERE path = ?", (inbox,))
-        return (row[0], row[1]) if row and row[0] is not None else None
 
     # ---- originals that were taken away ----
 
@@ -288,12 +283,13 @@ class Store(Queries):
         """
         condition, values = stems_that_meet(photo.name)
         found = db.execute(
-            f"SELECT id, name, made FROM tombstone WHERE inbox = ? AND folder = ? AND {condition}",
+            f"SELECT id, name, made, digest FROM tombstone WHERE inbox = ? AND folder = ? AND {condition}",
             (self._inbox_id(photo.inbox), photo.folder, *values),
         ).fetchall()
         mine = _files(photo.name, known.made)
-        for number, name, made in found:
-            if mine & _files(bytes(name), decode_made(made)):
+        for number, name, made, digest in found:
+            same = called(photo.name) == name != photo.name and digest == known.digest  # its original was archived
+            if same or mine & _files(bytes(name), decode_made(made)):
                 db.execute("DELETE FROM tombstone WHERE id = ?", (number,))
             else:
                 none = self._recipes_id(photo.inbox, {})
@@ -338,8 +334,12 @@ class Store(Queries):
         self._update_inboxes("report = ?", {report.path: (json.dumps(report.encode()),) for report in reports})
 
     def set_identity(self, inbox: bytes, root: tuple[int, int]) -> None:
-        """Record an inbox's identity (st_dev, st_ino)."""
-        self._update_inboxes("dev = ?, ino = ?", {inbox: root})
+        """Record an inbox's identity (st_dev, st_ino); unless it is the first, it is unsure what a missing photo is."""
+        self._update_inboxes("unsure = unsure OR dev IS NOT NULL, dev = ?, ino = ?", {inbox: root})
+
+    def set_unsure(self, inbox: bytes, unsure: bool) -> None:
+        """Record whether a photo of an inbox that is not there may be on a volume that is away."""
+        self._update_inboxes("unsure = ?", {inbox: (unsure,)})
 
     def _update_inboxes(self, change: str, values: Mapping[bytes, tuple[object, ...]]) -> None:
         with self._transaction() as db:

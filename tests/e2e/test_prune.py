@@ -1,0 +1,191 @@
+"""`watcher verify --prune`: outputs that no photo needs any more are listed, and with --yes removed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from typing import Any
+
+import pytest
+
+from tests.e2e.harness import WEB, Place, camera, fill, fingerprint, tree, until
+from tests.faults.mounting import mounted, needs_mounts
+from watcher.cli.prune import prune
+
+REMOVED = {"orphans", "kept", "removed"}
+
+
+def listed(place: Place, capsys: pytest.CaptureFixture[str]) -> tuple[list[str], dict[str, str]]:
+    """List without a process for it: what could be removed, and what stays, why; both relative to the output."""
+    capsys.readouterr()
+    before = fingerprint(place.output)
+    assert prune(None, str(place.config), None, yes=False, as_json=True) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert set(found) == REMOVED
+    assert fingerprint(place.output) == before, "a list changes nothing"
+    return (
+        sorted(os.path.relpath(item["path"], place.output) for item in found["orphans"]),
+        {os.path.relpath(item["path"], place.output): item["reason"] for item in found["kept"]},
+    )
+
+
+def removes(place: Place) -> int:
+    """Remove what may be removed; how many files that were."""
+    before = len(tree(place.output))
+    done = place.watcher("verify", "--config", place.config, "--prune", "--yes", "--json")
+    assert done.code == 0, done
+    removed: int = json.loads(done.out)["removed"]
+    assert removed == before - len(tree(place.output))
+    return removed
+
+
+@pytest.mark.slow
+def test_what_no_photo_needs_is_listed_and_removed_and_the_rest_stays(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = fill(place.inbox / "sub", 4)
+    place.once()
+    photos[0].unlink()
+    (place.output / "web" / "sub" / "mine.jpg").write_bytes(b"mine")
+    place.configure({"web": WEB})
+    place.once()
+    orphans, kept = listed(place, capsys)
+    assert orphans == sorted(["web/sub/p000.jpg", *(f"thumb/sub/p00{number}.jpg" for number in range(4))])
+    assert kept == {}
+    told = place.watcher("verify", "--config", place.config, "--prune")
+    assert f"orphan: {place.output}/web/sub/p000.jpg: its photo is gone: {photos[0]}\n" in told.out
+    assert f"{place.output}/thumb/sub/p001.jpg: the config has no rendition thumb for it\n" in told.out
+    assert told.out.endswith("5 outputs of 4 photos not needed any more, 0 removed; 0 kept\n"
+                             "`watcher verify --prune --yes` removes them\n")  # fmt: skip
+    assert removes(place) == 5
+    assert sorted(tree(place.output)) == ["web/sub/mine.jpg", *(f"web/sub/p00{number}.jpg" for number in (1, 2, 3))]
+    assert not (place.output / "thumb").exists()
+    assert listed(place, capsys) == ([], {})
+    place.configure()
+    assert place.once().code == 0
+    assert len(tree(place.output)) == 7, "a rendition that is wanted again is made again"
+
+
+@pytest.mark.slow
+def test_the_running_daemon_removes_them(place: Place) -> None:
+    photos = fill(place.inbox, 3)
+    with place.run() as daemon:
+        daemon.settle(3)
+        photos[1].unlink()
+        until(lambda: place.status()["inboxes"][0]["done"] == 2, "the daemon has noticed")
+        assert removes(place) == 2
+        photos[1].write_bytes(camera(9))
+        until(place.outputs("p001.jpg")[1].exists, "it is made anew")
+        daemon.settle(4)
+        assert daemon.stop() == 0
+    assert place.watcher("verify", "--config", place.config).code == 0
+
+
+@pytest.mark.slow
+def test_a_photo_that_went_unnoticed_is_gone_unless_it_may_have_another_name(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = fill(place.inbox, 3)
+    place.once()
+    photos[0].rename(place.inbox / "new.jpg")
+    photos[1].unlink()
+    orphans, kept = listed(place, capsys)
+    assert orphans == []
+    assert set(kept) == {f"{rendition}/p00{number}.jpg" for rendition in ("web", "thumb") for number in (0, 1)}
+    assert all("run `watcher once` first" in why for why in kept.values())
+    (place.inbox / "new.jpg").unlink()
+    assert len(listed(place, capsys)[0]) == 4
+    assert removes(place) == 4
+    assert place.once().code == 0
+    assert sorted(tree(place.output)) == ["thumb/p002.jpg", "web/p002.jpg"]
+
+
+@pytest.mark.slow
+def test_what_a_user_has_edited_stays(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    photos = fill(place.inbox, 2)
+    place.once()
+    photos[0].unlink()
+    place.once()
+    web, _ = place.outputs("p000.jpg")
+    found = web.stat()
+    with web.open("r+b") as file:
+        file.seek(-20, os.SEEK_END)
+        file.write(bytes(10))
+    os.utime(web, ns=(found.st_mtime_ns, found.st_mtime_ns))
+    assert listed(place, capsys) == (["thumb/p000.jpg"], {"web/p000.jpg": "it has changed since it was made"})
+    assert removes(place) == 1
+    assert listed(place, capsys) == ([], {"web/p000.jpg": "it has changed since it was made"})
+
+
+@pytest.mark.slow
+def test_nothing_goes_while_the_inbox_may_be_away(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    photos = fill(place.inbox, 3)
+    place.once()
+    photos[0].unlink()
+    place.once()
+    place.configure({"web": WEB})
+    away = place.root / "away"
+    place.inbox.rename(away)
+
+    def nothing_goes(why: str, *, even_with_yes: bool = False) -> None:
+        orphans, kept = listed(place, capsys)
+        assert (orphans, list(kept)) == ([], ["."]), "the output as a whole"
+        assert why in kept["."]
+        assert not even_with_yes or removes(place) == 0
+
+    nothing_goes("is not there")
+    place.inbox.mkdir()
+    nothing_goes("is not the folder that was scanned last")
+    place.once()
+    shutil.copy2(away / "p002.jpg", place.inbox)
+    nothing_goes("is not the folder that was scanned last")
+    shutil.rmtree(place.inbox)
+    away.rename(place.inbox)
+    for path in photos[1:]:
+        path.rename(place.root / path.name)
+    nothing_goes("has none of the photos that are recorded", even_with_yes=True)
+
+
+@pytest.mark.slow
+@needs_mounts
+def test_photos_on_a_volume_in_the_inbox_are_not_gone_when_it_is_unmounted(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(place.inbox, 2)
+    with mounted(place.inbox / "card"):
+        fill(place.inbox / "card" / "dcim", 2)
+        place.once()
+    (place.inbox / "card" / "readme.txt").write_text("no volume")
+    place.once()
+    place.once()
+    orphans, kept = listed(place, capsys)
+    assert orphans == []
+    assert len(kept) == 4
+    assert all("another volume is mounted" in why for why in kept.values()), kept
+    assert removes(place) == 0
+
+
+@pytest.mark.slow
+def test_with_orphans_delete_the_daemon_removes_some_by_itself_and_holds_the_rest(place: Place) -> None:
+    photos = fill(place.inbox, 4)
+    place.configure(inbox={"orphans": "delete", "orphans_max": "50%", "rescan_seconds": 0.5})
+    with place.run() as daemon:
+        daemon.settle(4)
+        photos[0].unlink()
+        until(lambda: len(tree(place.output)) == 6, "its outputs are removed")
+        assert not place.outputs("p000.jpg")[0].exists()
+        for path in photos[1:3]:
+            path.unlink()
+        daemon.wait_for("orphans.held")
+        told = place.watcher("status", "--config", place.config).out
+        assert "outputs of 2 photos that are gone" in told
+        assert "`watcher verify --prune` lists them" in told
+        assert len(tree(place.output)) == 6
+        assert removes(place) == 4
+        assert daemon.stop() == 0
+
+
+@pytest.mark.parametrize("options", [["--yes"], ["--prune", "--repair"], ["--prune", "--deep"]])
+def test_options_that_do_not_go_together_are_refused(place: Place, options: list[str]) -> None:
+    assert place.watcher("verify", "--config", place.config, *options).code == 2

@@ -1,0 +1,118 @@
+"""Outputs that no photo needs any more: of photos that are gone, and of renditions that the config no longer has.
+
+Rules:
+- Only a place that is on record, if the file there has the recorded content (`watcher.fs.prune` compares it).
+- Never a place that another photo has, or may get.
+- Never an output of a photo whose original was archived (`after`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from watcher.core.naming import called, names_on_books, natural_name
+from watcher.core.records import RenditionRecord
+from watcher.core.types import PhotoId, Recipe
+from watcher.core.volumes import Holder
+
+_DAY = 86400.0
+
+Rivals = Mapping[bytes, Mapping[str, RenditionRecord]]
+
+
+class LeftPhoto(NamedTuple):
+    """What is recorded of a photo that is gone, and whether it is certain that it is."""
+
+    recipes: Mapping[str, str]  # rendition → fingerprint of the recipe that made it
+    made: Mapping[str, RenditionRecord]
+    digest: bytes = b""  # of the photo
+    unsure: bool = False  # it left when its inbox was another folder, or empty: it may be on a volume that is away
+    nested: bool = False  # it was on a volume that is mounted below the inbox
+
+
+class Place(NamedTuple):
+    """A place in the output tree, and the files that may be removed from it."""
+
+    rendition: str
+    output: bytes  # relative to the output folder
+    contents: frozenset[tuple[int, bytes]]  # size in bytes and digest; empty: its content is not recorded
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """The outputs of one photo that are to be removed, and what must be true for that."""
+
+    photo: PhotoId
+    output_root: bytes  # absolute
+    places: tuple[Place, ...]
+    gone: bool  # the photo must not be there; False: only renditions of it that the config no longer has
+    root: tuple[int, int] | None = None  # (st_dev, st_ino) that the inbox must have; None: any, where none is gone
+    nested: bool = False  # the photo was on a volume that is mounted below the inbox
+    archives: bool = False  # originals of the inbox are archived: the photo may have a hidden name
+    holder: Holder | None = None  # the owner that the output tree must have; None: any
+
+
+class Removals(NamedTuple):
+    """How many photos of an inbox have lost their outputs within a day, as the state file keeps it."""
+
+    since: float = 0.0  # wall clock: when the day began
+    photos: int = 0
+
+    def at(self, wall: float) -> Removals:
+        """Return the same on the day of `wall`; a clock that was set back begins no new day."""
+        return self if wall < self.since + _DAY else Removals(wall, 0)
+
+    def allows(self, more: int, present: int, most: str) -> bool:
+        """Return whether the outputs of so many more photos may go. `present`: the photos that are still there.
+
+        `most`: the share of all photos that may lose their outputs in a day, such as "10%".
+        """
+        return (self.photos + more) * 100 <= float(most.removesuffix("%")) * (present + more + self.photos)
+
+
+def places_of(
+    photo: PhotoId,
+    left: Iterable[LeftPhoto],
+    wanted: Mapping[str, Recipe],
+    taken: Iterable[bytes],
+    same_name: Callable[[bytes], bytes],
+) -> tuple[Place, ...]:
+    """Return where the outputs of a photo may be, by what is recorded of it, `taken` places left out.
+
+    `same_name` returns a path as the output's file system compares it.
+    """
+    others = set(map(same_name, taken))
+    prefix = photo.folder + b"/" if photo.folder else b""
+    found: dict[tuple[str, bytes], set[tuple[int, bytes]]] = defaultdict(set)
+    for version in left:
+        for rendition, fact in version.made.items():
+            recipe = wanted.get(rendition)
+            same = recipe is not None and version.recipes.get(rendition) == recipe.fingerprint
+            for name in names_on_books(called(photo.name), fact, recipe.format if recipe and same else None):
+                output = rendition.encode() + b"/" + prefix + name
+                if fact.size and same_name(output) not in others:
+                    found[rendition, output] |= {(fact.size, fact.digest)} if fact.digest else set()
+    return tuple(Place(*place, frozenset(contents)) for place, contents in found.items())
+
+
+def taken_places(photo: PhotoId, rivals: Rivals, wanted: Mapping[str, Recipe]) -> set[bytes]:
+    """Return the places that other photos have, by whatever recipe, or may get any time.
+
+    `rivals`: the photos whose outputs could meet this one's, see `watcher.core.naming.could_meet`.
+    """
+    taken = set[bytes]()
+    for name, made in rivals.items():
+        path = name if b"/" in name or not photo.folder else photo.folder + b"/" + name
+        folder, slash, file = path.rpartition(b"/")
+        for rendition in {*made, *wanted}:
+            fact = made.get(rendition)
+            names = (
+                names_on_books(called(file), fact, None)
+                if fact is not None
+                else [natural_name(called(file), wanted[rendition].format)]
+            )
+            taken.update(rendition.encode() + b"/" + folder + slash + output for output in names)
+    return taken
