@@ -6,7 +6,7 @@ import pytest
 
 from watcher.core.counters import Counters, Histogram
 from watcher.core.observer import PhotoDone
-from watcher.core.status import InboxStatus, left_alone
+from watcher.core.status import InboxStatus, Status, left_alone
 from watcher.core.types import Done, FileSignature, Made, PhotoId
 
 SEEN = 1_000_000.0
@@ -78,7 +78,18 @@ def test_a_wall_clock_that_is_set_back_makes_no_negative_time() -> None:
 
 def test_what_is_left_alone_is_told_with_what_makes_it_a_photo() -> None:
     left = ((".mov", 1200), (".png", 4), ("", 2), *((f".{number}", 1) for number in range(9)))
-    text = left_alone(InboxStatus(b"/in", b"/out", left_alone=left))
+    text = left_alone(left)
     assert text.startswith('1,200 .mov, 4 .png (add "*.png"), 2 without an ending, 1 .0, ')
     assert text.endswith(", 1 .4, 4 others")
-    assert left_alone(InboxStatus(b"/in", b"/out")) == ""
+    assert left_alone(()) == ""
+
+
+def test_what_is_left_alone_has_its_reason_for_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("watcher.core.formats.readable", lambda: ("jpeg", "png"))
+    inbox = InboxStatus(b"/in", b"/out", left_alone=((".mov", 2), (".heic", 1), (".png", 1)))
+    status = Status("1", "native", (inbox,), (), ())
+    assert status.encode(0.0)["inboxes"][0]["left_alone"] == [
+        {"ending": ".mov", "count": 2, "reason": "not a format that is read"},
+        {"ending": ".heic", "count": 1, "reason": "can't be read here: pip install 'photo-watcher[heic]'"},
+        {"ending": ".png", "count": 1, "reason": 'not in `include`: add "*.png"'},
+    ]

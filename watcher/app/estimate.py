@@ -51,6 +51,7 @@ class Forecast:
     counts: dict[str, Count]  # by rendition
     photos: int = 0
     folders: int = 0
+    left_alone: tuple[tuple[str, int], ...] = ()  # ending → files that are no photos by their names
     reason: str = ""  # why it could not be read whole
 
     @property
@@ -77,7 +78,7 @@ def forecast(plan: InboxPlan, config: Config, reader: Queries | None) -> Forecas
             if cured and known is not None and known.phase is Phase.FAILED:
                 known = replace(known, phase=Phase.WAITING)
             _add(found.counts, plan, known, FileSignature(entry.size, entry.mtime_ns))
-    found.reason = listings.reason
+    found.left_alone, found.reason = listings.left_alone, listings.reason
     return found
 
 

@@ -115,7 +115,7 @@ def _tell_left_alone(daemon: Daemon, store: Store) -> None:
     plans = daemon.settings.inboxes
     for plan in plans:
         found = store.report(plan.inbox)
-        if found is not None and (left := left_alone(found)):
+        if found is not None and (left := left_alone(found.left_alone)):
             print(f"left alone{f' in {_shown(plan.inbox)}' if len(plans) > 1 else ''}: {printable(left)}")
 
 

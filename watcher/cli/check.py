@@ -23,6 +23,7 @@ from watcher.app.settings import Source, settle
 from watcher.config import Config
 from watcher.core.formats import INPUTS, InputFormat, readable
 from watcher.core.selection import PathFilter
+from watcher.core.status import left_alone
 from watcher.core.volumes import belongs_on
 from watcher.engine.ports import InboxPlan
 from watcher.errors import EXIT_CONFIG, EXIT_OK, PlaceError, UsageError
@@ -181,6 +182,8 @@ def _inbox(plan: InboxPlan, config: Config, reader: Queries | None) -> Iterator[
         )
         text = f"`include` takes {', '.join(endings)}: such files can't be read here, and fail{remedy}"
         yield Finding("warning", what, text)
+    if left := left_alone(found.left_alone):
+        yield Finding("ok", what, f"left alone: {left}")
     selection = PathFilter(plan.config.include, plan.config.exclude, plan.config.recursive)
     watch, why = mounts.watch_advice(plan.inbox, selection.enters)
     if plan.config.watch == "auto" and watch == "poll":

@@ -139,7 +139,7 @@ def _rows(inbox: InboxStatus, view: View) -> Iterator[tuple[str, Text]]:
         yield from _counts(inbox, view.status)
     if inbox.missed_events:
         yield "missed", _text(f"{inbox.missed_events:,} events, made up for by scans", "yellow")
-    if left := left_alone(inbox):
+    if left := left_alone(inbox.left_alone):
         yield "left alone", _text(left)
     if inbox.last_batch:
         yield "last batch", _text(_batch(inbox.last_batch))

@@ -7,7 +7,7 @@ name. `status` and the page read it there, together with the counts of the state
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Self
 
@@ -231,13 +231,13 @@ def _inbox(inbox: InboxStatus, now: float) -> dict[str, Any]:
     }
 
 
-def left_alone(inbox: InboxStatus) -> str:
-    """Return which files of an inbox are no photos by their names, for a person; empty: there are none."""
+def left_alone(files: Sequence[tuple[str, int]]) -> str:
+    """Return how many files of which endings are no photos by their names, for a person; empty: there are none."""
     parts = []
-    for ending, count in inbox.left_alone[:_MOST_ENDINGS]:
+    for ending, count in files[:_MOST_ENDINGS]:
         remedy = why_left_alone(ending).partition(": ")[2]
         parts.append(f"{count:,} {ending or 'without an ending'}{remedy and f' ({remedy})'}")
-    if rest := sum(count for _, count in inbox.left_alone[_MOST_ENDINGS:]):
+    if rest := sum(count for _, count in files[_MOST_ENDINGS:]):
         parts.append(f"{rest:,} others")
     return ", ".join(parts)
 
