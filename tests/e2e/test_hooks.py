@@ -37,14 +37,16 @@ def write(place: Place, *tables: dict[str, Any]) -> None:
     place.configure(hook=list(tables))
 
 
-def documents(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+def documents(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in folder.glob("*.json")]
 
 
 def keeper(place: Place) -> tuple[Path, Path]:
-    """Return a command that keeps each document as a line, and the file that it keeps them in."""
+    """Return a command that keeps each document, whole or not at all, and the folder that it keeps them in."""
     kept = place.root / "kept"
-    return script(place.root / "keep", f'#!/bin/sh\n{{ cat; echo; }} >> "{kept}"\n'), kept
+    kept.mkdir()
+    text = f'set -e\nfile=$(mktemp "{kept}/XXXXXXXX")\ncat > "$file"\nmv "$file" "$file.json"\n'
+    return script(place.root / "keep", f"#!/bin/sh\n{text}"), kept
 
 
 def _running(program: str) -> bool:
@@ -73,11 +75,6 @@ def test_once_tells_a_command_and_a_server_before_it_ends(place: Place) -> None:
             assert Path(rendition["path"]).stat().st_size == rendition["bytes"]
     failed = json.loads(body)
     assert [Path(item["path"]).name for item in failed["failed"]] == ["bad.jpg"]
-    status = place.status()["hooks"]
-    assert [(hook["on"], hook["waiting"], hook["failed"], hook["last_error"]) for hook in status] == [
-        ("batch", 0, 0, None),
-        ("failed", 0, 0, None),
-    ]
 
 
 @pytest.mark.slow
@@ -88,13 +85,11 @@ def test_a_hook_that_fails_costs_no_photo_and_is_told_at_the_next_run(place: Pla
     fill(place.inbox, 2)
     assert place.once().code == 0
     (hook,) = place.status()["hooks"]
-    assert (hook["to"], hook["waiting"], hook["failed"]) == (str(keep), 2, 0)
-    assert "Permission denied" in hook["last_error"]
+    assert "Permission denied" in hook.pop("last_error")
+    assert hook == {"on": "photo", "to": str(keep), "waiting": 2, "failed": 0}
     keep.chmod(0o755)
     assert place.once().code == 0
     assert len(documents(kept)) == 2
-    story = place.watcher("why", place.inbox / "p000.jpg", "--config", place.config).out
-    assert f"the hook {keep} was told of it" in story
 
 
 @pytest.mark.slow
@@ -107,8 +102,6 @@ def test_a_kill_loses_nothing_that_a_hook_is_to_be_told_of(place: Place) -> None
         daemon.send(signal.SIGKILL)
         daemon.process.wait()
     until(lambda: not _running(str(keep)), "what it ran has ended")
-    lines = [line for line in kept.read_text().splitlines() if line]
-    kept.write_text("".join(f"{line}\n" for line in lines if line.endswith("}")))  # the kill cut the last one
     assert place.once().code == 0
     found = documents(kept)
     for event in ("photo", "batch"):

@@ -18,8 +18,10 @@ from pathlib import Path
 import pytest
 
 from tests.servers import Server, serving
+from watcher.app.explain_view import sentence
 from watcher.app.hooks import look_at
 from watcher.config import Hook
+from watcher.core.history import Event
 from watcher.hooks import Stopped, environment, find_program, run
 from watcher.hooks.url import forbidden, post
 
@@ -382,3 +384,17 @@ def test_check_says_which_hooks_can_not_work(monkeypatch: pytest.MonkeyPatch) ->
         ),
         ("warning", "hook", "away.example can't be resolved: Temporary failure in name resolution"),
     ]
+
+
+# ---- why ----
+
+
+@pytest.mark.parametrize(
+    ("detail", "text"),
+    [
+        ({"to": "/bin/x"}, "the hook /bin/x was told of it"),
+        ({"to": "/bin/x", "reason": "exit code 3"}, "the hook /bin/x could not be told of it for an hour: exit code 3"),
+    ],
+)
+def test_why_says_in_words_what_a_hook_was_told(detail: dict[str, str], text: str) -> None:
+    assert sentence(Event(0.0, "hook", detail), 0.0) == text
