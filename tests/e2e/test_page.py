@@ -114,7 +114,7 @@ def test_lists_tell_what_was_made_what_failed_and_how_long_it_took(shared: tuple
     assert set(newest) == {"p000.jpg", "p001.jpg", "p002.jpg", ODD_SHOWN}
     assert site.ask(f"/picture/{newest[ODD_SHOWN]['id']}/web").status == 200
     photo = newest["p002.jpg"]
-    assert photo["folder"] == "Tür"
+    assert (photo["folder"], photo["where"]) == ("Tür", f"{place.inbox.name}/Tür")
     assert 0 < photo["took"] < 60
     assert {item["name"]: item["width"] for item in photo["made"]} == {"web": 300, "thumb": 90}
     assert (photo["small"], photo["large"]) == ("web", "web")  # the thumb is too small to be shown
@@ -140,10 +140,11 @@ def test_a_list_goes_on_where_the_last_part_of_it_ended(site: Site) -> None:
     assert site.ask(f"/api/newest?limit=2&before={rest['next']}").json == {"photos": [], "next": None}
 
 
-def test_photos_are_found_by_a_part_of_their_names_in_capitals_or_not(site: Site) -> None:
+def test_photos_are_found_by_a_part_of_their_names_or_folders_in_capitals_or_not(site: Site) -> None:
     assert set(site.listed("/api/search?q=P00")) == {"p000.jpg", "p001.jpg", "p002.jpg"}
     assert set(site.listed("/api/search?q=p001.jpg")) == {"p001.jpg"}
     assert set(site.listed("/api/search?q=notes")) == {"notes.jpg"}
+    assert set(site.listed("/api/search?q=t%C3%9C")) == {"p002.jpg"}
     assert site.listed("/api/search?q=%25") == {}
     assert site.listed("/api/search?q=") == {}
 

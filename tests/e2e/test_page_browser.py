@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests import photos
 from tests.e2e.harness import Place, camera, fill, until
 from tests.e2e.test_page import Site, served
 
@@ -27,6 +28,15 @@ CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.whic
 AXE = Path(os.environ.get("AXE_CORE", "axe.min.js"))
 SHEET: dict[str, Any] = {"rendition": {"web": {"width": 1200, "height": 1200}, "thumb": {"width": 400, "height": 400}}}
 WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 375, "height": 720}
+SWIPE = """([from, to]) => {
+    const stage = document.querySelector("#stage");
+    const touch = (clientX) => new Touch({ identifier: 1, target: stage, clientX, clientY: 100 });
+    const send = (kind, x, touches) => stage.dispatchEvent(
+        new TouchEvent(kind, { touches, changedTouches: [touch(x)], bubbles: true, cancelable: true }));
+    send("touchstart", from, [touch(from)]);
+    send("touchmove", to, [touch(to)]);
+    send("touchend", to, []);
+}"""
 
 pytestmark = [
     pytest.mark.slow,
@@ -95,7 +105,7 @@ def test_photos_appear_while_the_page_is_open_and_open_large_with_their_story(pl
         tile = page.locator("#sheet .tile").first
         holds(page, "document.querySelectorAll('#sheet .tile').length === 3")
         assert tile.locator(".name").text_content() == "new <i>one &amp.jpg"
-        assert re.fullmatch(r"\d+ ms|[\d.]+ s", tile.locator(".time").text_content() or "")
+        assert re.fullmatch(r"in (\d+ ms|[\d.]+ s)", tile.locator(".time").text_content() or "")
         holds(page, f"{all_of('#sheet img')}.every((image) => image.naturalWidth === 400)")
         holds(page, f"{all_of('#inboxes dd')}[2].textContent === '3'")
         holds(page, "document.querySelector('#inboxes svg').ariaLabel.includes('3 in all')")
@@ -109,7 +119,80 @@ def test_photos_appear_while_the_page_is_open_and_open_large_with_their_story(pl
         page.keyboard.press("ArrowRight")
         holds(page, "document.querySelector('#viewer-name').textContent.startsWith('p00')")
         page.keyboard.press("Escape")
-        assert page.evaluate("document.activeElement.closest('.tile') !== null"), "the focus is back in the sheet"
+        holds(page, "document.activeElement.querySelector('.name')?.textContent.startsWith('p00')")
+
+
+def test_on_a_phone_photos_come_first_back_closes_one_a_swipe_turns_it_and_its_address_can_be_sent(
+    place: Place, page: Page
+) -> None:
+    served(place, **SHEET)
+    fill(place.inbox, 3)
+    with place.run() as running:
+        running.settle(3)
+        url = Site(running).url
+        page.set_viewport_size(NARROW)  # type: ignore[arg-type]
+        page.goto(url)
+        page.locator(".tile img").first.wait_for()
+        holds(page, f"{all_of('#overview-line')}[0].textContent.startsWith('inbox')")
+        assert page.evaluate("document.querySelector('.tile').getBoundingClientRect().top") < NARROW["height"] / 3
+        assert page.locator("#inboxes .numbers").is_hidden()
+        page.locator("#overview-line").click()
+        page.locator("#inboxes .numbers").wait_for()
+
+        first, second, _ = names(page)
+        page.locator(".tile button").first.click()
+        holds(page, f"document.querySelector('#viewer-name').textContent === '{first}'")
+        page.evaluate(SWIPE, [40, 300])
+        assert page.locator("#viewer-name").text_content() == first, "there is none before the first"
+        page.evaluate(SWIPE, [300, 40])
+        assert page.locator("#viewer-name").text_content() == second
+        sent = page.evaluate("location.href")
+        page.evaluate(SWIPE, [40, 300])
+        assert page.locator("#viewer-name").text_content() == first
+        page.evaluate("history.back()")
+        holds(page, "!document.querySelector('#viewer').open")
+        holds(page, f"location.href === '{url}'")
+
+        page.goto(sent)
+        holds(page, f"document.querySelector('#viewer-name').textContent === '{second}'")
+        page.locator("#viewer-story li").first.wait_for()
+        page.get_by_role("button", name="Close").click()
+        holds(page, f"location.href === '{url}'")
+        other = page.context.new_page()
+        other.goto(f"{url}?photo=nothing")
+        other.get_by_text("No such photo").wait_for()
+
+
+def test_the_focus_stays_where_it_was_while_tiles_come_and_go(place: Place, page: Page) -> None:
+    served(place, **SHEET)
+    fill(place.inbox, 110)
+    with place.run() as running:
+        running.settle(110)
+        page.goto(Site(running).url)
+        page.locator(".tile button").nth(1).focus()
+        focused = "document.activeElement.closest('.tile')?.dataset.id"
+        name = page.evaluate(focused)
+        assert name
+        page.keyboard.press("End")
+        holds(page, f"scrollY > 500 && {all_of('.tile')}.some((tile) => tile.ariaPosInSet === '110')")
+        assert page.evaluate(focused) == name
+        page.keyboard.press("Home")
+        holds(page, f"scrollY === 0 && {all_of('.tile')}.every((tile) => tile.ariaPosInSet !== '110')")
+        assert page.evaluate(focused) == name
+        page.keyboard.press("ArrowRight")
+        assert page.evaluate(f"{focused} === {all_of('.tile')}[2].dataset.id")
+
+
+def test_where_there_is_no_photo_the_page_says_where_to_put_one(place: Place, page: Page) -> None:
+    served(place, **SHEET)
+    with place.run() as running:
+        page.goto(Site(running).url)
+        page.locator("#empty code", has_text=str(place.inbox)).wait_for()
+        page.get_by_role("button", name="Copy path of inbox").click()
+        assert page.evaluate("getSelection().toString()") == str(place.inbox)
+        fill(place.inbox, 1)
+        page.locator(".tile img").wait_for()
+        page.locator("#empty").wait_for(state="hidden")
 
 
 def test_a_burst_streams_in_and_a_reader_further_down_is_not_disturbed(place: Place, page: Page) -> None:
@@ -139,34 +222,62 @@ def test_a_burst_streams_in_and_a_reader_further_down_is_not_disturbed(place: Pl
         holds(page, f"{last}.ariaPosInSet === '320' && {last}.ariaSetSize === '320'")
 
 
-def test_a_failed_photo_is_named_with_its_reason_and_tried_again(place: Place, page: Page) -> None:
+def test_photos_that_failed_and_that_wait_are_listed_with_reason_and_folder_and_failed_ones_tried_again(
+    place: Place, page: Page
+) -> None:
     served(place, **SHEET)
+    (place.inbox / "trip").mkdir()
+    (place.inbox / "trip" / "part.jpg").write_bytes(photos.truncated())
     (place.inbox / "notes.jpg").write_text("no photo")
     with place.run() as running:
         running.wait_for("photo.failed")
         page.goto(Site(running).url)
         page.locator("#failed .reason", has_text="not a JPEG").wait_for()
+        assert page.locator("#failed .where").text_content() == "inbox"
+        page.locator("#waiting summary").click()
+        page.locator("#waiting .reason", has_text="truncated").wait_for()
+        assert page.locator("#waiting .where").text_content() == "inbox/trip"
+        page.locator("#waiting .name", has_text="part.jpg").click()
+        page.locator("#viewer-state", has_text="Waiting since").wait_for()
+        page.keyboard.press("Escape")
+        holds(page, "document.activeElement.textContent === 'part.jpg'")
         page.get_by_role("button", name="Try again: notes.jpg").click()
         running.wait_for("photo.failed", 2)
         page.locator("#failed .name", has_text="notes.jpg").wait_for()
         (place.inbox / "notes.jpg").write_bytes(camera(3))
         page.locator("#failed").wait_for(state="hidden")
-        assert names(page) == ["notes.jpg"]
+        until(lambda: names(page) == ["notes.jpg"], "it is shown")
 
 
-def test_a_search_finds_by_name_and_ends_with_escape(place: Place, page: Page) -> None:
+def test_a_search_finds_by_name_and_folder_has_an_address_and_ends_with_escape_or_back(
+    place: Place, page: Page
+) -> None:
     served(place, **SHEET)
     fill(place.inbox, 12)
+    fill(place.inbox / "Rome", 1, first=50)
     with place.run() as running:
-        running.settle(12)
-        page.goto(Site(running).url)
+        running.settle(13)
+        url = Site(running).url
+        page.goto(url)
         page.locator(".tile").first.wait_for()
         page.keyboard.press("/")
         page.keyboard.type("P01")
         holds(page, "document.querySelector('#sheet-note').textContent === '2 found'")
-        assert sorted(names(page)) == ["p010.jpg", "p011.jpg"]
+        until(lambda: sorted(names(page)) == ["p010.jpg", "p011.jpg"], "those two are shown")
+        holds(page, f"location.href === '{url}?q=P01'")
         page.keyboard.press("Escape")
-        holds(page, "document.querySelectorAll('.tile').length === 12")
+        holds(page, "document.querySelectorAll('.tile').length === 13")
+        page.keyboard.type("rome")
+        holds(page, "document.querySelector('#sheet-note').textContent === '1 found'")
+        until(lambda: names(page) == ["p050.jpg"], "it alone is shown")
+        page.reload()
+        holds(page, "document.querySelector('#sheet-note').textContent === '1 found'")
+        page.locator(".tile button").click()
+        page.evaluate("history.back()")
+        holds(page, "!document.querySelector('#viewer').open")
+        holds(page, f"location.href === '{url}?q=rome'")
+        page.evaluate("history.back()")
+        holds(page, "document.querySelectorAll('.tile').length === 13")
 
 
 def test_a_token_is_asked_for_on_another_address_and_then_known(place: Place, page: Page, browser: Browser) -> None:
@@ -193,6 +304,14 @@ def test_a_token_is_asked_for_on_another_address_and_then_known(place: Place, pa
         page.goto(f"{url}?token={token}")
         page.locator(".tile").first.wait_for()
         assert token not in page.url
+        page.locator(".tile button").first.click()
+        sent = page.evaluate("location.href")
+        assert "photo=" in sent
+        other = page.context.new_page()
+        other.goto(f"data:text/html,<a href='{sent}'>in another site</a>")
+        other.get_by_role("link").click()
+        other.locator("#viewer-story li").first.wait_for()
+        holds(other, f"location.href === '{sent}'")
         assert page.evaluate("document.cookie") == ""
 
 
@@ -205,6 +324,7 @@ def test_axe_finds_no_violation(place: Place, browser: Browser, scheme: str) -> 
     with place.run() as running:
         running.settle(30)
         running.wait_for("photo.failed")
+        (place.inbox / "part.jpg").write_bytes(photos.truncated())
         told = Path(running.events("web.listening")[0]["token_file"]).read_text().strip()
         url = f"http://127.0.0.1:{Site(running).port}/"
         for size in (WIDE, NARROW):
@@ -214,7 +334,13 @@ def test_axe_finds_no_violation(place: Place, browser: Browser, scheme: str) -> 
             assert _violations(page) == [], "the form that asks for the token"
             page.goto(f"{url}?{told.partition('?')[2]}")
             page.locator(".tile img").first.wait_for()
+            if size is NARROW:
+                holds(page, "document.querySelector('#overview-line').textContent.includes('failed')")
+                assert _violations(page) == []
+                page.locator("#overview-line").click()
             page.locator("#failed .name").wait_for()
+            page.locator("#waiting summary").click()
+            page.locator("#waiting .name").wait_for()
             assert _violations(page) == []
             assert page.evaluate("document.documentElement.scrollWidth") <= size["width"], "nothing sticks out"
             page.locator("#find").fill("p01")

@@ -710,10 +710,37 @@ def test_the_newest_lists_each_photo_once_as_it_was_made_last_and_a_search_knows
         first = gallery.newest(inboxes, None, 2)
         assert [(entry.photo.path, entry.took) for entry in first] == [(b"b.jpg", 1.75), (b"c.jpg", 1.75)]
         assert [entry.photo.name.decode() for entry in gallery.newest(inboxes, first[-1].cursor, 2)] == ["Übung 1.jpg"]
-        for text in ("üBUNG", "ng 1", "übung 1.JPG"):
+        for text in ("üBUNG", "ng 1", "übung 1.JPG", "A"):
             assert [entry.photo.path.decode() for entry in gallery.search(inboxes, text, 0, 9)] == ["a/Übung 1.jpg"]
         assert [entry.photo.name for entry in gallery.search(inboxes, "", 1, 1)] == [b"c.jpg"]
         assert gallery.search([b"/elsewhere"], "b", 0, 9) == []
+
+
+def test_a_search_finds_folders_and_knows_neither_their_capitals_nor_how_accents_are_written(tmp_path: Path) -> None:
+    names = ["2026/Rom und \u00dcbung/a.jpg", "2026/Paris/b.jpg", "rome.jpg", "c.jpg"]
+    with Store.open(str(tmp_path / "state.db")) as state:
+        state.write([(photo(name), known(at=100.0 + number)) for number, name in enumerate(names)])
+        state.write([(PhotoId(b"/other", b"rom/d.jpg"), known())])
+
+        def found(text: str) -> list[str]:
+            return [entry.photo.path.decode() for entry in Queries(state.path, state._db).search([b"/in"], text, 0, 9)]
+
+        assert found("ROM") == [names[2], names[0]]
+        assert found("und u\u0308bung") == [names[0]]
+        assert found("2026/p") == [names[1]]
+        assert found("2026") == [names[1], names[0]]
+        assert found("in/") == []
+
+
+def test_what_waits_is_listed_from_what_has_waited_longest_and_in_parts(tmp_path: Path) -> None:
+    waits = replace(known(), phase=Phase.WAITING)
+    with Store.open(str(tmp_path / "state.db")) as state:
+        rows = [(photo(f"{seen:g}.jpg"), replace(waits, first_seen=seen, at=100 - seen)) for seen in (3.0, 1.0, 2.0)]
+        state.write([*rows, (photo("done.jpg"), known()), (photo("failed.jpg"), replace(known(), phase=Phase.FAILED))])
+        queries = Queries(state.path, state._db)
+        assert [entry.photo.name for entry in queries.waiting([b"/in"], 0, 2)] == [b"1.jpg", b"2.jpg"]
+        assert [entry.photo.name for entry in queries.waiting([b"/in"], 2, 2)] == [b"3.jpg"]
+        assert queries.waiting([b"/other"], 0, 9) == []
 
 
 # ---- what is no state file ----

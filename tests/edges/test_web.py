@@ -9,12 +9,16 @@ import os
 import re
 import socket
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from tests.e2e.harness import until
+from watcher.app.serve import PublishingStore
+from watcher.core.history import HistoryEntry
+from watcher.core.hooks import HookId, Outgoing
 from watcher.core.records import Phase, PhotoRecord
 from watcher.core.status import InboxStatus
 from watcher.core.types import FileSignature, PhotoId
@@ -22,6 +26,7 @@ from watcher.errors import ConfigError
 from watcher.http import Address, Broadcaster, Shown, Site, listen, serializers
 from watcher.http.access_token import AccessToken, read_token, write_token
 from watcher.http.events import RESYNC, Browser
+from watcher.http.last_hour import LastHour
 from watcher.store import Store
 
 if TYPE_CHECKING:
@@ -42,16 +47,61 @@ async def _message(news: AsyncIterator[bytes]) -> str:
 
 
 def test_the_page_says_why_an_inbox_can_not_be_reached_and_reads_nothing_that_is_not_there(tmp_path: Path) -> None:
-    away = InboxStatus(b"/in", b"/out", watch="poll", reachable=False, watch_reason="it is not mounted")
+    away = InboxStatus(
+        b"/in", b"/out", watch="poll", reachable=False, watch_reason="it is not mounted", left_alone=((".gif", 2),)
+    )
     site = Site("1.2.3", contextlib.nullcontext, lambda _: {}, lambda _: None, (Shown(b"/in", b"/out", {}),))  # type: ignore[arg-type]
     with Store.open(str(tmp_path / "s.db")) as store:
         store.set_reports([away])
-        (inbox,) = serializers.summary(store, site)["inboxes"]
+        (inbox,) = serializers.summary(store, site, LastHour())["inboxes"]
     assert (inbox["reachable"], inbox["watch_reason"]) == (False, "it is not mounted")
+    assert inbox["left_alone"].startswith("2 .gif")
     script = (Path(serializers.__file__).parent / "static" / "inboxes.js").read_text()
     read = set(re.findall(r"\binbox\.(\w+)", script))
     assert "watch_reason" in read
     assert read <= set(inbox), "the page shows what it is told"
+
+
+def test_the_page_is_told_of_hooks_whenever_what_waits_for_them_changes(tmp_path: Path) -> None:
+    site = Site("1.2.3", contextlib.nullcontext, lambda _: {}, lambda _: None)  # type: ignore[arg-type]
+    told: list[str] = []
+
+    class News(Broadcaster):
+        def send_reports(self) -> None:
+            told.append("reports")
+
+    with PublishingStore.open(str(tmp_path / "s.db")) as store:
+        assert serializers.summary(store, site, LastHour())["hooks"] == []
+        (number,), _ = store.adopt_hooks([HookId("batch", '["/bin/publish"]', "[]")], fresh=True)
+        store.news = News()
+        store.write([], hooks=iter([Outgoing(number, "batch", 1.0, b"/in", b"/out")]))
+        assert told == ["reports"]
+        (hook,) = serializers.summary(store, site, LastHour())["hooks"]
+        assert hook == {"on": "batch", "to": "/bin/publish", "waiting": 1, "failed": 0, "last_error": ""}
+        store.write([(PhotoId(b"/in", b"a.jpg"), KNOWN)])
+        assert told == ["reports"]
+
+
+def test_the_minutes_of_the_last_hour_are_the_same_after_a_restart_and_each_photo_counts_once(tmp_path: Path) -> None:
+    def made(inbox: bytes, name: str, at: float) -> tuple[tuple[PhotoId, PhotoRecord], HistoryEntry]:
+        photo = PhotoId(inbox, name.encode())
+        return (photo, replace(KNOWN, at=at)), HistoryEntry(photo, at, "made", {})
+
+    def write(store: Store, *photos: tuple[tuple[PhotoId, PhotoRecord], HistoryEntry]) -> None:
+        store.write([row for row, _ in photos], [note for _, note in photos])
+
+    now = 60.0 * 10_000
+    with Store.open(str(tmp_path / "s.db")) as store:
+        write(store, made(b"/in", "old.jpg", now - 3600), made(b"/in", "a.jpg", now - 3000), made(b"/in", "b.jpg", now))
+        write(store, made(b"/b", "c.jpg", now + 59))
+        hour, inboxes = LastHour(), [b"/in", b"/b"]
+        assert hour.minutes(store, [b"/in"], now) == {b"/in": {9950: 1, 10_000: 1}}
+        assert hour.minutes(store, inboxes, now) == {b"/in": {9950: 1, 10_000: 1}, b"/b": {10_000: 1}}
+        write(store, made(b"/in", "d.jpg", now + 60))
+        later = {b"/in": {9950: 1, 10_000: 1, 10_001: 1}, b"/b": {10_000: 1}}
+        assert hour.minutes(store, inboxes, now + 60) == later
+        assert LastHour().minutes(store, inboxes, now + 60) == later, "as after a restart"
+        assert hour.minutes(store, inboxes, now + 3600) == {b"/in": {10_001: 1}, b"/b": {}}
 
 
 # ---- news ----
@@ -246,34 +296,52 @@ def test_without_a_token_that_is_known_nobody_gets_in(headers: dict[str, str]) -
     assert guarded("", path="/api/newest", headers=headers) == 401
 
 
+class Answer(NamedTuple):
+    status: int  # 0: the guard let the request through; -1: no answer
+    headers: dict[str, str] = {}  # noqa: RUF012  # never changed
+    body: str = ""
+
+
 async def _answered(
     token: str | None, headers: list[tuple[bytes, bytes]], *, metrics: bool = False, **scope: object
-) -> int:
-    """Give the status of the guard's answer; 0: it let the request through."""
+) -> Answer:
     from watcher.http.auth import Guard  # noqa: PLC0415  # needs the extra
 
-    statuses: list[int] = []
+    answers: list[Answer] = []
 
     async def handlers(*_: object) -> None:
-        statuses.append(0)
+        answers.append(Answer(0))
 
     async def send(message: Any) -> None:  # noqa: ANN401
-        statuses.extend([message["status"]] if "status" in message else [])
+        if "status" in message:
+            found = {name.decode(): value.decode() for name, value in message["headers"]}
+            answers.append(Answer(message["status"], found))
+        else:
+            answers[-1] = answers[-1]._replace(body=message["body"].decode())
+
+    sent = scope.pop("body", b"")
 
     async def receive() -> dict[str, object]:
-        return {"type": "http.request", "body": b""}
+        return {"type": "http.request", "body": sent}
 
     path = str(scope.get("path", "/"))
     whole = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"", **scope}
     whole |= {"headers": headers, "scheme": "http", "server": ("127.0.0.1", 8424), "root_path": ""}
     known = None if token is None else lambda: token
     await Guard(handlers, token=known, port=8424, loopback=token is None, metrics=metrics)(whole, receive, send)
-    return statuses[0] if statuses else -1
+    return answers[0] if answers else Answer(-1)
 
 
 def guarded(
     token: str | None = TOKEN, hosts: tuple[str, ...] = ("nas.example",), *, metrics: bool = False, **scope: object
 ) -> int:
+    """Give the status of the guard's answer; 0: it let the request through."""
+    return answered(token, hosts, metrics=metrics, **scope).status
+
+
+def answered(
+    token: str | None = TOKEN, hosts: tuple[str, ...] = ("nas.example",), *, metrics: bool = False, **scope: object
+) -> Answer:
     more = scope.pop("headers", {})
     assert isinstance(more, dict)
     headers = [(b"host", host.encode("latin-1")) for host in hosts]
@@ -377,6 +445,28 @@ def test_the_public_files_and_the_form_are_there_without_a_token_and_the_rest_wi
     for cookie, status in ((TOKEN, 0), (TOKEN[:-1], 401), (TOKEN.upper(), 401), ("", 401)):
         assert guarded(path="/api/newest", headers={"cookie": f"watcher-8424={cookie}"}) == status
     assert guarded(path="/api/newest", query_string=f"token={TOKEN}".encode()) == 401  # opens the page alone
+
+
+def test_an_address_that_was_sent_leads_to_its_photo_by_the_cookie_by_the_token_and_by_the_form() -> None:
+    photo = "photo=ab.cd&q=%22%3E%3Cb+%C3%BC"
+    where = "/?q=%22%3E%3Cb+%C3%BC&amp;photo=ab.cd"
+    known = {"cookie": f"watcher-8424={TOKEN}"}
+    assert guarded(query_string=photo.encode(), headers=known) == 0
+    # after a click in another site the cookie is left out: the page itself asks once more
+    again = answered(query_string=photo.encode())
+    assert (again.status, f'content="0;url={where}&amp;again=1"' in again.body) == (401, True)
+    assert "asks for a token" not in again.body
+    asks = answered(query_string=f"{photo}&again=1".encode())
+    assert (asks.status, f'action="/enter{where[1:]}"' in asks.body) == (401, True)
+    opened = answered(query_string=f"{photo}&token={TOKEN}".encode())
+    assert (opened.status, f'content="0;url={where}"' in opened.body) == (200, True)
+    form: dict[str, Any] = {"path": "/enter", "method": "POST", "headers": {"origin": "http://nas.example"}}
+    for token, status in ((TOKEN, 303), ("wrong", 401)):
+        entered = answered(query_string=f"{photo}&next=//evil.example".encode(), body=f"token={token}".encode(), **form)
+        assert entered.status == status
+        assert entered.headers.get("location", where.replace("&amp;", "&")) == where.replace("&amp;", "&")
+        assert "evil" not in entered.body
+    assert f'action="/enter{where[1:]}"' in entered.body
 
 
 # ---- connections ----

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from watcher import __version__
 from watcher.config import Config
-from watcher.core.history import HistoryEntry, took
+from watcher.core.history import ASK, HistoryEntry, took
 from watcher.core.hooks import Answered, Outgoing
 from watcher.core.records import PhotoRecord
 from watcher.core.status import InboxStatus
@@ -76,8 +76,10 @@ class PublishingStore(Store):
         durable: bool = False,
     ) -> None:
         """Record photos, then send them to the page, attempts that only begin left out."""
-        rows, notes = list(rows), list(notes)
+        rows, notes, hooks = list(rows), list(notes), list(hooks)
         super().write(rows, notes, answered, hooks, durable=durable)
+        if self.news is not None and hooks:
+            self.news.send_reports()
         if self.news is not None and self.news.wanted:
             made = {note.photo: took(note.detail) for note in notes if note.what == MADE}
             self.news.send(
@@ -216,7 +218,7 @@ def _story(path: str, settings: Settings, photo: PhotoId) -> dict[str, object]:
     return {
         "state": story.state,
         "reason": story.reason,
-        "next": story.next,
+        "next": story.next.replace(ASK, "when you ask for it with \u201cTry again\u201d"),
         "next_at": story.next_at,
         "forgotten": story.forgotten,
         "events": [{"at": event.at, "text": printable(explain_view.sentence(event, now))} for event in story.events],

@@ -16,6 +16,7 @@ from watcher.app import outputs
 from watcher.app.overlapping import met_otherwise
 from watcher.config import Config, Inbox, for_pair, overlaps, parse, with_lines
 from watcher.core.stability import Look
+from watcher.core.status import BY_CHOICE
 from watcher.core.types import Origin, WatchReady
 from watcher.engine.ports import InboxParts, InboxPlan, Post, Settings
 from watcher.errors import ConfigError, Fault, StateError, WatcherError, tell_fault
@@ -197,7 +198,7 @@ class RealInbox:
         if self._hub.supervisor is None:
             native, reason = False, "`watcher once` looks through it once"
         elif self._watch is None:
-            native, reason = False, "the config says so"
+            native, reason = False, BY_CHOICE
         else:
             try:
                 self._watch.start()

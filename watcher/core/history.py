@@ -24,6 +24,7 @@ Kind = Literal["nothing", "file", "folder", "link", "special", "unreadable"]
 
 _WORTH_TELLING = 0.05  # seconds of waiting; less is not reported
 
+ASK = "when you ask for it with `watcher retry`"  # the page has a button for that
 HOW = {
     "event": "the file system announced it",
     "folder": "its folder was announced and looked through",
@@ -226,7 +227,7 @@ def _next(
     if state == "done":
         return "nothing, until the photo or a recipe changes", None
     if state == "failed":
-        return "it is tried again when it changes, or when you ask for it with `watcher retry`", None
+        return f"it is tried again when it changes, or {ASK}", None
     return _next_of_waiting(place, known, notes, now) if state == "waiting" else ("", None)
 
 

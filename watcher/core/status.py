@@ -16,6 +16,7 @@ from watcher.core.formats import why_left_alone
 from watcher.core.hooks import HookStatus
 from watcher.text import iso
 
+BY_CHOICE = "the config says so"  # as `watch_reason`
 _MOST_ENDINGS = 8  # of files that are left alone, named to a person
 
 

@@ -15,12 +15,14 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from watcher.core.naming import called
+from watcher.core.records import ListedPhoto
 from watcher.core.types import PhotoId, Request
 from watcher.errors import WatcherError
 from watcher.fs.openat import open_file
 from watcher.http import serializers
 from watcher.http.events import Broadcaster
 from watcher.http.files import chunks, renditions
+from watcher.http.last_hour import LastHour
 from watcher.http.ports import Records, Site
 from watcher.text import shown as readable
 
@@ -62,10 +64,11 @@ class PageHandlers:
     def __init__(self, site: Site, news: Broadcaster) -> None:
         self._site = site
         self._news = news
+        self._hour = LastHour()
         self._disks = CapacityLimiter(_AT_DISKS)
         self._at_state_file = CapacityLimiter(_AT_STATE_FILE)
         news.describe = lambda rows: serializers.changes(rows, site)
-        news.summary = lambda: self._read(lambda records: serializers.summary(records, site))
+        news.summary = lambda: self._read(lambda records: serializers.summary(records, site, self._hour))
 
     def routes(self) -> list[Route]:
         """Return the routes of the page."""
@@ -79,6 +82,7 @@ class PageHandlers:
             Route("/api/newest", self.newest),
             Route("/api/search", self.search),
             Route("/api/failed", self.failed),
+            Route("/api/waiting", self.waiting),
             Route("/api/story/{photo}", self.story),
             Route("/api/retry", self.retry, methods=["POST"]),
             Route("/api/news", self.news),
@@ -103,7 +107,7 @@ class PageHandlers:
     async def summary(self, request: HttpRequest) -> Response:
         """Return the state of the inboxes."""
         del request
-        return _json(await self._read(lambda records: serializers.summary(records, self._site)))
+        return _json(await self._read(lambda records: serializers.summary(records, self._site, self._hour)))
 
     async def newest(self, request: HttpRequest) -> Response:
         """List photos with renditions, those made last first."""
@@ -113,7 +117,7 @@ class PageHandlers:
         return _json({"photos": serializers.entries(found, self._site), "next": following})
 
     async def search(self, request: HttpRequest) -> Response:
-        """List photos by a part of their names."""
+        """List photos by a part of their names or folders."""
         text = request.query_params.get("q", "")[:_LONGEST_SEARCH].strip()
         start, limit = _number(request, "start", 0) or 0, _limit(request)
         found = (
@@ -124,8 +128,17 @@ class PageHandlers:
 
     async def failed(self, request: HttpRequest) -> Response:
         """List photos that failed, the latest first."""
+        return await self._listed(request, lambda records: records.failed)
+
+    async def waiting(self, request: HttpRequest) -> Response:
+        """List photos that wait, the one that has waited longest, first."""
+        return await self._listed(request, lambda records: records.waiting)
+
+    async def _listed(
+        self, request: HttpRequest, of: Callable[[Records], Callable[..., Sequence[ListedPhoto]]]
+    ) -> Response:
         start, limit = _number(request, "start", 0) or 0, _limit(request)
-        found = await self._read(lambda records: records.failed(self._site.inboxes(), start, limit))
+        found = await self._read(lambda records: of(records)(self._site.inboxes(), start, limit))
         following = start + limit if len(found) == limit else None
         return _json({"photos": serializers.entries(found, self._site), "next": following})
 

@@ -9,6 +9,8 @@ Rules:
   here (DNS rebinding) sends its own.
 - On any other address a client must know the token: once in the address of the page or in the form, from then on
   in a cookie that scripts can't read and other sites can't make a browser send. Compared in constant time.
+- Such a cookie is also left out after a click on an address of the page in another site (a mail, a chat). There the
+  browser is first sent to that address once more, by the page itself, before the token is asked for.
 - `Origin` must be the page's own where it is sent, and it must be sent with what changes anything (CSRF). What another
   site makes a browser ask for, other than to go to the page, is refused.
 """
@@ -22,7 +24,7 @@ import secrets
 from collections.abc import Callable
 from email.utils import formatdate
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
@@ -55,7 +57,7 @@ _FORM = """<!doctype html>
 <p>This page asks for a token, since it can be reached from other machines. On the machine that it runs on,
 <code>watcher web token</code> prints its address with the token; for the system's service put <code>sudo</code> in
 front.</p>
-<form method="post" action="/enter"><label for="token">Token</label>
+<form method="post" action="/enter{}"><label for="token">Token</label>
 <input id="token" name="token" type="password" autocomplete="off" required autofocus>
 <button>Open</button></form>
 <p class="wrong" role="alert">{}</p></main></body></html>
@@ -63,8 +65,10 @@ front.</p>
 # Not a redirect: after a click in another site's page it would count as that site's request, and go without the cookie.
 _ON = (
     '<!doctype html><meta charset="utf-8"><title>watcher</title><link rel="icon" href="/icon.svg">'
-    '<meta http-equiv="refresh" content="0;url=/">'
+    '<meta http-equiv="refresh" content="0;url=/{}">'
 )
+_ADDRESSED = ("q", "photo")  # the search and the photo that an address of the page may name
+_AGAIN = "again"  # in the address that `_ON` leads to where the cookie may have been left out
 _NO_TRACE = {"referrer-policy": "no-referrer"}  # the address holds the token
 _WRONG = "This is not the token."
 
@@ -141,12 +145,18 @@ class Guard:
         if path == b"/enter" and request.method == "POST":
             return await self._enter(request)
         if path == b"/" and (given := request.query_params.get("token")):
-            return self._opened(HTMLResponse(_ON, headers=_NO_TRACE)) if self._is_token(given) else _form(_WRONG)
+            if not self._is_token(given):
+                return _form(_WRONG, _query(request))
+            return self._opened(HTMLResponse(_on(_query(request)), headers=_NO_TRACE))
         if self._may_enter(request):
             return None
         if path in _PUBLIC and request.method in _SAFE:
             return None
-        return _form("") if path == b"/" else _no("a token is asked for: open the page", 401)
+        if path != b"/":
+            return _no("a token is asked for: open the page", 401)
+        if (query := _query(request)) and _AGAIN not in request.query_params:  # a link that was sent
+            return HTMLResponse(_on(f"{query}&{_AGAIN}=1"), 401)
+        return _form("", query)
 
     async def _enter(self, request: Request) -> Response:
         body = b""
@@ -155,7 +165,9 @@ class Guard:
             if len(body) > _LONGEST_FORM:
                 return _no("too long", 413)
         given = parse_qs(body.decode("ascii", "replace")).get("token", [""])[0].strip()
-        return self._opened(RedirectResponse("/", 303)) if self._is_token(given) else _form(_WRONG)
+        if not self._is_token(given):
+            return _form(_WRONG, _query(request))
+        return self._opened(RedirectResponse(f"/{_query(request)}", 303))
 
     def _may_enter(self, request: Request) -> bool:
         return self._token is None or self._is_token(request.cookies.get(self._cookie, ""))
@@ -190,8 +202,18 @@ def _no(why: str, status: int) -> Response:
     return PlainTextResponse(f"{why}\n", status)
 
 
-def _form(wrong: str) -> Response:
-    return HTMLResponse(_FORM.format(html.escape(wrong)), 401)
+def _form(wrong: str, query: str) -> Response:
+    return HTMLResponse(_FORM.format(html.escape(query), html.escape(wrong)), 401)
+
+
+def _on(query: str) -> str:
+    return _ON.format(html.escape(query))
+
+
+def _query(request: Request) -> str:
+    """Return the part of the page's address that says what it shows; empty: the newest photos."""
+    named = {name: value for name in _ADDRESSED if (value := request.query_params.get(name))}
+    return f"?{urlencode(named)}" if named else ""
 
 
 def _path(scope: Scope) -> bytes | None:

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from watcher.core.hooks import HookStatus
 from watcher.core.records import ListedPhoto, PhotoRecord
 from watcher.core.status import Counts, InboxStatus
 from watcher.core.types import PhotoId, Recipe, Request
@@ -27,9 +28,14 @@ class Records(Protocol):
     def counts(self, inbox: bytes) -> Counts: ...  # noqa: D102
     def report(self, inbox: bytes) -> InboxStatus | None: ...  # noqa: D102
     def meta(self, key: str) -> object: ...  # noqa: D102
+    def hooks(self) -> Sequence[HookStatus]: ...  # noqa: D102
     def newest(self, inboxes: Sequence[bytes], before: int | None, limit: int) -> Sequence[ListedPhoto]: ...  # noqa: D102
     def search(self, inboxes: Sequence[bytes], text: str, start: int, limit: int) -> Sequence[ListedPhoto]: ...  # noqa: D102
     def failed(self, inboxes: Sequence[bytes], start: int, limit: int) -> Sequence[ListedPhoto]: ...  # noqa: D102
+    def waiting(self, inboxes: Sequence[bytes], start: int, limit: int) -> Sequence[ListedPhoto]: ...  # noqa: D102
+    def made_since(  # noqa: D102
+        self, inboxes: Sequence[bytes], after: int, at: float
+    ) -> tuple[int, Sequence[tuple[bytes, float]]]: ...
 
 
 @dataclass(slots=True)

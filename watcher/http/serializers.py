@@ -6,7 +6,7 @@ import binascii
 import os
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from functools import lru_cache
 from hashlib import sha256
@@ -14,10 +14,11 @@ from typing import Any
 
 from watcher.core.naming import called
 from watcher.core.records import ListedPhoto, Phase, PhotoRecord
-from watcher.core.status import InboxStatus
+from watcher.core.status import BY_CHOICE, InboxStatus, left_alone
 from watcher.core.types import PhotoId
 from watcher.http.events import Row
 from watcher.http.files import renditions, small
+from watcher.http.last_hour import LastHour
 from watcher.http.ports import Records, Shown, Site
 from watcher.text import shown as readable
 
@@ -33,8 +34,11 @@ def tile(photo: PhotoId, known: PhotoRecord, shown: Shown, took: float | None = 
         "name": readable(called(photo.name)),
         "folder": readable(photo.folder),
         "inbox": key_of(photo.inbox),
+        "where": readable(b"/".join(filter(None, (_name(photo.inbox), photo.folder)))),
         "state": _STATES[known.phase],
         "at": known.at,
+        "seen": known.first_seen or known.at,
+        "working": known.leased,  # a worker has it
         "took": took if took is None else round(took, 2),
         "reason": readable(known.reason),
         "attempts": known.attempts,
@@ -73,36 +77,47 @@ def changes(rows: Iterable[Row], site: Site) -> dict[str, Any]:
     return {"photos": told, "gone": gone}
 
 
-def summary(records: Records, site: Site) -> dict[str, Any]:
+def summary(records: Records, site: Site, hour: LastHour) -> dict[str, Any]:
     """Return the state of the inboxes."""
+    now = time.time()
+    minutes = hour.minutes(records, site.inboxes(), now)
     return {
         "version": site.version,
-        "now": time.time(),  # by which browsers measure: their clock may be another
+        "now": now,  # by which browsers measure: their clock may be another
         "since": records.meta("since"),
         "workers": records.meta("workers"),
-        "inboxes": [_inbox(records, shown) for shown in site.shown],
+        "hooks": [{**asdict(hook), "to": readable(hook.to)} for hook in records.hooks()],
+        "inboxes": [_inbox(records, shown, minutes.get(shown.inbox, {})) for shown in site.shown],
     }
 
 
-def _inbox(records: Records, shown: Shown) -> dict[str, Any]:
+def _inbox(records: Records, shown: Shown, minutes: Mapping[int, int]) -> dict[str, Any]:
     status = records.report(shown.inbox) or InboxStatus(shown.inbox, shown.output)
     counts = records.counts(shown.inbox)
     return {
         "key": key_of(shown.inbox),
-        "name": readable(os.path.basename(shown.inbox) or shown.inbox),
+        "name": readable(_name(shown.inbox)),
         "path": readable(shown.inbox),
         "output": readable(shown.output),
         "watch": status.watch,
         "watch_reason": readable(status.watch_reason),
         "reachable": status.reachable,
+        "by_choice": status.watch_reason == BY_CHOICE,  # it is scanned on an interval because the config says so
+        "held_up": readable(status.held_up),
+        "config_fault": readable(status.config_fault),
         "missed": status.missed_events,
+        "left_alone": readable(left_alone(status.left_alone)),
         "waiting": counts.waiting if status.waiting is None else status.waiting,
         "oldest_waiting": status.oldest_waiting,
         "done": counts.done,
         "failed": counts.failed,
-        "minutes": status.minutes,
+        "minutes": sorted(minutes.items()),
         "last_batch": status.last_batch and asdict(status.last_batch),
     }
+
+
+def _name(inbox: bytes) -> bytes:
+    return os.path.basename(inbox) or inbox
 
 
 # ---- names of photos, which may be any bytes ----

@@ -6,12 +6,11 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
 from typing import Self
 from urllib.parse import quote
 
-from watcher.core.formats import INPUTS
 from watcher.core.history import HistoryEntry, took
+from watcher.core.hooks import HookStatus
 from watcher.core.naming import called, key_stem, stem_of, stems_above
 from watcher.core.records import ListedPhoto, Phase, PhotoRecord, RenditionRecord
 from watcher.core.status import Counts, InboxStatus
@@ -19,18 +18,16 @@ from watcher.core.types import FileSignature, PhotoId, Request
 from watcher.errors import StateError
 from watcher.store import commands, history, schema
 from watcher.store.faults import BUSY_SECONDS, StateBusyError, translated
-from watcher.store.orphans import OrphanQueries
+from watcher.store.lists import ListQueries
 from watcher.store.reader import FOLDER, marks, photo_of
-from watcher.store.records import FIELDS, decode_made, fits
+from watcher.store.records import FIELDS, OPEN, PHOTOS, decode_made, fits
 
-OPEN = "photo.phase <> 1"  # says nothing new, but without it SQLite does not see that the index photo_open will do
 PAGE = 1000  # photos
-_PHOTOS = f"SELECT folder.inbox, folder.path, photo.name, {FIELDS} FROM photo JOIN folder ON folder.id = photo.folder"
 _MOST_AWAY = 8  # photos of one name whose originals were taken away, and that are looked at
 _LAST = 2**62  # above any entry's number
 
 
-class Queries(OrphanQueries):
+class Queries(ListQueries):
     """The open state file. A context manager; every method may raise StateBusyError or StateCorruptError."""
 
     @classmethod
@@ -158,7 +155,7 @@ class Queries(OrphanQueries):
         return self._list(inbox, "photo.leased = 1", -1)
 
     def _list(self, inbox: bytes, condition: str, limit: int) -> Iterator[tuple[PhotoId, PhotoRecord]]:
-        query = f"{_PHOTOS} WHERE {condition} AND folder.inbox = ? LIMIT ?"
+        query = f"{PHOTOS} WHERE {condition} AND folder.inbox = ? LIMIT ?"
         for _, folder, name, *row in self._each(query, (self._inbox_id(inbox), limit)):
             yield photo_of(inbox, folder, name), self._decode(row)
 
@@ -207,32 +204,6 @@ class Queries(OrphanQueries):
                 break
         return found
 
-    def search(self, inboxes: Sequence[bytes], text: str, start: int, limit: int) -> list[ListedPhoto]:
-        """List photos by a part of their names, in capitals or not, the latest first.
-
-        Reads all names: a tenth of a second for 100,000 photos.
-        """
-        wanted = text.casefold()
-        for extension in chain.from_iterable(kind.extensions for kind in INPUTS.values()):  # no part of the stem
-            wanted = wanted.removesuffix(extension)
-        return self._latest(inboxes, "instr(photo.stem, ?)", (wanted.encode("utf-8", "replace"),), start, limit)
-
-    def failed(self, inboxes: Sequence[bytes], start: int, limit: int) -> list[ListedPhoto]:
-        """List photos that failed, the latest first."""
-        return self._latest(inboxes, f"photo.phase = {int(Phase.FAILED)} AND {OPEN}", (), start, limit)
-
-    def _latest(
-        self, inboxes: Sequence[bytes], condition: str, arguments: tuple[object, ...], start: int, limit: int
-    ) -> list[ListedPhoto]:
-        paths = {self._inbox_id(inbox): inbox for inbox in inboxes}
-        rows = self._rows(
-            f"{_PHOTOS} WHERE {condition} AND folder.inbox IN ({marks(paths)}) ORDER BY photo.at DESC LIMIT ? OFFSET ?",
-            (*arguments, *paths, limit, start),
-        )
-        return [
-            ListedPhoto(photo_of(paths[inbox], folder, name), self._decode(row)) for inbox, folder, name, *row in rows
-        ]
-
     # ---- inboxes and folders ----
 
     def inboxes(self) -> list[bytes]:
@@ -257,6 +228,10 @@ class Queries(OrphanQueries):
         """Return a value that is kept for the file as a whole; None: there is none."""
         row = self._row("SELECT value FROM meta WHERE key = ?", (key,))
         return row[0] if row else None
+
+    def hooks(self) -> list[HookStatus]:
+        """List the status of each hook."""
+        return list(self.outbox.statuses().values())
 
     def requests(self, limit: int = -1) -> list[tuple[int, Request]]:
         """List what people ask of the daemon, with numbers, the oldest first."""

@@ -77,6 +77,8 @@ _RECIPES = _COLUMNS.index("recipes")
 _OF_THE_FIRST_TIME = {"first_seen", "origin"}  # not overwritten
 
 FIELDS = ", ".join(f"photo.{column}" for column in _COLUMNS)
+OPEN = "photo.phase <> 1"  # says nothing new, but without it SQLite does not see that the index photo_open will do
+PHOTOS = f"SELECT folder.inbox, folder.path, photo.name, {FIELDS} FROM photo JOIN folder ON folder.id = photo.folder"
 UPSERT = (
     f"INSERT INTO photo (folder, stem, name, {', '.join(_COLUMNS)}) VALUES (?, ?, ?{', ?' * len(_COLUMNS)})"
     " ON CONFLICT DO UPDATE SET "

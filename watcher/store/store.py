@@ -26,8 +26,8 @@ from watcher.store.faults import (
     put_aside,
     translated,
 )
-from watcher.store.queries import OPEN, Queries, stems_that_meet
-from watcher.store.records import CONTENT, FIELDS, UPSERT, ScanRow, decode_content, decode_made, encode, fits
+from watcher.store.queries import Queries, stems_that_meet
+from watcher.store.records import CONTENT, FIELDS, OPEN, UPSERT, ScanRow, decode_content, decode_made, encode, fits
 from watcher.store.schema import migrate
 
 _HERE = "stem >= x'01'"  # the stem of a photo whose original was taken away begins with a zero, see `plan.key_stem`

@@ -20,6 +20,12 @@ export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** Set a name or a path, which is broken after its parts rather than within. */
+export function sayName(element, name) {
+  if (element.textContent === name) return;
+  element.replaceChildren(...name.split(/(?<=[/_. -])/).flatMap((part) => [part, document.createElement("wbr")]));
+}
+
 export const count = (number) => number.toLocaleString("en");
 export const plural = (number, what) => `${count(number)} ${what}${number === 1 ? "" : "s"}`;
 
@@ -34,7 +40,7 @@ export function duration(seconds) {
 
 export function bytes(number) {
   if (number < 1000) return `${number} B`;
-  if (number < 1e6) return `${Math.round(number / 1000)} KB`;
+  if (number < 1e6) return `${Math.round(number / 1000)} kB`;
   return `${(number / 1e6).toFixed(1)} MB`;
 }
 
@@ -62,14 +68,10 @@ export async function ask(path, options) {
   return answer.json();
 }
 
-export const retry = (what) => ask("api/retry", {
-  method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(what),
-});
-
 export const picture = (photo, rendition) =>
   `picture/${photo.id}/${encodeURIComponent(rendition)}?v=${photo.version}`;
 
-/** Tell whoever listens to the page; not more often than can be listened to. */
+/** Announce something to a screen reader; not more often than can be listened to. */
 let telling = null;
 const untold = [];
 export function tell(text) {
@@ -77,4 +79,35 @@ export function tell(text) {
   if (telling || !untold.length) return;
   byId("told").textContent = untold.splice(0).join(". ");
   telling = setTimeout(() => { telling = null; tell(""); }, 5000);
+}
+
+/** Say on a button what it has done, for a while. */
+function answer(button, text) {
+  const before = button.textContent;
+  say(button, text);
+  button.disabled = true;
+  setTimeout(() => { say(button, before); button.disabled = false; }, 4000);
+}
+
+/** Have photos tried again, `{photos: [id]}` or `{all: true}`, when a button was pressed. */
+export async function retry(what, button) {
+  try {
+    await ask("api/retry", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(what) });
+    answer(button, "Asked");
+    tell("Asked to try again");
+  } catch (error) {
+    tell(`That did not work: ${error.message}`);
+  }
+}
+
+/** Copy the text of an element when a button was pressed; without encryption browsers only copy what is selected. */
+export async function copy(element, button) {
+  getSelection().selectAllChildren(element);
+  try {
+    if (navigator.clipboard) await navigator.clipboard.writeText(element.textContent);
+    else document.execCommand("copy");
+    answer(button, "Copied");
+  } catch {
+    tell("It is selected: copy it with the keyboard");
+  }
 }

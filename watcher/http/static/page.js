@@ -1,29 +1,32 @@
-// The page: what the daemon tells goes to the cards, the failures and the sheet; what a person asks goes to the daemon.
+// The page: what the daemon tells goes to the cards, the lists and the sheet; what a person asks goes to the daemon.
 
+import { name, shown } from "./address.js";
 import { ask, byId, count, moment, plural, say, setClock, tell } from "./common.js";
-import { Failures } from "./failures.js";
-import { refreshInboxes, showInboxes } from "./inboxes.js";
+import { refreshInboxes, showEmpty, showHooks, showInboxes } from "./inboxes.js";
+import { Failures, Waiting } from "./lists.js";
 import { Sheet } from "./sheet.js";
 import { Viewer } from "./viewer.js";
 
 const MOST = 5000; // photos that are kept at hand; beyond, the newest are asked for anew
 const TYPING = 150; // milliseconds without a key before a search begins
+const WIDE = matchMedia("(min-width: 60.01rem)"); // as in page.css: the cards stand beside the photos
 
-const sheet = new Sheet({ open: (photo) => open(photo, "sheet"), more });
-const failures = new Failures({ open: (photo) => open(photo, "failures") });
-const viewer = new Viewer({ beside: (id, step) => sheet.beside(id, step), closed: (photo) => photo && sheet.focus(photo.id) });
+const open = (photo, list) => photo && viewer.open(photo, list);
+const sheet = new Sheet({ open, more });
+const failures = new Failures(open);
+const waiting = new Waiting(open);
+const viewer = new Viewer(sheet);
 
 let held = []; // new photos that wait for the reader to come back to the top
+let stale = false; // more is new than could be told: everything is asked for anew when the reader is back at the top
 let source = ""; // of what the sheet shows: the rest of an address, less where to go on
 let following = null; // where to go on
-let loading = false;
+let loading = true;
 let round = 0; // answers that come late belong to an earlier one
-let total = 0;
+let inboxes = null; // what was told of them last
 
 const find = byId("find");
 const searched = () => find.value.trim();
-
-function open(photo) { if (photo) viewer.show(photo); }
 
 // ---- the sheet's photos ----
 
@@ -34,11 +37,14 @@ async function load() {
   try {
     const found = await ask(source.replace(/[?&]\w+=$/, ""));
     if (turn !== round) return;
+    loading = false;
     following = found.next;
     held = [];
+    stale = false;
     sheet.set(found.photos);
     say(byId("sheet-title"), text ? `\u201c${text}\u201d` : "Newest");
     note();
+    viewer.beside();
     if (text) tell(found.photos.length ? plural(found.photos.length, "photo") + (found.next ? " or more" : "") + " found" : "Nothing found");
   } catch (error) {
     if (turn === round) say(byId("sheet-note"), error.message);
@@ -56,6 +62,7 @@ async function more() {
     if (turn !== round) return;
     following = found.next;
     sheet.append(found.photos);
+    viewer.beside();
     note();
   } catch {
     // the connection shows that it is lost, and everything is asked for anew when it is back
@@ -66,12 +73,14 @@ async function more() {
 
 function note() {
   const text = searched(), there = sheet.photos.length;
-  byId("fresh").hidden = !held.length;
-  say(byId("fresh"), `\u2191 ${plural(held.length, "new photo")}`);
+  const total = inboxes?.reduce((sum, inbox) => sum + inbox.done, 0);
+  byId("fresh").hidden = !held.length && !stale;
+  say(byId("fresh"), stale ? "\u2191 New photos" : `\u2191 ${plural(held.length, "new photo")}`);
   if (text) say(byId("sheet-note"), there ? `${count(there)}${following === null ? "" : " or more"} found` : "Nothing of that name");
   else say(byId("sheet-note"), total ? `${count(total)} done` : "");
-  const empty = !there && !text && !loading;
-  say(byId("sheet-end"), empty ? "Photos appear here as they are made: drop some into an inbox." : "");
+  const empty = !there && !text && !loading && inboxes !== null;
+  byId("empty").hidden = !empty;
+  if (empty) showEmpty(inboxes);
 }
 
 function arrived(photos) {
@@ -83,10 +92,11 @@ function arrived(photos) {
 }
 
 function release() {
-  if (sheet.photos.length + held.length > MOST) { load(); return; }
+  if (stale || sheet.photos.length + held.length > MOST) { load(); return; }
   const photos = held;
   held = [];
   sheet.prepend(photos);
+  viewer.beside();
   note();
 }
 
@@ -95,19 +105,27 @@ byId("fresh").addEventListener("click", () => {
   release();
   byId("photos").focus({ preventScroll: true });
 });
-addEventListener("scroll", () => { if (held.length && sheet.atTop) release(); }, { passive: true });
+addEventListener("scroll", () => { if ((held.length || stale) && sheet.atTop) release(); }, { passive: true });
 
 // ---- searching ----
+
+function search() {
+  clearTimeout(typing);
+  const before = shown().q, text = searched();
+  if (text === before) return;
+  name({ q: text }, Boolean(before)); // Back leads out of the search, not from letter to letter
+  scrollTo(0, 0);
+  load();
+}
 
 let typing = null;
 find.addEventListener("input", () => {
   clearTimeout(typing);
-  typing = setTimeout(load, TYPING);
+  typing = setTimeout(search, TYPING);
 });
 byId("search").addEventListener("submit", (event) => {
   event.preventDefault();
-  clearTimeout(typing);
-  load();
+  search();
 });
 addEventListener("keydown", (event) => {
   const writing = event.target.closest("input, textarea");
@@ -116,31 +134,60 @@ addEventListener("keydown", (event) => {
     find.focus();
   } else if (event.key === "Escape" && event.target === find && find.value) {
     find.value = "";
-    load();
+    search();
   }
 });
+
+/** Show what the address names. */
+function follow() {
+  if (find.value.trim() !== shown().q) {
+    find.value = shown().q;
+    load();
+  }
+  viewer.follow(sheet);
+}
+
+history.scrollRestoration = "manual"; // photos come and go: another position shows the same ones
+addEventListener("popstate", follow);
+find.value = shown().q;
+name({}, true); // what else it says, such as a token, is not kept
+viewer.follow(sheet);
+
+// ---- the cards: beside the photos, or in one line above them ----
+
+const beside = () => { byId("overview").open = WIDE.matches; };
+WIDE.addEventListener("change", beside);
+beside();
 
 // ---- what the daemon tells ----
 
 function summarise(told) {
+  const sum = (key) => told.inboxes.reduce((all, inbox) => all + inbox[key], 0);
+  inboxes = told.inboxes;
   setClock(told.now);
-  total = told.inboxes.reduce((sum, inbox) => sum + inbox.done, 0);
-  const waiting = told.inboxes.reduce((sum, inbox) => sum + inbox.waiting, 0);
-  showInboxes(told.inboxes);
-  failures.counted(told.inboxes.reduce((sum, inbox) => sum + inbox.failed, 0));
-  connected(true, `Live \u00b7 ${plural(told.workers ?? 0, "worker")} \u00b7 since ${moment(told.since, false)}`);
-  document.title = waiting ? `${count(waiting)} waiting \u00b7 watcher` : "watcher";
+  showInboxes(inboxes, told.hooks);
+  showHooks(told.hooks);
+  failures.counted(sum("failed"));
+  waiting.counted(sum("waiting"));
+  sheet.coming(sum("waiting"));
+  connected(true, "Live", ` \u00b7 ${plural(told.workers ?? 0, "worker")} \u00b7 since ${moment(told.since, false)}`);
+  const fault = inboxes.find((inbox) => inbox.config_fault)?.config_fault;
+  byId("notice").hidden = !fault;
+  say(byId("notice"), fault ? `The daemon works by an older config, since the new one is wrong: ${fault}` : "");
+  document.title = sum("waiting") ? `${count(sum("waiting"))} waiting \u00b7 watcher` : "watcher";
   note();
 }
 
-function connected(yes, text) {
+function connected(yes, text, more = "") {
   byId("link").classList.toggle("lost", !yes);
   say(byId("link-text"), text);
+  say(byId("link-more"), more);
 }
 
 async function refresh() {
+  if (!sheet.atTop && sheet.photos.length) { stale = true; note(); } // who reads further down keeps the place
   try {
-    const [told] = await Promise.all([ask("api/summary"), load(), failures.reload()]);
+    const [told] = await Promise.all([ask("api/summary"), stale ? undefined : load(), failures.load()]);
     summarise(told);
   } catch (error) {
     connected(false, error.message);
@@ -148,7 +195,7 @@ async function refresh() {
 }
 
 function happened(told) {
-  for (const id of told.gone) { sheet.remove(id); failures.remove(id); }
+  for (const id of told.gone) { sheet.remove(id); failures.see({ id }); }
   const made = [];
   for (const photo of told.photos) {
     failures.see(photo);
@@ -170,4 +217,4 @@ news.addEventListener("error", () => {
   if (news.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 5000); // it asks for a token by now, say
 });
 
-setInterval(() => { refreshInboxes(); failures.refresh(); }, 15000);
+setInterval(() => { refreshInboxes(); failures.refresh(); waiting.refresh(); }, 15000);

@@ -1,6 +1,6 @@
 // The contact sheet: any number of photos, of which only those near the window are elements.
 
-import { byId, count, duration, make, picture, say } from "./common.js";
+import { byId, count, duration, make, moment, picture, say } from "./common.js";
 import { fill, fillAbove, proportion } from "./layout.js";
 
 const GAP = 12;
@@ -11,12 +11,15 @@ export class Sheet {
   constructor({ open, more }) {
     this.list = byId("sheet");
     this.open = open; // a photo was chosen
+    this.ahead = make("li", { className: "ahead", ariaHidden: "true" }); // the free end of the row that new photos join
+    this.list.append(this.ahead);
     this.more = more; // the end is near
     this.photos = [];
     this.rows = [];
     this.known = new Map(); // id -> photo
     this.tiles = new Map(); // id -> element
     this.fresh = new Set(); // ids that came live and have not been shown
+    this.lost = null; // the id of a photo whose element had the focus when it was replaced
     this.width = 0;
     this.planned = 0;
     new ResizeObserver(() => this.resize()).observe(this.list);
@@ -29,6 +32,10 @@ export class Sheet {
 
   /** Show other photos instead. */
   set(photos) {
+    for (const photo of photos) {
+      const before = this.known.get(photo.id);
+      if (before && !looksSame(before, photo)) this.drop(photo.id);
+    }
     this.photos = photos;
     this.known = new Map(photos.map((photo) => [photo.id, photo]));
     this.split = 0; // photos above rows that are laid out from the top down
@@ -51,6 +58,7 @@ export class Sheet {
       this.photos = this.photos.filter((photo) => !again.has(photo.id));
     }
     for (const photo of photos) {
+      this.drop(photo.id);
       this.known.set(photo.id, photo);
       this.fresh.add(photo.id);
     }
@@ -65,12 +73,22 @@ export class Sheet {
     const before = this.known.get(photo.id);
     if (!before) return false;
     const place = this.photos.indexOf(before);
-    this.photos[place] = photo;
-    this.known.set(photo.id, photo);
-    this.tiles.get(photo.id)?.remove();
-    this.tiles.delete(photo.id);
+    const same = looksSame(before, photo);
+    const now = same ? { ...photo, took: photo.took ?? before.took } : photo;
+    this.photos[place] = now;
+    this.known.set(photo.id, now);
+    if (same) return true;
+    this.drop(photo.id);
     this.arrange();
     return true;
+  }
+
+  /** Let go of the element of a photo that has changed. */
+  drop(id) {
+    const tile = this.tiles.get(id);
+    if (tile?.contains(document.activeElement)) this.lost = id;
+    tile?.remove();
+    this.tiles.delete(id);
   }
 
   remove(id) {
@@ -80,8 +98,11 @@ export class Sheet {
     this.photos.splice(place, 1);
     if (place < this.split) this.split -= 1;
     this.known.delete(id);
+    if (this.tiles.get(id)?.contains(document.activeElement)) this.lost = this.photos[Math.min(place, this.photos.length - 1)]?.id;
     this.arrange();
   }
+
+  photo(id) { return this.known.get(id); }
 
   /** The photo that comes `step` after another one. */
   beside(id, step) {
@@ -121,6 +142,8 @@ export class Sheet {
     const offset = -this.list.getBoundingClientRect().top;
     const from = offset - innerHeight, to = offset + 2 * innerHeight;
     const focused = this.list.contains(document.activeElement) ? document.activeElement.parentElement : null;
+    const kept = focused && this.known.has(focused.dataset.id) ? focused.dataset.id : this.lost;
+    this.lost = null;
     let low = 0, high = this.rows.length;
     while (low < high) {
       const middle = (low + high) >> 1;
@@ -141,21 +164,40 @@ export class Sheet {
         else this.list.insertBefore(tile, cursor);
       });
     }
-    if (focused && this.known.has(focused.dataset.id)) wanted.add(focused); // who reads with the keyboard keeps the place
+    if (focused?.dataset.id === kept) wanted.add(focused); // who reads with the keyboard keeps the place
     for (const tile of [...this.list.children]) {
-      if (wanted.has(tile)) continue;
+      if (wanted.has(tile) || tile === this.ahead) continue;
       tile.querySelector("img")?.removeAttribute("src"); // a picture on its way would hold up those that are looked at
       tile.remove();
       this.tiles.delete(tile.dataset.id);
     }
+    // an element that was moved or replaced has lost the focus
+    const left = (kept ?? focused) && !this.list.contains(document.activeElement);
+    if (left) (this.tiles.get(kept)?.firstChild ?? byId("photos")).focus({ preventScroll: true });
+    this.fill();
     const last = this.rows.at(-1);
     if (!last || last.top < to) this.more();
+  }
+
+  /** Say how many photos are still to come. */
+  coming(waiting) {
+    say(this.ahead, waiting ? `${count(waiting)} waiting` : "");
+  }
+
+  /** Show the free end of the first row, while that is being filled. */
+  fill() {
+    const row = this.rows[0];
+    const open = this.split && row && !row.full;
+    const used = open ? row.photos.reduce((sum, photo) => sum + Math.round(proportion(photo) * row.height) + GAP, 0) : 0;
+    this.ahead.hidden = !open;
+    if (open) this.put(this.ahead, used, 0, Math.max(0, this.width - used), row.height - CAPTION);
   }
 
   put(tile, left, top, width, height, place) {
     tile.style.transform = `translate(${left}px, ${top}px)`;
     tile.style.width = `${width}px`;
     tile.style.height = `${height + CAPTION}px`;
+    if (place === undefined) return;
     tile.setAttribute("aria-setsize", this.photos.length);
     tile.setAttribute("aria-posinset", place + 1);
   }
@@ -163,16 +205,15 @@ export class Sheet {
   tile(photo) {
     let tile = this.tiles.get(photo.id);
     if (tile) return tile;
-    const took = photo.took === null ? "" : duration(photo.took);
     const name = make("span", { className: "name", text: photo.name });
-    const time = make("span", { className: "time", text: photo.state === "done" ? took : photo.state });
+    const time = make("span", { className: "time", ...stamp(photo) });
     const frame = photo.small
       ? make("img", { alt: "", loading: "lazy", decoding: "async", draggable: false, src: picture(photo, photo.small) })
       : make("span", { className: "none", text: photo.reason || "not made yet" });
     if (photo.small) frame.addEventListener("error", () => frame.classList.add("missing"));
     const button = make("button", { type: "button" }, make("span", { className: "frame" }, frame),
       make("span", { className: "caption" }, name, time));
-    button.title = photo.folder ? `${photo.folder}/${photo.name}` : photo.name;
+    name.title = photo.folder ? `${photo.folder}/${photo.name}` : photo.name;
     tile = make("li", { className: `tile ${photo.state}` }, button);
     tile.dataset.id = photo.id;
     if (this.fresh.delete(photo.id)) tile.classList.add("new");
@@ -182,11 +223,17 @@ export class Sheet {
 
   chosen(event) {
     const tile = event.target.closest(".tile");
-    if (tile) this.open(this.known.get(tile.dataset.id));
+    if (tile) this.open(this.known.get(tile.dataset.id), this);
   }
 
-  /** Bring the focus back to a photo's tile, if it is there. */
+  /** Bring a photo's tile into view, and the focus to it. */
   focus(id) {
+    const row = this.rows.find((one) => one.photos.some((photo) => photo.id === id));
+    if (!row) return;
+    const top = this.list.getBoundingClientRect().top + row.top, bottom = top + row.height + CAPTION;
+    if (top < 80) scrollBy(0, top - 80);
+    else if (bottom > innerHeight) scrollBy(0, bottom + GAP - innerHeight);
+    this.show();
     this.tiles.get(id)?.firstChild.focus({ preventScroll: true });
   }
 
@@ -198,13 +245,7 @@ export class Sheet {
     event.preventDefault();
     const place = this.photos.indexOf(this.known.get(tile.dataset.id));
     const target = step[0] ? this.photos[place + step[0]] : this.nextRow(place, step[1]);
-    if (!target) return;
-    const row = this.rows.find((one) => one.photos.includes(target));
-    const top = this.list.getBoundingClientRect().top + row.top;
-    if (top < 80) scrollBy(0, top - 80);
-    else if (top + row.height + CAPTION > innerHeight) scrollBy(0, top + row.height + CAPTION + GAP - innerHeight);
-    this.show();
-    this.focus(target.id);
+    if (target) this.focus(target.id);
   }
 
   nextRow(place, step) {
@@ -216,5 +257,12 @@ export class Sheet {
   }
 }
 
-export function sayEnd(text) { say(byId("sheet-end"), text); }
-export { count };
+const looksSame = (a, b) => ["version", "state", "reason"].every((key) => a[key] === b[key]);
+
+/** What stands beside a photo's name: how long it took, or when it was made where it did not come while watched. */
+function stamp(photo) {
+  if (photo.state !== "done") return { text: photo.state };
+  const made = `Made ${moment(photo.at)}`;
+  if (photo.took === null) return { text: moment(photo.at, false), title: made };
+  return { text: `in ${duration(photo.took)}`, title: `${made}, ${duration(photo.took)} after it came` };
+}
