@@ -51,11 +51,12 @@ def _excerpt(fault: Fault, lines: list[str], places: Mapping[str, _Place]) -> st
     place = places[key]
     line = lines[place.line]
     assignment = _ASSIGNMENT.match(line)
-    if assignment is None:  # a table's header
-        return _drawn(lines, place.line, len(line) - len(line.lstrip()), len(line.partition("#")[0].strip()))
-    if key != fault.key or fault.found.startswith("unknown key"):
+    if assignment is None:  # a table's header, or a line within an array
+        start, value = len(line) - len(line.lstrip()), line.partition("#")[0].strip().removesuffix(",")
+    elif key != fault.key or fault.found.startswith("unknown key"):
         return _drawn(lines, place.line, assignment.start("key"), len(assignment["key"]))
-    start, value = assignment.start("value"), _without_comment(assignment["value"])
+    else:
+        start, value = assignment.start("value"), _without_comment(assignment["value"])
     for written in (f'"{place.value}"', f"'{place.value}'", str(place.value)):
         if fault.key.endswith("]") and value.count(written) == 1:  # an item of a list
             return _drawn(lines, place.line, start + value.index(written), len(written))
@@ -87,18 +88,34 @@ def _places(lines: list[str]) -> dict[str, _Place]:
     found: dict[str, _Place] = {}
     counts: dict[_Path, int] = {}  # of the tables in each array of tables
     table: _Path = ()
-    for number, content in _statements(lines):
+    for number, end, content in _statements(lines):
         if lines[number].lstrip().startswith("["):
             table = _entered(content, counts)
             found.setdefault(dotted(table), _Place(number))
         else:
-            for path, value in _paths(content, table):
-                found.setdefault(dotted(path), _Place(number, value))
+            offsets = _offsets(lines[number:end])
+            for path, value in _paths(content, ()):
+                found.setdefault(dotted((*table, *path)), _Place(number + offsets.get(path, 0), value))
     return found
 
 
-def _statements(lines: list[str]) -> Iterator[tuple[int, dict[str, object]]]:
-    """Take a file apart into its statements; ends where one is found that is wrong."""
+def _offsets(statement: list[str]) -> dict[_Path, int]:
+    """Return how many lines below its key each item of an array is written, where the array takes several lines."""
+    found: dict[_Path, int] = {}
+    for offset in range(len(statement) if len(statement) > 1 else 0):
+        end = "\n]" if offset < len(statement) - 1 else ""  # the array as far as these lines go
+        try:
+            content = tomllib.loads("\n".join(statement[: offset + 1]) + end)
+        except (ValueError, RecursionError):
+            continue
+        for path, _ in _paths(content, ()):
+            if any(isinstance(name, int) for name in path):
+                found.setdefault(path, offset)
+    return found
+
+
+def _statements(lines: list[str]) -> Iterator[tuple[int, int, dict[str, object]]]:
+    """Take a file apart into its statements: from which line to which; ends where one is found that is wrong."""
     start = 0
     while start < len(lines):
         for end in range(start + 1, min(start + _MOST_LINES, len(lines)) + 1):
@@ -109,7 +126,7 @@ def _statements(lines: list[str]) -> Iterator[tuple[int, dict[str, object]]]:
                 content = tomllib.loads(text)
             except (ValueError, RecursionError):
                 continue
-            yield start, content
+            yield start, end, content
             start = end
             break
         else:
