@@ -23,6 +23,7 @@ from watcher.config.messages import translated
 from watcher.config.parser import fingerprint
 from watcher.config.tables import Mark, Rendition
 from watcher.config.values import choice
+from watcher.core.formats import OUTPUTS, Format
 from watcher.errors import EXIT_CONFIG, ConfigError, Fault
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
@@ -181,6 +182,16 @@ def test_each_part_of_a_recipe_changes_its_fingerprint(monkeypatch: pytest.Monke
     assert printed("fit = 'inside'\nquality = 85") == prints[0]
     monkeypatch.setattr(reading, "RECIPE_VERSION", reading.RECIPE_VERSION + 1)
     assert printed("") not in prints
+
+
+def test_other_settings_of_an_encoder_change_the_fingerprints_of_its_format_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    forms: tuple[Format, ...] = ("jpeg", "webp", "avif", "png")
+    before = {form: fingerprint(Rendition(width=10, format=form)) for form in forms}
+    monkeypatch.setitem(OUTPUTS, "webp", OUTPUTS["webp"]._replace(version=99))
+    after = {form: fingerprint(Rendition(width=10, format=form)) for form in forms}
+    assert [form for form in forms if before[form] != after[form]] == ["webp"]
 
 
 def test_the_fingerprint_of_the_default_recipe_is_what_state_files_hold() -> None:

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import re
 import shutil
 import signal
 import socket
@@ -18,6 +19,8 @@ from PIL import Image, ImageCms
 
 from tests import photos
 from tests.e2e.harness import BOTH, COMMAND, THUMB, WEB, Place, fill, fingerprint, shows, temporary, tree
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "photos"
 
 
 def _pixel(path: Path, across: float, down: float) -> tuple[int, ...]:
@@ -139,6 +142,7 @@ def test_a_dry_run_says_what_would_be_made_and_changes_nothing(place: Place) -> 
     told = place.once("--dry-run")
     assert told.code == 0
     assert "web: 3 new, 0 again" in told.out
+    assert "p000" not in told.out, "photos are named with -v"
     assert not place.output.exists()
     assert not place.state.exists()
     place.once()
@@ -149,6 +153,31 @@ def test_a_dry_run_says_what_would_be_made_and_changes_nothing(place: Place) -> 
     assert "thumb: 0 new, 3 again" in told.out
     assert fingerprint(place.output) == before
     assert place.state.read_bytes() == state
+
+
+def test_a_dry_run_names_each_photo_and_what_it_lacks_where_asked_to(place: Place) -> None:
+    fill(place.inbox, 1)
+    place.once()
+    fill(place.inbox / "trip", 1, first=1)
+    place.configure({"web": WEB, "thumb": {**THUMB, "quality": 60}})
+    lines = place.once("-n", "-v").out.splitlines()
+    assert {"  p000.jpg: thumb (again)", "  trip/p001.jpg: web, thumb"} < set(lines)
+
+
+@pytest.mark.slow
+def test_a_dry_run_forecasts_about_what_photos_come_to(place: Place) -> None:
+    for photo in EXAMPLES.glob("*.jpg"):
+        shutil.copy(photo, place.inbox)
+    sides, forms = (320, 640), ("jpeg", "webp", "avif")
+    renditions = {f"{side}-{form}": {"width": side, "format": form} for side in sides for form in forms}
+    place.configure(renditions)
+    told = place.once("-n").out
+    assert place.once().code == 0
+    for name in renditions:
+        made = sum(path.stat().st_size for path in (place.output / name).iterdir())
+        found = re.search(rf"{name}: 4 new, 0 again, about (.+) kB", told)
+        assert found, told
+        assert 0.7 < float(found[1]) * 1000 / made < 1.4, name
 
 
 def test_a_damaged_state_file_is_set_aside_and_nothing_is_made_again(place: Place) -> None:

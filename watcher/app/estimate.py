@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from watcher.app.outputs import held
 from watcher.app.settings import Source, settle
 from watcher.config import Config
-from watcher.core.formats import OUTPUTS
+from watcher.core.formats import expected_bytes
 from watcher.core.recipe import most_bytes
 from watcher.core.records import Phase, PhotoRecord, needs_work
 from watcher.core.selection import PathFilter
@@ -16,11 +17,13 @@ from watcher.core.types import FileSignature, PhotoId, Recipe
 from watcher.engine.inbox import terms_of
 from watcher.engine.ports import InboxPlan
 from watcher.errors import EXIT_OK
+from watcher.render.geometry import target
+from watcher.render.look import Look, look_at
 from watcher.scan import walk
 from watcher.store import Queries
-from watcher.text import printable, size
+from watcher.text import printable, shown, size
 
-_SAMPLE = 500  # recorded renditions that the estimate is taken from, if there are any
+_SAMPLE = 12  # photos, at most twice as many, that are looked at: they are spread over the inbox
 
 
 @dataclass(slots=True)
@@ -30,18 +33,7 @@ class Count:
     recipe: Recipe
     new: int = 0  # there is none of it yet
     again: int = 0  # the photo or the recipe has changed
-    sizes: list[int] = field(default_factory=list)  # of recorded renditions
-
-    @property
-    def bytes(self) -> int:
-        """About how many bytes they will take."""
-        if self.sizes:
-            each = sum(self.sizes) / len(self.sizes)
-        else:
-            width, height, fit = self.recipe.width, self.recipe.height, self.recipe.fit
-            pixels = min((width or height or 0) * (height or width or 0) * (1 if fit == "cover" else 0.7), 24e6)
-            each = pixels * OUTPUTS[self.recipe.format].bytes_per_pixel * (0.5 + self.recipe.quality / 170)
-        return round((self.new + self.again) * min(each, most_bytes(self.recipe.max_kb)))
+    bytes: int = 0  # about how many they will take
 
 
 @dataclass(slots=True)
@@ -60,14 +52,39 @@ class Forecast:
         return sum(count.bytes for count in self.counts.values())
 
 
-def forecast(plan: InboxPlan, config: Config, reader: Queries | None) -> Forecast:
-    """Look through an inbox, and compare it with the state file, if there is one; nothing is changed."""
+class _Sample:
+    """Photos spread evenly over all that were added."""
+
+    def __init__(self) -> None:
+        self.paths: list[bytes] = []
+        self._every, self._seen = 1, 0
+
+    def add(self, path: bytes) -> None:
+        if self._seen % self._every == 0:
+            self.paths.append(path)
+        self._seen += 1
+        if len(self.paths) == 2 * _SAMPLE:
+            del self.paths[1::2]
+            self._every *= 2
+
+
+def forecast(
+    plan: InboxPlan,
+    config: Config,
+    reader: Queries | None,
+    named: Callable[[PhotoId, Mapping[str, bool]], None] | None = None,
+) -> Forecast:
+    """Look through an inbox, and compare it with the state file, if there is one; nothing is changed.
+
+    `named` is called with each photo that needs work and the renditions to make, and whether each is made again.
+    """
     found = Forecast({rendition: Count(recipe) for rendition, recipe in plan.wanted.items()})
     was = reader.report(plan.inbox) if reader is not None else None
     if was is not None and was.output != plan.output:
         reader = None  # what is known was made in another output folder
     cured = was is not None and was.terms not in {"", terms_of(plan, config, config)}
     listings = walk(plan.inbox, PathFilter(plan.config.include, plan.config.exclude, plan.config.recursive))
+    sample = _Sample()
     for listing in listings:
         found.folders += listing.last
         found.photos += len(listing.entries)
@@ -77,29 +94,46 @@ def forecast(plan: InboxPlan, config: Config, reader: Queries | None) -> Forecas
             known = reader.known(photo) if reader is not None else None
             if cured and known is not None and known.phase is Phase.FAILED:
                 known = replace(known, phase=Phase.WAITING)
-            _add(found.counts, plan, known, FileSignature(entry.size, entry.mtime_ns))
+            if missing := _missing(found.counts, plan, known, FileSignature(entry.size, entry.mtime_ns)):
+                sample.add(photo.path)
+                if named is not None:
+                    named(photo, missing)
     found.left_alone, found.reason = listings.left_alone, listings.reason
+    _weigh(found.counts.values(), plan.inbox, sample.paths)
     return found
 
 
-def _add(counts: dict[str, Count], plan: InboxPlan, known: PhotoRecord | None, stamp: FileSignature) -> None:
+def _missing(
+    counts: dict[str, Count], plan: InboxPlan, known: PhotoRecord | None, stamp: FileSignature
+) -> dict[str, bool]:
+    """Count the renditions of one photo; return those to be made, and whether each is made again."""
     work = needs_work(known, stamp, plan.wanted)
     same = known is not None and known.stamp.same_content(stamp)
+    missing = {}
     for rendition, recipe in plan.wanted.items():
-        count = counts[rendition]
         fact = known.made.get(rendition) if known else None
-        if fact and fact.size and len(count.sizes) < _SAMPLE:
-            count.sizes.append(fact.size)
         if work and not (known and same and known.recipes.get(rendition) == recipe.fingerprint):
-            if fact and fact.size:
-                count.again += 1
-            else:
-                count.new += 1
+            again = missing[rendition] = bool(fact and fact.size)
+            counts[rendition].again += again
+            counts[rendition].new += not again
+    return missing
 
 
-def dry_run(pair: tuple[str, str] | None, config_file: str | None, state_file: str | None) -> int:
-    """Print per inbox and rendition how many would be made, new or again, and about how many bytes."""
-    source = Source(pair, config_file, state_file)
+def _weigh(counts: Collection[Count], inbox: bytes, paths: Sequence[bytes]) -> None:
+    """Work out the bytes by a table, and by the size and the detail of some of the photos."""
+    looks = [look for path in paths if (look := look_at(inbox, path))] or [Look(6000, 4000, 1, 1)]
+    for count in counts:
+        recipe, most = count.recipe, most_bytes(count.recipe.max_kb)
+        each = []
+        for look in looks:
+            made = target(recipe, look.width, look.height, look.orientation)
+            pixels = made.width * made.height
+            each.append(min(expected_bytes(recipe.format, recipe.quality, pixels, look.detail), most))
+        count.bytes = round((count.new + count.again) * sum(each) / len(each))
+
+
+def dry_run(source: Source) -> int:
+    """Print per inbox and rendition how many would be made, new or again, and about how many bytes; `-v` names each."""
     config, name = source.read()
     settings = settle(config, name, make_outputs=False)
     state = source.state_path(config)
@@ -107,8 +141,8 @@ def dry_run(pair: tuple[str, str] | None, config_file: str | None, state_file: s
     try:
         settings = held(settings, name, state, reader, claim=False)
         for plan in settings.inboxes:
-            found = forecast(plan, config, reader)
             print(printable(f"{os.fsdecode(plan.inbox)} → {os.fsdecode(plan.output)}"))
+            found = forecast(plan, config, reader, _name if source.level == "debug" else None)
             for rendition, count in found.counts.items():
                 print(f"  {rendition}: {count.new} new, {count.again} again, about {size(count.bytes)}")
             if found.reason:
@@ -117,3 +151,8 @@ def dry_run(pair: tuple[str, str] | None, config_file: str | None, state_file: s
         if reader is not None:
             reader.close()
     return EXIT_OK
+
+
+def _name(photo: PhotoId, missing: Mapping[str, bool]) -> None:
+    renditions = ", ".join(f"{name} (again)" if again else name for name, again in missing.items())
+    print(f"  {shown(photo.path)}: {renditions}")

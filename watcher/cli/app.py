@@ -92,7 +92,7 @@ def once(
     config: ConfigFile = None,
     state: StateFile = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", "-n", help="Say what would be made, and change nothing.")
+        bool, typer.Option("--dry-run", "-n", help="Say what would be made, and change nothing; with -v each photo.")
     ] = False,
     verbose: Verbose = False,
     quiet: Quiet = False,
@@ -101,13 +101,13 @@ def once(
 
     Example: watcher once ~/Pictures/Inbox ~/Pictures/Resized --dry-run
     """
+    source = _source(inbox, output, config, state, verbose=verbose, quiet=quiet)
     if dry_run:
         from watcher.app import estimate  # noqa: PLC0415  # see the module's first line
 
-        raise typer.Exit(estimate.dry_run(_pair(inbox, output), config, state))
+        raise typer.Exit(estimate.dry_run(source))
     from watcher.app import preload  # noqa: PLC0415  # see the module's first line
 
-    source = _source(inbox, output, config, state, verbose=verbose, quiet=quiet)
     beginning = preload.begin(source, must_exist=True)
     from watcher.app import run  # noqa: PLC0415  # 100 ms, in which workers start
 

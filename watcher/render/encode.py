@@ -3,8 +3,10 @@
 JPEG, measured at 2048 px, quality 85 (one core of an EPYC): baseline 4:2:0 takes 5.1 ms, 4:4:4 8.2 ms and 21 % more
 bytes; `optimize` costs 4 to 5 % of a photo's whole time (23 % for small photos), `progressive` 15 %
 (44 %): both off. From quality 90 up the chroma is kept whole, where its loss would be the largest one left.
-WebP: method 4, libwebp's default. AVIF: speed 8 (246 ms at 2048 px; speed 6 takes 802 ms for 3 % fewer bytes),
-one thread, because every core has its own worker. PNG: level 1 (199 ms; level 6 takes 731 ms for 5 % fewer bytes).
+WebP: method 6 (230 ms per megapixel, method 4 100 ms, for 5 % fewer bytes that look alike).
+AVIF: speed 6 (760 ms per megapixel on a busy core, speed 8 200 ms, for 14 % fewer bytes), and libavif's own tuning
+(others take 4 to 20 % more); one thread, because every core has its own worker. Pillow has neither sharp YUV for WebP
+nor more than 8 bits for AVIF. PNG: level 1 (199 ms; level 6 takes 731 ms for 5 % fewer bytes).
 Changed settings need a higher `version` in `core/formats`, or renditions made before would count as current.
 """
 
@@ -24,6 +26,7 @@ from watcher.render.decoders.jpeg.segments import segments
 from watcher.render.metadata import Kept
 
 WHOLE_CHROMA = 90  # the JPEG quality from which chroma is not subsampled
+LARGE = 4_000_000  # pixels, from which AVIF takes the faster way: `retry.timeout_seconds` holds for the largest, too
 LOWEST = 40  # the JPEG quality that `max_kb` lowers to; below it blocks show
 
 
@@ -58,12 +61,13 @@ def _encoded(image: Image.Image, form: Format, wanted: int, kept: Kept) -> bytes
             return _png(image, kept)
         case "webp":
             # WebP knows no greyscale: what is written is RGB, or RGBA
-            return _saved(image, form, kept, icc_profile=icc.SRGB, quality=quality, method=4)
+            return _saved(image, form, kept, icc_profile=icc.SRGB, quality=quality, method=6)
         case "avif":
             # a grey picture has one plane: browsers refuse three planes with a profile for one
             chroma = "4:0:0" if image.mode == "L" else "4:4:4" if wanted >= WHOLE_CHROMA else "4:2:0"
             profile = icc.SGREY if image.mode == "L" else icc.SRGB
-            settings = {"quality": quality, "speed": 8, "subsampling": chroma, "max_threads": 1}
+            speed = 6 if image.width * image.height <= LARGE else 8
+            settings = {"quality": quality, "speed": speed, "subsampling": chroma, "max_threads": 1}
             return _saved(image, form, kept, icc_profile=profile, **settings)
 
 
