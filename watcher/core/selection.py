@@ -159,10 +159,9 @@ class PathFilter:
         return self._exclude is None or self._excluding(path) is None
 
     def left_alone(self, path: bytes) -> bytes | None:
-        """Return the ending of a file that `include` does not take: `.mov`, or empty. None: it is junk, or excluded."""
-        name = path.rpartition(b"/")[2]
-        low = name.lower()
-        if low.startswith(_PREFIXES) or low.endswith(_SUFFIXES) or low in _NAMES or self.takes_name(name):
+        """Return the ending of a file that is no photo by its path: `.mov`, or empty. None: it is junk, or excluded."""
+        low = path.rpartition(b"/")[2].lower()
+        if low.startswith(_PREFIXES) or low.endswith(_SUFFIXES) or low in _NAMES:
             return None
         if self._exclude is not None and self._excluding(path) is not None:
             return None
