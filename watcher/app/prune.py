@@ -99,7 +99,7 @@ def find_unneeded(reader: Queries, watched: KnownInbox) -> Iterator[Unneeded]:
         return
     inventory = take_inventory(reader, watched)
     if inventory.why_not:
-        if reader.folders(watched.inbox, away=False) or next(reader.left_photos(watched.inbox), None) is not None:
+        if reader.has_photos(watched.inbox) or next(reader.left_photos(watched.inbox), None) is not None:
             yield Unneeded(PhotoId(watched.inbox, b""), (), (), ((watched.output, inventory.why_not),))
         return
     for photo in reader.left_photos(watched.inbox):

@@ -60,7 +60,7 @@ class MissingPhotos:
             self._records.store.set_unsure(inbox.path, False)
 
     def _knows_photos(self, inbox: InboxState) -> bool:
-        return bool(self._records.store.folders(inbox.path, away=False))
+        return self._records.store.has_photos(inbox.path)
 
     def examine_folders(self, inbox: InboxState) -> bool:
         """Examine recorded folders that the scan did not find; return whether there are any."""

@@ -23,7 +23,7 @@ from watcher.engine.photos import Photos
 from watcher.engine.ports import Chores, Log, Pruned
 from watcher.engine.writer import WriteBuffer
 
-_MOST = 10_000  # photos whose outputs are removed after one scan
+_MOST = 1000  # photos whose outputs are removed after one scan: archiving waits for that
 _MOST_KEPT = 10_000  # of which it is remembered that their outputs stayed
 _AGAIN_SECONDS = 7 * 86400.0  # until outputs that stayed are examined again
 
@@ -100,7 +100,7 @@ class Orphans:
             if not self._records.written(now):
                 return None
         left = store.left_versions(photo)
-        if not left or any(version.unsure for version in left) or not store.folders(inbox.path, away=False):
+        if not left or any(version.unsure for version in left) or not store.has_photos(inbox.path):
             return None
         return Orphan(
             photo,

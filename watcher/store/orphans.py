@@ -47,6 +47,11 @@ class OrphanQueries(Reader):
         row = self._row(f"SELECT count(*) FROM {_GONE}", (self._inbox_id(inbox),))
         return int(row[0]) if row else 0
 
+    def has_photos(self, inbox: bytes) -> bool:
+        """Return whether photos of an inbox are recorded, those whose originals were taken away left out."""
+        query = "SELECT 1 FROM folder WHERE inbox = ? AND waiting + done + failed > away LIMIT 1"
+        return self._row(query, (self._inbox_id(inbox),)) is not None
+
     def present(self, inbox: bytes) -> int:
         """Count the photos of an inbox that are done and whose originals were not taken away."""
         row = self._row("SELECT total(done - away) FROM folder WHERE inbox = ?", (self._inbox_id(inbox),))
