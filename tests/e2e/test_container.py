@@ -207,7 +207,7 @@ def _made(folder: Path, count: int) -> None:
     until(lambda: len(tree(output)) == count and not temporary(output), f"{count} copies in {folder}", 60)
 
 
-@pytest.mark.soak  # it makes a Debian and installs into it
+@pytest.mark.slow  # it makes a Debian and installs into it
 def test_it_runs_without_a_config_as_the_user_it_is_told_and_drains_when_it_is_stopped(
     image: Path, tmp_path: Path
 ) -> None:
@@ -243,7 +243,7 @@ def test_it_runs_without_a_config_as_the_user_it_is_told_and_drains_when_it_is_s
         assert again.stop() == 0
 
 
-@pytest.mark.soak  # the same
+@pytest.mark.slow  # the same
 def test_it_runs_as_the_user_of_docker_with_a_config_of_its_own_and_is_healthy_without_metrics(
     image: Path, tmp_path: Path
 ) -> None:
@@ -263,7 +263,7 @@ def test_it_runs_as_the_user_of_docker_with_a_config_of_its_own_and_is_healthy_w
         assert running.stop() == 0
 
 
-@pytest.mark.soak  # the same
+@pytest.mark.slow  # the same
 def test_a_wrong_user_number_is_refused_in_a_sentence(image: Path, tmp_path: Path) -> None:
     with Container(image, tmp_path, {"PUID": "anna"}) as refused:
         assert refused.process.wait(timeout=30) == 78

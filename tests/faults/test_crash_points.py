@@ -21,6 +21,9 @@ pytestmark = needs_strace
 IN_WORKER = ("fsync", "renameat", "mkdirat")
 IN_DAEMON = ("fdatasync", "pwrite64", "unlink", "ftruncate")
 AT_ONCE = 2  # runs side by side
+# CI tries each how manieth call, the soak each one: calls come in runs, as the many writes that make one commit
+STEPS = {"fsync": 3, "fdatasync": 2, "unlink": 4, "pwrite64": 27}
+EVERY = [pytest.param(False, marks=pytest.mark.slow, id="some"), pytest.param(True, marks=pytest.mark.soak, id="all")]
 
 Expected = tuple[dict[str, tuple[str, int]], list[Row]]
 
@@ -120,17 +123,16 @@ def test_an_io_error_at_some_calls_costs_no_photo(trial: Trial, call: str, numbe
     assert trial.through("fail", call, numbers) == len(numbers)
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("every", EVERY)
 @pytest.mark.parametrize("call", [*IN_WORKER, *IN_DAEMON])
-def test_a_crash_at_every_call_is_made_good_by_the_next_run(trial: Trial, call: str) -> None:
-    # Of the daemon's hundred and more writes, which come in runs that make one commit, every ninth has to do.
-    assert trial.through("crash", call, itertools.count(1, 9 if call == "pwrite64" else 1)) > 0
+def test_a_crash_at_every_call_is_made_good_by_the_next_run(trial: Trial, call: str, every: bool) -> None:
+    assert trial.through("crash", call, itertools.count(1, 1 if every else STEPS.get(call, 1))) > 0
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("every", EVERY)
 @pytest.mark.parametrize("call", ["fsync", "renameat", "mkdirat", "fdatasync"])
-def test_an_io_error_at_every_call_costs_no_photo(trial: Trial, call: str) -> None:
-    assert trial.through("fail", call, itertools.count(1)) > 0
+def test_an_io_error_at_every_call_costs_no_photo(trial: Trial, call: str, every: bool) -> None:
+    assert trial.through("fail", call, itertools.count(1, 1 if every else STEPS.get(call, 1))) > 0
 
 
 @pytest.mark.slow
