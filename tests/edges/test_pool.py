@@ -191,14 +191,16 @@ def test_an_exception_in_a_worker_is_an_outcome_and_the_worker_lives_on(bench: M
     assert b.pool.losses == 0
 
 
-def test_all_workers_are_warm_before_the_first_job(bench: MakeBench) -> None:
+def test_all_workers_are_warm_before_the_first_job(bench: MakeBench, tmp_path: Path) -> None:
     b = bench(workers=3, warm=pool_work.warm_and_tell, log_settings=pool_work.settle_logs)
     b.pool.start()
     pids = b.pids()
     assert len(pids) == 3
     assert b.answer("env:LOGS") == "settled"
     assert b.pids() == pids
-    b.submit(make_job(1, "sleep:0.1"), make_job(2, "sleep:0.1"), make_job(3, "sleep:0.1"))
+    b.submit(*(make_job(number, f"wait:{tmp_path}/go", tmp_path) for number in (1, 2, 3)))
+    wait_until(began(tmp_path, 1, 2, 3))  # each worker has one
+    (tmp_path / "go").touch()
     told = [text for result in b.results(3).values() for event, text in result.log if event == "worker.warm"]
     assert {int(text) for text in told} < set(pids)  # each tells once, with its first result
     assert len(set(told)) == 2
