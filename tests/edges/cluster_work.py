@@ -27,8 +27,8 @@ def act(job: Job, timeout: float) -> Outcome | None:
             return say(f"{os.fsdecode(job.photo.inbox)} {os.fsdecode(job.output_root)} {timeout}")
         case "terms":
             return say(f"{job.memory_bytes} {job.alone}")
-        case "twin":
-            return Done(FileSignature(1, 2), (), 3, 4, 0.0, os.getpid(), twin=job.twins[int(value)])
+        case "duplicate":
+            return Done(FileSignature(1, 2), (), 3, 4, 0.0, os.getpid(), duplicate=job.duplicates[int(value)])
         case "undone":
             return None
         case "refuse":

@@ -193,12 +193,12 @@ def test_folders_have_their_own_names_on_workers(dask: Dask) -> None:
     paths = Paths(((b"/in", b"/theirs/in"), (b"/out", b"/theirs/out")))
     with Bench(Target(dask.address, paths=paths), timeout=7.0) as bench:
         bench.until(lambda: bench.pool.there, "a worker")
-        twins = tuple(
+        duplicates = tuple(
             DuplicateCandidate(PhotoId(b"/in", b"b.jpg"), b"d", 1, b"/out", (), gone=bool(n)) for n in range(2)
         )
         jobs = [
             replace(make_job(1, "names"), output_root=b"/out"),
-            replace(make_job(2, "twin:1"), output_root=b"", twins=twins),
+            replace(make_job(2, "duplicate:1"), output_root=b"", duplicates=duplicates),
         ]
         for job in jobs:
             bench.pool.submit(job)
@@ -206,7 +206,7 @@ def test_folders_have_their_own_names_on_workers(dask: Dask) -> None:
     assert reason(found[1]) == "/theirs/in /theirs/out 7.0"
     assert [found[1].job, found[2].job] == jobs
     assert isinstance(found[2].outcome, Done)
-    assert found[2].outcome.twin is twins[1]
+    assert found[2].outcome.duplicate is duplicates[1]
 
 
 @pytest.mark.slow

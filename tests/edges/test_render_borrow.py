@@ -32,13 +32,13 @@ def made(work: Job) -> Done:
     return outcome
 
 
-def twin_of(work: Job, done: Done, **changes: object) -> DuplicateCandidate:
-    lent = tuple(
+def duplicate_of(work: Job, done: Done, **changes: object) -> DuplicateCandidate:
+    reusable = tuple(
         ReusableRendition(rendering.recipe.fingerprint, item.output, item.size)
         for rendering, item in zip(work.renderings, done.made, strict=True)
     )
-    twin = DuplicateCandidate(work.photo, done.digest, done.stamp.mtime_ns, work.output_root, lent)
-    return twin._replace(**changes)  # type: ignore[arg-type]
+    duplicate = DuplicateCandidate(work.photo, done.digest, done.stamp.mtime_ns, work.output_root, reusable)
+    return duplicate._replace(**changes)  # type: ignore[arg-type]
 
 
 class Pair:
@@ -49,7 +49,7 @@ class Pair:
         data = oriented(6)
         self.first = job(folder, data)
         self.done = made(self.first)
-        self.twin = twin_of(self.first, self.done)
+        self.duplicate = duplicate_of(self.first, self.done)
         name = b"copy.jpg"
         copy = Path(os.fsdecode(self.first.photo.inbox)) / os.fsdecode(name)
         copy.write_bytes(data)
@@ -64,8 +64,8 @@ class Pair:
     def path(self, output: bytes) -> Path:
         return Path(os.fsdecode(self.first.output_root + b"/" + output))
 
-    def copied(self, twin: DuplicateCandidate | None = None) -> list[bool]:
-        done = made(replace(self.second, twins=(twin or self.twin,)))
+    def copied(self, duplicate: DuplicateCandidate | None = None) -> list[bool]:
+        done = made(replace(self.second, duplicates=(duplicate or self.duplicate,)))
         for mine, theirs in zip(done.made, self.done.made, strict=True):
             assert (mine.width, mine.height, mine.digest) == (theirs.width, theirs.height, theirs.digest)
             assert self.path(mine.output).stat().st_mtime == 1_600_000_000
@@ -102,13 +102,13 @@ def test_two_that_have_each_others_names_and_come_together_are_both_copied(
     here, there = (Path(os.fsdecode(work.photo.absolute)) for work in (pair.first, other))
     there.write_bytes(plain())
     os.utime(there, (1_600_000_000, 1_600_000_000))
-    twin = twin_of(other, made(other))
+    duplicate = duplicate_of(other, made(other))
     old = {item.output: pair.path(item.output).read_bytes() for work in (pair.first, other) for item in work.renderings}
     aside = here.with_name("aside")
     for source, target in ((here, aside), (there, here), (aside, there)):
         source.rename(target)
     monkeypatch.setattr("watcher.render.pipeline.decode_whole", never)
-    outcomes = render_all([replace(pair.first, twins=(twin,)), replace(other, twins=(pair.twin,))])
+    outcomes = render_all([replace(pair.first, duplicates=(duplicate,)), replace(other, duplicates=(pair.duplicate,))])
     assert [[item.copied for item in done.made] for done in outcomes if isinstance(done, Done)] == [[True, True]] * 2
     for first, second in zip(pair.first.renderings, other.renderings, strict=True):
         assert pair.path(first.output).read_bytes() == old[second.output]
@@ -133,7 +133,7 @@ def test_where_the_file_system_has_no_reflinks_it_is_copied(
 
 
 def test_another_content_is_decoded_whatever_its_size_and_time(pair: Pair) -> None:
-    assert pair.copied(pair.twin._replace(digest=bytes(16))) == [False, False]
+    assert pair.copied(pair.duplicate._replace(digest=bytes(16))) == [False, False]
 
 
 def swap_for_a_link(path: Path) -> None:
@@ -175,8 +175,8 @@ def test_what_is_not_the_file_that_was_lent_is_made_anew_and_the_rest_is_copied(
 
 
 def test_a_file_of_another_length_than_the_books_say_is_not_copied(pair: Pair) -> None:
-    first, *rest = pair.twin.lent
-    assert pair.copied(pair.twin._replace(lent=(first._replace(size=first.size + 1), *rest))) == [False, True]
+    first, *rest = pair.duplicate.reusable
+    assert pair.copied(pair.duplicate._replace(reusable=(first._replace(size=first.size + 1), *rest))) == [False, True]
 
 
 def test_what_lies_there_as_it_is_wanted_is_left_alone(pair: Pair) -> None:
@@ -185,7 +185,7 @@ def test_what_lies_there_as_it_is_wanted_is_left_alone(pair: Pair) -> None:
         return [(stat.st_ino, stat.st_ctime_ns) for stat in found]
 
     before = there()
-    done = made(replace(pair.first, number=3, adopt=False, twins=(pair.twin,)))
+    done = made(replace(pair.first, number=3, adopt=False, duplicates=(pair.duplicate,)))
     assert [(item.adopted, item.copied) for item in done.made] == [(True, False)] * 2
     assert there() == before
 
@@ -201,7 +201,7 @@ def test_a_photo_that_is_replaced_while_it_is_copied_is_shown_by_nothing(
         photo.write_bytes(plain())
 
     monkeypatch.setattr(publish, "_copy", meanwhile)
-    assert not isinstance(render(replace(pair.second, twins=(pair.twin,))), Done)
+    assert not isinstance(render(replace(pair.second, duplicates=(pair.duplicate,))), Done)
     assert not any(pair.path(item.output).exists() for item in pair.second.renderings)
 
 
@@ -221,12 +221,12 @@ def test_only_what_was_meant_is_removed_and_empty_folders_with_it(tmp_path: Path
     os.utime(out / names[3], (8, 8))
     (out / "web/d").symlink_to(out / "web/c")
     wanted = [*names, "web/a/link.jpg", "web/d/y.jpg", "web/../web/c/y.jpg", "web/none/x.jpg"]
-    lent = [ReusableRendition("", name.encode(), 5) for name in wanted if name != "web/c/y.jpg"]
-    assert remove(os.fsencode(out), lent, 7 * 10**9) == 1
+    reusable = [ReusableRendition("", name.encode(), 5) for name in wanted if name != "web/c/y.jpg"]
+    assert remove(os.fsencode(out), reusable, 7 * 10**9) == 1
     assert not (out / "web/a/b").exists()
     assert sorted(path.name for path in (out / "web/a").iterdir()) == ["later.jpg", "link.jpg", "longer.jpg"]
     assert (out / "web/c/y.jpg").exists()
     assert (tmp_path / "elsewhere").exists()
-    assert remove(os.fsencode(tmp_path / "none"), lent, 0) == 0
+    assert remove(os.fsencode(tmp_path / "none"), reusable, 0) == 0
     assert remove(os.fsencode(out), [ReusableRendition("", b"web/c/y.jpg", 5)], 7 * 10**9) == 1
     assert (out / "web").exists()

@@ -355,11 +355,11 @@ def test_a_photo_that_is_only_dated_anew_keeps_its_renditions_which_get_the_date
     first = render(desk.job)
     assert isinstance(first, Done)
     inode = desk.output.stat().st_ino
-    lent = (ReusableRendition(WEB.recipe.fingerprint, WEB.output, first.made[0].size),)
-    twin = DuplicateCandidate(desk.job.photo, first.digest, first.stamp.mtime_ns, desk.job.output_root, lent)
+    reusable = (ReusableRendition(WEB.recipe.fingerprint, WEB.output, first.made[0].size),)
+    duplicate = DuplicateCandidate(desk.job.photo, first.digest, first.stamp.mtime_ns, desk.job.output_root, reusable)
     for again in range(2):  # the second: as if we had been cut off before it was on record
         os.utime(desk.photo, ns=(1, 1_600_000_000_123_456_789))
-        outcome = render(replace(desk.job, done=first.stamp, twins=(twin,)))
+        outcome = render(replace(desk.job, done=first.stamp, duplicates=(duplicate,)))
         assert isinstance(outcome, Done)
         assert [(item.adopted, item.copied) for item in outcome.made] == [(True, False)], again
         found = desk.output.stat()

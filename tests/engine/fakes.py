@@ -141,7 +141,7 @@ class FakePool:
     def submit(self, *jobs: Job) -> None:
         assert not self.closed
         assert jobs[0].alone or self.free > 0, "more jobs than the pool takes"
-        exchanged = all(job.photo in {twin.photo for twin in one.twins} for one, job in pairwise(jobs))
+        exchanged = all(job.photo in {duplicate.photo for duplicate in one.duplicates} for one, job in pairwise(jobs))
         assert len(jobs) <= self.most or exchanged, "more jobs than the pool takes together"
         self.bundles.append(jobs)
         for job in jobs:
@@ -650,9 +650,13 @@ class World:
             return early
         if job.adopt:
             wanted = [r for r in wanted if not self._proves(r, file)]
-        twin, copied = self._copies(job, file, wanted)
+        duplicate, copied = self._copies(job, file, wanted)
         wanted = [r for r in wanted if r not in copied]
-        own = {item.output for item in twin.lent} if twin is not None and twin.photo == job.photo else set()
+        own = (
+            {item.output for item in duplicate.reusable}
+            if duplicate is not None and duplicate.photo == job.photo
+            else set()
+        )
         # of its own it keeps what lies there: only its date has changed
         copied = [r for r in copied if r.output not in own and self.outputs.get(r.output, (None, ""))[0] != stamp]
         if wanted:
@@ -680,7 +684,7 @@ class World:
             )
             for r in job.renderings
         )
-        return Done(stamp, made, 1000, 1000, 0.1, 1, file.digest, twin)
+        return Done(stamp, made, 1000, 1000, 0.1, 1, file.digest, duplicate)
 
     def _proves(self, rendering: Rendering, file: File) -> bool:
         """Tell whether what lies there is taken over: by its time, its recipe and the content that it was made of."""
@@ -692,19 +696,19 @@ class World:
         self, job: Job, file: File, wanted: list[Rendering]
     ) -> tuple[DuplicateCandidate | None, list[Rendering]]:
         """Give what need not be made, and thanks to whom; a copy of another photo's rendition fails the test."""
-        for twin in job.twins:
-            if twin.digest != file.digest:
+        for duplicate in job.duplicates:
+            if duplicate.digest != file.digest:
                 continue
-            lent = {item.fingerprint: item.output for item in twin.lent}
+            reusable = {item.fingerprint: item.output for item in duplicate.reusable}
             found = []
             for rendering in wanted:
-                output = lent.get(rendering.recipe.fingerprint, b"")
+                output = reusable.get(rendering.recipe.fingerprint, b"")
                 there = self.outputs.get(output)
-                if there and there[0].mtime_ns == twin.mtime_ns and there[1] == rendering.recipe.fingerprint:
+                if there and there[0].mtime_ns == duplicate.mtime_ns and there[1] == rendering.recipe.fingerprint:
                     assert self.made_of[output] == file.content, "another photo's rendition"
                     found.append(rendering)
             if found:
-                return twin, found
+                return duplicate, found
         return None, []
 
     # ---- chores ----

@@ -1,4 +1,4 @@
-"""The same content under another name: lent, never another photo's, and what is left behind is removed at its time."""
+"""The same content under another name: its renditions are copied, and what is left behind is removed at its time."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def test_a_copy_in_another_inbox_with_the_same_recipe_is_not_decoded_either(make
     world.start()
     make(world, "a.jpg", "one")
     photo = world.drop("b.jpg", inbox=b"/other", content="one")
-    (twin,) = world.job("b.jpg", inbox=b"/other").twins
-    assert [lent.output for lent in twin.lent] == [b"big/a.jpg"]
+    (duplicate,) = world.job("b.jpg", inbox=b"/other").duplicates
+    assert [reusable.output for reusable in duplicate.reusable] == [b"big/a.jpg"]
     world.work_all()
     assert photo not in [made for made, _ in world.worked]
 
@@ -412,7 +412,7 @@ def test_of_the_same_size_but_not_the_same_each_is_decoded_and_waits_for_another
     settle(world)
     make(world, "c.jpg", "bb")
     world.drop("c.jpg", content="cc", size=100)  # a change
-    assert [twin.photo.path for twin in world.job("c.jpg").twins] == [b"a.jpg", b"b.jpg"]
+    assert [duplicate.photo.path for duplicate in world.job("c.jpg").duplicates] == [b"a.jpg", b"b.jpg"]
     world.work_all()
     assert decoded(world) == ["a.jpg", "b.jpg", "c.jpg", "c.jpg"]
     world.check_settled()
@@ -464,7 +464,7 @@ def test_what_another_photo_may_have_taken_the_place_of_is_neither_lent_nor_remo
     world.event(Gone(IN, (b"a.jpg",)))
     world.drop("a.jpg", "bad", content="two")  # it may write there at any time
     world.drop("b.jpg", content="one")
-    assert world.job("b.jpg").twins == ()
+    assert world.job("b.jpg").duplicates == ()
     settle(world)
     assert "web/a.jpg" in outputs(world)
 
@@ -524,4 +524,4 @@ def test_another_recipe_is_no_reason_to_lend(world: World) -> None:
     world.raw["rendition"]["web"]["quality"] = 1
     world.reload()
     world.drop("b.jpg", content="one")
-    assert world.job("b.jpg").twins == ()
+    assert world.job("b.jpg").duplicates == ()

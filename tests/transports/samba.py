@@ -155,7 +155,7 @@ def _carry(source: socket.socket, target: socket.socket, most: int) -> None:
 class Mac(Plain):
     """As the Finder copies: an empty file first, attributes, more than one handle, forks, the date last of all.
 
-    Streams go where `vfs_fruit` puts them: into `._` twins beside the photos.
+    Streams go where `vfs_fruit` puts them: into `._` duplicates beside the photos.
     """
 
     name = "Samba with vfs_fruit, as a Mac"
@@ -189,7 +189,7 @@ class Mac(Plain):
 
 
 class MacWithoutFruit(Mac):
-    """A server that knows no streams: the Mac itself writes the twins."""
+    """A server that knows no streams: the Mac itself writes the duplicates."""
 
     name = "Samba without it, as a Mac"
     fruit = ""

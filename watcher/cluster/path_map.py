@@ -27,21 +27,21 @@ class Paths:
         """Return the job with the paths that its worker knows."""
         if not self.pairs:
             return job
-        twins = tuple(self._outward_twin(twin) for twin in job.twins)
+        duplicates = tuple(self._outward_duplicate(duplicate) for duplicate in job.duplicates)
         photo = job.photo._replace(inbox=self.theirs(job.photo.inbox))
         output, volume = self.theirs(job.output_root), self.theirs(job.volume)
-        return replace(job, photo=photo, output_root=output, volume=volume, twins=twins)
+        return replace(job, photo=photo, output_root=output, volume=volume, duplicates=duplicates)
 
-    def _outward_twin(self, twin: DuplicateCandidate) -> DuplicateCandidate:
-        photo = twin.photo._replace(inbox=self.theirs(twin.photo.inbox))
-        return twin._replace(photo=photo, output_root=self.theirs(twin.output_root))
+    def _outward_duplicate(self, duplicate: DuplicateCandidate) -> DuplicateCandidate:
+        photo = duplicate.photo._replace(inbox=self.theirs(duplicate.photo.inbox))
+        return duplicate._replace(photo=photo, output_root=self.theirs(duplicate.output_root))
 
     def homeward(self, job: Job, outcome: Outcome | None) -> Outcome | None:
         """Return the outcome of `job`, which has local paths, with local paths.
 
         Remote paths are not translated back: two local paths may have the same remote name.
         """
-        if not self.pairs or not isinstance(outcome, Done) or outcome.twin is None:
+        if not self.pairs or not isinstance(outcome, Done) or outcome.duplicate is None:
             return outcome
-        away = [self._outward_twin(twin) for twin in job.twins]
-        return replace(outcome, twin=job.twins[away.index(outcome.twin)])
+        away = [self._outward_duplicate(duplicate) for duplicate in job.duplicates]
+        return replace(outcome, duplicate=job.duplicates[away.index(outcome.duplicate)])

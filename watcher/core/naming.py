@@ -215,13 +215,13 @@ def renderings(
     return tuple(result)
 
 
-def lent_by(claim: ContentRecord, wanted: Mapping[str, Format]) -> tuple[ReusableRendition, ...]:
+def reusable_of(claim: ContentRecord, wanted: Mapping[str, Format]) -> tuple[ReusableRendition, ...]:
     """Return the renditions of `claim` made by wanted recipes. `wanted`: fingerprint → format."""
     folder, slash, name = claim.photo.path.rpartition(b"/")
-    lent = []
+    reusable = []
     for rendition, fact in claim.made.items():
         recipe = claim.recipes.get(rendition, "")
         if recipe in wanted and fact.size:
             file = fact.name or natural_name(name, wanted[recipe])
-            lent.append(ReusableRendition(recipe, rendition.encode() + b"/" + folder + slash + file, fact.size))
-    return tuple(lent)
+            reusable.append(ReusableRendition(recipe, rendition.encode() + b"/" + folder + slash + file, fact.size))
+    return tuple(reusable)

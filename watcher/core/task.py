@@ -43,7 +43,7 @@ class Attempt:
     origin: Origin = Origin.EVENT  # these three: how and when the photo was found and became ready, from its task
     seen: float = 0.0
     ready: float = 0.0
-    lent: frozenset[tuple[bytes, bytes]] = frozenset()  # outputs that it may copy from: output folder, path
+    reusable: frozenset[tuple[bytes, bytes]] = frozenset()  # outputs that it may copy from: output folder, path
     touched: bool = False  # the photo's rights or date were changed meanwhile
     removed: bool = False  # the photo was removed from its inbox meanwhile
     pid: int = 0  # of the worker, as far as is known

@@ -159,7 +159,7 @@ class DuplicateCandidate(NamedTuple):
     digest: bytes
     mtime_ns: int  # of the photo, and so of its renditions
     output_root: bytes  # absolute
-    lent: tuple[ReusableRendition, ...]  # its renditions that may be copied
+    reusable: tuple[ReusableRendition, ...]  # its renditions that may be copied
     gone: bool = False  # it is no longer in its inbox; its renditions remain
     lately: bool = False  # it was removed within the last hour
 
@@ -177,7 +177,7 @@ class Job:
     evidence: Evidence = Evidence()
     stability: StabilitySettings = StabilitySettings()
     returned: tuple[tuple[PhotoId, bytes], ...] = ()  # removed photos that it may be: recorded key, digest
-    twins: tuple[DuplicateCandidate, ...] = ()  # their renditions are copied if the content is the same
+    duplicates: tuple[DuplicateCandidate, ...] = ()  # their renditions are copied if the content is the same
     adopt: bool = False  # nothing is recorded for the photo: take over outputs that prove to be current
     volume: bytes = b""  # the mount point that the output belongs on; empty: any. See `watcher.core.volumes`
     holder: Holder | None = None  # the owner that the output tree must have; None: any
@@ -212,7 +212,7 @@ class Done:
     seconds: float  # in the worker
     pid: int
     digest: bytes = b""  # of the content; empty: the file was not read completely
-    twin: DuplicateCandidate | None = None  # the photo whose renditions some of these are copies of
+    duplicate: DuplicateCandidate | None = None  # the photo whose renditions some of these are copies of
     kind: str = ""  # its format, by its name in `core.formats.INPUTS`; empty: not known
     nested: bool = False  # it is on a volume that is mounted below the inbox
 

@@ -35,11 +35,11 @@ class NameConflicts:
         found = self._beside(photo)
         if folds_case and photo.folder:
             for folder in self._folders_like(photo):
-                twin = PhotoId(photo.inbox, folder + b"/" + photo.name)
-                there = self._beside(twin)
-                known = self._unwritten[twin] if twin in self._unwritten else self._store.known(twin)
+                neighbour = PhotoId(photo.inbox, folder + b"/" + photo.name)
+                there = self._beside(neighbour)
+                known = self._unwritten[neighbour] if neighbour in self._unwritten else self._store.known(neighbour)
                 if known is not None:
-                    there[twin.name] = known.made
+                    there[neighbour.name] = known.made
                 found.update((folder + b"/" + name, made) for name, made in there.items())
         return found
 

@@ -17,7 +17,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from watcher.core.formats import Format
-from watcher.core.naming import folded, lent_by, names_on_books, natural_name, with_names
+from watcher.core.naming import folded, names_on_books, natural_name, reusable_of, with_names
 from watcher.core.records import ContentRecord, Phase, PhotoRecord
 from watcher.core.types import (
     Done,
@@ -96,17 +96,17 @@ class Deduplicator:
         beside = (claim for claim in together if claim.digest and claim.stamp.size == looks.size)
         for claim in chain(beside, self._records.alike(looks.size, looks.mtime_ns)):
             inbox = self._inboxes.get(claim.photo.inbox)
-            lent = lent_by(claim, wanted)
-            if inbox is None or inbox.moved or not lent or (claim.gone and self._claimed(claim.photo, but=photo)):
+            reusable = reusable_of(claim, wanted)
+            if inbox is None or inbox.moved or not reusable or (claim.gone and self._claimed(claim.photo, but=photo)):
                 continue
             root, mtime_ns = inbox.plan.output, claim.stamp.mtime_ns
-            twin = DuplicateCandidate(
-                claim.photo, claim.digest, mtime_ns, root, lent, gone=claim.gone, lately=claim.lately
+            duplicate = DuplicateCandidate(
+                claim.photo, claim.digest, mtime_ns, root, reusable, gone=claim.gone, lately=claim.lately
             )
             # Who went a moment ago has most likely been renamed; who went before that may have lost its outputs.
-            found.append((mtime_ns != looks.mtime_ns, claim.gone - 2 * claim.lately, twin))
+            found.append((mtime_ns != looks.mtime_ns, claim.gone - 2 * claim.lately, duplicate))
         found.sort(key=lambda item: item[:2])
-        return _some(twin for _, _, twin in found)
+        return _some(duplicate for _, _, duplicate in found)
 
     def _claimed(self, photo: PhotoId, *, but: PhotoId) -> bool:
         """Return whether the outputs of a photo that has gone could have become another one's since."""
@@ -117,9 +117,9 @@ class Deduplicator:
         paths = (name if b"/" in name or not photo.folder else photo.folder + b"/" + name for name in rivals)
         return any(PhotoId(photo.inbox, path) != but for path in paths)
 
-    def in_the_way(self, job: Job, lent: Iterable[frozenset[Place]]) -> bool:
+    def in_the_way(self, job: Job, reusable: Iterable[frozenset[Place]]) -> bool:
         """Return whether a place that this job would write to may be copied by another one, or is being cleared."""
-        busy = [places for places in (*lent, *self._removing.values()) if places]
+        busy = [places for places in (*reusable, *self._removing.values()) if places]
         if not busy:
             return False
         mine = [_folded((job.output_root, item.output)) for item in job.renderings]
@@ -134,15 +134,19 @@ class Deduplicator:
         self._removing.pop(number, None)
 
     @staticmethod
-    def lent_to(job: Job) -> frozenset[Place]:
+    def used_by(job: Job) -> frozenset[Place]:
         """Return the places that a job may copy from."""
-        return frozenset(_folded((twin.output_root, lent.output)) for twin in job.twins for lent in twin.lent)
+        return frozenset(
+            _folded((duplicate.output_root, reusable.output))
+            for duplicate in job.duplicates
+            for reusable in duplicate.reusable
+        )
 
     @staticmethod
     def may_come(job: Job, sizes: Container[int]) -> bool:
         """Return whether one of those that are being made, which have `sizes` in bytes, may be the same as this one."""
         seen = job.evidence.seen
-        return seen is not None and not job.twins and seen.size in sizes
+        return seen is not None and not job.duplicates and seen.size in sizes
 
     # ---- after it was made ----
 
@@ -159,15 +163,15 @@ class Deduplicator:
         if not done.digest:
             return None
         moved: DuplicateCandidate | None = None
-        for twin in job.twins if done.twin is not None else ():
-            if (twin.digest, twin.mtime_ns) != key or twin.photo == job.photo:
+        for duplicate in job.duplicates if done.duplicate is not None else ():
+            if (duplicate.digest, duplicate.mtime_ns) != key or duplicate.photo == job.photo:
                 continue
-            if self._records.known(twin.photo) is not None:
-                if len(self._copied) < _MOST_FOLLOWED and not twin.gone:
+            if self._records.known(duplicate.photo) is not None:
+                if len(self._copied) < _MOST_FOLLOWED and not duplicate.gone:
                     self._copied.pop(key, None)  # the order is that of the time
                     self._copied[key] = job.photo, now + _FOLLOW_SECONDS
-            elif twin.lately or not twin.gone:
-                moved = twin if moved is None or twin == done.twin else moved
+            elif duplicate.lately or not duplicate.gone:
+                moved = duplicate if moved is None or duplicate == done.duplicate else moved
         self.stays(job.photo, done.stamp, done.digest)
         return moved
 
@@ -248,14 +252,14 @@ class Deduplicator:
         if inbox is None or inbox.moved:
             return
         kept = self._kept(inbox, left)
-        lent = tuple(item for item in _outputs(inbox, left) if inbox.plan.same_name(item.output) not in kept)
-        if not lent:
+        outputs = tuple(item for item in _outputs(inbox, left) if inbox.plan.same_name(item.output) not in kept)
+        if not outputs:
             self._removed.append(left.photo)
             return
         self._last += 1
-        self._removing[self._last] = frozenset(_folded((inbox.plan.output, item.output)) for item in lent)
+        self._removing[self._last] = frozenset(_folded((inbox.plan.output, item.output)) for item in outputs)
         self._leaving[self._last] = left.photo
-        self._chores.remove(self._last, inbox.plan.output, lent, left.known.stamp.mtime_ns)
+        self._chores.remove(self._last, inbox.plan.output, outputs, left.known.stamp.mtime_ns)
 
     def _kept(self, inbox: InboxState, left: _Left) -> set[bytes]:
         """Return the outputs that other photos have, as recorded, or may have any time, as their names are compared."""
@@ -295,11 +299,11 @@ def _outputs(inbox: InboxState, left: _Left) -> tuple[ReusableRendition, ...]:
     )
 
 
-def _some(twins: Iterable[DuplicateCandidate]) -> tuple[DuplicateCandidate, ...]:
+def _some(duplicates: Iterable[DuplicateCandidate]) -> tuple[DuplicateCandidate, ...]:
     chosen: list[DuplicateCandidate] = []
-    for twin in twins:
-        if sum(twin.digest == other.digest for other in chosen) < _MOST_OF_ONE:
-            chosen.append(twin)
+    for duplicate in duplicates:
+        if sum(duplicate.digest == other.digest for other in chosen) < _MOST_OF_ONE:
+            chosen.append(duplicate)
             if len(chosen) == _MOST_TWINS:
                 break
     return tuple(chosen)

@@ -52,7 +52,7 @@ def job_for(
     number: int,
     attempt: int,
     returned: tuple[tuple[PhotoId, bytes], ...] = (),
-    twins: tuple[DuplicateCandidate, ...] = (),
+    duplicates: tuple[DuplicateCandidate, ...] = (),
     haunted: bool = False,
 ) -> Job:
     """Return the job of a photo."""
@@ -79,7 +79,7 @@ def job_for(
         evidence=evidence,
         stability=limits.stability,
         returned=returned,
-        twins=twins,
+        duplicates=duplicates,
         adopt=before is None and not haunted,  # what lies there may have been made of another photo
         max_pixels=limits.max_pixels,
         memory_bytes=task.memory_bytes or limits.share_bytes,

@@ -31,21 +31,21 @@ class _Beside:
     """What is in flight while another photo is looked at."""
 
     def __init__(self, attempts: Iterable[Attempt]) -> None:
-        self.lent: dict[int, frozenset[Place]] = {}  # number of a job → what it may copy from
+        self.reusable: dict[int, frozenset[Place]] = {}  # number of a job → what it may copy from
         self.sizes: set[int] = set()  # in bytes, of photos that will soon be made and not copied
         for attempt in attempts:
             self.add(attempt)
 
-    def lent_to_others(self, attempts: Iterable[Attempt]) -> list[frozenset[Place]]:
+    def used_by_others(self, attempts: Iterable[Attempt]) -> list[frozenset[Place]]:
         """List what may be copied from by others than `attempts`."""
         numbers = {attempt.job.number for attempt in attempts}
-        return [places for number, places in self.lent.items() if number not in numbers]
+        return [places for number, places in self.reusable.items() if number not in numbers]
 
     def add(self, attempt: Attempt) -> None:
-        if attempt.lent:
-            self.lent[attempt.job.number] = attempt.lent
+        if attempt.reusable:
+            self.reusable[attempt.job.number] = attempt.reusable
         seen = attempt.job.evidence.seen
-        if seen is not None and not attempt.job.twins:
+        if seen is not None and not attempt.job.duplicates:
             self.sizes.add(seen.size)
 
 
@@ -120,7 +120,7 @@ class Leasing:
             return None
         job = self._job(task, inbox, before, exchange, limits, tries)
         if (
-            self._duplicates.in_the_way(job, beside.lent_to_others(exchange.attempts))
+            self._duplicates.in_the_way(job, beside.used_by_others(exchange.attempts))
             or (not task.deferred and self._duplicates.may_come(job, beside.sizes))
             or (not task.deferred and exchange.is_half_told(job, before))
             or (not task.deferred and before is None and _asks_for_old_name(inbox, job))
@@ -129,8 +129,8 @@ class Leasing:
             inbox.hold.untold(now)
             return None
         self._photos.last_job += 1
-        lent, follows = self._duplicates.lent_to(job), bool(exchange.attempts)
-        attempt = Attempt(job, before, task.origin, task.seen, task.ready, lent, follows=follows)
+        reusable, follows = self._duplicates.used_by(job), bool(exchange.attempts)
+        attempt = Attempt(job, before, task.origin, task.seen, task.ready, reusable, follows=follows)
         self._records.stage(photo, unanswered(attempt, wall))
         return attempt
 
@@ -158,7 +158,7 @@ class Leasing:
             number=self._photos.last_job + 1,
             attempt=attempt,
             returned=() if before and _made(before) else self._archiver.returned(photo, seen),
-            twins=self._duplicates.of(photo, seen, renderings, exchange.replaced()),
+            duplicates=self._duplicates.of(photo, seen, renderings, exchange.replaced()),
             haunted=haunted,
         )
 
@@ -215,15 +215,18 @@ def _moved_here(job: Job, before: PhotoRecord | None) -> list[PhotoId]:
     seen = job.evidence.seen
     if seen is None or before is None or before.phase is not Phase.DONE:
         return []
-    twins = (twin for twin in job.twins if not twin.gone and twin.photo != job.photo)
-    return [twin.photo for twin in twins if twin.mtime_ns == seen.mtime_ns]
+    duplicates = (duplicate for duplicate in job.duplicates if not duplicate.gone and duplicate.photo != job.photo)
+    return [duplicate.photo for duplicate in duplicates if duplicate.mtime_ns == seen.mtime_ns]
 
 
 def _asks_for_old_name(inbox: InboxState, job: Job) -> bool:
     """Examine a photo whose name in another spelling this one may be: its output has this one's place."""
     if not inbox.plan.folds_case:
         return False
-    name, candidates = naming.folded(job.photo.path), (twin.photo for twin in job.twins if not twin.gone)
+    name, candidates = (
+        naming.folded(job.photo.path),
+        (duplicate.photo for duplicate in job.duplicates if not duplicate.gone),
+    )
     alike = [photo.path for photo in candidates if photo.inbox == inbox.path and naming.folded(photo.path) == name]
     if alike:
         inbox.parts.examine(alike, [])

@@ -85,7 +85,7 @@ def made(attempt: Attempt, outcome: Done, wall: float, moved: DuplicateCandidate
         detail["larger"] = above
     if outcome.kind and (label := misnamed(attempt.job.photo.name, outcome.kind)):
         detail["content"] = label
-    if copied and outcome.twin is not None:
+    if copied and outcome.duplicate is not None:
         detail["moved" if moved else "copied"] = copied
-        detail["of"] = os.fsdecode(called((moved or outcome.twin).photo.absolute))  # the one path
+        detail["of"] = os.fsdecode(called((moved or outcome.duplicate).photo.absolute))  # the one path
     return detail

@@ -49,7 +49,7 @@ class EventLog:
             adopted=sum(made.adopted for made in done.made),
             copied=sum(made.copied for made in done.made),
             **({"moved_from": called(moved.absolute)} if moved else {}),
-            **({"same_as": called(done.twin.photo.absolute)} if done.twin and not moved else {}),
+            **({"same_as": called(done.duplicate.photo.absolute)} if done.duplicate and not moved else {}),
             seconds=round(done.seconds, 3),
             pid=done.pid,
         )

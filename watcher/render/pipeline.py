@@ -89,7 +89,7 @@ def make(job: Job, source: Source, publication: Publication, tree: Tree) -> Outc
         adopted += _make(publication, stamp.mtime_ns, metadata, wanted, targets, cascade, copies)
     order = [rendering.name for rendering in job.renderings]
     adopted.sort(key=lambda item: order.index(item.name))
-    return Done(stamp, tuple(adopted), *size, 0.0, os.getpid(), digest, borrowed.twin, kind)
+    return Done(stamp, tuple(adopted), *size, 0.0, os.getpid(), digest, borrowed.duplicate, kind)
 
 
 def _read(job: Job, source: Source) -> bytes:
@@ -144,9 +144,9 @@ def _placed(job: Job, rendering: Rendering, stamp: FileSignature, digest: bytes,
 
 def _borrow(job: Job, borrowed: Borrowed, digest: bytes, wanted: list[Rendering], photo: Photo) -> None:
     """Take from photos of the same content what was made of it."""
-    for twin in (twin for twin in job.twins if twin.digest == digest):
+    for duplicate in (duplicate for duplicate in job.duplicates if duplicate.digest == digest):
         for rendering in wanted:
-            borrowed.look(twin, rendering, _seen_size(rendering, photo), photo.channels)
+            borrowed.look(duplicate, rendering, _seen_size(rendering, photo), photo.channels)
 
 
 def _seen_size(rendering: Rendering, photo: Photo) -> tuple[int, int]:

@@ -5,7 +5,8 @@ same. And the file in the output's place is the one that the records mean: a reg
 time, of the size on record, and all that `adopt` asks for. The daemon sees to it that no other photo is given that
 place meanwhile.
 
-A photo that was only given another date is its own twin: its renditions are where they belong, and get the new date.
+A photo that was only given another date is its own duplicate: its renditions are where they belong, and get the new
+date.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Borrowed:
     """What need not be made of one photo; its files stay open until `stack` ends."""
 
     def __init__(self, job: Job, source: FileSignature, stack: ExitStack) -> None:
-        self.twin: DuplicateCandidate | None = None
+        self.duplicate: DuplicateCandidate | None = None
         self._job = job
         self._source = source
         self._stack = stack
@@ -49,26 +50,26 @@ class Borrowed:
         """Return whether a rendition was found."""
         return any(copy.rendering == rendering for copy in self._copies)
 
-    def look(self, twin: DuplicateCandidate, rendering: Rendering, size: tuple[int, int], components: int) -> None:
-        """Take a rendition of `size` pixels, as people see it, from `twin` if it has one."""
-        for lent in twin.lent:
-            if lent.fingerprint != rendering.recipe.fingerprint or rendering in self:
+    def look(self, duplicate: DuplicateCandidate, rendering: Rendering, size: tuple[int, int], components: int) -> None:
+        """Take a rendition of `size` pixels, as people see it, from `duplicate` if it has one."""
+        for reusable in duplicate.reusable:
+            if reusable.fingerprint != rendering.recipe.fingerprint or rendering in self:
                 continue
-            there = replace(rendering, output=lent.output)
-            same = (twin.output_root, lent.output) == (self._job.output_root, rendering.output)
-            file = open_current(twin.output_root, there, twin.mtime_ns, size, components, twin.digest)
+            there = replace(rendering, output=reusable.output)
+            same = (duplicate.output_root, reusable.output) == (self._job.output_root, rendering.output)
+            file = open_current(duplicate.output_root, there, duplicate.mtime_ns, size, components, duplicate.digest)
             date = self._source.mtime_ns
             if file is None and same:  # it was given the new date, and then we were cut off
-                file = open_current(twin.output_root, there, date, size, components, twin.digest)
+                file = open_current(duplicate.output_root, there, date, size, components, duplicate.digest)
             if file is None:
                 continue
             self._stack.callback(os.close, file)
             found = os.fstat(file)
-            if found.st_size == lent.size:
-                dated = same and same_date(found.st_mtime_ns, self._source.mtime_ns, grain_at(twin.output_root))
+            if found.st_size == reusable.size:
+                dated = same and same_date(found.st_mtime_ns, self._source.mtime_ns, grain_at(duplicate.output_root))
                 in_place = same and (dated or found.st_uid == os.geteuid())
-                self._copies.append(_Copy(rendering, file, *size, lent.size, in_place, dated))
-                self.twin = self.twin or twin
+                self._copies.append(_Copy(rendering, file, *size, reusable.size, in_place, dated))
+                self.duplicate = self.duplicate or duplicate
 
     def publish(self, publication: Publication) -> list[Made]:
         """Add the copies to what is published together."""
