@@ -57,7 +57,14 @@ def test_a_name_that_ends_like_an_include_glob_is_a_photo_in_either_case(name: b
 @pytest.mark.parametrize("name", [b"a.png", b"jpg", b"a.jpg.txt", b"a.jpg\n", b""])
 def test_another_name_is_not_and_the_reason_lists_the_globs(name: bytes) -> None:
     assert not PLAIN.takes(name)
-    assert PLAIN.match(name) == (False, "its name does not match include (*.jpg, *.jpeg)")
+    photo, reason = PLAIN.match(name)
+    assert not photo
+    assert reason.startswith("its name does not match include (*.jpg, *.jpeg): ")
+
+
+def test_a_name_that_include_does_not_take_is_told_with_what_makes_it_a_photo() -> None:
+    assert PLAIN.match(b"a.txt").reason.endswith(": not a format that is read")
+    assert PLAIN.match(b"a/b.png").reason.endswith(': not in `include`: add "*.png"')
 
 
 @pytest.mark.parametrize(

@@ -225,6 +225,15 @@ def test_one_reason_why_an_inbox_is_not_watched_is_told_once() -> None:
     assert told("watch.lost", "warning", inbox=b"/in", reason="input/output error").endswith("input/output error")
 
 
+def test_an_inbox_that_is_away_is_told_once_each_time_it_goes() -> None:
+    told = Told()
+    for _ in range(2):
+        assert told("watch.lost", "warning", inbox=b"/in", reason="it is not there").endswith("it is not there")
+        for _ in range(2):
+            assert told("scan.done", inbox=b"/in", origin="rescan", complete=False, reason="no such folder") == ""
+        assert told("watch.back", inbox=b"/in") == "/in is back"
+
+
 def test_an_event_without_a_sentence_is_shown_whole_and_steers_no_terminal() -> None:
     told = Told()
     assert told("state.busy", "error", reason="locked", unwritten=3) == "error: state busy: locked (unwritten 3)"

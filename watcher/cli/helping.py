@@ -17,7 +17,7 @@ STATE_HELP = (
 _MEANINGS = {
     0: "done",
     2: "wrong command line",
-    70: "a fault of watcher itself",
+    70: "an internal error",
     75: "another instance holds the state file",
     78: "the config is wrong or can't work here",
 }

@@ -111,7 +111,7 @@ class Connection:
         except asyncio.CancelledError:
             pass
         except Exception as error:
-            self.tell(Away(f"a fault of watcher itself ({error!r})"))
+            self.tell(Away(f"an internal error ({error!r})"))
             raise
         finally:
             left = asyncio.all_tasks(self._loop)

@@ -180,7 +180,7 @@ def _unmet(place: Place) -> str:
         return f"work is held up: {report.held_up}"
     ahead = report.waiting if report is not None else 0
     if ahead:
-        return f"it has not been tried yet; {ahead} {'photo waits' if ahead == 1 else 'photos wait'} in its inbox"
+        return f"it has not been tried yet; {ahead:,} {'photo waits' if ahead == 1 else 'photos wait'} in its inbox"
     return "it has not been noticed yet"
 
 

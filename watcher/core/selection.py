@@ -20,6 +20,7 @@ import stat
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from watcher.core.formats import why_left_alone
 from watcher.text import shown
 
 if TYPE_CHECKING:
@@ -202,7 +203,8 @@ class PathFilter:
         if junk is not None:
             return Match(photo=False, reason=junk)
         if not name.lower().endswith(self._suffixes) and not self._matches_pattern(name):
-            return Match(photo=False, reason=f"its name does not match include ({', '.join(self.include)})")
+            why = why_left_alone(os.fsdecode(self.left_alone(path) or b""))
+            return Match(photo=False, reason=f"its name does not match include ({', '.join(self.include)}): {why}")
         pattern = self._excluding(path)
         if pattern is not None:
             return Match(photo=False, reason=f"excluded by the pattern `{pattern}`")

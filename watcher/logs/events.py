@@ -61,9 +61,7 @@ EVENTS: Mapping[str, Event] = {
     ),
     "inbox.back": Event("info", "inbox output", "an inbox can be read again"),
     "inbox.unreadable": Event("error", "inbox output reason", "an inbox as a whole cannot be read; its photos wait"),
-    "internal.error": Event(
-        "error", "thread? exception", "a fault of watcher itself, with its traceback; please report it"
-    ),
+    "internal.error": Event("error", "thread? exception", "an internal error, with its traceback; please report it"),
     "library.message": Event("warning error critical", "logger message exception?", "a warning or error of a library"),
     "metrics.listening": Event(
         "info warning", "address text?", "where metrics are served; a warning where other machines can read them"
@@ -130,7 +128,7 @@ EVENTS: Mapping[str, Event] = {
     "watch.started": Event("info", "inbox watch", "an inbox is watched"),
     "web.ended": Event("error", "reason exception", "the page's server ended by a fault, and is started again"),
     "web.listening": Event("info", "url token_file?", "where the page is"),
-    "worker.error": Event("warning", "text", "a worker met a fault of watcher itself, with its traceback"),
+    "worker.error": Event("warning", "text", "a worker met an internal error, with its traceback"),
     "worker.lost": Event(
         "warning", "path reason attempt", "a worker crashed, ran out of memory or was ended after its time"
     ),

@@ -59,6 +59,10 @@ class People:
             return self._batch(fields)
         if event in {"watch.degraded", "watch.lost"} and self._told_already(fields):
             return ""
+        if event == "watch.back":
+            self._trouble.pop(_text(fields["inbox"]), None)
+        if event == "scan.done" and not fields["complete"] and self._trouble_known(fields):
+            return ""
         if sentence := _SENTENCES.get(event):
             return sentence({key: self._shown(key, value) for key, value in fields.items()})
         if event in _LEFT_OUT and not self._verbose:
@@ -93,6 +97,10 @@ class People:
         told = self._trouble.get(inbox) == reason
         self._trouble[inbox] = reason
         return told
+
+    def _trouble_known(self, fields: Fields) -> bool:
+        """Return whether why a scan is incomplete was told before: it is repeated at each scan."""
+        return _text(fields["inbox"]) in self._trouble or self._told_already(fields)
 
     def _shown(self, key: str, value: object) -> Any:  # noqa: ANN401  # any field
         if key == "path":
