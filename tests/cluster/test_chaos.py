@@ -24,12 +24,14 @@ def test_two_thousand_photos_are_made_once_each_while_workers_and_scheduler_die(
         stage.begin()
         silent = at_work(pair, stage.slow)
         silent.freeze()
+        stage.cannot_report(silent)
         stage.drop(800)
         stage.goes_on()
         next(member for member in pair if member is not silent).kill()
         more = [cluster.worker(), cluster.worker(threads=2)]
         until(lambda: len(scheduler.workers()) == 2, "the silent one is taken for dead, like the killed one", 60)
         until(lambda: stage.daemon.made()[stage.slow.name], "the slow photo is made elsewhere")
+        stage.cannot_report(silent)
         silent.thaw()  # it goes on where it was, and publishes what others have made meanwhile
         until(lambda: stage.witness.appeared[f"web/{stage.slow.name}"] == 2, "the slow photo was published twice")
         stage.drop(600)
@@ -37,7 +39,7 @@ def test_two_thousand_photos_are_made_once_each_while_workers_and_scheduler_die(
 
         scheduler.kill()
         until(stage.away, "it is noticed")
-        killed = len(stage.murderer.killed)
+        killed = stage.killed()
         made = stage.witness.count()
         scheduler.start()
         again = [cluster.worker(), cluster.worker(threads=2)]

@@ -17,6 +17,7 @@ import pytest
 
 from tests.e2e.harness import BOTH, COMMAND, THUMB, WEB, Finished, Place, fill, fingerprint, tree, until
 from tests.faults.mounting import needs_mounts, volume
+from watcher import __version__
 
 COMMANDS = ("run", "once", "init", "check", "status", "why", "retry", "verify", "list")
 BELOW_SERVICE = ("service install", "service uninstall", "service show")
@@ -49,7 +50,7 @@ def test_python_m_is_the_same_command(place: Place) -> None:
 
 
 def test_every_command_has_help_with_an_example(place: Place) -> None:
-    assert place.watcher("--version").out.startswith("watcher 0.")
+    assert place.watcher("--version").out == f"watcher {__version__}\n"
     overview = place.watcher("--help")
     for command in (*COMMANDS, *BELOW_SERVICE):
         assert command.split()[0] in overview.out

@@ -321,7 +321,9 @@ def test_status_and_once_speak_json_and_text_on_standard_output_alone(place: Pla
     status = place.watcher("status", "--config", place.config, "--json")
     assert status.err == ""
     found = json.loads(status.out)
-    assert found.keys() == {"version", "running", "pid", "since", "workers", "inboxes", "waiting", "failed", "decoder"}
+    assert found.keys() == {
+        *("version", "running", "pid", "since", "workers", "inboxes", "waiting", "failed", "decoder", "hooks"),
+    }
     assert found["inboxes"][0].keys() == {
         "path", "output", "watch", "watch_reason", "reachable", "done", "failed", "waiting", "missed_events",
         "oldest_waiting_seconds", "left_alone",
