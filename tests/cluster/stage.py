@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from tests.cluster.cluster import Cluster, descendants
+from tests.cluster.cluster import Cluster, Member, descendants
 from tests.cluster.people import SMALL, Dropper, Murderer, Witness
 from tests.e2e.harness import Place, Running, temporary, until
 from tests.faults.books import contents, failures
