@@ -240,12 +240,12 @@ def verify(
     """Check outputs against the state file; exits with 1 if an output is missing or different.
 
     Unknown files are listed, but not touched. --prune removes only files that are on record and unchanged, and nothing
-    while it is not certain that a photo is gone.
+    unless it is certain that the photo is gone.
 
     Example: watcher verify --repair
     """
     if prune and (repair or deep):
-        raise UsageError("--prune excludes --repair and --deep: do one after the other")
+        raise UsageError("--prune can't be combined with --repair or --deep; run them one after the other")
     if yes and not prune:
         raise UsageError("--yes goes with --prune: it removes what --prune lists")
     if prune:

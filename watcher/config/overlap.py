@@ -49,21 +49,23 @@ def _hook_faults(
     for number, hook in enumerate(hooks):
         place = f"hook[{number}]"
         if not {"command", "url"} & set(hook):
-            yield Fault(place, "found neither `command` nor `url`", "write one of both")
+            yield Fault(place, "found neither `command` nor `url`", "write one of the two")
         if {"command", "url"} <= set(hook):
-            yield Fault(f"{place}.url", "found a `command` too", "leave one of both out, or write a second `[[hook]]`")
+            yield Fault(f"{place}.url", "found a `command` too", "remove one of the two, or write a second `[[hook]]`")
         command = hook.get("command")
         if isinstance(command, list) and command[:1] == [""]:
             yield Fault(f"{place}.command[0]", 'found ""', "write the program's path, or its name if it is on PATH")
         same = next((other for other in range(number) if _what(hooks[other]) == _what(hook)), None)
         if same is not None:
-            yield Fault(place, f"found the same as hook[{same}]", "leave one of both out")
+            yield Fault(place, f"found the same as hook[{same}]", "remove one of the two")
         paths = hook.get("inbox")
         for item, path in enumerate(paths if isinstance(paths, list) else []):
             found = raw_path(path, base, home)
             if found is not None and known and os.fsdecode(found) not in known:
                 hint = nearest(os.fsdecode(found), known) or "write the `path` of an inbox"
-                yield Fault(f"{place}.inbox[{item}]", f"found {toml_value(path)}, which is no inbox of this file", hint)
+                yield Fault(
+                    f"{place}.inbox[{item}]", f"found {toml_value(path)}, which is not an inbox of this file", hint
+                )
 
 
 def _what(hook: Mapping[str, object]) -> tuple[object, ...]:
@@ -102,7 +104,7 @@ def _executor_faults(executor: Mapping[str, object]) -> Iterator[Fault]:
         hint = "write the scheduler's address, or `scheduler_file`, or another `kind`"
         yield Fault("executor.address", "found nothing", hint)
     if executor.get("kind") == "dask" and len(named) > 1:
-        yield Fault("executor.scheduler_file", "found an `address` too", "leave one of both out")
+        yield Fault("executor.scheduler_file", "found an `address` too", "remove one of the two")
     for one, other in (("tls_client_cert", "tls_client_key"), ("tls_client_key", "tls_client_cert")):
         if one in executor and other not in executor:
             yield Fault(f"executor.{other}", "found nothing", f"write the one that belongs to `{one}`")

@@ -90,12 +90,12 @@ def url_text(text: str) -> str:
     from urllib.parse import urlsplit  # noqa: PLC0415 — most configs have none
 
     if not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError("in which a character has to be written as % and two digits")
+        raise ValueError("with a character that must be percent-encoded")
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        raise ValueError("which is no URL") from None
+        raise ValueError("which is not a URL") from None
     if parts.scheme not in {"http", "https"}:
         raise ValueError("which does not begin with `https://` or `http://`")
     if not host:
@@ -103,7 +103,7 @@ def url_text(text: str) -> str:
     if parts.username is not None or parts.password is not None:
         raise ValueError("with a user name in it, which is not sent (run `curl` as a command instead)")
     if parts.fragment:
-        raise ValueError("with a `#` in it, behind which nothing is sent")
+        raise ValueError("with a `#` in it; the part after it is never sent")
     return text
 
 
@@ -121,7 +121,7 @@ def command_word(text: str) -> str:
 def percent_text(text: str) -> str:
     """Check a share of 0 to 100 percent."""
     if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,6})?%", text) or float(text[:-1]) > 100:  # noqa: PLR2004 — percent
-        raise ValueError("which is no share from 0% to 100%")
+        raise ValueError("which is not between 0% and 100%")
     return text
 
 

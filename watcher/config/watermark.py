@@ -63,7 +63,7 @@ def _size(content: bytes) -> tuple[int, int]:
     if len(content) > MOST_BYTES:
         raise ValueError(f"which is larger than {MOST_BYTES // 10**6} MB")
     if not content.startswith(_SIGNATURE):
-        raise ValueError("which is no PNG")
+        raise ValueError("which is not a PNG")
     at, kinds = len(_SIGNATURE), list[bytes]()
     while not kinds or kinds[-1] != b"IEND":
         length = int.from_bytes(content[at : at + 4], "big")

@@ -55,7 +55,9 @@ EVENTS: Mapping[str, Event] = {
     "hook.failed": Event(
         "warning", "on to reason seconds?", "a hook could not be told; it is tried again, after so many seconds"
     ),
-    "hook.gave_up": Event("error", "on to reason", "a hook could not be told for an hour, and goes on with the next"),
+    "hook.gave_up": Event(
+        "error", "on to reason", "a document could not be delivered for an hour and is dropped; the next one follows"
+    ),
     "hook.removed": Event(
         "warning", "on to waiting", "a hook is no longer in the config, and what waited for it was dropped"
     ),

@@ -36,7 +36,7 @@ from watcher.render.metadata import PhotoMetadata
 from watcher.render.picture import Cascade, Picture, upright
 from watcher.render.reuse import Borrowed
 from watcher.render.source import Source
-from watcher.render.steps import STEPS, extra_bytes
+from watcher.render.steps import STEPS, changes, extra_bytes
 from watcher.render.writers import observe
 from watcher.text import shown
 
@@ -221,8 +221,7 @@ def _copies(photo: Photo, wanted: list[Rendering]) -> Mapping[str, bytes]:
             recipe.small == "copy"
             and recipe.format == "jpeg"
             and _seen_size(rendering, photo) == size
-            and recipe.sharpen == "none"
-            and recipe.watermark is None
+            and not changes(recipe)
             and metadata.exif.orientation == 1
             and is_srgb(metadata.profile, mode)
         ):

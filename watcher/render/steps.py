@@ -92,6 +92,11 @@ def watermark(image: Image.Image, recipe: Recipe) -> Image.Image:
 STEPS: tuple[Step, ...] = (flatten, sharpen, pad, watermark)  # in this order
 
 
+def changes(recipe: Recipe) -> bool:
+    """Return whether a step changes a picture that has its size already, is opaque and gets no frame."""
+    return recipe.sharpen != "none" or recipe.watermark is not None
+
+
 def extra_bytes(recipe: Recipe, size: tuple[int, int]) -> int:
     """Return the memory that steps and encoding take at their peak for a rendition of `size`, beyond the usual."""
     pixels = size[0] * size[1]
