@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image, ImageFile
 
 from watcher.core.formats import Format
-from watcher.core.types import Done, Fit, Job, Metadata, PhotoId, Recipe, Rendering
+from watcher.core.types import Done, Fit, Job, Metadata, Outcome, PhotoId, Recipe, Rendering
 from watcher.render import render
 
 
@@ -35,7 +35,11 @@ def job(folder: Path, data: bytes, *recipes: Recipe) -> Job:
 
 
 def made(folder: Path, data: bytes, *recipes: Recipe) -> list[ImageFile.ImageFile]:
-    outcome = render(job(folder, data, *recipes))
+    return opened(folder, render(job(folder, data, *recipes)))
+
+
+def opened(folder: Path, outcome: Outcome) -> list[ImageFile.ImageFile]:
+    """Return the renditions of a photo that was made, each with the size that its outcome has."""
     assert isinstance(outcome, Done), outcome
     images = [Image.open(folder / "out" / os.fsdecode(m.output)) for m in outcome.made]
     for image, one in zip(images, outcome.made, strict=True):

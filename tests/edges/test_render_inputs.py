@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from tests import photos, pictures
+from tests.rendering import corners, opened
 from watcher.core.formats import Format
 from watcher.core.types import (
     Done,
@@ -47,21 +48,7 @@ def tried(folder: Path, data: bytes, *recipes: Recipe, name: str = "a.jpg", memo
 
 
 def made(folder: Path, data: bytes, *recipes: Recipe) -> list[ImageFile.ImageFile]:
-    outcome = tried(folder, data, *recipes)
-    assert isinstance(outcome, Done), outcome
-    images = [Image.open(folder / "out" / os.fsdecode(m.output)) for m in outcome.made]
-    for image, one in zip(images, outcome.made, strict=True):
-        image.load()
-        assert image.size == (one.width, one.height)
-    return images
-
-
-def corners(image: Image.Image) -> list[tuple[int, ...]]:
-    """Give each corner's colour, rounded to whether a channel is on."""
-    w, h = image.size
-    rgb = image.convert("RGB")
-    spots = ((w // 10, h // 10), (w * 9 // 10, h // 10), (w // 10, h * 9 // 10), (w * 9 // 10, h * 9 // 10))
-    return [tuple(round(c / 255) for c in rgb.getpixel(at)) for at in spots]  # type: ignore[union-attr]  # RGB gives tuples
+    return opened(folder, tried(folder, data, *recipes))
 
 
 # ---- pixels ----
