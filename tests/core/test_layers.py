@@ -60,7 +60,7 @@ def _imports(path: Path) -> Iterator[str]:
 
 MOST_LINES = 350  # beyond 300 a room wants a second look at what it is for
 MORE_LINES = {
-    "core/types.py": 410,  # values and their meanings
+    "core/types.py": 400,  # values and their meanings
     "core/lifecycle.py": 370,  # the whole table of a photo
     "store/store.py": 380,  # one class, most of it SQL
 }

@@ -2,8 +2,6 @@
 
 Rules:
 - A path inside an inbox or an output tree is `bytes`, relative, separated by `/`: file names need not be UTF-8.
-- A photo is named by its inbox and its path in it. An inbox is named by its resolved absolute path (`bytes`).
-- Everything that reaches the daemon's loop from outside is one of the messages below.
 - A worker returns one member of a closed union, `Outcome`; match it exhaustively (`assert_never`).
 """
 
