@@ -21,7 +21,7 @@ from tests.e2e.harness import Place, camera, fill, until
 from tests.e2e.test_page import Site, served
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page
+    from playwright.sync_api import APIResponse, Browser, BrowserContext, Page, Route
 
 pytest.importorskip("playwright", reason="the browser's driver is not installed: pip install playwright")
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
@@ -247,6 +247,30 @@ def test_photos_that_failed_and_that_wait_are_listed_with_reason_and_folder_and_
         (place.inbox / "notes.jpg").write_bytes(camera(3))
         page.locator("#failed").wait_for(state="hidden")
         until(lambda: names(page) == ["notes.jpg"], "it is shown")
+
+
+def test_an_answer_that_comes_late_does_not_undo_what_was_sent_meanwhile(place: Place, page: Page) -> None:
+    served(place, **SHEET)
+    late: list[tuple[Route, APIResponse]] = []
+
+    def hold(route: Route) -> None:
+        late.append((route, route.fetch()))
+
+    with place.run() as running:
+        running.wait_for("scan.done")
+        page.route("**/api/summary", hold)
+        page.route("**/api/newest", hold)
+        page.goto(Site(running).url)
+        until(lambda: page.evaluate("1") and len(late) == 2, "both are asked for, before there is any photo")
+        (place.inbox / "part.jpg").write_bytes(photos.truncated())
+        (place.inbox / "whole.jpg").write_bytes(camera(1))
+        holds(page, f"{all_of('#inboxes dd')}.map((item) => item.textContent).join() === '1,1,1,0'")
+        for route, answer in late:
+            with page.expect_event("requestfinished"):
+                route.fulfill(response=answer)
+        until(lambda: names(page) == ["whole.jpg"], "it is shown")
+        assert page.locator("#waiting-count").text_content() == "1"
+        page.locator("#waiting summary").click()
 
 
 def test_a_search_finds_by_name_and_folder_has_an_address_and_ends_with_escape_or_back(

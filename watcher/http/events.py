@@ -83,6 +83,7 @@ class Broadcaster:
         self._summary_at = 0.0
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._in_turn = asyncio.Lock()  # a summary that was read earlier is sent earlier
         self.describe: Callable[[list[Row]], dict[str, Any]] = lambda _: {}
         self.summary: Callable[[], Awaitable[dict[str, Any]]] | None = None
 
@@ -199,7 +200,8 @@ class Broadcaster:
 
     async def _tell_summary(self) -> None:
         if self.summary is not None:
-            self._broadcast(event("summary", await self.summary()))
+            async with self._in_turn:
+                self._broadcast(event("summary", await self.summary()))
 
     def _broadcast(self, message: bytes) -> None:
         for browser in self._browsers:

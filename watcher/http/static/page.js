@@ -24,6 +24,8 @@ let following = null; // where to go on
 let loading = true;
 let round = 0; // answers that come late belong to an earlier one
 let inboxes = null; // what was told of them last
+let summaries = 0; // how often that was
+const missed = []; // what happened to photos while some were asked for: the answer may be from before
 
 const find = byId("find");
 const searched = () => find.value.trim();
@@ -49,8 +51,14 @@ async function load() {
   } catch (error) {
     if (turn === round) say(byId("sheet-note"), error.message);
   } finally {
-    if (turn === round) loading = false;
+    loaded(turn);
   }
+}
+
+function loaded(turn) {
+  if (turn !== round) return;
+  loading = false;
+  missed.splice(0).forEach(happened);
 }
 
 async function more() {
@@ -67,7 +75,7 @@ async function more() {
   } catch {
     // the connection shows that it is lost, and everything is asked for anew when it is back
   } finally {
-    if (turn === round) loading = false;
+    loaded(turn);
   }
 }
 
@@ -164,6 +172,7 @@ beside();
 function summarise(told) {
   const sum = (key) => told.inboxes.reduce((all, inbox) => all + inbox[key], 0);
   inboxes = told.inboxes;
+  summaries += 1;
   setClock(told.now);
   showInboxes(inboxes, told.hooks);
   showHooks(told.hooks);
@@ -186,15 +195,17 @@ function connected(yes, text, more = "") {
 
 async function refresh() {
   if (!sheet.atTop && sheet.photos.length) { stale = true; note(); } // who reads further down keeps the place
+  const before = summaries;
   try {
     const [told] = await Promise.all([ask("api/summary"), stale ? undefined : load(), failures.load()]);
-    summarise(told);
+    if (summaries === before) summarise(told); // otherwise a newer one was sent meanwhile
   } catch (error) {
     connected(false, error.message);
   }
 }
 
 function happened(told) {
+  if (loading) { missed.push(told); return; }
   for (const id of told.gone) { sheet.remove(id); failures.see({ id }); }
   const made = [];
   for (const photo of told.photos) {
