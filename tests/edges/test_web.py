@@ -72,7 +72,7 @@ def test_the_page_is_told_of_hooks_whenever_what_waits_for_them_changes(tmp_path
 
     with PublishingStore.open(str(tmp_path / "s.db")) as store:
         assert serializers.summary(store, site, LastHour())["hooks"] == []
-        (number,), _ = store.adopt_hooks([HookId("batch", '["/bin/publish"]', "[]")], fresh=True)
+        (number,), _ = store.adopt_hooks([HookId("batch", '["/bin/publish"]', "[]")], [], fresh=True)
         store.news = News()
         store.write([], hooks=iter([Outgoing(number, "batch", 1.0, b"/in", b"/out")]))
         assert told == ["reports"]

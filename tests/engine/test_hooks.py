@@ -38,6 +38,11 @@ def names(document: dict[str, Any]) -> list[str]:
     return [item["path"].rpartition("/")[2] for item in document["photos"] + document["failed"]]
 
 
+def pending(world: World) -> list[dict[str, Any]]:
+    """Return what hooks are being told, in the order of the config."""
+    return [document for _, _, document in sorted(world.delivering, key=lambda each: each[0])]
+
+
 def status(world: World) -> list[tuple[str, int, int, str]]:
     return [(hook.on, hook.waiting, hook.failed, hook.last_error) for hook in world.daemon.hooks.status()]
 
@@ -355,6 +360,70 @@ def test_what_waits_for_a_hook_that_was_removed_is_dropped_and_said(make: Make) 
     hook, number, _ = world.delivering.pop(0)
     world.tell(HookAnswered(hook, number))  # of the removed one, too late
     assert [hook for hook, *_ in status(world)] == ["batch"]
+
+
+OTHER = b"/other"
+
+
+def another_config(world: World, *hooks: dict[str, Any], inboxes: tuple[str, ...] = ("/other",)) -> World:
+    """Run with another config over the same state file."""
+    world.raw["inbox"] = [{"path": path, "output": f"/out of{path}"} for path in inboxes]
+    world.raw["hook"] = list(hooks)
+    world.restart(kill=True)
+    return world.start()
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [[], [{"on": "photo", "command": ["/bin/theirs"]}], [{"on": "failed", "command": ["/bin/tell"]}]],
+    ids=["no hook", "another target", "another event"],
+)
+def test_what_waits_for_hooks_of_a_config_with_other_inboxes_is_left_alone(
+    make: Make, theirs: list[dict[str, Any]]
+) -> None:
+    mine = [{"on": on, "command": ["/bin/tell"]} for on in ("photo", "batch")]
+    world = make(*mine).start()
+    world.drop("a.jpg")
+    world.work_all()
+    world.wait(CLOSED)
+    expected = dict(zip(("photo", "batch"), pending(world), strict=True))
+    another_config(world, *theirs)
+    for name, kind in (("b.jpg", "good"), ("c.jpg", "bad")):
+        world.drop(name, kind, inbox=OTHER)
+        world.work_all()
+    theirs_before = pending(world)
+    assert [document["inbox"] for document in theirs_before] == ["/other"] * len(theirs)
+    assert not world.log.of("hook.removed")
+    another_config(world, *mine, inboxes=("/in",))
+    assert {document["event"]: document for document in pending(world)} == expected
+    assert [(on, waiting) for on, waiting, *_ in status(world)] == [("photo", 1), ("batch", 1)]
+    another_config(world, *theirs)
+    assert pending(world) == theirs_before
+
+
+def test_of_a_hook_that_two_configs_had_only_what_is_of_this_one_s_inboxes_is_dropped(make: Make) -> None:
+    mine = {"on": "photo", "command": ["/bin/tell"]}
+    world = another_config(make(), mine, inboxes=("/in", "/other"))
+    for inbox in (b"/in", OTHER, b"/in"):
+        world.drop("a.jpg", inbox=inbox)
+        world.work_all()
+    another_config(world)
+    assert [fields["waiting"] for fields in world.log.of("hook.removed")] == [1]
+    another_config(world, mine, inboxes=("/in", "/other"))
+    assert [(on, waiting) for on, waiting, *_ in status(world)] == [("photo", 2)]
+    assert [world.told()["inbox"] for _ in range(2)] == ["/in", "/in"]
+    assert not world.delivering
+
+
+def test_a_batch_that_was_cut_off_waits_for_its_own_config(make: Make) -> None:
+    world = make({"on": "batch"}).start()
+    for name in ("a.jpg", "b.jpg"):
+        world.drop(name, complete=False)
+    world.wait(CLOSED)
+    world.work(world.flying()[0])
+    another_config(world)
+    another_config(world, {"on": "batch", "command": ["/bin/tell"]}, inboxes=("/in",))
+    assert names(world.told()) == ["a.jpg"]
 
 
 # ---- ends ----

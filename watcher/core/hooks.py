@@ -31,6 +31,10 @@ class HookId(NamedTuple):
     inboxes: str  # JSON; if only the target changes, it is the same hook, and what waits for it goes to the new target
 
 
+# the numbers of the hooks of a config in the state file, and hooks that are no more with how much waited for them
+Adopted = tuple[list[int], list[tuple[HookId, int]]]
+
+
 class Outgoing(NamedTuple):
     """An entry of the outbox: a photo or a batch that a hook is to be told of."""
 

@@ -74,7 +74,8 @@ class Hooks:
         hooks, store = settings.config.hooks, self.records.store
         self.backoff_seconds = settings.config.retry.backoff_seconds
         if hooks or self._channels or store.outbox.statuses():
-            numbers, lost = store.adopt_hooks([hook.id for hook in hooks], fresh=fresh)
+            inboxes = [plan.inbox for plan in settings.inboxes]
+            numbers, lost = store.adopt_hooks([hook.id for hook in hooks], inboxes, fresh=fresh)
             for gone, waiting in lost:
                 self.log.warning("hook.removed", on=gone.on, to=shown_target(gone.target), waiting=waiting)
             before, self._channels = self._channels, {}

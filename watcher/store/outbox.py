@@ -3,6 +3,7 @@
 Rules:
 - An entry that has a `batch` is a part of that batch, and is delivered with the entry that ends it.
 - A batch that was cut off by the daemon's end ends with what it had (`adopt`).
+- What waits for hooks of another config, with inboxes that this one does not have, stays as it is.
 - What was delivered or given up is deleted, and is an entry in the history of each photo.
 """
 
@@ -11,13 +12,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 
-from watcher.core.hooks import Answered, HookId, HookStatus, Outgoing, document, shown_target
+from watcher.core.hooks import Adopted, Answered, HookId, HookStatus, Outgoing, document, shown_target
 from watcher.store import history
 from watcher.store.faults import translated
 from watcher.text import iso
 
 _INTO = "INSERT INTO outbox (hook, part, what, parts, at, inbox, output, path, item)"
 _INSERT = f"{_INTO} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ADD_HOOK = 'INSERT INTO hook ("on", target, inboxes) VALUES (?, ?, ?) RETURNING id'
 _CUT_OFF = f"""{_INTO}
     SELECT hook, '', 'batch', part, max(at), inbox, output, x'', '' FROM outbox AS one
     WHERE part <> '' AND NOT EXISTS
@@ -25,25 +27,22 @@ _CUT_OFF = f"""{_INTO}
     GROUP BY hook, part ORDER BY min(id)"""
 
 
-def adopt(
-    db: sqlite3.Connection, hooks: Sequence[HookId], *, fresh: bool
-) -> tuple[list[int], list[tuple[HookId, int]]]:
-    """Return the numbers of the hooks of the config, and those that are no more with how much waited for them.
+def adopt(db: sqlite3.Connection, hooks: Sequence[HookId], inboxes: Sequence[bytes], *, fresh: bool) -> Adopted:
+    """Take on the hooks of a config, and drop what waited for those that are no more.
 
-    Within a transaction. `fresh`: the daemon has just started, so that no batch is open.
+    Within a transaction. `inboxes`: all of the config. `fresh`: the daemon has just started, so that no batch is open.
     """
     if fresh:
         db.execute(_CUT_OFF)
     known = {number: HookId(*hook) for number, *hook in db.execute('SELECT id, "on", target, inboxes FROM hook')}
     numbers: dict[HookId, int] = {hook: number for number, hook in known.items() if hook in hooks}
-    left = {number: hook for number, hook in known.items() if hook not in hooks}
+    left = dict(_own_part(db, number, hook, inboxes) for number, hook in known.items() if hook not in hooks)
     for hook in hooks:
         if hook in numbers:
             continue
         same = next((n for n, old in left.items() if (old.on, old.inboxes) == (hook.on, hook.inboxes)), None)
         if same is None:
-            insert = 'INSERT INTO hook ("on", target, inboxes) VALUES (?, ?, ?) RETURNING id'
-            numbers[hook] = int(db.execute(insert, hook).fetchone()[0])
+            numbers[hook] = int(db.execute(_ADD_HOOK, hook).fetchone()[0])
         else:
             del left[same]
             db.execute("UPDATE hook SET target = ? WHERE id = ?", (hook.target, same))
@@ -51,9 +50,23 @@ def adopt(
     lost = []
     for number, hook in left.items():
         (waiting,) = db.execute("SELECT waiting FROM hook WHERE id = ?", (number,)).fetchone()
-        lost.append((hook, waiting))
+        lost += [(hook, waiting)] if waiting else []
         db.execute("DELETE FROM hook WHERE id = ?", (number,))
     return [numbers[hook] for hook in hooks], lost
+
+
+def _own_part(db: sqlite3.Connection, number: int, hook: HookId, inboxes: Sequence[bytes]) -> tuple[int, HookId]:
+    """Return the number under which a hook has what waits for it of these inboxes alone, and the hook."""
+    own = f"hook = ? AND inbox IN ({', '.join('?' for _ in inboxes)})"
+    if not db.execute(
+        f"SELECT 1 FROM outbox WHERE hook = ? AND NOT ({own}) LIMIT 1", (number, number, *inboxes)
+    ).fetchone():
+        return number, hook
+    other = int(db.execute(_ADD_HOOK, hook).fetchone()[0])
+    db.execute(f"UPDATE outbox SET hook = ? WHERE {own}", (other, number, *inboxes))
+    count = "(SELECT count(*) FROM outbox WHERE outbox.hook = hook.id AND part = '')"
+    db.execute(f"UPDATE hook SET waiting = {count} WHERE id IN (?, ?)", (number, other))
+    return other, hook
 
 
 def write(

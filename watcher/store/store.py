@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, Self
 
 from watcher.core.history import HistoryEntry
-from watcher.core.hooks import Answered, HookId, Outgoing
+from watcher.core.hooks import Adopted, Answered, HookId, Outgoing
 from watcher.core.naming import called, key_stem, number_of
 from watcher.core.records import ContentRecord, Phase, PhotoRecord, RenditionRecord
 from watcher.core.status import InboxStatus
@@ -324,10 +324,10 @@ class Store(Queries):
             values = Phase.WAITING, self._inbox_id(inbox)
             return db.execute(f"UPDATE photo SET phase = ?, attempts = 0 WHERE {where}", values).rowcount
 
-    def adopt_hooks(self, hooks: Sequence[HookId], *, fresh: bool) -> tuple[list[int], list[tuple[HookId, int]]]:
+    def adopt_hooks(self, hooks: Sequence[HookId], inboxes: Sequence[bytes], *, fresh: bool) -> Adopted:
         """Take on the hooks of the config; see `outbox.adopt`."""
         with self._transaction() as db:
-            return outbox.adopt(db, hooks, fresh=fresh)
+            return outbox.adopt(db, hooks, inboxes, fresh=fresh)
 
     def set_reports(self, reports: Iterable[InboxStatus]) -> None:
         """Record for each inbox what only the daemon knows, for `status`."""
