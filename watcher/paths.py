@@ -133,7 +133,7 @@ def _explained(message: str) -> tuple[str, str]:
 def state_path(
     explicit: str | None, config_state: str | None, environ: Mapping[str, str], config: str | None = None
 ) -> str:
-    """Tell where the state file lies: `explicit` (of `--state`), the config's, the service's, the user's.
+    """Return where the state file lies: `explicit` (of `--state`), the config's, the service's, the user's.
 
     `config` is the file that the settings were read from: one that a service was installed for has that service's
     state file, for every user.
@@ -152,7 +152,7 @@ def state_path(
 
 
 def service_file(*, system: bool) -> str:
-    """Tell where the unit or plist of a service belongs, of the system's or of this user's."""
+    """Return where the unit or plist of a service belongs, of the system's or of this user's."""
     if sys.platform == "darwin":
         home = "/Library/LaunchDaemons" if system else _in_home("~/Library/LaunchAgents")
         return os.path.join(home, f"{LABEL}.plist")
@@ -163,7 +163,7 @@ def service_file(*, system: bool) -> str:
 
 
 def service_record(path: str) -> Record | None:
-    """Tell what the unit or plist at `path` was made for; None: there is none, or it is not ours."""
+    """Return what the unit or plist at `path` was made for; None: there is none, or it is not ours."""
     try:
         with open(path, "rb") as file:
             raw = file.read(MOST_BYTES)
@@ -185,7 +185,7 @@ def installed() -> list[Record]:
 
 
 def home_of(config: str) -> str:
-    """Tell what `~` stands for in a config file: the home of the user whose service works by it, or of this one.
+    """Return what `~` stands for in a config file: the home of the user whose service works by it, or of this one.
 
     Empty: that user has none.
     """
@@ -195,7 +195,7 @@ def home_of(config: str) -> str:
 
 
 def command() -> str:
-    """Tell where the `watcher` command lies that this Python has, or that was called."""
+    """Return where the `watcher` command lies that this Python has, or that was called."""
     called = os.path.abspath(sys.argv[0])
     if os.path.islink(called):  # what `service install`, pipx or uv put on the PATH
         called = os.path.normpath(os.path.join(os.path.dirname(called), os.readlink(called)))
@@ -213,19 +213,19 @@ def typed() -> str:
 
 
 def service_state_folder(*, system: bool) -> str:
-    """Tell where a service keeps its state file if its config does not say; systemd makes the system's."""
+    """Return where a service keeps its state file if its config does not say; systemd makes the system's."""
     if not system:
         return _users("user_state_dir")
     return "/Library/Application Support/watcher" if sys.platform == "darwin" else "/var/lib/watcher"
 
 
 def service_log(*, system: bool) -> str:
-    """Tell where launchd puts what a service says."""
+    """Return where launchd puts what a service says."""
     return "/Library/Logs/watcher.log" if system else _in_home("~/Library/Logs/watcher.log")
 
 
 def pair_state_path(inbox: bytes, output: bytes, environ: Mapping[str, str]) -> str:
-    """Tell where the state file lies of a run on two folders without a config; the folders' paths get resolved."""
+    """Return where the state file lies of a run on two folders without a config; the folders' paths get resolved."""
     both = b"\0".join([os.path.realpath(inbox), os.path.realpath(output)])
     return os.path.join(_state_folder(environ), "pairs", f"{sha256(both).hexdigest()[:16]}.db")
 
@@ -253,7 +253,7 @@ def _is_pair(name: str) -> bool:
 
 
 def user_pictures() -> str:
-    """Give the user's folder for pictures; it need not exist."""
+    """Return the user's folder for pictures; it need not exist."""
     return _users("user_pictures_dir")
 
 
@@ -264,7 +264,7 @@ def _state_folder(environ: Mapping[str, str]) -> str:
 
 
 def _users(folder: str) -> str:
-    """Give one of this user's folders, by platformdirs' name for it; raises PlaceError where the user has no home."""
+    """Return one of this user's folders, by platformdirs' name for it; raises PlaceError where the user has no home."""
     try:
         return str(getattr(_dirs(), folder))
     except RuntimeError:

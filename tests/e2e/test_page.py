@@ -288,7 +288,7 @@ def test_what_happens_is_told_at_once_and_a_photo_is_tried_again_when_asked(plac
 
 def _listen(site: Site, told: list[dict[str, Any]]) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", site.port, timeout=30)
-    connection.request("GET", "/api/news", headers={"Host": site.host})
+    connection.request("GET", "/api/events", headers={"Host": site.host})
     answer = connection.getresponse()
     event = ""
     for line in answer:
@@ -325,7 +325,7 @@ def test_from_elsewhere_nobody_gets_in_without_the_token(place: Place) -> None:
         assert asked.status == 401
         assert b"asks for a token" in asked.body
         name = f"/picture/{'0' * 8}.cDAwMC5qcGc/web"
-        for path in ("/api/summary", "/api/news", "/api/newest", name, "/page.js"):
+        for path in ("/api/summary", "/api/events", "/api/newest", name, "/page.js"):
             assert site.ask(path).status == 401, path
         assert site.ask("/page.css").status == 200
         assert site.post("/api/retry", {"all": True}).status == 401

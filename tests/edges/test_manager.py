@@ -91,7 +91,7 @@ def test_the_watchdog_is_fed_twice_in_its_time_limit(
 
 def test_without_a_socket_in_the_environment_nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
-    assert type(manager.find(print)) is manager.Nobody
+    assert type(manager.find(print)) is manager.NoManager
     monkeypatch.setattr(sys, "platform", "darwin")
     assert type(manager.find(print)) is manager.OwnWatchdog
     monkeypatch.setenv("NOTIFY_SOCKET", "/somewhere")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from watcher.app.once_view import pace, stopping
+from watcher.app.once_view import rate_text, stopping
 from watcher.paths import nearby
 from watcher.text import counted
 
@@ -18,7 +18,7 @@ from watcher.text import counted
     ],
 )
 def test_the_time_that_passed_and_the_time_left_are_named(made: int, ahead: int, seconds: float, shown: str) -> None:
-    assert pace(made, ahead, seconds) == shown
+    assert rate_text(made, ahead, seconds) == shown
 
 
 def test_who_stops_a_run_is_told_what_is_finished_and_what_a_second_ctrl_c_does() -> None:

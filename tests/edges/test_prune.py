@@ -249,12 +249,12 @@ def test_of_the_names_that_an_output_may_have_those_are_named_that_exist(trees: 
 def test_a_place_that_another_photo_has_or_may_get_is_none_of_them() -> None:
     photo = PhotoId(b"/in", b"x/a.jpg")
     left = [LeftPhoto({}, {"web": FACT, "old": FACT})]
-    rivals = {
+    conflicts = {
         b"a.jpeg": {"web": FACT._replace(name=b"a.webp")},
         b"a.jpg\x00000000001": {"web": FACT._replace(name=b"a.avif")},
         b"X/A.jpg": {"old": FACT},
     }
-    taken = taken_places(photo, rivals, {})
+    taken = taken_places(photo, conflicts, {})
     places = [place.output for place in places_of(photo, left, {}, taken, bytes.lower)]
     assert places == [b"web/x/a.jpg", b"web/x/a.png"]
 

@@ -221,8 +221,8 @@ def test_rivals_are_those_whose_outputs_could_meet(state: Store) -> None:
     state.write([(photo(b"y/a.jpg"), known()), (photo(b"x/a.jpg", OTHER), known())])
     for name in [*names, b"a.png", b"a.jpeg.2.3.jpg", b"b"]:
         expected = {other for other in names if other != name and could_meet(name, other)}
-        assert set(state.rivals(photo(b"x/" + name))) == expected
-    assert state.rivals(photo(b"z/a.jpg")) == {}
+        assert set(state.name_conflicts(photo(b"x/" + name))) == expected
+    assert state.name_conflicts(photo(b"z/a.jpg")) == {}
 
 
 # ---- forgetting ----

@@ -133,8 +133,8 @@ def test_those_of_one_name_and_looks_are_found_the_newest_first(state: Store) ->
     assert [claim.photo for claim in state.alike(101)] == [
         aside(photo("x/a.jpg"), number) for number in range(39, 23, -2)
     ]
-    assert set(state.rivals(photo("x/a.jpeg"))) == {b"a.jpg", aside(photo("a.jpg"), 40).name}
-    assert set(state.rivals(photo("x/a.b.jpg"))) == {b"a.jpg", b"a.jpeg", aside(photo("a.jpg"), 40).name}
+    assert set(state.name_conflicts(photo("x/a.jpeg"))) == {b"a.jpg", aside(photo("a.jpg"), 40).name}
+    assert set(state.name_conflicts(photo("x/a.b.jpg"))) == {b"a.jpg", b"a.jpeg", aside(photo("a.jpg"), 40).name}
     assert sorted(state.names(IN, b"x")) == [b"a.jpeg", b"a.jpg"]
     assert set(state.briefs(IN, b"x", [b"a.jpg"])[0]) == {b"a.jpg", b"a.jpeg"}
 
@@ -157,7 +157,7 @@ def test_what_is_asked_about_one_name_does_not_take_longer_the_more_of_them_ther
             return 0
 
         state._db.set_progress_handler(count, 10)
-        state.rivals(photo("x/a.jpg"))
+        state.name_conflicts(photo("x/a.jpg"))
         state.last_aside(photo("x/a.jpg"))
         state.taken_away(photo("x/a.jpg"), looks=STAMP)
         state.alike(100, 5)

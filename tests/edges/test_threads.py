@@ -90,7 +90,7 @@ def test_an_inbox_whose_watch_fails_is_looked_through(
     inbox, output = tmp_path / "in", tmp_path / "out"
     inbox.mkdir()
     config = parse({"inbox": [{"path": str(inbox), "output": str(output)}]}, source="", base="/", home="/")
-    (plan,) = wiring.settle(config, "").inboxes
+    (plan,) = wiring.resolve(config, "").inboxes
     messages: queue.SimpleQueue[object] = queue.SimpleQueue()
     hub = wiring.Hub(watching=True)
     parts = hub.open(plan, messages.put)

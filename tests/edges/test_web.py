@@ -39,8 +39,8 @@ def row(number: int) -> tuple[PhotoId, PhotoRecord, bool, float]:
     return PhotoId(b"/in", b"%d.jpg" % number), KNOWN, True, 0.5
 
 
-async def _message(news: AsyncIterator[bytes]) -> str:
-    return (await asyncio.wait_for(anext(news), 5)).decode()
+async def _message(events: AsyncIterator[bytes]) -> str:
+    return (await asyncio.wait_for(anext(events), 5)).decode()
 
 
 # ---- what is told of inboxes ----
@@ -73,7 +73,7 @@ def test_the_page_is_told_of_hooks_whenever_what_waits_for_them_changes(tmp_path
     with PublishingStore.open(str(tmp_path / "s.db")) as store:
         assert serializers.summary(store, site, LastHour())["hooks"] == []
         (number,), _ = store.adopt_hooks([HookId("batch", '["/bin/publish"]', "[]")], [], fresh=True)
-        store.news = News()
+        store.events = News()
         store.write([], hooks=iter([Outgoing(number, "batch", 1.0, b"/in", b"/out")]))
         assert told == ["reports"]
         (hook,) = serializers.summary(store, site, LastHour())["hooks"]
@@ -104,27 +104,27 @@ def test_the_minutes_of_the_last_hour_are_the_same_after_a_restart_and_each_phot
         assert hour.minutes(store, inboxes, now + 3600) == {b"/in": {10_001: 1}, b"/b": {}}
 
 
-# ---- news ----
+# ---- events ----
 
 
 def test_what_comes_together_is_told_together_and_a_photo_once() -> None:
     async def follow() -> None:
-        news, told = Broadcaster(), []
+        events, told = Broadcaster(), []
 
         def describe(rows: list[Any]) -> dict[str, Any]:
             told.append([(row.photo.path, row.made) for row in rows])
             return {}
 
-        news.describe = describe
-        news.open(asyncio.get_running_loop())
-        stream = news.follow()
+        events.describe = describe
+        events.open(asyncio.get_running_loop())
+        stream = events.follow()
         assert "hello" in await _message(stream)
-        news.send([row(1), row(2)])
+        events.send([row(1), row(2)])
         photo, known, _, _ = row(1)
-        news.send([(photo, known, False, None)])  # its place on the books changed: that it was made is news still
+        events.send([(photo, known, False, None)])  # its place on the books changed: that it was made is events still
         assert "photos" in await _message(stream)
         assert told == [[(b"2.jpg", True), (b"1.jpg", True)]]
-        news.close()
+        events.close()
         with pytest.raises(StopAsyncIteration):
             await anext(stream)
 
@@ -134,14 +134,14 @@ def test_what_comes_together_is_told_together_and_a_photo_once() -> None:
 @pytest.mark.parametrize("photos", [300, 100_000])
 def test_a_flood_is_not_told_singly_and_takes_no_memory(photos: int) -> None:
     async def follow() -> None:
-        news = Broadcaster()
-        news.open(asyncio.get_running_loop())
-        stream = news.follow()
+        events = Broadcaster()
+        events.open(asyncio.get_running_loop())
+        stream = events.follow()
         await _message(stream)
-        news.send(row(number) for number in range(photos))
-        assert news._rows.qsize() <= 4000
+        events.send(row(number) for number in range(photos))
+        assert events._rows.qsize() <= 4000
         assert await _message(stream) == RESYNC.decode()
-        news.close()
+        events.close()
 
     asyncio.run(follow())
 
@@ -162,18 +162,18 @@ def test_a_browser_that_does_not_keep_up_is_told_to_ask_anew() -> None:
 
 
 def test_news_for_a_thread_that_has_ended_are_dropped() -> None:
-    news = Broadcaster()
+    events = Broadcaster()
 
     async def begin() -> None:
-        news.open(asyncio.get_running_loop())
-        await _message(news.follow())
+        events.open(asyncio.get_running_loop())
+        await _message(events.follow())
 
     asyncio.run(begin())
-    news._browsers.add(Browser())  # as after an end that nobody could clear up after
+    events._browsers.add(Browser())  # as after an end that nobody could clear up after
     for number in range(10_000):
-        news.send([row(number)])
-    news.send_reports()
-    news.resync()
+        events.send([row(number)])
+    events.send_reports()
+    events.resync()
 
 
 # ---- the thread ----
@@ -189,13 +189,15 @@ class Log:
     error = warning = info
 
 
-def _server(site: Site, news: Broadcaster, address: Address, folder: Path, log: Log, open_files: int = 1024) -> Server:
+def _server(
+    site: Site, events: Broadcaster, address: Address, folder: Path, log: Log, open_files: int = 1024
+) -> Server:
     from watcher.http.app import PageHandlers, make_app  # noqa: PLC0415  # needs the extra
     from watcher.http.server import Listener, Server  # noqa: PLC0415  # the same
 
-    app = make_app(PageHandlers(site, news).routes())
+    app = make_app(PageHandlers(site, events).routes())
     return Server(
-        app, [Listener(address, page=True)], log, token_file=str(folder / "token"), news=news, open_files=open_files
+        app, [Listener(address, page=True)], log, token_file=str(folder / "token"), events=events, open_files=open_files
     )
 
 
@@ -210,14 +212,14 @@ def test_a_page_that_breaks_says_so_and_nothing_else_happens(tmp_path: Path, mon
         raise RuntimeError("out of luck")
 
     monkeypatch.setattr(server._Uvicorn, "main_loop", broken)
-    log, news = Log(), Broadcaster()
+    log, events = Log(), Broadcaster()
     site = Site("1", contextlib.nullcontext, _nothing, _nothing)  # type: ignore[arg-type]  # nothing is asked of it
-    page = _server(site, news, listen("127.0.0.1:0", "here"), tmp_path, log)
+    page = _server(site, events, listen("127.0.0.1:0", "here"), tmp_path, log)
     page.start()
     until(lambda: len(log.lines) == 2, "it says that it has ended")
     assert log.lines[1][0] == "web.ended"
     assert "out of luck" in str(log.lines[1][1]["reason"])
-    news.send([row(1)])
+    events.send([row(1)])
     page.close()
 
 
@@ -516,7 +518,7 @@ def test_connections_that_say_nothing_keep_nobody_out(tmp_path: Path) -> None:
 def test_a_browser_that_is_told_the_news_is_not_cut_off_for_who_comes(tmp_path: Path) -> None:
     with _page(tmp_path, open_files=64) as page, contextlib.ExitStack() as stack:
         told = [stack.enter_context(socket.create_connection(("127.0.0.1", page.port), 10)) for _ in range(4)]
-        assert all(_ask(peer, "/api/news").startswith(b"HTTP/1.1 200") for peer in told)
+        assert all(_ask(peer, "/api/events").startswith(b"HTTP/1.1 200") for peer in told)
         with socket.create_connection(("127.0.0.1", page.port), 10) as late, contextlib.suppress(ConnectionResetError):
             assert _ask(late, "/page.css") == b""
         told.pop().close()
@@ -607,16 +609,16 @@ def test_news_are_told_to_so_many_of_one_address(monkeypatch: pytest.MonkeyPatch
 
         monkeypatch.setattr(module, "MOST_BROWSERS", 3)
         monkeypatch.setattr(module, "_MOST_OF_ONE", 2)
-        news = Broadcaster()
-        news.open(asyncio.get_running_loop())
+        events = Broadcaster()
+        events.open(asyncio.get_running_loop())
         streams = []
         for number, client in enumerate(("a", "a", "b")):
-            assert not news.full(client), number
-            streams.append(news.follow(client))
+            assert not events.full(client), number
+            streams.append(events.follow(client))
             await _message(streams[-1])
-            assert news.full("a") is (number > 0)
-        assert news.full("b")
-        news.close()
+            assert events.full("a") is (number > 0)
+        assert events.full("b")
+        events.close()
 
     asyncio.run(follow())
 

@@ -397,7 +397,7 @@ def test_photos_that_wait_for_their_time_are_bounded(
 @pytest.mark.parametrize(
     ("blame", "begin", "end"),
     [
-        (FailureKind.DISK_FULL, "disk.full", "disk.room"),
+        (FailureKind.DISK_FULL, "disk.full", "disk.freed"),
         (FailureKind.OUTPUT, "output.unwritable", "output.back"),
         (FailureKind.INBOX, "inbox.unreadable", "inbox.back"),
     ],

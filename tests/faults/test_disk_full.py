@@ -30,7 +30,7 @@ def test_work_pauses_while_the_output_is_full_and_goes_on_by_itself(place: Place
         filler.remove()
         daemon.settle(22)
         assert len(daemon.events("disk.full")) == 1, "said once, however often it was tried"
-        assert len(daemon.events("disk.room")) == 1
+        assert len(daemon.events("disk.freed")) == 1
         assert not daemon.events("photo.failed")
         found = place.status()["inboxes"][0]
         assert (found["done"], found["failed"], found["waiting"]) == (22, 0, 0)

@@ -10,7 +10,7 @@ from functools import partial
 
 from watcher.app.outputs import held
 from watcher.app.serve import require_extras
-from watcher.app.settings import Source, located, settle
+from watcher.app.settings import Source, located, resolve
 from watcher.core.orphans import Orphan
 from watcher.core.types import PhotoId, ReusableRendition
 from watcher.core.volumes import belongs_on
@@ -195,7 +195,7 @@ class Reloader:
         try:
             config, name = self._source.read()
             require_extras(config, name)  # it counts from the next start, which would fail
-            settings = settle(config, name)
+            settings = resolve(config, name)
             outcome = Reloaded(held(settings, name, self._source.state_path(config), None))
         except WatcherError as error:
             outcome = Reloaded(located(error) if isinstance(error, ConfigError) else error)

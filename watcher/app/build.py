@@ -17,7 +17,7 @@ from watcher.app.outputs import held
 from watcher.app.overlapping import MountGuard
 from watcher.app.preload import PRELOAD
 from watcher.app.serve import PublishingStore, require_extras, serving
-from watcher.app.settings import Hub, Source, settle
+from watcher.app.settings import Hub, Source, resolve
 from watcher.app.state_file import await_volume, open_state, remember
 from watcher.config import Config
 from watcher.engine.build import Dependencies
@@ -50,7 +50,7 @@ def daemon(
     `damaged`: that came to light while its state file was in use, which is set aside. `open_inbox`: in a watch's place.
     """
     require_extras(config, name, once=once)
-    plain = settle(config, name)
+    plain = resolve(config, name)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # before another program can learn which process to signal
     with ExitStack() as stack:
         parts = _Parts(source, config, name, log, stack, once=once)
@@ -74,7 +74,7 @@ class _Parts:
         self._stack = stack
         self._once = once
         self._workers = config.workers or available_cpus()
-        self._notifier = stack.enter_context(notify.Nobody() if once else notify.find(self._last_words))
+        self._notifier = stack.enter_context(notify.NoManager() if once else notify.find(self._last_words))
         self.messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
 
     def state(self, plain: Settings, *, damaged: bool) -> tuple[PublishingStore, Settings]:

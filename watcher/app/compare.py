@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from watcher.app.locate import KnownInbox, claimed_by
-from watcher.core.naming import names_on_books
+from watcher.core.naming import recorded_names
 from watcher.core.records import PhotoRecord, RenditionRecord
 from watcher.core.selection import PathFilter
 from watcher.core.types import PhotoId
@@ -163,7 +163,7 @@ def _know(
     for rendition, fact in made.items():
         recipe = (watched.recipes or {}).get(rendition)
         same = recipe is not None and recipes.get(rendition) == recipe.fingerprint
-        names[rendition] = names_on_books(name, fact, recipe.format if recipe and same else None)
+        names[rendition] = recorded_names(name, fact, recipe.format if recipe and same else None)
         at.know(rendition, names[rendition])
     return names
 
@@ -248,9 +248,9 @@ def _came_since(reader: Queries, watched: KnownInbox, below: bytes, name: bytes)
     if claimed_by(reader, watched, folder, os.fsdecode(rendition), name) is not None:
         return True
     like = PhotoId(watched.inbox, (folder + b"/" if folder else b"") + name)
-    for photo in (like.name, *reader.rivals(like)):
+    for photo in (like.name, *reader.name_conflicts(like)):
         known = reader.known(PhotoId(watched.inbox, (folder + b"/" if folder else b"") + photo))
-        if known is not None and known.leased and name in names_on_books(photo, RenditionRecord(0, 0, 0), None):
+        if known is not None and known.leased and name in recorded_names(photo, RenditionRecord(0, 0, 0), None):
             return True
     return False
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from watcher.app.outputs import held
-from watcher.app.settings import Source, settle
+from watcher.app.settings import Source, resolve
 from watcher.config import Config
 from watcher.core.formats import expected_bytes
 from watcher.core.recipe import most_bytes
@@ -135,7 +135,7 @@ def _weigh(counts: Collection[Count], inbox: bytes, paths: Sequence[bytes]) -> N
 def dry_run(source: Source) -> int:
     """Print per inbox and rendition how many would be made, new or again, and about how many bytes; `-v` names each."""
     config, name = source.read()
-    settings = settle(config, name, make_outputs=False)
+    settings = resolve(config, name, make_outputs=False)
     state = source.state_path(config)
     reader = Queries.open_to_read(state)
     try:

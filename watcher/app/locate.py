@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from watcher import paths
 from watcher.app.settings import Source
 from watcher.config import Config, Inbox
-from watcher.core.naming import called, names_on_books
+from watcher.core.naming import called, recorded_names
 from watcher.core.selection import PathFilter
 from watcher.core.types import PhotoId, Recipe
 from watcher.errors import ConfigError, StateError
@@ -98,16 +98,16 @@ def claimed_by(reader: Queries, watched: KnownInbox, folder: bytes, rendition: s
     prefix = folder + b"/" if folder else b""
     like = PhotoId(watched.inbox, prefix + name)  # a photo of that name, if there is one, and those that could meet it
     known = reader.known(like)
-    made = {**reader.rivals(like), **({name: known.made} if known is not None else {})}
+    made = {**reader.name_conflicts(like), **({name: known.made} if known is not None else {})}
     recipe = (watched.recipes or {}).get(rendition)
     for photo, facts in made.items():
         fact = facts.get(rendition)
-        if fact is None or name not in names_on_books(photo, fact, None):
+        if fact is None or name not in recorded_names(photo, fact, None):
             continue
         claimant = PhotoId(watched.inbox, prefix + photo)
         now = reader.known(claimant)
         same = recipe is not None and now is not None and now.recipes.get(rendition) == recipe.fingerprint
-        if name in names_on_books(photo, fact, recipe.format if recipe and same else None):
+        if name in recorded_names(photo, fact, recipe.format if recipe and same else None):
             return PhotoId(watched.inbox, prefix + called(photo))
     return None
 

@@ -36,18 +36,18 @@ def progress_bar(daemon: Daemon) -> Iterator[None]:
         TextColumn("photos"),
         BarColumn(),
         TextColumn("{task.completed:,.0f} of {task.fields[known]}"),
-        TextColumn("{task.fields[pace]}"),
+        TextColumn("{task.fields[rate]}"),
     )
     with Bar(*columns, console=Console(stderr=True), refresh_per_second=5) as bar:
-        task = bar.add_task("photos", total=None, known="?", pace="")
+        task = bar.add_task("photos", total=None, known="?", rate="")
         began, told = time.monotonic(), 0
 
         def show(progress: Progress) -> None:
             nonlocal told
             made = progress.done + progress.failed
             known = f"{progress.total:,}" if progress.total else "?"
-            pace_now = pace(made, progress.total - made, time.monotonic() - began)
-            bar.update(task, completed=made, total=progress.total or None, known=known, pace=pace_now)
+            rate = rate_text(made, progress.total - made, time.monotonic() - began)
+            bar.update(task, completed=made, total=progress.total or None, known=known, rate=rate)
             for count in range(told, len(daemon.stops)):
                 bar.console.print(stopping(count, daemon.photos.tracker.count(State.RENDERING)), highlight=False)
             told = len(daemon.stops)
@@ -68,7 +68,7 @@ def stopping(before: int, in_flight: int) -> str:
     )
 
 
-def pace(made: int, ahead: int, seconds: float) -> str:
+def rate_text(made: int, ahead: int, seconds: float) -> str:
     """Return the rate, the time that has passed and the time that is left, each with its name."""
     parts = [f"{made / max(seconds, 0.1):.1f}/s"] if made else []
     parts.append(f"{clock(seconds)} elapsed")

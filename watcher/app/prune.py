@@ -148,11 +148,11 @@ def _unneeded(photo: PhotoId, renditions: tuple[str, ...], found: Pruning) -> It
 
 def _orphan(reader: Queries, watched: KnownInbox, photo: PhotoId, left: Sequence[LeftPhoto], *, gone: bool) -> Orphan:
     wanted, config = watched.recipes or {}, watched.config
-    rivals = {**reader.rivals(photo), **reader.archived_beside(photo)}
+    conflicts = {**reader.name_conflicts(photo), **reader.archived_beside(photo)}
     return Orphan(
         photo,
         watched.output or b"",
-        places_of(photo, left, wanted, taken_places(photo, rivals, wanted), bytes),
+        places_of(photo, left, wanted, taken_places(photo, conflicts, wanted), bytes),
         gone,
         root=reader.identity(watched.inbox),
         nested=left[-1].nested,

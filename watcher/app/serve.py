@@ -64,7 +64,7 @@ def pip() -> str:
 class PublishingStore(Store):
     """The state file as the daemon writes it; what was written is sent to the page."""
 
-    news: Broadcaster | None = None
+    events: Broadcaster | None = None
 
     def write(
         self,
@@ -78,11 +78,11 @@ class PublishingStore(Store):
         """Record photos, then send them to the page, attempts that only begin left out."""
         rows, notes, hooks = list(rows), list(notes), list(hooks)
         super().write(rows, notes, answered, hooks, durable=durable)
-        if self.news is not None and hooks:
-            self.news.send_reports()
-        if self.news is not None and self.news.wanted:
+        if self.events is not None and hooks:
+            self.events.send_reports()
+        if self.events is not None and self.events.wanted:
             made = {note.photo: took(note.detail) for note in notes if note.what == MADE}
-            self.news.send(
+            self.events.send(
                 (photo, known, photo in made, made.get(photo))
                 for photo, known in rows
                 if known is None or not known.leased
@@ -91,21 +91,21 @@ class PublishingStore(Store):
     def forget_folder(self, inbox: bytes, folder: bytes) -> None:
         """Forget a folder, then have the page ask for everything anew."""
         super().forget_folder(inbox, folder)
-        if self.news is not None:
-            self.news.resync()
+        if self.events is not None:
+            self.events.resync()
 
     def reopen_failed(self, inbox: bytes) -> int:
         """Have all that failed tried again, then have the page ask for everything anew."""
         reopened = super().reopen_failed(inbox)
-        if self.news is not None and reopened:
-            self.news.resync()
+        if self.events is not None and reopened:
+            self.events.resync()
         return reopened
 
     def set_reports(self, reports: Iterable[InboxStatus]) -> None:
         """Record what the daemon knows of its inboxes, then tell that it has changed."""
         super().set_reports(reports)
-        if self.news is not None:
-            self.news.send_reports()
+        if self.events is not None:
+            self.events.send_reports()
 
 
 @contextmanager
@@ -124,10 +124,10 @@ def serving(
     from watcher.http.app import PageHandlers, make_app  # noqa: PLC0415  # the same
     from watcher.http.server import Server  # noqa: PLC0415  # the same
 
-    news, routes = Broadcaster(), []
-    page = _Page(settings, store, messages, news)
+    events, routes = Broadcaster(), []
+    page = _Page(settings, store, messages, events)
     if config.web.listen is not None:
-        routes += PageHandlers(page.site, news).routes()
+        routes += PageHandlers(page.site, events).routes()
     if config.metrics.listen is not None:
         from watcher.http.metrics import MetricsHandlers  # noqa: PLC0415  # the same
 
@@ -135,13 +135,13 @@ def serving(
     with ExitStack() as stack:
         listeners = _listen(config, source, stack)
         server = Server(
-            make_app(routes), listeners, log, token_file=token_file(store.path), news=news, open_files=open_files()
+            make_app(routes), listeners, log, token_file=token_file(store.path), events=events, open_files=open_files()
         )
         stack.callback(server.close)
         server.start()
         if config.web.listen is not None:
-            store.news = news
-            stack.callback(setattr, store, "news", None)
+            store.events = events
+            stack.callback(setattr, store, "events", None)
         yield page.take_on
 
 
@@ -164,14 +164,14 @@ class _Page:
     """What the page stands on, and that it follows a config that was read again."""
 
     def __init__(
-        self, settings: Settings, store: PublishingStore, messages: SimpleQueue[Message], news: Broadcaster
+        self, settings: Settings, store: PublishingStore, messages: SimpleQueue[Message], events: Broadcaster
     ) -> None:
         from watcher.http import Site  # noqa: PLC0415  # extras
 
         self._settings = settings
         self._path = store.path
         self._messages = messages
-        self._news = news
+        self._events = events
         self.site: Site = Site(
             version=__version__,
             open_records=lambda: _open(store.path),
@@ -190,7 +190,7 @@ class _Page:
         if not isinstance(reloaded.settings, WatcherError):
             self._settings = reloaded.settings
             self.site.shown = _shown(reloaded.settings)
-            self._news.resync()
+            self._events.resync()
 
 
 def _shown(settings: Settings) -> tuple[Shown, ...]:

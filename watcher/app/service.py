@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from watcher import paths
-from watcher.app.settings import Source, settle
+from watcher.app.settings import Source, resolve
 from watcher.config import Config
 from watcher.engine.ports import InboxPlan
 from watcher.errors import EXIT_CONFIG, ConfigError, Fault, UsageError, WatcherError
@@ -36,7 +36,7 @@ def describe(source: Source, who: Account, *, system: bool) -> Service:
     config, name = source.read()
     if source.state and config.state and os.path.abspath(source.state) != config.state:
         raise UsageError(f"{name} names the state file {config.state}: change it there, and leave --state out")
-    settings = settle(config, name, make_outputs=False)
+    settings = resolve(config, name, make_outputs=False)
     folder = paths.service_state_folder(system=system)
     named = source.state or config.state
     state = os.path.abspath(named) if named else os.path.join(folder, "state.db")

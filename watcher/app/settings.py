@@ -104,7 +104,7 @@ def _typed() -> list[str]:
     return [paths.command(), *sys.argv[1:]]
 
 
-def settle(config: Config, source: str, *, make_outputs: bool = True) -> Settings:
+def resolve(config: Config, source: str, *, make_outputs: bool = True) -> Settings:
     """Turn a config into what exists on this machine: paths resolved, outputs made. Raises ConfigError."""
     trios: list[tuple[bytes, bytes, bytes | None]] = []
     for inbox in config.inboxes:

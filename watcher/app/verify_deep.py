@@ -18,7 +18,7 @@ from typing import Self
 
 from watcher.app.compare import Difference
 from watcher.app.locate import KnownInbox
-from watcher.core.naming import names_on_books
+from watcher.core.naming import recorded_names
 from watcher.core.records import PhotoRecord
 from watcher.core.types import Done, Evidence, Job, PhotoId, Recipe, Rendering, Result, WorkerReport
 from watcher.pool import Pool
@@ -108,4 +108,4 @@ class Deep:
 
 
 def _name(photo: PhotoId, known: PhotoRecord, rendition: str, recipe: Recipe) -> bytes:
-    return names_on_books(photo.name, known.made[rendition], recipe.format)[0]
+    return recorded_names(photo.name, known.made[rendition], recipe.format)[0]

@@ -19,7 +19,7 @@ from watcher.app.hooks import look_at
 from watcher.app.outputs import held
 from watcher.app.serve import pip, require_extras
 from watcher.app.service import program, remedies, sudo
-from watcher.app.settings import Source, settle
+from watcher.app.settings import Source, resolve
 from watcher.config import Config
 from watcher.core.formats import INPUTS, InputFormat, readable
 from watcher.core.selection import PathFilter
@@ -53,7 +53,7 @@ def check(config_file: str | None, state_file: str | None, *, user: str | None, 
         source = _as(user, source)
     config, name = source.read()
     require_extras(config, name)
-    settings = settle(config, name, make_outputs=False)
+    settings = resolve(config, name, make_outputs=False)
     path = source.state_path(config)
     reader = Queries.open_to_read(path)
     try:

@@ -12,7 +12,7 @@ from watcher.app.commands import check_access
 from watcher.app.locate import KnownInbox, is_comparable, of_config
 from watcher.app.settings import Source
 from watcher.core.formats import OUTPUTS, Format
-from watcher.core.naming import called, names_on_books
+from watcher.core.naming import called, recorded_names
 from watcher.core.records import Phase, PhotoRecord, RenditionRecord
 from watcher.core.types import PhotoId
 from watcher.errors import EXIT_OK
@@ -64,7 +64,7 @@ def _renditions(watched: KnownInbox, photo: PhotoId, known: PhotoRecord) -> Iter
             continue
         same = known.recipes.get(rendition) == recipe.fingerprint
         folder = b"/".join(filter(None, (watched.output, os.fsencode(rendition), photo.folder)))
-        paths = [folder + b"/" + file for file in names_on_books(name, fact, recipe.format if same else None)]
+        paths = [folder + b"/" + file for file in recorded_names(name, fact, recipe.format if same else None)]
         # Made by an earlier recipe, in a format that is not recorded: of the names that it may have, one exists.
         path = paths[0] if len(paths) == 1 else next(filter(os.path.lexists, paths), paths[0])
         yield Listed(rendition, recipe.format if same else _format_of(path), path, fact)

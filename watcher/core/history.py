@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from watcher.core.naming import names_on_books
+from watcher.core.naming import recorded_names
 from watcher.core.records import Phase, PhotoRecord, RenditionRecord
 from watcher.core.stability import INCOMPLETE_SECONDS
 from watcher.core.status import InboxStatus
@@ -308,7 +308,7 @@ def _renditions(place: Place, known: PhotoRecord) -> Iterator[Rendition]:
         wanted = (place.wanted or {}).get(name)
         recipe = wanted if wanted is not None and wanted.fingerprint == fingerprint else None
         folder = place.photo.folder + b"/" if place.photo.folder else b""
-        names = names_on_books(place.photo.name, fact, recipe.format if recipe else None)
+        names = recorded_names(place.photo.name, fact, recipe.format if recipe else None)
         paths = tuple(b"/".join((place.output, name.encode(), folder + file)) for file in names)
         yield Rendition(name, paths, fact, recipe, fingerprint)
 

@@ -110,7 +110,7 @@ def natural_name(name: bytes, fmt: Format) -> bytes:
     return (name.rpartition(b".")[0] or name) + OUTPUTS[fmt].extension
 
 
-def names_on_books(name: bytes, fact: RenditionRecord, fmt: Format | None) -> list[bytes]:
+def recorded_names(name: bytes, fact: RenditionRecord, fmt: Format | None) -> list[bytes]:
     """Return the possible file names of photo `name`'s output by its record: several if its format is unknown."""
     if fact.name is not None:
         return [fact.name]

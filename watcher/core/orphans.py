@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from watcher.core.naming import called, names_on_books, natural_name
+from watcher.core.naming import called, natural_name, recorded_names
 from watcher.core.records import RenditionRecord
 from watcher.core.types import PhotoId, Recipe
 from watcher.core.volumes import Holder
 
 _DAY = 86400.0
 
-Rivals = Mapping[bytes, Mapping[str, RenditionRecord]]
+Conflicts = Mapping[bytes, Mapping[str, RenditionRecord]]
 
 
 class LeftPhoto(NamedTuple):
@@ -91,26 +91,26 @@ def places_of(
         for rendition, fact in version.made.items():
             recipe = wanted.get(rendition)
             same = recipe is not None and version.recipes.get(rendition) == recipe.fingerprint
-            for name in names_on_books(called(photo.name), fact, recipe.format if recipe and same else None):
+            for name in recorded_names(called(photo.name), fact, recipe.format if recipe and same else None):
                 output = rendition.encode() + b"/" + prefix + name
                 if fact.size and same_name(output) not in others:
                     found[rendition, output] |= {(fact.size, fact.digest)} if fact.digest else set()
     return tuple(Place(*place, frozenset(contents)) for place, contents in found.items())
 
 
-def taken_places(photo: PhotoId, rivals: Rivals, wanted: Mapping[str, Recipe]) -> set[bytes]:
+def taken_places(photo: PhotoId, conflicts: Conflicts, wanted: Mapping[str, Recipe]) -> set[bytes]:
     """Return the places that other photos have, by whatever recipe, or may get any time.
 
-    `rivals`: the photos whose outputs could meet this one's, see `watcher.core.naming.could_meet`.
+    `conflicts`: the photos whose outputs could meet this one's, see `watcher.core.naming.could_meet`.
     """
     taken = set[bytes]()
-    for name, made in rivals.items():
+    for name, made in conflicts.items():
         path = name if b"/" in name or not photo.folder else photo.folder + b"/" + name
         folder, slash, file = path.rpartition(b"/")
         for rendition in {*made, *wanted}:
             fact = made.get(rendition)
             names = (
-                names_on_books(called(file), fact, None)
+                recorded_names(called(file), fact, None)
                 if fact is not None
                 else [natural_name(called(file), wanted[rendition].format)]
             )

@@ -16,7 +16,7 @@ BEGINS = {
     FailureKind.OUTPUT: "output.unwritable",
     FailureKind.INBOX: "inbox.unreadable",
 }
-ENDS = {FailureKind.DISK_FULL: "disk.room", FailureKind.OUTPUT: "output.back", FailureKind.INBOX: "inbox.back"}
+ENDS = {FailureKind.DISK_FULL: "disk.freed", FailureKind.OUTPUT: "output.back", FailureKind.INBOX: "inbox.back"}
 
 
 @dataclass(slots=True)
@@ -31,11 +31,11 @@ class CircuitBreaker:
     _since: int = 0  # the number of the last job that was begun before: what it finds says nothing of now
 
     def begin(self, cause: FailureKind, reason: str, now: float, last_job: int) -> bool:
-        """Hold the inbox up for a while; tell whether that is news."""
-        news = self.cause is not cause
+        """Hold the inbox up for a while; return whether this cause is new."""
+        new = self.cause is not cause
         self.until = now + min(TRY_SECONDS * 2.0 ** min(self._tries, 10), TRY_LONGEST)
         self.cause, self.reason, self._since = cause, reason, last_job
-        return news
+        return new
 
     def lets(self, now: float) -> bool:
         """Return whether a photo may be tried: of an inbox that is held up, one at a time."""

@@ -14,7 +14,7 @@ Found = dict[bytes, Mapping[str, RenditionRecord]]
 
 
 class NameConflicts:
-    """Looks rivals up, what is not written yet (`unwritten`) included."""
+    """Looks conflicts up, what is not written yet (`unwritten`) included."""
 
     def __init__(self, store: Store, unwritten: Mapping[PhotoId, PhotoRecord | None]) -> None:
         self._store = store
@@ -44,7 +44,7 @@ class NameConflicts:
         return found
 
     def _beside(self, photo: PhotoId) -> Found:
-        rivals = dict(self._store.rivals(photo))
+        conflicts = dict(self._store.name_conflicts(photo))
         name = photo.name
         for other in self._heads.get((photo.inbox, photo.folder, head_of(name)), ()):
             if other == photo or other not in self._unwritten or not could_meet(other.name, name):
@@ -52,10 +52,10 @@ class NameConflicts:
             known = self._unwritten[other]
             if known is None:
                 if b"\0" not in other.name:  # it stands for others too
-                    rivals.pop(other.name, None)
+                    conflicts.pop(other.name, None)
             else:
-                rivals[other.name] = known.made
-        return rivals
+                conflicts[other.name] = known.made
+        return conflicts
 
     def _folders_like(self, photo: PhotoId) -> list[bytes]:
         """List the folders that were ever seen whose path differs from the photo's in case alone."""

@@ -17,7 +17,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from watcher.core.formats import Format
-from watcher.core.naming import folded, names_on_books, natural_name, reusable_of, with_names
+from watcher.core.naming import folded, natural_name, recorded_names, reusable_of, with_names
 from watcher.core.records import ContentRecord, Phase, PhotoRecord
 from watcher.core.types import (
     Done,
@@ -113,8 +113,8 @@ class Deduplicator:
         if photo != but and self._records.known(photo) is not None:
             return True
         inbox = self._inboxes.get(photo.inbox)
-        rivals = self._records.rivals(photo, folds_case=inbox is not None and inbox.plan.folds_case)
-        paths = (name if b"/" in name or not photo.folder else photo.folder + b"/" + name for name in rivals)
+        conflicts = self._records.name_conflicts(photo, folds_case=inbox is not None and inbox.plan.folds_case)
+        paths = (name if b"/" in name or not photo.folder else photo.folder + b"/" + name for name in conflicts)
         return any(PhotoId(photo.inbox, path) != but for path in paths)
 
     def in_the_way(self, job: Job, reusable: Iterable[frozenset[Place]]) -> bool:
@@ -264,7 +264,7 @@ class Deduplicator:
     def _kept(self, inbox: InboxState, left: _Left) -> set[bytes]:
         """Return the outputs that other photos have, as recorded, or may have any time, as their names are compared."""
         photo, kept = left.photo, set[bytes]()
-        others = dict(self._records.rivals(photo, folds_case=inbox.plan.folds_case))
+        others = dict(self._records.name_conflicts(photo, folds_case=inbox.plan.folds_case))
         if left.to.inbox == photo.inbox and (known := self._records.known(left.to)) is not None:
             others[left.to.path] = known.made
         for name, made in others.items():
@@ -272,7 +272,7 @@ class Deduplicator:
             folder, slash, file = path.rpartition(b"/")
             for rendition, recipe in inbox.plan.wanted.items():
                 fact = made.get(rendition)
-                for output in names_on_books(file, fact, None) if fact else [natural_name(file, recipe.format)]:
+                for output in recorded_names(file, fact, None) if fact else [natural_name(file, recipe.format)]:
                     kept.add(inbox.plan.same_name(rendition.encode() + b"/" + folder + slash + output))
         return kept
 

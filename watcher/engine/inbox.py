@@ -77,9 +77,9 @@ class InboxState:
     looking: int = 0  # times that photos which wait are being looked at
     held: int = 0  # listings that wait for their ack
     collapsed: bool = False  # events were dropped: a scan must make up for it
-    hold: CircuitBreaker = field(default_factory=CircuitBreaker)  # while its output can't be written
+    breaker: CircuitBreaker = field(default_factory=CircuitBreaker)  # while its output can't be written
     may_forget: bool = False  # it is the folder whose photos are recorded: what is not there, is gone
-    pace: RateCounter = field(default_factory=RateCounter)
+    rate: RateCounter = field(default_factory=RateCounter)
     current: dict[int, bool] = field(default_factory=dict)  # state's recipes number → are they what is wanted
 
     @property

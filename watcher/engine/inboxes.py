@@ -143,7 +143,7 @@ class Inboxes:
             if inbox.suspects:
                 deadlines.append(min(inbox.suspects.values()))
             # One that has come already waits for a worker, which tells by a message that it is free.
-            until = inbox.hold.until
+            until = inbox.breaker.until
             if until is not None and until > self._ticked and self._photos.tracker.waiting(inbox.path):
                 deadlines.append(until)
         return min(deadlines, default=None)
@@ -170,7 +170,7 @@ class Inboxes:
     def _abandon(self, now: float, wall: float) -> None:
         """Leave photos alone that would wait in vain: a single run waits neither for workers nor for room."""
         despair = self._scheduler.despair
-        held = [inbox.path for inbox in self._inboxes.values() if despair or inbox.hold.why]
+        held = [inbox.path for inbox in self._inboxes.values() if despair or inbox.breaker.why]
         if not held:
             return
         if despair:
@@ -185,7 +185,7 @@ class Inboxes:
         scan = False
         if inbox.moved and self._records.forget_inbox(inbox.path, now):
             inbox.moved = inbox.cured = False  # what proves to be current in the new folder is taken over
-            inbox.hold.end()
+            inbox.breaker.end()
             self._log.info("output.changed", inbox=inbox.path, output=inbox.plan.output)
             scan = True
         if inbox.cured and (reopened := self._records.reopen_failed(inbox.path, now)) is not None:
@@ -228,8 +228,8 @@ class Inboxes:
     def folders_meet(self, reasons: Mapping[bytes, str]) -> None:
         """Hold up the inboxes whose folders lie in each other, and no others for that."""
         for inbox in self._inboxes.values():
-            reason, before = reasons.get(inbox.path, ""), inbox.hold.met
-            inbox.hold.met = reason
+            reason, before = reasons.get(inbox.path, ""), inbox.breaker.met
+            inbox.breaker.met = reason
             inbox.touched = inbox.touched or reason != before
             if reason and not before:
                 self._log.error("folders.meet", inbox=inbox.path, output=inbox.plan.output, reason=reason)

@@ -53,7 +53,7 @@ def job_for(
     attempt: int,
     returned: tuple[tuple[PhotoId, bytes], ...] = (),
     duplicates: tuple[DuplicateCandidate, ...] = (),
-    haunted: bool = False,
+    has_tombstone: bool = False,
 ) -> Job:
     """Return the job of a photo."""
     current: frozenset[str] = frozenset()
@@ -80,7 +80,7 @@ def job_for(
         stability=limits.stability,
         returned=returned,
         duplicates=duplicates,
-        adopt=before is None and not haunted,  # what lies there may have been made of another photo
+        adopt=before is None and not has_tombstone,  # what lies there may have been made of another photo
         max_pixels=limits.max_pixels,
         memory_bytes=task.memory_bytes or limits.share_bytes,
         attempt=attempt,

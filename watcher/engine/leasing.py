@@ -126,7 +126,7 @@ class Leasing:
             or (not task.deferred and before is None and _asks_for_old_name(inbox, job))
         ):
             self._photos.apply(photo, Deferred(now + DEFER_SECONDS), now, wall)
-            inbox.hold.untold(now)
+            inbox.breaker.untold(now)
             return None
         self._photos.last_job += 1
         reusable, follows = self._duplicates.used_by(job), bool(exchange.attempts)
@@ -144,10 +144,10 @@ class Leasing:
         attempt: int,
     ) -> Job:
         photo, seen, folds = task.photo, task.evidence.seen, inbox.plan.folds_case
-        rivals = self._records.rivals(photo, folds_case=folds)
-        haunted = before is None and self._records.haunted(photo)
+        conflicts = self._records.name_conflicts(photo, folds_case=folds)
+        has_tombstone = before is None and self._records.has_tombstone(photo)
         renderings = naming.renderings(
-            photo.path, inbox.plan.wanted, before, rivals, folds_case=folds, unseen=not haunted
+            photo.path, inbox.plan.wanted, before, conflicts, folds_case=folds, unseen=not has_tombstone
         )
         return job_for(
             task,
@@ -159,7 +159,7 @@ class Leasing:
             attempt=attempt,
             returned=() if before and _made(before) else self._archiver.returned(photo, seen),
             duplicates=self._duplicates.of(photo, seen, renderings, exchange.replaced()),
-            haunted=haunted,
+            has_tombstone=has_tombstone,
         )
 
 

@@ -84,7 +84,7 @@ class Rates:
     def photo_done(self, item: PhotoDone) -> None:
         """Count a photo."""
         if (inbox := self._inboxes.get(item.photo.inbox)) is not None:
-            inbox.pace.count(item.at)
+            inbox.rate.count(item.at)
 
     def photo_failed(self, item: PhotoFailed) -> None:
         """Failed photos have no rate."""
@@ -92,5 +92,5 @@ class Rates:
     def batch_done(self, batch: BatchDone) -> None:
         """Remember the batch."""
         if (inbox := self._inboxes.get(batch.inbox)) is not None:
-            inbox.pace.last_batch = LastBatch(batch.ended, batch.files, len(batch.failed), round(batch.seconds, 3))
+            inbox.rate.last_batch = LastBatch(batch.ended, batch.files, len(batch.failed), round(batch.seconds, 3))
             inbox.touched = True

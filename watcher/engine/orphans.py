@@ -115,9 +115,9 @@ class Orphans:
 
     def _places(self, inbox: InboxState, photo: PhotoId, left: Sequence[LeftPhoto]) -> tuple[Place, ...]:
         plan = inbox.plan
-        rivals = {**self._records.rivals(photo, folds_case=plan.folds_case)}
-        rivals |= self._records.store.archived_beside(photo)
-        return places_of(photo, left, plan.wanted, taken_places(photo, rivals, plan.wanted), plan.same_name)
+        conflicts = {**self._records.name_conflicts(photo, folds_case=plan.folds_case)}
+        conflicts |= self._records.store.archived_beside(photo)
+        return places_of(photo, left, plan.wanted, taken_places(photo, conflicts, plan.wanted), plan.same_name)
 
     # ---- without being asked ----
 

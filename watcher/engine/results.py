@@ -93,7 +93,7 @@ class ResultHandler:
         else:
             self._decide(task, outcome, now, wall)
         if inbox is not None and not (isinstance(outcome, Failed) and outcome.blame in BEGINS):
-            inbox.hold.untold(now)
+            inbox.breaker.untold(now)
 
     def _is_back(self, photo: PhotoId, outcome: Unchanged, inbox: InboxState | None) -> bool:
         """Restore the row of a photo whose original was taken away; return whether it says that nothing is missing."""
@@ -182,7 +182,7 @@ class ResultHandler:
     def _pause(self, photo: PhotoId, decision: Pause, now: float) -> None:
         """Stop the work of an inbox until its output can be written."""
         inbox = self._inbox_of(photo.inbox)
-        if inbox is not None and inbox.hold.begin(decision.blame, decision.reason, now, self._photos.last_job):
+        if inbox is not None and inbox.breaker.begin(decision.blame, decision.reason, now, self._photos.last_job):
             self._log.error(BEGINS[decision.blame], inbox=inbox.path, output=inbox.plan.output, reason=decision.reason)
 
     def refuse(self, task: PhotoTask, known: PhotoRecord, reason: str, now: float, wall: float) -> PhotoFailed:
@@ -241,7 +241,7 @@ class ResultHandler:
         item = PhotoDone(photo, outcome, wall, attempt.seen if announced else None, moved.photo if moved else None)
         self._observers.photo_done(item)
         if (inbox := self._inbox_of(photo.inbox)) is not None:
-            if (cause := inbox.hold.end(attempt.job.number)) is not None:
+            if (cause := inbox.breaker.end(attempt.job.number)) is not None:
                 self._log.info(ENDS[cause], inbox=inbox.path, output=inbox.plan.output)
             inbox.volume = inbox.volume or inbox.plan.volume
         return item

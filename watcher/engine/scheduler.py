@@ -156,7 +156,7 @@ class Scheduler:
     def _allowed(self, path: bytes, now: float) -> bool:
         """Return whether an inbox may work."""
         inbox = self._inboxes.get(path)
-        return inbox is None or inbox.hold.lets(now)
+        return inbox is None or inbox.breaker.lets(now)
 
 
 def _size(task: PhotoTask) -> int:

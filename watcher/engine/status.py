@@ -57,7 +57,7 @@ class StatusReporter:
 
     def _inbox(self, inbox: InboxState, since_epoch: float) -> InboxStatus:
         cooling = sum(task.photo.inbox == inbox.path for task in self._tracker.cooling)
-        batch = inbox.pace.last_batch
+        batch = inbox.rate.last_batch
         at = 0 if batch is None else round(batch.ended + since_epoch)  # the clocks' jitter alone must make no change
         return InboxStatus(
             path=inbox.path,
@@ -70,11 +70,11 @@ class StatusReporter:
             reachable=inbox.reachable,
             missed_events=inbox.missed,
             left_alone=inbox.left_alone,
-            held_up=inbox.hold.why,
+            held_up=inbox.breaker.why,
             orphans_held=inbox.orphans_held,
             waiting=self._tracker.waiting(inbox.path) + cooling + len(inbox.debouncer),
             oldest_waiting=self._tracker.oldest(inbox.path),
-            minutes=inbox.pace.minutes(),
+            minutes=inbox.rate.minutes(),
             last_batch=None if batch is None else BatchStatus(at, batch.files, batch.failed, batch.seconds),
             executor=self._pool.info(),
             decoder=self.decoder,
@@ -129,10 +129,10 @@ class StatusReporter:
         for inbox in self._inboxes.values():
             if not inbox.reachable:
                 yield f"the inbox {os.fsdecode(inbox.path)} is not reachable: {inbox.unreachable_reason}"
-            if inbox.hold.met:
-                yield f"the inbox {os.fsdecode(inbox.path)} is held up: {inbox.hold.met}"
-            elif inbox.hold.cause is not None:
-                yield f"the output {os.fsdecode(inbox.plan.output)} can't be written: {inbox.hold.reason}"
+            if inbox.breaker.met:
+                yield f"the inbox {os.fsdecode(inbox.path)} is held up: {inbox.breaker.met}"
+            elif inbox.breaker.cause is not None:
+                yield f"the output {os.fsdecode(inbox.plan.output)} can't be written: {inbox.breaker.reason}"
 
     # ---- writing ----
 

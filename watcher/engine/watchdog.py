@@ -117,7 +117,7 @@ class Watchdog:
         if self._next_extend is not None:
             yield "stopping: only what is in the workers is finished"
 
-    # ---- news ----
+    # ---- a reload, and the end ----
 
     def reloading(self) -> None:
         """Report that the config is being read again."""

@@ -34,7 +34,7 @@ class WriteBuffer:
         # Every row, in order. The latest alone is not enough: a removal records what a photo leaves behind, and a photo
         # that is done replaces what others left behind, even if the next attempt begins in the same turn.
         self._steps: list[tuple[PhotoId, PhotoRecord | None]] = []
-        self._rivals = NameConflicts(store, self._rows)
+        self._conflicts = NameConflicts(store, self._rows)
         self._notes: deque[HistoryEntry] = deque(maxlen=_MOST_NOTES)
         self._answered: list[int] = []
         self._hooks: list[Outgoing | Answered] = []  # no more than rows: no attempt begins while it can't be written
@@ -71,9 +71,9 @@ class WriteBuffer:
         if self._since is None:
             self._since = now
 
-    def rivals(self, photo: PhotoId, *, folds_case: bool) -> Mapping[bytes, Mapping[str, RenditionRecord]]:
+    def name_conflicts(self, photo: PhotoId, *, folds_case: bool) -> Mapping[bytes, Mapping[str, RenditionRecord]]:
         """Return the photos whose outputs could meet this one's; see `NameConflicts`."""
-        return self._rivals.of(photo, folds_case=folds_case)
+        return self._conflicts.of(photo, folds_case=folds_case)
 
     def taken_away(self, photo: PhotoId, looks: FileSignature) -> list[tuple[PhotoId, PhotoRecord]]:
         """List photos that had this name and these looks when their originals were taken away, with their keys."""
@@ -133,7 +133,7 @@ class WriteBuffer:
         """Write everything; False: it can't be done just now."""
         return self._change(lambda: None, now)
 
-    def haunted(self, photo: PhotoId) -> bool:
+    def has_tombstone(self, photo: PhotoId) -> bool:
         """Return whether an output of this photo could lie there already as that of another one, which has left."""
         return self.store.has_tombstone(photo) or any(
             known is None
@@ -146,7 +146,7 @@ class WriteBuffer:
         """Put an attempt with what `commit` writes next."""
         self._rows[photo] = known
         self._steps.append((photo, known))
-        self._rivals.heed(photo)
+        self._conflicts.heed(photo)
 
     def commit(self, now: float) -> bool:
         """Write all that is there, durable before this returns; False: it can't be done just now."""
@@ -236,7 +236,7 @@ class WriteBuffer:
         self.trouble.over(*Use) if durable else self.trouble.over(Use.RESULTS)
         self._rows.clear()
         self._steps.clear()
-        self._rivals.forget()
+        self._conflicts.forget()
         self._notes.clear()
         self._answered.clear()
         self._hooks.clear()

@@ -61,14 +61,14 @@ def make_app(routes: Sequence[Route]) -> Starlette:
 class PageHandlers:
     """What answers the browsers; each reads the state file on a thread, the event loop goes on meanwhile."""
 
-    def __init__(self, site: Site, news: Broadcaster) -> None:
+    def __init__(self, site: Site, events: Broadcaster) -> None:
         self._site = site
-        self._news = news
+        self._events = events
         self._hour = LastHour()
         self._disks = CapacityLimiter(_AT_DISKS)
         self._at_state_file = CapacityLimiter(_AT_STATE_FILE)
-        news.describe = lambda rows: serializers.changes(rows, site)
-        news.summary = lambda: self._read(lambda records: serializers.summary(records, site, self._hour))
+        events.describe = lambda rows: serializers.changes(rows, site)
+        events.summary = lambda: self._read(lambda records: serializers.summary(records, site, self._hour))
 
     def routes(self) -> list[Route]:
         """Return the routes of the page."""
@@ -85,7 +85,7 @@ class PageHandlers:
             Route("/api/waiting", self.waiting),
             Route("/api/story/{photo}", self.story),
             Route("/api/retry", self.retry, methods=["POST"]),
-            Route("/api/news", self.news),
+            Route("/api/events", self.events),
             Route("/picture/{photo}/{rendition}", self.picture),
         ]
 
@@ -197,12 +197,12 @@ class PageHandlers:
         await run_sync(self._site.retry, [Request("retry", photo.inbox, photo.path) for photo in known])
         return _json({"asked": len(known)})
 
-    async def news(self, request: HttpRequest) -> Response:
+    async def events(self, request: HttpRequest) -> Response:
         """Stream what happens until the client leaves."""
         client = request.client.host if request.client else ""
-        if self._news.full(client):
+        if self._events.full(client):
             raise RefusedError(503, "too many pages are open")
-        return StreamingResponse(self._news.follow(client), media_type="text/event-stream")
+        return StreamingResponse(self._events.follow(client), media_type="text/event-stream")
 
 
 def _statics() -> dict[str, bytes]:

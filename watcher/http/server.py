@@ -47,22 +47,22 @@ class _Uvicorn(uvicorn.Server):
     """uvicorn at one address until `leave`; it would wake up ten times a second to look whether it is to end."""
 
     def __init__(
-        self, config: uvicorn.Config, sockets: list[socket.socket], news: Broadcaster, leave: asyncio.Event
+        self, config: uvicorn.Config, sockets: list[socket.socket], events: Broadcaster, leave: asyncio.Event
     ) -> None:
         super().__init__(config)
         self._sockets = sockets
-        self._news = news
+        self._events = events
         self._leave = leave
 
     async def main_loop(self) -> None:
-        self._news.open(asyncio.get_running_loop())
+        self._events.open(asyncio.get_running_loop())
         try:
             await self._leave.wait()
             for item in self._sockets:
                 asyncio.get_running_loop().remove_reader(item.fileno())
             await asyncio.sleep(_ACCEPT_SECONDS)
         finally:
-            self._news.close()
+            self._events.close()
 
 
 class Server:
@@ -78,13 +78,13 @@ class Server:
         log: Log,
         *,
         token_file: str,
-        news: Broadcaster | None = None,
+        events: Broadcaster | None = None,
         open_files: int = 1024,
     ) -> None:
         self._app = app
         self._listeners = listeners
         self._log = log
-        self._news = news or Broadcaster()
+        self._events = events or Broadcaster()
         self._token = AccessToken(token_file)
         self._token_file = token_file
         self._open_files = open_files
@@ -138,7 +138,7 @@ class Server:
                     sockets = [item.dup() for item in listener.address.sockets]  # it closes what it is given
                     for item in sockets:
                         stack.callback(item.close)
-                    group.create_task(_Uvicorn(self._config(listener), sockets, self._news, leave).serve(sockets))
+                    group.create_task(_Uvicorn(self._config(listener), sockets, self._events, leave).serve(sockets))
 
     def _config(self, listener: Listener) -> uvicorn.Config:
         address, page, metrics = listener

@@ -31,10 +31,10 @@ EVENTS: Mapping[str, Event] = {
     ),
     "decoder.fallback": Event("warning", "text", "a worker decodes with Pillow although the native decoder was built"),
     "decoder.ready": Event("info", "decoder reason", "which JPEG decoder is in use, and why"),
+    "disk.freed": Event("info", "inbox output", "there is space again, and work goes on"),
     "disk.full": Event(
         "error", "inbox output reason", "an output's disk is full; its photos wait until there is space"
     ),
-    "disk.room": Event("info", "inbox output", "there is space again, and work goes on"),
     "events.missed": Event(
         "warning", "inbox photos total", "a scan found photos that no event announced; more scans follow"
     ),

@@ -24,13 +24,13 @@ def warm() -> list[tuple[str, str]]:
     Image.preinit()
     _keep_memory()
     feed.at_once()  # its self-test
-    news = []
+    messages = []
     if native.name() == "pillow" and library.load()[0]:  # all else is known without a worker
-        news.append(("decoder.fallback", f"Pillow decodes: {native.reason()}"))
+        messages.append(("decoder.fallback", f"Pillow decodes: {native.reason()}"))
     name, why = resize.resizer()
     if why:
-        news.append(("resizer.fallback", f"{name} resizes: {why}"))
-    return news
+        messages.append(("resizer.fallback", f"{name} resizes: {why}"))
+    return messages
 
 
 def _keep_memory() -> None:

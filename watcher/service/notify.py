@@ -26,7 +26,7 @@ OWN_LIMIT_SECONDS = 120.0  # how long the loop may be stuck if no service manage
 _TURNS = 4  # in which `alive` must be called
 
 
-class Nobody:
+class NoManager:
     """No service manager: notifications are discarded. The base class of the others; a context manager."""
 
     alive_seconds: float | None = None  # how often `alive` must be called; None: never
@@ -59,7 +59,7 @@ class Nobody:
         pass
 
 
-class Systemd(Nobody):
+class Systemd(NoManager):
     """The sd_notify protocol; see sd_notify(3) and sd_watchdog_enabled(3)."""
 
     reads_status = True
@@ -94,7 +94,7 @@ class Systemd(Nobody):
         notify("WATCHDOG=1")
 
 
-class OwnWatchdog(Nobody):
+class OwnWatchdog(NoManager):
     """A thread that ends the process with exit code 70 when `alive` is not called for `limit` seconds.
 
     It begins to count with the first call. Every thread's stack goes to standard error, `tell` gets the reason.
@@ -143,11 +143,11 @@ def is_service() -> bool:
     return bool(os.environ.get("NOTIFY_SOCKET"))
 
 
-def find(tell: Callable[[str], object]) -> Nobody:
+def find(tell: Callable[[str], object]) -> NoManager:
     """Return the manager of this process; `tell` gets the last message of a process that is ended as stuck."""
     if is_service():
         return Systemd()
-    return OwnWatchdog(tell) if sys.platform == "darwin" else Nobody()
+    return OwnWatchdog(tell) if sys.platform == "darwin" else NoManager()
 
 
 def notify(*lines: str) -> None:

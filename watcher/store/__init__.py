@@ -7,7 +7,7 @@ Rules and theory of operation:
   survive one, or a photo that takes the machine down could do so for ever: they are written with `durable`
   (synchronous=FULL).
 - Paths are BLOBs: names need not be UTF-8.
-- A photo's key begins with its folder and its stem (see `plan.stem_of`), so that the photos whose outputs could meet
+- A photo's key begins with its folder and its stem (see `naming.stem_of`), so that the photos whose outputs could meet
   lie side by side. Counts are kept per folder by triggers, so that nothing counts a million rows.
 - The columns of `photo` are the fields of `PhotoRecord`: a new field needs a migration and nothing else here.
 - `user_version` is the schema's version; a migration and its record are one transaction, and a copy is kept first.

@@ -70,7 +70,7 @@ class OrphanQueries(Reader):
         ]
 
     def archived_beside(self, photo: PhotoId) -> dict[bytes, Mapping[str, RenditionRecord]]:
-        """Return all photos with archived originals whose outputs could meet this one's; unlike `rivals`, each."""
+        """Return all photos with archived originals whose outputs could meet this one's; unlike `conflicts`, each."""
         stem = stem_of(photo.name)
         above = [b"\0" + each for each in stems_above(stem)]
         rows = self._rows(

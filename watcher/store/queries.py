@@ -107,8 +107,8 @@ class Queries(ListQueries):
         low = photo.name + b"\0"
         return (self._inbox_id(photo.inbox), photo.folder, key_stem(low)), (low, photo.name + b"\1")
 
-    def rivals(self, photo: PhotoId) -> dict[bytes, Mapping[str, RenditionRecord]]:
-        """Return the photos whose outputs could meet this one's (see `plan.could_meet`), itself left out.
+    def name_conflicts(self, photo: PhotoId) -> dict[bytes, Mapping[str, RenditionRecord]]:
+        """Return the photos whose outputs could meet this one's (see `naming.could_meet`), itself left out.
 
         Of those with one name whose originals were taken away the last one stands for all.
         """

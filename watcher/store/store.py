@@ -30,7 +30,7 @@ from watcher.store.queries import Queries, stems_that_meet
 from watcher.store.records import CONTENT, FIELDS, OPEN, UPSERT, ScanRow, decode_content, decode_made, encode, fits
 from watcher.store.schema import migrate
 
-_HERE = "stem >= x'01'"  # the stem of a photo whose original was taken away begins with a zero, see `plan.key_stem`
+_HERE = "stem >= x'01'"  # the stem of a photo whose original was taken away begins with a zero, see `naming.key_stem`
 _WHOLE_FOLDER = 4  # a listing is compared with its whole folder while that is at most this much larger
 _MOST_ALIKE = 32  # photos of one size that are looked at: among many padded files the right one may be missed
 _MOST_CONTENTS = 8  # of those

@@ -242,10 +242,10 @@ class Watch:
             self._reason = ""
             self._post(WatchBack(self.inbox))
         denied = set(self._signs.denied())
-        news = denied - self._told_denied
+        newly_denied = denied - self._told_denied
         self._told_denied = denied
-        if news:
-            self._post(WatchLost(self.inbox, refusal(min(news), errno.EACCES, None), healed=True))
+        if newly_denied:
+            self._post(WatchLost(self.inbox, refusal(min(newly_denied), errno.EACCES, None), healed=True))
 
     def _lose(self, reason: str) -> None:
         if reason != self._reason:

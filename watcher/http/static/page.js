@@ -218,14 +218,14 @@ function happened(told) {
   if (made.length) tell(plural(made.length, "new photo"));
 }
 
-const news = new EventSource("api/news");
-news.addEventListener("hello", refresh); // also after every time that the connection was lost
-news.addEventListener("resync", refresh);
-news.addEventListener("summary", (event) => summarise(JSON.parse(event.data)));
-news.addEventListener("photos", (event) => happened(JSON.parse(event.data)));
-news.addEventListener("error", () => {
+const events = new EventSource("api/events");
+events.addEventListener("hello", refresh); // also after every time that the connection was lost
+events.addEventListener("resync", refresh);
+events.addEventListener("summary", (event) => summarise(JSON.parse(event.data)));
+events.addEventListener("photos", (event) => happened(JSON.parse(event.data)));
+events.addEventListener("error", () => {
   connected(false, "The daemon does not answer; trying again");
-  if (news.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 5000); // it asks for a token by now, say
+  if (events.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 5000); // it asks for a token by now, say
 });
 
 setInterval(() => { refreshInboxes(); failures.refresh(); waiting.refresh(); }, 15000);
