@@ -27,7 +27,7 @@ from benchmarks import photos
 from benchmarks.common import machine, table
 from benchmarks.likeness import Likeness
 from watcher.core.formats import OUTPUTS, Format, expected_bytes
-from watcher.core.types import Recipe
+from watcher.core.recipe import Recipe
 from watcher.render import icc
 from watcher.render.encode import WHOLE_CHROMA, encode
 from watcher.render.look import detail

@@ -15,7 +15,8 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from watcher.core.types import Done, Job, PhotoId, Recipe, Rendering
+from watcher.core.recipe import Recipe
+from watcher.core.types import Done, Job, PhotoId, Rendering
 from watcher.fs.publish import Publication
 from watcher.render import describe, render, warm
 from watcher.render import picture as pictures

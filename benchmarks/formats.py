@@ -22,7 +22,8 @@ from PIL import Image, ImageChops
 
 from benchmarks.common import ROOT
 from watcher.core.formats import readable
-from watcher.core.types import Done, Job, PhotoId, Recipe, Rendering
+from watcher.core.recipe import Recipe
+from watcher.core.types import Done, Job, PhotoId, Rendering
 from watcher.render import render, warm
 
 FILES: dict[str, tuple[str, tuple[int, int], dict[str, Any]]] = {

@@ -29,7 +29,8 @@ from benchmarks.common import (
     table,
     wait_until_there,
 )
-from watcher.core.types import Done, Job, PhotoId, Recipe, Rendering
+from watcher.core.recipe import Recipe
+from watcher.core.types import Done, Job, PhotoId, Rendering
 from watcher.render import render, warm
 
 PAUSE = 0.3  # seconds between two photos: the daemon has gone to sleep by then

@@ -8,7 +8,8 @@ from pathlib import Path
 from PIL import Image, ImageFile
 
 from watcher.core.formats import Format
-from watcher.core.types import Done, Fit, Job, Metadata, Outcome, PhotoId, Recipe, Rendering
+from watcher.core.recipe import Fit, Metadata, Recipe
+from watcher.core.types import Done, Job, Outcome, PhotoId, Rendering
 from watcher.render import render
 
 

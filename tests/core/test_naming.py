@@ -15,8 +15,9 @@ from watcher.core.naming import (
     renderings,
     stem_of,
 )
+from watcher.core.recipe import Recipe
 from watcher.core.records import Phase, PhotoRecord, RenditionRecord, needs_work
-from watcher.core.types import FileSignature, PhotoId, Recipe
+from watcher.core.types import FileSignature, PhotoId
 
 SEEN = FileSignature(100, 5, 7)
 

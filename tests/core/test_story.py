@@ -9,10 +9,11 @@ import pytest
 
 from watcher.core.formats import OUTPUTS
 from watcher.core.history import Explanation, FileState, HistoryEntry, Place, explain
+from watcher.core.recipe import Recipe
 from watcher.core.records import Phase, PhotoRecord, RenditionRecord
 from watcher.core.stability import INCOMPLETE_SECONDS
 from watcher.core.status import InboxStatus
-from watcher.core.types import FileSignature, PhotoId, Recipe
+from watcher.core.types import FileSignature, PhotoId
 from watcher.text import moment
 
 A = PhotoId(b"/in", b"x/a.jpg")

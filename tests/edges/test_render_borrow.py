@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.photos import oriented, plain
-from watcher.core.types import Done, DuplicateCandidate, Job, PhotoId, Recipe, Rendering, ReusableRendition
+from watcher.core.recipe import Recipe
+from watcher.core.types import Done, DuplicateCandidate, Job, PhotoId, Rendering, ReusableRendition
 from watcher.fs import publish
 from watcher.render import remove, render, render_all
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests import photos
-from watcher.core.types import Done, Failed, FailureKind, Job, Outcome, PhotoId, Recipe, Rendering, Unready
+from watcher.core.recipe import Recipe
+from watcher.core.types import Done, Failed, FailureKind, Job, Outcome, PhotoId, Rendering, Unready
 from watcher.render import render_all
 
 RECIPE = Recipe(256, 256, "inside", "jpeg", 85, "safe", "0123456789abcdef")

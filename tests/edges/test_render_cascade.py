@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from watcher.core.types import Recipe
+from watcher.core.recipe import Recipe
 from watcher.render.geometry import Region, target
 from watcher.render.picture import Picture
 

@@ -18,6 +18,7 @@ import pytest
 from blake3 import blake3
 
 from tests import photos
+from watcher.core.recipe import Recipe
 from watcher.core.types import (
     Done,
     Evidence,
@@ -29,7 +30,6 @@ from watcher.core.types import (
     NeedsMoreMemory,
     Outcome,
     PhotoId,
-    Recipe,
     Rendering,
     StabilitySettings,
     Unchanged,

@@ -17,7 +17,8 @@ from PIL import Image
 
 from tests import photos
 from watcher.core.formats import Format, too_large
-from watcher.core.types import Done, Job, Metadata, PhotoId, Recipe, Rendering
+from watcher.core.recipe import Metadata, Recipe
+from watcher.core.types import Done, Job, PhotoId, Rendering
 from watcher.render import icc, render
 from watcher.render.encode import encode
 from watcher.render.metadata import Kept

@@ -12,19 +12,8 @@ from PIL import Image, ImageFile
 from tests import photos, pictures
 from tests.rendering import corners, opened
 from watcher.core.formats import Format
-from watcher.core.types import (
-    Done,
-    Failed,
-    FailureKind,
-    Job,
-    Metadata,
-    NeedsMoreMemory,
-    Outcome,
-    PhotoId,
-    Recipe,
-    Rendering,
-    Unready,
-)
+from watcher.core.recipe import Metadata, Recipe
+from watcher.core.types import Done, Failed, FailureKind, Job, NeedsMoreMemory, Outcome, PhotoId, Rendering, Unready
 from watcher.render import render
 from watcher.render import resize as seam
 

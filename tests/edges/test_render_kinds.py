@@ -11,7 +11,8 @@ import pytest
 
 from tests import photos
 from watcher.core.formats import INPUTS
-from watcher.core.types import Failed, FailureKind, Job, PhotoId, Recipe, Rendering, Unready
+from watcher.core.recipe import Recipe
+from watcher.core.types import Failed, FailureKind, Job, PhotoId, Rendering, Unready
 from watcher.render import render
 from watcher.render.decoders import DECODERS
 from watcher.render.kinds import kind_of

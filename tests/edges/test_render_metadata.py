@@ -13,7 +13,7 @@ from PIL import Image
 
 from tests import photos
 from watcher.core.formats import Format
-from watcher.core.types import Fit, Metadata
+from watcher.core.recipe import Fit, Metadata
 from watcher.render.colour import to_srgb
 from watcher.render.decoders import describe
 from watcher.render.decoders.base import UndecodableError

@@ -14,7 +14,8 @@ from PIL import ExifTags, Image, ImageCms, IptcImagePlugin
 from tests import photos
 from tests.rendering import corners, job, made, recipe
 from watcher.core.formats import Format, quality_of
-from watcher.core.types import Done, Metadata, Recipe
+from watcher.core.recipe import Metadata, Recipe
+from watcher.core.types import Done
 from watcher.render import describe, render, warm
 from watcher.render import resize as seam
 

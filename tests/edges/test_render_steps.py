@@ -14,8 +14,8 @@ from PIL import Image
 from tests import photos
 from tests.rendering import corners, job, made, recipe
 from watcher.core.formats import Format
-from watcher.core.recipe import Position, Watermark
-from watcher.core.types import Done, Failed, FailureKind, Fit, Recipe
+from watcher.core.recipe import Fit, Position, Recipe, Watermark
+from watcher.core.types import Done, Failed, FailureKind
 from watcher.render import render
 from watcher.render.content import digest_of
 from watcher.render.steps import flatten, sharpen, watermark

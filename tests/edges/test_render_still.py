@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from tests import photos
+from watcher.core.recipe import Recipe
 from watcher.core.stability import OVERWRITE_SECONDS
 from watcher.core.types import (
     Done,
@@ -28,7 +29,6 @@ from watcher.core.types import (
     Job,
     PhotoId,
     PublishedVersion,
-    Recipe,
     Rendering,
     ReusableRendition,
     StabilitySettings,

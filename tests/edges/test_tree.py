@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.photos import plain
-from watcher.core.types import Done, Failed, FailureKind, Job, PhotoId, Recipe, Rendering
+from watcher.core.recipe import Recipe
+from watcher.core.types import Done, Failed, FailureKind, Job, PhotoId, Rendering
 from watcher.core.volumes import Holder
 from watcher.fs.dates import EXACT, NOT_KEPT, SAMPLE_NS
 from watcher.fs.output_mark import ATTRIBUTE, NAME, TakenError, Tree, claim, grain_at, look_at

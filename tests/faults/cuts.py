@@ -19,7 +19,8 @@ from pathlib import Path
 from PIL import Image
 
 from tests import photos
-from watcher.core.types import Done, Failed, Job, PhotoId, Recipe, Rendering, Unready
+from watcher.core.recipe import Recipe
+from watcher.core.types import Done, Failed, Job, PhotoId, Rendering, Unready
 from watcher.render import render, warm
 from watcher.render.decoders.jpeg.markers import parse
 

@@ -19,7 +19,8 @@ from pathlib import Path
 
 from tests import photos, pictures
 from watcher.core.formats import Format
-from watcher.core.types import Done, Failed, Job, Metadata, NeedsMoreMemory, PhotoId, Recipe, Rendering, Unready
+from watcher.core.recipe import Metadata, Recipe
+from watcher.core.types import Done, Failed, Job, NeedsMoreMemory, PhotoId, Rendering, Unready
 from watcher.render import render, warm
 from watcher.render.decoders import describe
 

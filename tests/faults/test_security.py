@@ -22,7 +22,8 @@ from tests.e2e.harness import BOTH, Place, camera, fill, shows, tree, until
 from tests.faults.books import standing
 from tests.faults.processes import peak_megabytes
 from tests.faults.tracing import needs_strace, trace
-from watcher.core.types import Done, Job, PhotoId, Recipe, Rendering, Vanished
+from watcher.core.recipe import Recipe
+from watcher.core.types import Done, Job, PhotoId, Rendering, Vanished
 from watcher.render import render
 
 GREEN, SECRET = 1, 5  # numbers of photos that can't be taken for one another

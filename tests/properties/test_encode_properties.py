@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from watcher.core.recipe import most_bytes
-from watcher.core.types import Recipe
+from watcher.core.recipe import Recipe, most_bytes
 from watcher.render.encode import LOWEST, encode
 from watcher.render.metadata import Kept
 

@@ -7,8 +7,7 @@ from typing import get_args
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.core.recipe import Position
-from watcher.core.types import Fit, Recipe
+from watcher.core.recipe import Fit, Position, Recipe
 from watcher.render.geometry import TURNED, Region, frame, offset, seen_size, target
 
 SIDES = st.integers(1, 9000)

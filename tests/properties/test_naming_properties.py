@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from watcher.core.formats import Format
 from watcher.core.naming import could_meet, head_of, natural_name, renderings
+from watcher.core.recipe import Recipe
 from watcher.core.records import Phase, PhotoRecord, RenditionRecord
-from watcher.core.types import FileSignature, Recipe
+from watcher.core.types import FileSignature
 
 PARTS = st.sampled_from(["a", "A", "jpg", "JPG", "jpeg", "2", "ß", "ss", ""])
 NEAR = [

@@ -10,10 +10,10 @@ from watcher.app.outputs import held
 from watcher.app.settings import Source, resolve
 from watcher.config import Config
 from watcher.core.formats import expected_bytes
-from watcher.core.recipe import most_bytes
+from watcher.core.recipe import Recipe, most_bytes
 from watcher.core.records import Phase, PhotoRecord, needs_work
 from watcher.core.selection import PathFilter
-from watcher.core.types import FileSignature, PhotoId, Recipe
+from watcher.core.types import FileSignature, PhotoId
 from watcher.engine.inbox import terms_of
 from watcher.engine.ports import InboxPlan
 from watcher.errors import EXIT_OK

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from watcher.app.explain import Explained
 from watcher.core.history import HOW, Event, Explanation, Rendition
-from watcher.core.types import Recipe
+from watcher.core.recipe import Recipe
 from watcher.text import moment, shown, size
 
 _COLOURS = {"done": "green", "waiting": "yellow", "failed": "bold red", "excluded": "cyan", "unknown": "cyan"}

@@ -11,8 +11,9 @@ from watcher import paths
 from watcher.app.settings import Source
 from watcher.config import Config, Inbox
 from watcher.core.naming import called, recorded_names
+from watcher.core.recipe import Recipe
 from watcher.core.selection import PathFilter
-from watcher.core.types import PhotoId, Recipe
+from watcher.core.types import PhotoId
 from watcher.errors import ConfigError, StateError
 from watcher.service import process
 from watcher.store import Queries, refuse_stranger

@@ -19,8 +19,9 @@ from typing import Self
 from watcher.app.compare import Difference
 from watcher.app.locate import KnownInbox
 from watcher.core.naming import recorded_names
+from watcher.core.recipe import Recipe
 from watcher.core.records import PhotoRecord
-from watcher.core.types import Done, Evidence, Job, PhotoId, Recipe, Rendering, Result, WorkerReport
+from watcher.core.types import Done, Evidence, Job, PhotoId, Rendering, Result, WorkerReport
 from watcher.pool import Pool
 from watcher.render import alike, render_all, warm
 

@@ -16,8 +16,7 @@ from watcher.config.tables import WEB, Config, File, Hook, Inbox, Mark, Renditio
 from watcher.config.values import expanded
 from watcher.config.watermark import Picture, Read, watermarks
 from watcher.core.formats import OUTPUTS
-from watcher.core.recipe import Watermark
-from watcher.core.types import Recipe
+from watcher.core.recipe import Recipe, Watermark
 from watcher.errors import ConfigError, Fault
 
 RECIPE_VERSION = 1  # raise it when the encoder settings change: every rendition is then made again

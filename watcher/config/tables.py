@@ -27,8 +27,7 @@ from watcher.config.values import (
 )
 from watcher.core.formats import INPUTS, OUTPUTS, Format, readable
 from watcher.core.hooks import HookId
-from watcher.core.recipe import Position, Sharpening, Small
-from watcher.core.types import Fit, Metadata, Recipe
+from watcher.core.recipe import Fit, Metadata, Position, Recipe, Sharpening, Small
 
 _Path = Annotated[str, AfterValidator(path_text)]
 _Absolute = Annotated[str, AfterValidator(absolute_text)]

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from watcher.core.naming import recorded_names
+from watcher.core.recipe import Recipe
 from watcher.core.records import Phase, PhotoRecord, RenditionRecord
 from watcher.core.stability import INCOMPLETE_SECONDS
 from watcher.core.status import InboxStatus
-from watcher.core.types import FileSignature, PhotoId, Recipe
+from watcher.core.types import FileSignature, PhotoId
 from watcher.text import counted, moment, shown
 
 State = Literal["done", "waiting", "failed", "excluded", "unknown"]

@@ -10,8 +10,9 @@ from functools import lru_cache
 from itertools import islice
 
 from watcher.core.formats import INPUTS, OUTPUTS, Format
+from watcher.core.recipe import Recipe
 from watcher.core.records import ContentRecord, PhotoRecord, RenditionRecord
-from watcher.core.types import PhotoId, Recipe, Rendering, ReusableRendition
+from watcher.core.types import PhotoId, Rendering, ReusableRendition
 
 _SPARES = 2  # alternative names of an output, in case a file that is not watcher's has its name
 _NEVER = 2**63

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from watcher.core.naming import called, natural_name, recorded_names
+from watcher.core.recipe import Recipe
 from watcher.core.records import RenditionRecord
-from watcher.core.types import PhotoId, Recipe
+from watcher.core.types import PhotoId
 from watcher.core.volumes import Holder
 
 _DAY = 86400.0

@@ -1,4 +1,4 @@
-"""What the keys of a recipe may be, where that is more than a number."""
+"""A recipe: everything that decides a rendition's bytes, given the photo."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+from watcher.core.formats import Format
+
+Fit = Literal["inside", "cover", "contain"]
+Metadata = Literal["none", "safe", "all"]
 Position = Literal[
     "centre", "north", "north-east", "east", "south-east", "south", "south-west", "west", "north-west"
 ]  # as people see the picture
@@ -29,6 +33,25 @@ class Watermark:
     def __str__(self) -> str:
         """Return what a person wants to know of it."""
         return f"{self.path} ({self.position}, {self.share:.0%} wide, opacity {self.opacity:.0%})"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that decides a rendition's bytes, given the photo."""
+
+    width: int | None  # pixels; None: unbounded. At least one of width and height is given
+    height: int | None
+    fit: Fit
+    format: Format
+    quality: int  # on JPEG's scale, 1 to 100
+    metadata: Metadata
+    fingerprint: str  # 16 hex digits over all other fields and the version of the encoder settings
+    position: Position = "centre"  # which part `cover` keeps, where `contain` places the picture
+    background: str = "#ffffff"  # what `contain` pads with, and what lies under a photo that loses its alpha channel
+    sharpen: Sharpening = "none"
+    watermark: Watermark | None = None
+    small: Small = "encode"
+    max_kb: int = 0  # the quality is lowered until the file is no larger; 0: no limit
 
 
 def most_bytes(max_kb: int) -> float:

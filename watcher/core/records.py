@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple, assert_never
 
-from watcher.core.types import FileSignature, PhotoId, Recipe
+from watcher.core.recipe import Recipe
+from watcher.core.types import FileSignature, PhotoId
 
 
 class Phase(IntEnum):

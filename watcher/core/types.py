@@ -9,14 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from watcher.core.formats import Format
-from watcher.core.recipe import Position, Sharpening, Small, Watermark
+from watcher.core.recipe import Recipe
 from watcher.core.volumes import Holder
-
-Fit = Literal["inside", "cover", "contain"]
-Metadata = Literal["none", "safe", "all"]
 
 
 class PhotoId(NamedTuple):
@@ -92,25 +88,6 @@ class StabilitySettings:
 
     quiet_seconds: float = 0.0
     max_wait_seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """Everything that decides a rendition's bytes, given the photo."""
-
-    width: int | None  # pixels; None: unbounded. At least one of width and height is given
-    height: int | None
-    fit: Fit
-    format: Format
-    quality: int  # on JPEG's scale, 1 to 100
-    metadata: Metadata
-    fingerprint: str  # 16 hex digits over all other fields and the version of the encoder settings
-    position: Position = "centre"  # which part `cover` keeps, where `contain` places the picture
-    background: str = "#ffffff"  # what `contain` pads with, and what lies under a photo that loses its alpha channel
-    sharpen: Sharpening = "none"
-    watermark: Watermark | None = None
-    small: Small = "encode"
-    max_kb: int = 0  # the quality is lowered until the file is no larger; 0: no limit
 
 
 class Origin(StrEnum):

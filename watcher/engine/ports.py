@@ -11,6 +11,7 @@ from watcher.core.history import HistoryEntry
 from watcher.core.hooks import Adopted, Answered, HookId, HookStatus, Outgoing
 from watcher.core.naming import folded
 from watcher.core.orphans import LeftPhoto, Orphan
+from watcher.core.recipe import Recipe
 from watcher.core.records import ContentRecord, PhotoRecord, RenditionRecord
 from watcher.core.stability import Look, Looked
 from watcher.core.status import Counts, ExecutorStatus, InboxStatus, StatusQuery
@@ -22,7 +23,6 @@ from watcher.core.types import (
     Listing,
     Origin,
     PhotoId,
-    Recipe,
     Reload,
     Request,
     RequestsPending,

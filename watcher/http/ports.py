@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from watcher.core.hooks import HookStatus
+from watcher.core.recipe import Recipe
 from watcher.core.records import ListedPhoto, PhotoRecord
 from watcher.core.status import Counts, InboxStatus
-from watcher.core.types import PhotoId, Recipe, Request
+from watcher.core.types import PhotoId, Request
 
 
 class Shown(NamedTuple):

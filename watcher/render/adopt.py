@@ -12,7 +12,8 @@ import os
 from PIL import Image
 
 from watcher.core.formats import OUTPUTS
-from watcher.core.types import Made, Recipe, Rendering
+from watcher.core.recipe import Recipe
+from watcher.core.types import Made, Rendering
 from watcher.fs.dates import same_date
 from watcher.fs.openat import open_file
 from watcher.fs.output_mark import grain_at

@@ -18,8 +18,7 @@ from functools import lru_cache
 from PIL import Image, PngImagePlugin
 
 from watcher.core.formats import OUTPUTS, Format, quality_of
-from watcher.core.recipe import most_bytes
-from watcher.core.types import Recipe
+from watcher.core.recipe import Recipe, most_bytes
 from watcher.render import icc
 from watcher.render.decoders.jpeg.markers import Header, parse
 from watcher.render.decoders.jpeg.segments import segments

@@ -11,8 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
-from watcher.core.recipe import Position
-from watcher.core.types import Recipe
+from watcher.core.recipe import Position, Recipe
 
 # Decoded over target, at least. What a scaled decode costs against a full one, after JPEG 85, over 47 distinct
 # untouched pictures at 1/2 and 1/4 (RGB, dB; two disjoint halves): at 1.2 median 0.15 to 0.22, worst 2.9; at 1.4

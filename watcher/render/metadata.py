@@ -12,7 +12,7 @@ from functools import cached_property
 from hashlib import md5
 
 from watcher.core.formats import OUTPUTS, Format
-from watcher.core.types import Metadata
+from watcher.core.recipe import Metadata
 from watcher.render import icc, iptc, xmp
 from watcher.render.claims import Shape, current
 from watcher.render.exif import Exif

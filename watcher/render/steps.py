@@ -13,8 +13,7 @@ from functools import lru_cache
 
 from PIL import Image, ImageChops, ImageColor, ImageFilter
 
-from watcher.core.recipe import Sharpening, Watermark
-from watcher.core.types import Recipe
+from watcher.core.recipe import Recipe, Sharpening, Watermark
 from watcher.fs.faults import bad_photo, short
 from watcher.render.geometry import frame, offset
 from watcher.text import shown

@@ -15,7 +15,8 @@ from importlib.metadata import version
 from typing import NamedTuple
 
 from watcher.app.dask_worker.render import serve
-from watcher.core.types import Done, Job, PhotoId, Recipe, Rendering
+from watcher.core.recipe import Recipe
+from watcher.core.types import Done, Job, PhotoId, Rendering
 from watcher.fs.cleanup import temporary_name
 from watcher.render import describe
 
