@@ -59,7 +59,7 @@ CREATE TRIGGER outbox_delete AFTER DELETE ON outbox WHEN OLD.part = '' BEGIN
 END;
 """
 # An original that was archived or deleted once its photo was done has a key that no file can have, with a stem apart
-# from the others (see `core.naming.aside`): a device that gives every photo one name leaves thousands of them. `alike` finds
+# from the others (see `naming.aside`): a device that gives every photo one name leaves thousands of them. `alike` finds
 # the photos of one size: an index on `photo` itself would hold stem and name of each, and take half as much again.
 _SCHEMA = f"""
 PRAGMA application_id = {APPLICATION};
