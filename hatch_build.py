@@ -6,6 +6,9 @@
 - The library uses no Python, so one wheel a platform serves every version: `py3-none-PLATFORM`. It carries a digest of
   its source, so that `watcher.render.native` never uses a library of another source.
 - `python hatch_build.py` builds it beside its source, as an editable install does.
+
+Where PROJECT_URL names the repository's address, as it does for a release, it is in the wheel's metadata, and the links
+and pictures of the README lead there: the package index shows the README without the files beside it.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -22,6 +26,7 @@ from contextlib import suppress
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 FOLDER = "watcher/render/native"
 LIBRARY = "_jpeg.dylib" if sys.platform == "darwin" else "_jpeg.so"
@@ -176,6 +181,37 @@ class NativeDecoder(BuildHookInterface[Any]):
         del version, build_data, artifact_path
         with suppress(AttributeError):
             self._scratch.cleanup()
+
+
+class Addresses(MetadataHookInterface):
+    """The README and the project's addresses."""
+
+    PLUGIN_NAME = "custom"
+
+    def update(self, metadata: dict[str, Any]) -> None:
+        """Add both to the metadata."""
+        with open(os.path.join(self.root, "README.md"), encoding="utf-8") as file:
+            text = file.read()
+        metadata["urls"] = {}
+        if repository := os.environ.get("PROJECT_URL", "").rstrip("/"):
+            text = absolute(text, repository, os.environ.get("PROJECT_REF", "HEAD"))
+            metadata["urls"] = {
+                "Repository": repository,
+                "Documentation": f"{repository}/tree/HEAD/docs",
+                "Changelog": f"{repository}/blob/HEAD/CHANGELOG.md",
+                "Issues": f"{repository}/issues",
+            }
+        metadata["readme"] = {"content-type": "text/markdown", "text": text}
+
+
+def absolute(text: str, repository: str, ref: str) -> str:
+    """Return a Markdown text whose relative links and pictures lead to a repository, as it is at a tag or branch."""
+
+    def lead(found: re.Match[str]) -> str:
+        kind = "raw" if found["picture"] else "blob"
+        return f"{found['picture']}[{found['text']}]({repository}/{kind}/{ref}/{found['target']})"
+
+    return re.sub(r"(?P<picture>!?)\[(?P<text>[^\]]*)\]\((?!\w+:|#)(?P<target>[^)\s]+)\)", lead, text)
 
 
 if __name__ == "__main__":
