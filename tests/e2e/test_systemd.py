@@ -281,6 +281,78 @@ def test_a_page_that_the_unit_does_not_allow_yet_is_named_by_check_and_by_the_se
     machine.must(WATCHER, "service", "install", "--config", CONFIG)
 
 
+LISTENER = """\
+import http.server, os
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        open("/srv/photos/posted.new", "wb").write(body)
+        os.rename("/srv/photos/posted.new", "/srv/photos/posted.json")
+        self.send_response(204)
+        self.end_headers()
+server = http.server.HTTPServer(("127.0.0.1", 8099), Handler)
+open("/srv/photos/listening", "w").close()
+server.serve_forever()
+"""
+COMMAND = """\
+#!/opt/watcher/bin/python
+import json, os, socket, sys
+document = json.load(sys.stdin)
+socket.create_connection(("127.0.0.1", 8099)).close()
+try:
+    open("/srv/photos/elsewhere", "w")
+except OSError as error:
+    document["elsewhere"] = error.strerror
+output = document["output"]
+json.dump(document, open(f"{output}/told.new", "w"))
+os.rename(f"{output}/told.new", f"{output}/told.json")
+"""
+
+
+def test_hooks_reach_the_network_once_the_unit_was_written_for_them_and_never_before_or_after(site: Site) -> None:
+    machine, program = site.machine, site.machine.photos / "tell"
+    program.write_text(COMMAND)
+    program.chmod(0o755)
+    (machine.photos / "listener.py").write_text(LISTENER)
+    machine.must("systemd-run", "--unit=listener", "/opt/watcher/bin/python", f"{PHOTOS}/listener.py")
+    until((machine.photos / "listening").exists, "the server for hooks listens")
+    tables = [f'command = ["{PHOTOS}/tell"]', 'url = "http://127.0.0.1:8099/told"']
+    site.configure(*(f'[[hook]]\non = "photo"\n{table}' for table in tables))
+    machine.must("systemctl", "reload", "watcher.service")
+    site.drop(1)
+    until(lambda: len(refused(site)) == 2, "both hooks fail without a network")
+    assert all("Address family not supported by protocol" in reason for reason in refused(site).values())
+    assert network_of(main_of(site)) != network_of(machine.init)
+
+    said = machine.must(WATCHER, "service", "install", "--config", CONFIG)
+    assert "The service may use the network, since a hook runs a command" in said
+    delivered = site.output / "told.json", machine.photos / "posted.json"
+    for path in delivered:
+        until(path.exists, f"what waited is delivered: {path.name}")
+    told, posted = (json.loads(path.read_text()) for path in delivered)
+    assert told.pop("elsewhere") == "Read-only file system", "what a hook runs may write to the outputs alone"
+    for document in (told, posted):
+        assert [photo["path"] for photo in document["photos"]] == [f"{PHOTOS}/{ODD}/{site.dropped[-1]}"]
+    assert network_of(main_of(site)) == network_of(machine.init)
+
+    site.configure()
+    assert "network" not in machine.must(WATCHER, "service", "install", "--config", CONFIG)
+    assert network_of(main_of(site)) != network_of(machine.init)
+    machine.must("systemctl", "stop", "listener.service")
+    delivered[0].unlink()
+
+
+def refused(site: Site) -> dict[object, str]:
+    """Return the reasons why hooks have failed, by what they are."""
+    failed = (line for line in site.events() if line["WATCHER_EVENT"] == "hook.failed")
+    return {line["WATCHER_TO"]: str(line["WATCHER_REASON"]) for line in failed}
+
+
+def network_of(pid: int) -> str:
+    """Return the network namespace of a process, by the host's number."""
+    return os.readlink(f"/proc/{pid}/ns/net")
+
+
 def test_check_looks_at_rights_as_the_user_of_the_service(site: Site) -> None:
     machine = site.machine
     check = [WATCHER, "check", "--config", CONFIG]
