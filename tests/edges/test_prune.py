@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
+from tests.faults.mounting import needs_mounts, volume
 from watcher.core.orphans import LeftPhoto, Orphan, places_of, taken_places
 from watcher.core.records import RenditionRecord
 from watcher.core.types import PhotoId
@@ -18,6 +19,7 @@ from watcher.core.volumes import Holder
 from watcher.fs.output_mark import claim
 from watcher.fs.prune import Pruning, prune
 from watcher.render import digest_of_output
+from watcher.render.source import open_photo
 
 DATA = b"a rendition"
 FACT = RenditionRecord(1, 1, len(DATA), digest=blake3(DATA).digest(8))
@@ -39,9 +41,7 @@ class Trees:
         self.photo = PhotoId(os.fsencode(self.inbox), b"x/a.jpg")
         found = self.inbox.stat()
         places = places_of(self.photo, [LeftPhoto(RECIPES, {"web": FACT._replace(name=b"a.jpg")})], {}, (), bytes)
-        self.orphan = Orphan(
-            self.photo, os.fsencode(self.out), places, gone=True, root=(found.st_dev, found.st_ino), archives=True
-        )
+        self.orphan = Orphan(self.photo, os.fsencode(self.out), places, gone=True, root=(found.st_dev, found.st_ino))
 
     def prune(self, **changes: object) -> Pruning:
         return prune(replace(self.orphan, **changes), digest_of_output, remove=True)  # type: ignore[arg-type]
@@ -174,11 +174,34 @@ def test_nothing_is_removed_unless_the_photo_is_certainly_gone(
     assert trees.web.read_bytes() == DATA
 
 
+def test_where_originals_are_archived_one_that_is_gone_may_be(trees: Trees) -> None:
+    ((_, why),) = trees.prune(archives=True).kept
+    assert why == "its original may have been archived: the inbox has `after`"
+    assert trees.prune(archives=True, gone=False).found == (os.fsencode(trees.web),), "a rendition is another matter"
+
+
 def test_the_photos_of_a_volume_that_is_mounted_in_the_inbox_no_more_are_not_gone(trees: Trees) -> None:
     for path in ("x/a.jpg", "away/y/a.jpg"):
         (_, why), *_ = trees.prune(photo=trees.photo._replace(path=path.encode()), nested=True).kept
         assert "another volume is mounted" in why
     assert trees.web.exists()
+
+
+@needs_mounts
+def test_a_folder_of_the_same_disk_that_is_mounted_in_the_inbox_is_a_volume_too(trees: Trees) -> None:
+    """As folders of a container are: their device is that of the inbox."""
+    (trees.root / "elsewhere").mkdir()
+    photo = trees.root / "elsewhere" / "photo.jpg"
+    photo.write_bytes(b"photo")
+    with volume(photo.parent, trees.inbox / "x"):
+        with open_photo(PhotoId(trees.photo.inbox, b"x/photo.jpg")) as source:
+            assert source.is_nested()
+        assert "another volume is mounted" in trees.prune().kept[0][1]
+    with open_photo(PhotoId(trees.photo.inbox, b"x/stays.jpg")) as source:
+        assert not source.is_nested()
+    assert "another volume is mounted" in trees.prune(nested=True).kept[0][1], "it was made while that was mounted"
+    with volume(photo.parent, trees.inbox / "x"):
+        assert trees.prune(nested=True).found == (os.fsencode(trees.web),)
 
 
 def test_a_folder_that_can_not_be_read_hides_its_photos(trees: Trees, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -771,7 +771,8 @@ class World:
     def _prune(self, orphan: Orphan) -> tuple[tuple[bytes, ...], tuple[tuple[bytes, str], ...]]:
         """Remove the outputs of an orphan as `fs.prune` does; give what was removed, and what was kept and why."""
         removed, kept = list[bytes](), list[tuple[bytes, str]]()
-        there = not self.reachable or orphan.root != self.root or (orphan.gone and orphan.photo in self.files)
+        there = not self.reachable or orphan.root != self.root
+        there = there or (orphan.gone and (orphan.photo in self.files or orphan.archives))
         for place in orphan.places:
             output = OUT + b"/" + place.output
             if place.output not in self.outputs:

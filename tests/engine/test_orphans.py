@@ -184,6 +184,27 @@ def test_the_outputs_of_archived_originals_are_nobodys_orphans(make_world: MakeW
     assert outputs(world) == before
 
 
+@pytest.mark.parametrize("after", ["move", "delete"])
+@pytest.mark.parametrize("asked", [True, False])
+def test_originals_that_a_restored_state_file_does_not_know_to_be_archived_keep_their_outputs(
+    make_world: MakeWorld, after: str, asked: bool
+) -> None:
+    world = make_world().start()
+    made(world, *(f"{number}.jpg" for number in range(10)))
+    world.drop("stays.jpg", "bad")
+    settle(world)
+    before = outputs(world)
+    world.raw["inbox"][0].update(after=after, originals="/originals", orphans="delete", orphans_max="100%")
+    for number in range(4):
+        remove(world, f"{number}.jpg", told=False)
+    world.restart(kill=True)
+    world.start()
+    for number in range(4 * asked):
+        prune(world, f"{number}.jpg")
+    rescans(world, 4)
+    assert outputs(world) == before
+
+
 # ---- renditions that the config no longer has ----
 
 

@@ -52,7 +52,7 @@ class Orphan:
     gone: bool  # the photo must not be there; False: only renditions of it that the config no longer has
     root: tuple[int, int] | None = None  # (st_dev, st_ino) that the inbox must have; None: any, where none is gone
     nested: bool = False  # the photo was on a volume that is mounted below the inbox
-    archives: bool = False  # originals of the inbox are archived: the photo may have a hidden name
+    archives: bool = False  # originals of the inbox are archived: one that is gone may be, though nothing is recorded
     holder: Holder | None = None  # the owner that the output tree must have; None: any
 
 

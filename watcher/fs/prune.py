@@ -5,7 +5,8 @@ Rules:
   not agree: the photo may have been given another one since.
 - The outputs of a photo that is gone are removed only if nothing is at its place in an inbox that is there: the folder
   that was scanned, on the same side of any volume that is mounted in it, with every folder on the way readable and not
-  empty, as a mount point is without its volume.
+  empty, as a mount point is without its volume. Never if originals of the inbox are archived: a state file that was
+  restored from a backup does not know which.
 - An output tree that is empty has lost its volume: then nothing is known of what is there.
 """
 
@@ -23,6 +24,7 @@ from watcher.fs.faults import Abort
 from watcher.fs.openat import READ, open_below, open_root
 from watcher.fs.output_mark import NAME, look
 from watcher.fs.remove import remove_empty
+from watcher.fs.volume import is_nested
 from watcher.text import shown
 
 Digest = Callable[[int], bytes]  # of an open output, as it is recorded
@@ -149,14 +151,16 @@ def why_not(orphan: Orphan) -> str:
         root = os.stat(orphan.photo.inbox)
         if orphan.root != (root.st_dev, root.st_ino):
             return f"the inbox {inbox} is not the folder that was scanned: is its volume mounted?"
-        return _why_there(orphan, root.st_dev) if orphan.gone else ""
+        if orphan.gone and orphan.archives:
+            return "its original may have been archived: the inbox has `after`"
+        return _why_there(orphan) if orphan.gone else ""
     except OSError as error:
         return f"the inbox {inbox} can't be read: {error.strerror}"
 
 
-def _why_there(orphan: Orphan, device: int) -> str:
+def _why_there(orphan: Orphan) -> str:
     """Return what shows that the photo may be there. Raise OSError."""
-    at, above = orphan.photo.inbox, os.stat(orphan.photo.inbox)
+    at = orphan.photo.inbox
     parts = orphan.photo.path.split(b"/")
     for depth, part in enumerate(parts, 1):
         at += b"/" + part
@@ -168,13 +172,17 @@ def _why_there(orphan: Orphan, device: int) -> str:
             return "its photo is there again" if stat.S_ISREG(found.st_mode) else f"something is at {shown(at)}"
         if not stat.S_ISDIR(found.st_mode):
             return f"{shown(at)} is no folder"
-        above = found
-    if (above.st_dev != device) != orphan.nested:
-        return f"another volume is mounted at {shown(os.path.dirname(at))} than when its photo was made"
-    names = os.listdir(os.path.dirname(at))
+    above = os.path.dirname(at)
+    folder = open_root(above, create=False)
+    try:
+        if is_nested(folder, orphan.photo.inbox) != orphan.nested:
+            return f"another volume is mounted at {shown(above)} than when its photo was made"
+        names = os.listdir(folder)
+    finally:
+        os.close(folder)
     if not names:
-        return f"the folder {shown(os.path.dirname(at))} is empty: mount its volume, or remove it"
-    if orphan.archives and any(name_of_hidden(name) == orphan.photo.name for name in names):
+        return f"the folder {shown(above)} is empty: mount its volume, or remove it"
+    if any(name_of_hidden(os.fsencode(name)) == orphan.photo.name for name in names):
         return "its original is being archived"
     with suppress(FileNotFoundError):
         os.lstat(orphan.photo.absolute)

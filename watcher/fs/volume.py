@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from watcher.core.types import Failed, FailureKind, Job
 from watcher.core.volumes import belongs_on
 from watcher.fs.faults import Abort
+from watcher.fs.openat import open_root
 from watcher.text import shown
 
 
@@ -25,6 +26,27 @@ def mount_point(folder: bytes) -> bytes:
     except OSError:
         return b""
     return folder
+
+
+def is_nested(file: int, inbox: bytes) -> bool:
+    """Return whether an open file or folder is on a volume that is mounted below the inbox. Raise OSError.
+
+    A folder that is mounted there, as in a container, has the inbox's device: on Linux the kernel numbers the mounts.
+    """
+    root = open_root(inbox, create=False)
+    try:
+        return os.fstat(file).st_dev != os.fstat(root).st_dev or _mount(file) != _mount(root)
+    finally:
+        os.close(root)
+
+
+def _mount(file: int) -> bytes:
+    """Return what tells mounts apart of the one through which a file was opened; empty: nothing does."""
+    try:
+        with open(f"/proc/self/fdinfo/{file}", "rb") as found:
+            return next((line for line in found if line.startswith(b"mnt_id:")), b"")
+    except OSError:
+        return b""
 
 
 def is_bare(root: bytes, renditions: Iterable[str]) -> bool:

@@ -15,6 +15,7 @@ from watcher.core.stability import OLD_DATE_SECONDS, PRIVATE_SECONDS, RECHECK_DA
 from watcher.core.types import FileSignature, PhotoId, Unready, Vanished
 from watcher.fs.faults import Abort, bad_photo, unreachable, unreadable
 from watcher.fs.openat import FOLDER, READ, open_below
+from watcher.fs.volume import is_nested
 from watcher.text import shown
 
 _GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}  # a link met with O_NOFOLLOW says ELOOP or ENOTDIR
@@ -60,7 +61,7 @@ class Source:
     def is_nested(self) -> bool:
         """Return whether it is on a volume that is mounted below the inbox."""
         try:
-            return os.fstat(self.file).st_dev != os.stat(self.photo.inbox).st_dev
+            return is_nested(self.file, self.photo.inbox)
         except OSError:
             return False
 
