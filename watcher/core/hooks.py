@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from watcher.core.retry import backoff_after
 from watcher.core.types import Made
 
-GIVE_UP_SECONDS = 3600.0
+_GIVE_UP_SECONDS = 3600.0
 _LEAST_SECONDS = 1.0  # between two tries, whatever `backoff_seconds` is
 
 What = Literal["photo", "failed", "batch"]
@@ -109,15 +109,19 @@ def shown_target(target: str) -> str:
     return f"{parts.scheme}://{parts.netloc}/{'…' if parts.path.strip('/') or parts.query else ''}"
 
 
-def next_try(failures: int, backoff: float, jitter: float) -> float:
-    """Return the seconds until the next try after so many that failed in a row."""
-    return max(_LEAST_SECONDS, backoff_after(failures, backoff, jitter))
+def next_try(failures: int, backoff: float, jitter: float, left: float) -> float:
+    """Return the seconds until the next try after so many that failed in a row.
+
+    `left`: until the document is given up, so that the last try is then; 0: it was.
+    """
+    seconds = backoff_after(failures, backoff, jitter)
+    return max(_LEAST_SECONDS, min(seconds, left) if left > 0 else seconds)
 
 
-def gives_up(failing_seconds: float, waiting_seconds: float) -> bool:
-    """Return whether a document that could not be delivered is given up.
+def time_left(failing_seconds: float, waiting_seconds: float) -> float:
+    """Return for how long a document that could not be delivered is still tried; 0 or less: it is given up.
 
     `failing_seconds`: since when the hook fails. `waiting_seconds`: since when the document waits. So each is tried for
     an hour, but not one hour after the other.
     """
-    return min(failing_seconds, waiting_seconds) >= GIVE_UP_SECONDS
+    return _GIVE_UP_SECONDS - min(failing_seconds, waiting_seconds)

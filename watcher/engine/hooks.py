@@ -13,10 +13,10 @@ from watcher.core.hooks import (
     Outgoing,
     What,
     failed_item,
-    gives_up,
     next_try,
     photo_item,
     shown_target,
+    time_left,
 )
 from watcher.core.observer import BatchDone, PhotoDone, PhotoFailed
 from watcher.engine.inbox import InboxState
@@ -188,9 +188,11 @@ class Hooks:
         channel.failures += 1
         if channel.failing_since is None:
             channel.failing_since = now
-        gave_up = gives_up(now - channel.failing_since, wall - channel.since)
+        left = time_left(now - channel.failing_since, wall - channel.since)
+        gave_up = left <= 0
         self.records.hook(Answered(channel.number, answer.number, wall, answer.error, gave_up), now)
-        seconds = next_try(1 if gave_up else channel.failures, self.backoff_seconds, random.random())  # noqa: S311  # guards nothing
+        failures = 1 if gave_up else channel.failures
+        seconds = next_try(failures, self.backoff_seconds, random.random(), left)  # noqa: S311  # guards nothing
         channel.due = now + seconds
         if gave_up:
             channel.last = answer.number
