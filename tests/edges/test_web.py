@@ -26,7 +26,7 @@ from watcher.errors import ConfigError
 from watcher.http import Address, Broadcaster, Shown, Site, listen, serializers
 from watcher.http.access_token import AccessToken, read_token, write_token
 from watcher.http.events import RESYNC, Browser
-from watcher.http.last_hour import LastHour
+from watcher.http.serializers import LastHour
 from watcher.store import Store
 
 if TYPE_CHECKING:

@@ -9,26 +9,18 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import replace
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-from watcher.core.status import Counts, InboxStatus
 from watcher.core.volumes import Holder
 from watcher.engine.ports import InboxPlan, Settings
 from watcher.errors import ConfigError, Fault
 from watcher.text import shown
 
-
-class Records(Protocol):
-    """What a state file knows."""
-
-    def report(self, inbox: bytes) -> InboxStatus | None:
-        """Return what was reported last of an inbox."""
-
-    def counts(self, inbox: bytes) -> Counts:
-        """Count the photos of an inbox."""
+if TYPE_CHECKING:
+    from watcher.store import Queries  # `status` needs no database for this
 
 
-def held(settings: Settings, source: str, state: str, records: Records | None, *, claim: bool = True) -> Settings:
+def held(settings: Settings, source: str, state: str, records: Queries | None, *, claim: bool = True) -> Settings:
     """Return the settings with who holds each output; with `claim`, that is written to it.
 
     Raises ConfigError where an output belongs to an inbox that is none of these settings'.
@@ -62,7 +54,7 @@ def held(settings: Settings, source: str, state: str, records: Records | None, *
     return replace(settings, inboxes=tuple(plans))
 
 
-def _knows(records: Records, plan: InboxPlan) -> bool:
+def _knows(records: Queries, plan: InboxPlan) -> bool:
     """Return whether the state file knows of outputs of an inbox in its tree."""
     was = records.report(plan.inbox)
     return was is not None and was.output == plan.output and records.counts(plan.inbox).done > 0

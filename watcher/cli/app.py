@@ -7,8 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from watcher import __version__
-from watcher.cli.helping import Command, Group, exit_codes
-from watcher.cli.parameters import AsJson, ConfigFile, Inbox, Output, Quiet, StateFile, Verbose, named
+from watcher.cli.parameters import (
+    AsJson,
+    Command,
+    ConfigFile,
+    Group,
+    Inbox,
+    Output,
+    Quiet,
+    StateFile,
+    Verbose,
+    exit_codes,
+    named,
+)
 from watcher.cli.service_app import services
 from watcher.cli.web_app import web
 from watcher.errors import UsageError

@@ -1,13 +1,71 @@
-"""Arguments and options that several commands take."""
+"""What several commands have in common: their arguments and options, and help as people read it."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Optional
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from watcher.cli.helping import CONFIG_HELP, STATE_HELP
 from watcher.errors import UsageError
+
+CONFIG_HELP = (
+    "The config file. Left out: $WATCHER_CONFIG, else ~/.config/watcher/config.toml, else the site's in /etc/xdg"
+    " (macOS: below Library/Application Support)."
+)
+STATE_HELP = (
+    "The state file. Left out: the config's `state`, else in ~/.local/state/watcher"
+    " (macOS: below Library/Application Support)."
+)
+_MEANINGS = {
+    0: "done",
+    2: "wrong command line",
+    70: "an internal error",
+    75: "another instance holds the state file",
+    78: "the config is wrong or can't work here",
+}
+
+
+def exit_codes(*codes: int, **others: str) -> str:
+    """Return the last paragraph of a command's help; `others`: what a code (`_1="…"`) means for this command."""
+    meanings = {code: _MEANINGS[code] for code in (0, *codes, 2, 70, 78)}
+    meanings |= {int(code[1:]): text for code, text in others.items()}
+    return f"Exit codes: {', '.join(f'{code} {meanings[code]}' for code in sorted(meanings))}."
+
+
+class Command(TyperCommand):
+    """A command whose help names no types."""
+
+    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401  # typer keeps its own copy of click private
+        """Return the parameters."""
+        return _without_types(super().get_params(ctx))
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  # the same
+        """Take the arguments apart; a config file that is given as an argument is told from other mistakes."""
+        configs = [word for word in args if word.endswith(".toml")]
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            message = getattr(error, "message", "")
+            if configs and "unexpected extra argument" in message:
+                error.message = f"{message}. Did you mean --config {configs[0]}?"  # type: ignore[attr-defined]
+            raise
+
+
+class Group(TyperGroup):
+    """A command with commands below it, whose help names no types."""
+
+    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401  # the same
+        """Return the parameters."""
+        return _without_types(super().get_params(ctx))
+
+
+def _without_types(parameters: list[Any]) -> list[Any]:
+    """Have no `<bool>` stand beside flags, which take no value, and no `<str>` beside arguments."""
+    for parameter in parameters:
+        if parameter.param_type_name == "argument" or parameter.is_flag:
+            parameter.display_type_rich = lambda *_, **__: ""
+    return parameters
 
 
 def named(value: Any) -> Any:  # noqa: ANN401  # typer hands over a text, several, or None

@@ -52,11 +52,6 @@ def retry(paths: Sequence[str], config_file: str | None, state_file: str | None)
     return code
 
 
-def retry_one(watched: KnownInbox, photo: PhotoId) -> str:
-    """Have one photo tried again; who does it, as part of a sentence. Raises StateError where that can't be asked."""
-    return hand_over(watched.state, [Request("retry", photo.inbox, photo.path)])
-
-
 def _one(path: bytes, watched: list[KnownInbox], wanted: _Wanted) -> int:
     """Find out what a path means; 0: it is asked for, or needs nothing."""
     found = find(path, watched)

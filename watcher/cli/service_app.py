@@ -6,8 +6,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from watcher.cli.helping import Command, Group, exit_codes
-from watcher.cli.parameters import ConfigFile, StateFile
+from watcher.cli.parameters import Command, ConfigFile, Group, StateFile, exit_codes
 
 services = typer.Typer(cls=Group, no_args_is_help=True, help="Have systemd or launchd run the daemon.")
 System = Annotated[

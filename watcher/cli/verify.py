@@ -6,10 +6,10 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from itertools import groupby
-from typing import IO, TYPE_CHECKING, Literal, Self
+from typing import IO, TYPE_CHECKING, Any, Literal, Self
 
 from watcher.app.commands import bring_up_to_date, check_access
 from watcher.app.compare import Difference, compare
@@ -30,13 +30,14 @@ KINDS: tuple[Kind, ...] = ("missing", "different", "unknown")
 Advance = Callable[[int], None]
 
 
-class Found:
-    """All differences, in a file: a million of them need no memory. A context manager."""
+class Findings:
+    """What a command has found, in a file: a million lines need no memory. A context manager.
 
-    def __init__(self, *, tell: bool) -> None:
-        self.counts = dict.fromkeys(KINDS, 0)
-        self.checked = 0
-        self._tell = tell
+    `readable`: each finding is also printed for people, at once.
+    """
+
+    def __init__(self, *, readable: bool) -> None:
+        self.readable = readable
         self._file: IO[str] = tempfile.TemporaryFile("w+", encoding="ascii")  # noqa: SIM115  # closed by __exit__
 
     def __enter__(self) -> Self:
@@ -45,29 +46,49 @@ class Found:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
+    def _keep(self, *finding: object) -> None:
+        print(json.dumps(finding), file=self._file)
+
+    def _kept(self) -> Iterator[list[Any]]:
+        self._file.seek(0)
+        return map(json.loads, self._file)
+
+
+def print_list(key: str, items: Iterable[object]) -> None:
+    """Print one list of a JSON object, item by item."""
+    print(f'  "{key}": [', end="")
+    end = "],"
+    for item in items:
+        print(("\n" if end == "]," else ",\n") + f"    {json.dumps(item)}", end="")
+        end = "\n  ],"
+    print(end)
+
+
+class Found(Findings):
+    """All differences."""
+
+    def __init__(self, *, readable: bool) -> None:
+        super().__init__(readable=readable)
+        self.counts = dict.fromkeys(KINDS, 0)
+        self.checked = 0
+
     def add(self, found: Difference) -> None:
         """Keep a difference, and name it where people read along."""
         self.counts[found.kind] += 1
         photo = [os.fsdecode(part) for part in found.photo] if found.photo else None
-        print(json.dumps([found.kind, os.fsdecode(found.path), photo, found.rendition]), file=self._file)
-        if self._tell:
+        self._keep(found.kind, os.fsdecode(found.path), photo, found.rendition)
+        if self.readable:
             print(f"{found.kind}: {shown(found.path)}{f': {found.why}' if found.why else ''}")
 
     def paths(self, kind: Kind) -> Iterator[str]:
         """Return the paths of one kind."""
-        return (path for found, path, _, _ in self._lines() if found == kind)
+        return (path for found, path, _, _ in self._kept() if found == kind)
 
     def to_repair(self) -> Iterator[tuple[PhotoId, tuple[str, ...]]]:
         """Yield each photo of which something is missing or different, with the renditions."""
-        lines = ((photo, rendition) for _, _, photo, rendition in self._lines() if photo)
+        lines = ((photo, rendition) for _, _, photo, rendition in self._kept() if photo)
         for photo, renditions in groupby(lines, key=lambda line: line[0]):
             yield PhotoId(*map(os.fsencode, photo)), tuple(dict.fromkeys(name for _, name in renditions))
-
-    def _lines(self) -> Iterator[tuple[str, str, list[str] | None, str]]:
-        self._file.seek(0)
-        for line in self._file:
-            kind, path, photo, rendition = json.loads(line)
-            yield kind, path, photo, rendition
 
 
 def verify(
@@ -89,7 +110,7 @@ def verify(
     reader = Queries.open_to_read(state)
     if reader is None:
         print(f"the state file {printable(state)} is empty: nothing to verify", file=sys.stderr)
-    with reader or nullcontext(), Found(tell=not as_json) as found:
+    with reader or nullcontext(), Found(readable=not as_json) as found:
         repaired = 0
         if reader is not None:
             watched = [item for item in of_config(config, state) if is_comparable(reader, item)]
@@ -146,7 +167,7 @@ def _repair(source: Source, state: str, reader: Queries, found: Found) -> int:
     return repairing.repaired
 
 
-# ---- telling ----
+# ---- output ----
 
 
 @contextmanager
@@ -168,10 +189,7 @@ def _print_json(found: Found, repaired: int) -> None:
     """Print piece by piece: the lists may be long."""
     print(f'{{\n  "checked": {found.checked},')
     for kind in KINDS:
-        print(f'  "{kind}": [', end="")
-        for number, path in enumerate(found.paths(kind)):
-            print(("," if number else "") + f"\n    {json.dumps(path)}", end="")
-        print("\n  ]," if found.counts[kind] else "],")
+        print_list(kind, found.paths(kind))
     print(f'  "repaired": {repaired}\n}}')
 
 

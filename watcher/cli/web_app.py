@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from watcher.cli.helping import Command, Group, exit_codes
-from watcher.cli.parameters import ConfigFile, StateFile
+from watcher.cli.parameters import Command, ConfigFile, Group, StateFile, exit_codes
 
 web = typer.Typer(cls=Group, no_args_is_help=True, help="The page in the browser.")
 
@@ -29,7 +28,7 @@ def token(
 
     Example: watcher web token
     """
-    from watcher.app.settings import Source  # noqa: PLC0415  # so that `--help` is quick
-    from watcher.app.web_token import address_with_token  # noqa: PLC0415  # the same
+    from watcher.app.serve import address_with_token  # noqa: PLC0415  # so that `--help` is quick
+    from watcher.app.settings import Source  # noqa: PLC0415  # the same
 
     typer.echo(address_with_token(Source(None, config, state), new=new))

@@ -18,9 +18,8 @@ from __future__ import annotations
 
 from watcher.cluster.check import Survey, survey
 from watcher.cluster.fallback import Fallback
-from watcher.cluster.path_map import Paths
 from watcher.cluster.pool import Cluster
 from watcher.cluster.remote import Serve
-from watcher.cluster.settings import Target
+from watcher.cluster.settings import Paths, Target
 
 __all__ = ["Cluster", "Fallback", "Paths", "Serve", "Survey", "Target", "survey"]

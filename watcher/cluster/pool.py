@@ -57,13 +57,11 @@ class Cluster:
         say: Callable[[str], Say],
         patience_seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
     ) -> None:
         self._place = target.place
         self._paths = target.paths
         self._post = post
         self._clock = clock
-        self._wall = wall
         self._say = say
         self._patience = patience_seconds
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
@@ -131,7 +129,7 @@ class Cluster:
 
     def start(self) -> None:
         """Begin to connect to the scheduler. Do not wait for it."""
-        self._lost_at = self._clock(), self._wall()
+        self._lost_at = self._clock(), time.time()
         self._link.start()
 
     def bundle_size(self, waiting: int) -> int:
@@ -245,7 +243,7 @@ class Cluster:
 
     def _lose(self, reason: str) -> None:
         if self._lost_at is None:
-            self._lost_at = self._clock(), self._wall()
+            self._lost_at = self._clock(), time.time()
         self._fit, self._why = {}, reason
         if not self._told:
             self._told = True

@@ -17,6 +17,7 @@ _NAME = re.compile(
     rb"\.watcher-(?P<host>[A-Za-z0-9._-]{1,64})-(?P<pid>\d{1,10})-\d{1,20}-\d{1,6}(\.(?P<place>[0-9a-f]{8}))?\.tmp"
     rb"(\xc3\xa9|e\xcc\x81)?"  # added by `traits`
 )
+_OWN_SECONDS, _OTHER_SECONDS = 3600.0, 86400.0  # age of what this machine left, and of what another one did
 _FIRST_PIDS = "pid:[4026531836]"  # the kernel's name for the PID namespace outside of all containers
 
 
@@ -44,18 +45,12 @@ def temporary_name(job: int, number: int) -> bytes:
     return b".watcher-%b-%d-%d-%d.%b.tmp" % (host(), os.getpid(), job, number, place())
 
 
-def sweep(
-    output_root: bytes,
-    *,
-    own_seconds: float = 3600.0,
-    other_seconds: float = 86400.0,
-    now: float | None = None,
-) -> int:
+def sweep(output_root: bytes, *, now: float | None = None) -> int:
     """Remove stale temporary files below `output_root`. Return their number.
 
     A file is stale if a process of this machine left it that no longer runs. As the process number may be in use again,
-    it is also stale if it is older than `own_seconds`; this also applies to a container with the name of this machine.
-    A file that another machine on a share left is stale after `other_seconds`. Links are not followed, other names are
+    it is also stale if it is older than an hour; this also applies to a container with the name of this machine.
+    A file that another machine on a share left is stale after a day. Links are not followed, other names are
     not touched, and folders that can't be read are skipped. Only directories are read.
 
     The age is the file's change time: its modification time is the photo's.
@@ -72,7 +67,7 @@ def sweep(
             with suppress(OSError):  # gone or unreadable: nothing can be removed there
                 folder = open_below(root, path, create=False)
                 try:
-                    removed += _sweep_folder(folder, path, waiting, at, own_seconds, other_seconds)
+                    removed += _sweep_folder(folder, path, waiting, at)
                 finally:
                     os.close(folder)
     finally:
@@ -80,9 +75,7 @@ def sweep(
     return removed
 
 
-def _sweep_folder(
-    folder: int, path: bytes, waiting: list[bytes], now: float, own_seconds: float, other_seconds: float
-) -> int:
+def _sweep_folder(folder: int, path: bytes, waiting: list[bytes], now: float) -> int:
     """Clean up one open folder, and add its sub-folders to `waiting` by path: open descriptors would be too many."""
     removed = 0
     with os.scandir(folder) as entries:
@@ -90,10 +83,10 @@ def _sweep_folder(
             if entry.is_dir(follow_symlinks=False):
                 waiting.append(path + b"/" + os.fsencode(entry.name))
             elif entry.name.startswith(".watcher-") and (match := _NAME.fullmatch(os.fsencode(entry.name))):
-                patience = own_seconds if match["host"] == host() else other_seconds
+                limit = _OWN_SECONDS if match["host"] == host() else _OTHER_SECONDS
                 ours = match["host"] == host() and match["place"] in {None, place()}
                 dead = ours and not _alive(int(match["pid"]))
-                if dead or now - entry.stat(follow_symlinks=False).st_ctime > patience:
+                if dead or now - entry.stat(follow_symlinks=False).st_ctime > limit:
                     removed += _remove(entry.name, folder)
     return removed
 

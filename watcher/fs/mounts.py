@@ -125,19 +125,19 @@ def file_system(path: bytes, *, mountinfo: str | None = None) -> str:
     return mount.kind if mount is not None else ""
 
 
-def spots(path: bytes, *, layers: bool, mountinfo: str | None = None) -> list[Spot]:
+def spots(path: bytes, *, layers: bool) -> list[Spot]:
     """Return the identities of the folder `path` (resolved, absolute); empty where there is no mount table.
 
     On an overlay these include the folder of the upper layer, which gets the writes, and with `layers` also the folders
     of all other layers.
     """
-    mounts = _mounts(_read_mountinfo() if mountinfo is None else mountinfo)
+    mounts = _mounts(_read_mountinfo())
     return list(_spots(path.decode("utf-8", "surrogateescape"), mounts, layers, _DEEPEST))
 
 
-def spots_below(path: bytes, *, mountinfo: str | None = None) -> list[Spot]:
+def spots_below(path: bytes) -> list[Spot]:
     """Return what is mounted, and not hidden, below the folder `path` (resolved, absolute)."""
-    mounts = _mounts(_read_mountinfo() if mountinfo is None else mountinfo)
+    mounts = _mounts(_read_mountinfo())
     name = path.decode("utf-8", "surrogateescape")
     below = (mount for mount in mounts if mount.point != name and _is_below(mount.point, name))
     return [Spot(m.device, m.root, m.point) for m in below if m is _mount_of(m.point, mounts)]

@@ -22,8 +22,8 @@ from watcher.fs.openat import open_file
 from watcher.http import serializers
 from watcher.http.events import Broadcaster
 from watcher.http.files import chunks, renditions
-from watcher.http.last_hour import LastHour
 from watcher.http.ports import Records, Site
+from watcher.http.serializers import LastHour
 from watcher.text import shown as readable
 
 _PAGE = 120  # photos of a list at a time

@@ -6,19 +6,21 @@ import binascii
 import os
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from hashlib import sha256
+from threading import Lock
 from typing import Any
 
+from watcher.core.counters import KEPT_MINUTES, MINUTE
 from watcher.core.naming import called
 from watcher.core.records import ListedPhoto, Phase, PhotoRecord
 from watcher.core.status import BY_CHOICE, InboxStatus, left_alone
 from watcher.core.types import PhotoId
 from watcher.http.events import Row
 from watcher.http.files import renditions, small
-from watcher.http.last_hour import LastHour
 from watcher.http.ports import Records, Shown, Site
 from watcher.text import shown as readable
 
@@ -145,3 +147,29 @@ def photo_of(name: str, inboxes: Iterable[bytes]) -> PhotoId | None:
     except (ValueError, binascii.Error):
         return None
     return photo if id_of(photo) == name else None
+
+
+class LastHour:
+    """The photos made in each minute of the last hour, by the history: so they are the same after a restart.
+
+    Reads the history once, from then on only what was added to it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._last = 0  # the last entry that was read
+        self._counts: dict[bytes, Counter[int]] = {}
+
+    def minutes(self, records: Records, inboxes: Sequence[bytes], now: float) -> Mapping[bytes, Mapping[int, int]]:
+        """Return for each inbox the minutes since the epoch in which photos were made, with their number."""
+        first = int(now) // MINUTE - KEPT_MINUTES
+        with self._lock:
+            if not set(inboxes) <= self._counts.keys():  # at the start, or a new config has more of them
+                self._last, self._counts = 0, {inbox: Counter() for inbox in inboxes}
+            self._last, made = records.made_since(inboxes, self._last, first * MINUTE)
+            for inbox, at in made:
+                self._counts[inbox][int(at) // MINUTE] += 1
+            for counts in self._counts.values():
+                for minute in [minute for minute in counts if minute <= first]:
+                    del counts[minute]
+            return {inbox: dict(counts) for inbox, counts in self._counts.items()}

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from watcher.logs import journal
 from watcher.logs.people import People
-from watcher.logs.renderers import LEVELS, Console, as_json, exception_text
+from watcher.logs.renderers import PRIORITIES, Console, as_json, exception_text
 from watcher.logs.slim_structlog import structlog
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def is_journal(stream: TextIO | None) -> bool:
 
 def with_priority(level: str, text: str) -> str:
     """Return lines as the journal takes them from a stream, each with its priority in front."""
-    return "".join(f"<{LEVELS[level][0]}>{line}\n" for line in text.split("\n"))
+    return "".join(f"<{PRIORITIES[level]}>{line}\n" for line in text.split("\n"))
 
 
 class _Target:

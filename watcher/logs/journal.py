@@ -13,16 +13,16 @@ import struct
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from watcher.logs.renderers import LEVELS, Console
+from watcher.logs.renderers import PRIORITIES, Console
 
 _ADDRESS = "/run/systemd/journal/socket"
-_OUR_OWN = frozenset({"level", "timestamp", "exception"})  # which the entry tells otherwise
+_OUR_OWN = frozenset({"level", "timestamp", "exception"})  # which the entry has otherwise
 _say = Console(clock=False, level=False)
 
 
 def entry(fields: Mapping[str, Any]) -> bytes:
     """Return a log line's datagram."""
-    priority = LEVELS[fields["level"]][0]
+    priority = PRIORITIES[fields["level"]]
     head = [("MESSAGE", _say(fields).encode("utf-8", "backslashreplace")), ("PRIORITY", b"%d" % priority)]
     head.append(("SYSLOG_IDENTIFIER", b"watcher"))
     return b"".join(_field(name, value) for name, value in [*head, *_fields(fields)])

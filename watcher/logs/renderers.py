@@ -14,14 +14,7 @@ from watcher.text import shown
 if TYPE_CHECKING:
     from structlog.typing import EventDict, WrappedLogger
 
-# level → syslog's priority (systemd's journal knows it), colour on a terminal (ANSI SGR)
-LEVELS = {
-    "debug": (7, "2"),
-    "info": (6, "32"),
-    "warning": (4, "33"),
-    "error": (3, "31"),
-    "critical": (2, "31;1"),
-}
+PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}  # syslog's, which systemd's journal knows
 
 
 def exception_text(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
@@ -76,8 +69,7 @@ def _kept(value: object) -> object:
 class Console:
     """One line a person can read: time, level, event, then `key=value`; a traceback below it."""
 
-    def __init__(self, *, colour: bool = False, clock: bool = True, level: bool = True) -> None:
-        self._colour = colour
+    def __init__(self, *, clock: bool = True, level: bool = True) -> None:
         self._clock = clock
         self._level = level
 
@@ -85,15 +77,12 @@ class Console:
         """Return the lines, without a line break at the end."""
         rest = dict(fields)
         event, level, stamp, trace = (rest.pop(key, None) for key in ("event", "level", "timestamp", "exception"))
-        words = [self._paint("2", str(stamp)[:19].replace("T", " ") + "Z")] if self._clock else []
-        words += [self._paint(LEVELS[str(level)][1], f"{level:<7}")] if self._level else []
-        words.append(self._paint("1", shown(str(event))))
-        words += [f"{self._paint('36', shown(key))}={_value(value)}" for key, value in rest.items()]
+        words = [str(stamp)[:19].replace("T", " ") + "Z"] if self._clock else []
+        words += [f"{level:<7}"] if self._level else []
+        words.append(shown(str(event)))
+        words += [f"{shown(key)}={_value(value)}" for key, value in rest.items()]
         lines = [" ".join(words), *(shown(line) for line in str(trace or "").splitlines())]
         return "\n".join(lines)
-
-    def _paint(self, code: str, text: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if self._colour else text
 
 
 def _value(value: object) -> str:

@@ -85,11 +85,6 @@ class Pool:
         return self._main.room
 
     @property
-    def idle_workers(self) -> int:
-        """Workers with nothing to do."""
-        return max(0, min(self.free, self._workers - self._main.busy))
-
-    @property
     def in_flight(self) -> int:
         """Jobs that were submitted and not yet returned."""
         return len(self._waiting) + sum(supervisor.jobs + len(supervisor.ready) for supervisor in self._supervisors)

@@ -63,7 +63,7 @@ def warm() -> list[tuple[str, str]]:
 
 def alike(one: bytes, other: bytes) -> bool:
     """Return whether the pictures at two paths look the same; for `verify --deep`."""
-    from watcher.render.compare import alike as work  # noqa: PLC0415 - keeps Pillow out of the daemon's process
+    from watcher.render.look import alike as work  # noqa: PLC0415 - keeps Pillow out of the daemon's process
 
     return work(one, other)
 
