@@ -102,6 +102,7 @@ def test_a_batch_is_told_as_a_whole_when_it_has_ended(make: Make) -> None:
     assert names(document) == ["a.jpg", "c.jpg", "b.jpg"]
     world.told()
     assert not world.delivering
+    assert world.store._db.execute("SELECT count(*) FROM outbox").fetchone() == (0,)
 
 
 def test_only_the_inboxes_that_a_hook_names_are_told(make: Make) -> None:
@@ -155,6 +156,22 @@ def test_a_hook_that_fails_is_tried_again_with_backoff_before_what_follows(make:
     assert [names(world.told()), names(world.told())] == [["a.jpg"], ["b.jpg"]]
     assert status(world) == [("photo", 0, 0, "")]
     assert len(world.log.of("hook.failed")) == 3
+
+
+def test_a_success_starts_the_backoff_anew(make: Make) -> None:
+    world = make({"on": "photo"}).start()
+    world.drop("a.jpg")
+    world.work_all()
+    for _ in range(4):
+        world.told("no route")
+        next_try(world)
+    world.told()
+    world.drop("b.jpg")
+    world.work_all()
+    world.told("no route")
+    began = world.clock.now
+    next_try(world, 0.5)
+    assert 5 <= world.clock.now - began <= 7
 
 
 def test_a_hook_that_fails_is_tried_at_most_once_a_second_whatever_the_backoff(make: Make) -> None:
@@ -374,6 +391,21 @@ def test_what_waits_for_a_hook_that_was_removed_is_dropped_and_said(make: Make) 
     hook, number, _ = world.delivering.pop(0)
     world.tell(HookAnswered(hook, number))  # of the removed one, too late
     assert [hook for hook, *_ in status(world)] == ["batch"]
+
+
+def test_what_waits_goes_to_no_hook_that_is_for_other_inboxes(make: Make) -> None:
+    world = make({"on": "photo", "inbox": ["/in"]})
+    world.raw["inbox"].append({"path": "/other", "output": "/out2"})
+    world.restart(kill=True)
+    world.start()
+    world.drop("a.jpg")
+    world.work_all()
+    world.told("no route")
+    world.raw["hook"] = [{"on": "photo", "command": ["/bin/other"], "inbox": ["/other"]}]
+    world.reload()
+    world.wait(10.0)
+    assert not world.delivering
+    assert [fields["waiting"] for fields in world.log.of("hook.removed")] == [1]
 
 
 OTHER = b"/other"
