@@ -202,11 +202,11 @@ def test_photos_of_an_inbox_that_may_not_be_read_wait_until_it_may_and_none_has_
 
 @needs_mounts
 def test_an_output_that_is_mounted_in_its_inbox_later_is_waited_out(place: Place) -> None:  # invariant 7
+    seen = place.inbox / "seen"
+    seen.mkdir()  # a folder made later may be looked into when it is a mount already
     with place.run() as daemon:
         fill(place.inbox, 1)
         daemon.settle(1)
-        seen = place.inbox / "seen"
-        seen.mkdir()
         with volume(place.output, seen):
             daemon.wait_for("folders.meet")
             (said,) = daemon.events("folders.meet")
