@@ -37,11 +37,12 @@ class Stage:
         (self.poison,) = drop(lengthy(place.root / "endless.jpg"), place.inbox, 1)
         (self.slow,) = drop(lengthy(place.root / "slow.jpg", SLOW_SCANS), place.inbox, 1)
         self._unheard: set[int] = set()
-        self.murderer = stack.enter_context(Murderer(self._workers, self.poison))
-        self.dropper = stack.enter_context(Dropper(place.inbox, self.witness.count))
         self._daemon: Running | None = None
         self._via = via
         self._stack = stack
+        # threads begin to act when they are entered: all that they look at is there
+        self.murderer = stack.enter_context(Murderer(self._workers, self.poison))
+        self.dropper = stack.enter_context(Dropper(place.inbox, self.witness.count))
 
     def begin(self) -> None:
         """Start the daemon."""
