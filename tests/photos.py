@@ -7,6 +7,7 @@ import io
 import os
 import random
 import struct
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,10 @@ _STORED = {
 
 def scene(width: int = 600, height: int = 400) -> Image.Image:
     """Draw something smooth with a red upper left, green upper right, blue lower left and white lower right corner."""
+    return (_drawn if width * height <= _KEPT_PIXELS else _draw)(width, height).copy()
+
+
+def _draw(width: int, height: int) -> Image.Image:
     across = Image.linear_gradient("L").rotate(90).resize((width, height))
     down = Image.linear_gradient("L").resize((width, height))
     image = Image.merge("RGB", (across, down, Image.radial_gradient("L").resize((width, height))))
@@ -38,6 +43,10 @@ def scene(width: int = 600, height: int = 400) -> Image.Image:
     ):
         draw.rectangle((*at, at[0] + w - 1, at[1] + h - 1), fill=colour)
     return image
+
+
+_KEPT_PIXELS = 2_000_000
+_drawn = lru_cache(maxsize=8)(_draw)  # tests that write hundreds of photos would draw for seconds
 
 
 def jpeg(image: Image.Image | None = None, **settings: Any) -> bytes:  # noqa: ANN401 - what Pillow's save takes

@@ -6,14 +6,13 @@ What is waited for is read from here: to ask `watcher status` over and over woul
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.e2e.harness import Place, tree
+from tests.e2e.harness import Place, reported, tree
 
 Row = tuple[object, ...]
 
@@ -52,12 +51,11 @@ def standing(place: Place) -> Standing:
     """Read how the inbox stands while a daemon runs; what waits is what it has told last."""
     inbox = os.fsencode(place.inbox)
     with closing(sqlite3.connect(f"file:{place.state}?mode=ro", uri=True)) as db:
-        (report,) = db.execute("SELECT report FROM inbox WHERE path = ?", (inbox,)).fetchone() or ("{}",)
         done, failed = db.execute(
             "SELECT total(done), total(failed) FROM folder WHERE inbox = (SELECT id FROM inbox WHERE path = ?)",
             (inbox,),
         ).fetchone()
-    told = json.loads(report)
+    told = reported(place)
     return Standing(told.get("reachable", False), int(done), int(failed), told.get("waiting", -1))
 
 

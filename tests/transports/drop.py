@@ -135,7 +135,7 @@ class Journey:
         outputs = [self.place.output / rendition / CONTESTED for rendition in RENDITIONS]
         deadline = time.monotonic() + _CONTESTED
         while left and any(shown_by(path) != left for path in outputs) and time.monotonic() < deadline:
-            time.sleep(0.05)
+            time.sleep(0.2)
 
     def left_by_rivals(self) -> Version | None:
         """Return the version that lies under the name of two writers; None: there were none, or it is a mixture."""
