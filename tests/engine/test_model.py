@@ -275,7 +275,7 @@ def test_whatever_happens_each_photo_ends_where_it_belongs() -> None:
 
 
 @pytest.mark.parametrize(
-    "examples", [pytest.param(100, marks=pytest.mark.slow), pytest.param(1000, marks=pytest.mark.soak)]
+    "examples", [pytest.param(40, marks=pytest.mark.slow), pytest.param(1000, marks=pytest.mark.soak)]
 )
 def test_whatever_happens_for_long_each_photo_ends_where_it_belongs(examples: int) -> None:
     run_state_machine_as_test(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,11 @@ class Deleted(Trial):
         assert not [path for path in place.inbox.rglob("*") if path.is_file()], (what, traced.lines[-5:])
 
 
+# each call is tried at one place in each run, and at a second one by the soak
+_slow = partial(pytest.param, marks=pytest.mark.slow)
+_soak = partial(pytest.param, marks=pytest.mark.soak)
+
+
 @pytest.fixture(scope="module")
 def renamed(tmp_path_factory: pytest.TempPathFactory) -> Renamed:
     return Renamed(tmp_path_factory.mktemp("renamed"))
@@ -114,38 +120,53 @@ def moved(tmp_path_factory: pytest.TempPathFactory) -> Moved:
     return Moved(tmp_path_factory.mktemp("moved"))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("call", "numbers"), [("unlinkat", (1, 4)), ("renameat", (2,))])
-def test_a_crash_while_renditions_move_loses_none(renamed: Renamed, call: str, numbers: tuple[int, ...]) -> None:
-    assert renamed.through("crash", call, numbers) == len(numbers)
+@pytest.mark.parametrize(("call", "number"), [_slow("unlinkat", 4), _slow("renameat", 2), _soak("unlinkat", 1)])
+def test_a_crash_while_renditions_move_loses_none(renamed: Renamed, call: str, number: int) -> None:
+    assert renamed.crash(call, number)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("call", "numbers"), [("linkat", (1, 3)), ("renameat", (1, 3)), ("unlinkat", (2, 4))])
-def test_a_crash_while_originals_move_loses_none(moved: Moved, call: str, numbers: tuple[int, ...]) -> None:
-    assert moved.through("crash", call, numbers) == len(numbers)
+@pytest.mark.parametrize(
+    ("call", "number"),
+    [
+        *(_slow("linkat", 3), _slow("renameat", 1), _slow("unlinkat", 2)),
+        *(_soak("linkat", 1), _soak("renameat", 3), _soak("unlinkat", 4)),
+    ],
+)
+def test_a_crash_while_originals_move_loses_none(moved: Moved, call: str, number: int) -> None:
+    assert moved.crash(call, number)
 
 
-@pytest.fixture
-def copied(tmp_path: Path) -> Iterator[Copied]:
-    memory = Path("/dev/shm")  # noqa: S108
-    if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
+@pytest.fixture(scope="module")
+def deleted(tmp_path_factory: pytest.TempPathFactory) -> Deleted:
+    return Deleted(tmp_path_factory.mktemp("deleted"))
+
+
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copied]:
+    memory, root = Path("/dev/shm"), tmp_path_factory.mktemp("copied")  # noqa: S108
+    if not memory.is_dir() or memory.stat().st_dev == root.stat().st_dev:
         pytest.skip("a second file system is needed in /dev/shm")
-    yield Copied(tmp_path)
-    for left in memory.glob(f"watcher-test-{os.getpid()}-{tmp_path.name}-*"):
+    yield Copied(root)
+    for left in memory.glob(f"watcher-test-{os.getpid()}-{root.name}-*"):
         shutil.rmtree(left)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("call", ["renameat", "renameat2", "unlinkat", "fsync"])
-def test_a_crash_while_originals_are_copied_loses_none(copied: Copied, call: str) -> None:
-    assert copied.through("crash", call, (1, 2)) > 0
+CALLS = ("renameat", "renameat2", "unlinkat", "fsync")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("call", ["renameat", "unlinkat"])
-def test_a_crash_while_originals_are_deleted_leaves_none_behind(tmp_path: Path, call: str) -> None:
-    assert Deleted(tmp_path).through("crash", call, (1, 3)) == 2
+@pytest.mark.parametrize(
+    ("call", "number"),
+    [*(_slow(call, 1) for call in CALLS), *(_soak(call, 2) for call in CALLS if call != "renameat2")],
+)
+def test_a_crash_while_originals_are_copied_loses_none(copied: Copied, call: str, number: int) -> None:
+    assert copied.crash(call, number)
+
+
+@pytest.mark.parametrize(
+    ("call", "number"), [_slow("renameat", 1), _slow("unlinkat", 3), _soak("renameat", 3), _soak("unlinkat", 1)]
+)
+def test_a_crash_while_originals_are_deleted_leaves_none_behind(deleted: Deleted, call: str, number: int) -> None:
+    assert deleted.crash(call, number)
 
 
 @pytest.mark.slow

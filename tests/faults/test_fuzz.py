@@ -45,7 +45,7 @@ def test_a_few_hundred_broken_photos_give_only_outcomes_of_our_own(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "seconds", [pytest.param(20, marks=pytest.mark.slow), pytest.param(600, marks=pytest.mark.soak)]
+    "seconds", [pytest.param(10, marks=pytest.mark.slow), pytest.param(600, marks=pytest.mark.soak)]
 )
 @pytest.mark.parametrize("kinds", ["jpeg", "others"])
 def test_broken_photos_without_end_give_only_outcomes_of_our_own(tmp_path: Path, seconds: float, kinds: str) -> None:

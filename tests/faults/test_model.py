@@ -408,7 +408,7 @@ def test_whatever_happens_the_outputs_are_those_of_the_photos_there() -> None:
 
 @pytest.mark.parametrize(
     ("examples", "steps"),
-    [pytest.param(4, 25, marks=pytest.mark.slow), pytest.param(LONG, 30, marks=pytest.mark.soak)],
+    [pytest.param(4, 25, marks=pytest.mark.soak), pytest.param(LONG, 30, marks=pytest.mark.soak)],
 )
 def test_whatever_happens_for_long_the_outputs_are_those_of_the_photos_there(examples: int, steps: int) -> None:
     run_state_machine_as_test(Inbox, settings=_profile(examples, steps))

@@ -56,8 +56,14 @@ def test_photos_whose_events_the_kernel_dropped_are_made_long_before_the_next_re
         assert daemon.stop() == 0
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("stopped", "count"), [(True, 18_000), (False, 12_000)])
+@pytest.mark.parametrize(
+    ("stopped", "count"),
+    [
+        pytest.param(True, 3_000, marks=pytest.mark.slow),
+        pytest.param(True, 18_000, marks=pytest.mark.soak),
+        pytest.param(False, 12_000, marks=pytest.mark.soak),
+    ],
+)
 def test_a_flood_of_photos_is_made_in_bounded_memory(place: Place, stopped: bool, count: int) -> None:
     tiny = {"tiny": {"width": 8, "height": 8, "metadata": "none"}}
     place.configure(tiny, log={"format": "json", "level": "info"})

@@ -38,7 +38,8 @@ def hungry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("long", "large", "good"),
     [
         (1, 4, 30),
-        pytest.param(2, 98, 1000, marks=pytest.mark.slow),
+        pytest.param(2, 30, 250, marks=pytest.mark.slow),
+        pytest.param(2, 98, 1000, marks=pytest.mark.soak),
     ],
 )
 def test_poison_photos_fail_alone_and_hold_up_nobody(

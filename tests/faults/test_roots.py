@@ -63,8 +63,8 @@ WAYS = [
     pytest.param("native", _renamed_away, marks=slow),
     pytest.param("native", _renamed_away_and_replaced, marks=slow),
     pytest.param("native", _mounted_over, marks=[needs_mounts, slow]),
-    pytest.param("poll", _renamed_away, marks=slow),
-    pytest.param("poll", _renamed_away_and_replaced, marks=slow),
+    pytest.param("poll", _renamed_away, marks=pytest.mark.soak),
+    pytest.param("poll", _renamed_away_and_replaced, marks=pytest.mark.soak),
     pytest.param("poll", _removed_and_restored, marks=slow),
     pytest.param("poll", _mounted_over, marks=needs_mounts),
 ]
@@ -96,8 +96,7 @@ def test_an_inbox_that_was_away_is_as_it_was_and_goes_on(place: Place, watch: st
 
 
 @needs_mounts
-@pytest.mark.slow
-@pytest.mark.parametrize("watch", ["native", "poll"])
+@pytest.mark.parametrize("watch", [pytest.param("native", marks=slow), pytest.param("poll", marks=pytest.mark.soak)])
 def test_whatever_volume_lies_on_the_inbox_no_photo_is_decoded_twice(place: Place, watch: str) -> None:
     place.configure(inbox={"watch": watch, "poll_seconds": 1, "rescan_seconds": 2})
     right, other = place.root / "right", place.root / "other"
