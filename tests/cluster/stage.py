@@ -10,8 +10,8 @@ from contextlib import ExitStack
 from tests.cluster.cluster import Cluster, Member, descendants
 from tests.cluster.people import SMALL, Dropper, Murderer, Witness
 from tests.e2e.harness import Place, Running, temporary, until
-from tests.faults.books import contents, failures
 from tests.faults.poison import drop, lengthy
+from tests.faults.records import contents, failures
 from watcher.render import sweep
 
 SLOW_SCANS = 30  # about a second on a CPU of 2020

@@ -12,7 +12,7 @@ from tests.cluster.cluster import Member
 from tests.cluster.people import at_work
 from tests.cluster.stage import Stage
 from tests.e2e.harness import Place, until
-from tests.faults.books import failures
+from tests.faults.records import failures
 
 
 @pytest.mark.slow

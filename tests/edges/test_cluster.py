@@ -94,7 +94,7 @@ class Bench:
             post=self.reports.put,
             timeout_seconds=timeout,
             say=lambda _: lambda event, **fields: self.said.append((event, fields)),
-            patience_seconds=patience,
+            give_up_seconds=patience,
             clock=lambda: time.monotonic() + self.now,
         )
 

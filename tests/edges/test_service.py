@@ -378,7 +378,7 @@ def test_a_lock_file_that_is_deleted_again_and_again_does_not_hold_a_start_up_fo
         real(fd, how)
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    monkeypatch.setattr(service, "_PATIENCE", 0.05)
+    monkeypatch.setattr(service, "_CHECK_SECONDS", 0.05)
     with pytest.raises(BusyError):
         service.Lock(str(tmp_path / "state.db")).acquire()
 

@@ -730,7 +730,7 @@ def test_a_check_that_hangs_is_reported_and_holds_up_neither_other_inboxes_nor_t
         return real(path)
 
     monkeypatch.setattr(room, "_identity", identity)
-    supervisor = Supervisor(interval=0.05, patience=0.2)
+    supervisor = Supervisor(interval=0.05, silence=0.2)
     try:
         supervisor.add(hung.watch)
         supervisor.add(fine.watch)

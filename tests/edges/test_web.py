@@ -307,7 +307,7 @@ class Answer(NamedTuple):
 async def _answered(
     token: str | None, headers: list[tuple[bytes, bytes]], *, metrics: bool = False, **scope: object
 ) -> Answer:
-    from watcher.http.auth import Guard  # noqa: PLC0415  # needs the extra
+    from watcher.http.auth import AccessControl  # noqa: PLC0415  # needs the extra
 
     answers: list[Answer] = []
 
@@ -330,7 +330,7 @@ async def _answered(
     whole = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"", **scope}
     whole |= {"headers": headers, "scheme": "http", "server": ("127.0.0.1", 8424), "root_path": ""}
     known = None if token is None else lambda: token
-    await Guard(handlers, token=known, port=8424, loopback=token is None, metrics=metrics)(whole, receive, send)
+    await AccessControl(handlers, token=known, port=8424, loopback=token is None, metrics=metrics)(whole, receive, send)
     return answers[0] if answers else Answer(-1)
 
 

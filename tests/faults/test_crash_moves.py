@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness import Place, camera, is_whole, temporary, tree
-from tests.faults.books import contents, rows
+from tests.faults.records import contents, rows
 from tests.faults.test_crash_points import Trial
 from tests.faults.tracing import Traced, needs_strace
 

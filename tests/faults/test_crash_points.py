@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness import Place, camera, temporary
-from tests.faults.books import Row, contents, rows
+from tests.faults.records import Row, contents, rows
 from tests.faults.tracing import Traced, needs_strace, trace
 
 pytestmark = needs_strace

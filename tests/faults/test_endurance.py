@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness import Place, camera, until
-from tests.faults.books import standing
 from tests.faults.processes import open_files, resident_megabytes
+from tests.faults.records import standing
 
 CROWD = 500  # photos at a time
 

@@ -10,8 +10,8 @@ import pytest
 
 from tests import photos
 from tests.e2e.harness import Place, camera, is_whole, shows, tree, until
-from tests.faults.books import failures
 from tests.faults.processes import workers_at
+from tests.faults.records import failures
 
 
 def test_of_a_photo_that_is_replaced_while_it_is_decoded_the_new_content_wins(place: Place) -> None:

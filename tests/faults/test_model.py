@@ -24,9 +24,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from PIL import Image
 
 from tests.e2e.harness import Place, Rendition, Running, camera, is_whole, shows, temporary, until
-from tests.faults.books import rows, standing
 from tests.faults.mounting import Filler, can_mount, mounted
 from tests.faults.processes import open_files, threads
+from tests.faults.records import rows, standing
 
 NUMBERS = (1, 2, 3, 4, 5, 6)
 PHOTOS = {camera(number): number for number in NUMBERS}

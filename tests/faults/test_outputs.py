@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness import WEB, Place, camera, fill, fingerprint, shows, tree, until
-from tests.faults.books import failures, standing, told
 from tests.faults.mounting import can_mount, folding, mounted, needs_folding, needs_mounts, read_only, volume
 from tests.faults.processes import without_privilege
+from tests.faults.records import failures, standing, told
 
 
 def _a_file(path: Path) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness import Place, camera, fill, until
-from tests.faults.books import standing
 from tests.faults.processes import peak_megabytes
+from tests.faults.records import standing
 
 QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")
 LINKS = 10_000  # to one file; ext4 allows 65,000 and btrfs fewer

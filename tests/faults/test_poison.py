@@ -10,9 +10,9 @@ from PIL import Image
 
 from tests import photos
 from tests.e2e.harness import Place, camera, fill, shows, until
-from tests.faults.books import failures, standing, told
 from tests.faults.poison import drop, lengthy
 from tests.faults.processes import Killer, cpu_seconds, workers_at
+from tests.faults.records import failures, standing, told
 
 TIMEOUT = 1.0
 OVERDUE = "took longer than 1 s in a worker (timeout_seconds)"

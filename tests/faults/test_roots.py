@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness import Place, Running, fill, fingerprint, tree, until
-from tests.faults.books import standing, told
 from tests.faults.mounting import mounted, needs_mounts, volume
 from tests.faults.processes import without_privilege
+from tests.faults.records import standing, told
 
 Away = Callable[[Path], AbstractContextManager[None]]
 

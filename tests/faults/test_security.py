@@ -19,8 +19,8 @@ import pytest
 
 from tests import photos
 from tests.e2e.harness import BOTH, Place, camera, fill, shows, tree, until
-from tests.faults.books import standing
 from tests.faults.processes import peak_megabytes
+from tests.faults.records import standing
 from tests.faults.tracing import needs_strace, trace
 from watcher.core.recipe import Recipe
 from watcher.core.types import Done, Job, PhotoId, Rendering, Vanished

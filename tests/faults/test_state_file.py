@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness import Finished, Place, Running, fill, fingerprint, tree, until
-from tests.faults.books import rows
 from tests.faults.mounting import Filler, mounted, needs_mounts, read_only
+from tests.faults.records import rows
 from tests.faults.tracing import injected, needs_strace
 from tests.photos import TEXT
 

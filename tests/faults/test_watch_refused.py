@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.harness import Place, Running, fill, until
-from tests.faults.books import standing
 from tests.faults.processes import without_privilege
+from tests.faults.records import standing
 from tests.transports import mounts
 from tests.transports.road import Ground
 

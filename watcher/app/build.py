@@ -149,7 +149,7 @@ class _Parts:
             preload=PRELOAD,
             bundle=16 if self._once else 8,  # no photo comes next that would wait for it
             log_settings=partial(logs.worker_setup, config.log.format, config.log.level),
-            tell=self._tell_workers,
+            report=self._report_workers,
         )
         if config.executor.kind == "processes":
             return here()
@@ -164,7 +164,7 @@ class _Parts:
     def _last_words(self, reason: str) -> None:
         self._log.error("daemon.stuck", reason=reason)
 
-    def _tell_workers(self, unavailable_reason: str) -> None:
+    def _report_workers(self, unavailable_reason: str) -> None:
         if unavailable_reason:
             self._log.error("workers.missing", reason=unavailable_reason)
         else:

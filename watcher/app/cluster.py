@@ -53,7 +53,7 @@ def cluster(
         post=post,
         timeout_seconds=config.retry.timeout_seconds,
         say=say,
-        patience_seconds=PATIENCE_SECONDS if once else None,
+        give_up_seconds=PATIENCE_SECONDS if once else None,
     )
     return Fallback(made, here, say) if config.executor.fallback == "processes" else made
 

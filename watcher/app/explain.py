@@ -36,18 +36,18 @@ class Explained:
 
 def why(path: str, config_file: str | None, state_file: str | None, *, as_json: bool) -> int:
     """Print the story of a path."""
-    told = gather(os.fsencode(path), config_file, state_file)
+    explained = gather(os.fsencode(path), config_file, state_file)
     if as_json:
-        print(json.dumps(as_mapping(told), indent=2))
+        print(json.dumps(as_mapping(explained), indent=2))
     else:
         from watcher.app import explain_view  # noqa: PLC0415  # 40 ms that `--json` need not pay
 
-        explain_view.show(told, time.time())
+        explain_view.show(explained, time.time())
     return EXIT_OK
 
 
 def gather(path: bytes, config_file: str | None = None, state_file: str | None = None) -> Explained:
-    """Find out all that can be told of a path, which need not exist; relative to the current folder."""
+    """Find out all that is known of a path, which need not exist; relative to the current folder."""
     absolute = os.path.abspath(path)
     watched = all_watched(config_file, state_file)
     found = find(absolute, watched)
@@ -55,8 +55,8 @@ def gather(path: bytes, config_file: str | None = None, state_file: str | None =
         outside, of = _outside(absolute, watched)
         return Explained(os.fsdecode(absolute), outside, photo=of)
     (item, photo), *rest = found
-    told, pid = story_of(item, photo)
-    return Explained(os.fsdecode(absolute), told, item, pid, tuple(other for other, _ in rest))
+    story, pid = story_of(item, photo)
+    return Explained(os.fsdecode(absolute), story, item, pid, tuple(other for other, _ in rest))
 
 
 def story_of(watched: KnownInbox, photo: PhotoId) -> tuple[Explanation, int | None]:
@@ -173,19 +173,19 @@ def _made_of(path: bytes, watched: KnownInbox) -> tuple[Explanation, Explained |
             unwanted = ", which is no longer in the config" if old else ""
             reason = f"{where}: the rendition {shown(rendition)}{unwanted} of {photo}"
             story, pid = story_of(watched, claimant)
-            told = Explained(os.fsdecode(claimant.absolute), story, watched, pid)
-            return Explanation("excluded", reason, next=f"ask about {photo}"), told
+            explained = Explained(os.fsdecode(claimant.absolute), story, watched, pid)
+            return Explanation("excluded", reason, next=f"ask about {photo}"), explained
     return Explanation("excluded", f"{where}, and is no photo of an inbox; it is not recorded as a copy of one"), None
 
 
 # ---- for programs ----
 
 
-def as_mapping(told: Explained) -> dict[str, Any]:
+def as_mapping(explained: Explained) -> dict[str, Any]:
     """Return an explanation with the keys that programs rely on."""
-    story = told.story
+    story = explained.story
     return {
-        "path": told.path,
+        "path": explained.path,
         "state": story.state,
         "reason": story.reason,
         "seen": {"at": iso(story.seen[0], "milliseconds"), "how": story.seen[1]} if story.seen else None,

@@ -21,27 +21,27 @@ _COLOURS = {"done": "green", "waiting": "yellow", "failed": "bold red", "exclude
 _BY = "\N{MULTIPLICATION SIGN}"
 
 
-def show(told: Explained, now: float) -> None:
+def show(explained: Explained, now: float) -> None:
     """Print a story; `now`: the wall clock."""
     console = Console(highlight=False)
     if console.is_terminal:
-        console.print(_page(told, now))
+        console.print(_page(explained, now))
         return
     console = Console(highlight=False, width=10_000)  # a program that reads lines wants none of them broken
     with console.capture() as capture:
-        console.print(_page(told, now))
+        console.print(_page(explained, now))
     print("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 
-def _page(told: Explained, now: float) -> RenderableType:
-    if told.photo is not None:  # an output leads to its photo
-        reason = Text(shown(told.story.reason), style="cyan")
-        name = Text(shown(told.path), style="bold")
-        return Group(name, Padding(reason, (0, 0, 0, 2)), Text(""), _page(told.photo, now))
-    story = told.story
+def _page(explained: Explained, now: float) -> RenderableType:
+    if explained.photo is not None:  # an output leads to its photo
+        reason = Text(shown(explained.story.reason), style="cyan")
+        name = Text(shown(explained.path), style="bold")
+        return Group(name, Padding(reason, (0, 0, 0, 2)), Text(""), _page(explained.photo, now))
+    story = explained.story
     head = Text(story.state, style=_COLOURS[story.state])
     head.append(f": {shown(story.reason)}", style="default not bold")
-    parts: list[RenderableType] = [Text(shown(told.path), style="bold"), Padding(head, (0, 0, 0, 2))]
+    parts: list[RenderableType] = [Text(shown(explained.path), style="bold"), Padding(head, (0, 0, 0, 2))]
     if story.next:
         at = f" ({_when(story.next_at, now)})" if story.next_at is not None else ""
         parts.append(Padding(Text(f"next: {shown(story.next)}{at}"), (0, 0, 0, 2)))
@@ -51,17 +51,19 @@ def _page(told: Explained, now: float) -> RenderableType:
         parts.append(Padding(Text("older history is no longer kept", style="dim"), (0, 0, 0, 2)))
     if story.renditions:
         parts += [Text(""), _renditions(story.renditions)]
-    parts += _foot(told)
+    parts += _foot(explained)
     return Group(*parts)
 
 
-def _foot(told: Explained) -> Iterator[RenderableType]:
-    if told.watched is None:
+def _foot(explained: Explained) -> Iterator[RenderableType]:
+    if explained.watched is None:
         return
-    by = f"watched by process {told.pid}" if told.pid else "not watched now"
+    by = f"watched by process {explained.pid}" if explained.pid else "not watched now"
     yield Text("")
-    yield Text(f"inbox {shown(os.fsdecode(told.watched.inbox))}, {by}; state file {shown(told.watched.state)}", "dim")
-    for other in told.others:
+    yield Text(
+        f"inbox {shown(os.fsdecode(explained.watched.inbox))}, {by}; state file {shown(explained.watched.state)}", "dim"
+    )
+    for other in explained.others:
         output = os.fsdecode(other.output) if other.output else "an output that is not known"
         yield Text(f"another state file knows this inbox, with {shown(output)}: --state {shown(other.state)}", "dim")
 

@@ -40,17 +40,17 @@ def progress_bar(daemon: Daemon) -> Iterator[None]:
     )
     with Bar(*columns, console=Console(stderr=True), refresh_per_second=5) as bar:
         task = bar.add_task("photos", total=None, known="?", rate="")
-        began, told = time.monotonic(), 0
+        began, reported = time.monotonic(), 0
 
         def show(progress: Progress) -> None:
-            nonlocal told
+            nonlocal reported
             made = progress.done + progress.failed
             known = f"{progress.total:,}" if progress.total else "?"
             rate = rate_text(made, progress.total - made, time.monotonic() - began)
             bar.update(task, completed=made, total=progress.total or None, known=known, rate=rate)
-            for count in range(told, len(daemon.stops)):
+            for count in range(reported, len(daemon.stops)):
                 bar.console.print(stopping(count, daemon.photos.tracker.count(State.RENDERING)), highlight=False)
-            told = len(daemon.stops)
+            reported = len(daemon.stops)
 
         daemon.on_progress = show
         yield

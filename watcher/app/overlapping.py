@@ -104,7 +104,7 @@ class MountGuard:
     def __init__(self, settings: Callable[[], Settings], post: Callable[[FoldersMeet], object]) -> None:
         self._settings = settings
         self._post = post
-        self._told: Mapping[bytes, str] = {}
+        self._reported: Mapping[bytes, str] = {}
         self._wake, self._waker = os.pipe()
         self._thread = threading.Thread(target=self._run, name="mounts", daemon=True)
 
@@ -130,6 +130,6 @@ class MountGuard:
     def look(self) -> None:
         """Look now, and tell what has changed."""
         found = held_up(self._settings())
-        if found != self._told:
-            self._told = found
+        if found != self._reported:
+            self._reported = found
             self._post(FoldersMeet(found))

@@ -45,20 +45,20 @@ def _until_free(attempt: Callable[[], _T], log: Log, wait: Wait | None) -> _T:
 
     So a daemon that is started beside a backup waits until the process is ended. Without `wait` the error is raised.
     """
-    told = False
+    reported = False
     while True:
         try:
             result = attempt()
         except StateBusyError as error:
             if wait is None:
                 raise
-            if not told:
+            if not reported:
                 log.error("state.busy", reason=str(error))  # noqa: TRY400  # no fault of ours
-            told = True
+            reported = True
             wait(str(error))
             time.sleep(_PAUSE_SECONDS)
             continue
-        if told:
+        if reported:
             log.info("state.back")
         return result
 

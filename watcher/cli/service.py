@@ -72,7 +72,7 @@ def install(source: Source, *, system: bool, user: str | None, drop_group: str |
         config, _ = Source(None, source.config, source.state, who.home).read()
         for line in opened_for_hooks(config):
             print(line)
-    _tell(service, who, system=system)
+    _print_installed(service, who, system=system)
     return EXIT_OK
 
 
@@ -262,7 +262,7 @@ def _logs(*, system: bool) -> str:
     return "journalctl -u watcher -f" if system else "journalctl --user -u watcher -f"
 
 
-def _tell(service: Service, who: Account, *, system: bool) -> None:
+def _print_installed(service: Service, who: Account, *, system: bool) -> None:
     root = sudo() if system else ""
     watcher = shlex.quote(paths.typed())
     ctl = "systemctl" if system else "systemctl --user"

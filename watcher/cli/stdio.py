@@ -23,13 +23,13 @@ class _Output(TextIOWrapper):
         try:
             return super().write(text)
         except OSError as error:
-            raise _told(error) from error
+            raise _translated(error) from error
 
     def flush(self) -> None:
         try:
             super().flush()
         except OSError as error:
-            raise _told(error) from error
+            raise _translated(error) from error
 
 
 def prepare() -> None:
@@ -63,7 +63,7 @@ def _silence(number: int) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), number)
 
 
-def _told(error: OSError) -> OutputError:
+def _translated(error: OSError) -> OutputError:
     _silence(1)
     if isinstance(error, BrokenPipeError):
         return OutputError("")

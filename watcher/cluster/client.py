@@ -66,14 +66,14 @@ async def aside(work: Callable[[], str], or_else: str) -> str:
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[str] = loop.create_future()
 
-    def tell(text: str) -> None:
+    def report(text: str) -> None:
         if not answer.done():
             answer.set_result(text)
 
     def run() -> None:
         text = work()
         with suppress(RuntimeError):  # the loop is closed
-            loop.call_soon_threadsafe(tell, text)
+            loop.call_soon_threadsafe(report, text)
 
     threading.Thread(target=run, name="cluster-disk", daemon=True).start()
     try:

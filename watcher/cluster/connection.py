@@ -65,17 +65,17 @@ class _Sent(NamedTuple):
 
 @dataclass(slots=True)
 class Connection:
-    """Maintain the connection. Call its methods from any one thread; `tell` is called from its own thread."""
+    """Maintain the connection. Call its methods from any one thread; `report` is called from its own thread."""
 
     target: Target
     serve: Serve
     timeout: float
-    tell: Callable[[Event], None]
+    report: Callable[[Event], None]
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop, init=False)
     _thread: threading.Thread | None = field(default=None, init=False)
     _main: asyncio.Task[None] | None = field(default=None, init=False)
     _membership: Membership | None = field(default=None, init=False)  # while connected
-    _told: Members | None = field(default=None, init=False)
+    _reported: Members | None = field(default=None, init=False)
     _sent: dict[int, _Sent] = field(default_factory=dict, init=False)
     _token: str = field(default_factory=lambda: f"watcher-{random.getrandbits(48):012x}", init=False)
 
@@ -111,7 +111,7 @@ class Connection:
         except asyncio.CancelledError:
             pass
         except Exception as error:
-            self.tell(Away(f"an internal error ({error!r})"))
+            self.report(Away(f"an internal error ({error!r})"))
             raise
         finally:
             left = asyncio.all_tasks(self._loop)
@@ -128,12 +128,12 @@ class Connection:
             try:
                 client = await connected(self.target)
             except Exception as error:  # noqa: BLE001 - Dask raises many types, and each means: not now
-                self.tell(Away(words(error)))
+                self.report(Away(words(error)))
             else:
                 pause = SHORTEST
                 try:
                     # Reported before its bundles come back, or they would be submitted over and over with no worker.
-                    self.tell(Away(await self._work(client)))
+                    self.report(Away(await self._work(client)))
                 finally:
                     self._let_go()
                     await end(client)
@@ -156,19 +156,19 @@ class Connection:
         """Return all bundles in flight undone."""
         if self._membership is not None:
             self._membership.close()
-        self._membership = self._told = None
+        self._membership = self._reported = None
         for number in list(self._sent):
             self._drop(number)
 
     def _look(self) -> None:
         """Report the membership if it has changed, and take back bundles that its workers can no longer do."""
         membership = self._membership
-        if membership is None or (self._told is None and membership.undecided):
+        if membership is None or (self._reported is None and membership.undecided):
             return
         members = membership.members()
-        if members != self._told:
-            self._told = members
-            self.tell(members)
+        if members != self._reported:
+            self._reported = members
+            self.report(members)
         for number, sent in list(self._sent.items()):
             if not members.fit or (sent.among and not sent.among & members.fit.keys()):
                 self._drop(number)
@@ -176,10 +176,10 @@ class Connection:
     # ---- bundles ----
 
     def _begin(self, number: int, jobs: Sequence[Job]) -> None:
-        if self._membership is None or self._told is None or not self._told.fit:
-            self.tell(Answered(number, None))
+        if self._membership is None or self._reported is None or not self._reported.fit:
+            self.report(Answered(number, None))
             return
-        among = frozenset(self._told.fit) if self._told.unfit else frozenset()
+        among = frozenset(self._reported.fit) if self._reported.unfit else frozenset()
         task = asyncio.ensure_future(self._send(self._membership, number, jobs, among))
         self._sent[number] = _Sent(among, task)
         task.add_done_callback(lambda task: self._finish(number, task))
@@ -198,7 +198,7 @@ class Connection:
             answer = self._meaning(error)
         else:
             answer = task.result()
-        self.tell(Answered(number, answer))
+        self.report(Answered(number, answer))
 
     def _meaning(self, error: BaseException) -> Broken | None:
         """Return what an error means for a bundle whose code did not answer. None: it can be done elsewhere."""

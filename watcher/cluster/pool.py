@@ -43,7 +43,7 @@ class Cluster:
     """Dask workers that turn jobs into outcomes. Every job comes back, whatever becomes of its worker.
 
     All methods belong to one thread. `post` is called from another one, once per event, and must do no more than
-    enqueue. A job may take `timeout_seconds` in a worker. With `patience_seconds`, that is the longest wait for an
+    enqueue. A job may take `timeout_seconds` in a worker. With `give_up_seconds`, that is the longest wait for an
     unavailable cluster.
     """
 
@@ -55,7 +55,7 @@ class Cluster:
         post: Callable[[WorkerReport], None],
         timeout_seconds: float,
         say: Callable[[str], Say],
-        patience_seconds: float | None = None,
+        give_up_seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._place = target.place
@@ -63,7 +63,7 @@ class Cluster:
         self._post = post
         self._clock = clock
         self._say = say
-        self._patience = patience_seconds
+        self._give_up_after = give_up_seconds
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._link = Connection(target, serve, timeout_seconds, self._enqueue)
         self._numbers = itertools.count(1)
@@ -73,7 +73,7 @@ class Cluster:
         self._unfit: Mapping[str, str] = {}
         self._lost_at: tuple[float, float] | None = None  # monotonic, wall: since when no worker can be given work
         self._why = "it was not reached yet"
-        self._told = False  # whether the loss was reported
+        self._reported = False  # whether the loss was reported
         self._last_answer = 0.0
         self._closing = False
         self.losses = 0
@@ -106,7 +106,7 @@ class Cluster:
     def gave_up(self) -> bool:
         """Whether to stop waiting for the cluster."""
         waited = 0.0 if self._lost_at is None else self._clock() - self._lost_at[0]
-        return self._patience is not None and waited >= self._patience
+        return self._give_up_after is not None and waited >= self._give_up_after
 
     def info(self) -> ExecutorStatus:
         """Return what `status` shows of the cluster."""
@@ -115,15 +115,15 @@ class Cluster:
             address=self._place,
             workers=len(self._fit),
             threads=self.threads,
-            away_since=None if self._lost_at is None or not self._told else self._lost_at[1],
-            reason=self._why if self._told else "",
+            away_since=None if self._lost_at is None or not self._reported else self._lost_at[1],
+            reason=self._why if self._reported else "",
             unfit=dict(self._unfit),
         )
 
     @property
     def unavailable_reason(self) -> str:
         """The reason, in a sentence, why no photo can be made; empty: photos can be made."""
-        return f"the Dask cluster at {self._place} is away: {self._why}" if self._told else ""
+        return f"the Dask cluster at {self._place} is away: {self._why}" if self._reported else ""
 
     # ---- work ----
 
@@ -160,8 +160,8 @@ class Cluster:
     def deadline(self) -> float | None:
         """Return when `check` must be called next, if nothing is reported before."""
         times = [self._overdue(bundle) for bundle in self._in_flight.values()]
-        if self._patience is not None and self._lost_at is not None and not self.gave_up:
-            times.append(self._lost_at[0] + self._patience)
+        if self._give_up_after is not None and self._lost_at is not None and not self.gave_up:
+            times.append(self._lost_at[0] + self._give_up_after)
         return min(times, default=None)
 
     def check(self, now: float) -> list[Result]:
@@ -234,19 +234,19 @@ class Cluster:
         if self._lost_at is None:
             if before != fit:
                 self._say("info")("executor.workers", **now)
-        elif self._told:
+        elif self._reported:
             away = round(self._clock() - self._lost_at[0], 1)
             self._say("info")("executor.back", **now, away_seconds=away)
         else:
             self._say("info")("executor.ready", **now)
-        self._lost_at, self._told = None, False
+        self._lost_at, self._reported = None, False
 
     def _lose(self, reason: str) -> None:
         if self._lost_at is None:
             self._lost_at = self._clock(), time.time()
         self._fit, self._why = {}, reason
-        if not self._told:
-            self._told = True
+        if not self._reported:
+            self._reported = True
             self._say("warning")("executor.lost", address=self._place, reason=reason)
 
 

@@ -85,14 +85,14 @@ class BatchTracker:
         batches = list(self._batches.items())
         self._batches.clear()
         for number, batch in batches:
-            self._tell(number, batch, now)
+            self._report(number, batch, now)
 
     def _end_if_over(self, number: int, now: float) -> None:
         batch = self._batches[number]
         if not (batch.open or batch.outstanding):
-            self._tell(number, self._batches.pop(number), now)
+            self._report(number, self._batches.pop(number), now)
 
-    def _tell(self, number: int, batch: Batch, now: float) -> None:
+    def _report(self, number: int, batch: Batch, now: float) -> None:
         if batch.photos or batch.failed:
             self._ended(
                 BatchDone(batch.inbox, number, tuple(batch.photos), tuple(batch.failed), now - batch.began, now)

@@ -8,7 +8,7 @@ from watcher.core.types import FailureKind
 
 TRY_SECONDS = 0.5  # until it is tried again first; doubles up to the next one
 TRY_LONGEST = 5.0
-_UNTOLD_SECONDS = 60.0  # until the photo that tries has told, which sets the time anew
+_UNDECIDED_SECONDS = 60.0  # until the photo that tries has its result, which sets the time anew
 
 # log events
 BEGINS = {
@@ -45,7 +45,7 @@ class CircuitBreaker:
             return True
         if now < self.until:
             return False
-        self.until = now + _UNTOLD_SECONDS
+        self.until = now + _UNDECIDED_SECONDS
         self._tries += 1
         return True
 
@@ -54,7 +54,7 @@ class CircuitBreaker:
         """Why the inbox is held up; empty: it is not."""
         return self.met or self.reason
 
-    def untold(self, now: float) -> None:
+    def undecided(self, now: float) -> None:
         """Let the next photo try at once: the one that tried could not tell how the output stands."""
         if self.until is not None:
             self.until = now

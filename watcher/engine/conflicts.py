@@ -22,7 +22,7 @@ class NameConflicts:
         self._heads: dict[tuple[bytes, bytes, bytes], dict[PhotoId, None]] = defaultdict(dict)  # whom to look at
         self._alike: dict[bytes, dict[bytes, set[bytes]]] = {}  # inbox → folded path → folders, once they matter
 
-    def heed(self, photo: PhotoId) -> None:
+    def add(self, photo: PhotoId) -> None:
         """Add a photo that is not written yet."""
         self._heads[photo.inbox, photo.folder, head_of(photo.name)][photo] = None
 

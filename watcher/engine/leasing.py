@@ -126,7 +126,7 @@ class Leasing:
             or (not task.deferred and before is None and _asks_for_old_name(inbox, job))
         ):
             self._photos.apply(photo, Deferred(now + DEFER_SECONDS), now, wall)
-            inbox.breaker.untold(now)
+            inbox.breaker.undecided(now)
             return None
         self._photos.last_job += 1
         reusable, follows = self._duplicates.used_by(job), bool(exchange.attempts)

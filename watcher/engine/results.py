@@ -93,7 +93,7 @@ class ResultHandler:
         else:
             self._decide(task, outcome, now, wall)
         if inbox is not None and not (isinstance(outcome, Failed) and outcome.blame in BEGINS):
-            inbox.breaker.untold(now)
+            inbox.breaker.undecided(now)
 
     def _is_back(self, photo: PhotoId, outcome: Unchanged, inbox: InboxState | None) -> bool:
         """Restore the row of a photo whose original was taken away; return whether it says that nothing is missing."""

@@ -74,7 +74,7 @@ class Scheduler:
         """Hand the pool all that it takes."""
         self._dispatch_quarantine(now, wall)
         self._dispatch_large(now, wall)
-        while not self._records.blocked and self._room() > 0:
+        while not self._records.blocked and self._free_slots() > 0:
             leased = self._tracker.count(State.LEASED, *_ORDINARY)
             if live := self._tracker.take(lambda inbox: self._allowed(inbox, now), self._lively(), live=True):
                 self._leasing.lease(live, Lane.LIVE, self.limits, now, wall)
@@ -86,12 +86,12 @@ class Scheduler:
                     task.state is State.DEFERRED for task in backlog
                 ):
                     return  # what they wait for will be told; meanwhile not all of the backlog is deferred
-            while self._tracker.count(State.LEASED, *_ORDINARY) and self._room() > 0:
+            while self._tracker.count(State.LEASED, *_ORDINARY) and self._free_slots() > 0:
                 self._pool.submit(*self._bundle(now, wall))
 
     def _lively(self) -> int:
         """How many photos that came just now are to be leased: as many as go to the pool at once."""
-        most = min(LEASE, self._room() * self._pool.bundle_size(self._tracker.queued))
+        most = min(LEASE, self._free_slots() * self._pool.bundle_size(self._tracker.queued))
         return most - self._tracker.count(State.LEASED, Lane.LIVE)
 
     def _bundle(self, now: float, wall: float) -> list[Job]:
@@ -110,7 +110,7 @@ class Scheduler:
             together.append(task)
         return [job for task in together for job in self._photos.apply(task.photo, Submitted(), now, wall)]
 
-    def _room(self) -> int:
+    def _free_slots(self) -> int:
         """How many more ordinary jobs, or bundles of them, may go to the pool now."""
         running, waiting = self._running_large(), self._waiting_large()
         # While a large photo waits or works, only so many others run beside it as the memory has room for.

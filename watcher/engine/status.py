@@ -169,11 +169,11 @@ class StatusReporter:
         fixed = {inbox.path for inbox in self._inboxes.values() if inbox.moved or inbox.cured}
         reports = {inbox.path: inbox for inbox in inboxes if inbox.path not in fixed}
         changed = [inbox for inbox in reports.values() if self._reported.get(inbox.path) != inbox]
-        told = not changed or self._records.report(changed, now)
+        written = not changed or self._records.report(changed, now)
         for inbox in self._inboxes.values():
-            inbox.touched = not told
-        if told:
+            inbox.touched = not written
+        if written:
             self._reported = reports
-        self._next = None if told and self._tracker.idle else now + REPORT_SECONDS
+        self._next = None if written and self._tracker.idle else now + REPORT_SECONDS
         if self._watchdog.shows_status:
             self._watchdog.show([replace(inbox, counts=self._counts(inbox.path)) for inbox in inboxes])

@@ -10,7 +10,7 @@ from enum import Enum, auto
 from watcher.engine.ports import Log
 from watcher.errors import StateError
 
-PATIENCE_SECONDS = 60.0  # of a single run: it must end
+LONGEST_SECONDS = 60.0  # of a single run: it must end
 
 
 class Use(Enum):
@@ -47,5 +47,5 @@ class StoreHealth:
 
     def check(self, now: float) -> None:
         """Raise what a single run ends with, once it has lasted too long."""
-        if self._open and self._last is not None and now - self._since >= PATIENCE_SECONDS:
-            raise StateError(f"{self._last}; after {PATIENCE_SECONDS:.0f} s of waiting this run has ended")
+        if self._open and self._last is not None and now - self._since >= LONGEST_SECONDS:
+            raise StateError(f"{self._last}; after {LONGEST_SECONDS:.0f} s of waiting this run has ended")

@@ -44,7 +44,7 @@ class Watchdog:
         self._tracker = tracker
         self._records = records
         self._log = log
-        self._patience = liveness_seconds + SLACK_SECONDS
+        self._longest_silence = liveness_seconds + SLACK_SECONDS
         self._ready = False
         self._ready_by: float | None = None
         self._busy = False
@@ -97,7 +97,7 @@ class Watchdog:
     def _judge(self, now: float) -> str:
         """Return what is stuck; empty: nothing."""
         stuck = self._watch_fault()
-        if not stuck and now - self._answered > self._patience:
+        if not stuck and now - self._answered > self._longest_silence:
             photos = self._tracker.count(State.RENDERING)
             stuck = f"no answer from the workers for {now - self._answered:.0f} s, with {photos} photos in them"
         if stuck and not self._stuck:

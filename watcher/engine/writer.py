@@ -146,7 +146,7 @@ class WriteBuffer:
         """Put an attempt with what `commit` writes next."""
         self._rows[photo] = known
         self._steps.append((photo, known))
-        self._conflicts.heed(photo)
+        self._conflicts.add(photo)
 
     def commit(self, now: float) -> bool:
         """Write all that is there, durable before this returns; False: it can't be done just now."""

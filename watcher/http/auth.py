@@ -77,7 +77,7 @@ METRICS = frozenset({b"/metrics", b"/healthz"})
 _HOST = re.compile(r"(?P<name>[a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\])(:[0-9]{1,5})?", re.IGNORECASE)
 
 
-class Guard:
+class AccessControl:
     """The ASGI application around the handlers, one for each address that is listened on.
 
     `page`, `metrics`: what is served there. `loopback`: only this machine can reach it.

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from watcher.http.access_token import AccessToken, read_token, write_token
 from watcher.http.address import Address
-from watcher.http.auth import Guard
+from watcher.http.auth import AccessControl
 from watcher.http.connections import limited, most_connections
 from watcher.http.events import Broadcaster
 
@@ -142,7 +142,7 @@ class Server:
 
     def _config(self, listener: Listener) -> uvicorn.Config:
         address, page, metrics = listener
-        guard = Guard(
+        guard = AccessControl(
             self._app,
             token=self._token if page and not address.loopback else None,
             port=address.port,

@@ -57,7 +57,7 @@ class People:
             return self._photo(fields)
         if event == "batch.done":
             return self._batch(fields)
-        if event in {"watch.degraded", "watch.lost"} and self._told_already(fields):
+        if event in {"watch.degraded", "watch.lost"} and self._repeated(fields):
             return ""
         if event == "watch.back":
             self._trouble.pop(_text(fields["inbox"]), None)
@@ -84,23 +84,23 @@ class People:
         return f"{line} ({fields.get('seconds', 0.0):.2f} s)"
 
     def _batch(self, fields: Fields) -> str:
-        told, self._made = min(self._made, _HANDFUL), 0
+        reported, self._made = min(self._made, _HANDFUL), 0
         files, failed = int(fields["files"]), int(fields["failed"])
-        if files - failed <= told:
+        if files - failed <= reported:
             return ""
         failures = f", {failed:,} failed" if failed else ""
         copies = counted(int(fields["renditions"]), "copy")
         return f"{counted(files - failed, 'photo')}, {copies} in {fields['seconds']:.1f} s{failures}"
 
-    def _told_already(self, fields: Fields) -> bool:
+    def _repeated(self, fields: Fields) -> bool:
         inbox, reason = _text(fields.get("inbox", "")), str(fields.get("reason", ""))
-        told = self._trouble.get(inbox) == reason
+        reported = self._trouble.get(inbox) == reason
         self._trouble[inbox] = reason
-        return told
+        return reported
 
     def _trouble_known(self, fields: Fields) -> bool:
         """Return whether why a scan is incomplete was told before: it is repeated at each scan."""
-        return _text(fields["inbox"]) in self._trouble or self._told_already(fields)
+        return _text(fields["inbox"]) in self._trouble or self._repeated(fields)
 
     def _shown(self, key: str, value: object) -> Any:  # noqa: ANN401  # any field
         if key == "path":

@@ -27,7 +27,7 @@ class Pool:
     most `bundle` jobs, up to 16, are submitted together (`bundle_size`). Workers are at least as
     `nice` to other programs.
 
-    `clock` must return the time of `time.monotonic`, as workers use it. `tell` is called on each change
+    `clock` must return the time of `time.monotonic`, as workers use it. `report` is called on each change
     of `unavailable_reason`.
     """
 
@@ -47,7 +47,7 @@ class Pool:
         start_seconds: float = 30.0,
         recycle_after: int = 20_000,
         bundle: int = 8,
-        tell: Callable[[str], object] = lambda _: None,
+        report: Callable[[str], object] = lambda _: None,
     ) -> None:
         setup = Setup(work, warm, log_settings, memory_limit_bytes, nice)
         generations = itertools.count(1)
@@ -62,7 +62,7 @@ class Pool:
                 post=post,
                 clock=clock,
                 timeout=timeout_seconds,
-                patience=start_seconds,
+                grace=start_seconds,
                 generations=generations,
                 recycle_after=recycle_after * workers,
             )
@@ -76,13 +76,13 @@ class Pool:
         self._quarantine = supervisor(1, 1)
         self._supervisors = (self._main, self._quarantine)
         self._waiting: deque[Job] = deque()  # for the quarantine
-        self._tell = tell
-        self._told = ""
+        self._report = report
+        self._reported = ""
 
     @property
     def free(self) -> int:
         """How many more bundles may be submitted now; jobs that must run alone don't count."""
-        return self._main.room
+        return self._main.free_slots
 
     @property
     def in_flight(self) -> int:
@@ -155,9 +155,9 @@ class Pool:
         return self._collect()
 
     def _tell_change(self) -> None:
-        if self.unavailable_reason != self._told:
-            self._told = self.unavailable_reason
-            self._tell(self._told)
+        if self.unavailable_reason != self._reported:
+            self._reported = self.unavailable_reason
+            self._report(self._reported)
 
     def close(self, *, wait: bool) -> list[Job]:
         """End the pool, and return the jobs that were not done.
@@ -191,7 +191,7 @@ class Pool:
     def _tend_quarantine(self) -> None:
         """Submit the next job to the quarantine, or end the quarantine when no job is left for it."""
         supervisor = self._quarantine
-        if self._waiting and supervisor.room:
+        if self._waiting and supervisor.free_slots:
             supervisor.submit([self._waiting.popleft()])
         if not self._waiting and not supervisor.busy:
             supervisor.retire()

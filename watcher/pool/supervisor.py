@@ -57,7 +57,7 @@ class Supervisor:
     post: Callable[[WorkerReport], None]
     clock: Callable[[], float]
     timeout: float  # seconds that a job may take
-    patience: float  # seconds that may pass before a job is begun, or a result arrives, when nothing delays it
+    grace: float  # seconds that may pass before a job is begun, or a result arrives, when nothing delays it
     generations: Iterator[int]
     recycle_after: int  # jobs that an executor may do
     ready: list[Result] = field(default_factory=list)
@@ -89,7 +89,7 @@ class Supervisor:
         return sum(len(bundle.jobs) for bundle in self._in_flight.values())
 
     @property
-    def room(self) -> int:
+    def free_slots(self) -> int:
         """How many more bundles may be submitted now."""
         if self.closing or self.shut_until or self._finished >= self.recycle_after:
             return 0
@@ -202,14 +202,14 @@ class Supervisor:
         times = bundle.times()
         last = max(map(max, times))
         if bundle.future.done():  # a report of it has been posted
-            bundle.due = now + self.patience
+            bundle.due = now + self.grace
         elif times[-1].ended:  # its result should have arrived at once
-            bundle.due = last + self.patience
+            bundle.due = last + self.grace
         elif last:
             bundle.due = last + self.timeout
             return bundle.suspects() if bundle.due <= now else []
         else:  # Bundles are begun in turn: it waits for others, and a worker that delays one of those is ended.
-            bundle.due = max(bundle.submitted, self._last_sign()) + self.timeout + self.patience
+            bundle.due = max(bundle.submitted, self._last_sign()) + self.timeout + self.grace
         return []
 
     def _last_sign(self) -> float:

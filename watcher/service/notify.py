@@ -97,13 +97,13 @@ class Systemd(NoManager):
 class OwnWatchdog(NoManager):
     """A thread that ends the process with exit code 70 when `alive` is not called for `limit` seconds.
 
-    It begins to count with the first call. Every thread's stack goes to standard error, `tell` gets the reason.
+    It begins to count with the first call. Every thread's stack goes to standard error, `report` gets the reason.
     """
 
-    def __init__(self, tell: Callable[[str], object], limit: float = OWN_LIMIT_SECONDS) -> None:
+    def __init__(self, report: Callable[[str], object], limit: float = OWN_LIMIT_SECONDS) -> None:
         self.alive_seconds = limit / _TURNS
         self._limit = limit
-        self._tell = tell
+        self._report = report
         self._alive = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="own watchdog", daemon=True)
@@ -134,7 +134,7 @@ class OwnWatchdog(NoManager):
 
     def _end(self) -> None:
         faulthandler.dump_traceback()
-        self._tell(f"no progress for {self._limit:g} s; this process ends, so that another one can begin")
+        self._report(f"no progress for {self._limit:g} s; this process ends, so that another one can begin")
         os._exit(EXIT_BUG)
 
 
@@ -143,11 +143,11 @@ def is_service() -> bool:
     return bool(os.environ.get("NOTIFY_SOCKET"))
 
 
-def find(tell: Callable[[str], object]) -> NoManager:
-    """Return the manager of this process; `tell` gets the last message of a process that is ended as stuck."""
+def find(report: Callable[[str], object]) -> NoManager:
+    """Return the manager of this process; `report` gets the last message of a process that is ended as stuck."""
     if is_service():
         return Systemd()
-    return OwnWatchdog(tell) if sys.platform == "darwin" else NoManager()
+    return OwnWatchdog(report) if sys.platform == "darwin" else NoManager()
 
 
 def notify(*lines: str) -> None:

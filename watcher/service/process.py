@@ -94,7 +94,7 @@ def _nothing(number: int, frame: FrameType | None) -> None:
 # ---- the single-instance lock ----
 
 _PAUSE = 0.005  # seconds between tries while other processes only check
-_PATIENCE = 5.0  # seconds: thousands of times what a check needs
+_CHECK_SECONDS = 5.0  # seconds: thousands of times what a check needs
 _WRITING = 0.2  # seconds that a holder has to write its pid, once it has the lock
 
 
@@ -213,7 +213,7 @@ def _open(path: str, flags: int) -> int:
 
 def _locked(path: str) -> int | None:
     """Open and lock the file exclusively; None: another process has it."""
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _CHECK_SECONDS
     while True:
         fd = _open(path, os.O_RDWR | os.O_CREAT)
         try:

@@ -15,13 +15,13 @@ class Supervisor:
     """The thread that checks every watch, every `interval` seconds and whenever one reports an error.
 
     Each check runs on its own thread, so that a mount that hangs leaves no other inbox unwatched. A check that takes
-    longer than `patience` seconds is reported as an inbox that does not answer. A watch that had worked, ended and
+    longer than `silence` seconds is reported as an inbox that does not answer. A watch that had worked, ended and
     could not be set up again for `unhealed` seconds is a fault that another process may not have.
     """
 
-    def __init__(self, interval: float = 5.0, patience: float = 30.0, unhealed: float = 120.0) -> None:
+    def __init__(self, interval: float = 5.0, silence: float = 30.0, unhealed: float = 120.0) -> None:
         self._interval = interval
-        self._patience = patience
+        self._silence = silence
         self._unhealed = unhealed
         self._checks: dict[Watch, tuple[threading.Thread | None, float]] = {}
         self._wake = threading.Event()
@@ -69,7 +69,7 @@ class Supervisor:
 
     def _have_checked(self, watch: Watch, running: threading.Thread | None, since: float) -> None:
         if running is not None and running.is_alive():
-            if time.monotonic() - since > self._patience:
+            if time.monotonic() - since > self._silence:
                 watch.hangs()
             return
         thread = threading.Thread(target=_check, args=(watch,), name=f"check {shown(watch.inbox)}", daemon=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from watcher.core.counters import Counters, Histogram
+from watcher.core.counters import KEPT_MINUTES, Counters, Histogram, RateCounter, recent
 from watcher.core.observer import PhotoDone
 from watcher.core.status import InboxStatus, Status, left_alone
 from watcher.core.types import Done, FileSignature, Made, PhotoId
@@ -93,3 +93,22 @@ def test_what_is_left_alone_has_its_reason_for_programs(monkeypatch: pytest.Monk
         {"ending": ".heic", "count": 1, "reason": "can't be read here: pip install 'photo-watcher[heic]'"},
         {"ending": ".png", "count": 1, "reason": 'not in `include`: add "*.png"'},
     ]
+
+
+def test_photos_of_the_last_minutes_are_counted_and_older_ones_are_not() -> None:
+    rate = RateCounter()
+    for wall, photos in ((0, 5), (59, 1), (60, 2), (290, 3), (300, 4)):
+        rate.count(wall, photos)
+    assert rate.minutes() == ((0, 6), (1, 2), (4, 3), (5, 4))
+    assert recent(rate.minutes(), 310, 5) == 9
+    assert recent(rate.minutes(), 310, 60) == 15
+    assert recent(rate.minutes(), 10_000, 5) == 0
+
+
+def test_only_an_hour_is_kept_and_a_clock_that_is_set_back_loses_nothing() -> None:
+    rate = RateCounter()
+    for minute in range(2 * KEPT_MINUTES):
+        rate.count(60.0 * minute)
+    assert len(rate.minutes()) == KEPT_MINUTES
+    rate.count(0.0)
+    assert rate.minutes()[-1] == (2 * KEPT_MINUTES - 1, 2)
