@@ -12,9 +12,9 @@ from watcher.core.naming import (
     natural_name,
     number_of,
     output_name,
-    renderings,
     stem_of,
 )
+from watcher.core.output_paths import renderings
 from watcher.core.recipe import Recipe
 from watcher.core.records import Phase, PhotoRecord, RenditionRecord, needs_work
 from watcher.core.types import FileSignature, PhotoId

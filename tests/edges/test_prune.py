@@ -12,7 +12,8 @@ import pytest
 from blake3 import blake3
 
 from tests.faults.mounting import needs_mounts, volume
-from watcher.core.orphans import LeftPhoto, Orphan, places_of, taken_places
+from watcher.core.orphans import LeftPhoto, Orphan, places_of
+from watcher.core.output_paths import taken_paths
 from watcher.core.records import RenditionRecord
 from watcher.core.types import PhotoId
 from watcher.core.volumes import Holder
@@ -277,7 +278,7 @@ def test_a_place_that_another_photo_has_or_may_get_is_none_of_them() -> None:
         b"a.jpg\x00000000001": {"web": FACT._replace(name=b"a.avif")},
         b"X/A.jpg": {"old": FACT},
     }
-    taken = taken_places(photo, conflicts, {})
+    taken = taken_paths(photo, conflicts, {})
     places = [place.output for place in places_of(photo, left, {}, taken, bytes.lower)]
     assert places == [b"web/x/a.jpg", b"web/x/a.png"]
 

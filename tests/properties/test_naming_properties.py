@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watcher.core.formats import Format
-from watcher.core.naming import could_meet, head_of, natural_name, renderings
+from watcher.core.naming import could_meet, head_of, natural_name
+from watcher.core.output_paths import renderings
 from watcher.core.recipe import Recipe
 from watcher.core.records import Phase, PhotoRecord, RenditionRecord
 from watcher.core.types import FileSignature

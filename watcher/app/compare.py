@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from watcher.app.locate import KnownInbox, claimed_by
-from watcher.core.naming import recorded_names
+from watcher.app.locate import KnownInbox, claimed_by, photos_like
+from watcher.core.output_paths import folder_path, recorded_paths, split_folder
 from watcher.core.records import PhotoRecord, RenditionRecord
 from watcher.core.selection import PathFilter
 from watcher.core.types import PhotoId
@@ -55,17 +55,18 @@ class Page:
 
 @dataclass(slots=True)
 class _Folder:
-    """One folder below each of the output's renditions."""
+    """The folders of the outputs of the photos in one folder."""
 
     root: int  # the open output folder; -1: it is not there
     folder: bytes
     grain: int = EXACT  # ns: how finely dates are kept there
-    names: dict[str, array[int]] = field(default_factory=dict)  # rendition → hashes of the file names that are known
-    opened: dict[str, int] = field(default_factory=dict)
+    names: dict[bytes, array[int]] = field(default_factory=dict)  # path → hashes of the file names that are known
+    opened: dict[bytes, int] = field(default_factory=dict)
 
-    def stat(self, rendition: str, name: bytes) -> os.stat_result | None:
+    def stat(self, output: bytes) -> os.stat_result | None:
         """Look at an output without following links; None: there is none."""
-        opened = self.open(rendition)
+        path, _, name = output.rpartition(b"/")
+        opened = self.open(path)
         if opened < 0:
             return None
         try:
@@ -73,19 +74,20 @@ class _Folder:
         except OSError:
             return None
 
-    def know(self, rendition: str, names: Sequence[bytes]) -> None:
-        """Remember that files of these names are known."""
-        self.names.setdefault(rendition, array("q")).extend(map(hash, names))
+    def know(self, outputs: Sequence[bytes]) -> None:
+        """Remember that these are known."""
+        for output in outputs:
+            path, _, name = output.rpartition(b"/")
+            self.names.setdefault(path, array("q")).append(hash(name))
 
-    def open(self, rendition: str) -> int:
-        """Open the folder of a rendition, once; -1: there is none."""
-        if rendition not in self.opened:
+    def open(self, path: bytes) -> int:
+        """Open a folder of outputs, once; -1: there is none."""
+        if path not in self.opened:
             try:
-                path = os.fsencode(rendition) + b"/" + self.folder
-                self.opened[rendition] = open_below(self.root, path, create=False)
+                self.opened[path] = open_below(self.root, path, create=False)
             except OSError:
-                self.opened[rendition] = -1
-        return self.opened[rendition]
+                self.opened[path] = -1
+        return self.opened[path]
 
 
 def compare(reader: Queries, watched: KnownInbox) -> Iterator[Page]:
@@ -114,11 +116,12 @@ def _open_output(output: bytes) -> Iterator[int]:
 
 
 def _folder(reader: Queries, watched: KnownInbox, at: _Folder) -> Iterator[Page]:
+    prefix = at.folder + b"/" if at.folder else b""
     try:
         for photos in reader.pages(watched.inbox, at.folder):
             yield _page(reader, watched, at, photos)
         for name, made in reader.left(watched.inbox, at.folder):
-            _know(at, name, made, {}, watched)
+            _know(at, PhotoId(watched.inbox, prefix + name), made, {}, watched)
         yield Page(0, 0, tuple(_unknown(reader, watched, at)), ())
     finally:
         for opened in at.opened.values():
@@ -131,13 +134,13 @@ def _page(reader: Queries, watched: KnownInbox, at: _Folder, photos: list[tuple[
     sound = []
     checked = 0
     for photo, known in photos:
-        names = _know(at, photo.name, known.made, known.recipes, watched)
+        outputs = _know(at, photo, known.made, known.recipes, watched)
         if known.leased:
             continue
         good = []
         for rendition in _held_to(known, watched):
             checked += 1
-            found = _differs(watched, at, photo, known, rendition, names[rendition])
+            found = _differs(watched, at, photo, known, rendition, outputs[rendition])
             if found is not None:
                 found = _once_more(reader, watched, at, photo, rendition)
             if found is None:
@@ -156,16 +159,14 @@ def _without_original(found: Difference, away: bytes) -> Difference:
 
 
 def _know(
-    at: _Folder, name: bytes, made: Mapping[str, RenditionRecord], recipes: Mapping[str, str], watched: KnownInbox
+    at: _Folder, photo: PhotoId, made: Mapping[str, RenditionRecord], recipes: Mapping[str, str], watched: KnownInbox
 ) -> dict[str, list[bytes]]:
-    """Remember what a photo's outputs may be called, by rendition."""
-    names = {}
+    """Remember where a photo's outputs may be, by rendition."""
+    outputs = {}
     for rendition, fact in made.items():
-        recipe = (watched.recipes or {}).get(rendition)
-        same = recipe is not None and recipes.get(rendition) == recipe.fingerprint
-        names[rendition] = recorded_names(name, fact, recipe.format if recipe and same else None)
-        at.know(rendition, names[rendition])
-    return names
+        outputs[rendition] = recorded_paths(photo.path, rendition, fact, recipes, watched.recipes)
+        at.know(outputs[rendition])
+    return outputs
 
 
 def _held_to(known: PhotoRecord, watched: KnownInbox) -> list[str]:
@@ -175,20 +176,19 @@ def _held_to(known: PhotoRecord, watched: KnownInbox) -> list[str]:
 
 
 def _differs(
-    watched: KnownInbox, at: _Folder, photo: PhotoId, known: PhotoRecord, rendition: str, names: Sequence[bytes]
+    watched: KnownInbox, at: _Folder, photo: PhotoId, known: PhotoRecord, rendition: str, outputs: Sequence[bytes]
 ) -> Difference | None:
-    output = watched.output or b""
-    folder = os.fsencode(rendition) + b"/" + (at.folder + b"/" if at.folder else b"")
-    looks = [(name, found) for name in names if (found := at.stat(rendition, name)) is not None]
+    root = (watched.output or b"") + b"/"
+    looks = [(output, found) for output in outputs if (found := at.stat(output)) is not None]
     if not looks:
-        return Difference("missing", b"/".join((output, folder + names[0])), "", photo, rendition)
+        return Difference("missing", root + outputs[0], "", photo, rendition)
     faults = {
-        name: _otherwise(found, known.made[rendition].size, known.stamp.mtime_ns, at.grain) for name, found in looks
+        output: _otherwise(found, known.made[rendition].size, known.stamp.mtime_ns, at.grain) for output, found in looks
     }
     if "" in faults.values():
         return None
-    name, why = next(iter(faults.items()))
-    return Difference("different", b"/".join((output, folder + name)), why, photo, rendition)
+    output, why = next(iter(faults.items()))
+    return Difference("different", root + output, why, photo, rendition)
 
 
 def _otherwise(found: os.stat_result, size: int, mtime_ns: int, grain: int) -> str:
@@ -207,8 +207,8 @@ def _once_more(reader: Queries, watched: KnownInbox, at: _Folder, photo: PhotoId
     known = reader.known(photo)
     if known is None or known.leased or rendition not in _held_to(known, watched):
         return None
-    names = _know(at, photo.name, known.made, known.recipes, watched)
-    return _differs(watched, at, photo, known, rendition, names[rendition])
+    outputs = _know(at, photo, known.made, known.recipes, watched)
+    return _differs(watched, at, photo, known, rendition, outputs[rendition])
 
 
 # ---- unknown files ----
@@ -221,12 +221,11 @@ def _unknown(reader: Queries, watched: KnownInbox, at: _Folder) -> Iterator[Diff
         renditions = [entry.name for entry in os.scandir(at.root) if entry.is_dir(follow_symlinks=False)]
     except OSError:
         return
-    for rendition in renditions:
-        opened = at.open(rendition)
+    for path in (folder_path(rendition, at.folder) for rendition in renditions):
+        opened = at.open(path)
         if opened >= 0:
-            known = array("q", sorted(at.names.get(rendition, array("q"))))
-            below = os.fsencode(rendition) + (b"/" + at.folder if at.folder else b"")
-            yield from _strangers(reader, watched, opened, below, known)
+            known = array("q", sorted(at.names.get(path, array("q"))))
+            yield from _strangers(reader, watched, opened, path, known)
 
 
 def _strangers(
@@ -237,20 +236,20 @@ def _strangers(
             name = os.fsencode(entry.name)
             if entry.is_dir(follow_symlinks=False) or not _TAKES_ALL.takes_name(name) or _has(known, hash(name)):
                 continue
-            path = b"/".join((watched.output or b"", below + (b"/" if below else b"") + name))
-            if not (path in _of_the_state_file(watched) or _came_since(reader, watched, below, name)):
+            output = (below + b"/" if below else b"") + name
+            path = b"/".join((watched.output or b"", output))
+            if not (path in _of_the_state_file(watched) or _came_since(reader, watched, output)):
                 yield Difference("unknown", path)
 
 
-def _came_since(reader: Queries, watched: KnownInbox, below: bytes, name: bytes) -> bool:
+def _came_since(reader: Queries, watched: KnownInbox, output: bytes) -> bool:
     """Return whether a file is the output of a photo that was tried only after its folder was gone through."""
-    rendition, _, folder = below.partition(b"/")
-    if claimed_by(reader, watched, folder, os.fsdecode(rendition), name) is not None:
+    if claimed_by(reader, watched, output) is not None:
         return True
-    like = PhotoId(watched.inbox, (folder + b"/" if folder else b"") + name)
-    for photo in (like.name, *reader.name_conflicts(like)):
-        known = reader.known(PhotoId(watched.inbox, (folder + b"/" if folder else b"") + photo))
-        if known is not None and known.leased and name in recorded_names(photo, RenditionRecord(0, 0, 0), None):
+    for photo, rendition in photos_like(reader, watched, output):
+        known = reader.known(photo)
+        outputs = recorded_paths(photo.path, rendition, RenditionRecord(0, 0, 0))
+        if known is not None and known.leased and output in outputs:
             return True
     return False
 
@@ -281,10 +280,10 @@ def _elsewhere(reader: Queries, watched: KnownInbox, root: int, folders: set[byt
                 names = [os.fsencode(entry.name) for entry in entries if entry.is_dir(follow_symlinks=False)]
             prefix = below + b"/" if below else b""
             waiting += [prefix + name for name in names if not _is_left_alone(watched, prefix + name)]
-            rendition, slash, folder = below.partition(b"/")
-            if below and (folder if slash else b"") in folders:
+            folder = split_folder(below)[1]
+            if below and folder in folders:
                 continue
-            known = _of_those_that_left(reader, watched, rendition, folder)
+            known = _of_those_that_left(reader, watched, below, folder)
             yield Page(0, 0, tuple(_strangers(reader, watched, opened, below, known)), ())
         except OSError:
             continue
@@ -297,8 +296,8 @@ def _is_left_alone(watched: KnownInbox, below: bytes) -> bool:
     return not _TAKES_ALL.enters(below) or path in watched.elsewhere
 
 
-def _of_those_that_left(reader: Queries, watched: KnownInbox, rendition: bytes, folder: bytes) -> array[int]:
+def _of_those_that_left(reader: Queries, watched: KnownInbox, below: bytes, folder: bytes) -> array[int]:
     at = _Folder(-1, folder)
     for name, made in reader.left(watched.inbox, folder):
-        _know(at, name, made, {}, watched)
-    return array("q", sorted(at.names.get(os.fsdecode(rendition), array("q"))))
+        _know(at, PhotoId(watched.inbox, (folder + b"/" if folder else b"") + name), made, {}, watched)
+    return array("q", sorted(at.names.get(below, array("q"))))

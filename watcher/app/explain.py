@@ -160,16 +160,16 @@ def _made_of(path: bytes, watched: KnownInbox) -> tuple[Explanation, Explained |
     resolved = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
     if watched.output is None or not resolved.startswith(watched.output + b"/"):
         return None
-    rendition, _, below = resolved[len(watched.output) + 1 :].partition(b"/")
-    folder, _, name = below.rpartition(b"/")
+    output = resolved[len(watched.output) + 1 :]
     where = f"it lies in the output of {shown(watched.inbox)}"
     reader = Queries.open_to_read(watched.state)
-    if reader is not None and below:
+    if reader is not None:
         with reader:
-            claimant = claimed_by(reader, watched, folder, os.fsdecode(rendition), name)
-        if claimant is not None:
+            claim = claimed_by(reader, watched, output)
+        if claim is not None:
+            claimant, rendition = claim
             photo = shown(claimant.absolute)
-            old = watched.recipes is not None and os.fsdecode(rendition) not in watched.recipes
+            old = watched.recipes is not None and rendition not in watched.recipes
             unwanted = ", which is no longer in the config" if old else ""
             reason = f"{where}: the rendition {shown(rendition)}{unwanted} of {photo}"
             story, pid = story_of(watched, claimant)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from watcher import paths
 from watcher.app.settings import Source
 from watcher.config import Config, Inbox
-from watcher.core.naming import called, recorded_names
+from watcher.core.naming import called
+from watcher.core.output_paths import recorded_paths, split
 from watcher.core.recipe import Recipe
 from watcher.core.selection import PathFilter
 from watcher.core.types import PhotoId
@@ -94,23 +95,25 @@ def find(path: bytes, watched: list[KnownInbox]) -> list[tuple[KnownInbox, Photo
     return [(item, photo) for _, _, _, item, photo in sorted(found, key=lambda entry: entry[:3])]
 
 
-def claimed_by(reader: Queries, watched: KnownInbox, folder: bytes, rendition: str, name: bytes) -> PhotoId | None:
-    """Return of which photo a file is the output, as recorded; `folder` and `name`: below `OUTPUT/<rendition>`."""
-    prefix = folder + b"/" if folder else b""
-    like = PhotoId(watched.inbox, prefix + name)  # a photo of that name, if there is one, and those that could meet it
-    known = reader.known(like)
-    made = {**reader.name_conflicts(like), **({name: known.made} if known is not None else {})}
-    recipe = (watched.recipes or {}).get(rendition)
-    for photo, facts in made.items():
-        fact = facts.get(rendition)
-        if fact is None or name not in recorded_names(photo, fact, None):
+def claimed_by(reader: Queries, watched: KnownInbox, output: bytes) -> tuple[PhotoId, str] | None:
+    """Return which photo and rendition a file is the output of, as recorded; `output`: relative to its tree."""
+    for photo, rendition in photos_like(reader, watched, output):
+        known = reader.known(photo)
+        fact = known.made.get(rendition) if known is not None else None
+        if known is None or fact is None:
             continue
-        claimant = PhotoId(watched.inbox, prefix + photo)
-        now = reader.known(claimant)
-        same = recipe is not None and now is not None and now.recipes.get(rendition) == recipe.fingerprint
-        if name in recorded_names(photo, fact, recipe.format if recipe and same else None):
-            return PhotoId(watched.inbox, prefix + called(photo))
+        if output in recorded_paths(photo.path, rendition, fact, known.recipes, watched.recipes):
+            return PhotoId(watched.inbox, called(photo.path)), rendition
     return None
+
+
+def photos_like(reader: Queries, watched: KnownInbox, output: bytes) -> Iterator[tuple[PhotoId, str]]:
+    """Yield the photos whose output a file could be by its path, and of which rendition."""
+    rendition, folder, file = split(output)
+    prefix = folder + b"/" if folder else b""
+    like = PhotoId(watched.inbox, prefix + file)  # a photo of that name, if there is one, and those that could meet it
+    for name in (file, *reader.name_conflicts(like)):
+        yield PhotoId(watched.inbox, prefix + name), rendition
 
 
 def is_comparable(reader: Queries, item: KnownInbox) -> bool:

@@ -19,7 +19,8 @@ from watcher.app.commands import bring_up_to_date, hand_over
 from watcher.app.locate import KnownInbox
 from watcher.app.repair import NullInbox
 from watcher.app.settings import Source
-from watcher.core.orphans import LeftPhoto, Orphan, places_of, taken_places
+from watcher.core.orphans import LeftPhoto, Orphan, places_of
+from watcher.core.output_paths import taken_paths
 from watcher.core.records import Phase
 from watcher.core.selection import PathFilter
 from watcher.core.types import FileSignature, PhotoId, Request
@@ -152,7 +153,7 @@ def _orphan(reader: Queries, watched: KnownInbox, photo: PhotoId, left: Sequence
     return Orphan(
         photo,
         watched.output or b"",
-        places_of(photo, left, wanted, taken_places(photo, conflicts, wanted), bytes),
+        places_of(photo, left, wanted, taken_paths(photo, conflicts, wanted), bytes),
         gone,
         root=reader.identity(watched.inbox),
         nested=left[-1].nested,

@@ -18,8 +18,7 @@ from typing import Self
 
 from watcher.app.compare import Difference
 from watcher.app.locate import KnownInbox
-from watcher.core.naming import recorded_names
-from watcher.core.recipe import Recipe
+from watcher.core.output_paths import recorded_paths
 from watcher.core.records import PhotoRecord
 from watcher.core.types import Done, Evidence, Job, PhotoId, Rendering, Result, WorkerReport
 from watcher.pool import Pool
@@ -71,10 +70,9 @@ class Deep:
     def _job(self, watched: KnownInbox, photo: PhotoId, known: PhotoRecord, names: Sequence[str]) -> Job | None:
         recipes = watched.recipes or {}
         current = {name: recipes[name] for name in names if known.recipes.get(name) == recipes[name].fingerprint}
-        folder = photo.folder + b"/" if photo.folder else b""
         self._number += 1
         renderings = tuple(
-            Rendering(name, recipe, b"/".join((os.fsencode(name), folder + _name(photo, known, name, recipe))))
+            Rendering(name, recipe, recorded_paths(photo.path, name, known.made[name], known.recipes, recipes)[0])
             for name, recipe in current.items()
         )
         if not renderings:
@@ -106,7 +104,3 @@ class Deep:
             if not (same or alike(ours, theirs)):
                 yield Difference("different", theirs, "its picture is not the photo's", job.photo, item.name)
             os.unlink(ours)
-
-
-def _name(photo: PhotoId, known: PhotoRecord, rendition: str, recipe: Recipe) -> bytes:
-    return recorded_names(photo.name, known.made[rendition], recipe.format)[0]

@@ -12,7 +12,8 @@ from watcher.app.commands import check_access
 from watcher.app.locate import KnownInbox, is_comparable, of_config
 from watcher.app.settings import Source
 from watcher.core.formats import OUTPUTS, Format
-from watcher.core.naming import called, recorded_names
+from watcher.core.naming import called
+from watcher.core.output_paths import recorded_paths
 from watcher.core.records import Phase, PhotoRecord, RenditionRecord
 from watcher.core.types import PhotoId
 from watcher.errors import EXIT_OK
@@ -57,14 +58,13 @@ def _lines(reader: Queries, watched: KnownInbox, *, as_json: bool) -> Iterator[s
 
 def _renditions(watched: KnownInbox, photo: PhotoId, known: PhotoRecord) -> Iterator[Listed]:
     """Yield the renditions that the config has, in its order."""
-    name = called(photo.name)
     for rendition, recipe in (watched.recipes or {}).items():
         fact = known.made.get(rendition)
         if fact is None or not fact.size or watched.output is None:
             continue
         same = known.recipes.get(rendition) == recipe.fingerprint
-        folder = b"/".join(filter(None, (watched.output, os.fsencode(rendition), photo.folder)))
-        paths = [folder + b"/" + file for file in recorded_names(name, fact, recipe.format if same else None)]
+        outputs = recorded_paths(photo.path, rendition, fact, known.recipes, watched.recipes)
+        paths = [watched.output + b"/" + output for output in outputs]
         # Made by an earlier recipe, in a format that is not recorded: of the names that it may have, one exists.
         path = paths[0] if len(paths) == 1 else next(filter(os.path.lexists, paths), paths[0])
         yield Listed(rendition, recipe.format if same else _format_of(path), path, fact)

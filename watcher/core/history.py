@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from watcher.core.naming import recorded_names
+from watcher.core.output_paths import recorded_paths
 from watcher.core.recipe import Recipe
 from watcher.core.records import Phase, PhotoRecord, RenditionRecord
 from watcher.core.stability import INCOMPLETE_SECONDS
@@ -308,9 +308,8 @@ def _renditions(place: Place, known: PhotoRecord) -> Iterator[Rendition]:
             continue
         wanted = (place.wanted or {}).get(name)
         recipe = wanted if wanted is not None and wanted.fingerprint == fingerprint else None
-        folder = place.photo.folder + b"/" if place.photo.folder else b""
-        names = recorded_names(place.photo.name, fact, recipe.format if recipe else None)
-        paths = tuple(b"/".join((place.output, name.encode(), folder + file)) for file in names)
+        outputs = recorded_paths(place.photo.path, name, fact, known.recipes, place.wanted)
+        paths = tuple(place.output + b"/" + output for output in outputs)
         yield Rendition(name, paths, fact, recipe, fingerprint)
 
 

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from itertools import islice
 
 from watcher.core.formats import INPUTS, OUTPUTS, Format
 from watcher.core.recipe import Recipe
-from watcher.core.records import ContentRecord, PhotoRecord, RenditionRecord
-from watcher.core.types import PhotoId, Rendering, ReusableRendition
+from watcher.core.records import RenditionRecord
+from watcher.core.types import PhotoId
 
-_SPARES = 2  # alternative names of an output, in case a file that is not watcher's has its name
 _NEVER = 2**63
 _NOT_JPEG = tuple(
     extension.encode() for form, kind in INPUTS.items() if form != "jpeg" for extension in kind.extensions
@@ -144,10 +142,10 @@ def output_name(
 
     The result may be longer than 255 bytes: an output that can't be written is reported like any other.
     """
-    return next(_free_names(name, rendition, fmt, others, folds_case=folds_case))
+    return next(free_names(name, rendition, fmt, others, folds_case=folds_case))
 
 
-def _free_names(
+def free_names(
     name: bytes, rendition: str, fmt: Format, others: Mapping[bytes, Mapping[str, RenditionRecord]], *, folds_case: bool
 ) -> Iterator[bytes]:
     """Yield all names that an output may have, the best first."""
@@ -185,44 +183,3 @@ def _place_of(output: bytes, name: bytes) -> int:
         return 1
     number = stem.removeprefix(name + b".")
     return int(number) if stem != number and number.isdigit() else _NEVER
-
-
-def renderings(
-    path: bytes,
-    wanted: Mapping[str, Recipe],
-    known: PhotoRecord | None,
-    others: Mapping[bytes, Mapping[str, RenditionRecord]],
-    *,
-    folds_case: bool,
-    unseen: bool = False,
-) -> tuple[Rendering, ...]:
-    """Return the renditions of the photo at `path` (relative to its inbox), with their places in the output tree.
-
-    `unseen`: what is at the places of its outputs is not known, so they get alternative places too.
-    """
-    folder, slash, name = path.rpartition(b"/")
-    result = []
-    for rendition, recipe in wanted.items():
-        fact = known.made.get(rendition) if known else None
-        kept = fact.name if fact else None
-        names = _free_names(name, rendition, recipe.format, others, folds_case=folds_case)
-        if kept is None or not kept.endswith(OUTPUTS[recipe.format].extension):
-            kept = next(names)
-        spares = (
-            islice((other for other in names if other != kept), _SPARES) if unseen and not (fact and fact.size) else ()
-        )
-        prefix = rendition.encode() + b"/" + folder + slash
-        result.append(Rendering(rendition, recipe, prefix + kept, tuple(prefix + spare for spare in spares)))
-    return tuple(result)
-
-
-def reusable_of(claim: ContentRecord, wanted: Mapping[str, Format]) -> tuple[ReusableRendition, ...]:
-    """Return the renditions of `claim` made by wanted recipes. `wanted`: fingerprint → format."""
-    folder, slash, name = claim.photo.path.rpartition(b"/")
-    reusable = []
-    for rendition, fact in claim.made.items():
-        recipe = claim.recipes.get(rendition, "")
-        if recipe in wanted and fact.size:
-            file = fact.name or natural_name(name, wanted[recipe])
-            reusable.append(ReusableRendition(recipe, rendition.encode() + b"/" + folder + slash + file, fact.size))
-    return tuple(reusable)

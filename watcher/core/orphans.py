@@ -13,15 +13,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from watcher.core.naming import called, natural_name, recorded_names
+from watcher.core.output_paths import recorded_paths
 from watcher.core.recipe import Recipe
 from watcher.core.records import RenditionRecord
 from watcher.core.types import PhotoId
 from watcher.core.volumes import Holder
 
 _DAY = 86400.0
-
-Conflicts = Mapping[bytes, Mapping[str, RenditionRecord]]
 
 
 class LeftPhoto(NamedTuple):
@@ -86,34 +84,10 @@ def places_of(
     `same_name` returns a path as the output's file system compares it.
     """
     others = set(map(same_name, taken))
-    prefix = photo.folder + b"/" if photo.folder else b""
     found: dict[tuple[str, bytes], set[tuple[int, bytes]]] = defaultdict(set)
     for version in left:
         for rendition, fact in version.made.items():
-            recipe = wanted.get(rendition)
-            same = recipe is not None and version.recipes.get(rendition) == recipe.fingerprint
-            for name in recorded_names(called(photo.name), fact, recipe.format if recipe and same else None):
-                output = rendition.encode() + b"/" + prefix + name
+            for output in recorded_paths(photo.path, rendition, fact, version.recipes, wanted):
                 if fact.size and same_name(output) not in others:
                     found[rendition, output] |= {(fact.size, fact.digest)} if fact.digest else set()
     return tuple(Place(*place, frozenset(contents)) for place, contents in found.items())
-
-
-def taken_places(photo: PhotoId, conflicts: Conflicts, wanted: Mapping[str, Recipe]) -> set[bytes]:
-    """Return the places that other photos have, by whatever recipe, or may get any time.
-
-    `conflicts`: the photos whose outputs could meet this one's, see `watcher.core.naming.could_meet`.
-    """
-    taken = set[bytes]()
-    for name, made in conflicts.items():
-        path = name if b"/" in name or not photo.folder else photo.folder + b"/" + name
-        folder, slash, file = path.rpartition(b"/")
-        for rendition in {*made, *wanted}:
-            fact = made.get(rendition)
-            names = (
-                recorded_names(called(file), fact, None)
-                if fact is not None
-                else [natural_name(called(file), wanted[rendition].format)]
-            )
-            taken.update(rendition.encode() + b"/" + folder + slash + output for output in names)
-    return taken

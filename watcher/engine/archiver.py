@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from watcher.core import naming, records
+from watcher.core.output_paths import settled_paths
 from watcher.core.records import Phase, PhotoRecord
 from watcher.core.task import ArchivingBegun, ArchivingEnded
 from watcher.core.types import FileSignature, PhotoId
@@ -216,12 +217,8 @@ class Archiver:
 
 def _outputs(inbox: InboxState, photo: PhotoId, known: PhotoRecord) -> list[tuple[bytes, int]]:
     """Return what must lie in the output for an original to go: absolute paths, and sizes."""
-    folder = photo.folder + b"/" if photo.folder else b""
-    made = naming.with_names(known.made, known.recipes, photo.name, inbox.plan.wanted)
-    return [
-        (b"/".join((inbox.plan.output, os.fsencode(name), folder + (made[name].name or photo.name))), made[name].size)
-        for name in inbox.plan.wanted
-    ]
+    paths = settled_paths(photo, known.made, known.recipes, inbox.plan.wanted)
+    return [(inbox.plan.output + b"/" + paths[name], known.made[name].size) for name in inbox.plan.wanted]
 
 
 def _may_go(inbox: InboxState, known: PhotoRecord, stamp: FileSignature) -> bool:

@@ -17,7 +17,8 @@ from itertools import chain
 from typing import NamedTuple
 
 from watcher.core.formats import Format
-from watcher.core.naming import folded, natural_name, recorded_names, reusable_of, with_names
+from watcher.core.naming import folded
+from watcher.core.output_paths import reusable_of, settled_paths, taken_paths
 from watcher.core.records import ContentRecord, Phase, PhotoRecord
 from watcher.core.types import (
     Done,
@@ -263,18 +264,11 @@ class Deduplicator:
 
     def _kept(self, inbox: InboxState, left: _Left) -> set[bytes]:
         """Return the outputs that other photos have, as recorded, or may have any time, as their names are compared."""
-        photo, kept = left.photo, set[bytes]()
-        others = dict(self._records.name_conflicts(photo, folds_case=inbox.plan.folds_case))
-        if left.to.inbox == photo.inbox and (known := self._records.known(left.to)) is not None:
-            others[left.to.path] = known.made
-        for name, made in others.items():
-            path = name if b"/" in name or name == left.to.path or not photo.folder else photo.folder + b"/" + name
-            folder, slash, file = path.rpartition(b"/")
-            for rendition, recipe in inbox.plan.wanted.items():
-                fact = made.get(rendition)
-                for output in recorded_names(file, fact, None) if fact else [natural_name(file, recipe.format)]:
-                    kept.add(inbox.plan.same_name(rendition.encode() + b"/" + folder + slash + output))
-        return kept
+        plan, conflicts = inbox.plan, self._records.name_conflicts(left.photo, folds_case=inbox.plan.folds_case)
+        kept = taken_paths(left.photo, conflicts, plan.wanted)
+        if left.to.inbox == left.photo.inbox and (known := self._records.known(left.to)) is not None:
+            kept |= taken_paths(left.to, {left.to.name: known.made}, plan.wanted)
+        return set(map(plan.same_name, kept))
 
     def removed(self, number: int) -> None:
         """Handle the end of a removal."""
@@ -290,11 +284,10 @@ class Deduplicator:
 
 def _outputs(inbox: InboxState, left: _Left) -> tuple[ReusableRendition, ...]:
     """Return the renditions that a photo left behind, by whatever recipe they were made."""
-    folder, slash, name = left.photo.path.rpartition(b"/")
-    made = with_names(left.known.made, left.known.recipes, name, inbox.plan.wanted)
+    paths = settled_paths(left.photo, left.known.made, left.known.recipes, inbox.plan.wanted)
     return tuple(
-        ReusableRendition("", rendition.encode() + b"/" + folder + slash + (fact.name or name), fact.size)
-        for rendition, fact in made.items()
+        ReusableRendition("", paths[rendition], fact.size)
+        for rendition, fact in left.known.made.items()
         if rendition in inbox.plan.wanted and fact.size
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from watcher.core import naming
+from watcher.core.output_paths import file_of
 from watcher.core.records import Phase, PhotoRecord, RenditionRecord
 from watcher.core.stability import COPY_ENDS_SECONDS
 from watcher.core.task import Attempt, PhotoTask
@@ -108,7 +109,7 @@ def claims(before: PhotoRecord | None, job: Job) -> dict[str, RenditionRecord]:
     """Return the records of the renditions with the names that this job has chosen for its outputs."""
     made = dict(before.made) if before else {}
     for item in job.renderings:
-        name = item.output.rpartition(b"/")[2]
+        name = file_of(item.output)
         if name != naming.natural_name(job.photo.name, item.recipe.format):
             old = made.get(item.name, RenditionRecord(0, 0, 0))
             made[item.name] = old._replace(name=name)
@@ -183,7 +184,7 @@ def done_row(attempt: Attempt, outcome: Done, wall: float) -> PhotoRecord:
     same = before is not None and before.stamp.same_content(outcome.stamp)
     made = claims(before, job)
     for item in outcome.made:
-        name = item.output.rpartition(b"/")[2]
+        name = file_of(item.output)
         recipe = next(rendering.recipe for rendering in job.renderings if rendering.name == item.name)
         natural = name == naming.natural_name(job.photo.name, recipe.format)
         made[item.name] = RenditionRecord(item.width, item.height, item.size, None if natural else name, item.digest)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 from watcher.core import naming
 from watcher.core.observer import PhotoFailed
+from watcher.core.output_paths import renderings as renderings_of
 from watcher.core.records import ContentRecord, Phase, PhotoRecord
 from watcher.core.task import Attempt, Deferred, Dropped, Lane, Leased, PhotoTask, Returned
 from watcher.core.tracker import Tracker
@@ -146,7 +147,7 @@ class Leasing:
         photo, seen, folds = task.photo, task.evidence.seen, inbox.plan.folds_case
         conflicts = self._records.name_conflicts(photo, folds_case=folds)
         has_tombstone = before is None and self._records.has_tombstone(photo)
-        renderings = naming.renderings(
+        renderings = renderings_of(
             photo.path, inbox.plan.wanted, before, conflicts, folds_case=folds, unseen=not has_tombstone
         )
         return job_for(

@@ -15,7 +15,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from watcher.core.orphans import LeftPhoto, Orphan, Place, Removals, places_of, taken_places
+from watcher.core.orphans import LeftPhoto, Orphan, Place, Removals, places_of
+from watcher.core.output_paths import taken_paths
 from watcher.core.types import PhotoId
 from watcher.engine.dedup import Deduplicator
 from watcher.engine.inbox import InboxState
@@ -117,7 +118,7 @@ class Orphans:
         plan = inbox.plan
         conflicts = {**self._records.name_conflicts(photo, folds_case=plan.folds_case)}
         conflicts |= self._records.store.archived_beside(photo)
-        return places_of(photo, left, plan.wanted, taken_places(photo, conflicts, plan.wanted), plan.same_name)
+        return places_of(photo, left, plan.wanted, taken_paths(photo, conflicts, plan.wanted), plan.same_name)
 
     # ---- without being asked ----
 

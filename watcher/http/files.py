@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from watcher.core.formats import OUTPUTS
-from watcher.core.naming import natural_name
+from watcher.core.output_paths import recorded_paths
 from watcher.core.records import PhotoRecord, RenditionRecord
 from watcher.core.types import PhotoId
 from watcher.http.ports import Shown
@@ -32,9 +32,8 @@ def renditions(photo: PhotoId, known: PhotoRecord, shown: Shown) -> list[Renditi
         recipe = shown.wanted.get(name)
         if recipe is None or not fact.width or name not in known.recipes:
             continue
-        file = fact.name or natural_name(photo.name, recipe.format)
-        folder = photo.folder + b"/" if photo.folder else b""
-        found.append(Rendition(name, fact, os.fsencode(name) + b"/" + folder + file, OUTPUTS[recipe.format].media_type))
+        path = recorded_paths(photo.path, name, fact, {name: recipe.fingerprint}, shown.wanted)[0]
+        found.append(Rendition(name, fact, path, OUTPUTS[recipe.format].media_type))
     return sorted(found, key=lambda item: item.fact.width * item.fact.height)
 
 
