@@ -13,8 +13,10 @@
  *    a number of bits that is smaller than they are, by a byte where they hold 256, or after a check on the line above.
  *    Sizes are computed in 64 bits and refused before memory is taken. A row of blocks is written to the rows of its
  *    component's plane, which are as wide as all its blocks; `plane_row` gives no row but the picture's, `emit` neither.
+ *    `convert` alone goes past a row: by up to 7 pixels, to where the next row is to be, or to BEHIND.
  * 5. No state outlives a call but the address of one of Python's functions: calls from several threads do not meet.
- * 6. C11 and its library. SSE2 on x86-64, which every such processor has; the same in plain C elsewhere.
+ * 6. C11 and its library, and the vectors of GCC and clang. Three operations on these have SSE2's instructions, which
+ *    every x86-64 processor has, and plain C elsewhere; all else is the same everywhere.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -25,6 +27,10 @@
 #define SIMD 1
 #else
 #define SIMD 0
+#endif
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "written for little-endian processors: on others Pillow decodes"
 #endif
 
 #define EXPORT __attribute__((visibility("default")))
@@ -79,10 +85,7 @@ static uint64_t load64(const uint8_t *at)
 {
     uint64_t value;
     memcpy(&value, at, 8);
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    value = __builtin_bswap64(value);
-#endif
-    return value;
+    return __builtin_bswap64(value);
 }
 
 static NOINLINE void refill_slowly(Bits *b)
@@ -510,7 +513,6 @@ static int has_hole(const Decoder *d, const uint8_t *from, const uint8_t *to)
     return 0;
 }
 
-
 /* ---- Markers ----------------------------------------------------------------------------------------------------- */
 
 static int64_t divide_up(int64_t value, int64_t by) { return (value + by - 1) / by; }
@@ -772,10 +774,82 @@ static int read_segments(Decoder *d)
     }
 }
 
+/* ---- Vectors of 128 bits ----------------------------------------------------------------------------------------- */
+
+typedef uint16_t V __attribute__((vector_size(16))); /* so that it wraps; most functions read it as signed */
+typedef int32_t W __attribute__((vector_size(16)));
+typedef uint8_t B __attribute__((vector_size(16)));
+typedef uint64_t Q __attribute__((vector_size(16)));
+
+#ifdef __clang__
+#define MIX(type, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define MIX(type, a, b, ...) __builtin_shuffle(a, b, (type){__VA_ARGS__})
+#endif
+
+static inline V low(V a, V b) { return MIX(V, a, b, 0, 8, 1, 9, 2, 10, 3, 11); }
+static inline V high(V a, V b) { return MIX(V, a, b, 4, 12, 5, 13, 6, 14, 7, 15); }
+static inline V low_pairs(V a, V b) { return MIX(V, a, b, 0, 1, 8, 9, 2, 3, 10, 11); }
+static inline V high_pairs(V a, V b) { return MIX(V, a, b, 4, 5, 12, 13, 6, 7, 14, 15); }
+static inline V low_half(V a, V b) { return MIX(V, a, b, 0, 1, 2, 3, 8, 9, 10, 11); }
+static inline V high_half(V a, V b) { return MIX(V, a, b, 4, 5, 6, 7, 12, 13, 14, 15); }
+static inline B low_bytes(B a, B b) { return MIX(B, a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23); }
+static inline B high_bytes(B a, B b)
+{
+    return MIX(B, a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+}
+
+/* The sums of products of neighbours; two vectors as one of half as wide lanes, each the nearest value it can hold. */
+#if SIMD
+static inline W madd(V a, V b) { return (W)_mm_madd_epi16((__m128i)a, (__m128i)b); }
+static inline V narrow(W a, W b) { return (V)_mm_packs_epi32((__m128i)a, (__m128i)b); }
+static inline B bytes(V a, V b) { return (B)_mm_packus_epi16((__m128i)a, (__m128i)b); }
+#else
+static inline int nearest(int value, int least, int most) { return value < least ? least : value > most ? most : value; }
+
+static inline W madd(V a, V b)
+{
+    W sum = {0};
+    for (int i = 0; i < 4; i++)
+        sum[i] = (int16_t)a[2 * i] * (int16_t)b[2 * i] + (int16_t)a[2 * i + 1] * (int16_t)b[2 * i + 1];
+    return sum;
+}
+
+static inline V narrow(W a, W b)
+{
+    V both = {0};
+    for (int i = 0; i < 8; i++)
+        both[i] = (uint16_t)nearest(i < 4 ? a[i] : b[i - 4], INT16_MIN, INT16_MAX);
+    return both;
+}
+
+static inline B bytes(V a, V b)
+{
+    B both = {0};
+    for (int i = 0; i < 16; i++)
+        both[i] = (uint8_t)nearest((int16_t)(i < 8 ? a[i] : b[i - 8]), 0, UINT8_MAX);
+    return both;
+}
+#endif
+
+static inline W times(V pairs, int even, int odd)
+{
+    uint16_t e = (uint16_t)even, o = (uint16_t)odd;
+    return madd(pairs, (V){e, o, e, o, e, o, e, o});
+}
+
+static inline W shifted(W value, int bits) { return (value + (1 << (bits - 1))) >> bits; }
+
+/* Whether any bit is set. */
+static inline int any(V value)
+{
+    return (((Q)value)[0] | ((Q)value)[1]) != 0;
+}
+
 /* ---- Inverse DCT -------------------------------------------------------------------------------------------------
  *
- * Loeffler, Ligtenberg and Moschytz's, in fixed point with 13 bits, as libjpeg's "islow"; the reduced ones give the
- * averages of neighbours. Each takes coefficients in natural order and multiplies them by their quantiser's factors,
+ * Loeffler, Ligtenberg and Moschytz's, in fixed point with 13 bits, as libjpeg's "islow", multiplied out; the reduced
+ * ones give the averages of neighbours. Each takes coefficients in natural order and multiplies them by their quantiser's factors,
  * writes `size` x `size` samples, and returns something else than 0 for a block whose values no encoder writes: what
  * is between the passes beyond LIMIT, or a sample beyond +-512. There C and SIMD differ. Its input is within LIMIT.
  */
@@ -784,6 +858,19 @@ static int read_segments(Decoder *d)
 #define DESCALE(x, bits) (((x) + (1 << ((bits) - 1))) >> (bits))
 
 static inline int beyond_limit(int64_t value) { return value < -LIMIT || value > LIMIT; }
+
+/* A lane is beyond LIMIT if with LIMIT + 1 more it has this bit; it is no sample if with 512 more it has one of these. */
+#define BEYOND 0x8000
+#define WILD 0xFC00
+
+/* A row of coefficients times its factors. */
+static inline V row_of(const int16_t *in, const Component *c, int row)
+{
+    V value, factors;
+    memcpy(&value, in + 8 * row, sizeof value);
+    memcpy(&factors, c->factors + 8 * row, sizeof factors);
+    return value * factors;
+}
 
 static inline int sample(int value, int *wild)
 {
@@ -801,271 +888,111 @@ static int idct_flat(int32_t in, const Component *c, uint8_t *out)
     return wild;
 }
 
-#if !SIMD
-
-/* Whether a row or column takes part in a reduced one. */
-static int is_used(int i, int size) { return size == 8 || (size == 4 ? i != 4 : i == 0 || i % 2); }
-static int beyond(int32_t value) { return (value + LIMIT + 1) & ~(2 * LIMIT + 1); }
-
-/* One dimension of 8: from `in`, `step` apart, to `out`, 8 values. */
-static inline void eight(const int32_t *in, int step, int bits, int32_t *out)
+/*
+ * One dimension, four lanes wide: from pairs of coefficients to `size` values, the sums of their products with FACTORS;
+ * from the end on, with those of odd coefficients taken away. All sums are exact, as no input is beyond LIMIT.
+ */
+static inline void transform(V i04, V i26, V i13, V i57, int size, int bits, W *out)
 {
-    int32_t i0 = in[0], i1 = in[step], i2 = in[2 * step], i3 = in[3 * step];
-    int32_t i4 = in[4 * step], i5 = in[5 * step], i6 = in[6 * step], i7 = in[7 * step];
-    int32_t even0 = (i0 + i4) * 8192, even1 = (i0 - i4) * 8192;
-    int32_t even2 = i2 * 4433 - i6 * 10704, even3 = i2 * 10703 + i6 * 4433;
-    int32_t a = (i3 + i7) * -6436 + (i1 + i5) * 9633, b = (i3 + i7) * 9633 + (i1 + i5) * 6437;
-    int32_t odd0 = i7 * -4927 + i1 * -7373 + a, odd1 = i5 * -4176 + i3 * -20995 + b;
-    int32_t odd2 = i3 * 4177 + i5 * -20995 + a, odd3 = i1 * 4926 + i7 * -7373 + b;
-    out[0] = DESCALE(even0 + even3 + odd3, bits);
-    out[7] = DESCALE(even0 + even3 - odd3, bits);
-    out[1] = DESCALE(even1 + even2 + odd2, bits);
-    out[6] = DESCALE(even1 + even2 - odd2, bits);
-    out[2] = DESCALE(even1 - even2 + odd1, bits);
-    out[5] = DESCALE(even1 - even2 - odd1, bits);
-    out[3] = DESCALE(even0 - even3 + odd0, bits);
-    out[4] = DESCALE(even0 - even3 - odd0, bits);
+    static const int16_t FACTORS[3][4][8] = {
+        /* of 0, 4; of 2, 6; of 1, 3; of 5, 7 */
+        {{16384, 16384, 0, 0, 29692, -10426, 6967, -5906}}, /* 2: of 0 twice, as 32768 has no room */
+        {{16384, 0, 15137, -6270, 20995, 7373, -4926, -4176}, {16384, 0, -15137, 6270, 8697, -17799, 11893, -1730}},
+        {{8192, 8192, 10703, 4433, 11363, 9633, 6437, 2260},
+         {8192, -8192, 4433, -10704, 9633, -2259, -11362, -6436},
+         {8192, -8192, -4433, 10704, 6437, -11362, 2261, 9633},
+         {8192, 8192, -10703, -4433, 2260, -6436, 9633, -11363}},
+    };
+    for (int i = 0; i < size / 2; i++) {
+        const int16_t *f = FACTORS[size == 8 ? 2 : size == 4][i];
+        W even = times(i04, f[0], f[1]), odd = times(i13, f[4], f[5]) + times(i57, f[6], f[7]);
+        if (size > 2)
+            even += times(i26, f[2], f[3]);
+        out[i] = shifted(even + odd, bits);
+        out[size - 1 - i] = shifted(even - odd, bits);
+    }
 }
 
-static inline void four(const int32_t *in, int step, int bits, int32_t *out)
+/* Interleave the first half of vectors with the second, as often as transposes them. */
+static inline void interleave(V *v, int count, int times)
 {
-    int32_t i0 = in[0], i1 = in[step], i2 = in[2 * step], i3 = in[3 * step];
-    int32_t i5 = in[5 * step], i6 = in[6 * step], i7 = in[7 * step];
-    int32_t middle = i0 * 16384, even = i2 * 15137 - i6 * 6270;
-    int32_t odd0 = i7 * -1730 + i5 * 11893 + i3 * -17799 + i1 * 8697;
-    int32_t odd2 = i7 * -4176 + i5 * -4926 + i3 * 7373 + i1 * 20995;
-    out[0] = DESCALE(middle + even + odd2, bits);
-    out[3] = DESCALE(middle + even - odd2, bits);
-    out[1] = DESCALE(middle - even + odd0, bits);
-    out[2] = DESCALE(middle - even - odd0, bits);
-}
-
-static inline void two(const int32_t *in, int step, int bits, int32_t *out)
-{
-    int32_t middle = in[0] * 32768;
-    int32_t odd = in[7 * step] * -5906 + in[5 * step] * 6967 + in[3 * step] * -10426 + in[step] * 29692;
-    out[0] = DESCALE(middle + odd, bits);
-    out[1] = DESCALE(middle - odd, bits);
-}
-
-/* Columns first, then rows: `size` of 8. */
-static inline int idct(const int16_t *in, const Component *c, uint8_t *out, int size,
-                       void (*line)(const int32_t *, int, int, int32_t *), int bits)
-{
-    int32_t block[64], between[8][8] = {{0}}, row[8];
-    int wild = 0;
-    for (int i = 0; i < 64; i++)
-        block[i] = in[i] * c->factors[i];
-    for (int x = 0; x < 8; x++) {
-        if (!is_used(x, size))
-            continue;
-        line(block + x, 8, bits, row);
-        for (int y = 0; y < size; y++) {
-            between[y][x] = row[y];
-            wild |= beyond(row[y]);
+    while (times-- > 0) {
+        V next[8] = {{0}};
+        for (int i = 0; i < count / 2; i++) {
+            next[2 * i] = low(v[i], v[i + count / 2]);
+            next[2 * i + 1] = high(v[i], v[i + count / 2]);
         }
+        for (int i = 0; i < count; i++)
+            v[i] = next[i];
     }
-    if (wild)
-        return wild;
-    for (int y = 0; y < size; y++) {
-        line(between[y], 1, bits + 7, row);
-        for (int x = 0; x < size; x++)
-            out[y * c->stride + x] = (uint8_t)sample(row[x], &wild);
-    }
-    return wild;
 }
 
-static NOINLINE int idct_2(const int16_t *in, const Component *c, uint8_t *out) { return idct(in, c, out, 2, two, 13); }
-static NOINLINE int idct_4(const int16_t *in, const Component *c, uint8_t *out) { return idct(in, c, out, 4, four, 12); }
-static NOINLINE int idct_8(const int16_t *in, const Component *c, uint8_t *out) { return idct(in, c, out, 8, eight, 11); }
-
-#else
-
-typedef __m128i V;
-#define ADD(a, b) _mm_add_epi32(a, b)
-#define SUB(a, b) _mm_sub_epi32(a, b)
-
-static inline V load(const int16_t *at) { return _mm_loadu_si128((const V *)(const void *)at); }
-
-/* A row of coefficients times its factors. */
-static inline V row_of(const int16_t *in, const Component *c, int row)
+/* Columns first, then rows: to 4 or 8. */
+static inline __attribute__((always_inline)) int idct(const int16_t *in, const Component *c, uint8_t *out, int size,
+                                                      int bits)
 {
-    return _mm_mullo_epi16(load(in + 8 * row), load(c->factors + 8 * row));
-}
-static inline V pair(int low, int high) { return _mm_set1_epi32((int)((uint32_t)high << 16 | (low & 0xFFFF))); }
-static inline V times(V pairs, int low, int high) { return _mm_madd_epi16(pairs, pair(low, high)); }
-static inline V shifted(V value, int bits)
-{
-    return _mm_srai_epi32(ADD(value, _mm_set1_epi32(1 << (bits - 1))), bits);
-}
-
-/* Something else than 0 in the upper bit of a lane that is beyond LIMIT. */
-static inline V beyond(V value) { return _mm_xor_si128(value, _mm_slli_epi16(value, 1)); }
-static inline int any_upper(V value) { return _mm_movemask_epi8(value) & 0xAAAA; }
-
-/* Something else than 0 in the upper 6 bits of a lane that is no sample before its range is limited. */
-static inline V no_sample(V value) { return _mm_add_epi16(value, _mm_set1_epi16(512)); }
-static inline int any_wild(V value)
-{
-    return 0xFFFF ^ _mm_movemask_epi8(_mm_cmpeq_epi16(_mm_srli_epi16(value, 10), _mm_setzero_si128()));
-}
-static inline V samples(V low, V high)
-{
-    return _mm_xor_si128(_mm_packs_epi16(low, high), _mm_set1_epi8((char)0x80));
-}
-
-/* One dimension of 8, four lanes wide; the inputs are pairs of rows. */
-static inline void eight(V i04, V i26, V i71, V i53, V sum, int bits, V out[8])
-{
-    V even0 = times(i04, 8192, 8192), even1 = times(i04, 8192, -8192);
-    V even2 = times(i26, 4433, -10704), even3 = times(i26, 10703, 4433);
-    V a = times(sum, -6436, 9633), b = times(sum, 9633, 6437);
-    V odd0 = ADD(times(i71, -4927, -7373), a), odd3 = ADD(times(i71, -7373, 4926), b);
-    V odd1 = ADD(times(i53, -4176, -20995), b), odd2 = ADD(times(i53, -20995, 4177), a);
-    V e0 = ADD(even0, even3), e3 = SUB(even0, even3), e1 = ADD(even1, even2), e2 = SUB(even1, even2);
-    out[0] = shifted(ADD(e0, odd3), bits);
-    out[7] = shifted(SUB(e0, odd3), bits);
-    out[1] = shifted(ADD(e1, odd2), bits);
-    out[6] = shifted(SUB(e1, odd2), bits);
-    out[2] = shifted(ADD(e2, odd1), bits);
-    out[5] = shifted(SUB(e2, odd1), bits);
-    out[3] = shifted(ADD(e3, odd0), bits);
-    out[4] = shifted(SUB(e3, odd0), bits);
-}
-
-/* The same for eight lanes: rows in, rows out. */
-static inline void eight_rows(V row[8], int bits)
-{
-    V low[8] = {{0}}, high[8] = {{0}}, a = _mm_add_epi16(row[3], row[7]), b = _mm_add_epi16(row[1], row[5]);
-#define HALF(unpack, out)                                                                                              \
-    eight(unpack(row[0], row[4]), unpack(row[2], row[6]), unpack(row[7], row[1]), unpack(row[5], row[3]),              \
-          unpack(a, b), bits, out)
-    HALF(_mm_unpacklo_epi16, low);
-    HALF(_mm_unpackhi_epi16, high);
-#undef HALF
+    V r[8] = {{0}}, far = {0}, wild = {0};
+    W left[8] = {{0}}, right[8] = {{0}};
     for (int i = 0; i < 8; i++)
-        row[i] = _mm_packs_epi32(low[i], high[i]);
+        r[i] = row_of(in, c, i);
+    transform(low(r[0], r[4]), low(r[2], r[6]), low(r[1], r[3]), low(r[5], r[7]), size, bits, left);
+    transform(high(r[0], r[4]), high(r[2], r[6]), high(r[1], r[3]), high(r[5], r[7]), size, bits, right);
+    for (int i = 0; i < size; i++) {
+        r[i] = narrow(left[i], right[i]);
+        far |= r[i] + (LIMIT + 1);
+    }
+    uint16_t fourth = size == 8 ? BEYOND : 0; /* it is not used else */
+    if (any(far & (V){BEYOND, BEYOND, BEYOND, BEYOND, fourth, BEYOND, BEYOND, BEYOND}))
+        return 1;
+    if (size == 8) {
+        interleave(r, 8, 3); /* a column each */
+        transform(low(r[0], r[4]), low(r[2], r[6]), low(r[1], r[3]), low(r[5], r[7]), 8, bits + 7, left);
+        transform(high(r[0], r[4]), high(r[2], r[6]), high(r[1], r[3]), high(r[5], r[7]), 8, bits + 7, right);
+        for (int i = 0; i < 8; i++)
+            r[i] = narrow(left[i], right[i]);
+    } else {
+        interleave(r, 4, 2); /* two columns each */
+        transform(low(r[0], r[2]), low(r[1], r[3]), high(r[0], r[1]), high(r[2], r[3]), 4, bits + 7, left);
+        for (int i = 0; i < 2; i++)
+            r[i] = narrow(left[2 * i], left[2 * i + 1]);
+    }
+    int count = size * size / 8;
+    interleave(r, count, size == 8 ? 3 : 2);
+    B samples[4] = {{0}};
+    for (int i = 0; i < count; i += 2) {
+        samples[i / 2] = bytes(r[i] + 128, r[i + 1] + 128);
+        wild |= (r[i] + 512) | (r[i + 1] + 512);
+    }
+    for (int y = 0; y < size; y++)
+        memcpy(out + y * c->stride, (const uint8_t *)samples + y * size, (size_t)size);
+    return any(wild & WILD);
 }
 
-static inline void transpose(V r[8])
-{
-    V a[8] = {{0}}, b[8] = {{0}};
-    for (int i = 0; i < 4; i++) {
-        a[2 * i] = _mm_unpacklo_epi16(r[2 * i], r[2 * i + 1]);
-        a[2 * i + 1] = _mm_unpackhi_epi16(r[2 * i], r[2 * i + 1]);
-    }
-    for (int i = 0; i < 2; i++)
-        for (int j = 0; j < 2; j++) {
-            b[4 * i + 2 * j] = _mm_unpacklo_epi32(a[4 * i + j], a[4 * i + 2 + j]);
-            b[4 * i + 2 * j + 1] = _mm_unpackhi_epi32(a[4 * i + j], a[4 * i + 2 + j]);
-        }
-    for (int i = 0; i < 4; i++) {
-        r[2 * i] = _mm_unpacklo_epi64(b[i], b[4 + i]);
-        r[2 * i + 1] = _mm_unpackhi_epi64(b[i], b[4 + i]);
-    }
-}
-
-static NOINLINE int idct_8(const int16_t *in, const Component *c, uint8_t *out)
-{
-    V row[8] = {{0}}, far = _mm_setzero_si128(), wild = far;
-    for (int i = 0; i < 8; i++)
-        row[i] = row_of(in, c, i);
-    eight_rows(row, 11);
-    for (int i = 0; i < 8; i++)
-        far = _mm_or_si128(far, beyond(row[i]));
-    transpose(row);
-    eight_rows(row, 18);
-    for (int i = 0; i < 8; i++)
-        wild = _mm_or_si128(wild, no_sample(row[i]));
-    transpose(row);
-    for (int i = 0; i < 8; i += 2) {
-        V both = samples(row[i], row[i + 1]);
-        _mm_storel_epi64((V *)(void *)(out + i * c->stride), both);
-        _mm_storel_epi64((V *)(void *)(out + (i + 1) * c->stride), _mm_unpackhi_epi64(both, both));
-    }
-    return any_upper(far) | any_wild(wild);
-}
-
-/* 8 to 4 in one dimension, four lanes wide; `zero` holds the first input in the upper half of each lane. */
-static inline void four(V zero, V i26, V i13, V i57, int bits, V out[4])
-{
-    V middle = _mm_srai_epi32(zero, 2), even = times(i26, 15137, -6270);
-    V odd0 = ADD(times(i13, 8697, -17799), times(i57, 11893, -1730));
-    V odd2 = ADD(times(i13, 20995, 7373), times(i57, -4926, -4176));
-    V e0 = ADD(middle, even), e1 = SUB(middle, even);
-    out[0] = shifted(ADD(e0, odd2), bits);
-    out[3] = shifted(SUB(e0, odd2), bits);
-    out[1] = shifted(ADD(e1, odd0), bits);
-    out[2] = shifted(SUB(e1, odd0), bits);
-}
-
-static NOINLINE int idct_4(const int16_t *in, const Component *c, uint8_t *out)
-{
-    V r[8] = {{0}}, low[4] = {{0}}, high[4] = {{0}}, none = _mm_setzero_si128();
-    for (int i = 0; i < 8; i++)
-        if (i != 4) /* it is not used, nor is column 4 */
-            r[i] = row_of(in, c, i);
-    four(_mm_unpacklo_epi16(none, r[0]), _mm_unpacklo_epi16(r[2], r[6]), _mm_unpacklo_epi16(r[1], r[3]),
-         _mm_unpacklo_epi16(r[5], r[7]), 12, low);
-    four(_mm_unpackhi_epi16(none, r[0]), _mm_unpackhi_epi16(r[2], r[6]), _mm_unpackhi_epi16(r[1], r[3]),
-         _mm_unpackhi_epi16(r[5], r[7]), 12, high);
-    V mid[4] = {{0}}, far = none;
-    for (int i = 0; i < 4; i++) {
-        mid[i] = _mm_packs_epi32(low[i], high[i]);
-        far = _mm_or_si128(far, beyond(mid[i]));
-    }
-    far = _mm_and_si128(far, _mm_set_epi16(-1, -1, -1, 0, -1, -1, -1, -1));
-    /* columns, four rows each: c01 holds column 0, then 1 */
-    V a = _mm_unpacklo_epi16(mid[0], mid[1]), b = _mm_unpacklo_epi16(mid[2], mid[3]);
-    V e = _mm_unpackhi_epi16(mid[0], mid[1]), f = _mm_unpackhi_epi16(mid[2], mid[3]);
-    V c01 = _mm_unpacklo_epi32(a, b), c23 = _mm_unpackhi_epi32(a, b);
-    V c45 = _mm_unpacklo_epi32(e, f), c67 = _mm_unpackhi_epi32(e, f);
-    V i26 = _mm_unpacklo_epi16(c23, c67), i13 = _mm_unpackhi_epi16(c01, c23), i57 = _mm_unpackhi_epi16(c45, c67);
-    four(_mm_unpacklo_epi16(none, c01), i26, i13, i57, 19, low);
-    /* low[x] holds four rows' sample x */
-    V x01 = _mm_packs_epi32(low[0], low[1]), x23 = _mm_packs_epi32(low[2], low[3]);
-    V wild = _mm_or_si128(no_sample(x01), no_sample(x23));
-    V p = samples(x01, x23), q = _mm_unpacklo_epi8(p, _mm_srli_si128(p, 4));
-    V s = _mm_unpacklo_epi8(_mm_srli_si128(p, 8), _mm_srli_si128(p, 12)), t = _mm_unpacklo_epi16(q, s);
-    for (int y = 0; y < 4; y++) {
-        int32_t line = _mm_cvtsi128_si32(t);
-        memcpy(out + y * c->stride, &line, 4);
-        t = _mm_srli_si128(t, 4);
-    }
-    return any_upper(far) | any_wild(wild);
-}
+static NOINLINE int idct_8(const int16_t *in, const Component *c, uint8_t *out) { return idct(in, c, out, 8, 11); }
+static NOINLINE int idct_4(const int16_t *in, const Component *c, uint8_t *out) { return idct(in, c, out, 4, 12); }
 
 static NOINLINE int idct_2(const int16_t *in, const Component *c, uint8_t *out)
 {
-    V none = _mm_setzero_si128(), mid[2][2] = {{{0}}};
-    V r0 = row_of(in, c, 0), r1 = row_of(in, c, 1), r3 = row_of(in, c, 3);
-    V r5 = row_of(in, c, 5), r7 = row_of(in, c, 7);
-#define HALF(unpack, i)                                                                                                \
-    do {                                                                                                               \
-        V middle = _mm_srai_epi32(unpack(none, r0), 1);                                                                \
-        V odd = ADD(times(unpack(r1, r3), 29692, -10426), times(unpack(r5, r7), 6967, -5906));                         \
-        mid[0][i] = shifted(ADD(middle, odd), 13);                                                                     \
-        mid[1][i] = shifted(SUB(middle, odd), 13);                                                                     \
-    } while (0)
-    HALF(_mm_unpacklo_epi16, 0);
-    HALF(_mm_unpackhi_epi16, 1);
-#undef HALF
-    V first = _mm_packs_epi32(mid[0][0], mid[0][1]), second = _mm_packs_epi32(mid[1][0], mid[1][1]);
-    V used = _mm_set_epi16(-1, 0, -1, 0, -1, 0, -1, -1), far = _mm_or_si128(beyond(first), beyond(second));
-    V factors = _mm_set_epi16(-5906, 0, 6967, 0, -10426, 0, 29692, 0);
-    V odd0 = _mm_madd_epi16(first, factors), odd1 = _mm_madd_epi16(second, factors);
-    V sum = ADD(_mm_unpacklo_epi32(odd0, odd1), _mm_unpackhi_epi32(odd0, odd1));
-    sum = ADD(sum, _mm_srli_si128(sum, 8)); /* lanes 0 and 1: the rows' odd parts */
-    V middle = _mm_srai_epi32(_mm_unpacklo_epi32(_mm_slli_epi32(first, 16), _mm_slli_epi32(second, 16)), 1);
-    V even_odd = _mm_unpacklo_epi32(shifted(ADD(middle, sum), 20), shifted(SUB(middle, sum), 20));
-    V x = _mm_packs_epi32(even_odd, even_odd);
-    int32_t four_samples = _mm_cvtsi128_si32(samples(x, x));
-    memcpy(out, &four_samples, 2);
-    memcpy(out + c->stride, (const char *)&four_samples + 2, 2);
-    return any_upper(_mm_and_si128(far, used)) | any_wild(no_sample(x));
+    W left[2] = {{0}}, right[2] = {{0}};
+    V r0 = row_of(in, c, 0), r1 = row_of(in, c, 1), r3 = row_of(in, c, 3), r5 = row_of(in, c, 5), r7 = row_of(in, c, 7);
+    transform(low(r0, r0), r0, low(r1, r3), low(r5, r7), 2, 13, left);
+    transform(high(r0, r0), r0, high(r1, r3), high(r5, r7), 2, 13, right);
+    V first = narrow(left[0], right[0]), second = narrow(left[1], right[1]);
+    V far = (first + (LIMIT + 1)) | (second + (LIMIT + 1));
+    if (any(far & (V){BEYOND, BEYOND, 0, BEYOND, 0, BEYOND, 0, BEYOND}))
+        return 1;
+    /* each row times the factors of each sample, negative, as 32768 has no room; the sum of four lanes is the sample */
+    const V lefts = {32768, 65536 - 29692, 0, 10426, 0, 65536 - 6967, 0, 5906};
+    const V rights = {32768, 29692, 0, 65536 - 10426, 0, 6967, 0, 65536 - 5906};
+    V a = (V)madd(first, lefts), b = (V)madd(first, rights), e = (V)madd(second, lefts), f = (V)madd(second, rights);
+    V sum0 = (V)((W)low_pairs(a, b) + (W)high_pairs(a, b)), sum1 = (V)((W)low_pairs(e, f) + (W)high_pairs(e, f));
+    W all = shifted(-((W)low_half(sum0, sum1) + (W)high_half(sum0, sum1)), 20);
+    V samples = narrow(all, all);
+    B rows = bytes(samples + 128, samples);
+    memcpy(out, &rows, 2);
+    memcpy(out + c->stride, (const uint8_t *)&rows + 2, 2);
+    return any((samples + 512) & WILD);
 }
-
-#endif
 
 /* ---- Pixels ------------------------------------------------------------------------------------------------------ */
 
@@ -1074,16 +1001,6 @@ static const uint8_t PLACE[65] = {
     0,  0,  1,  8,  16, 9,  2,  3,  10, 17, 24, 32, 25, 18, 11, 4,  5,  12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6,  7,  14, 21, 28,
     35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63
 };
-
-static inline void clear(int16_t *block)
-{
-#if SIMD
-    for (int i = 0; i < 8; i++)
-        _mm_storeu_si128((V *)(void *)(block + 8 * i), _mm_setzero_si128());
-#else
-    memset(block, 0, 64 * sizeof *block);
-#endif
-}
 
 /* Decode a block to `out`. Without pixels (size 0), or where its average is enough (1), the rest is passed over. */
 static inline __attribute__((always_inline)) Reason decode_block(Bits *b, Component *c, const Huffman *dc, const Huffman *ac, uint8_t *out)
@@ -1097,14 +1014,15 @@ static inline __attribute__((always_inline)) Reason decode_block(Bits *b, Compon
         return TOO_BRIGHT;
     if (beyond_limit(c->predicted * c->factors[0]))
         return EXTREME;
-    clear(block);
+    for (int i = 0; i < 8; i++) /* sooner than memset */
+        memcpy(block + 8 * i, &(V){0}, sizeof(V));
     block[0] = (int16_t)c->predicted;
     const uint32_t *table = ac->two;
     uint64_t k = 1;
     int flat = 0, large = 0;
     do {
         refill(b);
-        for (int i = 0; i < 3; i++) {
+        for (int i = 0; i < 5; i++) {
             uint32_t two = table[b->bits >> (64 - DOUBLE)];
             uint64_t first = k + (two >> 6 & 31), second = k + (two >> 11 & 127);
             if (LIKELY(second < 64)) {
@@ -1119,6 +1037,7 @@ static inline __attribute__((always_inline)) Reason decode_block(Bits *b, Compon
                 k = END;
                 break;
             } else {
+                refill(b); /* five look-ups take 55 bits at most, a symbol up to 31 */
                 entry = look_up(b, ac);
                 if (!entry)
                     return BAD_CODE;
@@ -1199,6 +1118,7 @@ typedef struct Image {
 
 #define IMAGE_HEAD (((sizeof(Image)) + 63) / 64 * 64)
 #define MOST_BYTES ((int64_t)1 << 31) /* of a picture */
+#define BEHIND 32                     /* bytes behind a picture, and behind the planes, that `convert` may use */
 
 /* Row `y` of a component, or the nearest row that the picture has. */
 static inline const uint8_t *plane_row(const Component *c, int64_t y)
@@ -1218,18 +1138,12 @@ typedef struct {
 } Output;
 
 /* Twice as wide, from sums of one or four parts. */
-static void widen(const int16_t *in, int64_t n, uint8_t *out, int four)
+static inline void widen(const int16_t *in, int64_t n, uint8_t *out, int shift, int left, int right)
 {
-    if (four)
-        for (int64_t i = 0; i < n; i++) {
-            out[2 * i] = (uint8_t)((in[i] * 3 + in[i - 1] + 8) >> 4);
-            out[2 * i + 1] = (uint8_t)((in[i] * 3 + in[i + 1] + 7) >> 4);
-        }
-    else
-        for (int64_t i = 0; i < n; i++) {
-            out[2 * i] = (uint8_t)((in[i] * 3 + in[i - 1] + 1) >> 2);
-            out[2 * i + 1] = (uint8_t)((in[i] * 3 + in[i + 1] + 2) >> 2);
-        }
+    for (int64_t i = 0; i < n; i++) {
+        out[2 * i] = (uint8_t)((in[i] * 3 + in[i - 1] + left) >> shift);
+        out[2 * i + 1] = (uint8_t)((in[i] * 3 + in[i + 1] + right) >> shift);
+    }
 }
 
 /*
@@ -1251,57 +1165,49 @@ static const uint8_t *colour_row(const Decoder *d, const Output *o, int index, i
             out[2 * i] = out[2 * i + 1] = near[i];
         return out;
     }
-    if (both)
-        for (int64_t i = 0; i < n; i++)
-            sum[i] = (int16_t)(near[i] * 3 + far[i]);
-    else
-        for (int64_t i = 0; i < n; i++)
-            sum[i] = near[i];
+    for (int64_t i = 0; i < n; i++)
+        sum[i] = (int16_t)(both ? near[i] * 3 + far[i] : near[i]);
     sum[-1] = sum[0];
     sum[n] = sum[n - 1];
     if (o->across == 1)
         for (int64_t i = 0, half = y & 1 ? 2 : 1; i < n; i++)
             out[i] = (uint8_t)((sum[i] + half) >> 2);
+    else if (both)
+        widen(sum, n, out, 4, 8, 7);
     else
-        widen(sum, n, out, both);
+        widen(sum, n, out, 2, 1, 2);
     return out;
 }
 
-static inline uint8_t clamp(int value) { return (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value); }
+/* Part of a colour: so many 65536ths of `a` and of `b`, rounded. */
+static inline V part(V a, V b, int of_a, int of_b)
+{
+    return narrow(shifted(times(low(a, b), of_a, of_b), 16), shifted(times(high(a, b), of_a, of_b), 16));
+}
 
-/* YCbCr to RGB with 16 bits of fraction, rounded as libjpeg's tables are; the fourth byte is 255, as Pillow has it. */
+static inline V eight_samples(const uint8_t *at)
+{
+    uint64_t samples;
+    memcpy(&samples, at, sizeof samples);
+    return (V)low_bytes((B)(Q){samples}, (B){0});
+}
+
+/*
+ * YCbCr to RGB with 16 bits of fraction, rounded as libjpeg's tables are; the fourth byte is 255, as Pillow has it.
+ * Eight pixels at once: up to 7 are read and written behind the row, where there is room (BEHIND).
+ */
 static void convert(const uint8_t *luma, const uint8_t *blue, const uint8_t *red, int64_t width, uint8_t *out)
 {
-    int64_t x = 0;
-#if SIMD
-    const V zero = _mm_setzero_si128(), middle = _mm_set1_epi16(128), ones = _mm_set1_epi16(1);
-    const V opaque = _mm_set1_epi8((char)0xFF), half = _mm_set1_epi32(32768);
-    for (; x + 8 <= width; x += 8) {
-        V y = _mm_unpacklo_epi8(_mm_loadl_epi64((const V *)(const void *)(luma + x)), zero);
-        V cb = _mm_sub_epi16(_mm_unpacklo_epi8(_mm_loadl_epi64((const V *)(const void *)(blue + x)), zero), middle);
-        V cr = _mm_sub_epi16(_mm_unpacklo_epi8(_mm_loadl_epi64((const V *)(const void *)(red + x)), zero), middle);
-        /* 1.402 is 1 + 26345 / 65536, 1.772 is 2 - 14942 / 65536; of twice the value, so that half can be rounded */
-        V r = _mm_mulhi_epi16(_mm_add_epi16(cr, cr), _mm_set1_epi16(26345));
-        V b = _mm_mulhi_epi16(_mm_add_epi16(cb, cb), _mm_set1_epi16(-14942));
-        r = _mm_add_epi16(_mm_add_epi16(y, cr), _mm_srai_epi16(_mm_add_epi16(r, ones), 1));
-        b = _mm_add_epi16(_mm_add_epi16(y, _mm_add_epi16(cb, cb)), _mm_srai_epi16(_mm_add_epi16(b, ones), 1));
-        /* -0.71414 is 18734 / 65536 - 1 */
-        V low = ADD(times(_mm_unpacklo_epi16(cb, cr), -22554, 18734), half);
-        V high = ADD(times(_mm_unpackhi_epi16(cb, cr), -22554, 18734), half);
-        V g = _mm_packs_epi32(_mm_srai_epi32(low, 16), _mm_srai_epi32(high, 16));
-        g = _mm_add_epi16(y, _mm_sub_epi16(g, cr));
-        V rg = _mm_unpacklo_epi8(_mm_packus_epi16(r, r), _mm_packus_epi16(g, g));
-        V bx = _mm_unpacklo_epi8(_mm_packus_epi16(b, b), opaque);
-        _mm_storeu_si128((V *)(void *)(out + 4 * x), _mm_unpacklo_epi16(rg, bx));
-        _mm_storeu_si128((V *)(void *)(out + 4 * x + 16), _mm_unpackhi_epi16(rg, bx));
-    }
-#endif
-    for (; x < width; x++) {
-        int y = luma[x], cb = blue[x] - 128, cr = red[x] - 128;
-        out[4 * x] = clamp(y + ((91881 * cr + 32768) >> 16));
-        out[4 * x + 1] = clamp(y + ((-22554 * cb - 46802 * cr + 32768) >> 16));
-        out[4 * x + 2] = clamp(y + ((116130 * cb + 32768) >> 16));
-        out[4 * x + 3] = 255;
+    for (int64_t x = 0; x < width; x += 8, out += 32) {
+        V y = eight_samples(luma + x), cb = eight_samples(blue + x) - 128, cr = eight_samples(red + x) - 128;
+        V r = y + cr + part(cr, cr, 26345, 0);               /* 1.402 is 1 + 26345 / 65536 */
+        V b = y + cb + cb + part(cb, cb, -14942, 0);         /* 1.772 is 2 - 14942 / 65536 */
+        V g = y - cr + part(cb, cr, -22554, 18734);          /* -0.71414 is 18734 / 65536 - 1 */
+        B red_blue = bytes(r, b), green_opaque = bytes(g, (V){0} + 255);
+        V red_green = (V)low_bytes(red_blue, green_opaque), blue_opaque = (V)high_bytes(red_blue, green_opaque);
+        V left = low(red_green, blue_opaque), right = high(red_green, blue_opaque);
+        memcpy(out, &left, sizeof left);
+        memcpy(out + 16, &right, sizeof right);
     }
 }
 
@@ -1380,8 +1286,8 @@ static int prepare(Decoder *d, Output *o)
     o->down = d->vmax * min / (colour->v * colour->size);
     o->context = o->smooth && o->down == 2 && (o->across == 1 || colour->columns > 2);
     int64_t row = (2 * colour->columns + 63) / 64 * 64 + 64; /* and room for a sum at each end */
-    o->memory = malloc((size_t)(memory + 4 * row));
-    o->image = malloc(IMAGE_HEAD + (size_t)bytes);
+    o->memory = malloc((size_t)(memory + 4 * row) + BEHIND);
+    o->image = malloc(IMAGE_HEAD + (size_t)bytes + BEHIND);
     if (!o->memory || !o->image)
         return fail(d, DECLINED, NO_MEMORY);
     o->sum = (int16_t *)(void *)o->memory;
