@@ -195,6 +195,8 @@ typedef struct {
     int16_t factors[64];            /* quantiser in natural order */
 } Component;
 
+#define MOST_UNITS 10 /* of an MCU, by the standard */
+
 /* A block of each MCU of a scan. */
 typedef struct {
     Component *component;
@@ -216,7 +218,7 @@ typedef struct {
     Component components[4];
     int scan_count, scan[4];        /* of the current scan: which components */
     int unit_count;
-    Unit units[10];                 /* of the current scan: the blocks of an MCU */
+    Unit units[MOST_UNITS];         /* of the current scan: the blocks of an MCU */
     int first, last, high, low;     /* of the current scan: band and bits */
     int end_run;                    /* progressive */
     Bits bits;
@@ -664,10 +666,11 @@ static int take_scan(Decoder *d, Cursor c)
 {
     if (!d->frame)
         return bad(d, BAD_SCAN);
-    int count = c.next < c.end ? *c.next++ : 0, blocks = 0;
+    int count = c.next < c.end ? *c.next++ : 0;
     if (count < 1 || count > d->channels || c.end - c.next != 2 * count + 3)
         return bad(d, BAD_SCAN);
     d->scan_count = count;
+    d->unit_count = 0;
     for (int i = 0; i < count; i++, c.next += 2) {
         int index = 0;
         while (index < d->channels && d->components[index].id != c.next[0])
@@ -680,16 +683,9 @@ static int take_scan(Decoder *d, Cursor c)
         Component *p = &d->components[d->scan[i] = index];
         p->dc = c.next[1] >> 4;
         p->ac = c.next[1] & 15;
-        if (p->dc > 3 || p->ac > 3)
-            return bad(d, BAD_SCAN);
-        blocks += p->h * p->v;
-    }
-    if (count > 1 && blocks > 10)
-        return bad(d, BAD_SCAN);
-    d->unit_count = 0;
-    for (int i = 0; i < count; i++) {
-        Component *p = &d->components[d->scan[i]];
         int h = count > 1 ? p->h : 1, v = count > 1 ? p->v : 1; /* a single component is not interleaved */
+        if (p->dc > 3 || p->ac > 3 || d->unit_count + h * v > MOST_UNITS)
+            return bad(d, BAD_SCAN);
         for (int line = 0; line < v; line++)
             for (int column = 0; column < h; column++)
                 d->units[d->unit_count++] = (Unit){p, h, v, column, line, &d->dc[p->dc], &d->ac[p->ac], NULL};
@@ -741,9 +737,7 @@ static int read_segments(Decoder *d)
             return bad(d, SECOND_PICTURE);
         if (marker == 0xD9)
             return d->report->scans ? marker : bad(d, BAD_HEADER);
-        int known = (marker >= 0xC0 && marker <= 0xCF && marker != 0xC8) || (marker >= 0xDA && marker <= 0xDD) ||
-                    (marker >= 0xE0 && marker <= 0xEF) || marker == 0xFE;
-        if (!known)
+        if (marker < 0xC0 || marker == 0xC8 || marker == 0xDE || marker == 0xDF || (marker > 0xEF && marker != 0xFE))
             return bad(d, BAD_HEADER);
         if (c->end - c->next < 2 || c->end - c->next < big_endian(c->next))
             return fail(d, TRUNCATED, d->report->scans ? NO_END : HEADER_ENDS);
@@ -777,7 +771,9 @@ static int read_segments(Decoder *d)
 /* ---- Vectors of 128 bits ----------------------------------------------------------------------------------------- */
 
 typedef uint16_t V __attribute__((vector_size(16))); /* so that it wraps; most functions read it as signed */
+typedef int16_t S __attribute__((vector_size(16)));
 typedef int32_t W __attribute__((vector_size(16)));
+typedef uint32_t U __attribute__((vector_size(16)));
 typedef uint8_t B __attribute__((vector_size(16)));
 typedef uint64_t Q __attribute__((vector_size(16)));
 
@@ -789,10 +785,6 @@ typedef uint64_t Q __attribute__((vector_size(16)));
 
 static inline V low(V a, V b) { return MIX(V, a, b, 0, 8, 1, 9, 2, 10, 3, 11); }
 static inline V high(V a, V b) { return MIX(V, a, b, 4, 12, 5, 13, 6, 14, 7, 15); }
-static inline V low_pairs(V a, V b) { return MIX(V, a, b, 0, 1, 8, 9, 2, 3, 10, 11); }
-static inline V high_pairs(V a, V b) { return MIX(V, a, b, 4, 5, 12, 13, 6, 7, 14, 15); }
-static inline V low_half(V a, V b) { return MIX(V, a, b, 0, 1, 2, 3, 8, 9, 10, 11); }
-static inline V high_half(V a, V b) { return MIX(V, a, b, 4, 5, 6, 7, 12, 13, 14, 15); }
 static inline B low_bytes(B a, B b) { return MIX(B, a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23); }
 static inline B high_bytes(B a, B b)
 {
@@ -805,30 +797,27 @@ static inline W madd(V a, V b) { return (W)_mm_madd_epi16((__m128i)a, (__m128i)b
 static inline V narrow(W a, W b) { return (V)_mm_packs_epi32((__m128i)a, (__m128i)b); }
 static inline B bytes(V a, V b) { return (B)_mm_packus_epi16((__m128i)a, (__m128i)b); }
 #else
-static inline int nearest(int value, int least, int most) { return value < least ? least : value > most ? most : value; }
+static inline W even(V a) { return (W)((U)a << 16) >> 16; }
+static inline W odd(V a) { return (W)a >> 16; }
+static inline W madd(V a, V b) { return even(a) * even(b) + odd(a) * odd(b); }
 
-static inline W madd(V a, V b)
+static inline V limited(W a)
 {
-    W sum = {0};
-    for (int i = 0; i < 4; i++)
-        sum[i] = (int16_t)a[2 * i] * (int16_t)b[2 * i] + (int16_t)a[2 * i + 1] * (int16_t)b[2 * i + 1];
-    return sum;
+    W below = a < INT16_MIN, above = a > INT16_MAX;
+    return (V)((a & ~below & ~above) | (below & INT16_MIN) | (above & INT16_MAX));
 }
 
-static inline V narrow(W a, W b)
+static inline V narrow(W a, W b) { return MIX(V, limited(a), limited(b), 0, 2, 4, 6, 8, 10, 12, 14); }
+
+static inline B byte(V a)
 {
-    V both = {0};
-    for (int i = 0; i < 8; i++)
-        both[i] = (uint16_t)nearest(i < 4 ? a[i] : b[i - 4], INT16_MIN, INT16_MAX);
-    return both;
+    S positive = (S)a & ~((S)a < 0);
+    return (B)(positive | (positive > UINT8_MAX));
 }
 
 static inline B bytes(V a, V b)
 {
-    B both = {0};
-    for (int i = 0; i < 16; i++)
-        both[i] = (uint8_t)nearest((int16_t)(i < 8 ? a[i] : b[i - 8]), 0, UINT8_MAX);
-    return both;
+    return MIX(B, byte(a), byte(b), 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
 }
 #endif
 
@@ -849,17 +838,17 @@ static inline int any(V value)
 /* ---- Inverse DCT -------------------------------------------------------------------------------------------------
  *
  * Loeffler, Ligtenberg and Moschytz's, in fixed point with 13 bits, as libjpeg's "islow", multiplied out; the reduced
- * ones give the averages of neighbours. Each takes coefficients in natural order and multiplies them by their quantiser's factors,
- * writes `size` x `size` samples, and returns something else than 0 for a block whose values no encoder writes: what
- * is between the passes beyond LIMIT, or a sample beyond +-512. There C and SIMD differ. Its input is within LIMIT.
+ * ones give the averages of neighbours. Each takes coefficients in natural order and multiplies them by their
+ * quantiser's factors, writes `size` x `size` samples, and returns something else than 0 for a block whose values no
+ * encoder writes: what is between the passes beyond LIMIT, or a sample beyond +-512. There libjpeg's C and SIMD code
+ * differ. Its input is within LIMIT.
  */
 
 #define LIMIT 16383
-#define DESCALE(x, bits) (((x) + (1 << ((bits) - 1))) >> (bits))
 
 static inline int beyond_limit(int64_t value) { return value < -LIMIT || value > LIMIT; }
 
-/* A lane is beyond LIMIT if with LIMIT + 1 more it has this bit; it is no sample if with 512 more it has one of these. */
+/* A lane is beyond LIMIT if with LIMIT + 1 more it has this bit; no sample if with 512 more it has one of these. */
 #define BEYOND 0x8000
 #define WILD 0xFC00
 
@@ -872,20 +861,13 @@ static inline V row_of(const int16_t *in, const Component *c, int row)
     return value * factors;
 }
 
-static inline int sample(int value, int *wild)
-{
-    *wild |= (value + 512) & ~1023;
-    value += 128;
-    return value < 0 ? 0 : value > 255 ? 255 : value;
-}
-
 /* A block of which nothing but its average is there, or wanted. */
 static int idct_flat(int32_t in, const Component *c, uint8_t *out)
 {
-    int wild = 0, value = sample(DESCALE(in, 3), &wild);
+    int value = ((in + 4) >> 3) + 128;
     for (int y = 0; y < c->size; y++)
-        memset(out + y * c->stride, value, (size_t)c->size);
-    return wild;
+        memset(out + y * c->stride, value < 0 ? 0 : value > 255 ? 255 : value, (size_t)c->size);
+    return value < 128 - 512 || value >= 128 + 512;
 }
 
 /*
@@ -971,6 +953,7 @@ static inline __attribute__((always_inline)) int idct(const int16_t *in, const C
 static NOINLINE int idct_8(const int16_t *in, const Component *c, uint8_t *out) { return idct(in, c, out, 8, 11); }
 static NOINLINE int idct_4(const int16_t *in, const Component *c, uint8_t *out) { return idct(in, c, out, 4, 12); }
 
+/* The same to 2. */
 static NOINLINE int idct_2(const int16_t *in, const Component *c, uint8_t *out)
 {
     W left[2] = {{0}}, right[2] = {{0}};
@@ -981,13 +964,14 @@ static NOINLINE int idct_2(const int16_t *in, const Component *c, uint8_t *out)
     V far = (first + (LIMIT + 1)) | (second + (LIMIT + 1));
     if (any(far & (V){BEYOND, BEYOND, 0, BEYOND, 0, BEYOND, 0, BEYOND}))
         return 1;
-    /* each row times the factors of each sample, negative, as 32768 has no room; the sum of four lanes is the sample */
+    /* rows times the factors of each sample, negative, as 32768 has no room; the four lanes' sum is the sample */
     const V lefts = {32768, 65536 - 29692, 0, 10426, 0, 65536 - 6967, 0, 5906};
     const V rights = {32768, 29692, 0, 65536 - 10426, 0, 6967, 0, 65536 - 5906};
-    V a = (V)madd(first, lefts), b = (V)madd(first, rights), e = (V)madd(second, lefts), f = (V)madd(second, rights);
-    V sum0 = (V)((W)low_pairs(a, b) + (W)high_pairs(a, b)), sum1 = (V)((W)low_pairs(e, f) + (W)high_pairs(e, f));
-    W all = shifted(-((W)low_half(sum0, sum1) + (W)high_half(sum0, sum1)), 20);
-    V samples = narrow(all, all);
+    W a = madd(first, lefts), b = madd(first, rights), e = madd(second, lefts), f = madd(second, rights);
+    a = MIX(W, a, b, 0, 4, 1, 5) + MIX(W, a, b, 2, 6, 3, 7);
+    e = MIX(W, e, f, 0, 4, 1, 5) + MIX(W, e, f, 2, 6, 3, 7);
+    a = shifted(-(MIX(W, a, e, 0, 1, 4, 5) + MIX(W, a, e, 2, 3, 6, 7)), 20);
+    V samples = narrow(a, a);
     B rows = bytes(samples + 128, samples);
     memcpy(out, &rows, 2);
     memcpy(out + c->stride, (const uint8_t *)&rows + 2, 2);
@@ -1003,7 +987,8 @@ static const uint8_t PLACE[65] = {
 };
 
 /* Decode a block to `out`. Without pixels (size 0), or where its average is enough (1), the rest is passed over. */
-static inline __attribute__((always_inline)) Reason decode_block(Bits *b, Component *c, const Huffman *dc, const Huffman *ac, uint8_t *out)
+static inline __attribute__((always_inline)) Reason decode_block(Bits *b, Component *c, const Huffman *dc,
+                                                                 const Huffman *ac, uint8_t *out)
 {
     int16_t block[64];
     refill(b);
@@ -1066,7 +1051,7 @@ static inline __attribute__((always_inline)) Reason decode_block(Bits *b, Compon
 static inline __attribute__((always_inline)) int scan_row(Decoder *d, int progressive, int64_t y, int64_t width)
 {
     Bits b = d->bits;
-    int64_t first = y * width, done = 0;
+    int64_t first = y * width;
     for (int i = 0; i < d->unit_count; i++) {
         Unit *u = &d->units[i];
         const Component *c = u->component;
@@ -1076,8 +1061,6 @@ static inline __attribute__((always_inline)) int scan_row(Decoder *d, int progre
     for (int64_t x = 0; x < width; x++) {
         if (d->restart_interval && first + x && (first + x) % d->restart_interval == 0) {
             d->bits = b;
-            d->report->done += done;
-            done = 0;
             if (!restart(d, (int)((first + x) / d->restart_interval - 1)))
                 return 0;
             b = d->bits;
@@ -1093,16 +1076,12 @@ static inline __attribute__((always_inline)) int scan_row(Decoder *d, int progre
                 if (u->out) /* it stays within its row, or ends behind it */
                     u->out += u->h * c->size;
             }
-            if (reason || ran_out(&b)) {
-                d->bits = b;
-                d->report->done += done;
-                return reason ? bad_block(d, &b, reason) : data_ends(d, &b);
-            }
-            done++;
+            if (reason || ran_out(&b))
+                return bad_block(d, &b, reason);
+            d->report->done++;
         }
     }
     d->bits = b;
-    d->report->done += done;
     return 1;
 }
 
