@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from tests import photos
+from tests import photos, pictures
 from watcher.config import DEFAULTS, Config, for_pair, overlaps, parse, starter
 from watcher.config import overlap as across
 from watcher.config import parser as reading
@@ -41,6 +41,7 @@ FILES = {
     "/etc/w/bad.png": LOGO[:40] + b"!" + LOGO[41:],
     "/etc/w/grey.png": photos.png(Image.new("I;16", (3, 2))),
     "/etc/w/big.png": LOGO + bytes(4_000_000),
+    "/etc/w/wide.png": pictures.png(5000, 4001, 1, 0, b""),
     "/etc/w/empty.png": b"",
 }
 
@@ -420,6 +421,7 @@ def test_a_fault_of_an_inbox_names_it_by_number(line: str, key: str, sentence: s
         ("width = 9\nwatermark = 'bad.png'", ".watermark", "which is a damaged PNG"),
         ("width = 9\nwatermark = 'grey.png'", ".watermark", "which is a grey PNG of 16 bits: save it with 8"),
         ("width = 9\nwatermark = 'big.png'", ".watermark", "which is larger than 4 MB"),
+        ("width = 9\nwatermark = 'wide.png'", ".watermark", "which has more than 20 megapixels"),
         ("width = 9\nwatermark = ''", ".watermark", "which is empty"),
         ("width = 9\nwatermark_width = 0", ".watermark_width", "found 0; write a number from 0.01 to 1"),
         ("width = 9\nposition = 'center'", ".position", 'found "center"; write "centre" or "north"'),

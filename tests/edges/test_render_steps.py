@@ -241,6 +241,17 @@ def test_a_png_of_any_mode_is_a_watermark(mode: str) -> None:
 # ---- max_kb ----
 
 
+def test_the_memory_for_several_tries_is_asked_for(tmp_path: Path) -> None:
+    free, bound = recipe(600, 400), replace(recipe(600, 400), max_kb=100)
+    least = next(step for step in range(1, 40) if fits(tmp_path, free, step * 100_000))
+    assert not fits(tmp_path, bound, least * 100_000)
+    assert fits(tmp_path, bound, least * 100_000 + 2 * 600 * 400)
+
+
+def fits(folder: Path, wanted: Recipe, memory: int) -> bool:
+    return isinstance(render(replace(job(folder, photos.plain(), wanted), memory_bytes=memory)), Done)
+
+
 @pytest.mark.parametrize(("form", "most"), [("jpeg", 6), ("webp", 6), ("avif", 5)])
 def test_the_quality_is_lowered_until_the_file_is_no_larger_than_max_kb(
     tmp_path: Path, form: Format, most: int

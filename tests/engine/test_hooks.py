@@ -522,8 +522,8 @@ def test_once_tries_a_hook_that_fails_once_and_leaves_the_rest_to_the_next_run(m
 # ---- the history ----
 
 
-def test_the_history_of_each_photo_says_what_was_told(make: Make) -> None:
-    world = make({"on": "batch"}).start()
+def test_the_history_of_each_photo_says_what_was_told_without_arguments_which_may_be_secret(make: Make) -> None:
+    world = make({"on": "batch", "command": ["/bin/tell", "--token=secret"]}).start()
     photos = [world.drop(name) for name in ("a.jpg", "b.jpg")]
     world.work_all()
     world.wait(CLOSED)

@@ -456,6 +456,25 @@ def test_a_photo_restored_with_an_old_date_is_made_from_what_is_there(tidy: Worl
     tidy.check_settled()
 
 
+@pytest.mark.parametrize("same_folder", [True, False])
+def test_an_inbox_that_is_restored_bit_by_bit_with_other_dates_keeps_all_outputs(
+    tidy: World, same_folder: bool
+) -> None:
+    tidy.raw["inbox"][0]["orphans_max"] = "100%"
+    tidy.reload()
+    before = sorted(tidy.files.items())
+    tidy.files.clear()
+    rescans(tidy, 3)
+    tidy.root = tidy.root if same_folder else (2, 2)
+    for start in range(0, 20, 5):
+        for photo, file in before[start : start + 5]:
+            tidy.files[photo] = replace(file, stamp=file.stamp._replace(mtime_ns=10**18))
+        rescans(tidy, 4)
+        assert len(outputs(tidy)) == 20
+    assert tidy.log.of("orphan.removed") == []
+    tidy.check_settled()
+
+
 def test_what_stayed_is_not_examined_again_each_time_nor_counted(tidy: World) -> None:
     remove(tidy, "x/00.jpg")
     tidy.made_of[b"web/x/00.jpg"] = "edited"
