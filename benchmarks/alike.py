@@ -1,8 +1,7 @@
 """Bytes of WebP and AVIF against JPEG at an equal SSIMULACRA 2 score: `python -m benchmarks.alike DIR ROWS`.
 
 DIR is the folder of `photos.py`. What is measured is added to the file ROWS, and what is there is not measured again.
-From ROWS come the tables of docs/benchmarks.md and of `core/formats`: qualities that look like JPEG's, and the bytes
-per pixel. With `--forecast` other photos show how well those, once they are in `core/formats`, foretell the bytes.
+From ROWS come the tables of docs/benchmarks.md and the qualities of `core/formats` that look like JPEG's.
 
 Needs `pip install ssimulacra2 opencv-python-headless`, and 15 minutes of one core; `--minutes` ends it earlier.
 """
@@ -26,19 +25,15 @@ from PIL import Image
 from benchmarks import photos
 from benchmarks.common import machine, table
 from benchmarks.likeness import Likeness
-from watcher.core.formats import OUTPUTS, Format, expected_bytes
-from watcher.core.recipe import Recipe
+from watcher.core.formats import Format
 from watcher.render import icc
-from watcher.render.encode import WHOLE_CHROMA, encode
-from watcher.render.look import detail
-from watcher.render.metadata import Kept
+from watcher.render.encode import WHOLE_CHROMA
 
 SIZES = (2048, 1024, 480, 240)  # pixels of the longer side
 JPEG = (20, 45, 60, 75, 85, 92, 100)
 COMPARED = (60, 75, 85, 92)
 PHOTOS = 20
 WINDOW = 384  # pixels a side of the middle that is encoded and compared; whole ones would take hours
-FORECAST = (640, 1280), (80,)  # sizes and qualities between those of the tables
 
 
 class Encoder(NamedTuple):
@@ -63,10 +58,7 @@ ENCODERS = (
     Encoder("webp", "WEBP", (5, 45, 68, 82, 92, 100), {"method": 6}),
     Encoder("avif", "AVIF", (20, 42, 58, 78), {**_AVIF, "speed": 6}),
     Encoder("avif 4:4:4", "AVIF", (80, 94), {**_AVIF, "speed": 6, "subsampling": "4:4:4"}),
-    Encoder("whole jpeg", "JPEG", JPEG, {}),
-    Encoder("whole png", "PNG", (100,), {"compress_level": 1}),
 )
-WHOLE = {"whole jpeg", "whole png"}
 _TRIED = (40, 62, 80)
 TRIED = (  # with --tune, beside the others
     *(Encoder(f"webp, method {number}", "WEBP", (62, 80, 96), {"method": number}) for number in (4, 6)),
@@ -81,7 +73,7 @@ TRIED = (  # with --tune, beside the others
 
 
 class Row(NamedTuple):
-    """What one encoder made of the middle of one photo, or of all of it (score 0)."""
+    """What one encoder made of the middle of one photo."""
 
     photo: str
     size: int  # pixels of the longer side
@@ -93,31 +85,10 @@ class Row(NamedTuple):
     milliseconds: float  # of CPU time
 
 
-def untouched(folder: Path) -> list[Path]:
-    """Return the photos that are large enough and have no colour profile of their own."""
-    found = []
-    for path in photos.originals(folder):
-        with Image.open(path) as image:
-            if image.mode == "RGB" and max(image.size) >= 1.25 * SIZES[-1] and "icc_profile" not in image.info:
-                found.append(path)
-    return found
-
-
-def shrunk(path: Path, sizes: Sequence[int]) -> dict[int, Image.Image]:
-    """Return a photo at each size as it is before it is encoded, the smaller ones made from the largest."""
-    with Image.open(path) as opened:
-        image = opened.convert("RGB")
-    found = {}
-    for size in sorted(sizes, reverse=True):
-        image.thumbnail((size, size), Image.Resampling.LANCZOS, reducing_gap=None)
-        found[size] = image.copy()
-    return found
-
-
 def measure(
     paths: Sequence[Path], sizes: Sequence[int], encoders: Sequence[Encoder], known: set[tuple[str, int, str, int]]
 ) -> Iterator[Row]:
-    """Encode the middle of each photo at each size and quality, and compare; JPEG and PNG whole, too."""
+    """Encode the middle of each photo at each size and quality, and compare."""
     for path in paths:
         wanted = [
             (size, encoder, quality)
@@ -125,22 +96,19 @@ def measure(
             for quality in encoder.qualities
             if (path.name, size, encoder.name, quality) not in known
         ]
-        images = shrunk(path, sizes) if wanted else {}
+        images = photos.shrunk(path, sizes) if wanted else {}
         for size, those in itertools.groupby(wanted, lambda item: item[0]):
             image = images[size]
             left, top = max(0, (image.width - WINDOW) // 2), max(0, (image.height - WINDOW) // 2)
             middle = image.crop((left, top, min(image.width, left + WINDOW), min(image.height, top + WINDOW)))
             likeness = Likeness(middle)
             for _, encoder, quality in those:
-                whole = image if encoder.name in WHOLE else middle
                 began = time.process_time()
-                data = encoder.encode(whole, quality)
+                data = encoder.encode(middle, quality)
                 took = (time.process_time() - began) * 1000
-                score = 0.0
-                if whole is middle:
-                    with Image.open(io.BytesIO(data)) as made:
-                        score = likeness.score(made)
-                pixels = whole.width * whole.height
+                with Image.open(io.BytesIO(data)) as made:
+                    score = likeness.score(made)
+                pixels = middle.width * middle.height
                 yield Row(path.name, size, pixels, encoder.name, quality, len(data), round(score, 3), round(took, 2))
 
 
@@ -223,7 +191,7 @@ def report(rows: Sequence[Row]) -> None:
 def costs(rows: Sequence[Row]) -> None:
     """Print what each encoder costs, and its bytes over JPEG's at an equal score."""
     lines: list[list[object]] = []
-    for name in dict.fromkeys(row.encoder for row in rows if row.encoder not in WHOLE):
+    for name in dict.fromkeys(row.encoder for row in rows):
         those = [row for row in rows if row.encoder == name]
         each = 1e6 * sum(row.milliseconds for row in those) / sum(row.pixels for row in those)
         photos_there = {(row.photo, row.size) for row in those}
@@ -233,60 +201,16 @@ def costs(rows: Sequence[Row]) -> None:
 
 
 def tables(rows: Sequence[Row]) -> None:
-    """Print the tables of `core/formats`: qualities, and bytes per pixel at them by size.
-
-    Of JPEG and PNG the bytes are those of whole photos; of the others, JPEG's times what the middles took over JPEG's,
-    and less where there is less to see in the whole than in the middle.
-    """
-    known = curves(rows)
-    areas = {(row.photo, row.size): row.pixels for row in rows if row.encoder == "jpeg"}
-    forms: tuple[Format, ...] = ("jpeg", "webp", "avif")
+    """Print the qualities of `core/formats`."""
+    forms: tuple[Format, ...] = ("webp", "avif")
     for form in forms:
-        mapped = list(JPEG)
-        if form != "jpeg":
-            found = [equal(rows, _name(form, quality), quality).qualities for quality in JPEG[:-1]]
-            mapped = [*(round(statistics.median(those)) for those in found), 100]
-        print(f"{form}: qualities (1, {', '.join(map(str, mapped))}), bytes per pixel")
-        for size in sorted(SIZES):
-            cells = []
-            for quality, own in zip(JPEG, mapped, strict=True):
-                bytes_there, pixels = 0.0, 0
-                for row in rows:
-                    curve = known.get((_name(form, quality), row.photo, size))
-                    if curve and (row.encoder, row.size, row.quality) == ("whole jpeg", size, quality):
-                        middle = known["jpeg", row.photo, size].bytes(quality)
-                        density = row.bytes / row.pixels / (middle / areas[row.photo, size])
-                        ratio = curve.bytes(own) / middle * density ** (OUTPUTS[form].detail_power - 1)
-                        bytes_there, pixels = bytes_there + row.bytes * ratio, pixels + row.pixels
-                cells.append(bytes_there / pixels)
-            print(f"    ({', '.join(f'{cell:.3f}' for cell in cells)}),  # {size}")
-    print("png: bytes per pixel")
-    for size in sorted(SIZES):
-        whole = [row for row in rows if row.encoder == "whole png" and row.size == size]
-        print(f"    {sum(row.bytes for row in whole) / sum(row.pixels for row in whole):.2f}  # {size}")
+        found = [equal(rows, _name(form, quality), quality).qualities for quality in JPEG[:-1]]
+        mapped = [*(round(statistics.median(those)) for those in found), 100]
+        print(f"{form}: qualities (1, {', '.join(map(str, mapped))})")
 
 
 def _name(form: Format, quality: int) -> str:
     return "avif 4:4:4" if form == "avif" and quality >= WHOLE_CHROMA else form
-
-
-def forecast(paths: Sequence[Path]) -> None:
-    """Compare what `once --dry-run` forecasts, with what is encoded of photos that the tables were not made from."""
-    lines: list[list[object]] = []
-    forms: tuple[Format, ...] = ("jpeg", "webp", "avif")
-    made: dict[tuple[str, int], list[tuple[float, int]]] = {}
-    for size, image in (item for path in paths for item in shrunk(path, FORECAST[0]).items()):
-        for form, quality in itertools.product(forms, FORECAST[1]):
-            recipe = Recipe(size, size, "inside", form, quality, "none", "")
-            expected = expected_bytes(form, quality, image.width * image.height, detail(image))
-            pair = expected, len(encode(image, recipe, Kept()))
-            made.setdefault((f"{form} {quality}", size), []).append(pair)
-    for (name, size), pairs in made.items():
-        expected, actual = map(sum, zip(*pairs, strict=True))
-        each = [abs(one / other - 1) for one, other in pairs]
-        lines.append([name, size, f"{expected / actual - 1:+.0%}", f"{statistics.median(each):.0%}"])
-    print(f"Forecast of {len(paths)} other photos:\n")
-    print(table(["", "size", "of all together", "of one, median error"], lines))
 
 
 def main() -> None:
@@ -294,20 +218,18 @@ def main() -> None:
     parser.add_argument("photos", type=Path, metavar="DIR")
     parser.add_argument("rows", type=Path, metavar="ROWS")
     parser.add_argument("--minutes", type=float, default=600)
-    parser.add_argument("--forecast", action="store_true", help="encode other photos whole, and compare")
     parser.add_argument("--tune", action="store_true", help="try other settings of the encoders, too, at 1024 px")
     parser.add_argument("--photos", type=int, default=PHOTOS, dest="count")
     arguments = parser.parse_args()
     end = time.monotonic() + 60 * arguments.minutes
     photos.build(arguments.photos)
-    paths = untouched(arguments.photos)
+    paths = photos.untouched(arguments.photos)
     arguments.rows.touch()
     rows = [Row(*json.loads(line)) for line in arguments.rows.read_text().splitlines()]
     known = {(row.photo, row.size, row.encoder, row.quality) for row in rows}
     encoders, sizes = ((ENCODERS[0], *TRIED), (1024,)) if arguments.tune else (ENCODERS, SIZES)
-    chosen, others = paths[: arguments.count], paths[PHOTOS:]
     with arguments.rows.open("a") as file:
-        for row in measure(chosen, sizes, encoders, known):
+        for row in measure(paths[: arguments.count], sizes, encoders, known):
             print(json.dumps(row), file=file, flush=True)
             rows.append(row)
             if time.monotonic() > end:
@@ -317,8 +239,6 @@ def main() -> None:
     if not arguments.tune:
         report(rows)
         tables(rows)
-    if arguments.forecast:
-        forecast(others)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ SOURCES = (
     *("LadyBird", "YellowFlower", "Garden", "Aqua", "Storm", "Autumn/contents", "RainDrops", "analogpattern"),
     "umang_by",
 )
+_LEAST = 300  # pixels of the longer side of an untouched photo
 COUNTS = {"A": 60, "B": 400, "C": 1}
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Task = tuple[Path, int, Path]  # folder, number, source
@@ -52,6 +53,27 @@ def originals(folder: Path) -> list[Path]:
     files = [p for p in folder.glob("debs/x-*/**/*") if p.suffix.lower() in {".jpg", ".jpeg"} and not p.is_symlink()]
     matching = ([p for p in files if part in str(p)] for part in SOURCES)
     return [max(found, key=lambda p: (p.stat().st_size, str(p))) for found in matching if found]
+
+
+def untouched(folder: Path) -> list[Path]:
+    """Return the photos that are large enough and have no colour profile of their own."""
+    found = []
+    for path in originals(folder):
+        with Image.open(path) as image:
+            if image.mode == "RGB" and max(image.size) >= _LEAST and "icc_profile" not in image.info:
+                found.append(path)
+    return found
+
+
+def shrunk(path: Path, sizes: Sequence[int]) -> dict[int, Image.Image]:
+    """Return a photo at each size as it is before it is encoded, the smaller ones made from the largest."""
+    with Image.open(path) as opened:
+        image = opened.convert("RGB")
+    found = {}
+    for size in sorted(sizes, reverse=True):
+        image.thumbnail((size, size), Image.Resampling.LANCZOS, reducing_gap=None)
+        found[size] = image.copy()
+    return found
 
 
 def build(folder: Path) -> None:

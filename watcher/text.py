@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+INBOX_MISSING = "the inbox is not there: mount it or make it"  # watch and scan say the same: it is logged once
+
 
 def shown(text: str | bytes) -> str:
     """Return a path or a text as one printable line: what is not UTF-8 or steers a terminal is escaped."""

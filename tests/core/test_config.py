@@ -639,6 +639,15 @@ def test_the_starter_is_a_config_for_the_given_folders_that_works_like_the_defau
     assert keys <= set(DEFAULTS)
 
 
+def test_the_starter_names_the_state_file_that_it_is_given() -> None:
+    assert read(starter("/in", "/out", "/p/{x}.db")).state == "/p/{x}.db"
+
+
+def test_the_starter_s_include_takes_away_nothing_that_is_a_photo_without_it() -> None:
+    text = starter("/in", "/out").replace("# include = ", "include = ")
+    assert {"*.jpg", "*.jpeg", "*.heic"} <= set(read(text).inboxes[0].include)
+
+
 def test_the_starter_refuses_a_folder_that_no_toml_file_can_name() -> None:
     with pytest.raises(ConfigError, match="not UTF-8"):
         starter("/in\udcff", "/out")

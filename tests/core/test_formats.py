@@ -1,32 +1,35 @@
-"""The tables of the output formats: which qualities look alike, and about how many bytes a photo takes."""
+"""The tables of the output formats: what each takes over a JPEG of the same quality."""
 
 from __future__ import annotations
 
 import pytest
 
-from watcher.core.formats import OUTPUTS, Format, expected_bytes
-
-PIXELS = [100, 10_000, 76_800, 480_000, 1_300_000, 2_800_000, 24_000_000, 200_000_000]
+from watcher.core.formats import OUTPUTS, REFERENCE, TYPICAL_DENSITY, Format, expected_bytes
 
 
 @pytest.mark.parametrize("form", OUTPUTS)
-def test_a_higher_quality_and_more_pixels_take_more_bytes(form: Format) -> None:
-    for pixels in PIXELS:
-        weights = [expected_bytes(form, quality, pixels) for quality in range(1, 101)]
-        assert weights == sorted(weights)
-        assert weights[0] > 0
+def test_a_picture_that_takes_more_as_jpeg_takes_more_in_each_format(form: Format) -> None:
     for quality in range(1, 101):
-        weights = [expected_bytes(form, quality, pixels) for pixels in PIXELS]
+        weights = [expected_bytes(form, quality, 1e6, density * 1e6) for density in (0.02, 0.1, 0.3, 1.0)]
         assert weights == sorted(set(weights))
-
-
-@pytest.mark.parametrize("pixels", PIXELS)
-def test_newer_formats_are_forecast_to_be_smaller(pixels: int) -> None:
-    forms: tuple[Format, ...] = ("avif", "webp", "jpeg", "png")
-    weights = [expected_bytes(form, 75, pixels) for form in forms]
-    assert weights == sorted(set(weights))
+        assert weights[0] > 0
 
 
 @pytest.mark.parametrize("form", OUTPUTS)
-def test_a_small_picture_takes_more_bytes_for_each_pixel(form: Format) -> None:
-    assert expected_bytes(form, 85, 40_000) / 40_000 > expected_bytes(form, 85, 2_800_000) / 2_800_000
+def test_a_higher_quality_takes_no_fewer_bytes(form: Format) -> None:
+    weights = [expected_bytes(form, quality, 1e6, TYPICAL_DENSITY * 1e6) for quality in range(1, 101)]
+    assert weights == sorted(weights)
+
+
+def test_newer_formats_are_forecast_to_be_smaller() -> None:
+    forms: tuple[Format, ...] = ("avif", "webp", "jpeg", "png")
+    weights = [expected_bytes(form, 75, 1e6, TYPICAL_DENSITY * 1e6) for form in forms]
+    assert weights == sorted(set(weights))
+    assert expected_bytes("jpeg", REFERENCE, 1e6, 1e5) == pytest.approx(1e5)
+
+
+def test_newer_formats_save_less_of_a_picture_with_more_to_see() -> None:
+    forms: tuple[Format, ...] = ("avif", "webp")
+    for form in forms:
+        least, most = (expected_bytes(form, 75, 1e6, density * 1e6) / density for density in (0.05, 0.4))
+        assert least < most

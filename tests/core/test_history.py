@@ -88,6 +88,13 @@ def test_what_is_not_there_is_unknown_and_what_was_there_is_said_to_be_gone() ->
     assert [event.what for event in story.events][-2:] == ["made", "gone"]
 
 
+def test_renditions_stand_in_the_config_s_order_and_those_that_it_no_longer_has_at_the_end() -> None:
+    names = ["1024", "1920", "480", "old"]
+    known = replace(DONE, recipes=dict.fromkeys(names, "f1"), made=dict.fromkeys(names, DONE.made["web"]))
+    story = told(known, place=replace(PLACE, wanted=dict.fromkeys(["480", "1024", "1920"], WEB)))
+    assert [item.name for item in story.renditions] == ["480", "1024", "1920", "old"]
+
+
 def test_a_photo_that_is_done_is_done_until_it_or_its_recipe_changes() -> None:
     assert told(DONE).state == "done"
     assert told(DONE, lies=NOWHERE).state == "done"

@@ -201,7 +201,7 @@ def test_an_inbox_that_is_not_there_at_the_start_is_waited_for(place: Place, nam
     place.inbox.rmdir()
     place.configure(inbox={"poll_seconds": 1})
     with place.run(*([str(place.inbox), str(place.output)] if named else [])) as daemon:
-        assert "it is waited for" in daemon.events("watch.degraded")[0]["reason"]
+        assert "the inbox is not there" in daemon.events("watch.degraded")[0]["reason"]
         until(lambda: not place.status()["inboxes"][0]["reachable"], "status says that it is not there")
         fill(place.inbox, 2)
         daemon.settle(2)

@@ -45,6 +45,7 @@ def test_help_names_no_types_and_each_command_its_exit_codes() -> None:
         text = told(*command.split())
         assert "<" not in text, command
         assert "[[" not in text, command
+        assert "{" not in text, command
         assert "Exit codes: 0 " in text, command
         assert "--config" in text, command
     words = " ".join(told("once").replace("\u2502", "").split())
@@ -54,6 +55,7 @@ def test_help_names_no_types_and_each_command_its_exit_codes() -> None:
 
 def test_help_and_the_version_are_found_where_people_look_for_them(place: Place) -> None:
     assert place.watcher("help", "once").out == place.watcher("once", "--help").out
+    assert "`man watcher`" in place.watcher("--help").out
     assert place.watcher("help", "nothing").code == 2
     assert place.watcher("-V").out == place.watcher("--version").out
     told = place.watcher("check", "good.toml")

@@ -122,6 +122,27 @@ def test_photos_appear_while_the_page_is_open_and_open_large_with_their_story(pl
         holds(page, "document.activeElement.querySelector('.name')?.textContent.startsWith('p00')")
 
 
+def test_a_photo_is_shown_in_its_actual_size_and_as_a_whole_again(place: Place, page: Page) -> None:
+    served(place, **SHEET)
+    (place.inbox / "small.jpg").write_bytes(camera(1))
+    image, button = "document.querySelector('#viewer-image')", "document.querySelector('#viewer-zoom')"
+    with place.run() as running:
+        running.settle(1)
+        (place.inbox / "large.jpg").write_bytes(photos.jpeg(photos.scene(1200, 900)))
+        running.settle(2)
+        page.goto(Site(running).url)
+        page.locator("#sheet .tile", has_text="large").locator("button").click()
+        holds(page, f"{image}.naturalWidth === 1200 && {image}.width < 900 && !{button}.hidden")
+        page.mouse.click(300, 300)
+        holds(page, f"{image}.width === 1200")
+        page.keyboard.press("z")
+        holds(page, f"{image}.width < 900")
+        page.get_by_role("button", name="Actual size").click()
+        holds(page, f"{image}.width === 1200")
+        page.keyboard.press("ArrowRight")
+        holds(page, f"{image}.naturalWidth === 600 && {button}.hidden")  # there is no more to see
+
+
 def test_on_a_phone_photos_come_first_back_closes_one_a_swipe_turns_it_and_its_address_can_be_sent(
     place: Place, page: Page
 ) -> None:

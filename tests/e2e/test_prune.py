@@ -57,12 +57,15 @@ def test_what_no_photo_needs_is_listed_and_removed_and_the_rest_stays(
     told = capsys.readouterr().out
     assert f"orphan: {place.output}/web/sub/p000.jpg: its photo is gone: {photos[0]}\n" in told
     assert f"{place.output}/thumb/sub/p001.jpg: the config has no rendition thumb for it\n" in told
-    assert "5 outputs of 4 photos not needed any more, 0 removed; 0 kept\n" in told
-    assert told.endswith("`watcher verify --prune --yes` removes them\n")
+    assert told.endswith("no longer needed: 5 outputs of 4 photos; `watcher verify --prune --yes` removes them\n")
+    verified = place.watcher("verify", "--config", place.config)
+    assert verified.out.endswith("`watcher verify --prune` lists outputs that are no longer needed\n")
+    assert verified.code == 0
     assert removes(place) == 5
     assert sorted(tree(place.output)) == ["web/sub/mine.jpg", *(f"web/sub/p00{number}.jpg" for number in (1, 2, 3))]
     assert not (place.output / "thumb").exists()
     assert listed(place, capsys) == ([], {})
+    assert "--prune" not in place.watcher("verify", "--config", place.config).out
     place.configure()
     assert place.once().code == 0
     assert len(tree(place.output)) == 7, "a rendition that is wanted again is made again"

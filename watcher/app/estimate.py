@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from watcher.app.outputs import held
 from watcher.app.settings import Source, resolve
 from watcher.config import Config
-from watcher.core.formats import expected_bytes
+from watcher.core.formats import TYPICAL_DENSITY, expected_bytes
+from watcher.core.output_paths import renderings
 from watcher.core.recipe import Recipe, most_bytes
 from watcher.core.records import Phase, PhotoRecord, needs_work
 from watcher.core.selection import PathFilter
@@ -18,11 +19,12 @@ from watcher.engine.inbox import terms_of
 from watcher.engine.ports import InboxPlan
 from watcher.errors import EXIT_OK
 from watcher.render.geometry import target
-from watcher.render.look import Look, look_at
+from watcher.render.look import weigh
 from watcher.scan import walk
 from watcher.store import Queries
 from watcher.text import printable, shown, size
 
+_UNSEEN = (6000, 4000)  # pixels of a photo that can't be looked at
 _SAMPLE = 12  # photos, at most twice as many, that are looked at: they are spread over the inbox
 
 
@@ -72,11 +74,11 @@ def forecast(
     plan: InboxPlan,
     config: Config,
     reader: Queries | None,
-    named: Callable[[PhotoId, Mapping[str, bool]], None] | None = None,
+    named: Callable[[PhotoId, Mapping[bytes, bool]], None] | None = None,
 ) -> Forecast:
     """Look through an inbox, and compare it with the state file, if there is one; nothing is changed.
 
-    `named` is called with each photo that needs work and the renditions to make, and whether each is made again.
+    `named` is called with each photo that needs work and the outputs to make, and whether each is made again.
     """
     found = Forecast({rendition: Count(recipe) for rendition, recipe in plan.wanted.items()})
     was = reader.report(plan.inbox) if reader is not None else None
@@ -97,9 +99,11 @@ def forecast(
             if missing := _missing(found.counts, plan, known, FileSignature(entry.size, entry.mtime_ns)):
                 sample.add(photo.path)
                 if named is not None:
-                    named(photo, missing)
+                    wanted = {rendition: plan.wanted[rendition] for rendition in missing}
+                    made = renderings(photo.path, wanted, known, {}, folds_case=False)
+                    named(photo, {item.output: missing[item.name] for item in made})
     found.left_alone, found.reason = listings.left_alone, listings.reason
-    _weigh(found.counts.values(), plan.inbox, sample.paths)
+    _weigh(found.counts, plan.inbox, sample.paths)
     return found
 
 
@@ -119,17 +123,23 @@ def _missing(
     return missing
 
 
-def _weigh(counts: Collection[Count], inbox: bytes, paths: Sequence[bytes]) -> None:
-    """Work out the bytes by a table, and by the size and the detail of some of the photos."""
-    looks = [look for path in paths if (look := look_at(inbox, path))] or [Look(6000, 4000, 1, 1)]
-    for count in counts:
-        recipe, most = count.recipe, most_bytes(count.recipe.max_kb)
-        each = []
-        for look in looks:
-            made = target(recipe, look.width, look.height, look.orientation)
-            pixels = made.width * made.height
-            each.append(min(expected_bytes(recipe.format, recipe.quality, pixels, look.detail), most))
+def _weigh(counts: Mapping[str, Count], inbox: bytes, paths: Sequence[bytes]) -> None:
+    """Work out the bytes by those that some of the photos would take."""
+    if not paths:
+        return
+    recipes = {rendition: count.recipe for rendition, count in counts.items()}
+    weights = [found for path in paths if (found := weigh(inbox, path, recipes))]
+    for rendition, count in counts.items():
+        each = [found[rendition] for found in weights] or [_unseen(count.recipe)]
         count.bytes = round((count.new + count.again) * sum(each) / len(each))
+
+
+def _unseen(recipe: Recipe) -> float:
+    """Return about how many bytes a rendition takes of a camera's photo of which nothing can be read."""
+    made = target(recipe, *_UNSEEN, orientation=1)
+    pixels = made.width * made.height
+    expected = expected_bytes(recipe.format, recipe.quality, pixels, pixels * TYPICAL_DENSITY)
+    return min(expected, most_bytes(recipe.max_kb))
 
 
 def dry_run(source: Source) -> int:
@@ -153,6 +163,6 @@ def dry_run(source: Source) -> int:
     return EXIT_OK
 
 
-def _name(photo: PhotoId, missing: Mapping[str, bool]) -> None:
-    renditions = ", ".join(f"{name} (again)" if again else name for name, again in missing.items())
-    print(f"  {shown(photo.path)}: {renditions}")
+def _name(photo: PhotoId, outputs: Mapping[bytes, bool]) -> None:
+    made = ", ".join(f"{shown(path)} (again)" if again else shown(path) for path, again in outputs.items())
+    print(f"  {shown(photo.path)} \u2192 {made}")

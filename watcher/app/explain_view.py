@@ -162,7 +162,7 @@ def _tried(detail: Mapping[str, Any]) -> str:
 
 def _renditions(renditions: tuple[Rendition, ...]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for title in ("  rendition", "pixels", "size", "recipe", "file"):
+    for title in ("  rendition", "pixels", "size", "settings", "file"):
         table.add_column(title, justify="right" if title == "size" else "left", overflow="fold")
     for item in renditions:
         path = item.paths[0]
@@ -179,7 +179,7 @@ def _renditions(renditions: tuple[Rendition, ...]) -> Table:
 
 def _recipe(recipe: Recipe | None, fingerprint: str) -> str:
     if recipe is None:
-        return f"{fingerprint}, no longer in the config"
+        return f"older ones ({fingerprint}), not the config's"
     size = f" {_BY} ".join(str(side) for side in (recipe.width or "any", recipe.height or "any"))
     extra = "".join(
         f", {field.name} {getattr(recipe, field.name)}"

@@ -126,16 +126,18 @@ def summary(daemon: Daemon, store: Store, unfinished: int, seconds: float) -> It
     looked_at = [plan.inbox for plan in plans if plan.inbox not in daemon.inboxes.unreachable]
     done = sum(store.counts(inbox).done - counts.results.get((inbox, "done"), 0) for inbox in looked_at)
     current = 0 if daemon.stops else max(0, done)  # stopped, it has not looked at all of them
+    idle = not (made or counts.reused or unfinished or daemon.stops)
     if made:
         yield f"{counted(made, 'photo')}, {counted(copies, 'copy')} made in {places(plans)}"
-    elif not (counts.reused or unfinished or daemon.stops):
+    elif idle:
         yield "nothing to do" if current else f"no photos found in {', '.join(_shown(plan.inbox) for plan in plans)}"
     elif not counts.reused:
         yield "nothing made"
     if counts.reused:
         yield f"{counts.reused:,} renamed, moved or alike: existing copies used in {places(plans)}"
     if current:
-        yield f"{current:,} up to date"
+        # the copies are not looked at: that would take as long as the scan, each time
+        yield f"{current:,} up to date" + (" by the state file (`watcher verify` checks the copies)" if idle else "")
     if unfinished:
         yield f"{unfinished:,} not made"
     yield f"{seconds:.1f} s"

@@ -31,6 +31,7 @@ app = typer.Typer(
     name="watcher",
     cls=Group,
     help="Photos dropped into a folder become resized copies: whole, once each, on every core.",
+    epilog="Every option and config key: `man watcher` (`watcher service install` puts the page in place).",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -103,7 +104,7 @@ def once(
     config: ConfigFile = None,
     state: StateFile = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", "-n", help="Say what would be made, and change nothing; with -v each photo.")
+        bool, typer.Option("--dry-run", "-n", help="Say what would be made, and change nothing; -v names each copy.")
     ] = False,
     verbose: Verbose = False,
     quiet: Quiet = False,

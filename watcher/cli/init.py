@@ -17,11 +17,10 @@ _SITE = "/srv/photos"
 
 def init(file: str | None, state_file: str | None, *, system: bool) -> int:
     """Write the starter config to `file`, or to where it is looked for (`system`: the site's); never over another."""
-    del state_file  # every command takes it, and this one has no use for it
     path = os.path.abspath(file) if file else paths.candidates()[-1 if system else 0]
     pictures = _SITE if system else paths.user_pictures()
     inbox, output = (os.path.join(pictures, name.lower() if system else name) for name in ("Inbox", "Resized"))
-    text = starter(inbox, output)
+    text = starter(inbox, output, os.path.abspath(state_file) if state_file else None)
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "x", encoding="utf-8") as target:

@@ -36,7 +36,11 @@ def exit_codes(*codes: int, **others: str) -> str:
 class Command(TyperCommand):
     """A command whose help names no types."""
 
-    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401  # typer keeps its own copy of click private
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ANN401  # typer keeps its own copy of click private
+        """Return the parts of the usage line; what must be given stands without braces."""
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+
+    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401  # the same
         """Return the parameters."""
         return _without_types(super().get_params(ctx))
 

@@ -73,7 +73,12 @@ class PrunedOutputs(Findings):
                 print_list(kind, (item for of, item in self._kept() if of == kind))
             print(f'  "removed": {self.removed}\n}}')
             return
-        text = f"{counted(self.outputs, 'output')} of {counted(self.photos, 'photo')}"
-        print(f"{text} not needed any more, {self.removed} removed; {self.kept} kept")
-        if self.outputs and not yes:
-            print("`watcher verify --prune --yes` removes them")
+        if not self.outputs:
+            print("no output can be removed" if self.kept else "every output is still needed")
+        elif yes:
+            print(f"{self.removed} of {counted(self.outputs, 'output')} removed")
+        else:
+            text = f"{counted(self.outputs, 'output')} of {counted(self.photos, 'photo')}"
+            print(f"no longer needed: {text}; `watcher verify --prune --yes` removes them")
+        if self.kept:
+            print(f"kept: {self.kept}, each for the reason above")

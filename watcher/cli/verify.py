@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, Self
 from watcher.app.commands import bring_up_to_date, check_access
 from watcher.app.compare import Difference, compare
 from watcher.app.locate import KnownInbox, is_comparable, of_config
+from watcher.app.prune import find_unneeded
 from watcher.app.settings import Source
 from watcher.config import Config
 from watcher.core.types import PhotoId
@@ -111,7 +112,7 @@ def verify(
     if reader is None:
         print(f"the state file {printable(state)} is empty: nothing to verify", file=sys.stderr)
     with reader or nullcontext(), Found(readable=not as_json) as found:
-        repaired = 0
+        repaired, watched = 0, list[KnownInbox]()
         if reader is not None:
             watched = [item for item in of_config(config, state) if is_comparable(reader, item)]
             _compare(reader, watched, config, found, deep=deep)
@@ -120,6 +121,8 @@ def verify(
             _print_json(found, repaired)
         else:
             _sum_up(found, repaired, repair=repair)
+            if reader is not None and any(one.outputs for item in watched for one in find_unneeded(reader, item)):
+                print("`watcher verify --prune` lists outputs that are no longer needed")
         left = found.counts["missing"] + found.counts["different"] - repaired
     return EXIT_SOME_FAILED if left > 0 else EXIT_OK
 

@@ -16,13 +16,15 @@ from typing import Literal, NamedTuple
 
 Format = Literal["jpeg", "webp", "avif", "png"]
 
-# JPEG's qualities. The tables below have the qualities of other formats that look the same, and what each takes. They
-# are made by `python -m benchmarks.alike` (docs/benchmarks.md, "WebP and AVIF"), with the settings of
-# `render/encode`.
+# JPEG's qualities, at which the tables below have a value: those of other formats that look the same, which
+# `python -m benchmarks.alike` makes, and what each takes over JPEG, which `python -m benchmarks.forecast` makes
+# (docs/benchmarks.md), both with the settings of `render/encode`.
 _QUALITIES = (1, 20, 45, 60, 75, 85, 92, 100)
-_SIDES = (240, 480, 1024, 2048)  # pixels of the longer side, of pictures of 3:2
+FORECAST_QUALITIES = (20, 45, 60, 75, 85, 90, 92, 100)  # at 90 chroma becomes whole
+REFERENCE = 85  # the quality of a JPEG that shows what other formats would take
+TYPICAL_DENSITY = 0.125  # bytes per pixel: what such a JPEG of 1000 to 2000 pixels takes
 
-_PerSide = tuple[tuple[float, ...], ...]
+_Table = tuple[float, ...]  # by `FORECAST_QUALITIES`
 
 
 class OutputFormat(NamedTuple):
@@ -32,46 +34,46 @@ class OutputFormat(NamedTuple):
     media_type: str
     pillow: str  # Pillow's name
     max_side: int  # pixels
-    bytes_per_pixel: _PerSide  # by `_SIDES`, then by `_QUALITIES` without the first
-    detail_power: float  # bytes grow with this power of those of a small JPEG, from photo to photo
+    over_jpeg: _Table  # bytes over those of a JPEG of quality `REFERENCE` that takes `TYPICAL_DENSITY`
+    density_power: _Table  # that ratio grows with this power of the JPEG's bytes per pixel
     qualities: tuple[int, ...] = _QUALITIES  # those that look like `_QUALITIES` of JPEG
     max_pixels: int = 1 << 40  # width times height: the limit of common decoders, where the format allows more
     has_iptc: bool = False  # it can store IPTC records
     version: int = 0  # raise it when the encoder settings change: every rendition of the format is then made again
 
 
-_DETAIL_GROWTH = 0.24  # of the power, with each step of e in size
-# fmt: off
-_JPEG: _PerSide = (
-    (0.092, 0.132, 0.155, 0.194, 0.250, 0.435, 1.388),
-    (0.058, 0.091, 0.109, 0.141, 0.188, 0.341, 1.192),
-    (0.044, 0.070, 0.085, 0.112, 0.153, 0.279, 1.009),
-    (0.037, 0.058, 0.070, 0.093, 0.128, 0.231, 0.818),
-)
-_WEBP: _PerSide = (
-    (0.061, 0.099, 0.117, 0.159, 0.227, 0.446, 0.446),
-    (0.036, 0.066, 0.079, 0.113, 0.169, 0.360, 0.365),
-    (0.025, 0.047, 0.058, 0.084, 0.129, 0.280, 0.308),
-    (0.020, 0.037, 0.045, 0.066, 0.101, 0.229, 0.253),
-)
-_AVIF: _PerSide = (
-    (0.048, 0.078, 0.099, 0.128, 0.171, 0.321, 0.419),
-    (0.025, 0.048, 0.064, 0.087, 0.122, 0.244, 0.330),
-    (0.017, 0.034, 0.047, 0.066, 0.095, 0.193, 0.282),
-    (0.014, 0.028, 0.038, 0.053, 0.076, 0.154, 0.226),
-)
-_PNG: _PerSide = tuple((each,) * 7 for each in (1.69, 1.54, 1.39, 1.20))
-# fmt: on
-
 OUTPUTS: Mapping[Format, OutputFormat] = {
-    "jpeg": OutputFormat(b".jpg", "image/jpeg", "JPEG", 65_500, _JPEG, 1.0, has_iptc=True),
+    "jpeg": OutputFormat(
+        b".jpg",
+        "image/jpeg",
+        "JPEG",
+        65_500,
+        (0.34, 0.50, 0.58, 0.74, 1.00, 1.66, 1.86, 6.83),
+        (-0.15, -0.04, 0.00, 0.02, 0.00, -0.06, -0.07, -0.24),
+        has_iptc=True,
+    ),
     "webp": OutputFormat(
-        b".webp", "image/webp", "WEBP", 16_383, _WEBP, 1.42, (1, 20, 48, 63, 79, 88, 100, 100), version=1
+        b".webp",
+        "image/webp",
+        "WEBP",
+        16_383,
+        (0.19, 0.28, 0.34, 0.45, 0.70, 1.47, 1.87, 1.87),
+        (0.30, 0.40, 0.43, 0.44, 0.38, 0.16, 0.06, 0.06),
+        (1, 20, 48, 63, 79, 88, 100, 100),
+        version=1,
     ),
     "avif": OutputFormat(
-        b".avif", "image/avif", "AVIF", 32_768, _AVIF, 1.27, (1, 24, 44, 52, 61, 72, 88, 100), 1 << 28, version=2
+        b".avif",
+        "image/avif",
+        "AVIF",
+        32_768,
+        (0.12, 0.22, 0.29, 0.38, 0.55, 0.80, 1.10, 5.64),
+        (0.14, 0.26, 0.33, 0.37, 0.38, 0.31, 0.22, -0.22),
+        (1, 24, 44, 52, 61, 72, 88, 100),
+        1 << 28,
+        version=2,
     ),
-    "png": OutputFormat(b".png", "image/png", "PNG", 1_000_000, _PNG, 0.66),
+    "png": OutputFormat(b".png", "image/png", "PNG", 1_000_000, (9.97,) * 8, (-0.44,) * 8),
 }
 
 
@@ -134,17 +136,15 @@ def quality_of(form: Format, quality: int) -> int:
     return round(_between(_QUALITIES, OUTPUTS[form].qualities, quality))
 
 
-def expected_bytes(form: Format, quality: int, pixels: float, detail: float = 1) -> float:
-    """Return about how many bytes a photo of so many pixels takes; quality on JPEG's scale.
+def expected_bytes(form: Format, quality: int, pixels: float, as_jpeg: float) -> float:
+    """Return about how many bytes a picture takes that takes `as_jpeg` as a JPEG of quality `REFERENCE`.
 
-    `detail` is what the photo takes as a JPEG of 480 pixels over what is usual. It counts for more in large pictures.
+    `quality` is on JPEG's scale. The more there is to see in a picture, the less do the newer formats save.
     """
     row = OUTPUTS[form]
-    logs = [math.log(_between(_QUALITIES[1:], known, quality)) for known in row.bytes_per_pixel]
-    sides = [math.log(side) for side in _SIDES]
-    side = min(max(math.log(1.5 * max(pixels, 1)) / 2, sides[0]), sides[-1])
-    power = row.detail_power + _DETAIL_GROWTH * (side - math.log(480))
-    return pixels * math.exp(_between(sides, logs, side)) * math.pow(detail, power)
+    ratio = _between(FORECAST_QUALITIES, [math.log(each) for each in row.over_jpeg], quality)
+    power = _between(FORECAST_QUALITIES, row.density_power, quality)
+    return as_jpeg * math.exp(ratio + power * math.log(as_jpeg / pixels / TYPICAL_DENSITY))
 
 
 def _between(knots: Sequence[float], values: Sequence[float], at: float) -> float:

@@ -226,7 +226,7 @@ def _next(
     if place.now_at:
         return f"ask about {shown(place.now_at)}", None
     if state == "done":
-        return "nothing, until the photo or a recipe changes", None
+        return "nothing, until the photo or the settings of a rendition change", None
     if state == "failed":
         return f"it is tried again when it changes, or {ASK}", None
     return _next_of_waiting(place, known, notes, now) if state == "waiting" else ("", None)
@@ -302,9 +302,9 @@ def _number(value: object) -> float:
 
 
 def _renditions(place: Place, known: PhotoRecord) -> Iterator[Rendition]:
-    for name, fingerprint in known.recipes.items():
-        fact = known.made.get(name)
-        if fact is None or place.output is None:
+    for name in dict.fromkeys([*(place.wanted or ()), *known.recipes]):  # in the config's order
+        fact, fingerprint = known.made.get(name), known.recipes.get(name)
+        if fact is None or fingerprint is None or place.output is None:
             continue
         wanted = (place.wanted or {}).get(name)
         recipe = wanted if wanted is not None and wanted.fingerprint == fingerprint else None

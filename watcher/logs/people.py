@@ -156,7 +156,7 @@ _SENTENCES: dict[str, Callable[[Fields], str]] = {
     "photo.retry": lambda fields: f"{fields['path']}: {fields['reason']}; again in {duration(fields['seconds'])}",
     "photo.waiting": lambda fields: f"{fields['path']}: waiting: {fields['reason']}",
     "worker.lost": _worker_lost,
-    "watch.degraded": lambda fields: f"{fields['inbox']} is looked through at intervals: {fields['reason']}",
+    "watch.degraded": lambda fields: f"{fields['inbox']} is checked at intervals: {fields['reason']}",
     "watch.lost": lambda fields: f"{fields['inbox']} can't be watched: {fields['reason']}",
     "watch.back": lambda fields: f"{fields['inbox']} is back",
     "disk.full": lambda fields: f"{fields['output']}: {fields['reason']}; it goes on when there is space",

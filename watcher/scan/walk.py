@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from watcher.core.selection import HIDDEN, PathFilter, name_of_hidden
 from watcher.core.types import Entry, Listing
 from watcher.fs.spelling import Spelling
-from watcher.text import shown
+from watcher.text import INBOX_MISSING, shown
 
 CHUNK = 1000  # photos in one part: about 200 KB
 _MOST_ENDINGS = 100  # of files that are left alone; any more are counted as files without one
@@ -73,7 +73,7 @@ class Walk:
         """Walk once, and yield the parts."""
         self.root = root_identity(self.inbox)
         if self.root is None:
-            self.reason = f"the inbox {shown(self.inbox)} is not there; mount it or make it again"
+            self.reason = INBOX_MISSING
             return
         self.complete = True
         self.missing = not _is_plain_folder(self.inbox, self.folder)

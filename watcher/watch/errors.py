@@ -13,11 +13,6 @@ class WatchError(WatcherError):
     """The inbox can't be watched; the message says why and what to do about it."""
 
 
-def not_there(inbox: bytes) -> str:
-    """Return the message that the folder does not exist now."""
-    return f"the inbox is not there: {shown(inbox)}; it is waited for"
-
-
 def limit_of(name: str) -> int | None:
     """Return the value of a sysctl such as `fs.inotify.max_user_watches`; None: it does not exist here."""
     try:

@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from watcher.core.types import WatchBack, WatchLost
 from watcher.errors import tell_fault
-from watcher.text import shown
-from watcher.watch.errors import WatchError, not_there, refusal
+from watcher.text import INBOX_MISSING, shown
+from watcher.watch.errors import WatchError, refusal
 from watcher.watch.handler import Event, Handler
 from watcher.watch.observer import NativeObserver
 from watcher.watch.observer_state import EXPLAINED, JOIN_SECONDS, ObserverState
@@ -156,7 +156,7 @@ class Watch:
     def _set_up(self) -> None:
         identity = _identity(self.inbox)
         if identity is None:
-            raise WatchError(not_there(self.inbox))
+            raise WatchError(INBOX_MISSING)
         signs = self._new_signs()
         handler = Handler(self.inbox, self._takes, self._enters, self._emit, signs)
         try:
@@ -196,7 +196,7 @@ class Watch:
     def _heal(self, identity: tuple[int, int] | None) -> bool:
         if identity is None:
             self.unhealed_since = None
-            self._lose(not_there(self.inbox))
+            self._lose(INBOX_MISSING)
             return False
         now = time.monotonic()
         if now < self._next_try:
@@ -216,7 +216,7 @@ class Watch:
 
     def _broken(self, identity: tuple[int, int] | None) -> str:
         if identity is None:
-            return not_there(self.inbox)
+            return INBOX_MISSING
         if identity != self._identity:
             return f"another folder is at {shown(self.inbox)} now: mounted, unmounted, or made again"
         if self._signs.failure:

@@ -4,6 +4,7 @@ import { leavePhoto, name, shown } from "./address.js";
 import { ago, ask, byId, bytes, copy, duration, make, moment, picture, retry, say, sayName } from "./common.js";
 
 const SWIPE = 48; // pixels
+const MOUSE = matchMedia("(hover: hover) and (pointer: fine)"); // a finger zooms by pinching
 
 export class Viewer {
   constructor(list) {
@@ -13,14 +14,20 @@ export class Viewer {
     this.turn = 0; // answers that come late belong to an earlier one
     byId("viewer-before").addEventListener("click", () => this.step(-1));
     byId("viewer-after").addEventListener("click", () => this.step(1));
+    byId("viewer-zoom").addEventListener("click", () => this.zoom());
+    byId("viewer-image").addEventListener("click", (event) => { if (MOUSE.matches) this.zoom(event); });
+    addEventListener("resize", () => this.fits());
     byId("viewer-close").addEventListener("click", () => this.dialog.close());
     byId("viewer-retry").addEventListener("click", (event) => retry({ photos: [this.photo.id] }, event.currentTarget));
     byId("viewer-copy").addEventListener("click", (event) => copy(byId("viewer-path"), event.currentTarget));
     this.dialog.addEventListener("close", () => this.closed());
     addEventListener("keydown", (event) => {
       const step = this.photo && { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-      if (step && !event.altKey && !event.ctrlKey && !event.metaKey) { event.preventDefault(); this.step(step); }
+      if (event.altKey || event.ctrlKey || event.metaKey) return;
+      if (step) { event.preventDefault(); this.step(step); }
+      if (event.key === "z" && this.photo) this.zoom();
     });
+    byId("viewer-image").addEventListener("load", () => this.fits());
     this.swiped(byId("stage"));
   }
 
@@ -49,6 +56,7 @@ export class Viewer {
 
   show(photo) {
     this.photo = photo;
+    this.zoomed(false);
     byId("viewer-known").hidden = false;
     sayName(byId("viewer-name"), photo.name);
     sayName(byId("viewer-path"), photo.where);
@@ -64,6 +72,7 @@ export class Viewer {
   none(why) {
     this.photo = null;
     byId("viewer-known").hidden = byId("viewer-retry").hidden = byId("viewer-image").hidden = true;
+    this.zoomed(false);
     byId("viewer-none").hidden = false;
     say(byId("viewer-none"), "Nothing to show");
     say(byId("viewer-name"), "Not found");
@@ -106,6 +115,29 @@ export class Viewer {
     this.show(photo);
   }
 
+  /** Show the picture in its actual size, with the place that was clicked in the middle; or all of it again. */
+  zoom(clicked = null) {
+    const image = byId("viewer-image"), figure = image.parentElement, box = image.getBoundingClientRect();
+    if (byId("viewer-zoom").hidden) return;
+    const at = clicked ? [(clicked.clientX - box.left) / box.width, (clicked.clientY - box.top) / box.height] : [.5, .5];
+    this.zoomed(!byId("stage").classList.contains("zoomed"));
+    figure.scrollTo(at[0] * image.width - figure.clientWidth / 2, at[1] * image.height - figure.clientHeight / 2);
+  }
+
+  zoomed(whether) {
+    byId("stage").classList.toggle("zoomed", whether);
+    byId("viewer-image").parentElement.tabIndex = whether ? 0 : -1; // so that keys scroll it
+    byId("viewer-zoom").setAttribute("aria-pressed", whether);
+    this.fits();
+  }
+
+  /** Zooming is offered where the picture was made smaller to fit. */
+  fits() {
+    const image = byId("viewer-image"), zoomed = byId("stage").classList.contains("zoomed");
+    byId("viewer-zoom").hidden = !zoomed && (image.hidden || image.width >= image.naturalWidth);
+    image.classList.toggle("larger", !byId("viewer-zoom").hidden);
+  }
+
   swiped(stage) {
     const image = byId("viewer-image");
     let from = null; // where the finger came down
@@ -139,6 +171,7 @@ export class Viewer {
       image.height = large.height;
       this.picture(image, photo);
     } else say(none, photo.state === "failed" ? "No picture could be made" : "Not made yet");
+    this.fits();
     const took = photo.took === null || photo.took === undefined ? "" : `, ${duration(photo.took)} after it came`;
     const since = `${moment(photo.at)} (${ago(photo.at)})`;
     const told = { done: `Done ${since}${took}`, failed: `Failed ${since}: ${photo.reason}`,
