@@ -38,7 +38,7 @@ FILES = {
     "/etc/w/other.png": photos.png(Image.new("L", (3, 2))),
     "/etc/w/photo.png": photos.plain(),
     "/etc/w/cut.png": LOGO[:-5],
-    "/etc/w/bad.png": LOGO[:40] + b"!" + LOGO[41:],
+    "/etc/w/bad.png": LOGO[:45] + bytes([LOGO[45] ^ 1]) + LOGO[46:],
     "/etc/w/grey.png": photos.png(Image.new("I;16", (3, 2))),
     "/etc/w/big.png": LOGO + bytes(4_000_000),
     "/etc/w/wide.png": pictures.png(5000, 4001, 1, 0, b""),

@@ -318,7 +318,9 @@ def test_hooks_reach_the_network_once_the_unit_was_written_for_them_and_never_be
     until((machine.photos / "listening").exists, "the server for hooks listens")
     tables = [f'command = ["{PHOTOS}/tell"]', 'url = "http://127.0.0.1:8099/told"']
     site.configure(*(f'[[hook]]\non = "photo"\n{table}' for table in tables))
+    before = reloads(site)
     machine.must("systemctl", "reload", "watcher.service")
+    until(lambda: reloads(site) > before, "the daemon knows of its hooks")
     site.drop(1)
     until(lambda: len(refused(site)) == 2, "both hooks fail without a network")
     assert all("Address family not supported by protocol" in reason for reason in refused(site).values())
@@ -340,6 +342,10 @@ def test_hooks_reach_the_network_once_the_unit_was_written_for_them_and_never_be
     assert network_of(main_of(site)) != network_of(machine.init)
     machine.must("systemctl", "stop", "listener.service")
     delivered[0].unlink()
+
+
+def reloads(site: Site) -> int:
+    return sum(line["WATCHER_EVENT"] == "config.reloaded" for line in site.events())
 
 
 def refused(site: Site) -> dict[object, str]:

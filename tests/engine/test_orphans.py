@@ -8,6 +8,8 @@ import pytest
 
 from tests.engine.conftest import MakeWorld
 from tests.engine.fakes import IN, World
+from watcher.core.orphans import Removals
+from watcher.core.records import Phase
 from watcher.core.types import Gone, PhotoId, Request, RequestsPending, WatchLost
 from watcher.store import ask
 
@@ -249,6 +251,29 @@ def test_a_rendition_off_the_record_that_could_not_be_removed_is_made_again_too(
     assert both.made_of[b"thumb/a.jpg"] == both.files[PhotoId(IN, b"a.jpg")].content
 
 
+def test_a_photo_that_is_about_to_be_made_loses_no_rendition(both: World) -> None:
+    made(both, "a.jpg")
+    both.raw["rendition"].pop("thumb")
+    both.reload()
+    settle(both)
+    both.drop("a.jpg", complete=False)
+    prune(both, "a.jpg", "thumb")
+    assert outputs(both) == ["thumb/a.jpg", "web/a.jpg"]
+
+
+def test_an_archived_original_s_renditions_stay_when_the_config_no_longer_has_them(both: World) -> None:
+    both.raw["inbox"][0].update(after="move", originals="/originals")
+    both.reload()
+    made(both, "a.jpg")
+    both.raw["rendition"].pop("thumb")
+    both.reload()
+    settle(both)
+    ((key, known),) = both.store.photos(IN, Phase.DONE)
+    assert known.away is not None
+    prune(both, key.path.decode(), "thumb")
+    assert outputs(both) == ["thumb/a.jpg", "web/a.jpg"]
+
+
 def test_a_rendition_that_is_wanted_again_when_it_is_asked_for_stays(both: World) -> None:
     made(both, "a.jpg")
     prune(both, "a.jpg", "thumb")
@@ -443,6 +468,13 @@ def test_a_day_has_one_allowance_whatever_the_number_of_scans_and_starts(tidy: W
     tidy.wait(86400)
     rescans(tidy, 3)
     assert len(outputs(tidy)) == 17
+
+
+def test_a_clock_that_is_set_back_gives_no_new_allowance() -> None:
+    used = Removals(since=1_000_000.0, photos=2)
+    assert used.at(0.0) == used
+    assert used.at(1_000_000.0 + 86_399) == used
+    assert used.at(1_000_000.0 + 86_400) == Removals(1_000_000.0 + 86_400, 0)
 
 
 def test_a_photo_restored_with_an_old_date_is_made_from_what_is_there(tidy: World) -> None:
