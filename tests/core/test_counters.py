@@ -86,11 +86,13 @@ def test_what_is_left_alone_is_told_with_what_makes_it_a_photo() -> None:
 
 def test_what_is_left_alone_has_its_reason_for_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("watcher.core.formats.readable", lambda: ("jpeg", "png"))
+    monkeypatch.setattr("sys.executable", "/nowhere/my python")
     inbox = InboxStatus(b"/in", b"/out", left_alone=((".mov", 2), (".heic", 1), (".png", 1)))
     status = Status("1", "native", (inbox,), (), ())
+    remedy = "'/nowhere/my python' -m pip install 'photo-watcher[heic]'"
     assert status.encode(0.0)["inboxes"][0]["left_alone"] == [
         {"ending": ".mov", "count": 2, "reason": "not a format that is read"},
-        {"ending": ".heic", "count": 1, "reason": "can't be read here: pip install 'photo-watcher[heic]'"},
+        {"ending": ".heic", "count": 1, "reason": f"can't be read here: {remedy}"},
         {"ending": ".png", "count": 1, "reason": 'not in `include`: add "*.png"'},
     ]
 

@@ -108,7 +108,7 @@ main()
         [sys.executable, "-c", program], env=place.env, capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == EXIT_CONFIG
-    pip = Path(sys.executable).with_name("pip")
+    pip = f"{sys.executable} -m pip"
     assert "metrics.listen: found '127.0.0.1:0', and the Python package prometheus-client is not there" in done.stderr
     assert f"`{pip} install 'photo-watcher[metrics]'`" in done.stderr
     assert "web.listen: found '127.0.0.1:1', and the Python package uvicorn is not there" in done.stderr

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests import photos
+from tests import photos, pictures
 from tests.e2e.harness import Place, camera, fill, shows, until
 from tests.faults.poison import drop, lengthy
 from tests.faults.processes import Killer, cpu_seconds, workers_at
@@ -114,3 +114,46 @@ def test_a_photo_that_takes_the_daemon_down_each_time_is_given_up_after_three_tr
     with place.run() as daemon:
         assert not daemon.events("photo.failed"), "it is not tried again"
         assert daemon.stop() == 0
+
+
+CRASHING = """
+import signal
+from importlib import import_module
+
+def crash_in(module, name):
+    kind = getattr(import_module(module), name)
+    load = kind.load
+
+    def loaded(self):
+        if self.size == (77, 55):
+            signal.raise_signal(signal.SIGSEGV)
+        return load(self)
+
+    kind.load = loaded
+
+"""
+LIBRARIES = {"TIFF": 'crash_in("PIL.TiffImagePlugin", "TiffImageFile")\n'}
+if pictures.HEIC:
+    LIBRARIES["HEIF"] = 'crash_in("pillow_heif.as_plugin", "HeifImageFile")\n'
+
+
+@pytest.mark.slow
+def test_a_library_that_crashes_while_it_decodes_costs_no_photo_but_its_own(place: Place) -> None:
+    (place.root / "crashing").mkdir()
+    (place.root / "crashing" / "sitecustomize.py").write_text(CRASHING + "".join(LIBRARIES.values()))
+    place.env["PYTHONPATH"] = str(place.root / "crashing")  # no file is known that really crashes them
+    place.configure({"web": {"width": 90}}, retry={"backoff_seconds": 0.1}, workers=2)
+    good = set()
+    for form in LIBRARIES:
+        for number in range(4):
+            (place.inbox / f"{form}{number}.jpg").write_bytes(pictures.encoded(form, photos.scene(96, 64 + number)))
+            good.add(f"{form}{number}.jpg")
+        (place.inbox / f"crashing {form}.jpg").write_bytes(pictures.encoded(form, photos.scene(77, 55)))
+    done = place.once()
+    assert done.code == 1, done
+    assert {path.name for path in (place.output / "web").iterdir()} == good
+    failed = failures(place)
+    assert set(failed) == {f"crashing {form}.jpg" for form in LIBRARIES}
+    for reason, attempts in failed.values():
+        assert "SIGSEGV" in reason
+        assert attempts == 3

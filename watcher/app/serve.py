@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shlex
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING
 from watcher import __version__
 from watcher.app.settings import Source
 from watcher.config import Config
+from watcher.core.formats import to_install
 from watcher.core.history import ASK, HistoryEntry, took
 from watcher.core.hooks import Answered, Outgoing
 from watcher.core.records import PhotoRecord
@@ -51,15 +50,9 @@ def require_extras(config: Config, source: str, *, once: bool = False) -> None:
         missing = [name for name in _PACKAGES[extra] if wanted and importlib.util.find_spec(name) is None]
         if missing:
             found = f"found {value!r}, and the Python package {missing[0].replace('_', '-')} is not there"
-            faults.append(Fault(key, found, f"type `{pip()} install 'photo-watcher[{extra}]'`, or {otherwise}"))
+            faults.append(Fault(key, found, f"type `{to_install(extra)}`, or {otherwise}"))
     if faults:
         raise ConfigError(source, faults)
-
-
-def pip() -> str:
-    """Return how the pip is called that installs for this Python, which may be none that a shell finds by name."""
-    beside = os.path.join(os.path.dirname(sys.executable), "pip")
-    return shlex.quote(beside) if os.access(beside, os.X_OK) else f"{shlex.quote(sys.executable)} -m pip"
 
 
 class PublishingStore(Store):

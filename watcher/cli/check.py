@@ -17,11 +17,11 @@ from watcher.app.check_service import look_at_page, look_at_services, naming
 from watcher.app.estimate import Forecast, forecast
 from watcher.app.hooks import look_at
 from watcher.app.outputs import held
-from watcher.app.serve import pip, require_extras
+from watcher.app.serve import require_extras
 from watcher.app.service import program, remedies, sudo
 from watcher.app.settings import Source, resolve
 from watcher.config import Config
-from watcher.core.formats import INPUTS, InputFormat, readable
+from watcher.core.formats import INPUTS, InputFormat, readable, to_install
 from watcher.core.selection import PathFilter
 from watcher.core.status import left_alone
 from watcher.core.volumes import belongs_on
@@ -177,9 +177,7 @@ def _inbox(plan: InboxPlan, config: Config, reader: Queries | None) -> Iterator[
         yield Finding("warning", what, found.reason)
     if endings := unreadable(plan.config.include):
         extras = {kind.extra: kind for kind in INPUTS.values() if kind.extra and _takes(endings, kind)}
-        remedy = "".join(
-            f"; for {kind.label} `{pip()} install 'photo-watcher[{extra}]'`" for extra, kind in extras.items()
-        )
+        remedy = "".join(f"; for {kind.label} `{to_install(extra)}`" for extra, kind in extras.items())
         text = f"`include` takes {', '.join(endings)}: such files can't be read here, and fail{remedy}"
         yield Finding("warning", what, text)
     if left := left_alone(found.left_alone):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -97,6 +99,11 @@ INPUTS: Mapping[str, InputFormat] = {
 }
 
 
+def to_install(extra: str) -> str:
+    """Return the command that installs an extra for this Python: a shell may find the pip of another one."""
+    return f"{shlex.quote(sys.executable)} -m pip install 'photo-watcher[{extra}]'"
+
+
 @cache
 def readable() -> tuple[str, ...]:
     """Return the input formats that this installation reads, by name."""
@@ -109,7 +116,7 @@ def why_left_alone(ending: str) -> str:
     if form is None:
         return "not a format that is read"
     if form not in readable():
-        return f"can't be read here: pip install 'photo-watcher[{INPUTS[form].extra}]'"
+        return f"can't be read here: {to_install(INPUTS[form].extra)}"
     return f'not in `include`: add "*{ending}"'
 
 

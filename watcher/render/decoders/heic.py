@@ -10,7 +10,7 @@ from functools import cache
 
 from PIL.ImageFile import ImageFile
 
-from watcher.core.formats import INPUTS, readable
+from watcher.core.formats import INPUTS, readable, to_install
 from watcher.fs.faults import short
 from watcher.render.decoders import bmff
 from watcher.render.decoders.base import Completeness, Decoded, Photo, UndecodableError, hole_in
@@ -29,7 +29,7 @@ def sniff(head: bytes) -> bool:
 def describe(data: bytes) -> Photo:
     """Return the photo that `data` holds."""
     if "heic" not in readable():
-        raise UndecodableError(f"{named(data)}, which can't be read here: pip install 'photo-watcher[heic]'")
+        raise UndecodableError(f"{named(data)}, which can't be read here: {to_install('heic')}")
     _register()
     return Heic(data)
 
