@@ -1,7 +1,8 @@
-"""Every road into the inbox, as a table: `python -m tests.transports [--small] [ROAD ...]`.
+"""Every road into the inbox, as a table: `python -m tests.transports [--small | --formats] [ROAD ...]`.
 
 Without names all roads are taken, one after the other, and the table goes into docs/roads.md between its markers.
-It wants a quiet machine: the times are part of it.
+It wants a quiet machine: the times are part of it. With `--formats` only the quickest ones are, with photos in each of
+the other formats, and their table goes between markers of its own.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sys
 import tempfile
 import time
 import traceback
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -20,12 +22,12 @@ from benchmarks.common import machine
 from tests.transports import card as cards
 from tests.transports.card import RESUMED, Card
 from tests.transports.road import Ground, Road
-from tests.transports.roads import everything
+from tests.transports.roads import QUICK, everything
 from tests.transports.row import Row, markdown
 from tests.transports.travel import travel
 
 _PAGE = Path(__file__).parents[2] / "docs" / "roads.md"
-_BEGIN, _END = "<!-- the roads: python -m tests.transports -->", "<!-- end of the roads -->"
+_BEGIN, _END = "<!-- the {}: python -m tests.transports{} -->", "<!-- end of the {} -->"
 _WITHOUT = {"overwrite": "overwrote nothing", "resume": "resumed nothing", "two_writers": "had no two writers"}
 
 
@@ -33,26 +35,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("roads", nargs="*", metavar="ROAD", help="a road's name or a part of it; none: all of them")
     parser.add_argument("--small", action="store_true", help="16 small photos a road, as the tests take, not 60")
+    parser.add_argument("--formats", action="store_true", help="few photos in each of the other formats")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="leave inboxes, outputs, logs, and a sheet of them")
     arguments = parser.parse_args()
-    chosen = _chosen(arguments.roads)
+    warnings.simplefilter("ignore", UserWarning)  # of halves
+    chosen = QUICK if arguments.formats and not arguments.roads else _chosen(arguments.roads)
     rows: list[Row] = []
     closed: dict[str, str] = {}  # road -> why it was not taken
     with tempfile.TemporaryDirectory(prefix="watcher-roads-") as scratch:
         root = arguments.keep or Path(scratch)
-        card = cards.build(root / "card", cards.SMALL if arguments.small else cards.FULL)
-        for number, road in enumerate(chosen):
-            taken = _take(road, card, root / f"{number:02}")
-            if isinstance(taken, Row):
-                rows.append(taken)
-            else:
-                closed[road.name] = taken
+        size = cards.FEW if arguments.formats else cards.SMALL if arguments.small else cards.FULL
+        forms = cards.FORMATS if arguments.formats else ("JPEG",)
+        for form in forms:
+            card = cards.build(root / f"card of {form}", size, form)
+            for number, road in enumerate(chosen):
+                taken = _take(road, card, root / f"{form} {number:02}")
+                if isinstance(taken, Row):
+                    rows.append(taken)
+                else:
+                    closed[road.name] = taken
         _lay_out(root)
     text = _tell(rows, closed)
     print(f"\n{text}")
     if not arguments.roads and not arguments.small:
-        before, _, rest = _PAGE.read_text().partition(_BEGIN)
-        _PAGE.write_text(f"{before}{_BEGIN}\n{text}\n{_END}{rest.partition(_END)[2]}")
+        what, option = ("formats", " --formats") if arguments.formats else ("roads", "")
+        begin, end = _BEGIN.format(what, option), _END.format(what)
+        before, _, rest = _PAGE.read_text().partition(begin)
+        _PAGE.write_text(f"{before}{begin}\n{text}\n{end}{rest.partition(end)[2]}")
     sys.exit(any(row.faults() for row in rows))
 
 
@@ -74,7 +83,7 @@ def _take(road: type[Road], card: Card, root: Path) -> Row | str:
             traceback.print_exc()
             taken = f"it broke: {error!r}"
     told = taken if isinstance(taken, str) else "; ".join(taken.faults()) or "as it should be"
-    print(f"{road.name}: {time.monotonic() - began:.0f} s; {told}", flush=True)
+    print(f"{road.name}, {card.form}: {time.monotonic() - began:.0f} s; {told}", flush=True)
     return taken
 
 

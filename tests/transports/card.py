@@ -11,9 +11,11 @@ import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from PIL import Image, ImageChops
+
+from tests import pictures
 
 _PICTURES = sorted((Path(__file__).parents[2] / "examples" / "photos").glob("*.jpg"))
 _BANDS = 8
@@ -21,6 +23,13 @@ _COLOURS = (
     *((20, 20, 20), (235, 235, 235), (220, 30, 30), (30, 200, 30)),
     *((40, 40, 220), (225, 220, 30), (215, 40, 215), (30, 205, 210)),
 )
+_SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "JPEG": {"quality": 92},
+    "PNG": {"compress_level": 1},
+    "TIFF": {"compression": "tiff_lzw"},
+    "HEIF": {"quality": 80, "enc_params": {"preset": "ultrafast"}},
+}
+FORMATS = ("PNG", "TIFF", *(("HEIF",) if pictures.HEIC else ()))  # by their names in Pillow, JPEG apart
 _NEAR = 60  # of 255 in each channel: what JPEG and scaling may change, and less than the way to grey
 _COPYRIGHT = 0x8298
 
@@ -49,7 +58,7 @@ def shown_by(file: Path | IO[bytes]) -> Version | None:
         with Image.open(file) as opened:
             written = str(opened.getexif().get(_COPYRIGHT, ""))
             image = opened.convert("RGB")
-    except (OSError, SyntaxError, ValueError):
+    except (OSError, SyntaxError, ValueError, UserWarning):  # the last one of the EXIF of a half, in tests
         return None
     bands = tuple(_colour(image, band) for band in range(_BANDS))
     return None if -1 in bands else Version(written, bands)
@@ -90,12 +99,14 @@ class Size:
 
 FULL = Size(singles=36, in_folder=20, large=(6000, 4000), normal=(1920, 1280), every=6)  # and four specials: 60 photos
 SMALL = Size(singles=6, in_folder=6, large=(2400, 1600), normal=(960, 640), every=5)
+FEW = Size(singles=3, in_folder=4, large=(1200, 800), normal=(480, 320), every=3)
 
 
 @dataclass
 class Card:
     """A folder of photos, as on a camera's card; names are paths in the inbox."""
 
+    form: str
     folder: Path
     singles: Mapping[str, Photo]
     in_folder: Mapping[str, Photo]  # all below `tree`, which goes to the inbox as TREE
@@ -112,9 +123,12 @@ TREE = "100CANON"
 OVERWRITTEN, RESUMED, ABANDONED, CONTESTED = "IMG_9001.JPG", "IMG_9002.JPG", "IMG_9003.JPG", "IMG_9004.JPG"
 
 
-def build(folder: Path, size: Size) -> Card:
-    """Make the photos in an empty folder: two seconds for the full set, half of one for the small."""
-    print_on = {True: _Press(size.large), False: _Press(size.normal)}
+def build(folder: Path, size: Size, form: str = "JPEG") -> Card:
+    """Make the photos in an empty folder: two seconds for the full set, half of one for the small.
+
+    All of them are called `.JPG`, whatever `form` is: what a file is, its content says.
+    """
+    print_on = {True: _Press(size.large, form), False: _Press(size.normal, form)}
     numbers = iter(range(1, 1000))
 
     def photo(path: Path, *, large: bool) -> Photo:
@@ -132,13 +146,14 @@ def build(folder: Path, size: Size) -> Card:
     in_folder = some(size.in_folder, (f"{places[i % 4]}/IMG_{i:04}.jpg" for i in range(1000)))
     names = ("old", "new", "resumed", "abandoned", "one", "other")
     specials = {name: photo(folder / "specials" / f"{name}.jpg", large=True) for name in names}
-    return Card(folder, singles, in_folder, folder / TREE, **specials)
+    return Card(form, folder, singles, in_folder, folder / TREE, **specials)
 
 
 class _Press:
     """Prints photos of one size: a real picture enlarged, with sensor noise: a third of a byte for a pixel."""
 
-    def __init__(self, size: tuple[int, int]) -> None:
+    def __init__(self, size: tuple[int, int], form: str) -> None:
+        self._form = form
         noise = Image.effect_noise((1000, 1000), 9)
         sheet = Image.new("L", size)
         for x in range(0, size[0], 1000):
@@ -159,5 +174,5 @@ class _Press:
         exif = Image.Exif()
         exif[_COPYRIGHT] = version(number).copyright
         out = io.BytesIO()
-        image.save(out, "JPEG", quality=92, exif=exif.tobytes())
+        image.save(out, self._form, exif=exif.tobytes(), **_SETTINGS[self._form])
         return out.getvalue()

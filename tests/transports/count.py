@@ -13,11 +13,13 @@ from tests.transports.drop import QUIET, RENDITIONS, Journey
 from tests.transports.row import Row
 from tests.transports.witness import Appearance
 
+_DAMAGED = ("damaged", "it can't be decoded")
+
 
 def count(journey: Journey) -> Row:
     """Fill the row of a road while its files are still there."""
     road = journey.road
-    row = Row(type(road), wait=QUIET + road.lag + float(str(road.settings.get("poll_seconds", 0))))
+    row = Row(type(road), journey.card.form, wait=QUIET + road.lag + float(str(road.settings.get("poll_seconds", 0))))
     lies = {ABANDONED: shown_by(journey.landing / ABANDONED), CONTESTED: journey.left_by_rivals()}
     _count_arrivals(journey, row)
     _count_outputs(journey, row, lies)
@@ -130,6 +132,6 @@ def _hold_status(journey: Journey, row: Row, *, spoilt: bool) -> None:
     if failed := [
         f"{line['path']}: {line['reason']}"
         for line in lines
-        if not (damaged and line["path"].endswith(damaged) and line["reason"].startswith("damaged"))
+        if not (damaged and line["path"].endswith(damaged) and line["reason"].startswith(_DAMAGED))
     ]:
         row.wrong.append(f"failed: {failed}")

@@ -12,6 +12,8 @@ MODULES: tuple[ModuleType, ...] = (
     *(editors, mounts, remote),
 )
 
+QUICK: tuple[type[Road], ...] = (local.Copy, local.Move, local.Connection, local.Blocks, archives.Tar)
+
 
 def everything() -> list[type[Road]]:
     return [road for module in MODULES for road in module.ROADS]

@@ -20,6 +20,7 @@ class Row:
     """Figures of one road; the lists name the photos."""
 
     road: type[Road]
+    form: str = "JPEG"  # of the photos
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     half: list[str] = field(default_factory=list)
@@ -52,7 +53,7 @@ class Row:
     def cells(self) -> list[str]:
         late = "" if self.above <= self.allowed else f" (**{self.above - self.allowed:+.2f}**)"
         return [
-            self.road.name,
+            self.road.name if self.form == "JPEG" else f"{self.road.name}: {self.form.replace('HEIF', 'HEIC')}",
             str(self.road.kind),
             *(str(len(names)) for names in (self.lost, self.doubled, self.half)),
             str(sum(self.again.values())),
