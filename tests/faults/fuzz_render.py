@@ -1,6 +1,6 @@
 """Render mutated photos in this process: `python -m tests.faults.fuzz_render SEED PHOTOS SECONDS FOLDER [KINDS]`.
 
-KINDS is `jpeg`, or `others`: every other format. Ends after that many photos or seconds, whichever comes first. Prints
+KINDS is a format, or `others`: all but JPEG. Ends after that many photos or seconds, whichever comes first. Prints
 what came of them as JSON. Each photo lies in `FOLDER/inbox/x.jpg` while it is tried, so that it is still there when it
 takes this process down.
 """
@@ -137,7 +137,7 @@ def main(seed: int, count: int, seconds: float, folder: Path, kinds: str = "jpeg
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     warm()
     chance = random.Random(seed)
-    samples = seeds() if kinds == "jpeg" else other_seeds()
+    samples = seeds() if kinds == "jpeg" else [s for s in other_seeds() if kinds in {"others", describe(s).kind}]
     (folder / "inbox").mkdir(parents=True)
     found: Counter[str] = Counter()
     unexpected: dict[str, int] = {}

@@ -11,6 +11,8 @@ from typing import Any, cast
 
 import pytest
 
+from watcher.core.formats import readable
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -45,9 +47,12 @@ def test_a_few_hundred_broken_photos_give_only_outcomes_of_our_own(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "seconds", [pytest.param(10, marks=pytest.mark.slow), pytest.param(600, marks=pytest.mark.soak)]
+    ("kinds", "seconds"),
+    [
+        *(pytest.param(kinds, 10, marks=pytest.mark.slow) for kinds in ("jpeg", "others")),
+        *(pytest.param(kind, 600, marks=pytest.mark.soak) for kind in readable()),
+    ],
 )
-@pytest.mark.parametrize("kinds", ["jpeg", "others"])
-def test_broken_photos_without_end_give_only_outcomes_of_our_own(tmp_path: Path, seconds: float, kinds: str) -> None:
+def test_broken_photos_without_end_give_only_outcomes_of_our_own(tmp_path: Path, kinds: str, seconds: float) -> None:
     seed = int.from_bytes(os.urandom(4), "big")
     check(fuzz(tmp_path, seed, 10_000_000, seconds, kinds))
