@@ -21,12 +21,12 @@ def test_work_pauses_while_the_output_is_full_and_goes_on_by_itself(place: Place
         fill(place.inbox, 20, 2)
         daemon.wait_for("disk.full")
         until(lambda: not any(path.stat().st_size for path in temporary(place.output)), "no half output is left")
-        made = len(daemon.events("photo.done"))
-        assert made < 22
         time.sleep(seconds)
-        until(
-            lambda: place.status()["inboxes"][0]["waiting"] == 22 - made, "status says so, at most half a second late"
+        until(  # one that was in another worker may still find room
+            lambda: place.status()["inboxes"][0]["waiting"] == 22 - len(daemon.events("photo.done")),
+            "status says so, at most half a second late",
         )
+        assert len(daemon.events("photo.done")) < 22
         filler.remove()
         daemon.settle(22)
         assert len(daemon.events("disk.full")) == 1, "said once, however often it was tried"
