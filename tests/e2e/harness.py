@@ -109,11 +109,18 @@ def temporary(folder: Path) -> list[Path]:
 
 
 def until(holds: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
-    """Poll until something holds; fail with `what` where it does not in time."""
-    deadline = time.monotonic() + seconds
+    """Poll until something holds; fail with `what` where it does not in time.
+
+    What takes long to ask, as `watcher status` does, is asked less often, to leave the CPU to what is waited for.
+    """
+    began = time.monotonic()
+    deadline = began + seconds
     while not holds():
-        assert time.monotonic() < deadline, f"not in {seconds:g} s: {what}"
-        time.sleep(0.02)
+        answered = time.monotonic()
+        assert answered < deadline, f"not in {seconds:g} s: {what}"
+        took = answered - began
+        time.sleep(0.02 if took < 0.2 else min(took, 0.5))
+        began = time.monotonic()
 
 
 # ---- a place to run in ----

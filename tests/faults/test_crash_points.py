@@ -111,15 +111,12 @@ def trial(tmp_path_factory: pytest.TempPathFactory) -> Trial:
     return Trial(tmp_path_factory.mktemp("trial"))
 
 
-@pytest.mark.parametrize(
-    ("call", "numbers"),
-    [("fsync", (1, 5)), ("renameat", (2, 4)), ("fdatasync", (5, 8)), ("pwrite64", (45, 60))],
-)
+@pytest.mark.parametrize(("call", "numbers"), [("renameat", (2, 4)), ("fdatasync", (5, 8))])
 def test_a_crash_at_some_calls_is_made_good_by_the_next_run(trial: Trial, call: str, numbers: tuple[int, ...]) -> None:
     assert trial.through("crash", call, numbers) == len(numbers)
 
 
-@pytest.mark.parametrize(("call", "numbers"), [("fsync", (2, 4)), ("renameat", (1, 2)), ("fdatasync", (2, 6))])
+@pytest.mark.parametrize(("call", "numbers"), [("fsync", (2, 4))])
 def test_an_io_error_at_some_calls_costs_no_photo(trial: Trial, call: str, numbers: tuple[int, ...]) -> None:
     assert trial.through("fail", call, numbers) == len(numbers)
 

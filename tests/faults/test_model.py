@@ -402,6 +402,7 @@ def _profile(examples: int, steps: int) -> settings:
     )
 
 
+@pytest.mark.slow
 def test_whatever_happens_the_outputs_are_those_of_the_photos_there() -> None:
     run_state_machine_as_test(Inbox, settings=_profile(2, 15))
 
