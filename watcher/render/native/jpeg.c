@@ -158,7 +158,9 @@ static int end_segment(Bits *b)
 
 #define FAST 11 /* bits */
 #define DOUBLE 11
-#define END 128 /* an advance that ends a block */
+#define AT_ONCE 5 /* look-ups of DOUBLE bits for which one `refill` is enough */
+#define END 128   /* an advance that ends a block */
+_Static_assert(AT_ONCE * DOUBLE <= 56, "more bits than a refill has at hand");
 
 /*
  * An entry of `one` is a whole symbol, with the bits of its value where there is room for them:
@@ -797,9 +799,9 @@ static inline W madd(V a, V b) { return (W)_mm_madd_epi16((__m128i)a, (__m128i)b
 static inline V narrow(W a, W b) { return (V)_mm_packs_epi32((__m128i)a, (__m128i)b); }
 static inline B bytes(V a, V b) { return (B)_mm_packus_epi16((__m128i)a, (__m128i)b); }
 #else
-static inline W even(V a) { return (W)((U)a << 16) >> 16; }
-static inline W odd(V a) { return (W)a >> 16; }
-static inline W madd(V a, V b) { return even(a) * even(b) + odd(a) * odd(b); }
+static inline W evens(V a) { return (W)((U)a << 16) >> 16; }
+static inline W odds(V a) { return (W)a >> 16; }
+static inline W madd(V a, V b) { return evens(a) * evens(b) + odds(a) * odds(b); }
 
 static inline V limited(W a)
 {
@@ -896,9 +898,9 @@ static inline void transform(V i04, V i26, V i13, V i57, int size, int bits, W *
 }
 
 /* Interleave the first half of vectors with the second, as often as transposes them. */
-static inline void interleave(V *v, int count, int times)
+static inline void interleave(V *v, int count, int rounds)
 {
-    while (times-- > 0) {
+    while (rounds-- > 0) {
         V next[8] = {{0}};
         for (int i = 0; i < count / 2; i++) {
             next[2 * i] = low(v[i], v[i + count / 2]);
@@ -1007,7 +1009,7 @@ static inline __attribute__((always_inline)) Reason decode_block(Bits *b, Compon
     int flat = 0, large = 0;
     do {
         refill(b);
-        for (int i = 0; i < 5; i++) {
+        for (int i = 0; i < AT_ONCE; i++) {
             uint32_t two = table[b->bits >> (64 - DOUBLE)];
             uint64_t first = k + (two >> 6 & 31), second = k + (two >> 11 & 127);
             if (LIKELY(second < 64)) {
@@ -1022,7 +1024,7 @@ static inline __attribute__((always_inline)) Reason decode_block(Bits *b, Compon
                 k = END;
                 break;
             } else {
-                refill(b); /* five look-ups take 55 bits at most, a symbol up to 31 */
+                refill(b); /* a symbol may take 31 bits */
                 entry = look_up(b, ac);
                 if (!entry)
                     return BAD_CODE;
@@ -1404,7 +1406,7 @@ EXPORT void jpeg_read(const uint8_t *head, size_t head_size, const uint8_t *data
     free(d);
 }
 
-EXPORT const int32_t jpeg_vectors = SIMD; /* without, the inverse DCT takes three times as long */
+EXPORT const int32_t jpeg_vectors = SIMD; /* without, the inverse DCT takes longer */
 
 EXPORT void jpeg_free(void *image) { free(image); }
 
