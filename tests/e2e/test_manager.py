@@ -11,13 +11,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Self
 
 import pytest
 
-from tests.e2e.harness import COMMAND, Place, Running, camera, until
+from tests.e2e.harness import COMMAND, Place, Running, camera, marked, until
 from watcher.errors import EXIT_BUG, EXIT_CONFIG
 
 
@@ -53,6 +53,15 @@ class Socket:
         return [name for name in names if not name.startswith(("WATCHDOG", "STATUS"))]
 
 
+def niceness(mark: str) -> set[int]:
+    """Return how nice the processes are that have a mark."""
+    found = set()
+    for pid in marked(mark):
+        with suppress(ProcessLookupError):  # one that has ended meanwhile
+            found.add(os.getpriority(os.PRIO_PROCESS, pid))
+    return found
+
+
 @pytest.fixture
 def systemd(place: Place) -> Iterator[Socket]:
     path = place.root / "notify"
@@ -62,10 +71,12 @@ def systemd(place: Place) -> Iterator[Socket]:
 
 
 def test_systemd_is_told_of_the_start_the_work_reloads_good_and_bad_and_the_stop(place: Place, systemd: Socket) -> None:
+    place.configure(nice=19)
     with place.run() as daemon:
         until(lambda: systemd.count("READY=1"), "ready is told")
         (place.inbox / "a.jpg").write_bytes(camera())
         until(lambda: "STATUS=1 inbox, 0 waiting, 1 done, 0 failed" in systemd.told, "the photo is counted")
+        assert niceness(place.mark) <= {os.nice(0)}, "the unit says how nice they are"
         for text, event in (("workers = 1\n", "config.reloaded"), ("workers = -1\n", "config.rejected")):
             place.config.write_text(text + place.config.read_text())
             daemon.send(signal.SIGHUP)

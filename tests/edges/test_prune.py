@@ -228,6 +228,23 @@ def test_a_photo_that_comes_back_while_its_output_is_read_keeps_it(trees: Trees)
     assert trees.web.exists()
 
 
+def test_a_photo_that_comes_back_while_its_folder_is_listed_keeps_its_output(
+    trees: Trees, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed, folder, times = os.listdir, (trees.inbox / "x").stat().st_ino, 0
+
+    def listing(at: int) -> list[str]:
+        nonlocal times
+        found = listed(at)
+        times += os.stat(at).st_ino == folder
+        if times == 2:  # the look after the output was read
+            put(trees, "a.jpg")
+        return found
+
+    monkeypatch.setattr(os, "listdir", listing)
+    assert trees.prune().kept == ((os.fsencode(trees.web), "its photo is there again"),)
+
+
 def test_an_output_that_is_replaced_while_it_is_read_stays(trees: Trees) -> None:
     def digest(file: int) -> bytes:
         (trees.root / "new").write_bytes(DATA)
