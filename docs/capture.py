@@ -72,6 +72,11 @@ class Terminal:
                 raise TimeoutError(f"{text!r} never came:\n{self.read()}")
             time.sleep(0.1)
 
+    def wait_for_prompt(self) -> None:
+        """Wait until the command that was typed has ended."""
+        while Text.from_ansi(self.read()).plain.splitlines()[-1].strip() != "$":
+            time.sleep(0.1)
+
     def read(self) -> str:
         """Give what the screen shows, colours included."""
         return self.tmux("capture-pane", "-e", "-p").rstrip("\n ")
@@ -95,14 +100,16 @@ def capture_once(home: Path, photos: Path, target: Path) -> None:
     shutil.copytree(photos, home / "Inbox")
     terminal = Terminal("once", home, 14)
     try:
-        terminal.type("watcher once --config photos.toml --dry-run", wait_for="thumb:", seconds=0.5)
+        terminal.type("watcher once --config photos.toml --dry-run", wait_for="thumb:")
+        terminal.wait_for_prompt()
         terminal.type("watcher once --config photos.toml", wait_for="━")
         while not (counted := re.search(r"(\d+) of (\d+)", terminal.read())) or int(counted[1]) < 0.4 * int(counted[2]):
             time.sleep(0.05)
         working = terminal.read()
         terminal.wait(" made in ")
-        time.sleep(1.0)
-        terminal.type("watcher once --config photos.toml", wait_for="nothing to do", seconds=0.5)
+        terminal.wait_for_prompt()
+        terminal.type("watcher once --config photos.toml", wait_for="nothing to do")
+        terminal.wait_for_prompt()
         rest = terminal.read().splitlines()
         start = max(number for number, line in enumerate(rest) if " made in " in line)
         draw("\n".join([working, "  ⋮", *rest[start:]]), target, "watcher once")
@@ -121,7 +128,8 @@ def capture_run(home: Path, photos: Path, target: Path) -> None:
         user = Terminal("user", home, 20)
         user.type("cp notes.jpg Inbox/", seconds=2.0)
         user.type("cp -r card Inbox/trip", seconds=2.0)
-        user.type("watcher status --config photos.toml", wait_for="state file", seconds=0.5)
+        user.type("watcher status --config photos.toml", wait_for="state file")
+        user.wait_for_prompt()
         daemon.wait(" copies in ")  # the line of the burst
         time.sleep(3.0)
         daemon.tmux("send-keys", "C-c")
@@ -150,7 +158,8 @@ def capture_why(home: Path, photos: Path, target: Path) -> None:
         user = Terminal("user", home, 40)
         user.type("export WATCHER_CONFIG=$PWD/photos.toml; clear", seconds=1.0)
         for path in ("Inbox/beach.jpg", "Inbox/notes.jpg", "Inbox/beach.jpg.part"):
-            user.type(f"watcher why {path}", seconds=2.0)
+            user.type(f"watcher why {path}", wait_for=path)
+            user.wait_for_prompt()
         draw(user.read(), target, "watcher why")
     finally:
         daemon.tmux("send-keys", "C-c")  # what tmux sends when it ends, SIGHUP, has the config read again

@@ -410,7 +410,11 @@ def test_a_fault_of_an_inbox_names_it_by_number(line: str, key: str, sentence: s
             'found 5 with `format = "png"`; write another `format`, or',
         ),
         ("width = 9\nmax_kb = -5", ".max_kb", "found -5; write a whole number from 0 to 1000000"),
-        ("width = 9\nwatermark = 'none.png'", ".watermark", 'found "none.png", which can\'t be read (No such file'),
+        (
+            "width = 9\nwatermark = 'none.png'",
+            ".watermark",
+            'found "none.png", and /etc/w/none.png can\'t be read (No such file',
+        ),
         (
             "width = 9\nwatermark = 'photo.png'",
             ".watermark",

@@ -38,7 +38,7 @@ def list_photos(pair: tuple[str, str] | None, config_file: str | None, state_fil
     check_access(state)
     reader = Queries.open_to_read(state)
     if reader is None:
-        print(f"the state file {printable(state)} is empty: nothing to list", file=sys.stderr)
+        print(f"nothing is recorded in the state file {printable(state)} yet: nothing to list", file=sys.stderr)
         return EXIT_OK
     with reader:
         for item in of_config(config, state):

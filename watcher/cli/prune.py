@@ -30,7 +30,7 @@ def prune(
         bring_up_to_date(state)
     reader = Queries.open_to_read(state)
     if reader is None:
-        print(f"the state file {printable(state)} is empty: nothing to remove", file=sys.stderr)
+        print(f"nothing is recorded in the state file {printable(state)} yet: nothing to remove", file=sys.stderr)
     with reader or nullcontext(), PrunedOutputs(readable=not as_json) as pruned:
         for item in of_config(config, state) if reader is not None else ():
             if reader is not None and is_comparable(reader, item):

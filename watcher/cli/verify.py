@@ -110,7 +110,7 @@ def verify(
         bring_up_to_date(state)  # of an older one a reader sees a copy, in which nothing changes
     reader = Queries.open_to_read(state)
     if reader is None:
-        print(f"the state file {printable(state)} is empty: nothing to verify", file=sys.stderr)
+        print(f"nothing is recorded in the state file {printable(state)} yet: nothing to verify", file=sys.stderr)
     with reader or nullcontext(), Found(readable=not as_json) as found:
         repaired, watched = 0, list[KnownInbox]()
         if reader is not None:

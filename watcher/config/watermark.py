@@ -12,6 +12,7 @@ from typing import NamedTuple
 from watcher.config.messages import dotted, toml_value
 from watcher.config.overlap import raw_path
 from watcher.errors import Fault
+from watcher.text import shown
 
 Read = Callable[[str], bytes]  # returns a file's content, raises OSError
 
@@ -46,7 +47,7 @@ def watermarks(
             same = (picture for picture in found.values() if picture.path == os.fsdecode(path))
             found[name] = next(same, None) or _picture(os.fsdecode(path), read)
         except (OSError, ValueError) as error:
-            why = f"which can't be read ({error.strerror})" if isinstance(error, OSError) else str(error)
+            why = f"and {shown(path)} can't be read ({error.strerror})" if isinstance(error, OSError) else str(error)
             key = dotted(["rendition", name, "watermark"])
             faults.append(Fault(key, f"found {toml_value(written)}, {why}", _WRITE))
     return found, faults

@@ -150,7 +150,7 @@ def _stands(
         if notes:
             return (
                 "unknown",
-                "it is no longer in the inbox; what was made of it stays, or has gone along where it was renamed",
+                "it is no longer in the inbox; copies of it that are left, `watcher verify --prune` lists",
             )
         return "unknown", "there is no such file, and none was ever seen; by its name it would be a photo"
     if lies.kind == "unreadable":
