@@ -32,6 +32,7 @@ _NO_HOME = (
     " Set HOME, or name both files, with --config and with --state or the config's `state`."
 )
 
+_PAIR = re.compile(r"[0-9a-f]{16}\.db")  # the name of the state file of a run on two folders
 _BETWEEN = "', '"  # names in a tuple of Python's
 _BACKSLASH = r"write `\\` for one backslash, or use single quotes"
 # What tomllib says → what a person who writes such a line most often wants to know.
@@ -243,13 +244,9 @@ def all_state_paths(environ: Mapping[str, str]) -> list[str]:
         paths.append(os.path.join(folder, "state.db"))
         pairs = os.path.join(folder, "pairs")
         with suppress(OSError):
-            paths += [os.path.join(pairs, name) for name in sorted(os.listdir(pairs)) if _is_pair(name)]
+            paths += [os.path.join(pairs, name) for name in sorted(os.listdir(pairs)) if _PAIR.fullmatch(name)]
     paths += [record.state for record in installed()]
     return [path for path in dict.fromkeys(paths) if os.path.isfile(path)]
-
-
-def _is_pair(name: str) -> bool:
-    return re.fullmatch(r"[0-9a-f]{16}\.db", name) is not None
 
 
 def user_pictures() -> str:

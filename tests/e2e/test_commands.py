@@ -329,3 +329,44 @@ def test_no_user_error_shows_a_traceback_and_a_closed_pipe_is_no_error(place: Pl
     finally:
         os.close(write)
     assert b"Traceback" not in done.stderr
+
+
+def test_an_empty_name_is_refused_and_not_taken_for_the_folder_we_are_in_or_for_none(place: Place) -> None:
+    config = ("--config", str(place.config))
+    for args in (["", "out"], ["inbox", ""], ["--config", ""], [*config, "--state", ""]):
+        refused = place.watcher("once", *args)
+        assert refused.code == 2
+        assert "empty name" in refused.err
+    assert not (place.root / "out").exists()
+    for args in (["why", ""], ["retry", "a.jpg", ""], ["init", ""]):
+        assert place.watcher(*args, *config).code == 2
+
+
+def test_what_cannot_be_used_is_said_with_what_to_do(place: Place) -> None:
+    place.state.write_text("no database")
+    Path(f"{place.state}.lock").write_text("1\n{}\n")  # it was a state file once
+    damaged = place.watcher("status", "--config", place.config)
+    assert damaged.code == 78
+    assert "is damaged" in damaged.err
+    assert "set it aside" in damaged.err
+    refused = place.once("--state", "/proc/state.db")
+    assert refused.code == 78
+    assert "--state" in refused.err
+
+
+def test_what_init_says_to_type_next_can_be_typed(place: Place) -> None:
+    done = place.watcher("init", "my config.toml")
+    typed = done.out.splitlines()[1].partition("#")[0]
+    assert shlex.split(typed) == [COMMAND, "check", "--config", str(place.root / "my config.toml")]
+
+
+def test_a_folder_that_we_are_in_and_that_is_gone_is_no_traceback(place: Place) -> None:
+    gone = place.root / "gone"
+    gone.mkdir()
+    done = subprocess.run(
+        ["sh", "-c", 'rmdir "$PWD" && exec "$0" once in out', COMMAND],
+        cwd=gone, env=place.env, capture_output=True, text=True, check=False, timeout=30,
+    )  # fmt: skip
+    assert done.returncode == 78
+    assert done.stderr.count("\n") == 1
+    assert "no longer exists" in done.stderr

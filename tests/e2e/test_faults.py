@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
 import time
 from collections import Counter
 from pathlib import Path
@@ -221,3 +223,31 @@ def test_once_that_is_interrupted_stops_in_order_and_says_so(place: Place) -> No
     after = fingerprint(place.output)
     assert len(after) == 24
     assert {name: after[name] for name in before} == before
+
+
+def test_what_a_killed_worker_left_is_removed_while_the_daemon_runs(place: Place) -> None:
+    slow = {"format": "avif", "width": 1800, "quality": 100}  # so that the first rendition is unfinished for a while
+    place.configure({"large": {"width": 2000}, "slow": slow})
+    with place.run() as daemon:
+        (place.inbox / "a.jpg").write_bytes(photos.jpeg(photos.scene(2400, 1600)))
+        until(lambda: temporary(place.output), "a rendition is on its way")
+        (path, *_) = temporary(place.output)
+        os.kill(int(path.name.split("-")[-3]), signal.SIGKILL)
+        daemon.wait_for("worker.lost")
+        daemon.settle(1)
+        until(lambda: not temporary(place.output), "nothing is left")
+        assert daemon.made() == {"a.jpg": 1}
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("chattr") is None, reason="only root may make a folder add-only")
+def test_an_output_folder_that_can_only_be_added_to_is_told_as_what_it_is(place: Place) -> None:
+    fill(place.inbox, 1)
+    (place.output / "web").mkdir(parents=True)
+    if subprocess.run(["chattr", "+a", place.output], capture_output=True, check=False).returncode:
+        pytest.skip("this file system knows no such folders")
+    try:
+        finished = place.once()
+    finally:
+        subprocess.run(["chattr", "-a", place.output], check=True)
+    assert finished.code == 0, finished  # what is below it can be written
+    assert place.once().code == 0  # and what was left behind there is swept

@@ -340,3 +340,27 @@ def test_files_that_are_no_photos_are_told_at_the_end_and_by_status(place: Place
     text = '2 .mov, 1 .png (add "*.png")'
     assert f"left alone: {text}\n" in place.once().out
     assert f"  left alone  {text}" in place.watcher("status", "--config", place.config).out.splitlines()
+
+
+def test_another_output_folder_in_the_config_gets_its_renditions(place: Place) -> None:
+    fill(place.inbox, 3)
+    assert place.once().code == 0
+    made = tree(place.output).keys()
+    elsewhere = place.root / "elsewhere"
+    place.configure(inbox={"output": str(elsewhere)})
+    assert "web: 3 new, 0 again" in place.once("--dry-run").out
+    assert place.once().out.startswith("3 photos, 6 copies made in ")
+    assert tree(elsewhere).keys() == made
+    assert place.once().out.startswith("nothing to do \u00b7 3 up to date")
+
+
+def test_a_photo_that_was_too_large_is_made_once_the_config_allows_it(place: Place) -> None:
+    (place.inbox / "large.jpg").write_bytes(photos.jpeg(photos.scene(1500, 1000)))
+    place.configure(max_megapixels=1)
+    assert "max_megapixels" in place.once().out
+    assert place.once().out.startswith("failed: ")
+    assert "web: 0 new" in place.once("--dry-run").out
+    place.configure(max_megapixels=2)
+    assert "web: 1 new" in place.once("--dry-run").out
+    assert place.once().code == 0
+    assert len(tree(place.output)) == 2

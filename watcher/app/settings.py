@@ -77,7 +77,7 @@ class Source:
         if not _may_read(path):
             raise StateError(
                 f"The state file {path} can't be read by this user: it belongs to the service or to another user."
-                f" Ask as that user, or as root: `sudo {shlex.join(_typed())}`"
+                f" Ask as that user, or as root: `sudo {shlex.join([paths.command(), *sys.argv[1:]])}`"
             )
         return path
 
@@ -98,10 +98,6 @@ def _may_read(path: str) -> bool:
     while not os.path.exists(folder):
         folder = os.path.dirname(folder)
     return os.access(folder, os.X_OK) and (not os.path.exists(path) or os.access(path, os.R_OK))
-
-
-def _typed() -> list[str]:
-    return [paths.command(), *sys.argv[1:]]
 
 
 def resolve(config: Config, source: str, *, make_outputs: bool = True) -> Settings:

@@ -21,7 +21,7 @@ from watcher.app.serve import require_extras
 from watcher.app.service import program, remedies, sudo
 from watcher.app.settings import Source, resolve
 from watcher.config import Config
-from watcher.core.formats import INPUTS, InputFormat, readable, to_install
+from watcher.core.formats import INPUTS, readable, to_install
 from watcher.core.selection import PathFilter
 from watcher.core.status import left_alone
 from watcher.core.volumes import belongs_on
@@ -176,7 +176,8 @@ def _inbox(plan: InboxPlan, config: Config, reader: Queries | None) -> Iterator[
     if found.reason:
         yield Finding("warning", what, found.reason)
     if endings := unreadable(plan.config.include):
-        extras = {kind.extra: kind for kind in INPUTS.values() if kind.extra and _takes(endings, kind)}
+        wanted = [kind for kind in INPUTS.values() if any(name.lower().endswith(kind.extensions) for name in endings)]
+        extras = {kind.extra: kind for kind in wanted if kind.extra}
         remedy = "".join(f"; for {kind.label} `{to_install(extra)}`" for extra, kind in extras.items())
         text = f"`include` takes {', '.join(endings)}: such files can't be read here, and fail{remedy}"
         yield Finding("warning", what, text)
@@ -199,10 +200,6 @@ def unreadable(include: Iterable[str]) -> list[str]:
     """Return the patterns of `include` that end as no kind of file does that can be read here."""
     known = tuple(extension for name in readable() for extension in INPUTS[name].extensions)
     return [name for name in include if re.search(r"\.\w+$", name) and not name.lower().endswith(known)]
-
-
-def _takes(patterns: Iterable[str], kind: InputFormat) -> bool:
-    return any(pattern.lower().endswith(kind.extensions) for pattern in patterns)
 
 
 def _limits(what: str, folders: int) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 
 from pydantic import ValidationError
@@ -59,17 +59,7 @@ def parse(
     if faults:
         raise ConfigError(source, list(dict.fromkeys(faults)))  # of two inboxes that both are in the way, each tells
     recipes = {name: _recipe(rendition, pictures.get(name)) for name, rendition in (file.rendition or WEB).items()}
-    inboxes = tuple(
-        inbox.model_copy(
-            update={
-                "path": expanded(inbox.path, base, home),
-                "output": expanded(inbox.output, base, home),
-                "originals": inbox.originals and expanded(inbox.originals, base, home),
-                "renditions": tuple(dict.fromkeys(inbox.renditions or recipes)),
-            }
-        )
-        for inbox in file.inbox
-    )
+    inboxes = tuple(_inbox(inbox, recipes, base, home) for inbox in file.inbox)
     hooks = tuple(_hook(hook, base, home) for hook in file.hook)
     settings = {name: getattr(file, name) for name in Settings.model_fields}
     settings["state"] = file.state and expanded(file.state, base, home)
@@ -97,6 +87,18 @@ def for_pair(inbox: str, output: str, base: Config | None = None) -> Config:
     if faults:
         raise ConfigError("the command line", faults)
     return settings.model_copy(update={"inboxes": (pair,)})
+
+
+def _inbox(inbox: Inbox, recipes: Iterable[str], base: str, home: str) -> Inbox:
+    """Return an inbox with absolute paths, and the names of all its renditions."""
+    return inbox.model_copy(
+        update={
+            "path": expanded(inbox.path, base, home),
+            "output": expanded(inbox.output, base, home),
+            "originals": inbox.originals and expanded(inbox.originals, base, home),
+            "renditions": tuple(dict.fromkeys(inbox.renditions or recipes)),
+        }
+    )
 
 
 def _hook(hook: Hook, base: str, home: str) -> Hook:

@@ -102,15 +102,9 @@ class Reconciler:
                 inbox.listed += 1
                 same = brief.size == entry.size and brief.mtime_ns == entry.mtime_ns
                 inbox.recognised += same and not live
-                if (
-                    same
-                    and not brief.leased
-                    and (
-                        brief.phase == Phase.FAILED
-                        or (brief.phase == Phase.DONE and self._current(inbox, brief.recipes))
-                    )
-                ):
-                    if brief.phase == Phase.DONE:
+                done = brief.phase == Phase.DONE and inbox.is_current(brief.recipes, self._records.store.recipes_of)
+                if same and not brief.leased and (done or brief.phase == Phase.FAILED):
+                    if done:
                         self._archiver.want(PhotoId(listing.inbox, prefix + entry.name), FileSignature(*entry[1:]))
                     continue
             photo = PhotoId(listing.inbox, prefix + entry.name)
@@ -125,9 +119,6 @@ class Reconciler:
                 self.missing.examine_short(inbox)
             else:
                 inbox.seen_folders.add(listing.folder)
-
-    def _current(self, inbox: InboxState, recipes: int) -> bool:
-        return inbox.is_current(recipes, self._records.store.recipes_of)
 
     def _found(
         self,

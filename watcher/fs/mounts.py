@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
+from watcher.fs.volume import mount_point as highest_on_device
 from watcher.text import shown
 
 Advice = tuple[Literal["native", "poll"], str]
@@ -162,15 +163,7 @@ def mount_point(folder: bytes) -> bytes:
     mount = _mount_of(folder.decode("utf-8", "surrogateescape"), _mounts(_read_mountinfo()))
     if mount is not None:
         return mount.point.encode("utf-8", "surrogateescape")
-    try:
-        while not os.path.isdir(folder):
-            folder = os.path.dirname(folder)
-        device = os.stat(folder).st_dev
-        while (above := os.path.dirname(folder)) != folder and os.stat(above).st_dev == device:
-            folder = above
-    except OSError:
-        return b""
-    return folder
+    return highest_on_device(folder)
 
 
 def inotify_limits() -> dict[str, int]:

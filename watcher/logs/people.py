@@ -146,16 +146,12 @@ def _reloaded(fields: Fields) -> str:
     return "The config was read again" + (f"; a change of {fixed} takes a restart." if fixed else ".")
 
 
-def _worker_lost(fields: Fields) -> str:
-    return f"{fields['path']}: its worker was lost: {fields['reason']}"
-
-
 _SENTENCES: dict[str, Callable[[Fields], str]] = {
     "scan.done": _scan,
     "photo.failed": lambda fields: f"failed: {fields['path']}: {fields['reason']}",
     "photo.retry": lambda fields: f"{fields['path']}: {fields['reason']}; again in {duration(fields['seconds'])}",
     "photo.waiting": lambda fields: f"{fields['path']}: waiting: {fields['reason']}",
-    "worker.lost": _worker_lost,
+    "worker.lost": lambda fields: f"{fields['path']}: its worker was lost: {fields['reason']}",
     "watch.degraded": lambda fields: f"{fields['inbox']} is checked at intervals: {fields['reason']}",
     "watch.lost": lambda fields: f"{fields['inbox']} can't be watched: {fields['reason']}",
     "watch.back": lambda fields: f"{fields['inbox']} is back",

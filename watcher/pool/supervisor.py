@@ -250,7 +250,8 @@ class Supervisor:
         exit_reasons = executor.kill() if executor else {}
         if executor:
             self._leaving.append(executor)
-        blamed: dict[int, Failed] = {job.number: self._too_long() for job in late}
+        too_long = Failed(f"took longer than {self.timeout:g} s in a worker (timeout_seconds)", FailureKind.TIMEOUT)
+        blamed: dict[int, Failed] = {job.number: too_long for job in late}
         lost = [bundle for bundle in bundles if not bundle.future.done() or bundle.broken()]
         at = {bundle.slot: bundle.suspects() for bundle in lost}
         others = sum(map(len, at.values())) - 1
@@ -287,6 +288,3 @@ class Supervisor:
             ) from cause
         if start_failures:
             self.shut_until = self.clock() + BACKOFF_SECONDS * 2 ** (start_failures - 1)
-
-    def _too_long(self) -> Failed:
-        return Failed(f"took longer than {self.timeout:g} s in a worker (timeout_seconds)", FailureKind.TIMEOUT)
