@@ -475,7 +475,7 @@ def test_workers_that_the_system_refuses_are_waited_for_and_each_change_is_told_
     monkeypatch.setattr(supervisor, "BACKOFF_SECONDS", 0.001)
     monkeypatch.setattr(supervisor, "LONGEST_BACKOFF", 0.01)
     told: list[str] = []
-    b = bench(tell=told.append)
+    b = bench(report=told.append)
     make = b.pool._main.make
 
     def refuse() -> Processes:
