@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from watcher.core.counters import KEPT_MINUTES, Counters, Histogram, RateCounter, recent
+from watcher.core.formats import to_install
 from watcher.core.observer import PhotoDone
 from watcher.core.status import InboxStatus, Status, left_alone
 from watcher.core.types import Done, FileSignature, Made, PhotoId
@@ -82,6 +83,12 @@ def test_what_is_left_alone_is_told_with_what_makes_it_a_photo() -> None:
     assert text.startswith('1,200 .mov, 4 .png (add "*.png"), 2 without an ending, 1 .0, ')
     assert text.endswith(", 1 .4, 4 others")
     assert left_alone(()) == ""
+
+
+def test_one_remedy_for_several_endings_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("watcher.core.formats.readable", lambda: ("jpeg", "png"))
+    text = left_alone(((".heic", 25), (".mov", 2), (".hif", 1), (".png", 1)))
+    assert text == f'25 .heic ({to_install("heic")}), 2 .mov, 1 .hif (the same), 1 .png (add "*.png")'
 
 
 def test_what_is_left_alone_has_its_reason_for_programs(monkeypatch: pytest.MonkeyPatch) -> None:

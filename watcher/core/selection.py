@@ -203,7 +203,7 @@ class PathFilter:
         if junk is not None:
             return Match(photo=False, reason=junk)
         if not name.lower().endswith(self._suffixes) and not self._matches_pattern(name):
-            why = why_left_alone(os.fsdecode(self.left_alone(path) or b""))
+            why = why_left_alone(os.fsdecode(self.left_alone(path) or b"")).removeprefix("not in `include`: ")
             return Match(photo=False, reason=f"its name does not match include ({', '.join(self.include)}): {why}")
         pattern = self._excluding(path)
         if pattern is not None:

@@ -234,10 +234,14 @@ def _inbox(inbox: InboxStatus, now: float) -> dict[str, Any]:
 
 def left_alone(files: Sequence[tuple[str, int]]) -> str:
     """Return how many files of which endings are no photos by their names, for a person; empty: there are none."""
-    parts = []
+    parts: list[str] = []
+    before = ""
     for ending, count in files[:_MOST_ENDINGS]:
         remedy = why_left_alone(ending).partition(": ")[2]
-        parts.append(f"{count:,} {ending or 'without an ending'}{remedy and f' ({remedy})'}")
+        parts.append(f"{count:,} {ending or 'without an ending'}")
+        if remedy:
+            parts[-1] += f" ({'the same' if remedy == before else remedy})"
+            before = remedy
     if rest := sum(count for _, count in files[_MOST_ENDINGS:]):
         parts.append(f"{rest:,} others")
     return ", ".join(parts)
