@@ -239,6 +239,28 @@ def test_a_wide_profile_is_converted_to_srgb(tmp_path: Path, kind: str) -> None:
     assert seam.psnr(image, reference) > 35
 
 
+@pytest.mark.parametrize("kind", [kind for kind in ("heic", "avif") if kind in KINDS])
+def test_colour_codes_that_say_display_p3_are_converted_to_srgb(tmp_path: Path, kind: str) -> None:
+    srgb, p3 = (b"colrnclx" + primaries.to_bytes(2, "big") + b"\0\x0d" for primaries in (1, 12))
+    assert srgb in KINDS[kind]
+    (image,) = made(tmp_path, KINDS[kind].replace(srgb, p3), recipe("png"))
+    (as_srgb,) = made(tmp_path, KINDS[kind], recipe("png"))
+    jpeg = photos.jpeg(SCENE, quality=100, subsampling=0, icc_profile=photos.icc("p3"))
+    (reference,) = made(tmp_path, jpeg, recipe("png"))
+    assert seam.psnr(image, reference) > 30 > seam.psnr(as_srgb, reference) + 3  # its curve is a plain gamma
+
+
+@pytest.mark.skipif(not pictures.HEIC, reason="the extra heic is not installed")
+def test_an_orientation_that_only_exif_says_is_not_applied_to_a_heic(tmp_path: Path) -> None:
+    said, other = (b"\x01\x12\0\3\0\0\0\1" + orientation.to_bytes(2, "big") for orientation in (1, 6))
+    data = pictures.encoded("HEIF", SCENE, exif=photos.exif_block(1), quality=100, chroma=444)
+    assert said in data
+    (image,) = made(tmp_path, data.replace(said, other), recipe(metadata="all"))
+    assert image.size == (150, 100)
+    assert corners(image) == UPRIGHT
+    assert image.getexif().get(0x0112, 1) == 1
+
+
 # ---- nothing half-written ----
 
 SMALL = photos.scene(120, 80)

@@ -14,6 +14,7 @@ import random
 import resource
 import sys
 import time
+import zlib
 from collections import Counter
 from pathlib import Path
 
@@ -109,6 +110,15 @@ def mutate(data: bytes, other: bytes, chance: random.Random) -> bytes:
     return bytes(out)
 
 
+def sealed(data: bytes) -> bytes:
+    """Return a PNG whose chunks match their checksums again, so that its decoder gets to see what was changed."""
+    out, at = bytearray(data), len(pictures.PNG)
+    while at + 12 <= len(out) and (end := at + 8 + int.from_bytes(out[at : at + 4], "big")) + 4 <= len(out):
+        out[end : end + 4] = zlib.crc32(out[at + 4 : end]).to_bytes(4, "big")
+        at = end + 4
+    return bytes(out)
+
+
 def _mutate_length(out: bytearray, chance: random.Random) -> None:
     """Change the length of some segment, or the size of the picture."""
     markers = [at for at in range(min(len(out) - 4, 4000)) if out[at] == 0xFF and out[at + 1] in MARKERS[:-2]]
@@ -147,7 +157,8 @@ def main(seed: int, count: int, seconds: float, folder: Path, kinds: str = "jpeg
     while number < count and time.monotonic() < deadline:
         number += 1
         photo = folder / "inbox" / "x.jpg"
-        photo.write_bytes(mutate(chance.choice(samples), chance.choice(samples), chance))
+        data = mutate(chance.choice(samples), chance.choice(samples), chance)
+        photo.write_bytes(sealed(data) if data.startswith(pictures.PNG) and number % 4 else data)
         os.utime(photo, (1, 1))
         faulthandler.dump_traceback_later(LONGEST, exit=True)
         began = time.monotonic()

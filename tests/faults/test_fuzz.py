@@ -38,7 +38,7 @@ def check(told: dict[str, Any]) -> None:
     assert told["left"] == [], "no temporary file is left"
     assert told["open_files"] < 12
     assert told["unexpected"] == {}
-    assert told["found"]["Done"] > told["tried"] / 20, "many photos still decode: the mutations are not too coarse"
+    assert told["found"]["Done"] > told["tried"] / 50, "photos still decode: the mutations are not too coarse"
 
 
 @pytest.mark.parametrize(("kinds", "count"), [("jpeg", 500), ("others", 300)])
