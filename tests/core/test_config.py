@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -236,6 +237,48 @@ def test_a_younger_key_of_a_rendition_at_its_default_has_nothing_made_again(key:
     changed = read(f"{INBOX}{web}{key} = {other}").recipes["web"]
     assert changed.fingerprint != "78633b2b14d7a49d"
     assert getattr(changed, key) != getattr(read(INBOX).recipes["web"], key)
+
+
+def test_the_name_of_outputs_is_in_no_fingerprint() -> None:
+    web = "[rendition.web]\nwidth = 2048\nheight = 2048\n"
+    default = read(f"{INBOX}{web}name = '{{rendition}}/{{folder}}/{{stem}}.{{ext}}'")
+    other = read(f"{INBOX}{web}name = '{{folder}}/{{stem}}-{{rendition}}.{{ext}}'").recipes["web"]
+    assert default.recipes == read(INBOX).recipes
+    assert other == replace(read(INBOX).recipes["web"], layout="{folder}/{stem}-{rendition}.{ext}")
+
+
+NAMES = "[rendition.web]\nwidth = 9\n{}\n[rendition.b-web]\nwidth = 9\n{}\n"
+FLAT = "name = '{folder}/{stem}-{rendition}.{ext}'"
+
+
+@pytest.mark.parametrize(
+    ("names", "fault"),
+    [
+        (("name = '{stem}.{ext}'", ""), 'rendition.web.name: found "{stem}.{ext}", without one `{folder}` between `/`'),
+        ((FLAT, FLAT), 'rendition.b-web.name: found "{folder}/{stem}-{rendition}.{ext}", with which `web` of `'),
+        (("name = 'b-web/{folder}/{stem}.{ext}'", ""), 'rendition.web.name: found "b-web/{folder}/{stem}.{ext}", with'),
+    ],
+)
+def test_names_that_could_meet_are_refused_with_photos_that_would(names: tuple[str, str], fault: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(INBOX + NAMES.format(*names))
+    assert fault in str(caught.value)
+    assert "would both be `" in str(caught.value)
+
+
+def test_names_meet_only_in_one_inbox_and_one_format() -> None:
+    apart = INBOX + "renditions = ['web']\n[[inbox]]\npath = '/a'\noutput = '/b'\nrenditions = ['b-web']\n"
+    assert read(apart + NAMES.format(FLAT, FLAT)).recipes["web"].layout
+    with pytest.raises(ConfigError, match="would both be"):
+        for_pair("/a", "/b", read(apart + NAMES.format(FLAT, FLAT)))
+    assert read(INBOX + NAMES.format(FLAT, FLAT + "\nformat = 'webp'")).recipes["web"].layout
+
+
+def test_without_a_folder_of_its_own_a_rendition_has_the_whole_output() -> None:
+    inside = "[[inbox]]\npath = '/x/in'\noutput = '/x'\n"
+    assert read(inside).recipes
+    with pytest.raises(ConfigError, match="a folder whose renditions meet the inbox"):
+        read(f"{inside}[rendition.web]\nwidth = 9\n{FLAT}")
 
 
 @pytest.mark.parametrize(

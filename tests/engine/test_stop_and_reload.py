@@ -257,6 +257,36 @@ def test_outputs_that_a_lost_attempt_may_have_replaced_are_made_again(make_world
     assert found.recipes == {"web": fingerprint}
 
 
+@pytest.mark.parametrize("end", ["killed", FailureKind.CRASH, FailureKind.PASSING])
+def test_a_move_to_another_name_that_was_cut_off_is_still_one_at_the_next_try(
+    make_world: MakeWorld, end: FailureKind | str
+) -> None:
+    world = make_world().start()
+    world.drop("a.jpg")
+    world.work()
+    world.raw["rendition"]["web"]["name"] = layout = "{folder}/{stem}-web.{ext}"
+    world.reload()
+    world.scan()
+    before, stamp = world.job(), world.files[PhotoId(IN, b"a.jpg")].stamp
+    (item,) = before.renderings
+    assert (item.output, item.old and (item.old.outputs, item.old.current)) == (b"a-web.jpg", ((b"web/a.jpg",), True))
+    if isinstance(end, FailureKind):
+        world.end(failed(end, stamp=stamp))
+    else:
+        world.restart(kill=True)
+        world.start()
+    world.wait(10)
+    again = world.job()
+    assert again.renderings == before.renderings
+    assert stamp.same_content(again.done), "what lies there is known to be current"
+    world.work()
+    found = world.known("a.jpg")
+    assert found is not None
+    assert (found.made["web"].layout, found.made["web"].name) == (layout, None)
+    world.scan()
+    assert not world.pool.jobs, "it has its place"
+
+
 def test_a_wrong_config_is_rejected_and_work_goes_on_by_the_old_one(world: World) -> None:  # invariant 8
     world.tell(Reload())
     assert world.reloads == 1

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import Place, camera, is_whole, temporary, tree
+from tests.e2e.harness import BOTH, Place, camera, is_whole, temporary, tree
 from tests.faults.records import contents, rows
 from tests.faults.test_crash_points import Trial
 from tests.faults.tracing import Traced, needs_strace
@@ -105,6 +105,32 @@ class Deleted(Trial):
         assert not [path for path in place.inbox.rglob("*") if path.is_file()], (what, traced.lines[-5:])
 
 
+class Relocated(Trial):
+    """Photos that were made, and whose renditions have another `name` since."""
+
+    def place(self) -> Place:
+        place = super().place()
+        assert place.once().code == 0
+        self.files[place.root] = inodes(place)
+        names = {"web": "big/{folder}/{stem}-{width}.{ext}", "thumb": "small/{folder}/{stem}.{ext}"}
+        renditions = {name: {**rendition, "name": names[name]} for name, rendition in BOTH.items()}
+        place.configure(renditions, workers=1, retry={"backoff_seconds": 0.05})
+        return place
+
+    def __init__(self, root: Path) -> None:
+        self.files: dict[Path, set[int]] = {}
+        super().__init__(root)
+        assert {path.partition("/")[0] for path in self.expected[0]} == {"big", "small"}
+
+    def check_next(self, place: Place, traced: Traced, what: str) -> None:
+        super().check_next(place, traced, what)
+        assert inodes(place) == self.files[place.root], (what, "none is rendered again")
+
+
+def inodes(place: Place) -> set[int]:
+    return {path.stat().st_ino for path in tree(place.output).values()}
+
+
 # each call is tried at one place in each run, and at a second one by the soak
 _slow = partial(pytest.param, marks=pytest.mark.slow)
 _soak = partial(pytest.param, marks=pytest.mark.soak)
@@ -116,6 +142,11 @@ def renamed(tmp_path_factory: pytest.TempPathFactory) -> Renamed:
 
 
 @pytest.fixture(scope="module")
+def relocated(tmp_path_factory: pytest.TempPathFactory) -> Relocated:
+    return Relocated(tmp_path_factory.mktemp("relocated"))
+
+
+@pytest.fixture(scope="module")
 def moved(tmp_path_factory: pytest.TempPathFactory) -> Moved:
     return Moved(tmp_path_factory.mktemp("moved"))
 
@@ -123,6 +154,13 @@ def moved(tmp_path_factory: pytest.TempPathFactory) -> Moved:
 @pytest.mark.parametrize(("call", "number"), [_slow("unlinkat", 4), _slow("renameat", 2), _soak("unlinkat", 1)])
 def test_a_crash_while_renditions_move_loses_none(renamed: Renamed, call: str, number: int) -> None:
     assert renamed.crash(call, number)
+
+
+@pytest.mark.parametrize(("call", "number"), [_slow("linkat", 4), _slow("unlinkat", 2), _soak("unlinkat", 5)])
+def test_a_crash_while_renditions_get_other_names_has_none_made_again(
+    relocated: Relocated, call: str, number: int
+) -> None:
+    assert relocated.crash(call, number)
 
 
 @pytest.mark.parametrize(

@@ -16,14 +16,15 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Literal
 
-from watcher.app.locate import KnownInbox, claimed_by, photos_like
-from watcher.core.output_paths import folder_path, recorded_paths, split_folder
+from watcher.app.locate import KnownInbox, claimed_by, layouts, photos_like
+from watcher.core.output_paths import Layouts, folder_path, photos_folders, recorded_paths
 from watcher.core.records import PhotoRecord, RenditionRecord
 from watcher.core.selection import PathFilter
 from watcher.core.types import PhotoId
-from watcher.fs.dates import EXACT, same_date
+from watcher.fs.dates import same_date
 from watcher.fs.openat import open_below, open_root
 from watcher.fs.output_mark import grain_at
 from watcher.store import Queries
@@ -59,7 +60,8 @@ class _Folder:
 
     root: int  # the open output folder; -1: it is not there
     folder: bytes
-    grain: int = EXACT  # ns: how finely dates are kept there
+    grain: int  # ns: how finely dates are kept there
+    layouts: Layouts
     names: dict[bytes, array[int]] = field(default_factory=dict)  # path → hashes of the file names that are known
     opened: dict[bytes, int] = field(default_factory=dict)
 
@@ -94,12 +96,12 @@ def compare(reader: Queries, watched: KnownInbox) -> Iterator[Page]:
     """Hold all that was made for one inbox against its output folder."""
     if watched.output is None:
         return
-    folders = reader.folders(watched.inbox)
-    grain = grain_at(watched.output)
+    grain, examined = grain_at(watched.output), set[bytes]()
+    known = layouts(reader, watched)
     with _open_output(watched.output) as root:
-        for folder in folders:
-            yield from _folder(reader, watched, _Folder(root, folder, grain))
-        yield from _elsewhere(reader, watched, root, set(folders))
+        for folder in reader.folders(watched.inbox):
+            yield from _folder(reader, watched, _Folder(root, folder, grain, known), examined)
+        yield from _elsewhere(reader, watched, root, known, examined)
 
 
 @contextmanager
@@ -115,14 +117,11 @@ def _open_output(output: bytes) -> Iterator[int]:
         os.close(root)
 
 
-def _folder(reader: Queries, watched: KnownInbox, at: _Folder) -> Iterator[Page]:
-    prefix = at.folder + b"/" if at.folder else b""
+def _folder(reader: Queries, watched: KnownInbox, at: _Folder, examined: set[bytes]) -> Iterator[Page]:
     try:
         for photos in reader.pages(watched.inbox, at.folder):
             yield _page(reader, watched, at, photos)
-        for name, made in reader.left(watched.inbox, at.folder):
-            _know(at, PhotoId(watched.inbox, prefix + name), made, {}, watched)
-        yield Page(0, 0, tuple(_unknown(reader, watched, at)), ())
+        yield Page(0, 0, tuple(_unknown(reader, watched, at, examined)), ())
     finally:
         for opened in at.opened.values():
             if opened >= 0:
@@ -134,7 +133,9 @@ def _page(reader: Queries, watched: KnownInbox, at: _Folder, photos: list[tuple[
     sound = []
     checked = 0
     for photo, known in photos:
-        outputs = _know(at, photo, known.made, known.recipes, watched)
+        outputs = _paths(photo, known.made, known.recipes, watched)
+        for paths in outputs.values():
+            at.know(paths)
         if known.leased:
             continue
         good = []
@@ -158,15 +159,14 @@ def _without_original(found: Difference, away: bytes) -> Difference:
     return replace(found, photo=None, why="; ".join(filter(None, (found.why, f"the original was {went}"))))
 
 
-def _know(
-    at: _Folder, photo: PhotoId, made: Mapping[str, RenditionRecord], recipes: Mapping[str, str], watched: KnownInbox
+def _paths(
+    photo: PhotoId, made: Mapping[str, RenditionRecord], recipes: Mapping[str, str], watched: KnownInbox
 ) -> dict[str, list[bytes]]:
-    """Remember where a photo's outputs may be, by rendition."""
-    outputs = {}
-    for rendition, fact in made.items():
-        outputs[rendition] = recorded_paths(photo.path, rendition, fact, recipes, watched.recipes)
-        at.know(outputs[rendition])
-    return outputs
+    """Return where a photo's outputs may be, by rendition."""
+    return {
+        rendition: recorded_paths(photo.path, rendition, fact, recipes, watched.recipes)
+        for rendition, fact in made.items()
+    }
 
 
 def _held_to(known: PhotoRecord, watched: KnownInbox) -> list[str]:
@@ -207,25 +207,31 @@ def _once_more(reader: Queries, watched: KnownInbox, at: _Folder, photo: PhotoId
     known = reader.known(photo)
     if known is None or known.leased or rendition not in _held_to(known, watched):
         return None
-    outputs = _know(at, photo, known.made, known.recipes, watched)
+    outputs = _paths(photo, known.made, known.recipes, watched)
     return _differs(watched, at, photo, known, rendition, outputs[rendition])
 
 
 # ---- unknown files ----
 
 
-def _unknown(reader: Queries, watched: KnownInbox, at: _Folder) -> Iterator[Difference]:
+def _unknown(reader: Queries, watched: KnownInbox, at: _Folder, examined: set[bytes]) -> Iterator[Difference]:
+    """Look through the folders in which the outputs of these photos are, or would be, each once."""
     if at.root < 0:
         return
     try:
-        renditions = [entry.name for entry in os.scandir(at.root) if entry.is_dir(follow_symlinks=False)]
+        first = [entry.name for entry in os.scandir(at.root) if entry.is_dir(follow_symlinks=False)]
     except OSError:
         return
-    for path in (folder_path(rendition, at.folder) for rendition in renditions):
+    paths = {
+        folder_path(rendition, layout, at.folder)
+        for rendition, layout in (*((name, "") for name in first), *at.layouts)
+    }
+    for path in sorted({*paths, *at.names} - examined):
         opened = at.open(path)
         if opened >= 0:
-            known = array("q", sorted(at.names.get(path, array("q"))))
-            yield from _strangers(reader, watched, opened, path, known)
+            examined.add(path)
+            known = sorted((*at.names.get(path, ()), *_of_those_that_left(reader, watched, path, at.layouts)))
+            yield from _strangers(reader, watched, opened, path, array("q", known))
 
 
 def _strangers(
@@ -264,7 +270,7 @@ def _of_the_state_file(watched: KnownInbox) -> set[bytes]:
     return {state + end for end in (b"", b"-wal", b"-shm", b".lock")}
 
 
-def _elsewhere(reader: Queries, watched: KnownInbox, root: int, folders: set[bytes]) -> Iterator[Page]:
+def _elsewhere(reader: Queries, watched: KnownInbox, root: int, known: Layouts, examined: set[bytes]) -> Iterator[Page]:
     """Look through the folders of the tree in which no photo's outputs are."""
     if root < 0:
         return
@@ -280,11 +286,9 @@ def _elsewhere(reader: Queries, watched: KnownInbox, root: int, folders: set[byt
                 names = [os.fsencode(entry.name) for entry in entries if entry.is_dir(follow_symlinks=False)]
             prefix = below + b"/" if below else b""
             waiting += [prefix + name for name in names if not _is_left_alone(watched, prefix + name)]
-            folder = split_folder(below)[1]
-            if below and folder in folders:
-                continue
-            known = _of_those_that_left(reader, watched, below, folder)
-            yield Page(0, 0, tuple(_strangers(reader, watched, opened, below, known)), ())
+            if below not in examined:
+                left = array("q", sorted(_of_those_that_left(reader, watched, below, known)))
+                yield Page(0, 0, tuple(_strangers(reader, watched, opened, below, left)), ())
         except OSError:
             continue
         finally:
@@ -296,8 +300,12 @@ def _is_left_alone(watched: KnownInbox, below: bytes) -> bool:
     return not _TAKES_ALL.enters(below) or path in watched.elsewhere
 
 
-def _of_those_that_left(reader: Queries, watched: KnownInbox, below: bytes, folder: bytes) -> array[int]:
-    at = _Folder(-1, folder)
-    for name, made in reader.left(watched.inbox, folder):
-        _know(at, PhotoId(watched.inbox, (folder + b"/" if folder else b"") + name), made, {}, watched)
-    return array("q", sorted(at.names.get(below, array("q"))))
+def _of_those_that_left(reader: Queries, watched: KnownInbox, below: bytes, known: Layouts) -> Iterator[int]:
+    """Yield the hashes of the names that outputs of photos that have left may have in a folder."""
+    for folder in photos_folders(below, known):
+        for name, made in reader.left(watched.inbox, folder):
+            photo = PhotoId(watched.inbox, (folder + b"/" if folder else b"") + name)
+            for output in chain.from_iterable(_paths(photo, made, {}, watched).values()):
+                path, _, file = output.rpartition(b"/")
+                if path == below:
+                    yield hash(file)

@@ -10,9 +10,10 @@ from watcher.app.outputs import held
 from watcher.app.settings import Source, resolve
 from watcher.config import Config
 from watcher.core.formats import TYPICAL_DENSITY, expected_bytes
+from watcher.core.layout import unsized
 from watcher.core.output_paths import renderings
 from watcher.core.recipe import Recipe, most_bytes
-from watcher.core.records import Phase, PhotoRecord, needs_work
+from watcher.core.records import Phase, PhotoRecord, fingerprint_in, key_of, needs_work
 from watcher.core.selection import PathFilter
 from watcher.core.types import FileSignature, PhotoId
 from watcher.engine.inbox import terms_of
@@ -35,6 +36,7 @@ class Count:
     recipe: Recipe
     new: int = 0  # there is none of it yet
     again: int = 0  # the photo or the recipe has changed
+    moved: int = 0  # only its place has changed
     bytes: int = 0  # about how many they will take
 
 
@@ -101,7 +103,7 @@ def forecast(
                 if named is not None:
                     wanted = {rendition: plan.wanted[rendition] for rendition in missing}
                     made = renderings(photo.path, wanted, known, {}, folds_case=False)
-                    named(photo, {item.output: missing[item.name] for item in made})
+                    named(photo, {unsized(item.output): missing[item.name] for item in made})
     found.left_alone, found.reason = listings.left_alone, listings.reason
     _weigh(found.counts, plan.inbox, sample.paths)
     return found
@@ -116,7 +118,10 @@ def _missing(
     missing = {}
     for rendition, recipe in plan.wanted.items():
         fact = known.made.get(rendition) if known else None
-        if work and not (known and same and known.recipes.get(rendition) == recipe.fingerprint):
+        key = known.recipes.get(rendition) if known and same else None
+        if work and key != key_of(recipe) and fingerprint_in(key) == recipe.fingerprint:
+            counts[rendition].moved += 1
+        elif work and key != key_of(recipe):
             again = missing[rendition] = bool(fact and fact.size)
             counts[rendition].again += again
             counts[rendition].new += not again
@@ -154,7 +159,8 @@ def dry_run(source: Source) -> int:
             print(printable(f"{os.fsdecode(plan.inbox)} → {os.fsdecode(plan.output)}"))
             found = forecast(plan, config, reader, _name if source.level == "debug" else None)
             for rendition, count in found.counts.items():
-                print(f"  {rendition}: {count.new} new, {count.again} again, about {size(count.bytes)}")
+                moved = f"{count.moved} moved, " if count.moved else ""
+                print(f"  {rendition}: {count.new} new, {count.again} again, {moved}about {size(count.bytes)}")
             if found.reason:
                 print(f"  not read whole: {printable(found.reason)}")
     finally:

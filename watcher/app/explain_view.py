@@ -135,6 +135,8 @@ def _made(detail: Mapping[str, Any]) -> str:
         parts.append(f"made {', '.join(detail['renditions'])}")
     if detail.get("adopted"):
         parts.append(f"took over {', '.join(detail['adopted'])}, which lay there and proved to be current")
+    if detail.get("relocated"):
+        parts.append(f"moved {', '.join(detail['relocated'])} to the place that `name` gives")
     if detail.get("beside"):
         parts.append(f"put to {', '.join(detail['beside'])}, since a file that watcher did not make lies in its place")
     if detail.get("larger"):
@@ -184,7 +186,7 @@ def _recipe(recipe: Recipe | None, fingerprint: str) -> str:
     extra = "".join(
         f", {field.name} {getattr(recipe, field.name)}"
         for field in fields(Recipe)
-        if field.default is not MISSING and getattr(recipe, field.name) != field.default
+        if field.default is not MISSING and getattr(recipe, field.name) != field.default and field.name != "layout"
     )
     return f"{size} {recipe.fit}, {recipe.format} {recipe.quality}, metadata {recipe.metadata}{extra}"
 

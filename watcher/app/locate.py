@@ -11,7 +11,7 @@ from watcher import paths
 from watcher.app.settings import Source
 from watcher.config import Config, Inbox
 from watcher.core.naming import called
-from watcher.core.output_paths import recorded_paths, split
+from watcher.core.output_paths import Layouts, photos_of, recorded_paths
 from watcher.core.recipe import Recipe
 from watcher.core.selection import PathFilter
 from watcher.core.types import PhotoId
@@ -109,11 +109,17 @@ def claimed_by(reader: Queries, watched: KnownInbox, output: bytes) -> tuple[Pho
 
 def photos_like(reader: Queries, watched: KnownInbox, output: bytes) -> Iterator[tuple[PhotoId, str]]:
     """Yield the photos whose output a file could be by its path, and of which rendition."""
-    rendition, folder, file = split(output)
-    prefix = folder + b"/" if folder else b""
-    like = PhotoId(watched.inbox, prefix + file)  # a photo of that name, if there is one, and those that could meet it
-    for name in (file, *reader.name_conflicts(like)):
-        yield PhotoId(watched.inbox, prefix + name), rendition
+    for rendition, folder, file in photos_of(output, layouts(reader, watched)):
+        prefix = folder + b"/" if folder else b""
+        like = PhotoId(watched.inbox, prefix + file)  # a photo of that name, if there is one, and those that meet it
+        for name in (file, *reader.name_conflicts(like)):
+            yield PhotoId(watched.inbox, prefix + name), rendition
+
+
+def layouts(reader: Queries, watched: KnownInbox) -> Layouts:
+    """Return the layouts of all renditions that an inbox has or had."""
+    now = {(name, recipe.layout) for name, recipe in (watched.recipes or {}).items()}
+    return now | reader.layouts(watched.inbox)
 
 
 def is_comparable(reader: Queries, item: KnownInbox) -> bool:

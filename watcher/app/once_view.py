@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from watcher.core.output_paths import top_folders
 from watcher.core.records import Phase, PhotoRecord
 from watcher.core.status import Progress, left_alone
 from watcher.core.task import State
@@ -145,7 +146,8 @@ def summary(daemon: Daemon, store: Store, unfinished: int, seconds: float) -> It
 
 def places(plans: Sequence[InboxPlan]) -> str:
     """Return where copies are: the folder of each rendition, or the outputs alone where those are many."""
-    folders = [f"{_shown(plan.output)}/{printable(name)}" for plan in plans for name in plan.wanted]
+    pairs = [(plan, folder) for plan in plans for folder in top_folders(plan.wanted)]
+    folders = list(dict.fromkeys(_shown(plan.output) + f"/{printable(folder)}".rstrip("/") for plan, folder in pairs))
     if len(folders) > _MOST_FOLDERS:
         folders = list(dict.fromkeys(_shown(plan.output) for plan in plans))
     if len(folders) > _MOST_FOLDERS:

@@ -11,6 +11,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from watcher.core.output_paths import top_folders
 from watcher.core.volumes import Holder
 from watcher.engine.ports import InboxPlan, Settings
 from watcher.errors import ConfigError, Fault
@@ -36,13 +37,14 @@ def held(settings: Settings, source: str, state: str, records: Queries | None, *
         known = records is not None and _knows(records, plan)
         holder = Holder(plan.inbox, _inode(plan.inbox), os.path.realpath(os.fsencode(state)), known)
         plans.append(replace(plan, holder=holder))
+        folders = top_folders(plan.wanted)
         try:
             if not claim or plan.away:
-                look_at(plan.output, holder, plan.wanted)
+                look_at(plan.output, holder, folders)
             else:
                 root = open_root(plan.output, create=False)
                 try:
-                    claim_tree(root, plan.output, holder, plan.wanted)
+                    claim_tree(root, plan.output, holder, folders)
                 finally:
                     os.close(root)
         except TakenError as taken:

@@ -17,6 +17,7 @@ from functools import cache
 from typing import Self
 
 from watcher.config import overlaps
+from watcher.core.output_paths import top_folders
 from watcher.engine.ports import FoldersMeet, Settings
 from watcher.errors import Fault
 from watcher.fs import mounts
@@ -89,7 +90,7 @@ def held_up(settings: Settings) -> Mapping[bytes, str]:
         for other in plans[i:]:
             pair = [one] if other is one else [one, other]
             trios = [(plan.inbox, plan.output, plan.originals) for plan in pair]
-            for fault in met_otherwise(trios, [[os.fsencode(name) for name in plan.wanted] for plan in pair])[:1]:
+            for fault in met_otherwise(trios, [list(map(os.fsencode, top_folders(plan.wanted))) for plan in pair])[:1]:
                 reason = (
                     f"{fault.found.removeprefix('found ').replace(', another', ' is another', 1)}: unmount one of both"
                 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 
@@ -21,7 +21,7 @@ from watcher.app.repair import NullInbox
 from watcher.app.settings import Source
 from watcher.core.orphans import LeftPhoto, Orphan, places_of
 from watcher.core.output_paths import taken_paths
-from watcher.core.records import Phase
+from watcher.core.records import Phase, RenditionRecord
 from watcher.core.selection import PathFilter
 from watcher.core.types import FileSignature, PhotoId, Request
 from watcher.errors import BusyError
@@ -124,7 +124,8 @@ def _recorded(reader: Queries, watched: KnownInbox, inventory: Inventory) -> Ite
                 left = LeftPhoto(known.recipes, known.made, known.digest, nested=known.nested)
                 yield from _gone(reader, watched, photo, [*reader.left_versions(photo), left], why_not)
             elif old := {name: fact for name, fact in known.made.items() if name not in wanted}:
-                orphan = _orphan(reader, watched, photo, [LeftPhoto({}, old)], gone=False)
+                stay = {name: fact for name, fact in known.made.items() if name in wanted}
+                orphan = _orphan(reader, watched, photo, [LeftPhoto({}, old)], gone=False, stay=stay)
                 yield from _unneeded(photo, tuple(old), prune(orphan, digest_of_output, remove=False))
 
 
@@ -147,9 +148,21 @@ def _unneeded(photo: PhotoId, renditions: tuple[str, ...], found: Pruning) -> It
         yield Unneeded(photo, renditions, found.found, found.kept)
 
 
-def _orphan(reader: Queries, watched: KnownInbox, photo: PhotoId, left: Sequence[LeftPhoto], *, gone: bool) -> Orphan:
+def _orphan(
+    reader: Queries,
+    watched: KnownInbox,
+    photo: PhotoId,
+    left: Sequence[LeftPhoto],
+    *,
+    gone: bool,
+    stay: Mapping[str, RenditionRecord] | None = None,
+) -> Orphan:
     wanted, config = watched.recipes or {}, watched.config
-    conflicts = {**reader.name_conflicts(photo), **reader.archived_beside(photo)}
+    conflicts = {
+        **reader.name_conflicts(photo),
+        **reader.archived_beside(photo),
+        **({photo.name: stay} if stay else {}),
+    }
     return Orphan(
         photo,
         watched.output or b"",

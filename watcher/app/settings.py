@@ -15,6 +15,7 @@ from watcher import paths
 from watcher.app import outputs
 from watcher.app.overlapping import met_otherwise
 from watcher.config import Config, Inbox, for_pair, overlaps, parse, with_lines
+from watcher.core.output_paths import top_folders
 from watcher.core.stability import Look
 from watcher.core.status import BY_CHOICE
 from watcher.core.types import Origin, WatchReady
@@ -107,7 +108,8 @@ def resolve(config: Config, source: str, *, make_outputs: bool = True) -> Settin
         resolved = [os.path.realpath(os.fsencode(path)) for path in (inbox.path, inbox.output)]
         originals = os.path.realpath(os.fsencode(inbox.originals)) if inbox.originals else None
         trios.append((resolved[0], resolved[1], originals))
-    renditions = [[os.fsencode(name) for name in inbox.renditions] for inbox in config.inboxes]
+    wanted = [{name: config.recipes[name] for name in inbox.renditions} for inbox in config.inboxes]
+    renditions = [[os.fsencode(folder) for folder in top_folders(each)] for each in wanted]
     faults = overlaps(trios, renditions) or met_otherwise(trios, renditions)
     for number, (path, output, originals) in enumerate(trios):
         key = f"inbox[{number}]"
@@ -128,6 +130,7 @@ def _plan(config: Config, make_outputs: bool, inbox: Inbox, trio: tuple[bytes, b
     path, output, originals = trio
     originals = originals if inbox.after == "move" else None
     away, traits = "", None
+    wanted = {name: config.recipes[name] for name in inbox.renditions}
     if make_outputs:
         away = outputs.away(output)
         traits = probe(output)
@@ -138,11 +141,11 @@ def _plan(config: Config, make_outputs: bool, inbox: Inbox, trio: tuple[bytes, b
         inbox=path,
         output=output,
         config=inbox,
-        wanted={name: config.recipes[name] for name in inbox.renditions},
+        wanted=wanted,
         originals=originals,
         originals_volume=b"" if originals is None else mounts.mount_point(originals),
         volume=b"" if away else mount_point(output),
-        bare=is_bare(output, inbox.renditions),
+        bare=is_bare(output, top_folders(wanted)),
         folds_case=traits.folds,
         away=away,
         weaker=traits.weaker,

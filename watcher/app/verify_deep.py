@@ -19,7 +19,7 @@ from typing import Self
 from watcher.app.compare import Difference
 from watcher.app.locate import KnownInbox
 from watcher.core.output_paths import recorded_paths
-from watcher.core.records import PhotoRecord
+from watcher.core.records import PhotoRecord, fingerprint_in
 from watcher.core.types import Done, Evidence, Job, PhotoId, Rendering, Result, WorkerReport
 from watcher.pool import Pool
 from watcher.render import alike, render_all, warm
@@ -69,7 +69,8 @@ class Deep:
 
     def _job(self, watched: KnownInbox, photo: PhotoId, known: PhotoRecord, names: Sequence[str]) -> Job | None:
         recipes = watched.recipes or {}
-        current = {name: recipes[name] for name in names if known.recipes.get(name) == recipes[name].fingerprint}
+        prints = {name: fingerprint_in(key) for name, key in known.recipes.items()}
+        current = {name: recipes[name] for name in names if prints.get(name) == recipes[name].fingerprint}
         self._number += 1
         renderings = tuple(
             Rendering(name, recipe, recorded_paths(photo.path, name, known.made[name], known.recipes, recipes)[0])

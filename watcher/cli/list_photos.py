@@ -14,7 +14,7 @@ from watcher.app.settings import Source
 from watcher.core.formats import OUTPUTS, Format
 from watcher.core.naming import called
 from watcher.core.output_paths import recorded_paths
-from watcher.core.records import Phase, PhotoRecord, RenditionRecord
+from watcher.core.records import Phase, PhotoRecord, RenditionRecord, fingerprint_in
 from watcher.core.types import PhotoId
 from watcher.errors import EXIT_OK
 from watcher.store import Queries
@@ -62,7 +62,7 @@ def _renditions(watched: KnownInbox, photo: PhotoId, known: PhotoRecord) -> Iter
         fact = known.made.get(rendition)
         if fact is None or not fact.size or watched.output is None:
             continue
-        same = known.recipes.get(rendition) == recipe.fingerprint
+        same = fingerprint_in(known.recipes.get(rendition)) == recipe.fingerprint
         outputs = recorded_paths(photo.path, rendition, fact, known.recipes, watched.recipes)
         paths = [watched.output + b"/" + output for output in outputs]
         # Made by an earlier recipe, in a format that is not recorded: of the names that it may have, one exists.

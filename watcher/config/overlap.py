@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import combinations
 
 from watcher.config.messages import dotted, nearest, toml_value
 from watcher.config.tables import WEB
 from watcher.config.values import expanded, path_text
+from watcher.core.layout import Layout, fault, layout_of, meeting
 from watcher.errors import Fault
 from watcher.text import shown
 
@@ -17,7 +19,7 @@ _OUTSIDE = "write a folder outside of every inbox"
 
 
 def across(raw: Mapping[str, object], base: str, home: str, *, require_inbox: bool) -> Iterator[Fault]:
-    """Find every fault that no single key shows: unfinished features, names, folders in each other's way."""
+    """Find every fault that no single key shows: names, folders in each other's way."""
     if not home:
         yield from _homeless(raw)
     yield from _executor_faults(_table(raw.get("executor")))
@@ -35,8 +37,11 @@ def across(raw: Mapping[str, object], base: str, home: str, *, require_inbox: bo
         trios.append((path, output, originals))
         names = inbox.get("renditions", [*renditions])
         known = [name for name in renditions if isinstance(names, list) and name in names]
-        chosen.append([name.encode("utf-8", "surrogatepass") for name in known])
-    yield from _overlaps(trios, chosen, _within)
+        chosen.append({name: _named(renditions[name]) for name in known})
+    for each in chosen or [{name: _named(rendition) for name, rendition in renditions.items()}]:
+        yield from meeting_names(each)
+    tops = [[_layout(name, template).before for name, (template, _) in each.items()] for each in chosen]
+    yield from _overlaps(trios, tops, _within)
     listed = raw.get("hook")
     hooks = [_table(item) for item in listed] if isinstance(listed, list) else []
     yield from _hook_faults(hooks, [path for path, _, _ in trios], base, home)
@@ -139,6 +144,34 @@ def _recipe_faults(place: str, rendition: Mapping[str, object]) -> Iterator[Faul
         yield Fault(f"{place}.max_kb", f'found {toml_value(rendition["max_kb"])} with `format = "png"`', hint)
 
 
+def _named(rendition: object) -> tuple[str, object]:
+    """Return the template and the format of a rendition; a template that is wrong counts as none."""
+    table = _table(rendition)
+    template = table.get("name", "")
+    return template if isinstance(template, str) and not fault(template) else "", table.get("format", "jpeg")
+
+
+def _layout(name: str, template: str) -> Layout:
+    # a name that is wrong may be of any characters
+    return layout_of(name.encode("utf-8", "surrogatepass").decode("utf-8", "surrogateescape"), template)
+
+
+def meeting_names(renditions: Mapping[str, tuple[str, object]]) -> Iterator[Fault]:
+    """Find the renditions of one inbox in which two outputs could have one path, by their templates and formats."""
+    for (one, (template, form)), (other, (others, other_form)) in combinations(renditions.items(), 2):
+        if not (template or others) or form != other_form:
+            continue
+        if (met := meeting(_layout(one, template), _layout(other, others))) is not None:
+            first, second, path = met
+            place, found = (other, others) if others else (one, template)
+            yield Fault(
+                f"{dotted(['rendition', place])}.name",
+                f"found {toml_value(found)}, with which `{shown(one)}` of `{shown(first)}` and `{shown(other)}` of"
+                f" `{shown(second)}` would both be `{shown(path)}`",
+                "put `{rendition}` into the folders, or into the file names, of both",
+            )
+
+
 def _is_folder_name(name: str) -> bool:
     try:
         short = 0 < len(os.fsencode(name)) <= 100  # noqa: PLR2004 — leaves space below PATH_MAX for the photo's path
@@ -199,7 +232,8 @@ def _overlaps(
     within: Callable[[bytes | None, bytes | None], bool],
 ) -> Iterator[Fault]:
     trees = [
-        [os.path.join(trio[1], name) for name in own] if trio[1] else [] for trio, own in zip(trios, names, strict=True)
+        [os.path.join(trio[1], name).rstrip(b"/") for name in own] if trio[1] else []
+        for trio, own in zip(trios, names, strict=True)
     ]
     for i, (path, output, originals) in enumerate(trios):
         for j, (other, other_output, _) in enumerate(trios):

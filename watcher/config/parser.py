@@ -11,11 +11,13 @@ from hashlib import sha256
 from pydantic import ValidationError
 
 from watcher.config.messages import translated
-from watcher.config.overlap import across, overlaps
+from watcher.config.overlap import across, meeting_names, overlaps
 from watcher.config.tables import WEB, Config, File, Hook, Inbox, Mark, Rendition, Settings
 from watcher.config.values import expanded
 from watcher.config.watermark import Picture, Read, watermarks
+from watcher.core import layout as layouts
 from watcher.core.formats import OUTPUTS
+from watcher.core.output_paths import top_folders
 from watcher.core.recipe import Recipe, Watermark
 from watcher.errors import ConfigError, Fault
 
@@ -81,7 +83,8 @@ def for_pair(inbox: str, output: str, base: Config | None = None) -> Config:
         folders = {"path": expanded(inbox, "/", "/"), "output": expanded(output, "/", "/")}
         pair = Inbox.model_validate({**folders, "renditions": names})
         trio = os.fsencode(pair.path), os.fsencode(pair.output), None
-        faults = overlaps([trio], [[os.fsencode(name) for name in names]])
+        faults = overlaps([trio], [list(map(os.fsencode, top_folders(settings.recipes)))])
+        faults += meeting_names({name: (recipe.layout, recipe.format) for name, recipe in settings.recipes.items()})
     except ValidationError as error:
         faults = [translated(item, ("inbox", 0)) for item in error.errors(include_url=False)]
     if faults:
@@ -120,19 +123,22 @@ def _recipe(rendition: Rendition, picture: Picture | None) -> Recipe:
         picture.content,
         (picture.width, picture.height),
     )
-    return Recipe(**keys, watermark=watermark, fingerprint=fingerprint(rendition, picture))
+    layout = "" if rendition.name == layouts.DEFAULT else rendition.name
+    del keys["name"]
+    return Recipe(**keys, watermark=watermark, layout=layout, fingerprint=fingerprint(rendition, picture))
 
 
 def fingerprint(rendition: Rendition, watermark: Picture | None = None) -> str:
     """Return what tells recipes apart in the state file; a key marked LATER counts where it is not at its default.
 
-    Of a watermark its content counts, not its path.
+    Of a watermark its content counts, not its path; `name` decides no bytes.
     """
     fields = type(rendition).model_fields
     values = {
         name: value
         for name, value in rendition.model_dump().items()
-        if (Mark.LATER not in fields[name].metadata or value != fields[name].default)
+        if name != "name"
+        and (Mark.LATER not in fields[name].metadata or value != fields[name].default)
         and (watermark is not None or not name.startswith("watermark"))
     }
     if watermark is not None:

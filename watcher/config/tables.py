@@ -18,6 +18,7 @@ from watcher.config.values import (
     ignore_pattern,
     listen_text,
     name_pattern,
+    name_template,
     number,
     path_text,
     percent_text,
@@ -27,6 +28,7 @@ from watcher.config.values import (
 )
 from watcher.core.formats import INPUTS, OUTPUTS, Format, readable
 from watcher.core.hooks import HookId
+from watcher.core.layout import DEFAULT
 from watcher.core.recipe import Fit, Metadata, Position, Recipe, Sharpening, Small
 
 _Path = Annotated[str, AfterValidator(path_text)]
@@ -184,6 +186,9 @@ class Rendition(Table):
     watermark_width: Annotated[float, Mark.LATER] = number(0.2, 0.01, 1)
     watermark_margin: Annotated[float, Mark.LATER] = number(0.02, 0, 0.25)
     watermark_opacity: Annotated[float, Mark.LATER] = number(0.6, 0.01, 1)
+    name: Annotated[str, AfterValidator(name_template)] = text_field(
+        "a path such as {folder}/{stem}-{rendition}.{ext},", DEFAULT
+    )
     small: Annotated[Small, Mark.LATER] = choice("encode", Small)
 
 

@@ -8,6 +8,8 @@ from typing import Any, get_args
 
 from pydantic import Field
 
+from watcher.core import layout
+
 
 def path_text(text: str) -> str:
     """Check a path: it can be one on this system, and `~` stands for the home folder or not at all. No variables."""
@@ -67,6 +69,13 @@ def colour_text(text: str) -> str:
     if not re.fullmatch("#[0-9A-Fa-f]{6}", text):
         raise ValueError("which is no colour of six hexadecimal digits")
     return text.lower()
+
+
+def name_template(text: str) -> str:
+    """Check the template of a rendition's paths."""
+    if wrong := layout.fault(text):
+        raise ValueError(wrong)
+    return text
 
 
 def listen_text(text: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 from watcher.core.output_paths import recorded_paths
 from watcher.core.recipe import Recipe
-from watcher.core.records import Phase, PhotoRecord, RenditionRecord
+from watcher.core.records import Phase, PhotoRecord, RenditionRecord, fingerprint_in, key_of
 from watcher.core.stability import INCOMPLETE_SECONDS
 from watcher.core.status import InboxStatus
 from watcher.core.types import FileSignature, PhotoId
@@ -192,9 +192,13 @@ def _known_stands(place: Place, lies: FileState, known: PhotoRecord) -> tuple[St
             return "waiting", "it has changed since its renditions were made"
         case Phase.DONE:
             wanted = place.wanted or {}
-            stale = [name for name, recipe in wanted.items() if known.recipes.get(name) != recipe.fingerprint]
-            if stale:
-                return "waiting", f"{_listed(stale)} {'is' if len(stale) == 1 else 'are'} still to be made"
+            stale = [name for name, recipe in wanted.items() if known.recipes.get(name) != key_of(recipe)]
+            unmade = [name for name in stale if fingerprint_in(known.recipes.get(name)) != wanted[name].fingerprint]
+            if unmade:
+                return "waiting", f"{_listed(unmade)} {'is' if len(unmade) == 1 else 'are'} still to be made"
+            if stale and known.away is None:
+                places = "its place" if len(stale) == 1 else "their places"
+                return "waiting", f"{_listed(stale)} {'is' if len(stale) == 1 else 'are'} still to be moved to {places}"
             if known.away is not None:
                 went = f"moved to {shown(known.away)}" if known.away else "deleted"
                 return "done", f"all its renditions are made, and the original was then {went}"
@@ -303,8 +307,8 @@ def _number(value: object) -> float:
 
 def _renditions(place: Place, known: PhotoRecord) -> Iterator[Rendition]:
     for name in dict.fromkeys([*(place.wanted or ()), *known.recipes]):  # in the config's order
-        fact, fingerprint = known.made.get(name), known.recipes.get(name)
-        if fact is None or fingerprint is None or place.output is None:
+        fact, fingerprint = known.made.get(name), fingerprint_in(known.recipes.get(name))
+        if fact is None or not fingerprint or place.output is None:
             continue
         wanted = (place.wanted or {}).get(name)
         recipe = wanted if wanted is not None and wanted.fingerprint == fingerprint else None

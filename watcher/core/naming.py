@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from watcher.core.formats import INPUTS, OUTPUTS, Format
 from watcher.core.recipe import Recipe
-from watcher.core.records import RenditionRecord
+from watcher.core.records import RenditionRecord, fingerprint_in
 from watcher.core.types import PhotoId
 
 _NEVER = 2**63
@@ -67,7 +67,7 @@ def with_names(
     named = {}
     for rendition, fact in made.items():
         now = wanted[rendition].format if rendition in wanted else "jpeg"
-        fmt = formats.get(recipes.get(rendition, ""), now)
+        fmt = formats.get(fingerprint_in(recipes.get(rendition)), now)
         named[rendition] = fact._replace(name=fact.name or natural_name(name, fmt))
     return named
 

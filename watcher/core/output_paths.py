@@ -1,58 +1,62 @@
-"""Where the outputs of photos lie in the output tree: the only module that builds such paths or takes them apart.
+"""Where the outputs of photos lie in the output tree, or are to lie.
 
-An output is at `RENDITION/FOLDER/FILE`, relative to the tree: FOLDER is the photo's, `core.naming` chooses FILE.
+`core.naming` chooses what an output is called, `core.layout` makes that a path by the rendition's template. What is
+recorded of an output holds for the template of that time: until the output is moved, it is where it was.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
-from typing import NamedTuple
 
 from watcher.core.formats import OUTPUTS, Format
+from watcher.core.layout import Layout, OldOutput, layout_of, sized
 from watcher.core.naming import called, free_names, natural_name, recorded_names, with_names
 from watcher.core.recipe import Recipe
-from watcher.core.records import ContentRecord, PhotoRecord, RenditionRecord
+from watcher.core.records import ContentRecord, PhotoRecord, RenditionRecord, fingerprint_in
 from watcher.core.types import PhotoId, Rendering, ReusableRendition
 
 _SPARES = 2  # alternative places of an output, in case a file that is not watcher's is there
 
 
-class Parts(NamedTuple):
-    """An output's path, taken apart."""
-
-    rendition: str
-    folder: bytes  # the photo's
-    file: bytes
+Layouts = Collection[tuple[str, str]]  # renditions, each with a template that it has or had
 
 
-def folder_path(rendition: str, folder: bytes) -> bytes:
+def name_of(output: bytes, rendition: str, recipe: Recipe) -> bytes:
+    """Return what `core.naming` calls an output with this path, with or without the size in it."""
+    parts = layout_of(rendition, recipe.layout).split(sized(output, 1, 1))
+    return parts[1] if parts else output.rpartition(b"/")[2]
+
+
+def folder_path(rendition: str, template: str, folder: bytes) -> bytes:
     """Return the folder of the outputs of photos in `folder`."""
-    return os.fsencode(rendition) + (b"/" + folder if folder else b"")
+    return layout_of(rendition, template).folder_path(folder)
 
 
-def output_path(rendition: str, folder: bytes, file: bytes) -> bytes:
-    """Return the path of an output."""
-    return folder_path(rendition, folder) + b"/" + file
+def top_folders(wanted: Mapping[str, Recipe]) -> list[str]:
+    """Return for each rendition the folder that all its outputs are in; empty: none but the output folder."""
+    return [os.fsdecode(layout_of(rendition, recipe.layout).before) for rendition, recipe in wanted.items()]
 
 
-def split(output: bytes) -> Parts:
-    """Take the path of an output apart."""
-    rendition, _, below = output.partition(b"/")
-    folder, _, file = below.rpartition(b"/")
-    return Parts(os.fsdecode(rendition), folder, file)
+def _layouts_of(path: bytes, layouts: Layouts) -> Iterator[tuple[str, Layout]]:
+    """Yield each rendition and layout that a path may be of; the first folder may be any rendition's by the default."""
+    first = os.fsdecode(path.partition(b"/")[0])
+    for rendition, template in dict.fromkeys(((first, ""), *layouts)) if first else layouts:
+        yield rendition, layout_of(rendition, template)
 
 
-def split_folder(path: bytes) -> tuple[str, bytes]:
-    """Take the path of a folder of outputs apart: the rendition, and the photos' folder."""
-    rendition, _, folder = path.partition(b"/")
-    return os.fsdecode(rendition), folder
+def photos_of(output: bytes, layouts: Layouts) -> Iterator[tuple[str, bytes, bytes]]:
+    """Yield whose output a path may be: the rendition, the photo's folder, and what the output is called."""
+    for rendition, layout in _layouts_of(output, layouts):
+        if (parts := layout.split(output)) is not None:
+            yield rendition, *parts
 
 
-def file_of(output: bytes) -> bytes:
-    """Return the file name of an output, as `core.naming` chose it."""
-    return output.rpartition(b"/")[2]
+def photos_folders(path: bytes, layouts: Layouts) -> set[bytes]:
+    """Return the folders of photos that may have outputs in the folder `path`."""
+    found = {layout.photos_folder(path) for _, layout in _layouts_of(path, layouts)}
+    return {folder for folder in found if folder is not None}
 
 
 # ---- where outputs are ----
@@ -67,13 +71,17 @@ def recorded_paths(
 ) -> list[bytes]:
     """Return where an output of the photo at `photo` may be by its record: several places if its format is unknown.
 
-    `recipes` are the fingerprints that are recorded with it; `wanted` recipes tell the formats.
+    `recipes` are the keys that are recorded with it; `wanted` recipes tell the formats.
     """
-    folder, _, name = photo.rpartition(b"/")
     recipe = (wanted or {}).get(rendition)
-    same = recipe is not None and (recipes or {}).get(rendition) == recipe.fingerprint
-    files = recorded_names(called(name), fact, recipe.format if recipe and same else None)
-    return [output_path(rendition, folder, file) for file in files]
+    same = recipe is not None and fingerprint_in((recipes or {}).get(rendition)) == recipe.fingerprint
+    folder, _, name = photo.rpartition(b"/")
+    names = recorded_names(called(name), fact, recipe.format if recipe and same else None)
+    return [_recorded(folder, rendition, fact, each) for each in names]
+
+
+def _recorded(folder: bytes, rendition: str, fact: RenditionRecord, name: bytes) -> bytes:
+    return sized(layout_of(rendition, fact.layout).output_path(folder, name), fact.width, fact.height)
 
 
 def settled_paths(
@@ -82,7 +90,8 @@ def settled_paths(
     """Return where the outputs of a photo are, by rendition; one of an unknown format has its natural name."""
     named = with_names(made, recipes, photo.name, wanted)
     return {
-        rendition: output_path(rendition, photo.folder, fact.name or photo.name) for rendition, fact in named.items()
+        rendition: _recorded(photo.folder, rendition, fact, fact.name or photo.name)
+        for rendition, fact in named.items()
     }
 
 
@@ -98,11 +107,12 @@ def taken_paths(
         path = name if b"/" in name or not photo.folder else photo.folder + b"/" + name
         folder, _, file = path.rpartition(b"/")
         for rendition in {*made, *wanted}:
-            if rendition in made:
-                taken.update(recorded_paths(path, rendition, made[rendition]))
-            else:
-                natural = natural_name(called(file), wanted[rendition].format)
-                taken.add(output_path(rendition, folder, natural))
+            fact, recipe = made.get(rendition), wanted.get(rendition)
+            if fact is not None:
+                taken.update(recorded_paths(path, rendition, fact))
+            if recipe is not None and (fact is None or fact.layout != recipe.layout):
+                planned = (fact and fact.name) or natural_name(called(file), recipe.format)
+                taken.add(layout_of(rendition, recipe.layout).output_path(folder, planned))
     return taken
 
 
@@ -110,10 +120,11 @@ def reusable_of(claim: ContentRecord, wanted: Mapping[str, Format]) -> tuple[Reu
     """Return the renditions of `claim` made by wanted recipes. `wanted`: fingerprint → format."""
     reusable = []
     for rendition, fact in claim.made.items():
-        recipe = claim.recipes.get(rendition, "")
+        recipe = fingerprint_in(claim.recipes.get(rendition))
         if recipe in wanted and fact.size:
-            file = fact.name or natural_name(claim.photo.name, wanted[recipe])
-            reusable.append(ReusableRendition(recipe, output_path(rendition, claim.photo.folder, file), fact.size))
+            name = fact.name or natural_name(claim.photo.name, wanted[recipe])
+            path = _recorded(claim.photo.folder, rendition, fact, name)
+            reusable.append(ReusableRendition(recipe, path, fact.size))
     return tuple(reusable)
 
 
@@ -134,16 +145,35 @@ def renderings(
     `unseen`: what is at the places of its outputs is not known, so they get alternative places too.
     """
     folder, _, name = path.rpartition(b"/")
-    result = []
+    given_up, result = _given_up(path, wanted, known), []
     for rendition, recipe in wanted.items():
         fact = known.made.get(rendition) if known else None
         kept = fact.name if fact else None
         names = free_names(name, rendition, recipe.format, others, folds_case=folds_case)
         if kept is None or not kept.endswith(OUTPUTS[recipe.format].extension):
             kept = next(names)
-        spares = (
-            islice((other for other in names if other != kept), _SPARES) if unseen and not (fact and fact.size) else ()
-        )
-        output, *more = (output_path(rendition, folder, file) for file in (kept, *spares))
-        result.append(Rendering(rendition, recipe, output, tuple(more)))
+        is_there = fact is not None and fact.size > 0 and fact.layout == recipe.layout
+        layout = layout_of(rendition, recipe.layout)
+        known_place = is_there or layout.output_path(folder, kept) in given_up
+        spares = islice((other for other in names if other != kept), _SPARES) if unseen and not known_place else ()
+        output, *more = (layout.output_path(folder, each) for each in (kept, *spares))
+        old = _old_output(path, rendition, recipe, known)
+        result.append(Rendering(rendition, recipe, output, tuple(more), old))
     return tuple(result)
+
+
+def _given_up(path: bytes, wanted: Mapping[str, Recipe], known: PhotoRecord | None) -> set[bytes]:
+    """Return the places of the photo's outputs in renditions that are no longer wanted."""
+    made = known.made if known is not None else {}
+    old = {rendition: fact for rendition, fact in made.items() if rendition not in wanted and fact.size}
+    return {place for rendition, fact in old.items() for place in recorded_paths(path, rendition, fact)}
+
+
+def _old_output(path: bytes, rendition: str, recipe: Recipe, known: PhotoRecord | None) -> OldOutput | None:
+    """Return the output that is still where an earlier template placed it."""
+    fact = known.made.get(rendition) if known else None
+    if known is None or fact is None or not fact.size or fact.layout == recipe.layout:
+        return None
+    paths = recorded_paths(path, rendition, fact, known.recipes, {rendition: recipe})
+    current = fingerprint_in(known.recipes.get(rendition)) == recipe.fingerprint
+    return OldOutput(tuple(paths), fact.width, fact.height, fact.size, fact.digest, current)

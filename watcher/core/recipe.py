@@ -52,6 +52,7 @@ class Recipe:
     watermark: Watermark | None = None
     small: Small = "encode"
     max_kb: int = 0  # the quality is lowered until the file is no larger; 0: no limit
+    layout: str = ""  # the template of its outputs' paths, in no fingerprint; empty: the default
 
 
 def most_bytes(max_kb: int) -> float:

@@ -31,6 +31,7 @@ class RenditionRecord(NamedTuple):
     size: int  # bytes
     name: bytes | None = None  # the output's file name where it is not the natural one
     digest: bytes = b""  # of the output's bytes, the first 8; empty: not known
+    layout: str = ""  # the template of its path, see `watcher.core.layout`; empty: the default
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class PhotoRecord:
 
     stamp: FileSignature  # inode 0
     phase: Phase
-    recipes: Mapping[str, str]  # rendition → fingerprint of the recipe that made it
+    recipes: Mapping[str, str]  # rendition → `key_of` the recipe that made it
     made: Mapping[str, RenditionRecord]
     at: float  # wall clock: since when it is done or failed; while it waits: when it last changed
     attempts: int = 0
@@ -63,7 +64,7 @@ class ContentRecord:
     photo: PhotoId  # the photo that they belong to
     stamp: FileSignature  # inode 0
     digest: bytes
-    recipes: Mapping[str, str]  # rendition → fingerprint of the recipe that made it
+    recipes: Mapping[str, str]  # rendition → `key_of` the recipe that made it
     made: Mapping[str, RenditionRecord]
     at: float  # wall clock: when they were made
     gone: bool = False  # the photo is no longer in its inbox, or has changed; the renditions remain
@@ -80,8 +81,18 @@ class ListedPhoto(NamedTuple):
 
 
 def is_current(made_by: Mapping[str, str], wanted: Mapping[str, Recipe]) -> bool:
-    """Return whether every wanted rendition was made by the wanted recipe."""
-    return all(made_by.get(name) == recipe.fingerprint for name, recipe in wanted.items())
+    """Return whether every wanted rendition was made by the wanted recipe, and has its place."""
+    return all(made_by.get(name) == key_of(recipe) for name, recipe in wanted.items())
+
+
+def key_of(recipe: Recipe) -> str:
+    """Return what is recorded of a recipe: the fingerprint, and the layout unless it is the default."""
+    return f"{recipe.fingerprint}:{recipe.layout}" if recipe.layout else recipe.fingerprint
+
+
+def fingerprint_in(key: str | None) -> str:
+    """Return the fingerprint that is a part of a recorded key; empty: there is none."""
+    return (key or "").partition(":")[0]
 
 
 def needs_work(known: PhotoRecord | None, seen: FileSignature, wanted: Mapping[str, Recipe]) -> bool:

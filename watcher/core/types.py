@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+from watcher.core.layout import OldOutput
 from watcher.core.recipe import Recipe
 from watcher.core.volumes import Holder
 
@@ -115,8 +116,9 @@ class Rendering:
 
     name: str
     recipe: Recipe
-    output: bytes  # relative to the output folder: `web/2024/a.jpg`
+    output: bytes  # relative to the output folder: `web/2024/a.jpg`; see `watcher.core.layout.sized`
     spares: tuple[bytes, ...] = ()  # alternative paths, in case the file at `output` may not be watcher's
+    old: OldOutput | None = None  # it has another place than the one that is recorded
 
 
 class ReusableRendition(NamedTuple):

@@ -17,6 +17,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from watcher.core.formats import Format
+from watcher.core.layout import without_digits
 from watcher.core.naming import folded
 from watcher.core.output_paths import reusable_of, settled_paths, taken_paths
 from watcher.core.records import ContentRecord, Phase, PhotoRecord
@@ -123,8 +124,12 @@ class Deduplicator:
         busy = [places for places in (*reusable, *self._removing.values()) if places]
         if not busy:
             return False
-        mine = [_folded((job.output_root, item.output)) for item in job.renderings]
-        return not all(places.isdisjoint(mine) for places in busy)
+        paths = [path for item in job.renderings for path in (item.output, *(item.old.outputs if item.old else ()))]
+        mine = {_folded((job.output_root, path)) for path in paths}
+        if not all(places.isdisjoint(mine) for places in busy):
+            return True
+        sizes = {without_digits(path) for _, path in mine if b"\0" in path}  # any size may come of these
+        return bool(sizes) and any(without_digits(path) in sizes for places in busy for _, path in places)
 
     def reserve(self, number: int, places: Iterable[Place]) -> None:
         """Begin no photo that would get one of these places, until they are released."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from watcher.core import naming
-from watcher.core.output_paths import file_of
-from watcher.core.records import Phase, PhotoRecord, RenditionRecord
+from watcher.core.output_paths import name_of
+from watcher.core.records import Phase, PhotoRecord, RenditionRecord, key_of
 from watcher.core.stability import COPY_ENDS_SECONDS
 from watcher.core.task import Attempt, PhotoTask
 from watcher.core.types import (
@@ -62,9 +62,8 @@ def job_for(
         if before.phase is Phase.FAILED:
             current = frozenset(item.name for item in renderings)  # it failed as it was, and would again
         else:
-            current = frozenset(
-                item.name for item in renderings if before.recipes.get(item.name) == item.recipe.fingerprint
-            )
+            kept = before.recipes
+            current = frozenset(item.name for item in renderings if kept.get(item.name) == key_of(item.recipe))
     evidence = task.evidence
     if evidence.published is None and before is not None and (published := published_version(before)) is not None:
         evidence = replace(evidence, published=published)
@@ -75,7 +74,7 @@ def job_for(
         renderings=renderings,
         volume=inbox.volume,
         holder=inbox.plan.holder,
-        done=_done(before, current),
+        done=_done(before, current | {item.name for item in renderings if item.old and item.old.current}),
         current=current,
         evidence=evidence,
         stability=limits.stability,
@@ -99,7 +98,10 @@ def published_version(known: PhotoRecord) -> PublishedVersion | None:
 
 
 def _done(before: PhotoRecord | None, current: frozenset[str]) -> FileSignature | None:
-    """Return what the photo looked like when `current` were made, or when it failed."""
+    """Return what the photo looked like when `current` were made, or when it failed.
+
+    `current`: the renditions that need not be made, if it still looks like that.
+    """
     if before is None or before.stamp == UNKNOWN or (before.phase is Phase.WAITING and not current):
         return None
     return before.stamp
@@ -109,18 +111,22 @@ def claims(before: PhotoRecord | None, job: Job) -> dict[str, RenditionRecord]:
     """Return the records of the renditions with the names that this job has chosen for its outputs."""
     made = dict(before.made) if before else {}
     for item in job.renderings:
-        name = file_of(item.output)
+        name = name_of(item.output, item.name, item.recipe)
         if name != naming.natural_name(job.photo.name, item.recipe.format):
             old = made.get(item.name, RenditionRecord(0, 0, 0))
-            made[item.name] = old._replace(name=name)
+            layout = old.layout if old.size else item.recipe.layout
+            made[item.name] = old._replace(name=name, layout=layout)
         elif item.name in made:
             made[item.name] = made[item.name]._replace(name=None)
     return made
 
 
 def untouched(before: PhotoRecord, job: Job) -> dict[str, str]:
-    """Return the recipes of those renditions that this job leaves as they are; of others it may have shown new ones."""
-    made_anew = {item.name for item in job.renderings} - job.current
+    """Return the recipes of those renditions that this job leaves as they are; of others it may have shown new ones.
+
+    One that need only be moved is told by its size and its date, wherever it is found.
+    """
+    made_anew = {item.name for item in job.renderings if not (item.old and item.old.current)} - job.current
     return {name: recipe for name, recipe in before.recipes.items() if name not in made_anew}
 
 
@@ -184,16 +190,17 @@ def done_row(attempt: Attempt, outcome: Done, wall: float) -> PhotoRecord:
     same = before is not None and before.stamp.same_content(outcome.stamp)
     made = claims(before, job)
     for item in outcome.made:
-        name = file_of(item.output)
         recipe = next(rendering.recipe for rendering in job.renderings if rendering.name == item.name)
-        natural = name == naming.natural_name(job.photo.name, recipe.format)
-        made[item.name] = RenditionRecord(item.width, item.height, item.size, None if natural else name, item.digest)
+        name = name_of(item.output, item.name, recipe)
+        kept = None if name == naming.natural_name(job.photo.name, recipe.format) else name
+        size = (item.width, item.height, item.size)
+        made[item.name] = RenditionRecord(*size, kept, item.digest, recipe.layout)
     return PhotoRecord(
         stamp=plain(outcome.stamp) or UNKNOWN,
         phase=Phase.DONE,
         recipes={
             **(before.recipes if before and same else {}),
-            **{item.name: item.recipe.fingerprint for item in job.renderings},
+            **{item.name: key_of(item.recipe) for item in job.renderings},
         },
         made=made,
         at=wall,

@@ -12,6 +12,7 @@ import os
 from typing import Any
 
 from watcher.core.formats import misnamed
+from watcher.core.layout import sized
 from watcher.core.naming import called
 from watcher.core.recipe import most_bytes
 from watcher.core.task import Attempt
@@ -56,11 +57,8 @@ def tried(attempt: Attempt, wall: float, **more: object) -> dict[str, Any]:
 def beside(job: Job, outcome: Done) -> list[tuple[bytes, bytes]]:
     """List the outputs that lie elsewhere than planned, since a file of other origin lies there: both places."""
     planned = {rendering.name: rendering.output for rendering in job.renderings}
-    return [
-        (planned[item.name], item.output)
-        for item in outcome.made
-        if item.output != planned.get(item.name, item.output) and not item.adopted
-    ]
+    pairs = [(sized(planned.get(item.name, item.output), item.width, item.height), item) for item in outcome.made]
+    return [(place, item.output) for place, item in pairs if item.output != place and not item.adopted]
 
 
 def larger(job: Job, outcome: Done) -> list[Made]:
@@ -72,13 +70,17 @@ def larger(job: Job, outcome: Done) -> list[Made]:
 def made(attempt: Attempt, outcome: Done, wall: float, moved: DuplicateCandidate | None = None) -> dict[str, Any]:
     """Return the details of an attempt that succeeded."""
     detail = tried(attempt, wall)
-    adopted = [item.name for item in outcome.made if item.adopted]
+    old = {item.name for item in attempt.job.renderings if item.old is not None}
+    relocated = [item.name for item in outcome.made if item.adopted and item.name in old]
+    adopted = [item.name for item in outcome.made if item.adopted and item.name not in old]
     copied = [item.name for item in outcome.made if item.copied]
     fresh = [item.name for item in outcome.made if not (item.adopted or item.copied)]
     if fresh:
         detail["renditions"] = fresh
     if adopted:
         detail["adopted"] = adopted
+    if relocated:
+        detail["relocated"] = relocated
     if aside := [os.fsdecode(made) for _, made in beside(attempt.job, outcome)]:
         detail["beside"] = aside
     if above := [item.name for item in larger(attempt.job, outcome)]:

@@ -12,11 +12,12 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from watcher.core.orphans import LeftPhoto, Orphan, Place, Removals, places_of
 from watcher.core.output_paths import taken_paths
+from watcher.core.records import RenditionRecord
 from watcher.core.types import PhotoId
 from watcher.engine.dedup import Deduplicator
 from watcher.engine.inbox import InboxState
@@ -85,7 +86,8 @@ class Orphans:
             return None
         names = [name for name in renditions if name in known.made and name not in inbox.plan.wanted]
         left = LeftPhoto({}, {name: known.made[name] for name in names})
-        orphan = Orphan(photo, inbox.plan.output, self._places(inbox, photo, [left]), gone=False)
+        stay = {name: fact for name, fact in known.made.items() if name in inbox.plan.wanted}
+        orphan = Orphan(photo, inbox.plan.output, self._places(inbox, photo, [left], stay), gone=False)
         recipes = {name: recipe for name, recipe in known.recipes.items() if name not in names}
         self._records.put(photo, replace(known, recipes=recipes), now)
         orphan = replace(orphan, holder=inbox.plan.holder, root=self._records.store.identity(inbox.path) or (0, 0))
@@ -114,10 +116,18 @@ class Orphans:
             holder=inbox.plan.holder,
         )
 
-    def _places(self, inbox: InboxState, photo: PhotoId, left: Sequence[LeftPhoto]) -> tuple[Place, ...]:
+    def _places(
+        self,
+        inbox: InboxState,
+        photo: PhotoId,
+        left: Sequence[LeftPhoto],
+        stay: Mapping[str, RenditionRecord] | None = None,
+    ) -> tuple[Place, ...]:
+        """Return where the outputs of a photo that are `left` may be; those of it that `stay` may have their places."""
         plan = inbox.plan
         conflicts = {**self._records.name_conflicts(photo, folds_case=plan.folds_case)}
         conflicts |= self._records.store.archived_beside(photo)
+        conflicts |= {photo.name: stay} if stay else {}
         return places_of(photo, left, plan.wanted, taken_paths(photo, conflicts, plan.wanted), plan.same_name)
 
     # ---- without being asked ----

@@ -120,29 +120,29 @@ def _parse(data: bytes) -> tuple[Mark, int] | None:
         return None
 
 
-def look(root: int, path: bytes, holder: Holder, renditions: Iterable[str]) -> tuple[Tree, Mark | None]:
+def look(root: int, path: bytes, holder: Holder, folders: Iterable[str]) -> tuple[Tree, Mark | None]:
     """Return the state of an open output folder for `holder`, and the mark to write, or None if it has that mark.
 
-    Raise Abort if the tree belongs to another inbox.
+    `folders`: the renditions' own, see `is_bare`. Raise Abort if the tree belongs to another inbox.
     """
     try:
         mark, grain = read(root)
     except OSError as error:
         raise unwritable(error, shown(path), FailureKind.OUTPUT) from error
-    folders = (holder.folder,) if holder.folder else ()
+    numbers = (holder.folder,) if holder.folder else ()
     if mark is None:
-        own = holder.known or is_bare(path, renditions)
-        return Tree(own, grain), Mark(holder.inbox, holder.state, folders, own, dates=True)
+        own = holder.known or is_bare(path, folders)
+        return Tree(own, grain), Mark(holder.inbox, holder.state, numbers, own, dates=True)
     if not _same_inbox(mark, holder):
         if mark.state != holder.state and (os.path.lexists(mark.inbox) or os.path.lexists(mark.state)):
             raise TakenError(path, mark, in_file=_attribute(root) is None)
-        return Tree(own=False, grain=grain), Mark(holder.inbox, holder.state, folders, own=False, dates=mark.dates)
+        return Tree(own=False, grain=grain), Mark(holder.inbox, holder.state, numbers, own=False, dates=mark.dates)
     new = mark._replace(inbox=holder.inbox, state=holder.state)
     if holder.folder and holder.folder not in mark.folders:
         if holder.known:  # for example, the inbox was restored from a backup
-            new = new._replace(folders=folders)
+            new = new._replace(folders=numbers)
         else:  # a folder of the same name, as in containers: nothing shows whether its photos are the same
-            new = new._replace(folders=(*mark.folders[-99:], *folders), own=False)
+            new = new._replace(folders=(*mark.folders[-99:], *numbers), own=False)
     return Tree(new.own, grain), new if new != mark else None
 
 
@@ -159,15 +159,15 @@ def _same_inbox(mark: Mark, holder: Holder) -> bool:
     return renamed and not os.path.ismount(holder.inbox)
 
 
-def claim(root: int, path: bytes, holder: Holder, renditions: Iterable[str]) -> Tree:
+def claim(root: int, path: bytes, holder: Holder, folders: Iterable[str]) -> Tree:
     """Do as `look` does, and write the mark. If it can't be written, continue without it."""
-    tree, mark = look(root, path, holder, renditions)
+    tree, mark = look(root, path, holder, folders)
     if mark is None:
         return tree
     try:
         _write(root, mark)
     except FileExistsError:  # another process was faster
-        return look(root, path, holder, renditions)[0]
+        return look(root, path, holder, folders)[0]
     except OSError:
         return tree
     return tree._replace(grain=read(root)[1])
@@ -266,13 +266,13 @@ def _linked(root: int, name: bytes) -> bool:
     return True
 
 
-def look_at(path: bytes, holder: Holder, renditions: Iterable[str]) -> Tree:
+def look_at(path: bytes, holder: Holder, folders: Iterable[str]) -> Tree:
     """Do as `look` does, by the path of the output folder. A folder that does not exist yet has no owner."""
     root = _open(path)
     if root is None:
         return Tree()
     try:
-        return look(root, path, holder, renditions)[0]
+        return look(root, path, holder, folders)[0]
     finally:
         os.close(root)
 

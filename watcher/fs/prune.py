@@ -63,7 +63,8 @@ def _of_the_tree(root: int, orphan: Orphan) -> str:
     """Return why nothing of this output tree may be removed; empty: it may."""
     try:
         if orphan.holder is not None:
-            look(root, orphan.output_root, orphan.holder, [place.rendition for place in orphan.places])
+            folders = [os.fsdecode(place.output.partition(b"/")[0]) for place in orphan.places]
+            look(root, orphan.output_root, orphan.holder, folders)
         if not any(os.fsencode(name) != NAME for name in os.listdir(root)):
             return "its output folder is empty: is its volume mounted?"
     except Abort:

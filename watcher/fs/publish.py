@@ -10,11 +10,12 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
+from watcher.core.output_paths import top_folders
 from watcher.core.types import FailureKind, Job
 from watcher.core.volumes import Holder
 from watcher.fs.cleanup import temporary_name
@@ -22,6 +23,7 @@ from watcher.fs.dates import set_date
 from watcher.fs.faults import OF_A_TREE, Abort, name_refused, unwritable
 from watcher.fs.openat import open_below, open_root, sync_file, sync_folder
 from watcher.fs.output_mark import Tree, claim, look_at
+from watcher.fs.relocate import Relocation
 from watcher.text import shown
 
 _FICLONE = 0x40049409  # linux/fs.h
@@ -54,22 +56,23 @@ class Outputs:
         """Return the state of a job's output tree. Raise Abort if it belongs to another inbox."""
         if job.holder is None:
             return Tree()
-        root, names = job.output_root, [rendering.name for rendering in job.renderings]
+        root, names = job.output_root, top_folders({item.name: item.recipe for item in job.renderings})
         if root not in self._trees:
             self._trees[root], self._holders[root] = look_at(root, job.holder, names), (job.holder, names)
         return self._trees[root]
 
     def create(self, root: bytes, path: bytes, name: bytes) -> tuple[int, int]:
         """Create a file in the folder `path` below `root`; create missing folders. Return both open. Raise OSError."""
-        folder = self._folder(root, path)
+        folder = self.folder(root, path)
         try:
             return folder, _create(name, folder)
         except FileNotFoundError:  # the folder was empty and was removed after it was opened
             self._removed.append(self._folders.pop((root, path)))
-            folder = self._folder(root, path)
+            folder = self.folder(root, path)
             return folder, _create(name, folder)
 
-    def _folder(self, root: bytes, path: bytes) -> int:
+    def folder(self, root: bytes, path: bytes) -> int:
+        """Open the folder `path` below `root`, once; create what is missing. Raise OSError."""
         if root not in self._roots:
             self._roots[root] = open_root(root, create=True)
             if root in self._holders:
@@ -97,9 +100,11 @@ class Publication:
     All methods raise Abort if the file system refuses.
     """
 
-    def __init__(self, outputs: Outputs, root: bytes, job: int) -> None:
+    def __init__(self, outputs: Outputs, root: bytes, job: int, folders: Sequence[str] = ()) -> None:
         self._outputs, self._root, self._job = outputs, root, job
+        self._tops = [os.fsencode(folder) for folder in folders]  # the renditions' own folders
         self.content = b""  # the digest of the photo
+        self.relocation = Relocation(outputs, root)
         self._count = 0  # of temporary files
         self._files: list[tuple[int, bytes]] = []  # open and not durable yet, with the output
         self._waiting: list[tuple[int, bytes, bytes]] = []  # open folder, temporary name, output
@@ -116,6 +121,7 @@ class Publication:
         for file, _, _ in self._dates:
             os.close(file)
         self._files, self._waiting, self._dates = [], [], []
+        self.relocation.undo()
 
     def add(self, output: bytes, data: bytes, mtime_ns: int, fingerprint: str) -> None:
         """Write `data` to a temporary file next to its place `output`, with the photo's modification time."""
@@ -186,22 +192,26 @@ class Publication:
                 self._outputs.sync(folder)
             except OSError as error:
                 raise self._sorted(error, output) from error
+        try:
+            self.relocation.finish()
+        except OSError as error:
+            raise unwritable(error, shown(self._root)) from error
 
     def _sorted(self, error: OSError, output: bytes) -> Abort:
         """Return the failure for an error: of this output, or of the whole tree. A test write decides which."""
         if error.errno in OF_A_TREE:
-            rendition = output.partition(b"/")[0]
-            fault = self._fault_of_tree(rendition)
+            top = next((path for path in self._tops if output.startswith(path + b"/")), b"")
+            fault = self._fault_of_tree(top)
             if fault is not None and fault.errno in OF_A_TREE:
-                return unwritable(fault, shown(self._root + b"/" + rendition), FailureKind.OUTPUT)
+                return unwritable(fault, shown(os.path.join(self._root, top).rstrip(b"/")), FailureKind.OUTPUT)
         return unwritable(error, shown(output))
 
-    def _fault_of_tree(self, rendition: bytes) -> OSError | None:
-        """Return why no file can be written for a rendition; None: one can be written."""
+    def _fault_of_tree(self, top: bytes) -> OSError | None:
+        """Return why no file can be written to a folder of the tree; None: one can be written."""
         folders = []
         try:
             folders.append(open_root(self._root, create=True))
-            folders.append(open_below(folders[0], rendition, create=True))
+            folders.append(open_below(folders[0], top, create=True))
             name = temporary_name(self._job, self._count)
             os.close(_create(name, folders[1]))
             os.unlink(name, dir_fd=folders[1])

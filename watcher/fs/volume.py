@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
+from watcher.core.output_paths import top_folders
 from watcher.core.types import Failed, FailureKind, Job
 from watcher.core.volumes import belongs_on
 from watcher.fs.faults import Abort
@@ -49,24 +50,33 @@ def _mount(file: int) -> bytes:
         return b""
 
 
-def is_bare(root: bytes, renditions: Iterable[str]) -> bool:
-    """Return whether none of the renditions has a folder there."""
-    return not any(os.path.lexists(root + b"/" + os.fsencode(name)) for name in renditions)
+def is_bare(root: bytes, folders: Iterable[str]) -> bool:
+    """Return whether no rendition has its folder there; where one has none of its own, whether nothing is there."""
+    return not any(_exists(root, name) for name in folders)
+
+
+def _exists(root: bytes, folder: str) -> bool:
+    if folder:
+        return os.path.lexists(root + b"/" + os.fsencode(folder))
+    try:
+        return any(not name.startswith(b".") for name in os.listdir(root))
+    except OSError:
+        return False
 
 
 def check(job: Job) -> None:
     """Raise Abort if the job's output has lost its volume."""
     if job.volume in {b"", b"/"}:
         return
-    names = [rendering.name for rendering in job.renderings]
+    folders = top_folders({rendering.name: rendering.recipe for rendering in job.renderings})
     now = mount_point(job.output_root)
-    if now == job.volume or belongs_on(job.volume, now, bare=is_bare(job.output_root, names)) != job.volume:
+    if now == job.volume or belongs_on(job.volume, now, bare=is_bare(job.output_root, folders)) != job.volume:
         return
     root = shown(job.output_root)
     raise Abort(
         Failed(
             f"{root} was on a volume at {shown(job.volume)} that is not mounted now: mount it,"
-            f" or, to begin anew without it, make the folder {root}/{names[0]}",
+            f" or, to begin anew without it, make the folder {root}/{folders[0] or 'new'}",
             FailureKind.OUTPUT,
         )
     )

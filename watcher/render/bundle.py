@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 
+from watcher.core.output_paths import top_folders
 from watcher.core.types import Done, Failed, FailureKind, FileSignature, Job, Outcome, Unready
 from watcher.fs.faults import Abort, short
 from watcher.fs.publish import Outputs, Publication
@@ -42,7 +43,8 @@ class _JobRun:
     def __init__(self, job: Job, outputs: Outputs) -> None:
         self._job = job
         self._outputs = outputs
-        self._publication = Publication(outputs, job.output_root, job.number)
+        folders = top_folders({item.name: item.recipe for item in job.renderings})
+        self._publication = Publication(outputs, job.output_root, job.number, folders)
         self._source: Source | None = None
         self._going = True
 

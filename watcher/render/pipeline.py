@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from watcher.core.formats import too_large
+from watcher.core.layout import sized
 from watcher.core.recipe import most_bytes
 from watcher.core.stability import Content, Observation, required, required_of
 from watcher.core.types import (
@@ -49,6 +50,9 @@ def make(job: Job, source: Source, publication: Publication, tree: Tree) -> Outc
     wanted = [r for r in job.renderings if not (stamp.same_content(job.done) and r.name in job.current)]
     if not wanted:
         return Unchanged(stamp)
+    adopted, wanted = _move(job, stamp, publication, tree, wanted)
+    if not wanted:
+        return Done(stamp, tuple(adopted), 0, 0, 0.0, os.getpid())
     published = job.evidence.published
     if published is not None and stamp[:2] == published[:2]:  # its recipes have changed, and not what lies there
         job = _of_one_version(job)
@@ -63,15 +67,16 @@ def make(job: Job, source: Source, publication: Publication, tree: Tree) -> Outc
     del data  # the photo holds it as long as it is needed
     kind, size, metadata = photo.kind, (photo.width, photo.height), photo.metadata
     orientation = metadata.exif.orientation
-    adopted: list[Made] = []
+    wanted = _sized(wanted, photo)
     if job.adopt:
-        adopted, wanted = _adopt(job, stamp, photo, digest, wanted, tree)
+        found, wanted = _adopt(job, stamp, photo, digest, wanted, tree)
+        adopted += found
         if not wanted:
             return Done(stamp, tuple(adopted), *size, 0.0, os.getpid(), digest, kind=kind)
     if published is not None and digest == published.digest:  # it was whole when it was made before
         job = _of_one_version(job)
-    if not tree.own:
-        wanted = [_placed(job, rendering, stamp, digest, photo) for rendering in wanted]
+    wanted = [_placed(job, rendering, stamp, digest, photo, tree) for rendering in wanted]
+    publication.relocation.replace([item.old for item in wanted if item.old], digest_of_output)
     with ExitStack() as stack:
         borrowed = Borrowed(job, stamp, stack)
         _borrow(job, borrowed, digest, wanted, photo)
@@ -90,6 +95,45 @@ def make(job: Job, source: Source, publication: Publication, tree: Tree) -> Outc
     order = [rendering.name for rendering in job.renderings]
     adopted.sort(key=lambda item: order.index(item.name))
     return Done(stamp, tuple(adopted), *size, 0.0, os.getpid(), digest, borrowed.duplicate, kind)
+
+
+def _move(
+    job: Job, stamp: FileSignature, publication: Publication, tree: Tree, wanted: list[Rendering]
+) -> tuple[list[Made], list[Rendering]]:
+    """Move the renditions of an unchanged photo that only have a new place; return them, and what must be made."""
+    if not stamp.same_content(job.done):
+        return [], wanted
+    moved, left, leaving = list[Made](), list[Rendering](), _leaving(job)
+    for rendering in wanted:
+        old, place = rendering.old, None
+        if old is not None and old.current:
+            places = [sized(path, old.width, old.height) for path in (rendering.output, *rendering.spares)]
+            place = publication.relocation.move(old, places, stamp.mtime_ns, tree.grain, leaving)
+        if old is None or place is None:
+            left.append(rendering)
+        else:
+            moved.append(Made(rendering.name, place, old.width, old.height, old.size, old.digest, adopted=True))
+    return moved, left
+
+
+def _leaving(job: Job) -> set[bytes]:
+    """Return the places that outputs of the photo leave."""
+    return {output for rendering in job.renderings if rendering.old for output in rendering.old.outputs}
+
+
+def _sized(wanted: list[Rendering], photo: Photo) -> list[Rendering]:
+    """Return renditions with the size in the paths that have one."""
+    found = []
+    for rendering in wanted:
+        size = _seen_size(rendering, photo)
+        output, *spares = (sized(path, *size) for path in (rendering.output, *rendering.spares))
+        found.append(replace(rendering, output=output, spares=tuple(spares)))
+    return found
+
+
+def _is_own(tree: Tree, rendering: Rendering) -> bool:
+    """Return whether any file at a rendition's place is an earlier version of it; the mark knows the default layout."""
+    return tree.own and not rendering.recipe.layout
 
 
 def _read(job: Job, source: Source) -> bytes:
@@ -126,12 +170,14 @@ def _picture(
     return decode_whole(job, photo, step, source, observed)
 
 
-def _placed(job: Job, rendering: Rendering, stamp: FileSignature, digest: bytes, photo: Photo) -> Rendering:
+def _placed(job: Job, rendering: Rendering, stamp: FileSignature, digest: bytes, photo: Photo, tree: Tree) -> Rendering:
     """Return a rendition with a place where it replaces no file of others; raise Abort where there is none."""
+    if _is_own(tree, rendering):
+        return rendering
     size = _seen_size(rendering, photo)
     for output in (rendering.output, *rendering.spares):
         there = replace(rendering, output=output)
-        if not rendering.spares or not is_file(job.output_root, output):
+        if not rendering.spares or output in _leaving(job) or not is_file(job.output_root, output):
             return there
         file = open_current(job.output_root, there, stamp.mtime_ns, size, photo.channels, digest)
         if file is not None:  # made before, and not recorded
@@ -175,7 +221,7 @@ def _adopt(
     adopted, left = [], []
     for rendering in wanted:
         size = _seen_size(rendering, photo)
-        outputs = (rendering.output,) if tree.own else (rendering.output, *rendering.spares)
+        outputs = (rendering.output,) if _is_own(tree, rendering) else (rendering.output, *rendering.spares)
         places = (replace(rendering, output=output) for output in outputs)
         tried = (adopt(job.output_root, at, stamp.mtime_ns, size, photo.channels, digest) for at in places)
         made = next(filter(None, tried), None)

@@ -38,11 +38,17 @@ class Reader:
         self.close()
 
     def recipes_of(self, number: int) -> Mapping[str, str]:
-        """Return the recipes behind `ScanRow.recipes`: rendition → fingerprint."""
+        """Return the recipes behind `ScanRow.recipes`: rendition → `records.key_of`."""
         if number not in self._recipes:
             row = self._row("SELECT made FROM recipes WHERE id = ?", (number,))
             self._recipes[number] = json.loads(row[0]) if row else {}
         return self._recipes[number]
+
+    def layouts(self, inbox: bytes) -> set[tuple[str, str]]:
+        """Return each rendition that was ever made for an inbox, with the layouts that it had."""
+        rows = self._rows("SELECT made FROM recipes WHERE inbox = ?", (self._inbox_id(inbox),))
+        keys = {item for (made,) in rows for item in json.loads(made).items()}
+        return {(rendition, key.partition(":")[2]) for rendition, key in keys}
 
     def _rows(self, query: str, values: Sequence[object] = ()) -> list[Any]:
         with translated(self.path):

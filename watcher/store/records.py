@@ -39,8 +39,10 @@ def encode_made(made: Mapping[str, RenditionRecord]) -> str:
     """Return the column `made`."""
     rows = {}
     for rendition, fact in made.items():
-        name, digest = fact.name and os.fsdecode(fact.name), fact.digest.hex()
-        rows[rendition] = [*fact[:3], *([name, digest] if digest else [name] if name is not None else [])]
+        rest = [fact.name and os.fsdecode(fact.name), fact.digest.hex(), fact.layout]
+        while rest and not rest[-1]:
+            del rest[-1]
+        rows[rendition] = [*fact[:3], *rest]
     return json.dumps(rows, separators=(",", ":"))
 
 
@@ -49,8 +51,11 @@ def decode_made(text: str) -> dict[str, RenditionRecord]:
     return {rendition: _rendition(*fact) for rendition, fact in json.loads(text).items()}
 
 
-def _rendition(width: int, height: int, size: int, name: str | None = None, digest: str = "") -> RenditionRecord:
-    return RenditionRecord(width, height, size, None if name is None else os.fsencode(name), bytes.fromhex(digest))
+def _rendition(
+    width: int, height: int, size: int, name: str | None = None, digest: str = "", layout: str = ""
+) -> RenditionRecord:
+    file = None if name is None else os.fsencode(name)
+    return RenditionRecord(width, height, size, file, bytes.fromhex(digest), layout)
 
 
 _ENCODE: Mapping[str, Callable[[Any], object]] = {

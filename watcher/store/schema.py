@@ -74,7 +74,7 @@ CREATE TABLE inbox (
 CREATE TABLE recipes (
     id INTEGER PRIMARY KEY,
     inbox INTEGER NOT NULL REFERENCES inbox (id) ON DELETE CASCADE,
-    made TEXT NOT NULL,                -- rendition -> fingerprint
+    made TEXT NOT NULL,                -- rendition -> `records.key_of`
     photos INTEGER NOT NULL DEFAULT 0, -- kept by triggers
     UNIQUE (inbox, made)
 );
@@ -93,7 +93,7 @@ CREATE TABLE photo (
     mtime_ns INTEGER NOT NULL,         -- digits as a BLOB where it takes more than 64 bits: after the year 2262
     phase INTEGER NOT NULL,            -- records.Phase
     recipes INTEGER NOT NULL REFERENCES recipes (id),
-    made TEXT NOT NULL,                -- rendition -> [width, height, bytes, name if not the natural one, digest]
+    made TEXT NOT NULL,                -- rendition -> [width, height, bytes, name if not the natural one, digest, …]
     at REAL NOT NULL, attempts INTEGER NOT NULL, leased INTEGER NOT NULL, reason TEXT NOT NULL,
     first_seen REAL NOT NULL, origin TEXT NOT NULL,
     digest BLOB,                       -- of the content that the renditions were made from

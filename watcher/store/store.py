@@ -375,6 +375,6 @@ class Store(Queries):
         return int(row[0])
 
 
-def _files(name: bytes, made: Mapping[str, RenditionRecord]) -> set[tuple[str, bytes]]:
-    """Return what the renditions of photo `name` are called: rendition, file name."""
-    return {(rendition, fact.name or name) for rendition, fact in made.items()}
+def _files(name: bytes, made: Mapping[str, RenditionRecord]) -> set[tuple[str, str, bytes]]:
+    """Return what the renditions of photo `name` are called: rendition, layout, file name."""
+    return {(rendition, fact.layout, fact.name or name) for rendition, fact in made.items()}

@@ -1,0 +1,70 @@
+"""`name`: outputs that lie elsewhere, and that move when the template changes."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+import pytest
+
+from tests.e2e.harness import THUMB, WEB, Place, fill, tree
+
+FLAT = {
+    "web": {**WEB, "name": "{folder}/{stem}-{width}-{rendition}.{ext}"},
+    "thumb": {**THUMB, "name": "small/{folder}/{stem}-t.{ext}"},
+}
+
+
+@pytest.mark.slow
+def test_every_command_knows_outputs_by_their_new_names(place: Place) -> None:
+    place.configure()
+    fill(place.inbox / "2024", 1)
+    (place.inbox / "b.JPG").write_bytes((place.inbox / "2024" / "p000.jpg").read_bytes())
+    assert place.once().code == 0
+    before = {path.stat().st_ino for path in tree(place.output).values()}
+    place.configure(FLAT)
+    dry = place.once("--dry-run").out
+    assert "web: 0 new, 0 again, 2 moved, about 0 bytes" in dry
+    waiting = json.loads(place.watcher("why", place.inbox / "b.JPG", "--config", place.config, "--json").out)
+    assert (waiting["state"], waiting["reason"]) == ("waiting", "web and thumb are still to be moved to their places")
+    assert place.once().code == 0
+    found = tree(place.output)
+    assert set(found) == {"b-300-web.JPG", "2024/p000-300-web.jpg", "small/b-t.JPG", "small/2024/p000-t.jpg"}
+    assert {path.stat().st_ino for path in found.values()} == before
+    assert not (place.output / "web").exists()
+
+    assert place.watcher("verify", "--config", place.config).out.startswith(
+        "4 renditions checked: 0 missing, 0 different"
+    )
+    listed = [json.loads(line) for line in place.watcher("list", "--config", place.config, "--json").out.splitlines()]
+    assert {each["path"] for item in listed for each in item["renditions"]} == {str(path) for path in found.values()}
+    story = place.watcher("why", place.output / "2024" / "p000-300-web.jpg", "--config", place.config).out
+    assert f"the rendition web of {place.inbox}/2024/p000.jpg" in story
+    assert "moved web, thumb to the place that `name` gives" in story
+
+    (place.output / "2024" / "p000-300-web.jpg").unlink()
+    (place.output / "2024" / "mine.jpg").touch()
+    report = json.loads(place.watcher("verify", "--config", place.config, "--json").out)
+    assert report["missing"] == [str(place.output / "2024" / "p000-300-web.jpg")]
+    assert report["unknown"] == [str(place.output / "2024" / "mine.jpg")]
+    (place.inbox / "b.JPG").unlink()
+    assert place.once().code == 0
+    gone = place.watcher("verify", "--prune", "--yes", "--config", place.config).out
+    assert "2 of 2 outputs removed" in gone
+    assert set(tree(place.output)) == {"2024/mine.jpg", "small/2024/p000-t.jpg"}
+
+
+@pytest.mark.slow
+def test_a_running_daemon_moves_what_a_reload_calls_otherwise(place: Place) -> None:
+    place.configure()
+    fill(place.inbox, 2)
+    with place.run() as daemon:
+        daemon.settle(2)
+        before = {path.stat().st_ino for path in tree(place.output).values()}
+        place.configure(FLAT)
+        daemon.send(signal.SIGHUP)
+        daemon.wait_for("batch.done", 2)
+        assert daemon.stop() == 0
+    found = tree(place.output)
+    assert set(found) == {"p000-300-web.jpg", "p001-300-web.jpg", "small/p000-t.jpg", "small/p001-t.jpg"}
+    assert {path.stat().st_ino for path in found.values()} == before
