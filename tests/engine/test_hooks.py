@@ -138,6 +138,17 @@ def test_photos_are_told_in_order_and_one_at_a_time(make: Make) -> None:
     assert not world.delivering
 
 
+def test_an_answer_about_a_document_that_is_not_being_delivered_changes_nothing(make: Make) -> None:
+    world = make({"on": "photo"}).start()
+    for name in ("a.jpg", "b.jpg"):
+        world.drop(name)
+        world.work_all()
+    ((hook, number, _),) = world.delivering
+    world.tell(HookAnswered(hook, number + 1))
+    assert status(world) == [("photo", 2, 0, "")]
+    assert [names(world.told()), names(world.told())] == [["a.jpg"], ["b.jpg"]]
+
+
 def test_a_hook_that_fails_is_tried_again_with_backoff_before_what_follows(make: Make) -> None:
     world = make({"on": "photo"}).start()
     world.drop("a.jpg")
