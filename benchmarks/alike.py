@@ -3,7 +3,7 @@
 DIR is the folder of `photos.py`. What is measured is added to the file ROWS, and what is there is not measured again.
 From ROWS come the tables of docs/benchmarks.md and the qualities of `core/formats` that look like JPEG's.
 
-Needs `pip install ssimulacra2 opencv-python-headless`, and 15 minutes of one core; `--minutes` ends it earlier.
+Needs `pip install ssimulacra2 opencv-python-headless`, and 20 minutes of one core; `--minutes` ends it earlier.
 """
 
 from __future__ import annotations

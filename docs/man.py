@@ -18,11 +18,11 @@ from watcher.config.tables import DEFAULTS, TABLES
 PAGE = Path(__file__).with_name("watcher.1")
 
 _STATUS = (
-    (0, "Done; for run: it was asked to stop, and stopped in order."),
+    (0, "Done; for run: stopped cleanly on request."),
     (1, "once, verify: it ran to the end, and some photos failed or some outputs differ; each is named."),
     (2, "The command line is wrong."),
-    (70, "A fault of watcher itself, with a traceback."),
-    (75, "Another instance holds the state file; its process number is named."),
+    (70, "An internal error, with a traceback."),
+    (75, "Another instance holds the state file; its process id is named."),
     (78, "The config is wrong or can't work here: every fault at once, with what to write instead."),
 )
 _FILES = (
@@ -43,7 +43,7 @@ _ENVIRONMENT = (
 
 
 def page() -> str:
-    """Give the page's text, in man(7)'s macros."""
+    """Return the page's text, in man(7)'s macros."""
     group: Any = typer.main.get_command(app)
     lines = [
         f'.TH WATCHER 1 "" "watcher {__version__}" "User Commands"',
@@ -116,7 +116,13 @@ def _metavar(parameter: Any) -> str:  # noqa: ANN401  # the same
 
 def _escaped(text: str) -> str:
     """Escape what roff would take for its own."""
-    text = text.replace("\\", "\\e").replace("-", "\\-").replace("\u2192", "\\(->").replace("\u2026", "...")
+    text = (
+        text.replace("\\", "\\e")
+        .replace('"', "\\(dq")
+        .replace("-", "\\-")
+        .replace("\u2192", "\\(->")
+        .replace("\u2026", "...")
+    )
     return re.sub(r"^([.'])", r"\\&\1", text, flags=re.MULTILINE)
 
 

@@ -78,7 +78,7 @@ def find_config(explicit: str | None, environ: Mapping[str, str]) -> str:
         if os.path.exists(record.config):
             return record.config
     looked = ", ".join(["--config (not given)", "$WATCHER_CONFIG (not set)", *map(shown, places)])
-    hint = "`watcher init` writes one; with INBOX and OUTPUT on the command line none is needed"
+    hint = "`watcher init` writes one; run, once, status, verify and list need none with INBOX and OUTPUT"
     raise ConfigError("no config file", [Fault("", f"looked in {looked}", hint)])
 
 

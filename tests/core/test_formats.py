@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from watcher.core.formats import OUTPUTS, REFERENCE, TYPICAL_DENSITY, Format, expected_bytes
+from watcher.core.formats import OUTPUTS, REFERENCE, TYPICAL_DENSITY, Format, expected_bytes, to_install
 
 
 @pytest.mark.parametrize("form", OUTPUTS)
@@ -33,3 +33,10 @@ def test_newer_formats_save_less_of_a_picture_with_more_to_see() -> None:
     for form in forms:
         least, most = (expected_bytes(form, 75, 1e6, density * 1e6) / density for density in (0.05, 0.4))
         assert least < most
+
+
+def test_an_extra_is_installed_by_uv_where_the_environment_has_no_pip(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", "/opt/a b/python")
+    assert to_install("heic") == "'/opt/a b/python' -m pip install 'photo-watcher[heic]'"
+    monkeypatch.setattr("watcher.core.formats.find_spec", lambda _: None)
+    assert to_install("heic") == "uv pip install --python '/opt/a b/python' 'photo-watcher[heic]'"

@@ -35,6 +35,7 @@ def test_the_man_page_can_be_read_without_a_warning() -> None:
     )  # fmt: skip
     assert done.stderr == ""
     assert "watcher status" in done.stdout
+    assert 'inbox.include = ["*.jpg", "*.jpeg"]' in done.stdout
 
 
 def test_help_names_no_types_and_each_command_its_exit_codes() -> None:

@@ -368,6 +368,10 @@ def test_a_page_that_asks_for_no_token_or_is_not_there_has_none(place: Place) ->
     served(place, "127.0.0.1:8424")
     done = place.watcher("web", "token", "--config", place.config)
     assert (done.code, done.out) == (0, "http://127.0.0.1:8424/\n")
+    served(place, "0.0.0.0:8424")
+    done = place.watcher("web", "token", "--config", place.config, "--state", "never/made.db")
+    assert done.code == 78
+    assert "`watcher run` makes its folder and the token" in done.err
     place.configure()
     done = place.watcher("web", "token", "--config", place.config)
     assert done.code == 78

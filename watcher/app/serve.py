@@ -242,4 +242,6 @@ def address_with_token(source: Source, *, new: bool) -> str:
         return write_token(file, url, "" if new else read_token(file))
     except OSError as error:
         hint = "let this user write there, or ask as the user of the daemon or as root"
+        if isinstance(error, FileNotFoundError):
+            hint = "`watcher run` makes its folder and the token; ask again when it has started"
         raise StateError(f"The token file {file} can't be written ({error.strerror}): {hint}.") from error

@@ -100,8 +100,13 @@ INPUTS: Mapping[str, InputFormat] = {
 
 
 def to_install(extra: str) -> str:
-    """Return the command that installs an extra for this Python: a shell may find the pip of another one."""
-    return f"{shlex.quote(sys.executable)} -m pip install 'photo-watcher[{extra}]'"
+    """Return the command that installs an extra for this Python: a shell may find the pip of another one.
+
+    An environment that `uv tool install` made has no pip.
+    """
+    python = shlex.quote(sys.executable)
+    pip = f"{python} -m pip install" if find_spec("pip") else f"uv pip install --python {python}"
+    return f"{pip} 'photo-watcher[{extra}]'"
 
 
 @cache
