@@ -9,6 +9,7 @@ are measured with their start, which takes ImageMagick and vipsthumbnail 10 to 4
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import resource
@@ -141,7 +142,9 @@ def measured(ways: Sequence[Way], folder: Path, name: str, rounds: int) -> list[
 
 
 def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("rounds", nargs="?", type=int, default=5)
+    rounds = parser.parse_args().rounds
     os.environ.update(ONE_THREAD)
     warm()
     if "heic" in readable():

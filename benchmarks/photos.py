@@ -1,4 +1,4 @@
-"""Builds the benchmark photos: `python -m benchmarks.photos DIR` (two minutes, 0.7 GB; needs apt-get and dpkg).
+"""Build the benchmark photos: `python -m benchmarks.photos DIR` (two minutes, 0.7 GB; needs apt-get and dpkg).
 
 Real photographs from Debian packages, brought to camera size with light sensor noise, so that file sizes and the time
 of entropy decoding are those of a camera's own files.
@@ -11,10 +11,10 @@ of entropy decoding are those of a camera's own files.
 
 from __future__ import annotations
 
+import argparse
 import io
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -181,7 +181,9 @@ def _crop(image: Image.Image, random: np.random.Generator, size: tuple[int, int]
 Image.MAX_IMAGE_PIXELS = None
 
 if __name__ == "__main__":
-    target = Path(sys.argv[1]).resolve()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", metavar="DIR", type=Path)
+    target = parser.parse_args().folder.resolve()
     build(target)
     for name in COUNTS:
         sizes = sorted(p.stat().st_size for p in (target / f"set{name}").iterdir())
