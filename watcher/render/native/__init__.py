@@ -75,7 +75,7 @@ class _Library:
         self._names = tuple(ctypes.addressof(ctypes.c_char.in_dll(library, name)) for name in _CAPSULES)
         self._freed = ctypes.cast(library.jpeg_capsule_freed, ctypes.c_void_p)
         library.jpeg_python(ctypes.cast(ctypes.pythonapi.PyCapsule_GetPointer, ctypes.c_void_p))
-        self._capsule = ctypes.pythonapi.PyCapsule_New
+        self._capsule = ctypes.pythonapi["PyCapsule_New"]  # not the attribute, which other libraries share
         self._capsule.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
         self._capsule.restype = ctypes.py_object
 
@@ -83,7 +83,7 @@ class _Library:
         """Walk `data` where `scale` is 0, or decode it."""
         report = _Report()
         at = ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value or 0  # `data` outlives the call
-        start = min(start, len(data))
+        start = max(0, min(start, len(data)))
         self._read(head, len(head), at + start, len(data) - start, scale, ctypes.byref(report))
         state = _STATES[report.state]
         share = report.done / report.total if report.total else 0.0
