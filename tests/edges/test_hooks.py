@@ -392,7 +392,7 @@ def test_check_says_which_hooks_can_not_work(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("detail", "text"),
     [
-        ({"to": "/bin/x"}, "the hook /bin/x was told of it"),
+        ({"to": "/bin/x"}, "sent to the hook /bin/x"),
         ({"to": "/bin/x", "reason": "exit code 3"}, "the hook /bin/x could not be told of it for an hour: exit code 3"),
     ],
 )

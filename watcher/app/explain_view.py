@@ -112,10 +112,10 @@ def sentence(event: Event, now: float) -> str:  # noqa: C901, PLR0912  # a case 
         case "hook":
             if detail.get("reason"):
                 return f"the hook {detail.get('to')} could not be told of it for an hour: {detail['reason']}"
-            return f"the hook {detail.get('to')} was told of it"
+            return f"sent to the hook {detail.get('to')}"
         case "asked":
             named = f" of {', '.join(detail['renditions'])}" if detail.get("renditions") else ""
-            asked = "somebody asked for another try" if detail.get("by") == "retry" else "a repair was asked for"
+            asked = "another try was asked for" if detail.get("by") == "retry" else "a repair was asked for"
             return f"{asked}{named}"
         case _:
             return " ".join([event.what, *(f"{key}={value}" for key, value in detail.items())])

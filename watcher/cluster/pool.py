@@ -228,7 +228,7 @@ class Cluster:
             self._say("warning")("executor.unfit", worker=worker, reason=unfit[worker])
         before, self._fit, self._unfit = self._fit, fit, unfit
         if not fit:
-            self._lose(_nobody(unfit))
+            self._lose(_none_fits(unfit))
             return
         now = {"address": self._place, "workers": len(fit), "threads": self.threads}
         if self._lost_at is None:
@@ -250,7 +250,7 @@ class Cluster:
             self._say("warning")("executor.lost", address=self._place, reason=reason)
 
 
-def _nobody(unfit: Mapping[str, str]) -> str:
+def _none_fits(unfit: Mapping[str, str]) -> str:
     if not unfit:
         return "the scheduler has no workers"
     worker, reason = next(iter(unfit.items()))
