@@ -39,7 +39,7 @@ def test_a_host_that_is_cut_off_and_one_that_loses_its_power_cost_nothing_but_ti
         stage.cannot_report(cut_off)
         stage.drop(200)
         until(lambda: len(scheduler.workers()) == 1, "the one that is cut off is taken for dead", 60)
-        until(lambda: stage.daemon.made()[stage.slow.name], "the slow photo is made elsewhere")
+        until(lambda: stage.daemon.made()[stage.slow.name], "the slow photo is made elsewhere", 120)
         stage.cannot_report(cut_off)
         cut_off.thaw()
         until(lambda: stage.witness.appeared[f"web/{stage.slow.name}"] == 2, "it publishes too, cut off as it is")
