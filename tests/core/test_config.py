@@ -190,9 +190,9 @@ def test_other_settings_of_an_encoder_change_the_fingerprints_of_its_format_alon
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     forms: tuple[Format, ...] = ("jpeg", "webp", "avif", "png")
-    before = {form: fingerprint(Rendition(width=10, format=form)) for form in forms}
+    before = {form: fingerprint(Rendition(width=10, format=(form,))) for form in forms}
     monkeypatch.setitem(OUTPUTS, "webp", OUTPUTS["webp"]._replace(version=99))
-    after = {form: fingerprint(Rendition(width=10, format=form)) for form in forms}
+    after = {form: fingerprint(Rendition(width=10, format=(form,))) for form in forms}
     assert [form for form in forms if before[form] != after[form]] == ["webp"]
 
 
@@ -214,6 +214,65 @@ def test_a_recipe_key_that_is_added_later_changes_a_fingerprint_only_where_it_is
     assert fingerprint(Newer(width=10)) == older
     assert fingerprint(Newer(width=10, sepia="low")) == fingerprint(Unmarked(width=10, sepia="low")) != older
     assert fingerprint(Unmarked(width=10)) != older, "without its mark it would have everything made again"
+
+
+# ---- a rendition in several formats ----
+
+SITE = "[rendition.web]\nwidth = 9\nformat = ['avif', 'webp', 'jpeg']\n[rendition.thumb]\nwidth = 5\n"
+
+
+def test_a_list_of_formats_is_a_recipe_for_each_with_the_jpeg_as_it_was() -> None:
+    site = read(INBOX + SITE)
+    assert {key: recipe.format for key, recipe in site.recipes.items()} == {
+        "web/avif": "avif",
+        "web/webp": "webp",
+        "web": "jpeg",
+        "thumb": "jpeg",
+    }
+    for form in ("avif", "webp", "jpeg"):
+        alone = read(f"{INBOX}[rendition.web]\nwidth = 9\nformat = '{form}'").recipes["web"]
+        assert alone in site.recipes.values()
+        assert read(f"{INBOX}[rendition.web]\nwidth = 9\nformat = ['{form}']").recipes == {"web": alone}
+    other_order = read(INBOX + SITE.replace("'avif', 'webp'", "'webp', 'avif'"))
+    assert other_order.recipes == site.recipes
+
+
+def test_an_inbox_that_names_a_rendition_gets_all_its_formats() -> None:
+    assert read(f"{INBOX}renditions = ['thumb', 'web']\n{SITE}").inboxes[0].renditions == (
+        "thumb",
+        "web/avif",
+        "web/webp",
+        "web",
+    )
+    assert read(INBOX + SITE).inboxes[0].renditions == ("web/avif", "web/webp", "web", "thumb")
+    assert for_pair("/a", "/b", read(INBOX + SITE)).inboxes[0].renditions == ("web/avif", "web/webp", "web", "thumb")
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "sentence"),
+    [
+        ("format = 'gif'", "format", 'found "gif"; write "jpeg" or "webp" or "avif" or "png", or a list of them'),
+        ("format = []", "format", 'found an empty list; write "jpeg" or'),
+        ("format = ['webp', 'gif']", "format[1]", 'found "gif"; write "jpeg" or'),
+        ("format = ['webp', 3]", "format[1]", "found 3; write"),
+        ("format = 3", "format", "found 3; write"),
+        ("format = ['webp', 'jpeg', 'webp']", "format", 'found a list, with "webp" in it twice; write'),
+        ("format = ['jpeg', 'png']\nmax_kb = 5", "max_kb", 'found 5 with "png" in `format`; write another `format`'),
+    ],
+)
+def test_a_fault_in_formats_says_which_one(line: str, key: str, sentence: str) -> None:
+    assert sentence in said(f"{INBOX}[rendition.web]\nwidth = 9\n{line}", f"rendition.web.{key}")
+
+
+def test_names_meet_where_one_of_the_formats_is_the_same() -> None:
+    both = [FLAT + "\nformat = ['jpeg', 'webp']", FLAT + "\nformat = ['webp', 'avif']"]
+    with pytest.raises(ConfigError, match=r"`web` of `.*` and `b-web` of"):
+        read(INBOX + NAMES.format(*both))
+    apart = INBOX + "renditions = ['web']\n[[inbox]]\npath = '/a'\noutput = '/b'\nrenditions = ['b-web']\n"
+    with pytest.raises(ConfigError, match=r"`web` of `.*` and `b-web` of"):
+        for_pair("/a", "/b", read(apart + NAMES.format(*both)))
+    both[0] = FLAT + "\nformat = ['jpeg', 'png']"
+    assert read(INBOX + NAMES.format(*both)).recipes["web/png"].layout
 
 
 # Each key that is younger than the first release's recipes, its default as it may be written, and another value.

@@ -92,7 +92,7 @@ def test_renditions_stand_in_the_config_s_order_and_those_that_it_no_longer_has_
     names = ["1024", "1920", "480", "old"]
     known = replace(DONE, recipes=dict.fromkeys(names, "f1"), made=dict.fromkeys(names, DONE.made["web"]))
     story = told(known, place=replace(PLACE, wanted=dict.fromkeys(["480", "1024", "1920"], WEB)))
-    assert [item.name for item in story.renditions] == ["480", "1024", "1920", "old"]
+    assert [item.key for item in story.renditions] == ["480", "1024", "1920", "old"]
 
 
 def test_a_photo_that_is_done_is_done_until_it_or_its_recipe_changes() -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from watcher.core.layout import DEFAULT, Layout, fault, layout_of, meeting, sized, unsized, without_digits
 from watcher.core.orphans import LeftPhoto, places_of
-from watcher.core.output_paths import name_of, recorded_paths, renderings, taken_paths
-from watcher.core.recipe import Recipe
+from watcher.core.output_paths import name_of, recorded_paths, renderings, taken_paths, top_folders
+from watcher.core.recipe import Recipe, label_of
 from watcher.core.records import Phase, PhotoRecord, RenditionRecord
 from watcher.core.types import FileSignature, PhotoId
 
@@ -168,4 +168,18 @@ def test_what_a_rendition_has_taken_over_is_no_place_of_one_that_is_given_up() -
         b"old/x/a.webp",
         b"old/x/a.avif",
         b"old/x/a.png",
+    ]
+
+
+def test_a_rendition_s_formats_lie_beside_each_other_and_each_is_known_by_its_key() -> None:
+    made = {"web": MADE._replace(name=b"a.jpg"), "web/avif": MADE, "thumb/png": MADE}
+    places = {key: recorded_paths(b"x/a.jpg", key, fact, {}, {}) for key, fact in made.items()}
+    assert places == {"web": [b"web/x/a.jpg"], "web/avif": [b"web/x/a.avif"], "thumb/png": [b"thumb/x/a.png"]}
+    assert layout_of("web/avif", FLAT) == layout_of("web", FLAT)
+    assert top_folders({"web": recipe(""), "web/avif": recipe("")}) == ["web"]
+    assert [label_of(key, made) for key in (*made, "thumb")] == [
+        "web (another format)",
+        "web (avif)",
+        "thumb (png)",
+        "thumb (another format)",
     ]

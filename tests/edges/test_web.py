@@ -17,15 +17,17 @@ import pytest
 
 from tests.e2e.harness import until
 from watcher.app.serve import PublishingStore
+from watcher.config.parser import parse
 from watcher.core.history import HistoryEntry
 from watcher.core.hooks import HookId, Outgoing
-from watcher.core.records import Phase, PhotoRecord
+from watcher.core.records import Phase, PhotoRecord, RenditionRecord
 from watcher.core.status import InboxStatus
 from watcher.core.types import FileSignature, PhotoId
 from watcher.errors import ConfigError
 from watcher.http import Address, Broadcaster, Shown, Site, listen, serializers
 from watcher.http.access_token import AccessToken, read_token, write_token
 from watcher.http.events import RESYNC, Browser
+from watcher.http.files import renditions
 from watcher.http.serializers import LastHour
 from watcher.store import Store
 
@@ -60,6 +62,19 @@ def test_the_page_says_why_an_inbox_can_not_be_reached_and_reads_nothing_that_is
     read = set(re.findall(r"\binbox\.(\w+)", script))
     assert "watch_reason" in read
     assert read <= set(inbox), "the page shows what it is told"
+
+
+def test_of_a_rendition_in_several_formats_the_page_shows_one_that_every_browser_shows() -> None:
+    written = {"web": {"width": 9, "format": ["png", "avif", "jpeg"]}, "old": {"width": 5, "format": ["avif", "webp"]}}
+    wanted = parse({"rendition": written}, source="a test", base="/", home="/", require_inbox=False).recipes
+    fact = RenditionRecord(900, 600, 5)
+    made = dict.fromkeys(("web/avif", "web", "web/png", "old/avif", "old/webp"), fact)
+    known = replace(KNOWN, recipes=dict.fromkeys(made, "f"), made=made)
+    found = renditions(PhotoId(b"/in", b"x/a.jpg"), known, Shown(b"/in", b"/out", wanted))
+    assert [(item.name, item.path, item.media) for item in found] == [
+        ("web", b"web/x/a.jpg", "image/jpeg"),
+        ("old", b"old/x/a.webp", "image/webp"),
+    ]
 
 
 def test_the_page_is_told_of_hooks_whenever_what_waits_for_them_changes(tmp_path: Path) -> None:

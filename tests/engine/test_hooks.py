@@ -73,7 +73,16 @@ def test_a_photo_is_told_with_its_renditions(make: Make) -> None:
         "photos": [
             {
                 "path": "/in/trip/a.jpg",
-                "renditions": [{"name": "web", "path": "/out/web/trip/a.jpg", "width": 10, "height": 10, "bytes": 100}],
+                "renditions": [
+                    {
+                        "name": "web",
+                        "format": "jpeg",
+                        "path": "/out/web/trip/a.jpg",
+                        "width": 10,
+                        "height": 10,
+                        "bytes": 100,
+                    }
+                ],
             }
         ],
         "failed": [],

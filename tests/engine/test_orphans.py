@@ -534,3 +534,45 @@ def test_the_outputs_of_archived_originals_stay_with_orphans_delete_too(make_wor
     for _ in range(4):
         settle(world)
     assert len(outputs(world)) == 4
+
+
+def formats(world: World, *found: str) -> None:
+    world.raw["rendition"] = {"web": {"width": 9, "format": list(found)}}
+    world.reload()
+    settle(world)
+
+
+def test_of_a_format_that_is_no_longer_in_the_list_only_its_own_output_is_removed(make_world: MakeWorld) -> None:
+    world = make_world().start()
+    made(world, "a.jpg")
+    formats(world, "avif", "webp", "jpeg")
+    assert outputs(world) == ["web/a.avif", "web/a.jpg", "web/a.webp"]
+    formats(world, "jpeg")
+    world.drop("a.jpg", "another")
+    settle(world)
+    prune(world, "a.jpg", "web/avif")
+    assert outputs(world) == ["web/a.jpg", "web/a.webp"]
+    formats(world, "webp", "avif")
+    prune(world, "a.jpg", "web")
+    assert outputs(world) == ["web/a.avif", "web/a.webp"]
+    formats(world, "webp", "avif", "jpeg")
+    assert outputs(world) == ["web/a.avif", "web/a.jpg", "web/a.webp"]
+    world.check_settled()
+
+
+def test_an_output_that_stays_when_a_format_becomes_a_list_is_recorded_once(make_world: MakeWorld) -> None:
+    world = make_world().start()
+    world.raw["rendition"] = {"web": {"width": 9, "format": "webp"}}
+    world.reload()
+    made(world, "a.jpg")
+    formats(world, "webp", "avif")
+    known = world.known("a.jpg")
+    assert known is not None
+    assert set(known.made) == set(known.recipes) == {"web/webp", "web/avif"}
+    formats(world, "webp")
+    known = world.known("a.jpg")
+    assert known is not None
+    assert set(known.made) == {"web", "web/avif"}
+    prune(world, "a.jpg", "web/webp", "web/avif")
+    assert outputs(world) == ["web/a.webp"]
+    world.check_settled()

@@ -12,7 +12,7 @@ from watcher.config import Config
 from watcher.core.formats import TYPICAL_DENSITY, expected_bytes
 from watcher.core.layout import unsized
 from watcher.core.output_paths import renderings
-from watcher.core.recipe import Recipe, most_bytes
+from watcher.core.recipe import Recipe, most_bytes, rendition_of
 from watcher.core.records import Phase, PhotoRecord, fingerprint_in, key_of, needs_work
 from watcher.core.selection import PathFilter
 from watcher.core.types import FileSignature, PhotoId
@@ -158,9 +158,11 @@ def dry_run(source: Source) -> int:
         for plan in settings.inboxes:
             print(printable(f"{os.fsdecode(plan.inbox)} → {os.fsdecode(plan.output)}"))
             found = forecast(plan, config, reader, _name if source.level == "debug" else None)
-            for rendition, count in found.counts.items():
+            names = [rendition_of(key) for key in found.counts]
+            for name, count in zip(names, found.counts.values(), strict=True):
+                label = f"{name} ({count.recipe.format})" if names.count(name) > 1 else name
                 moved = f"{count.moved} moved, " if count.moved else ""
-                print(f"  {rendition}: {count.new} new, {count.again} again, {moved}about {size(count.bytes)}")
+                print(f"  {label}: {count.new} new, {count.again} again, {moved}about {size(count.bytes)}")
             if found.reason:
                 print(f"  not read whole: {printable(found.reason)}")
     finally:

@@ -11,9 +11,11 @@ from typing import Any
 
 from watcher.app.commands import check_access
 from watcher.app.locate import KnownInbox, all_watched, claimed_by, find
+from watcher.core.formats import format_of_path
 from watcher.core.history import Explanation, FileState, HistoryEntry, Place, State
 from watcher.core.history import explain as explain_path
 from watcher.core.naming import called
+from watcher.core.recipe import label_of, rendition_of
 from watcher.core.selection import SPECIAL
 from watcher.core.types import FileSignature, PhotoId
 from watcher.errors import EXIT_OK
@@ -133,7 +135,7 @@ def _with_outputs(story: Explanation) -> Explanation:
         replace(item, paths=tuple(path for path in item.paths if os.path.lexists(path))[:1] or item.paths[:1])
         for item in story.renditions
     )
-    missing = [item.name for item in renditions if not os.path.lexists(item.paths[0])]
+    missing = [label_of(item.key) for item in renditions if not os.path.lexists(item.paths[0])]
     if story.state == "done" and missing:
         reason = f"{story.reason}, but {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} no longer on disk"
         return replace(story, renditions=renditions, reason=reason, next="`watcher verify --repair` makes it again")
@@ -171,7 +173,7 @@ def _made_of(path: bytes, watched: KnownInbox) -> tuple[Explanation, Explained |
             photo = shown(claimant.absolute)
             old = watched.recipes is not None and rendition not in watched.recipes
             unwanted = ", which is no longer in the config" if old else ""
-            reason = f"{where}: the rendition {shown(rendition)}{unwanted} of {photo}"
+            reason = f"{where}: the rendition {shown(label_of(rendition, watched.recipes or ()))}{unwanted} of {photo}"
             story, pid = story_of(watched, claimant)
             explained = Explained(os.fsdecode(claimant.absolute), story, watched, pid)
             return Explanation("excluded", reason, next=f"ask about {photo}"), explained
@@ -199,7 +201,8 @@ def as_mapping(explained: Explained) -> dict[str, Any]:
         ],
         "renditions": [
             {
-                "name": item.name,
+                "name": rendition_of(item.key),
+                "format": format_of_path(item.paths[0]),
                 "path": os.fsdecode(item.paths[0]),
                 "width": item.fact.width,
                 "height": item.fact.height,

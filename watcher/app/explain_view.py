@@ -14,7 +14,7 @@ from rich.text import Text
 
 from watcher.app.explain import Explained
 from watcher.core.history import HOW, Event, Explanation, Rendition
-from watcher.core.recipe import Recipe
+from watcher.core.recipe import Recipe, rendition_of
 from watcher.text import moment, shown, size
 
 _COLOURS = {"done": "green", "waiting": "yellow", "failed": "bold red", "excluded": "cyan", "unknown": "cyan"}
@@ -170,7 +170,7 @@ def _renditions(renditions: tuple[Rendition, ...]) -> Table:
         path = item.paths[0]
         missing = "" if os.path.lexists(path) else " (missing)"
         table.add_row(
-            f"  {shown(item.name)}",
+            f"  {shown(rendition_of(item.key))}",
             f"{item.fact.width} {_BY} {item.fact.height}",
             size(item.fact.size),
             Text(_recipe(item.recipe, item.fingerprint)),

@@ -19,8 +19,9 @@ from watcher.app.commands import bring_up_to_date, hand_over
 from watcher.app.locate import KnownInbox
 from watcher.app.repair import NullInbox
 from watcher.app.settings import Source
-from watcher.core.orphans import LeftPhoto, Orphan, places_of
+from watcher.core.orphans import LeftPhoto, Orphan, places_of, that_stay
 from watcher.core.output_paths import taken_paths
+from watcher.core.recipe import label_of
 from watcher.core.records import Phase, RenditionRecord
 from watcher.core.selection import PathFilter
 from watcher.core.types import FileSignature, PhotoId, Request
@@ -45,12 +46,13 @@ class Unneeded:
     renditions: tuple[str, ...]  # that the config no longer has; empty: the photo is gone
     outputs: tuple[bytes, ...]  # absolute paths
     kept: tuple[tuple[bytes, str], ...]  # absolute paths, and why they stay
+    labels: tuple[str, ...] = ()  # of the renditions
 
     @property
     def why(self) -> str:
         """Why they are not needed."""
         if self.renditions:
-            return f"the config has no rendition {' or '.join(map(shown, self.renditions))} for it"
+            return f"the config has no rendition {' or '.join(map(shown, self.labels))} for it"
         return f"its photo is gone: {shown(self.photo.absolute)}"
 
     @property
@@ -124,9 +126,10 @@ def _recorded(reader: Queries, watched: KnownInbox, inventory: Inventory) -> Ite
                 left = LeftPhoto(known.recipes, known.made, known.digest, nested=known.nested)
                 yield from _gone(reader, watched, photo, [*reader.left_versions(photo), left], why_not)
             elif old := {name: fact for name, fact in known.made.items() if name not in wanted}:
-                stay = {name: fact for name, fact in known.made.items() if name in wanted}
+                stay = that_stay(photo, known, wanted)
                 orphan = _orphan(reader, watched, photo, [LeftPhoto({}, old)], gone=False, stay=stay)
-                yield from _unneeded(photo, tuple(old), prune(orphan, digest_of_output, remove=False))
+                labels = tuple(label_of(key, wanted) for key in old)
+                yield from _unneeded(photo, tuple(old), prune(orphan, digest_of_output, remove=False), labels)
 
 
 def _gone(
@@ -143,9 +146,11 @@ def _gone(
     yield from _unneeded(photo, (), found)
 
 
-def _unneeded(photo: PhotoId, renditions: tuple[str, ...], found: Pruning) -> Iterator[Unneeded]:
+def _unneeded(
+    photo: PhotoId, renditions: tuple[str, ...], found: Pruning, labels: tuple[str, ...] = ()
+) -> Iterator[Unneeded]:
     if found.found or found.kept:
-        yield Unneeded(photo, renditions, found.found, found.kept)
+        yield Unneeded(photo, renditions, found.found, found.kept, labels)
 
 
 def _orphan(

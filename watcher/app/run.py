@@ -18,6 +18,7 @@ from watcher.app.early_signals import leave_on_signals
 from watcher.app.preload import Startup
 from watcher.app.settings import Source
 from watcher.config import Config
+from watcher.core.recipe import names_of
 from watcher.engine.ports import InboxParts, InboxPlan, Post
 from watcher.errors import EXIT_OK
 from watcher.paths import nearby
@@ -64,7 +65,7 @@ def greeting(config: Config) -> Iterator[str]:
     for inbox in config.inboxes:
         yield f"Watching {nearby(os.path.abspath(inbox.path))}"
         output = nearby(os.path.abspath(inbox.output))
-        yield f"Copies go to {' and '.join(f'{output}/{name}' for name in inbox.renditions)}"
+        yield f"Copies go to {' and '.join(f'{output}/{name}' for name in names_of(inbox.renditions))}"
     yield "Press Ctrl-C to stop."
 
 

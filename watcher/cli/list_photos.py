@@ -11,9 +11,10 @@ from typing import NamedTuple
 from watcher.app.commands import check_access
 from watcher.app.locate import KnownInbox, is_comparable, of_config
 from watcher.app.settings import Source
-from watcher.core.formats import OUTPUTS, Format
+from watcher.core.formats import Format, format_of_path
 from watcher.core.naming import called
 from watcher.core.output_paths import recorded_paths
+from watcher.core.recipe import rendition_of
 from watcher.core.records import Phase, PhotoRecord, RenditionRecord, fingerprint_in
 from watcher.core.types import PhotoId
 from watcher.errors import EXIT_OK
@@ -67,13 +68,7 @@ def _renditions(watched: KnownInbox, photo: PhotoId, known: PhotoRecord) -> Iter
         paths = [watched.output + b"/" + output for output in outputs]
         # Made by an earlier recipe, in a format that is not recorded: of the names that it may have, one exists.
         path = paths[0] if len(paths) == 1 else next(filter(os.path.lexists, paths), paths[0])
-        yield Listed(rendition, recipe.format if same else _format_of(path), path, fact)
-
-
-def _format_of(path: bytes) -> Format:
-    """Return the format that a rendition's name shows; a JPEG may have the name of its photo."""
-    found: list[Format] = [name for name, fmt in OUTPUTS.items() if path.lower().endswith(fmt.extension)]
-    return found[0] if found else "jpeg"
+        yield Listed(rendition_of(rendition), recipe.format if same else format_of_path(path), path, fact)
 
 
 def _modified(known: PhotoRecord) -> str | None:

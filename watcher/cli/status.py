@@ -12,6 +12,7 @@ from watcher import __version__
 from watcher.cli.status_subject import RunningPair, Subject, find_subject
 from watcher.config import Config, Inbox
 from watcher.core.hooks import HookStatus, shown_target
+from watcher.core.recipe import label_of
 from watcher.core.records import Phase, PhotoRecord
 from watcher.core.status import Counts, ExecutorStatus, InboxStatus, PhotoStatus, Status
 from watcher.core.types import PhotoId
@@ -152,4 +153,7 @@ def _inbox(reader: Queries | None, inbox: Inbox, *, running: bool) -> InboxStatu
 
 def _superseded(reader: Queries, inboxes: tuple[Inbox, ...]) -> dict[bytes, Mapping[str, int]]:
     paths = {os.path.realpath(os.fsencode(inbox.path)): inbox.renditions for inbox in inboxes}
-    return {path: reader.superseded(path, wanted) for path, wanted in paths.items()}
+    return {
+        path: {label_of(key, wanted): photos for key, photos in reader.superseded(path, wanted).items()}
+        for path, wanted in paths.items()
+    }

@@ -139,16 +139,22 @@ def _recipe_faults(place: str, rendition: Mapping[str, object]) -> Iterator[Faul
     if rendition.get("fit") == "contain":
         for side in {"width", "height"} - set(rendition):
             yield Fault(f"{place}.{side}", "found nothing", f'write the {side} that `fit = "contain"` pads to')
-    if rendition.get("format") == "png" and rendition.get("max_kb"):
+    if "png" in _formats(rendition) and rendition.get("max_kb"):
         hint = "write another `format`, or leave it out: a PNG has no quality that could be lowered"
-        yield Fault(f"{place}.max_kb", f'found {toml_value(rendition["max_kb"])} with `format = "png"`', hint)
+        png = '`format = "png"`' if rendition["format"] == "png" else '"png" in `format`'
+        yield Fault(f"{place}.max_kb", f"found {toml_value(rendition['max_kb'])} with {png}", hint)
 
 
-def _named(rendition: object) -> tuple[str, object]:
-    """Return the template and the format of a rendition; a template that is wrong counts as none."""
+def _formats(rendition: Mapping[str, object]) -> list[object]:
+    found = rendition.get("format", "jpeg")
+    return found if isinstance(found, list) else [found]
+
+
+def _named(rendition: object) -> tuple[str, list[object]]:
+    """Return the template and the formats of a rendition; a template that is wrong counts as none."""
     table = _table(rendition)
     template = table.get("name", "")
-    return template if isinstance(template, str) and not fault(template) else "", table.get("format", "jpeg")
+    return template if isinstance(template, str) and not fault(template) else "", _formats(table)
 
 
 def _layout(name: str, template: str) -> Layout:
@@ -156,10 +162,10 @@ def _layout(name: str, template: str) -> Layout:
     return layout_of(name.encode("utf-8", "surrogatepass").decode("utf-8", "surrogateescape"), template)
 
 
-def meeting_names(renditions: Mapping[str, tuple[str, object]]) -> Iterator[Fault]:
+def meeting_names(renditions: Mapping[str, tuple[str, Sequence[object]]]) -> Iterator[Fault]:
     """Find the renditions of one inbox in which two outputs could have one path, by their templates and formats."""
-    for (one, (template, form)), (other, (others, other_form)) in combinations(renditions.items(), 2):
-        if not (template or others) or form != other_form:
+    for (one, (template, forms)), (other, (others, other_forms)) in combinations(renditions.items(), 2):
+        if not (template or others) or not any(form in other_forms for form in forms):
             continue
         if (met := meeting(_layout(one, template), _layout(other, others))) is not None:
             first, second, path = met

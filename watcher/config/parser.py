@@ -16,9 +16,9 @@ from watcher.config.tables import WEB, Config, File, Hook, Inbox, Mark, Renditio
 from watcher.config.values import expanded
 from watcher.config.watermark import Picture, Read, watermarks
 from watcher.core import layout as layouts
-from watcher.core.formats import OUTPUTS
+from watcher.core.formats import OUTPUTS, Format
 from watcher.core.output_paths import top_folders
-from watcher.core.recipe import Recipe, Watermark
+from watcher.core.recipe import Recipe, Watermark, keys_of, names_of, rendition_of
 from watcher.errors import ConfigError, Fault
 
 RECIPE_VERSION = 1  # raise it when the encoder settings change: every rendition is then made again
@@ -60,7 +60,11 @@ def parse(
     faults += unread
     if faults:
         raise ConfigError(source, list(dict.fromkeys(faults)))  # of two inboxes that both are in the way, each tells
-    recipes = {name: _recipe(rendition, pictures.get(name)) for name, rendition in (file.rendition or WEB).items()}
+    recipes = {
+        key: _recipe(rendition.model_copy(update={"format": (form,)}), pictures.get(name))
+        for name, rendition in (file.rendition or WEB).items()
+        for key, form in keys_of(name, rendition.format).items()
+    }
     inboxes = tuple(_inbox(inbox, recipes, base, home) for inbox in file.inbox)
     hooks = tuple(_hook(hook, base, home) for hook in file.hook)
     settings = {name: getattr(file, name) for name in Settings.model_fields}
@@ -84,7 +88,10 @@ def for_pair(inbox: str, output: str, base: Config | None = None) -> Config:
         pair = Inbox.model_validate({**folders, "renditions": names})
         trio = os.fsencode(pair.path), os.fsencode(pair.output), None
         faults = overlaps([trio], [list(map(os.fsencode, top_folders(settings.recipes)))])
-        faults += meeting_names({name: (recipe.layout, recipe.format) for name, recipe in settings.recipes.items()})
+        forms: dict[str, tuple[str, list[Format]]] = {}
+        for key, recipe in settings.recipes.items():
+            forms.setdefault(rendition_of(key), (recipe.layout, []))[1].append(recipe.format)
+        faults += meeting_names(forms)
     except ValidationError as error:
         faults = [translated(item, ("inbox", 0)) for item in error.errors(include_url=False)]
     if faults:
@@ -93,13 +100,14 @@ def for_pair(inbox: str, output: str, base: Config | None = None) -> Config:
 
 
 def _inbox(inbox: Inbox, recipes: Iterable[str], base: str, home: str) -> Inbox:
-    """Return an inbox with absolute paths, and the names of all its renditions."""
+    """Return an inbox with absolute paths, and the keys of all its renditions: a name stands for all its formats."""
+    names = inbox.renditions or names_of(recipes)
     return inbox.model_copy(
         update={
             "path": expanded(inbox.path, base, home),
             "output": expanded(inbox.output, base, home),
             "originals": inbox.originals and expanded(inbox.originals, base, home),
-            "renditions": tuple(dict.fromkeys(inbox.renditions or recipes)),
+            "renditions": tuple(key for name in dict.fromkeys(names) for key in recipes if rendition_of(key) == name),
         }
     )
 
@@ -112,6 +120,7 @@ def _hook(hook: Hook, base: str, home: str) -> Hook:
 
 
 def _recipe(rendition: Rendition, picture: Picture | None) -> Recipe:
+    """Return the recipe of a rendition in one format."""
     keys = {name: value for name, value in rendition.model_dump().items() if not name.startswith("watermark")}
     watermark = picture and Watermark(
         picture.digest,
@@ -125,14 +134,16 @@ def _recipe(rendition: Rendition, picture: Picture | None) -> Recipe:
     )
     layout = "" if rendition.name == layouts.DEFAULT else rendition.name
     del keys["name"]
+    (keys["format"],) = rendition.format
     return Recipe(**keys, watermark=watermark, layout=layout, fingerprint=fingerprint(rendition, picture))
 
 
 def fingerprint(rendition: Rendition, watermark: Picture | None = None) -> str:
     """Return what tells recipes apart in the state file; a key marked LATER counts where it is not at its default.
 
-    Of a watermark its content counts, not its path; `name` decides no bytes.
+    Of a watermark its content counts, not its path; `name` decides no bytes. The rendition is in one format.
     """
+    (form,) = rendition.format
     fields = type(rendition).model_fields
     values = {
         name: value
@@ -143,6 +154,6 @@ def fingerprint(rendition: Rendition, watermark: Picture | None = None) -> str:
     }
     if watermark is not None:
         values["watermark"] = watermark.digest
-    version = RECIPE_VERSION + OUTPUTS[rendition.format].version
-    canonical = json.dumps({**values, "version": version}, sort_keys=True, separators=(",", ":"))
+    version = RECIPE_VERSION + OUTPUTS[form].version
+    canonical = json.dumps({**values, "format": form, "version": version}, sort_keys=True, separators=(",", ":"))
     return sha256(canonical.encode()).hexdigest()[:16]

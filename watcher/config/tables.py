@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict
 
 from watcher.config.values import (
     absolute_text,
@@ -15,7 +15,9 @@ from watcher.config.values import (
     choice,
     colour_text,
     command_word,
+    each_once,
     ignore_pattern,
+    listed_formats,
     listen_text,
     name_pattern,
     name_template,
@@ -172,7 +174,14 @@ class Rendition(Table):
     width: int | None = whole(None, 1, _SIDE)
     height: int | None = whole(None, 1, _SIDE)
     fit: Fit = choice("inside", Fit)
-    format: Format = choice("jpeg", Format)
+    format: Annotated[tuple[Format, ...], Strict(False), BeforeValidator(listed_formats), AfterValidator(each_once)] = (
+        Field(
+            default="jpeg",
+            min_length=1,
+            validate_default=True,
+            description=f"{' or '.join(json.dumps(form) for form in OUTPUTS)}, or a list of them",
+        )
+    )
     quality: int = whole(85, 1, 100)
     metadata: Metadata = choice("safe", Metadata)
     position: Annotated[Position, Mark.LATER] = choice("centre", Position)

@@ -7,8 +7,10 @@ import re
 from typing import Any, get_args
 
 from pydantic import Field
+from pydantic_core import PydanticCustomError
 
 from watcher.core import layout
+from watcher.core.formats import OUTPUTS
 
 
 def path_text(text: str) -> str:
@@ -69,6 +71,21 @@ def colour_text(text: str) -> str:
     if not re.fullmatch("#[0-9A-Fa-f]{6}", text):
         raise ValueError("which is no colour of six hexadecimal digits")
     return text.lower()
+
+
+def listed_formats(value: object) -> object:
+    """Return one format as a list of one."""
+    if isinstance(value, str) and value not in OUTPUTS:
+        raise PydanticCustomError("literal_error", "no format")  # of the key itself, not of an item of a list
+    return (value,) if isinstance(value, str) else value
+
+
+def each_once(formats: tuple[str, ...]) -> tuple[str, ...]:
+    """Check a list of formats: none is in it twice."""
+    twice = next((form for at, form in enumerate(formats) if form in formats[:at]), None)
+    if twice is not None:
+        raise ValueError(f'with "{twice}" in it twice')
+    return formats
 
 
 def name_template(text: str) -> str:

@@ -148,6 +148,12 @@ def quality_of(form: Format, quality: int) -> int:
     return round(_between(_QUALITIES, OUTPUTS[form].qualities, quality))
 
 
+def format_of_path(path: bytes) -> Format:
+    """Return the format that an output's path shows; a JPEG may have the name of its photo."""
+    found: list[Format] = [name for name, fmt in OUTPUTS.items() if path.lower().endswith(fmt.extension)]
+    return found[0] if found else "jpeg"
+
+
 def expected_bytes(form: Format, quality: int, pixels: float, as_jpeg: float) -> float:
     """Return about how many bytes a picture takes that takes `as_jpeg` as a JPEG of quality `REFERENCE`.
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from watcher.core.output_paths import recorded_paths
-from watcher.core.recipe import Recipe
+from watcher.core.recipe import Recipe, label_of
 from watcher.core.records import Phase, PhotoRecord, RenditionRecord, fingerprint_in, key_of
 from watcher.core.stability import INCOMPLETE_SECONDS
 from watcher.core.status import InboxStatus
@@ -92,7 +92,7 @@ class Event:
 class Rendition:
     """One rendition as recorded."""
 
-    name: str
+    key: str
     paths: tuple[bytes, ...]  # absolute; several where its format is not recorded
     fact: RenditionRecord
     recipe: Recipe | None  # None: it is no longer in the config
@@ -318,4 +318,5 @@ def _renditions(place: Place, known: PhotoRecord) -> Iterator[Rendition]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else "".join(names)
+    labels = [label_of(name) for name in names]
+    return ", ".join(labels[:-1]) + " and " + labels[-1] if len(labels) > 1 else "".join(labels)

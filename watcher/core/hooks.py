@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
+from watcher.core.formats import format_of_path
+from watcher.core.recipe import rendition_of
 from watcher.core.retry import backoff_after
 from watcher.core.types import Made
 
@@ -73,7 +75,8 @@ def photo_item(path: bytes, output: bytes, made: Iterable[Made]) -> str:
     """Return a photo as it stands in a document; `path`: absolute, `output`: the folder of the renditions."""
     renditions = [
         {
-            "name": item.name,
+            "name": rendition_of(item.name),
+            "format": format_of_path(item.output),
             "path": os.fsdecode(os.path.join(output, item.output)),
             "width": item.width,
             "height": item.height,

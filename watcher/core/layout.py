@@ -17,6 +17,8 @@ from functools import lru_cache
 from itertools import product
 from typing import NamedTuple
 
+from watcher.core.recipe import rendition_of
+
 DEFAULT = "{rendition}/{folder}/{stem}.{ext}"
 _PLACEHOLDERS = ("rendition", "folder", "stem", "ext", "width", "height")
 _WIDTH, _HEIGHT = b"\0w", b"\0h"
@@ -129,7 +131,7 @@ def _pattern(head: bytes, tail: bytes) -> re.Pattern[bytes]:
 
 @lru_cache(maxsize=256)
 def layout_of(rendition: str, template: str) -> Layout:
-    """Take a template apart; empty: the default."""
+    """Take the template of a rendition apart, by its key; empty: the default."""
     *folders, file = (template or DEFAULT).split("/")
     at = folders.index("{folder}")
     head, tail = (_filled(part, rendition) for part in file.removesuffix(".{ext}").split("{stem}"))
@@ -138,7 +140,7 @@ def layout_of(rendition: str, template: str) -> Layout:
 
 
 def _filled(part: str, rendition: str) -> bytes:
-    values = {"{rendition}": _encoded(rendition), "{width}": _WIDTH, "{height}": _HEIGHT}
+    values = {"{rendition}": _encoded(rendition_of(rendition)), "{width}": _WIDTH, "{height}": _HEIGHT}
     return b"".join(values.get(piece, piece.encode()) for piece in re.split(r"(\{\w+\})", part))
 
 

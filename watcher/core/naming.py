@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
 from watcher.core.formats import INPUTS, OUTPUTS, Format
-from watcher.core.recipe import Recipe
+from watcher.core.recipe import Recipe, format_of_key
 from watcher.core.records import RenditionRecord, fingerprint_in
 from watcher.core.types import PhotoId
 
@@ -66,7 +66,7 @@ def with_names(
     formats = {recipe.fingerprint: recipe.format for recipe in wanted.values()}
     named = {}
     for rendition, fact in made.items():
-        now = wanted[rendition].format if rendition in wanted else "jpeg"
+        now = wanted[rendition].format if rendition in wanted else format_of_key(rendition) or "jpeg"
         fmt = formats.get(fingerprint_in(recipes.get(rendition)), now)
         named[rendition] = fact._replace(name=fact.name or natural_name(name, fmt))
     return named

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from watcher.core.naming import with_names
 from watcher.core.output_paths import recorded_paths
 from watcher.core.recipe import Recipe
-from watcher.core.records import RenditionRecord
+from watcher.core.records import PhotoRecord, RenditionRecord, fingerprint_in
 from watcher.core.types import PhotoId
 from watcher.core.volumes import Holder
 
@@ -70,6 +71,16 @@ class Removals(NamedTuple):
         `most`: the share of all photos that may lose their outputs in a day, such as "10%".
         """
         return (self.photos + more) * 100 <= float(most.removesuffix("%")) * (present + more + self.photos)
+
+
+def that_stay(photo: PhotoId, known: PhotoRecord, wanted: Mapping[str, Recipe]) -> dict[str, RenditionRecord]:
+    """Return the records of the wanted renditions of a photo, those that are current with their outputs' names."""
+    named = with_names(known.made, known.recipes, photo.name, wanted)
+    return {
+        name: named[name] if fingerprint_in(known.recipes.get(name)) == wanted[name].fingerprint else fact
+        for name, fact in known.made.items()
+        if name in wanted
+    }
 
 
 def places_of(

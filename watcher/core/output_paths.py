@@ -13,7 +13,7 @@ from itertools import islice
 from watcher.core.formats import OUTPUTS, Format
 from watcher.core.layout import Layout, OldOutput, layout_of, sized
 from watcher.core.naming import called, free_names, natural_name, recorded_names, with_names
-from watcher.core.recipe import Recipe
+from watcher.core.recipe import Recipe, format_of_key
 from watcher.core.records import ContentRecord, PhotoRecord, RenditionRecord, fingerprint_in
 from watcher.core.types import PhotoId, Rendering, ReusableRendition
 
@@ -35,8 +35,8 @@ def folder_path(rendition: str, template: str, folder: bytes) -> bytes:
 
 
 def top_folders(wanted: Mapping[str, Recipe]) -> list[str]:
-    """Return for each rendition the folder that all its outputs are in; empty: none but the output folder."""
-    return [os.fsdecode(layout_of(rendition, recipe.layout).before) for rendition, recipe in wanted.items()]
+    """Return the folders that all outputs of a rendition are in, each once; empty: none but the output folder."""
+    return list(dict.fromkeys(os.fsdecode(layout_of(name, recipe.layout).before) for name, recipe in wanted.items()))
 
 
 def _layouts_of(path: bytes, layouts: Layouts) -> Iterator[tuple[str, Layout]]:
@@ -76,7 +76,8 @@ def recorded_paths(
     recipe = (wanted or {}).get(rendition)
     same = recipe is not None and fingerprint_in((recipes or {}).get(rendition)) == recipe.fingerprint
     folder, _, name = photo.rpartition(b"/")
-    names = recorded_names(called(name), fact, recipe.format if recipe and same else None)
+    form = recipe.format if recipe and same else format_of_key(rendition)
+    names = recorded_names(called(name), fact, form)
     return [_recorded(folder, rendition, fact, each) for each in names]
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from watcher.core.formats import Format
+from watcher.core.formats import OUTPUTS, Format
 
 Fit = Literal["inside", "cover", "contain"]
 Metadata = Literal["none", "safe", "all"]
@@ -53,6 +54,39 @@ class Recipe:
     small: Small = "encode"
     max_kb: int = 0  # the quality is lowered until the file is no larger; 0: no limit
     layout: str = ""  # the template of its outputs' paths, in no fingerprint; empty: the default
+
+
+# ---- a rendition in several formats ----
+#
+# Inside, each of its formats is a rendition of its own, with a key such as `web/avif`: no name has a `/`. The JPEG has
+# the name itself as its key, as a rendition in one format has: where `format` becomes a list, it stays as it is. The
+# order of the list makes no difference.
+
+
+def keys_of(name: str, formats: Sequence[Format]) -> dict[str, Format]:
+    """Return the key of each format of a rendition."""
+    return {name if form == "jpeg" or len(formats) == 1 else f"{name}/{form}": form for form in formats}
+
+
+def rendition_of(key: str) -> str:
+    """Return the name that a rendition has in the config, by its key."""
+    return key.partition("/")[0]
+
+
+def format_of_key(key: str) -> Format | None:
+    """Return the format that a key names; None: it names none."""
+    return next((form for form in OUTPUTS if key.partition("/")[2] == form), None)
+
+
+def names_of(keys: Iterable[str]) -> list[str]:
+    """Return the names that renditions have in the config, each once."""
+    return list(dict.fromkeys(map(rendition_of, keys)))
+
+
+def label_of(key: str, wanted: Iterable[str] = ()) -> str:
+    """Return a key as people read it: `web`, `web (avif)`; one without a format may be left of a wanted rendition."""
+    form = format_of_key(key) or ("another format" if any(each.startswith(f"{key}/") for each in wanted) else "")
+    return f"{rendition_of(key)} ({form})" if form else key
 
 
 def most_bytes(max_kb: int) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
+from watcher.core.recipe import names_of
 from watcher.core.records import Phase, PhotoRecord
 from watcher.core.task import IN_FLIGHT, RetryAsked
 from watcher.core.types import Origin, PhotoId, Request
@@ -97,7 +98,7 @@ class CommandHandler:
 
 
 def _named(request: Request) -> dict[str, object]:
-    return {"renditions": list(request.renditions)} if request.renditions else {}
+    return {"renditions": names_of(request.renditions)} if request.renditions else {}
 
 
 def _opened(known: PhotoRecord, request: Request) -> PhotoRecord | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from watcher.core import naming
 from watcher.core.output_paths import name_of
+from watcher.core.recipe import rendition_of
 from watcher.core.records import Phase, PhotoRecord, RenditionRecord, key_of
 from watcher.core.stability import COPY_ENDS_SECONDS
 from watcher.core.task import Attempt, PhotoTask
@@ -111,14 +113,23 @@ def claims(before: PhotoRecord | None, job: Job) -> dict[str, RenditionRecord]:
     """Return the records of the renditions with the names that this job has chosen for its outputs."""
     made = dict(before.made) if before else {}
     for item in job.renderings:
-        name = name_of(item.output, item.name, item.recipe)
-        if name != naming.natural_name(job.photo.name, item.recipe.format):
+        if (name := _kept_name(job, item, item.output)) is not None:
             old = made.get(item.name, RenditionRecord(0, 0, 0))
             layout = old.layout if old.size else item.recipe.layout
             made[item.name] = old._replace(name=name, layout=layout)
         elif item.name in made:
             made[item.name] = made[item.name]._replace(name=None)
     return made
+
+
+def _kept_name(job: Job, rendering: Rendering, output: bytes) -> bytes | None:
+    """Return what is recorded of an output's file name; None: the natural one.
+
+    Where a rendition has several formats, it is recorded too: the outputs of the others lie beside it.
+    """
+    name = name_of(output, rendering.name, rendering.recipe)
+    natural = name == naming.natural_name(job.photo.name, rendering.recipe.format)
+    return None if natural and not any(each.name.startswith(f"{rendering.name}/") for each in job.renderings) else name
 
 
 def untouched(before: PhotoRecord, job: Job) -> dict[str, str]:
@@ -190,25 +201,39 @@ def done_row(attempt: Attempt, outcome: Done, wall: float) -> PhotoRecord:
     same = before is not None and before.stamp.same_content(outcome.stamp)
     made = claims(before, job)
     for item in outcome.made:
-        recipe = next(rendering.recipe for rendering in job.renderings if rendering.name == item.name)
-        name = name_of(item.output, item.name, recipe)
-        kept = None if name == naming.natural_name(job.photo.name, recipe.format) else name
-        size = (item.width, item.height, item.size)
-        made[item.name] = RenditionRecord(*size, kept, item.digest, recipe.layout)
+        rendering = next(rendering for rendering in job.renderings if rendering.name == item.name)
+        name, size = _kept_name(job, rendering, item.output), (item.width, item.height, item.size)
+        made[item.name] = RenditionRecord(*size, name, item.digest, rendering.recipe.layout)
+    recipes = {
+        **(before.recipes if before and same else {}),
+        **{item.name: key_of(item.recipe) for item in job.renderings},
+    }
+    again = _under_another_key(job, made, recipes)
     return PhotoRecord(
         stamp=plain(outcome.stamp) or UNKNOWN,
         phase=Phase.DONE,
-        recipes={
-            **(before.recipes if before and same else {}),
-            **{item.name: key_of(item.recipe) for item in job.renderings},
-        },
-        made=made,
+        recipes={name: recipe for name, recipe in recipes.items() if name not in again},
+        made={name: fact for name, fact in made.items() if name not in again},
         at=wall,
         first_seen=before.first_seen if before else attempt.seen,
         origin=before.origin if before else str(attempt.origin),
         digest=outcome.digest or (before.digest if before and same else b""),
         nested=outcome.nested,
     )
+
+
+def _under_another_key(job: Job, made: Mapping[str, RenditionRecord], recipes: Mapping[str, str]) -> set[str]:
+    """Return the keys of outputs that now have another one, since their renditions got more formats, or fewer."""
+    wanted = {item.name: item.recipe for item in job.renderings}
+    if made.keys() <= wanted.keys():
+        return set()
+    named = naming.with_names(made, recipes, job.photo.name, wanted)
+    outputs = {(rendition_of(name), recipes.get(name), named[name].name) for name in wanted if name in named}
+    return {
+        name
+        for name, fact in named.items()
+        if name not in wanted and (rendition_of(name), recipes.get(name), fact.name) in outputs
+    }
 
 
 def only_dated(before: PhotoRecord, outcome: Done) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 from watcher.core.formats import misnamed
 from watcher.core.layout import sized
 from watcher.core.naming import called
-from watcher.core.recipe import most_bytes
+from watcher.core.recipe import most_bytes, names_of
 from watcher.core.task import Attempt
 from watcher.core.types import Done, DuplicateCandidate, Job, Made, Origin
 
@@ -76,18 +76,18 @@ def made(attempt: Attempt, outcome: Done, wall: float, moved: DuplicateCandidate
     copied = [item.name for item in outcome.made if item.copied]
     fresh = [item.name for item in outcome.made if not (item.adopted or item.copied)]
     if fresh:
-        detail["renditions"] = fresh
+        detail["renditions"] = names_of(fresh)
     if adopted:
-        detail["adopted"] = adopted
+        detail["adopted"] = names_of(adopted)
     if relocated:
-        detail["relocated"] = relocated
+        detail["relocated"] = names_of(relocated)
     if aside := [os.fsdecode(made) for _, made in beside(attempt.job, outcome)]:
         detail["beside"] = aside
     if above := [item.name for item in larger(attempt.job, outcome)]:
-        detail["larger"] = above
+        detail["larger"] = names_of(above)
     if outcome.kind and (label := misnamed(attempt.job.photo.name, outcome.kind)):
         detail["content"] = label
     if copied and outcome.duplicate is not None:
-        detail["moved" if moved else "copied"] = copied
+        detail["moved" if moved else "copied"] = names_of(copied)
         detail["of"] = os.fsdecode(called((moved or outcome.duplicate).photo.absolute))  # the one path
     return detail

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from watcher.core.counters import LastBatch
 from watcher.core.naming import called
 from watcher.core.observer import BatchDone, Observer, PhotoDone, PhotoFailed
+from watcher.core.recipe import names_of
 from watcher.engine.inbox import InboxState
 from watcher.engine.ports import Log
 
@@ -45,7 +46,7 @@ class EventLog:
         self._log.debug(
             "photo.done",
             path=item.photo.absolute,
-            renditions=[made.name for made in done.made],
+            renditions=names_of(made.name for made in done.made),
             adopted=sum(made.adopted for made in done.made),
             copied=sum(made.copied for made in done.made),
             **({"moved_from": called(moved.absolute)} if moved else {}),

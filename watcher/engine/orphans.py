@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from watcher.core.orphans import LeftPhoto, Orphan, Place, Removals, places_of
+from watcher.core.orphans import LeftPhoto, Orphan, Place, Removals, places_of, that_stay
 from watcher.core.output_paths import taken_paths
 from watcher.core.records import RenditionRecord
 from watcher.core.types import PhotoId
@@ -86,7 +86,7 @@ class Orphans:
             return None
         names = [name for name in renditions if name in known.made and name not in inbox.plan.wanted]
         left = LeftPhoto({}, {name: known.made[name] for name in names})
-        stay = {name: fact for name, fact in known.made.items() if name in inbox.plan.wanted}
+        stay = that_stay(photo, known, inbox.plan.wanted)
         orphan = Orphan(photo, inbox.plan.output, self._places(inbox, photo, [left], stay), gone=False)
         recipes = {name: recipe for name, recipe in known.recipes.items() if name not in names}
         self._records.put(photo, replace(known, recipes=recipes), now)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from watcher.core.formats import OUTPUTS
 from watcher.core.output_paths import recorded_paths
+from watcher.core.recipe import names_of, rendition_of
 from watcher.core.records import PhotoRecord, RenditionRecord
 from watcher.core.types import PhotoId
 from watcher.http.ports import Shown
@@ -17,7 +18,7 @@ _CHUNK = 1 << 18  # bytes
 
 
 class Rendition(NamedTuple):
-    """One rendition that can be shown."""
+    """One rendition that can be shown; one in several formats in the first of `OUTPUTS`."""
 
     name: str
     fact: RenditionRecord
@@ -27,14 +28,15 @@ class Rendition(NamedTuple):
 
 def renditions(photo: PhotoId, known: PhotoRecord, shown: Shown) -> list[Rendition]:
     """List what is made of a photo, the smallest first; what the config no longer knows is left out."""
-    found = []
-    for name, fact in known.made.items():
-        recipe = shown.wanted.get(name)
-        if recipe is None or not fact.width or name not in known.recipes:
-            continue
-        path = recorded_paths(photo.path, name, fact, {name: recipe.fingerprint}, shown.wanted)[0]
-        found.append(Rendition(name, fact, path, OUTPUTS[recipe.format].media_type))
-    return sorted(found, key=lambda item: item.fact.width * item.fact.height)
+    found: dict[str, Rendition] = {}
+    wanted = [(name, shown.wanted[name], fact) for name, fact in known.made.items() if name in shown.wanted]
+    for key, recipe, fact in sorted(wanted, key=lambda item: list(OUTPUTS).index(item[1].format)):
+        name = rendition_of(key)
+        if fact.width and key in known.recipes and name not in found:
+            path = recorded_paths(photo.path, key, fact, {key: recipe.fingerprint}, shown.wanted)[0]
+            found[name] = Rendition(name, fact, path, OUTPUTS[recipe.format].media_type)
+    in_order = [found[name] for name in names_of(known.made) if name in found]
+    return sorted(in_order, key=lambda item: item.fact.width * item.fact.height)
 
 
 def small(made: list[Rendition]) -> Rendition | None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from watcher.core.formats import too_large
 from watcher.core.layout import sized
-from watcher.core.recipe import most_bytes
+from watcher.core.recipe import most_bytes, rendition_of
 from watcher.core.stability import Content, Observation, required, required_of
 from watcher.core.types import (
     Done,
@@ -235,7 +235,7 @@ def _adopt(
 def _limit(photo: Photo, wanted: list[Rendering]) -> None:
     for rendering in wanted:
         if reason := too_large(rendering.recipe.format, *_seen_size(rendering, photo)):
-            raise bad_photo(f"rendition {rendering.name} {reason}")
+            raise bad_photo(f"rendition {rendition_of(rendering.name)} {reason}")
 
 
 def _memory(size: int, photo: Photo, targets: list[Target], step: int) -> int:
