@@ -9,6 +9,7 @@ import pytest
 from tests.engine.conftest import MakeWorld
 from tests.engine.fakes import IN, World
 from watcher.core.orphans import Removals
+from watcher.core.output_paths import recorded_paths
 from watcher.core.records import Phase
 from watcher.core.types import Gone, PhotoId, Request, RequestsPending, WatchLost
 from watcher.store import ask
@@ -547,6 +548,10 @@ def test_of_a_format_that_is_no_longer_in_the_list_only_its_own_output_is_remove
     made(world, "a.jpg")
     formats(world, "avif", "webp", "jpeg")
     assert outputs(world) == ["web/a.avif", "web/a.jpg", "web/a.webp"]
+    known = world.known("a.jpg")
+    assert known is not None
+    places = [recorded_paths(b"a.jpg", key, fact) for key, fact in known.made.items()]
+    assert sorted(places) == [[b"web/a.avif"], [b"web/a.jpg"], [b"web/a.webp"]], "whatever the config says later"
     formats(world, "jpeg")
     world.drop("a.jpg", "another")
     settle(world)
