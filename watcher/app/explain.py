@@ -11,7 +11,6 @@ from typing import Any
 
 from watcher.app.commands import check_access
 from watcher.app.locate import KnownInbox, all_watched, claimed_by, find
-from watcher.core.formats import format_of_path
 from watcher.core.history import Explanation, FileState, HistoryEntry, Place, State
 from watcher.core.history import explain as explain_path
 from watcher.core.naming import called
@@ -202,7 +201,6 @@ def as_mapping(explained: Explained) -> dict[str, Any]:
         "renditions": [
             {
                 "name": rendition_of(item.key),
-                "format": format_of_path(item.paths[0]),
                 "path": os.fsdecode(item.paths[0]),
                 "width": item.fact.width,
                 "height": item.fact.height,
