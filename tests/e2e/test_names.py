@@ -8,6 +8,11 @@ import signal
 import pytest
 
 from tests.e2e.harness import THUMB, WEB, Place, fill, tree
+from watcher.app.estimate import dry_run
+from watcher.app.explain import why
+from watcher.app.settings import Source
+from watcher.cli.list_photos import list_photos
+from watcher.cli.verify import verify
 
 FLAT = {
     "web": {**WEB, "name": "{folder}/{stem}-{width}-{rendition}.{ext}"},
@@ -16,16 +21,18 @@ FLAT = {
 
 
 @pytest.mark.slow
-def test_every_command_knows_outputs_by_their_new_names(place: Place) -> None:
+def test_every_command_knows_outputs_by_their_new_names(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     place.configure()
+    file, shown = str(place.config), capsys.readouterr
     fill(place.inbox / "2024", 1)
     (place.inbox / "b.JPG").write_bytes((place.inbox / "2024" / "p000.jpg").read_bytes())
     assert place.once().code == 0
     before = {path.stat().st_ino for path in tree(place.output).values()}
     place.configure(FLAT)
-    dry = place.once("--dry-run").out
-    assert "web: 0 new, 0 again, 2 moved, about 0 bytes" in dry
-    waiting = json.loads(place.watcher("why", place.inbox / "b.JPG", "--config", place.config, "--json").out)
+    dry_run(Source(None, file, str(place.state)))
+    assert "web: 0 new, 0 again, 2 moved, about 0 bytes" in shown().out
+    why(str(place.inbox / "b.JPG"), file, None, as_json=True)
+    waiting = json.loads(shown().out)
     assert (waiting["state"], waiting["reason"]) == ("waiting", "web and thumb are still to be moved to their places")
     assert place.once().code == 0
     found = tree(place.output)
@@ -33,18 +40,20 @@ def test_every_command_knows_outputs_by_their_new_names(place: Place) -> None:
     assert {path.stat().st_ino for path in found.values()} == before
     assert not (place.output / "web").exists()
 
-    assert place.watcher("verify", "--config", place.config).out.startswith(
-        "4 renditions checked: 0 missing, 0 different"
-    )
-    listed = [json.loads(line) for line in place.watcher("list", "--config", place.config, "--json").out.splitlines()]
+    assert verify(None, file, None, repair=False, deep=False, as_json=False) == 0
+    assert "4 renditions checked: 0 missing, 0 different" in shown().out
+    list_photos(None, file, None, as_json=True)
+    listed = [json.loads(line) for line in shown().out.splitlines()]
     assert {each["path"] for item in listed for each in item["renditions"]} == {str(path) for path in found.values()}
-    story = place.watcher("why", place.output / "2024" / "p000-300-web.jpg", "--config", place.config).out
+    why(str(place.output / "2024" / "p000-300-web.jpg"), file, None, as_json=False)
+    story = shown().out
     assert f"the rendition web of {place.inbox}/2024/p000.jpg" in story
     assert "moved web, thumb to the place that `name` gives" in story
 
     (place.output / "2024" / "p000-300-web.jpg").unlink()
     (place.output / "2024" / "mine.jpg").touch()
-    report = json.loads(place.watcher("verify", "--config", place.config, "--json").out)
+    assert verify(None, file, None, repair=False, deep=False, as_json=True) == 1
+    report = json.loads(shown().out)
     assert report["missing"] == [str(place.output / "2024" / "p000-300-web.jpg")]
     assert report["unknown"] == [str(place.output / "2024" / "mine.jpg")]
     (place.inbox / "b.JPG").unlink()
