@@ -76,7 +76,6 @@ def test_a_photo_is_told_with_its_renditions(make: Make) -> None:
                 "renditions": [
                     {
                         "name": "web",
-                        "format": "jpeg",
                         "path": "/out/web/trip/a.jpg",
                         "width": 10,
                         "height": 10,

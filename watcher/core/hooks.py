@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from watcher.core.formats import format_of_path
 from watcher.core.recipe import rendition_of
 from watcher.core.retry import backoff_after
 from watcher.core.types import Made
@@ -76,7 +75,6 @@ def photo_item(path: bytes, output: bytes, made: Iterable[Made]) -> str:
     renditions = [
         {
             "name": rendition_of(item.name),
-            "format": format_of_path(item.output),
             "path": os.fsdecode(os.path.join(output, item.output)),
             "width": item.width,
             "height": item.height,
