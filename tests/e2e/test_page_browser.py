@@ -195,7 +195,9 @@ def test_the_focus_stays_where_it_was_while_tiles_come_and_go(place: Place, page
         name = page.evaluate(focused)
         assert name
         page.keyboard.press("End")
-        holds(page, f"scrollY > 500 && {all_of('.tile')}.some((tile) => tile.ariaPosInSet === '60')")
+        at_end = "scrollY > 500 && scrollY + innerHeight === document.documentElement.scrollHeight"
+        holds(page, at_end)  # Chromium drops a key to the other end while it scrolls
+        holds(page, f"{all_of('.tile')}.some((tile) => tile.ariaPosInSet === '60')")
         assert page.evaluate(focused) == name
         page.keyboard.press("Home")
         holds(page, f"scrollY === 0 && {all_of('.tile')}.every((tile) => tile.ariaPosInSet !== '60')")
