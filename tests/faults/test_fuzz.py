@@ -33,26 +33,27 @@ def fuzz(folder: Path, seed: int, count: int, seconds: float, kinds: str = "jpeg
     return cast("dict[str, Any]", json.loads(done.stdout))
 
 
-def check(told: dict[str, Any]) -> None:
+def check(told: dict[str, Any], kinds: str) -> None:
     assert told["tried"] > 100
     assert told["left"] == [], "no temporary file is left"
     assert told["open_files"] < 12
     assert told["unexpected"] == {}
-    assert told["found"]["Done"] > told["tried"] / 50, "photos still decode: the mutations are not too coarse"
+    share = 20 if kinds in {"jpeg", "others"} else 50  # of PNGs alone 4 % do: others have no checksums
+    assert told["found"]["Done"] > told["tried"] / share, "many photos still decode: the mutations are not too coarse"
 
 
 @pytest.mark.parametrize(("kinds", "count"), [("jpeg", 500), ("others", 300)])
 def test_a_few_hundred_broken_photos_give_only_outcomes_of_our_own(tmp_path: Path, kinds: str, count: int) -> None:
-    check(fuzz(tmp_path, 1, count, 30, kinds))
+    check(fuzz(tmp_path, 1, count, 30, kinds), kinds)
 
 
 @pytest.mark.parametrize(
     ("kinds", "seconds"),
     [
-        *(pytest.param(kinds, 10, marks=pytest.mark.slow) for kinds in ("jpeg", "others")),
+        *(pytest.param(kinds, 20, marks=pytest.mark.slow) for kinds in ("jpeg", "others")),
         *(pytest.param(kind, 600, marks=pytest.mark.soak) for kind in readable()),
     ],
 )
 def test_broken_photos_without_end_give_only_outcomes_of_our_own(tmp_path: Path, kinds: str, seconds: float) -> None:
     seed = int.from_bytes(os.urandom(4), "big")
-    check(fuzz(tmp_path, seed, 10_000_000, seconds, kinds))
+    check(fuzz(tmp_path, seed, 10_000_000, seconds, kinds), kinds)
