@@ -4,7 +4,8 @@ One picture of 24 megapixels (12 as HEIC) is made 2048 pixels wide, JPEG 85, on 
 libvips through pyvips, by Debian's vipsthumbnail (with libde265, which neither pyvips nor sharp bring), by sharp and by
 ImageMagick, as far as these are installed and read the format. Each round has all of them in turn. Printed are the
 medians of the CPU time in milliseconds and, behind it, of a program's time over watcher's in the same round. Commands
-are measured with their start, which takes ImageMagick and vipsthumbnail 10 to 40 ms.
+are measured with their start, which takes ImageMagick and vipsthumbnail 10 to 40 ms. Workers run with
+GLIBC_TUNABLES=glibc.malloc.hugetlb=1: set it, too.
 """
 
 from __future__ import annotations

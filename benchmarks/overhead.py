@@ -37,7 +37,7 @@ from watcher.core.types import Done, Job, PhotoId
 CASES = {"A three": ("A", THREE, 120), "B one": ("B", (600,), 2400), "B three": ("B", THREE, 1200)}
 WORKERS = 2
 PART = 4  # the few are a fourth of the many
-GOAL = 5.0  # percent
+GOALS = {"A three": 5.0, "B one": 8.0, "B three": 5.0}  # percent
 
 
 def bare(inbox: Path, output: Path, sizes: Sequence[int], count: int) -> None:
@@ -132,10 +132,11 @@ def main() -> None:
                 spread([1000 * side[what] for side in sides]) for what in (0, 1) for sides in zip(*pairs, strict=True)
             ]
             added = [spread([100 * (us[what] / pool[what] - 1) for us, pool in pairs], 1) for what in (0, 1)]
-            met = "met" if statistics.median(100 * (us[0] / pool[0] - 1) for us, pool in pairs) <= GOAL else "MISSED"
-            rows.append([case, cells[0], cells[1], f"{added[0]} {met}", cells[2], cells[3], added[1]])
+            goal = GOALS[case]
+            met = "met" if statistics.median(100 * (us[0] / pool[0] - 1) for us, pool in pairs) <= goal else "MISSED"
+            rows.append([case, cells[0], cells[1], f"{added[0]} ({goal:g}: {met})", cells[2], cells[3], added[1]])
     print(machine() + f"; {arguments.rounds} rounds, {WORKERS} workers\n")
-    head = ["ms a photo", "watcher once", "bare pool", f"added, % (goal {GOAL:g})", "its CPU", "bare", "added, %"]
+    head = ["ms a photo", "watcher once", "bare pool", "added, % (goal)", "its CPU", "bare", "added, %"]
     print(table(head, rows))
 
 

@@ -13,13 +13,14 @@ from typing import Self
 
 DASK = str(Path(sys.executable).with_name("dask"))
 EDGES = str(Path(__file__).with_name("edges"))  # where `cluster_work` lies
-PATIENCE = 60.0  # seconds; far above what any of this takes
+TIMEOUT = 60.0  # seconds; far above what any of this takes
+KNOWN = "Registered to:"  # what a worker logs then
 
 
 def until(true: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while not true():
-        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE:.0f} s"
+        assert time.monotonic() < deadline, f"{what}: not within {TIMEOUT:.0f} s"
         time.sleep(0.02)
 
 
@@ -59,8 +60,13 @@ class Dask:
         return process
 
     def begin_worker(self, *words: str, threads: int = 1, cwd: Path | None = None) -> subprocess.Popen[bytes]:
+        """Start a worker, and wait until the scheduler knows it."""
         there = ["worker", self.address, "--nthreads", str(threads), "--no-nanny", "--host", "127.0.0.1", *words]
-        return self._begin([*there, "--local-directory", str(self.folder)], "worker.log", cwd)
+        log = self.folder / "worker.log"
+        known = log.read_text().count(KNOWN) if log.exists() else 0
+        process = self._begin([*there, "--local-directory", str(self.folder)], log.name, cwd)
+        until(lambda: log.read_text().count(KNOWN) > known, "the scheduler knows the worker")
+        return process
 
     def _begin(self, words: Sequence[str], log: str, cwd: Path | None = None) -> subprocess.Popen[bytes]:
         failures = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "2"}

@@ -9,7 +9,7 @@ from PIL import Image, ImageFile
 
 from watcher.core.formats import Format
 from watcher.core.recipe import Fit, Metadata, Recipe
-from watcher.core.types import Done, Job, Outcome, PhotoId, Rendering
+from watcher.core.types import Done, Evidence, Job, Outcome, PhotoId, Rendering
 from watcher.render import render
 
 
@@ -28,11 +28,13 @@ def recipe(
 
 
 def job(folder: Path, data: bytes, *recipes: Recipe) -> Job:
+    """Return the job of a photo that a scan finds, and that has been there for long."""
     (folder / "in").mkdir(exist_ok=True)
     (folder / "in" / "a.jpg").write_bytes(data)
     os.utime(folder / "in" / "a.jpg", ns=(1_700_000_000_123_456_789,) * 2)
     renderings = tuple(Rendering(f"r{i}", r, b"r%d/a.%b" % (i, r.format.encode())) for i, r in enumerate(recipes))
-    return Job(1, PhotoId(os.fsencode(folder / "in"), b"a.jpg"), os.fsencode(folder / "out"), renderings)
+    photo = PhotoId(os.fsencode(folder / "in"), b"a.jpg")
+    return Job(1, photo, os.fsencode(folder / "out"), renderings, evidence=Evidence(listed=True))
 
 
 def made(folder: Path, data: bytes, *recipes: Recipe) -> list[ImageFile.ImageFile]:

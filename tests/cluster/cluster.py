@@ -17,7 +17,7 @@ from typing import Self
 from tests.e2e.harness import MARK, marked, until
 
 DASK = str(Path(sys.executable).with_name("dask"))
-PATIENCE = 60.0  # seconds; a worker imports for a second or two where nobody else is at work
+TIMEOUT = 60.0  # seconds; a worker imports for a second or two where nobody else is at work
 
 # Losses are noticed within a test. These are the least that Dask takes: eleven seconds of silence on a connection, and
 # ten heartbeats, which come every half second, but for workers that are looked at once in `worker-ttl`.
@@ -77,13 +77,19 @@ class Member:
 
     def thaw(self) -> None:
         """Let all go on where they were, and `nsenter`, which has stopped with its child, too."""
-        for pid in (*self.family(), self.process.pid):
+        self.thaw_children()
+        for pid in (self.pid, self.process.pid):
+            self.send(signal.SIGCONT, pid)
+
+    def thaw_children(self) -> None:
+        """Let what it has started go on, and not itself: it does not learn yet that it was taken for dead."""
+        for pid in self.family()[1:]:
             self.send(signal.SIGCONT, pid)
 
     def stop(self) -> None:
         """Ask it to end, as a service manager would, and wait until it has."""
         self.send(signal.SIGTERM)
-        self.process.wait(PATIENCE)
+        self.process.wait(TIMEOUT)
 
 
 class Scheduler:
@@ -102,7 +108,7 @@ class Scheduler:
     def start(self) -> None:
         self._began = len(self.log())
         self._member = Member(self._words, self._log, self._env, self._via)
-        until(lambda: "Scheduler at:" in self.log()[self._began :], "the scheduler listens", PATIENCE)
+        until(lambda: "Scheduler at:" in self.log()[self._began :], "the scheduler listens", TIMEOUT)
 
     @property
     def pid(self) -> int:
@@ -120,7 +126,7 @@ class Scheduler:
         return found
 
     def wait_for(self, count: int) -> None:
-        until(lambda: len(self.workers()) >= count, f"{count} workers are there", PATIENCE)
+        until(lambda: len(self.workers()) >= count, f"{count} workers are there", TIMEOUT)
 
     def kill(self) -> None:
         assert self._member is not None
@@ -167,11 +173,12 @@ class Cluster:
 
 
 def children(pid: int) -> list[int]:
-    """Give the processes that any thread of a process has started."""
+    """Give the processes that any thread of a process has started; none once it is gone, at whatever moment."""
     found: list[int] = []
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            found += map(int, path.read_text().split())
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError):
+                found += map(int, Path(f"/proc/{pid}/task/{thread}/children").read_text().split())
     return found
 
 

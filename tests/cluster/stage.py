@@ -104,6 +104,6 @@ class Stage:
         place = self.place
         place.state, place.output = place.root / "home.db", place.root / "at home"
         place.configure(SMALL, {"exclude": [self.poison.name]})
-        done = place.once()
+        done = place.once(seconds=600.0)  # there may be twenty thousand
         assert done.code == 0, done
         return contents(place.output)

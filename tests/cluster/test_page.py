@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.cluster import free_port
-from tests.e2e.harness import COMMAND, Place, tree
+from tests.dask_processes import KNOWN
+from tests.e2e.harness import COMMAND, Place, tree, until
 from watcher.config import parse
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +39,8 @@ def running(place: Place, lines: list[str], port: str) -> Iterator[None]:
             if words[-1] == "&":
                 stack.enter_context(beside(place, words[:-1]))
             elif words[0] == "watcher":
+                if words[1] == "check":  # a person types it later
+                    until(lambda: KNOWN in (place.root / "beside.log").read_text(), "the scheduler knows a worker")
                 done = place.watcher(*words[1:])
                 assert done.code == 0, done
             else:

@@ -277,7 +277,7 @@ def test_names_meet_where_one_of_the_formats_is_the_same() -> None:
 
 # Each key that is younger than the first release's recipes, its default as it may be written, and another value.
 LATER = {
-    "position": ("'centre'", "'north-east'"),
+    "position": ("'centre'", "'north-east'\nfit = 'cover'"),
     "background": ("'#FFFFFF'", "'#102030'"),
     "sharpen": ("'none'", "'standard'"),
     "max_kb": ("0", "300"),
@@ -296,6 +296,25 @@ def test_a_younger_key_of_a_rendition_at_its_default_has_nothing_made_again(key:
     changed = read(f"{INBOX}{web}{key} = {other}").recipes["web"]
     assert changed.fingerprint != "78633b2b14d7a49d"
     assert getattr(changed, key) != getattr(read(INBOX).recipes["web"], key)
+
+
+@pytest.mark.parametrize(
+    ("written", "key", "deciding"),
+    [
+        ("width = 9\nheight = 9", "position = 'north'", "fit = 'cover'"),
+        ("width = 9\nfit = 'cover'", "position = 'north'", "height = 9"),
+        ("width = 9\nheight = 9\nformat = 'webp'", "background = '#000000'", "fit = 'contain'"),
+        ("width = 9\nformat = 'avif'", "small = 'copy'", ""),
+    ],
+)
+def test_a_key_that_decides_nothing_beside_the_others_has_nothing_made_again(
+    written: str, key: str, deciding: str
+) -> None:
+    def printed(*lines: str) -> str:
+        return read("\n".join([INBOX, "[rendition.a]", written, *lines])).recipes["a"].fingerprint
+
+    assert printed(key) == printed()
+    assert not deciding or printed(deciding, key) != printed(deciding)
 
 
 def test_the_name_of_outputs_is_in_no_fingerprint() -> None:
@@ -799,6 +818,7 @@ def test_a_hook_has_absolute_paths_and_takes_a_bare_name_from_path() -> None:
         ('on = "photo"\nurl = "ftp://h/"', "hook[0].url", "does not begin with `https://` or `http://`"),
         ('on = "photo"\nurl = "https:///x"', "hook[0].url", "names no host"),
         ('on = "photo"\nurl = "https://h:x/"', "hook[0].url", "is not a URL"),
+        ('on = "photo"\nurl = "https://h:0/x"', "hook[0].url", "whose port is 0"),
         ('on = "photo"\nurl = "https://h/a b"', "hook[0].url", "percent-encoded"),
         ('on = "photo"\nurl = "https://me:pw@h/"', "hook[0].url", "user name"),
         ('on = "photo"\nurl = "https://h/#x"', "hook[0].url", "never sent"),

@@ -121,6 +121,7 @@ def test_a_wait_says_when_it_is_over_and_never_a_time_that_has_passed() -> None:
     assert late.next_at == NOW
     overdue = told(WAITING, notes=(HistoryEntry(A, 990.0, "waiting", {"reason": "truncated", "next": NOW - 3}),))
     assert overdue.next_at == NOW
+    assert overdue.next.endswith("it is looked at again"), "any moment now"
     down = told(WAITING, notes=(FIRST,), place=replace(PLACE, running=False))
     assert down.next_at is None
     assert "watcher run" in down.next

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from watcher.core.formats import Format, misnamed
@@ -9,9 +11,9 @@ from watcher.core.naming import (
     aside,
     aside_number,
     could_meet,
+    free_names,
     natural_name,
     number_of,
-    output_name,
     stem_of,
 )
 from watcher.core.output_paths import renderings
@@ -58,6 +60,12 @@ def test_a_waiting_photo_needs_work() -> None:
 
 
 # ---- names ----
+
+
+def output_name(
+    name: bytes, rendition: str, fmt: Format, others: Mapping[bytes, Mapping[str, RenditionRecord]], *, folds_case: bool
+) -> bytes:
+    return next(free_names(name, rendition, fmt, others, folds_case=folds_case))
 
 
 def test_a_jpeg_keeps_its_name_and_another_format_swaps_the_extension() -> None:

@@ -103,9 +103,9 @@ def test_an_endless_decode_is_tried_once_more_alone() -> None:
     assert decision(fault, job(2, alone=True)) == Fail("took too long")
 
 
-@pytest.mark.parametrize("blame", [FailureKind.DISK_FULL, FailureKind.OUTPUT, FailureKind.INBOX])
-def test_an_output_or_an_inbox_out_of_reach_is_no_photos_fault_however_often_it_was_tried(blame: FailureKind) -> None:
-    assert decision(Failed("no room", blame), job(99)) == Pause("no room", blame)
+@pytest.mark.parametrize("kind", [FailureKind.DISK_FULL, FailureKind.OUTPUT, FailureKind.INBOX])
+def test_an_output_or_an_inbox_out_of_reach_is_no_photos_fault_however_often_it_was_tried(kind: FailureKind) -> None:
+    assert decision(Failed("no room", kind), job(99)) == Pause("no room", kind)
 
 
 def test_a_photo_that_needs_more_memory_is_tried_again_without_counting() -> None:
@@ -129,9 +129,9 @@ def test_a_photo_gets_as_many_tries_as_the_config_says(attempts: int) -> None:
     st.floats(0, 0.999),
 )
 def test_no_wait_is_longer_than_the_longest_and_no_number_of_tries_overflows(
-    blame: FailureKind, attempt: int, attempts: int, alone: bool, jitter: float
+    kind: FailureKind, attempt: int, attempts: int, alone: bool, jitter: float
 ) -> None:
-    found = decision(Failed("x", blame), job(attempt, alone=alone), attempts=attempts, jitter=jitter)
+    found = decision(Failed("x", kind), job(attempt, alone=alone), attempts=attempts, jitter=jitter)
     if isinstance(found, RetryLater):
         assert 0 <= found.seconds <= BACKOFF_LONGEST * 1.25
         assert attempt < attempts

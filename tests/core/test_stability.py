@@ -27,7 +27,7 @@ SAME_SIZE = PublishedVersion(1000)
 
 
 def observed(writer: bool | None) -> Observation:
-    return Observation(FILE, 1.0, writer)
+    return Observation(FILE, 1.0, writer, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_single_run_waits_only_where_a_process_has_the_file_open() -> None:
     ("unchanged", "seconds", "changed"), [(0.4, 0.5, True), (0.5, 0.5, False), (-3.0, 60.0, False)]
 )
 def test_a_date_in_the_future_proves_nothing(unchanged: float, seconds: float, changed: bool) -> None:
-    assert Observation(FILE, unchanged, None).changed_within(seconds) == changed
+    assert Observation(FILE, unchanged, None, 0.0).changed_within(seconds) == changed
 
 
 def test_an_incomplete_photo_is_checked_ever_more_seldom_and_in_time_to_be_given_up() -> None:

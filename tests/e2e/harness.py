@@ -9,7 +9,6 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -22,10 +21,11 @@ from typing import Any, Self, cast
 from PIL import Image
 
 from tests import photos
+from tests.e2e import forks
 
-COMMAND = str(Path(sys.executable).with_name("watcher"))
+COMMAND = forks.COMMAND
 MARK = "WATCHER_TEST_MARK"  # in the environment of all that a test starts, so that what is left can be found
-PATIENCE = 30.0  # seconds; far above anything a healthy run needs
+TIMEOUT = 30.0  # seconds; far above anything a healthy run needs
 
 Rendition = Mapping[str, object]
 
@@ -84,13 +84,15 @@ def shows(path: Path, number: int) -> bool:
     return all(abs(a - b) < 14 for a, b in zip(middle(path), tint(number), strict=True))
 
 
+def files(folder: Path) -> Iterator[Path]:
+    """Give every file below a folder, also while folders come and go: `Path.rglob` raises then."""
+    for above, _, names in os.walk(folder):
+        yield from (path for name in names if (path := Path(above, name)).is_file())
+
+
 def tree(folder: Path) -> dict[str, Path]:
     """Give every file below a folder by its path in it."""
-    return {
-        str(path.relative_to(folder)): path
-        for path in folder.rglob("*")
-        if path.is_file() and path.name != MARK_OF_TREE
-    }
+    return {str(path.relative_to(folder)): path for path in files(folder) if path.name != MARK_OF_TREE}
 
 
 def fingerprint(folder: Path) -> dict[str, tuple[int, int, str]]:
@@ -102,16 +104,16 @@ def fingerprint(folder: Path) -> dict[str, tuple[int, int, str]]:
 
 
 def temporary(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob(".*") if path.is_file() and path.name != MARK_OF_TREE]
+    return [path for path in files(folder) if path.name.startswith(".") and path.name != MARK_OF_TREE]
 
 
 # ---- waiting ----
 
 
-def until(holds: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
+def until(holds: Callable[[], object], what: str, seconds: float = TIMEOUT) -> None:
     """Poll until something holds; fail with `what` where it does not in time.
 
-    What takes long to ask, as `watcher status` does, is asked less often, to leave the CPU to what is waited for.
+    What takes long to ask is asked less often, to leave the CPU to what is waited for.
     """
     began = time.monotonic()
     deadline = began + seconds
@@ -119,7 +121,7 @@ def until(holds: Callable[[], object], what: str, seconds: float = PATIENCE) -> 
         answered = time.monotonic()
         assert answered < deadline, f"not in {seconds:g} s: {what}"
         took = answered - began
-        time.sleep(0.02 if took < 0.2 else min(took, 0.5))
+        time.sleep(min(max(0.02, 2 * took), 0.5))
         began = time.monotonic()
 
 
@@ -160,6 +162,7 @@ class Place:
         home.mkdir()
         places = {f"XDG_{name}_HOME": str(home / name.lower()) for name in ("CONFIG", "STATE", "CACHE", "DATA")}
         self.env = {**os.environ, **places, "HOME": str(home), MARK: self.mark, "COLUMNS": "200", "TERM": "dumb"}
+        self._env = dict(self.env)
         self.configure()
 
     def configure(
@@ -184,7 +187,10 @@ class Place:
         self.config.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def watcher(self, *args: str | Path, seconds: float = 60.0) -> Finished:
-        """Run the command to its end."""
+        """Run the command to its end; where its environment is a special one, Python is started anew for it."""
+        if forks.POSSIBLE and not self.within and self.env == self._env:
+            code, out, err = forks.run([*map(str, args)], self.env, self.root, seconds)
+            return Finished(code, out.decode(), err.decode())
         done = subprocess.run(
             [*self.within, COMMAND, *map(str, args)],
             env=self.env,
@@ -196,8 +202,8 @@ class Place:
         )
         return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
 
-    def once(self, *args: str) -> Finished:
-        return self.watcher("once", "--config", self.config, *args)
+    def once(self, *args: str, seconds: float = 60.0) -> Finished:
+        return self.watcher("once", "--config", self.config, *args, seconds=seconds)
 
     def status(self) -> dict[str, Any]:
         found = self.watcher("status", "--config", self.config, "--json")
@@ -288,7 +294,7 @@ class Running:
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(PATIENCE)
+                self.process.wait(TIMEOUT)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 raise
@@ -315,7 +321,7 @@ class Running:
     def events(self, name: str) -> list[dict[str, Any]]:
         return [line for line in self.log if line["event"] == name]
 
-    def wait_for(self, name: str, count: int = 1, seconds: float = PATIENCE) -> None:
+    def wait_for(self, name: str, count: int = 1, seconds: float = TIMEOUT) -> None:
         """Wait until the log has `count` lines of an event."""
 
         def there() -> bool:
@@ -329,7 +335,7 @@ class Running:
         prefix = str(self.place.inbox.resolve()) + "/"
         return Counter(line["path"].removeprefix(prefix) for line in self.events("photo.done") if line["renditions"])
 
-    def settle(self, photos_made: int, seconds: float = PATIENCE) -> None:
+    def settle(self, photos_made: int, seconds: float = TIMEOUT) -> None:
         """Wait until that many photos are made and nothing is under way any more."""
         until(lambda: sum(self.made().values()) >= photos_made, f"{photos_made} photos made", seconds)
         until(lambda: not self._waiting(), "nothing waits in the state file", seconds)
@@ -349,7 +355,7 @@ class Running:
     def stop(self) -> int:
         """Ask it to stop, and give the exit code."""
         self.send(signal.SIGTERM)
-        return self.process.wait(PATIENCE)
+        return self.process.wait(TIMEOUT)
 
 
 class Beside(ABC):
@@ -391,7 +397,7 @@ class Looker(Beside):
         self._whole: dict[Path, tuple[int, int, int]] = {}  # what was seen whole, by inode, size and time of change
 
     def act(self) -> None:
-        for path in list(self._output.rglob("*.jpg")):
+        for path in [path for path in files(self._output) if path.suffix == ".jpg"]:
             self._look(path)
             if self.ending:
                 return

@@ -52,6 +52,35 @@ def test_photos_that_are_dated_right_after_their_close_are_made_once_and_at_once
         assert set(daemon.made().values()) == {1}
 
 
+def _put(path: Path, data: bytes) -> None:
+    """Write a photo in its place and date it, as a client does that keeps dates."""
+    with open(path, "r+b" if path.exists() else "wb", buffering=0) as file:
+        file.write(data)
+    os.utime(path, (LONG_AGO, LONG_AGO))
+
+
+def test_a_photo_that_is_dated_before_its_first_bytes_come_is_waited_for(place: Place) -> None:
+    """As two clients leave it that send to one name: the second empties it, the first writes on and dates it."""
+    photo, data = place.inbox / "p001.jpg", camera(1)
+    with place.run() as daemon:
+        _put(photo, bytes(8192) + data[8192:])
+        until(lambda: "zeros where data is missing" in str(place.status()["waiting"]), "it waits for the rest")
+        _put(photo, data)
+        daemon.settle(1)
+        assert all(shows(path, 1) for path in place.outputs("p001.jpg"))
+    assert not daemon.events("photo.failed")
+
+
+def test_a_failed_photo_that_is_sent_again_with_the_same_size_and_date_is_made(place: Place) -> None:
+    photo, data = place.inbox / "p001.jpg", camera(1)
+    with place.run() as daemon:
+        _put(photo, b"not yet".ljust(len(data)))
+        daemon.wait_for("photo.failed")
+        _put(photo, data)
+        until(lambda: place.status()["inboxes"][0]["done"] == 1, "it is made")
+        assert all(shows(path, 1) for path in place.outputs("p001.jpg"))
+
+
 def _overwrite(path: Path, data: bytes, until_set: threading.Event) -> None:
     """Write a newer version over a photo in its place, and stall amid it."""
     with open(path, "r+b", buffering=0) as file:

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from tests import photos
-from tests.dask_processes import PATIENCE, Dask
+from tests.dask_processes import TIMEOUT, Dask
 from tests.e2e.harness import Place, fill, shows, until
 from watcher.render.decoders.jpeg.markers import MAX_SCANS
 
@@ -96,11 +96,11 @@ def test_check_says_in_time_that_nobody_answers(place: Place, tmp_path: Path) ->
     place.configure(executor={"kind": "dask", "address": "127.0.0.1:9"})
     done = place.watcher("check", "--config", place.config)
     assert done.code == 78
-    assert "the scheduler can't be asked: connection refused; start it (`dask scheduler`), or mend" in done.out
+    assert "the scheduler can't be asked: connection refused; start it (`dask scheduler`), or correct" in done.out
     place.configure(executor={"kind": "dask", "scheduler_file": "not-there.json"})
     done = place.watcher("check", "--config", place.config)
     assert done.code == 78
-    assert "no such file or directory; start it (`dask scheduler`), or mend `executor.scheduler_file`" in done.out
+    assert "no such file or directory; start it (`dask scheduler`), or correct `executor.scheduler_file`" in done.out
     with Dask(tmp_path) as lonely:
         join(place, lonely, fallback="processes")
         done = place.watcher("check", "--config", place.config)
@@ -116,11 +116,11 @@ def test_once_says_that_nobody_could_be_found_and_ends(place: Place) -> None:
     fill(place.inbox, 3)
     hurried = (
         "import sys, watcher.app.cluster as c, watcher.cluster.client as d; from watcher.cli import main;"
-        "c.PATIENCE_SECONDS = d.CONNECT_SECONDS = 0.5;"
+        "c.GIVE_UP_SECONDS = d.CONNECT_SECONDS = 0.5;"
         f"sys.argv = ['watcher', 'once', '--config', {str(place.config)!r}]; main()"
     )
     done = subprocess.run(
-        [sys.executable, "-c", hurried], env=place.env, check=False, capture_output=True, text=True, timeout=PATIENCE
+        [sys.executable, "-c", hurried], env=place.env, check=False, capture_output=True, text=True, timeout=TIMEOUT
     )
     assert done.returncode == 1, done
     assert "waiting: 3 photos that could not be made: the Dask cluster at 127.0.0.1:9 is away: " in done.stdout

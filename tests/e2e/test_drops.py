@@ -50,7 +50,12 @@ def _check_all(place: Place, names: set[str]) -> None:
         assert all(shows(path, number) for path in place.outputs(name)), name
 
 
-@pytest.mark.parametrize("drop", [_cp, _mv, _rsync, _rsync_inplace, _tar], ids=lambda drop: drop.__name__[1:])
+# the others, and many more, are taken in tests/transports
+@pytest.mark.parametrize(
+    "drop",
+    [_mv, _rsync_inplace, *(pytest.param(drop, marks=pytest.mark.soak) for drop in (_cp, _rsync, _tar))],
+    ids=lambda drop: drop.__name__[1:],
+)
 def test_each_photo_is_made_exactly_once_and_never_seen_half(place: Place, drop: Drop) -> None:
     source = place.root / "card"
     fill(source, PHOTOS - 10)
@@ -67,15 +72,8 @@ def test_each_photo_is_made_exactly_once_and_never_seen_half(place: Place, drop:
     _check_all(place, names)
 
 
-# each of these ways is taken with fewer photos above
-@pytest.mark.parametrize(
-    "drop",
-    [
-        pytest.param(_rsync_inplace, marks=pytest.mark.slow),
-        *(pytest.param(drop, marks=pytest.mark.soak) for drop in (_cp, _mv, _rsync, _tar)),
-    ],
-    ids=lambda drop: drop.__name__[1:],
-)
+@pytest.mark.soak  # with fewer photos above
+@pytest.mark.parametrize("drop", [_cp, _mv, _rsync, _rsync_inplace, _tar], ids=lambda drop: drop.__name__[1:])
 def test_four_hundred_photos_are_made_exactly_once(place: Place, drop: Drop) -> None:
     source = place.root / "card"
     for folder in range(8):
@@ -114,7 +112,7 @@ def test_a_photo_written_slowly_is_made_once_when_it_is_whole(place: Place, reop
     _check_all(place, {"p007.jpg"})
 
 
-@pytest.mark.slow
+@pytest.mark.soak  # for two seconds and a half above
 def test_a_photo_written_for_twenty_seconds_is_made_once_when_it_is_whole(place: Place) -> None:
     with place.run() as daemon, Looker(place.output) as looker:
         _write_slowly(place.inbox / "p007.jpg", camera(7, 1500, 1000), 20, 1.0, reopen=True)

@@ -68,3 +68,10 @@ def test_a_list_of_formats_makes_only_what_is_new_and_a_shorter_one_leaves_the_o
     assert "1 of 1 output removed" in pruned
     assert not jpeg.exists()
     assert len(tree(place.output)) == 3
+
+    place.configure(config("webp"))
+    dry_run(Source(None, file, str(place.state)))
+    assert [line.split(", about")[0] for line in shown().out.splitlines()[1:]] == [
+        "  web: 0 new, 0 again",
+        "  thumb: 0 new, 0 again",
+    ]

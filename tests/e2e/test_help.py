@@ -12,10 +12,15 @@ from typer.testing import CliRunner
 
 from tests.e2e.harness import COMMAND, Place
 from tests.scripts import loaded
+from watcher import __version__
 from watcher.cli.app import app
 from watcher.config.tables import DEFAULTS
 
 DOCS = Path(__file__).parents[2] / "docs"
+COMMANDS = (
+    *("run", "once", "init", "check", "status", "why", "retry", "verify", "list"),
+    *("service install", "service uninstall", "service show"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +43,16 @@ def test_the_man_page_can_be_read_without_a_warning() -> None:
     assert 'inbox.include = ["*.jpg", "*.jpeg"]' in done.stdout
 
 
-def test_help_names_no_types_and_each_command_its_exit_codes() -> None:
+def test_every_command_has_help_with_an_example_and_its_exit_codes_and_without_names_of_types() -> None:
     def told(*words: str) -> str:
         return CliRunner().invoke(app, [*words, "--help"]).output
 
-    for command in ("run", "once", "init", "check", "status", "why", "retry", "verify", "list", "service install"):
+    overview = told()
+    for command in COMMANDS:
+        assert command.split()[0] in overview
         text = told(*command.split())
+        assert f"Example: watcher {command}" in text
+        assert "--state" in text, command
         assert "<" not in text, command
         assert "[[" not in text, command
         assert "{" not in text, command
@@ -58,10 +67,13 @@ def test_help_and_the_version_are_found_where_people_look_for_them(place: Place)
     assert place.watcher("help", "once").out == place.watcher("once", "--help").out
     assert "`man watcher`" in place.watcher("--help").out
     assert place.watcher("help", "nothing").code == 2
-    assert place.watcher("-V").out == place.watcher("--version").out
+    assert place.watcher("-V").out == f"watcher {__version__}\n"
     told = place.watcher("check", "good.toml")
     assert told.code == 2
     assert "Did you mean --config good.toml?" in " ".join(told.err.replace("\u2502", "").split())
+    told = place.watcher("check", place.inbox, place.output)
+    assert told.code == 2
+    assert "`watcher once INBOX OUTPUT --dry-run`" in " ".join(told.err.replace("\u2502", "").split())
 
 
 def test_the_man_page_has_every_key_of_the_config_and_both_names_of_an_option(man: types.ModuleType) -> None:

@@ -39,24 +39,30 @@ def test_two_folders_and_no_config_are_enough(place: Place) -> None:
     with Image.open(place.output / "web" / "trip" / "a.JPG") as image:
         assert image.size == (2048, 1365)
     assert list(tree(place.root / "home" / "state")), "the state lies in the user's state folder"
+    told = place.watcher("once", place.inbox, place.output).out
+    verify = told.split("`")[1].split()
+    assert told.startswith("nothing to do")
+    assert "1 rendition checked: 0 missing" in place.watcher(*verify[1:]).out, "what it says can be typed"
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_every_output_is_upright_srgb_dated_and_of_its_size(place: Place, orientation: int) -> None:
-    photo = place.inbox / "a.jpg"
-    photo.write_bytes(photos.oriented(orientation))
-    os.utime(photo, ns=(1_600_000_000_123_456_789, 1_600_000_000_123_456_789))
+def test_every_output_is_upright_srgb_dated_and_of_its_size_however_its_photo_was_held(place: Place) -> None:
+    names = [f"{orientation}.jpg" for orientation in range(1, 9)]
+    date = 1_600_000_000_123_456_789
+    for orientation, name in enumerate(names, 1):
+        (place.inbox / name).write_bytes(photos.oriented(orientation))
+        os.utime(place.inbox / name, ns=(date, date))
     assert place.once().code == 0
-    for path, size in zip(place.outputs("a.jpg"), ((300, 200), (90, 90)), strict=True):
-        assert path.stat().st_mtime_ns == photo.stat().st_mtime_ns
-        with Image.open(path) as image:
-            assert image.size == size
-            assert image.getexif().get(0x0112, 1) == 1
-            profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
-            assert "sRGB" in ImageCms.getProfileDescription(profile)
-    web = place.outputs("a.jpg")[0]
-    corners = [_pixel(web, *at) for at in ((0.05, 0.05), (0.95, 0.05), (0.05, 0.95))]
-    assert [max(range(3), key=corner.__getitem__) for corner in corners] == [0, 1, 2], "red, green, blue"
+    for name in names:
+        for path, size in zip(place.outputs(name), ((300, 200), (90, 90)), strict=True):
+            assert path.stat().st_mtime_ns == (place.inbox / name).stat().st_mtime_ns
+            with Image.open(path) as image:
+                assert image.size == size, path
+                assert image.getexif().get(0x0112, 1) == 1, path
+                profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
+                assert "sRGB" in ImageCms.getProfileDescription(profile), path
+        web = place.outputs(name)[0]
+        corners = [_pixel(web, *at) for at in ((0.05, 0.05), (0.95, 0.05), (0.05, 0.95))]
+        assert [max(range(3), key=corner.__getitem__) for corner in corners] == [0, 1, 2], f"red, green, blue of {name}"
 
 
 def test_a_second_run_decodes_nothing(place: Place) -> None:
@@ -125,6 +131,19 @@ def test_a_deleted_rendition_on_disk_is_made_again_when_its_photo_changes_only(p
     os.utime(paths[0])
     place.once()
     assert all(path.exists() for path in place.outputs("p000.jpg"))
+
+
+def test_copies_that_are_gone_with_their_folder_are_told_with_the_command_that_makes_them_again(place: Place) -> None:
+    fill(place.inbox, 2)
+    assert "missing" not in place.once().out
+    shutil.rmtree(place.output)
+    told = place.once("-q").out
+    assert told.startswith(f"missing: the copies of 2 photos in {place.output.name}/web and {place.output.name}/thumb:")
+    command = told.split("`")[1].split()
+    assert command[0] == "watcher"
+    assert place.watcher(*command[1:]).code == 0
+    assert len(fingerprint(place.output)) == 4
+    assert "missing" not in place.once().out
 
 
 def test_a_photo_deleted_from_the_inbox_keeps_its_outputs_and_is_forgotten(place: Place) -> None:

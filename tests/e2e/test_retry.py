@@ -16,23 +16,25 @@ from watcher.errors import StateError
 from watcher.service import process as service
 from watcher.store import Store, schema
 
-
-def put(place: Place, path: Path, data: bytes) -> None:
-    """Have a file of always the same age appear, all at once."""
-    aside = place.root / "aside"
-    aside.write_bytes(data)
-    os.utime(aside, (1_000_000_000, 1_000_000_000))
-    aside.rename(path)
+LONG_AGO = (1_000_000_000, 1_000_000_000)
 
 
 def spoil(place: Place, path: Path) -> None:
-    """Put something there that fails at once, and is as large as the photo that `mend` puts there."""
-    put(place, path, b"\0" * len(camera(1)))
+    """Put something there that fails at once, and is as large as the photo that `mend` writes into it."""
+    aside = place.root / "aside"
+    aside.write_bytes(b"no photo".ljust(len(camera(1))))
+    os.utime(aside, LONG_AGO)
+    aside.rename(path)
 
 
 def mend(place: Place, path: Path) -> None:
-    """Put a good photo in its place that looks the same from outside: only somebody who asks has it tried again."""
-    put(place, path, camera(1))
+    """Make it a good photo that looks the same from outside, by a link of which there are no events."""
+    aside = place.root / "aside"
+    os.link(path, aside)
+    with open(aside, "r+b") as file:
+        file.write(camera(1))
+    os.utime(aside, LONG_AGO)
+    aside.unlink()
 
 
 def retry(place: Place, *args: str | Path) -> Finished:
@@ -74,11 +76,30 @@ def test_the_running_daemon_tries_what_failed_again_at_once_when_it_is_told(plac
 def test_what_is_asked_without_a_daemon_is_done_by_the_next_run(place: Place) -> None:
     photo = place.inbox / "a.jpg"
     spoil(place, photo)
-    assert place.once().code == 1
-    mend(place, photo)
-    assert place.once().code == 1, "it looks as it did: nobody tries it again by himself"
+    assert _tries(place) == 1
+    assert _tries(place) == 0, "it is as it was: nobody tries it again by himself"
     assert "next `watcher run` or `watcher once`" in retry(place).out
     assert "another try is asked for" in place.watcher("why", photo, "--config", place.config).out
+    assert _tries(place) == 1
+
+
+def _tries(place: Place) -> int:
+    """Return how often a run tried a photo that fails."""
+    done = place.once()
+    assert done.code == 1, done
+    return len(done.events("photo.failed"))
+
+
+@pytest.mark.slow
+def test_a_failed_photo_that_is_sent_again_with_the_same_size_and_date_is_made_by_the_next_run(place: Place) -> None:
+    photo = place.inbox / "a.jpg"
+    spoil(place, photo)
+    assert place.once().code == 1
+    assert "failed: not a JPEG" in place.watcher("why", photo, "--config", place.config).out
+    mend(place, photo)
+    assert "waiting: it has changed since it failed" in place.watcher("why", photo, "--config", place.config).out
+    told = place.watcher("once", "--dry-run", "--config", place.config)
+    assert "web: 1 new" in told.out, told
     assert place.once().code == 0
     assert all(path.exists() for path in place.outputs("a.jpg"))
 

@@ -162,6 +162,20 @@ def test_why_sums_up_folders_and_says_where_a_renamed_photo_is_now(place: Place)
     assert f"the same picture is {first} now" in _ask(place, place.inbox / "trip" / "p000.jpg").reason
 
 
+def test_why_of_an_output_whose_photo_is_gone_leads_to_that_photo(place: Place) -> None:
+    place.configure({"web": {"width": 300, "format": ["jpeg", "webp"]}})
+    (photo,) = fill(place.inbox / "trip", 1)
+    place.once()
+    photo.unlink()
+    place.once()
+    for name in ("p000.jpg", "p000.webp"):
+        found = why(place, place.output / "web" / "trip" / name)
+        assert found["state"] == "excluded"
+        assert found["reason"].endswith(f" of {photo}")
+    told = place.watcher("why", place.output / "web" / "trip" / "p000.jpg", "--config", place.config).out
+    assert "unknown: it is no longer in the inbox" in told
+
+
 def test_why_says_that_an_output_is_missing_and_what_to_do(place: Place) -> None:
     fill(place.inbox, 1)
     assert place.once().code == 0

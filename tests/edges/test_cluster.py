@@ -17,7 +17,7 @@ from typing import Self
 import pytest
 from PIL import Image
 
-from tests.dask_processes import PATIENCE, Dask, until
+from tests.dask_processes import TIMEOUT, Dask, until
 from tests.photos import jpeg, scene
 from watcher.cluster import Cluster, Paths, Target
 from watcher.cluster import client as dialling
@@ -51,7 +51,7 @@ def config(folder: Path, executor: str) -> Path:
 
 def once(path: Path) -> subprocess.CompletedProcess[str]:
     words = [WATCHER, "once", "--config", str(path)]
-    return subprocess.run(words, check=False, capture_output=True, text=True, timeout=PATIENCE)
+    return subprocess.run(words, check=False, capture_output=True, text=True, timeout=TIMEOUT)
 
 
 def events(log: str) -> list[str]:
@@ -259,7 +259,7 @@ def test_a_bundle_that_workers_die_of_is_blamed_before_a_fourth_has_died(own: Da
         bench.until(lambda: bench.pool.threads == 4, "four workers")
         bench.pool.submit(make_job(1, "exit:9"), make_job(2))
         found = bench.results(2)
-    assert all(isinstance(result.outcome, Failed) and result.outcome.blame is FailureKind.CRASH for result in found)
+    assert all(isinstance(result.outcome, Failed) and result.outcome.kind is FailureKind.CRASH for result in found)
     assert reason(found[0]).startswith("3 Dask workers ended, one after the other, while they worked on this photo, or")
 
 

@@ -74,6 +74,7 @@ def test_a_command_gets_the_document_and_its_arguments_as_they_are(tmp_path: Pat
         ("echo one; echo two >&2; exit 3", "exit code 3: two"),
         ("exit 4", "exit code 4"),
         ("kill -KILL $$", "exit code 137"),
+        ("kill -PIPE $$; kill -XFSZ $$; exit 0", "exit code 141"),  # Python ignores these two; a command does not
         ("head -c 1000000 /dev/zero; echo; echo last; exit 1", "exit code 1: last"),
         ("printf 'a\\377b\\033'; exit 1", "exit code 1: a\ufffdb\x1b"),
     ],
@@ -237,8 +238,26 @@ def test_an_answer_that_is_no_success_is_told_with_its_first_line() -> None:
 def test_a_redirect_is_not_followed() -> None:
     with serving(Server()) as other, serving(Server((307, {"Location": other.url}, b""))) as server:
         said = post(server.url, DOCUMENT, LONG, "a")
-        assert said == f"it answered 307, a redirect to {other.url}; that is not followed: write that address"
+        to = f"http://127.0.0.1:{other.server_port}/…"
+        assert said == f"it answered 307, a redirect to {to}; that is not followed: write where it leads"
         assert not other.got
+
+
+@pytest.mark.parametrize(
+    ("location", "shown"),
+    [
+        ("/hook/?a=b", "http://HOST/…"),
+        ("https://u:p@other.example/hook?a=b", "https://other.example/…"),
+        ("", "http://HOST/…"),
+    ],
+)
+def test_no_reason_has_what_may_be_secret_in_the_url(location: str, shown: str) -> None:
+    """Reasons are in the log and in `status`; servers like to answer with the address that was asked for."""
+    with serving(Server((301, {"Location": location}, b""))) as server:
+        said = post(server.url, DOCUMENT, LONG, "a")
+        assert shown.replace("HOST", f"127.0.0.1:{server.server_port}") in said
+        server.answer = (404, {}, b"cannot POST /hook?a=b (/hook, a=b)")
+        assert post(server.url, DOCUMENT, LONG, "a") == "it answered 404 Not Found: cannot POST … (…, …)"
 
 
 def test_a_server_that_is_not_there_is_told() -> None:

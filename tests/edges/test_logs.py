@@ -23,7 +23,7 @@ import pytest
 import structlog
 
 from watcher import logs
-from watcher.logs.people import People
+from watcher.logs.sentences import Sentences
 
 
 @pytest.fixture(autouse=True)
@@ -181,7 +181,7 @@ class Told:
     """What a person reads of events."""
 
     def __init__(self, *, verbose: bool = False) -> None:
-        self._people = People(colour=False, verbose=verbose)
+        self._people = Sentences(colour=False, verbose=verbose)
 
     def __call__(self, event: str, level: str = "info", **fields: object) -> str:
         head = {"event": event, "level": level, "timestamp": "2026-11-28T12:00:00Z"}
@@ -242,7 +242,7 @@ def test_an_event_without_a_sentence_is_shown_whole_and_steers_no_terminal() -> 
 
 
 def test_a_line_has_its_date_where_another_day_has_begun() -> None:
-    people = People(colour=False, verbose=False)
+    people = Sentences(colour=False, verbose=False)
     lines = [
         people({"event": "stopped", "level": "info", "timestamp": f"2026-11-{day}T12:00:00Z"}) for day in (28, 28, 29)
     ]

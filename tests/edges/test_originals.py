@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.faults.mounting import can_mount, mounted
-from watcher.app.background import Chores
+from watcher.app.background import FileTasks
 from watcher.core.selection import hidden_name, name_of_hidden
 from watcher.core.types import FileSignature, PhotoId
 from watcher.engine.ports import Original, TakenAway
@@ -476,7 +476,7 @@ def test_an_original_goes_if_it_holds_what_was_made_and_its_renditions_stand(
         case "label":
             attribute(output, "user.watcher.content", digest_of(b"another").hex().encode())
     answers: queue.SimpleQueue[object] = queue.SimpleQueue()
-    chores = Chores(answers.put)
+    file_tasks = FileTasks(answers.put)
     photo = PhotoId(os.fsencode(inbox), os.fsencode(NAME))
     with contextlib.ExitStack() as stack:
         if spoil == "writer":
@@ -484,9 +484,9 @@ def test_an_original_goes_if_it_holds_what_was_made_and_its_renditions_stand(
             reader = stack.enter_context((inbox / NAME).open("rb"))
             if has_writer(reader.fileno()) is None:
                 pytest.skip("who writes can't be asked here")
-        chores.take_away(Original(photo, stamp_of(inbox / NAME), digest, [(os.fsencode(output), 11)], None))
+        file_tasks.take_away(Original(photo, stamp_of(inbox / NAME), digest, [(os.fsencode(output), 11)], None))
         taken = answers.get(timeout=10)
-        chores.close()
+        file_tasks.close()
     assert isinstance(taken, TakenAway)
     assert (taken.where == b"") == (not spoil)
     assert taken.other == (spoil == "content")

@@ -285,7 +285,7 @@ def test_where_all_places_are_taken_the_photo_fails_and_says_what_lies_there(pho
         (web / name).write_bytes(b"my own")
     outcome = render(photo.job)
     assert isinstance(outcome, Failed)
-    assert outcome.blame is FailureKind.PHOTO
+    assert outcome.kind is FailureKind.PHOTO
     assert "files that watcher did not make lie at web/a.jpg" in outcome.reason
 
 
@@ -308,7 +308,7 @@ def test_a_tree_of_another_inbox_that_comes_back_later_holds_the_photos_up(photo
     photo.root.claim(photo.root.holder("other"))
     outcome = render(photo.job)
     assert isinstance(outcome, Failed)
-    assert outcome.blame is FailureKind.OUTPUT
+    assert outcome.kind is FailureKind.OUTPUT
     assert "another inbox" in outcome.reason
     assert photo.root.listed == []
 

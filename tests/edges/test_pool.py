@@ -125,7 +125,7 @@ def began(signs: Path, *numbers: int) -> Callable[[], bool]:
 def outcome_kinds(results: dict[int, Result]) -> dict[int, object]:
     """Give for each job whom its failure is blamed on, or the kind of its outcome."""
     return {
-        number: result.outcome.blame if isinstance(result.outcome, Failed) else type(result.outcome)
+        number: result.outcome.kind if isinstance(result.outcome, Failed) else type(result.outcome)
         for number, result in results.items()
     }
 
@@ -182,7 +182,7 @@ def test_an_exception_in_a_worker_is_an_outcome_and_the_worker_lives_on(bench: M
     results = b.results(2)
     outcome = results[2].outcome
     assert isinstance(outcome, Failed)
-    assert (outcome.reason, outcome.blame) == ("ValueError in the worker: what a photo", FailureKind.CRASH)
+    assert (outcome.reason, outcome.kind) == ("ValueError in the worker: what a photo", FailureKind.CRASH)
     assert results[2].log[0][0] == "worker.error"
     assert "pool_work.py" in results[2].log[0][1]
     b.submit(make_job(3))

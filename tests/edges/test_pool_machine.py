@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -175,3 +176,19 @@ def test_the_servers_are_not_begun_where_they_could_not_work(monkeypatch: pytest
     with pytest.raises(OSError, match="No folder can be had"):
         launching.start_servers([])
     launching.prepare([])  # says nothing: it shows when a pool is made
+
+
+@pytest.mark.skipif(launching.METHOD != "forkserver", reason="there is none here")
+@pytest.mark.parametrize("own", [None, "glibc.malloc.check=0"])
+def test_workers_ask_for_huge_pages_where_the_user_has_no_settings_of_malloc(
+    monkeypatch: pytest.MonkeyPatch, own: str | None
+) -> None:
+    seen = list[str | None]()
+    monkeypatch.setattr(forkserver, "ensure_running", lambda: seen.append(os.environ.get("GLIBC_TUNABLES")))
+    if own is None:
+        monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    else:
+        monkeypatch.setenv("GLIBC_TUNABLES", own)
+    launching.start_servers([])
+    assert seen == [own or "glibc.malloc.hugetlb=1"]
+    assert os.environ.get("GLIBC_TUNABLES") == own

@@ -123,7 +123,7 @@ def test_a_folder_that_cannot_be_made_durable_fails_all_that_went_there(
     (bundle.root / "out" / "web").mkdir(parents=True)
     monkeypatch.setattr(os, "fsync", fail_at_the_last)
     outcomes = render_all(bundle.jobs())
-    assert [outcome.blame for outcome in outcomes if isinstance(outcome, Failed)] == [FailureKind.PASSING] * 3
+    assert [outcome.kind for outcome in outcomes if isinstance(outcome, Failed)] == [FailureKind.PASSING] * 3
 
 
 def test_one_file_without_room_does_not_cost_the_others(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:

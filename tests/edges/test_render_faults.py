@@ -54,7 +54,9 @@ def inbox(tmp_path: Path) -> Path:
 
 
 def job(inbox: Path, path: str = "x/a.jpg", renderings: tuple[Rendering, ...] = (WEB, THUMB), **more: object) -> Job:
+    """Return the job of a photo that a scan finds."""
     root = os.fsencode(inbox.parent / "out")
+    more = {"evidence": Evidence(listed=True), **more}
     return Job(7, PhotoId(os.fsencode(inbox), os.fsencode(path)), root, renderings, **more)  # type: ignore[arg-type]  # fields by name
 
 
@@ -178,7 +180,7 @@ def test_a_photo_of_which_a_part_is_not_there_has_failed_once_it_has_been_still(
     put(inbox, photos.with_hole())
     outcome = render(job(inbox))
     assert isinstance(outcome, Failed)
-    assert outcome.blame is FailureKind.PHOTO
+    assert outcome.kind is FailureKind.PHOTO
     assert re.match(r"damaged after (49|5\d) % of the picture: ", outcome.reason), outcome.reason
     assert outputs(inbox) == set()
 
@@ -241,7 +243,7 @@ def test_what_can_never_be_rendered_fails_with_a_reason_for_people(inbox: Path, 
     began = time.perf_counter()
     outcome = render(job(inbox))
     assert isinstance(outcome, Failed), outcome
-    assert (outcome.blame, outcome.stamp) == (FailureKind.PHOTO, stamp(photo))
+    assert (outcome.kind, outcome.stamp) == (FailureKind.PHOTO, stamp(photo))
     assert reason in outcome.reason
     assert time.perf_counter() - began < 0.5
     assert outputs(inbox) == set()
@@ -281,7 +283,7 @@ def test_special_files_and_links_are_no_photos_and_never_opened(inbox: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("code", "blame"),
+    ("code", "kind"),
     [
         (errno.EACCES, FailureKind.INBOX),
         (errno.ENOTCONN, FailureKind.INBOX),  # a FUSE whose process has died
@@ -292,7 +294,7 @@ def test_special_files_and_links_are_no_photos_and_never_opened(inbox: Path) -> 
     ],
 )
 def test_an_inbox_that_cannot_be_read_is_no_photos_fault(
-    inbox: Path, monkeypatch: pytest.MonkeyPatch, code: int, blame: FailureKind | None
+    inbox: Path, monkeypatch: pytest.MonkeyPatch, code: int, kind: FailureKind | None
 ) -> None:
     put(inbox, photos.plain())
     real = os.open
@@ -305,11 +307,11 @@ def test_an_inbox_that_cannot_be_read_is_no_photos_fault(
     with monkeypatch.context() as patch:
         patch.setattr(os, "open", opening)
         outcome = render(job(inbox))
-    if blame is None:
+    if kind is None:
         assert isinstance(outcome, Vanished)
     else:
         assert isinstance(outcome, Failed)
-        assert outcome.blame is blame
+        assert outcome.kind is kind
         assert f"the inbox {inbox}" in outcome.reason
 
 
@@ -382,7 +384,7 @@ def test_a_photo_removed_while_it_is_read_has_vanished(
 
 
 @pytest.mark.parametrize(
-    ("code", "blame"),
+    ("code", "kind"),
     [
         (errno.ENOSPC, FailureKind.DISK_FULL),
         (errno.EDQUOT, FailureKind.DISK_FULL),
@@ -395,7 +397,7 @@ def test_a_photo_removed_while_it_is_read_has_vanished(
     ],
 )
 def test_errors_of_the_disk_are_sorted_and_leave_no_temporary_file(
-    inbox: Path, monkeypatch: pytest.MonkeyPatch, code: int, blame: FailureKind
+    inbox: Path, monkeypatch: pytest.MonkeyPatch, code: int, kind: FailureKind
 ) -> None:
     put(inbox, photos.plain())
     real = os.fsync
@@ -411,7 +413,7 @@ def test_errors_of_the_disk_are_sorted_and_leave_no_temporary_file(
     monkeypatch.setattr(os, "fsync", failing)
     outcome = render(job(inbox))
     assert isinstance(outcome, Failed)
-    assert outcome.blame is blame
+    assert outcome.kind is kind
     assert "x/a.jpg" in outcome.reason
     assert outputs(inbox) == set()
 
@@ -428,7 +430,7 @@ def test_a_real_full_disk_is_told_from_other_faults(inbox: Path) -> None:
         put(inbox, photos.noisy())
         outcome = render(job(inbox))
         assert isinstance(outcome, Failed)
-        assert outcome.blame is FailureKind.DISK_FULL
+        assert outcome.kind is FailureKind.DISK_FULL
         assert outputs(inbox) == set()
     finally:
         subprocess.run(["umount", full], check=True)
@@ -445,7 +447,7 @@ def _link(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("obstacle", "put_there", "blame"),
+    ("obstacle", "put_there", "kind"),
     [
         ("out", _file, FailureKind.OUTPUT),
         ("out/web", _file, FailureKind.OUTPUT),
@@ -455,14 +457,14 @@ def _link(path: Path) -> None:
     ],
 )
 def test_what_is_in_the_way_of_every_photo_is_told_from_what_is_in_the_way_of_one(
-    inbox: Path, obstacle: str, put_there: Callable[[Path], None], blame: FailureKind
+    inbox: Path, obstacle: str, put_there: Callable[[Path], None], kind: FailureKind
 ) -> None:
     put(inbox, photos.plain())
     put_there(inbox.parent / obstacle)
     outcome = render(job(inbox))
     assert isinstance(outcome, Failed)
-    assert outcome.blame is blame
-    where = f"{inbox.parent}/out/web" if blame is FailureKind.OUTPUT else f"{obstacle.removeprefix('out/')}/a.jpg"
+    assert outcome.kind is kind
+    where = f"{inbox.parent}/out/web" if kind is FailureKind.OUTPUT else f"{obstacle.removeprefix('out/')}/a.jpg"
     assert outcome.reason.startswith(where)
     assert "a symbolic link or a file, not a folder; move that away" in outcome.reason
     assert not [path for path in outputs(inbox) if path.endswith((".jpg", ".tmp"))]
@@ -487,7 +489,7 @@ def test_a_tree_that_nobody_may_write_is_told_from_a_folder_that_nobody_may_writ
         patch.setattr(os, "open", opening)
         outcome = render(job(inbox))
     assert isinstance(outcome, Failed)
-    assert outcome.blame is (FailureKind.OUTPUT if everywhere else FailureKind.PASSING)
+    assert outcome.kind is (FailureKind.OUTPUT if everywhere else FailureKind.PASSING)
     assert outputs(inbox) == set()
 
 
@@ -502,7 +504,7 @@ def test_an_output_whose_name_is_too_long_fails_at_once_and_nothing_of_the_photo
     (inbox.parent / "out" / "web" / f"{name}.jpg").unlink()
     outcome = render(job(inbox, f"x/{name}.jpg", (same, longer)))
     assert isinstance(outcome, Failed)
-    assert outcome.blame is FailureKind.PHOTO
+    assert outcome.kind is FailureKind.PHOTO
     assert "too long for the file system; rename the photo" in outcome.reason
     assert outputs(inbox) == set()
 
@@ -523,7 +525,7 @@ def test_an_output_that_is_a_folder_or_lies_behind_a_link_is_refused(inbox: Path
     rendering = Rendering("thumb", THUMB.recipe, b"thumb/y/a.jpg")
     outcome = render(job(inbox, renderings=(rendering,)))
     assert isinstance(outcome, Failed)
-    assert outcome.blame is FailureKind.PASSING
+    assert outcome.kind is FailureKind.PASSING
     assert "symbolic link" in outcome.reason
     assert list(elsewhere.iterdir()) == []
 
@@ -541,7 +543,7 @@ def test_a_link_in_the_place_of_an_output_is_replaced_and_not_written_through(in
 
 def test_no_exception_gets_out_of_render(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(inbox, photos.plain())
-    for error, blame in (
+    for error, kind in (
         (MemoryError(), FailureKind.PASSING),
         (ValueError("odd"), FailureKind.PHOTO),
         (OSError(errno.ENOMEM, "x"), FailureKind.PASSING),
@@ -553,7 +555,7 @@ def test_no_exception_gets_out_of_render(inbox: Path, monkeypatch: pytest.Monkey
         monkeypatch.setattr(work_room, "encode", fail)
         outcome = render(job(inbox))
         assert isinstance(outcome, Failed)
-        assert outcome.blame is blame
+        assert outcome.kind is kind
 
 
 def test_fsync_comes_before_rename_and_the_folder_after_it(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -608,7 +610,7 @@ def test_a_folder_that_fails_to_be_synced_is_no_folder_that_cannot_be(
     monkeypatch.setattr(os, "fsync", failing)
     outcome = render(job(inbox))
     assert isinstance(outcome, Failed)
-    assert outcome.blame is FailureKind.PASSING
+    assert outcome.kind is FailureKind.PASSING
 
 
 @pytest.mark.parametrize("code", [errno.EINVAL, errno.EILSEQ, errno.ENOENT])
@@ -622,7 +624,7 @@ def test_a_name_that_the_output_s_file_system_does_not_take_is_told_as_that(
     monkeypatch.setattr(os, "rename", refuse)
     outcome = render(job(inbox))
     assert isinstance(outcome, Failed)
-    assert outcome.blame is FailureKind.PHOTO
+    assert outcome.kind is FailureKind.PHOTO
     assert "takes no such name" in outcome.reason
     assert outputs(inbox) == set()
 

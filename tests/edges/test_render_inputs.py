@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import zlib
 from pathlib import Path
@@ -13,7 +14,18 @@ from tests import photos, pictures
 from tests.rendering import corners, opened
 from watcher.core.formats import Format
 from watcher.core.recipe import Metadata, Recipe
-from watcher.core.types import Done, Failed, FailureKind, Job, NeedsMoreMemory, Outcome, PhotoId, Rendering, Unready
+from watcher.core.types import (
+    Done,
+    Evidence,
+    Failed,
+    FailureKind,
+    Job,
+    NeedsMoreMemory,
+    Outcome,
+    PhotoId,
+    Rendering,
+    Unready,
+)
 from watcher.render import render
 from watcher.render import resize as seam
 
@@ -24,7 +36,9 @@ def recipe(form: Format = "jpeg", metadata: Metadata = "safe", side: int = 150) 
     return Recipe(side, side, "inside", form, 90, metadata, "0123456789abcdef")
 
 
-def tried(folder: Path, data: bytes, *recipes: Recipe, name: str = "a.jpg", memory: int = 0) -> Outcome:
+def tried(
+    folder: Path, data: bytes, *recipes: Recipe, name: str = "a.jpg", memory: int = 0, most: int = 200_000_000
+) -> Outcome:
     """Render a photo as it lies there for a long time already."""
     photo = folder / "in" / name
     photo.parent.mkdir(exist_ok=True)
@@ -33,7 +47,10 @@ def tried(folder: Path, data: bytes, *recipes: Recipe, name: str = "a.jpg", memo
     wanted = recipes or (recipe(),)
     renderings = tuple(Rendering(f"r{i}", r, b"r%d/a.%b" % (i, r.format.encode())) for i, r in enumerate(wanted))
     key = PhotoId(os.fsencode(folder / "in"), os.fsencode(name))
-    return render(Job(1, key, os.fsencode(folder / "out"), renderings, memory_bytes=memory))
+    found = Evidence(listed=True)
+    return render(
+        Job(1, key, os.fsencode(folder / "out"), renderings, evidence=found, max_pixels=most, memory_bytes=memory)
+    )
 
 
 def made(folder: Path, data: bytes, *recipes: Recipe) -> list[ImageFile.ImageFile]:
@@ -158,6 +175,51 @@ def test_transparency_is_kept_but_in_a_jpeg_where_it_shows_white(tmp_path: Path,
 def test_a_tiff_in_cmyk_is_converted_by_its_profile_or_without_one(tmp_path: Path) -> None:
     (image,) = made(tmp_path, pictures.encoded("TIFF", SCENE.convert("CMYK")), recipe("png"))
     assert (image.mode, corners(image)) == ("RGB", UPRIGHT)
+
+
+def test_cmyk_without_a_profile_is_what_its_inks_leave_of_white_as_browsers_show_it(tmp_path: Path) -> None:
+    inks = [(0, 0, 0, 0), (255, 0, 0, 0), (0, 128, 0, 0), (20, 40, 200, 60), (255, 255, 255, 0), (9, 8, 7, 255)]
+    shape = {258: (3, (8,) * 4), 259: (3, (1,)), 262: (3, (5,)), 277: (3, (4,)), 278: (4, (1,)), 279: (4, (24,))}
+    data = pictures.tiff(len(inks), 1, {**shape, 273: (4, (0,))}, [bytes(itertools.chain(*inks))])
+    (image,) = made(tmp_path, data, recipe("png"))
+    for x, (*colours, black) in enumerate(inks):
+        truth = [(255 - colour) * (255 - black) / 255 for colour in colours]
+        assert image.getpixel((x, 0)) == pytest.approx(truth, abs=1), inks[x]
+
+
+def lab_tiff(values: list[tuple[int, int, int]], bits: int = 8) -> bytes:
+    """Write a TIFF in Lab of one row; L from 0 to 255, a and b from -128 to 127."""
+    row = b"".join(bytes(bits // 8 - 1) + bytes((value % 256,)) for value in itertools.chain(*values))
+    rest = {259: (3, (1,)), 262: (3, (8,)), 277: (3, (3,)), 278: (4, (1,)), 279: (4, (len(row),))}
+    return pictures.tiff(len(values), 1, {258: (3, (bits,) * 3), **rest, 273: (4, (0,))}, [row])
+
+
+def from_lab(lightness: float, a: float, b: float) -> list[float]:
+    """Compute the colour of Lab with the white of D50 in sRGB, as CIE 15 and IEC 61966-2-1 define them, by Bradford."""
+    at = (lightness + 16) / 116
+    x, y, z = (
+        white * (f**3 if f > 6 / 29 else 3 * (6 / 29) ** 2 * (f - 4 / 29))
+        for white, f in ((0.9642, at + a / 500), (1.0, at), (0.8249, at - b / 200))
+    )
+    linear = (
+        3.1338561 * x - 1.6168667 * y - 0.4906146 * z,
+        -0.9787684 * x + 1.9161415 * y + 0.0334540 * z,
+        0.0719453 * x - 0.2289914 * y + 1.4052427 * z,
+    )
+    return [255 * (12.92 * c if c <= 0.0031308 else 1.055 * c ** (1 / 2.4) - 0.055) for c in linear]
+
+
+def test_a_tiff_in_lab_has_the_white_of_d50_and_its_colours_are_as_computed(tmp_path: Path) -> None:
+    values = [(255, 0, 0), (128, 0, 0), (140, 60, 40), (150, -50, 40), (90, 15, -60), (200, 10, 70), (60, 30, -10)]
+    (image,) = made(tmp_path, lab_tiff(values), recipe("png"))
+    for x, (lightness, a, b) in enumerate(values):
+        assert image.getpixel((x, 0)) == pytest.approx(from_lab(lightness / 2.55, a, b), abs=1), values[x]
+
+
+def test_a_tiff_in_lab_of_16_bits_fails_and_says_so(tmp_path: Path) -> None:
+    outcome = tried(tmp_path, lab_tiff([(128, 0, 0)], 16))
+    assert isinstance(outcome, Failed)
+    assert "its pixels are of a kind that is not read: Lab, 16 bits a channel" in outcome.reason
 
 
 def test_a_tiff_of_numbers_that_are_no_picture_fails_with_a_reason(tmp_path: Path) -> None:
@@ -304,7 +366,7 @@ def test_a_damaged_png_fails_with_the_place(tmp_path: Path) -> None:
     data[at] ^= 1
     outcome = tried(tmp_path, bytes(data))
     assert isinstance(outcome, Failed)
-    assert outcome.blame is FailureKind.PHOTO
+    assert outcome.kind is FailureKind.PHOTO
     assert outcome.reason.startswith("damaged"), outcome
     assert f"its chunk IDAT at byte {data.index(b'IDAT') - 4} does not match its checksum" in outcome.reason
 
@@ -347,6 +409,22 @@ def test_a_picture_that_claims_to_be_huge_is_refused_before_it_is_decoded(tmp_pa
     heavy = tried(tmp_path, pictures.BOMBS[kind](9000, 9000), memory=1 << 20)
     assert isinstance(heavy, NeedsMoreMemory), heavy
     assert heavy.memory_bytes > 4 * 9000**2
+
+
+LIMITS = [
+    ("avif", (20_000, 20_000), "20000 \u00d7 20000 is 400.0 megapixels, of an AVIF at most 268.4 can be decoded"),
+    ("avif", (40_000, 100), "40000 \u00d7 100, of an AVIF at most 32768 pixels a side can be decoded"),
+    ("heic", (40_000, 40_000), "40000 \u00d7 40000 is 1600.0 megapixels, of a HEIC at most 1073.7 can be decoded"),
+]
+
+
+@pytest.mark.parametrize(("kind", "size", "reason"), [limit for limit in LIMITS if limit[0] in pictures.BOMBS])
+def test_what_is_larger_than_a_decoder_takes_is_refused_with_its_limit(
+    tmp_path: Path, kind: str, size: tuple[int, int], reason: str
+) -> None:
+    outcome = tried(tmp_path, pictures.BOMBS[kind](*size), most=4_300_000_000)
+    assert isinstance(outcome, Failed), outcome
+    assert reason in outcome.reason
 
 
 def test_a_tiff_with_tiles_much_larger_than_its_picture_is_refused(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def outcome(folder: Path, data: bytes) -> object:
 def test_a_fresh_file_of_another_kind_has_failed_at_once_whatever_zeros_it_has(tmp_path: Path, data: bytes) -> None:
     told = outcome(tmp_path, data)
     assert isinstance(told, Failed)
-    assert told.blame is FailureKind.PHOTO
+    assert told.kind is FailureKind.PHOTO
     assert re.match("not a JPEG.*: it is ", told.reason)
 
 

@@ -26,12 +26,14 @@ from watcher.core.types import (
     Evidence,
     Failed,
     FailureKind,
+    FileSignature,
     Job,
     PhotoId,
     PublishedVersion,
     Rendering,
     ReusableRendition,
     StabilitySettings,
+    Unchanged,
     Unready,
 )
 from watcher.render import render
@@ -49,6 +51,7 @@ class InboxState:
         (root / "in").mkdir()
         self.photo = root / "in" / "a.jpg"
         self.output = root / "out" / "web" / "a.jpg"
+        self.now = time.time()
         self.photo.write_bytes(data)
         self.age(age)
         self.job = Job(1, PhotoId(os.fsencode(root / "in"), b"a.jpg"), os.fsencode(root / "out"), (WEB,))
@@ -58,8 +61,13 @@ class InboxState:
         return self.photo.stat().st_ino
 
     def age(self, seconds: float) -> None:
-        then = time.time() - seconds
-        os.utime(self.photo, (then, then))
+        """Let it be `seconds` since the photo was written or dated last."""
+        found = self.photo.stat()
+        self.now = max(found.st_mtime, found.st_ctime) + seconds
+
+    def date(self, seconds: float) -> None:
+        """Give the photo a date that is `seconds` in the past."""
+        os.utime(self.photo, (self.now - seconds, self.now - seconds))
 
     def waits(self, **terms: Any) -> Unready | None:  # noqa: ANN401  # fields by name
         """Return what it waits for on these terms; None: it is made."""
@@ -75,9 +83,9 @@ class InboxState:
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InboxState:
     """A photo that is three seconds old; the clock stands, since a busy machine may take seconds over a line."""
-    now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now)
-    return InboxState(tmp_path, photos.plain(), 3.0)
+    state = InboxState(tmp_path, photos.plain(), 3.0)
+    monkeypatch.setattr(time, "time", lambda: state.now)
+    return state
 
 
 # ---- is somebody writing? ----
@@ -223,7 +231,7 @@ def test_where_writers_can_not_be_asked_what_was_written_anew_must_be_still_for_
 @pytest.mark.usefixtures("unasked")
 def test_where_dates_can_not_be_relied_on_it_counts_how_long_it_was_seen_still(desk: InboxState) -> None:
     """As on a share whose clock is behind, or where a date was set before the content came."""
-    desk.age(7200)
+    desk.date(7200)
     seen = os.stat(desk.photo)
     held = desk.waits(stable_since=time.time() - 0.1, quiet=0.5)
     assert held is not None
@@ -233,6 +241,19 @@ def test_where_dates_can_not_be_relied_on_it_counts_how_long_it_was_seen_still(d
     os.utime(desk.photo, (seen.st_atime, time.time() + 7200))
     assert desk.waits(stable_since=time.time() - 0.1, quiet=0.5) is not None, "a clock that is ahead"
     assert desk.waits(stable_since=time.time() - 0.6, quiet=0.5) is None
+
+
+@pytest.mark.parametrize("data", [bytes(8192) + photos.noisy()[8192:], photos.with_hole()])
+def test_an_old_date_does_not_prove_that_what_an_event_is_about_was_written_then(desk: InboxState, data: bytes) -> None:
+    desk.photo.write_bytes(data)
+    desk.date(7200)
+    desk.age(9)
+    held = desk.waits()
+    assert held is not None
+    assert held.settling
+    assert isinstance(render(replace(desk.job, evidence=Evidence(listed=True))), Failed), "as a scan finds it"
+    desk.age(11)
+    assert isinstance(render(desk.job), Failed)
 
 
 @needs_leases
@@ -351,7 +372,18 @@ def test_it_is_said_how_much_of_an_upload_came(desk: InboxState, data: bytes, re
     assert not held.settling
 
 
-# ---- another date is no other photo ----
+# ---- another date is no other photo, and the same date may be one ----
+
+
+@pytest.mark.parametrize(("ago", "again"), [(5.0, False), (0.5, True), (-5.0, True)])
+def test_a_failed_photo_of_the_same_size_and_date_is_tried_again_if_it_was_written_since(
+    desk: InboxState, ago: float, *, again: bool
+) -> None:
+    """`ago`: seconds between the last write and the record of the failure."""
+    found = desk.photo.stat()
+    stamp = FileSignature(found.st_size, found.st_mtime_ns, 0)
+    failed = replace(desk.job, done=stamp, current=frozenset({"web"}), failed_at=found.st_ctime + ago)
+    assert isinstance(render(failed), Done if again else Unchanged)
 
 
 def test_a_photo_that_is_only_dated_anew_keeps_its_renditions_which_get_the_date(desk: InboxState) -> None:
@@ -372,11 +404,11 @@ def test_a_photo_that_is_only_dated_anew_keeps_its_renditions_which_get_the_date
 def test_a_date_in_the_past_that_is_set_while_it_is_read_is_looked_at_again_at_once(
     desk: InboxState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("watcher.fs.publish.Publication.settle", lambda _self: desk.age(1000))
+    monkeypatch.setattr("watcher.fs.publish.Publication.settle", lambda _self: desk.date(1000))
     dated = desk.waits()
     assert dated is not None
     assert 0 < dated.seconds < 0.1
-    monkeypatch.setattr("watcher.fs.publish.Publication.settle", lambda _self: desk.age(0))
+    monkeypatch.setattr("watcher.fs.publish.Publication.settle", lambda _self: desk.date(0))
     written = desk.waits()
     assert written is not None
     assert written.seconds == 0
@@ -421,7 +453,7 @@ def test_what_may_be_of_two_photos_is_waited_for_and_then_has_failed(desk: Inbox
     desk.age(OVERWRITE_SECONDS + 1)
     outcome = render(replace(desk.job, evidence=Evidence(reopened=True)))
     assert isinstance(outcome, Failed)
-    assert outcome.blame is FailureKind.PHOTO
+    assert outcome.kind is FailureKind.PHOTO
     assert outcome.reason.startswith("damaged")
 
 
@@ -503,4 +535,4 @@ def test_a_photo_that_may_not_be_read_while_it_comes_is_waited_for_and_only_then
     desk.age(20)
     outcome = render(desk.job)
     assert isinstance(outcome, Failed)
-    assert outcome.blame is FailureKind.PASSING
+    assert outcome.kind is FailureKind.PASSING

@@ -101,7 +101,7 @@ def test_a_padded_rendition_carries_no_places_or_thumbnail_of_the_whole_photo(tm
 def test_a_frame_larger_than_its_format_can_hold_is_told_before_decoding(tmp_path: Path) -> None:
     outcome = render(job(tmp_path, photos.plain(), recipe(20_000, 10, "contain", "webp")))
     assert isinstance(outcome, Failed)
-    assert outcome.blame is FailureKind.PHOTO
+    assert outcome.kind is FailureKind.PHOTO
     assert "20000 pixels long, webp holds at most 16383" in outcome.reason
 
 

@@ -18,11 +18,12 @@ import pytest
 from tests.photos import nest
 from watcher.core.selection import PathFilter
 from watcher.core.stability import Look, Looked
-from watcher.core.types import FileSignature, Gone, Listing, Origin, ScanDone
-from watcher.scan import Scanner, Walk, root_identity, walk
+from watcher.core.types import Entry, FileSignature, Gone, Listing, Origin, ScanDone
+from watcher.fs.openat import folder_identity
+from watcher.scan import Scanner, Walk, walk
 
 JPEGS = PathFilter(("*.jpg",), (), recursive=True)
-PATIENCE = 10.0  # seconds until a test gives up on an answer
+TIMEOUT = 10.0  # seconds until a test gives up on an answer
 
 
 class InboxState:
@@ -33,7 +34,7 @@ class InboxState:
         self.scanner = Scanner(os.fsencode(inbox), selection, self.queue.put, chunk=chunk, outstanding=outstanding)
 
     def take(self) -> Listing | Looked | ScanDone | Gone:
-        message = self.queue.get(timeout=PATIENCE)
+        message = self.queue.get(timeout=TIMEOUT)
         if isinstance(message, Listing):
             self.scanner.ack()
         return message
@@ -107,7 +108,7 @@ def test_a_scan_that_fails_is_answered_and_the_next_one_is_done(inbox: Path, mon
 
 
 def ends(thread: threading.Thread) -> bool:
-    thread.join(PATIENCE)
+    thread.join(TIMEOUT)
     return not thread.is_alive()
 
 
@@ -151,9 +152,9 @@ def test_every_photo_is_told_once_with_its_stamp_and_nothing_else(tmp_path: Path
     assert {part.scan for part in listings} == {7}
     found = next(e for part in listings for e in part.entries if e.name == b"a.jpg")
     there = os.lstat(tmp_path / "a.jpg")
-    assert found == (b"a.jpg", there.st_size, there.st_mtime_ns, there.st_ino)
+    assert found == Entry(b"a.jpg", FileSignature(there.st_size, there.st_mtime_ns, there.st_ino), there.st_ctime_ns)
     assert (done.complete, done.reason, done.folders, done.folder, done.origin) == (True, "", 4, b"", Origin.SCAN)
-    assert done.root == root_identity(os.fsencode(tmp_path))
+    assert done.root == folder_identity(os.fsencode(tmp_path))
 
 
 def test_a_large_folder_comes_in_parts_and_an_empty_one_as_one_empty_last_part(tmp_path: Path) -> None:
@@ -166,6 +167,16 @@ def test_a_large_folder_comes_in_parts_and_an_empty_one_as_one_empty_last_part(t
     assert [p.last for p in listings if p.folder == b""] == [True]
 
 
+def test_jpegs_come_before_photos_whose_copies_could_take_their_names(tmp_path: Path) -> None:
+    names = [f"{number}.{ending}" for number in range(8) for ending in ("heic", "JPG", "png", "jpeg")]
+    for name in names:
+        (tmp_path / name).write_bytes(b"x")
+    (listing,) = walk(os.fsencode(tmp_path), PathFilter(("*",), (), recursive=True))
+    found = [os.fsdecode(entry.name) for entry in listing.entries]
+    assert sorted(found) == sorted(names)
+    assert {name[-3:] for name in found[:16]} == {"JPG", "peg"}
+
+
 def test_symbolic_links_are_followed_neither_to_files_nor_to_folders(tmp_path: Path) -> None:
     outside, inbox = tmp_path / "outside", tmp_path / "inbox"
     touch(outside, "secret.jpg")
@@ -176,7 +187,7 @@ def test_symbolic_links_are_followed_neither_to_files_nor_to_folders(tmp_path: P
     with desk(inbox) as it:
         assert paths(it.scan(1)[0]) == {b"a.jpg"}
         it.scanner.request(2, Origin.FOLDER, b"folder")
-        assert it.take() == Gone(os.fsencode(inbox), folders=(b"folder",), root=root_identity(os.fsencode(inbox)))
+        assert it.take() == Gone(os.fsencode(inbox), folders=(b"folder",), root=folder_identity(os.fsencode(inbox)))
         assert isinstance(it.take(), ScanDone)
 
 
@@ -274,7 +285,7 @@ def test_a_requested_folder_that_is_gone_is_told_as_gone(tmp_path: Path) -> None
     with desk(tmp_path) as it:
         it.scanner.request(3, Origin.FOLDER, b"no/such")
         assert it.take() == Gone(
-            os.fsencode(tmp_path), folders=(b"no/such",), root=root_identity(os.fsencode(tmp_path))
+            os.fsencode(tmp_path), folders=(b"no/such",), root=folder_identity(os.fsencode(tmp_path))
         )
         done = it.take()
         assert isinstance(done, ScanDone)
@@ -287,7 +298,7 @@ def test_examining_tells_what_is_gone_in_one_message_and_keeps_silent_on_the_res
     with desk(tmp_path) as it:
         it.scanner.examine([b"here.jpg", b"gone.jpg", b"here.jpg/x.jpg", b"link.jpg"], [b"sub", b"nosub", b"here.jpg"])
         paths, folders = (b"gone.jpg", b"here.jpg/x.jpg", b"link.jpg"), (b"nosub", b"here.jpg")
-        assert it.take() == Gone(os.fsencode(tmp_path), paths, folders, root_identity(os.fsencode(tmp_path)))
+        assert it.take() == Gone(os.fsencode(tmp_path), paths, folders, folder_identity(os.fsencode(tmp_path)))
         it.scanner.examine([b"here.jpg"], [b"sub"])
         assert isinstance(it.scan(1)[1], ScanDone)
         assert it.queue.empty()
@@ -297,12 +308,12 @@ def test_no_more_listings_than_agreed_are_unanswered(tmp_path: Path) -> None:
     touch(tmp_path, *(f"{n}/a.jpg" for n in range(8)))
     with desk(tmp_path, outstanding=2) as it:
         it.scanner.request(1, Origin.START)
-        first = [it.queue.get(timeout=PATIENCE), it.queue.get(timeout=PATIENCE)]
+        first = [it.queue.get(timeout=TIMEOUT), it.queue.get(timeout=TIMEOUT)]
         assert all(isinstance(message, Listing) for message in first)
         with pytest.raises(queue.Empty):
             it.queue.get(timeout=0.2)  # nothing may come: the wait is the assertion
         it.scanner.ack()
-        assert isinstance(it.queue.get(timeout=PATIENCE), Listing)
+        assert isinstance(it.queue.get(timeout=TIMEOUT), Listing)
         with pytest.raises(queue.Empty):
             it.queue.get(timeout=0.2)
 
@@ -311,9 +322,9 @@ def test_a_waiting_request_is_not_queued_twice_and_the_whole_inbox_covers_its_fo
     touch(tmp_path, "sub/a.jpg", "other/b.jpg")
     with desk(tmp_path, outstanding=1) as it:
         assert it.scanner.request(1, Origin.FOLDER, b"sub")
-        held = it.queue.get(timeout=PATIENCE)  # unanswered; a second listing has no room
+        held = it.queue.get(timeout=TIMEOUT)  # unanswered; a second listing has no room
         assert isinstance(held, Listing)
-        assert isinstance(it.queue.get(timeout=PATIENCE), ScanDone)
+        assert isinstance(it.queue.get(timeout=TIMEOUT), ScanDone)
         assert it.scanner.request(2, Origin.FOLDER, b"other")
         while it.scanner._requests:
             time.sleep(0.001)  # until the thread has taken it and waits for room
@@ -336,7 +347,7 @@ def test_a_request_for_one_folder_overtakes_a_walk_of_the_whole_inbox(tmp_path: 
     touch(tmp_path, *(f"{n:02}/a.jpg" for n in range(20)), "urgent/now.jpg")
     with desk(tmp_path, outstanding=1) as it:
         it.scanner.request(1, Origin.START)
-        assert isinstance(it.queue.get(timeout=PATIENCE), Listing)
+        assert isinstance(it.queue.get(timeout=TIMEOUT), Listing)
         it.scanner.request(2, Origin.FOLDER, b"urgent")
         it.scanner.examine([b"gone.jpg"], [])
         it.scanner.ack()
@@ -383,7 +394,7 @@ def test_closing_ends_the_thread_even_while_it_waits_for_answers(tmp_path: Path)
     touch(tmp_path, "a.jpg", "sub/b.jpg")
     it = InboxState(tmp_path, outstanding=1)
     it.scanner.request(1, Origin.START)
-    assert isinstance(it.queue.get(timeout=PATIENCE), Listing)
+    assert isinstance(it.queue.get(timeout=TIMEOUT), Listing)
     it.scanner.close()
     assert ends(it.scanner._thread)
     assert it.queue.empty()
@@ -395,7 +406,7 @@ def test_closing_does_not_wait_for_a_mount_that_hangs(tmp_path: Path) -> None:
     class Hung(PathFilter):
         def enters(self, folder: bytes) -> bool:
             del folder
-            return released.wait(PATIENCE)  # stands for a system call that does not come back
+            return released.wait(TIMEOUT)  # stands for a system call that does not come back
 
     it = InboxState(tmp_path, Hung(("*.jpg",), (), recursive=True))
     it.scanner.request(1, Origin.START)

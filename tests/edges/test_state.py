@@ -20,7 +20,7 @@ from watcher.core.records import Phase, PhotoRecord, RenditionRecord
 from watcher.core.status import BatchStatus, Counts, ExecutorStatus, InboxStatus
 from watcher.core.types import FileSignature, PhotoId
 from watcher.errors import EXIT_CONFIG, StateError
-from watcher.store import Queries, StateBusyError, StateCorruptError, Store, refuse_stranger
+from watcher.store import Queries, StateBusyError, StateCorruptError, Store, refuse_other_file
 from watcher.store import schema as schema_module
 from watcher.store import store as store_module
 
@@ -128,8 +128,8 @@ def test_a_name_is_bytes_and_need_not_be_utf_8(state: Store, name: bytes) -> Non
         assert state.known(photo(path)) == known()
         assert [found for found, _ in state.photos(IN, Phase.DONE)].count(photo(path)) == 1
         folder = path.rpartition(b"/")[0]
-        briefs, total = state.briefs(IN, folder, [name])
-        assert list(briefs) == [name]
+        scan_rows, total = state.scan_rows(IN, folder, [name])
+        assert list(scan_rows) == [name]
         assert total == 1
         state.write([(photo(path), None)])
         assert state.known(photo(path)) is None
@@ -189,19 +189,19 @@ def test_a_photo_of_the_year_2400_is_kept_and_recognised(state: Store, mtime_ns:
     found = state.known(photo("a.jpg"))
     assert found is not None
     assert found.stamp == FileSignature(1, mtime_ns)
-    briefs, _ = state.briefs(IN, b"", [b"a.jpg"])
-    assert briefs[b"a.jpg"].mtime_ns == mtime_ns
+    scan_rows, _ = state.scan_rows(IN, b"", [b"a.jpg"])
+    assert scan_rows[b"a.jpg"].mtime_ns == mtime_ns
 
 
 def test_a_listing_is_compared_with_few_or_with_many_of_a_large_folder(state: Store) -> None:
     names = [b"%d.jpg" % number for number in range(600)]
     state.write([(photo(b"x/" + name), known()) for name in names])
-    briefs, total = state.briefs(IN, b"x", [b"5.jpg", b"no.jpg"])
-    assert (list(briefs), total) == ([b"5.jpg"], 600)
-    briefs, total = state.briefs(IN, b"x", names[:300])
-    assert set(names[:300]) <= set(briefs)
-    assert state.recipes_of(briefs[b"5.jpg"].recipes) == {"web": "f1"}
-    assert state.briefs(IN, b"y", [b"5.jpg"]) == ({}, 0)
+    scan_rows, total = state.scan_rows(IN, b"x", [b"5.jpg", b"no.jpg"])
+    assert (list(scan_rows), total) == ([b"5.jpg"], 600)
+    scan_rows, total = state.scan_rows(IN, b"x", names[:300])
+    assert set(names[:300]) <= set(scan_rows)
+    assert state.recipes_of(scan_rows[b"5.jpg"].recipes) == {"web": "f1"}
+    assert state.scan_rows(IN, b"y", [b"5.jpg"]) == ({}, 0)
 
 
 def test_rivals_are_those_whose_outputs_could_meet(state: Store) -> None:
@@ -434,7 +434,7 @@ def one_step_newer(monkeypatch: pytest.MonkeyPatch, step: str) -> int:
     return len(schema_module.MIGRATIONS)
 
 
-STEP = "ALTER TABLE inbox ADD COLUMN fresh INTEGER NOT NULL DEFAULT 7; UPDATE photo SET reason = 'migrated';"
+STEP = "ALTER TABLE inbox ADD COLUMN fresh INTEGER NOT NULL DEFAULT 7; UPDATE photo SET reason = 'migrated'"
 
 
 def test_an_older_schema_is_brought_up_to_date_and_a_copy_kept(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -528,7 +528,7 @@ def test_a_file_from_before_the_first_release_is_brought_over_with_all_that_it_k
 def test_a_file_from_before_the_first_release_is_read_as_it_is(path: str) -> None:
     preview(path)
     before = Path(path).read_bytes()
-    refuse_stranger(path)
+    refuse_other_file(path)
     reader = Queries.open_to_read(path)
     assert reader is not None
     with reader:
@@ -774,7 +774,7 @@ def test_a_file_that_never_was_a_state_file_is_refused_and_left_alone(tmp_path: 
         path.symlink_to("real")
     before = path.read_bytes() if path.is_file() else b""
     with pytest.raises(StateError, match=f"is {what}, and no state file") as raised:
-        refuse_stranger(str(path))
+        refuse_other_file(str(path))
     assert raised.value.exit_code == EXIT_CONFIG
     assert sorted(item.name for item in tmp_path.iterdir()) == (["file", "real"] if kind == "link" else ["file"])
     assert not path.is_file() or path.read_bytes() == before
@@ -783,21 +783,21 @@ def test_a_file_that_never_was_a_state_file_is_refused_and_left_alone(tmp_path: 
 def test_a_state_file_is_known_by_its_header_its_tables_or_its_lock_however_damaged_it_is(
     tmp_path: Path, path: str
 ) -> None:
-    refuse_stranger(path)  # there is none yet
+    refuse_other_file(path)  # there is none yet
     with Store.open(path) as state:
         state.write([(photo("a.jpg"), known())])
-        refuse_stranger(path)  # with all of it in the log that belongs to it
-    refuse_stranger(path)
+        refuse_other_file(path)  # with all of it in the log that belongs to it
+    refuse_other_file(path)
     with open(path, "r+b") as file:
         file.seek(100)
         file.write(b"\xff" * 3000)
-    refuse_stranger(path)
+    refuse_other_file(path)
     for content in (b"\0" * 4096, b"garbage"):
         Path(path).write_bytes(content)
         with pytest.raises(StateError):
-            refuse_stranger(path)
+            refuse_other_file(path)
         Path(path + ".lock").write_text(f"1234\n{'{}'}\n")
-        refuse_stranger(path)
+        refuse_other_file(path)
         Path(path + ".lock").unlink()
     (tmp_path / "empty").touch()
-    refuse_stranger(str(tmp_path / "empty"))
+    refuse_other_file(str(tmp_path / "empty"))

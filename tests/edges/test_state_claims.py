@@ -136,7 +136,7 @@ def test_those_of_one_name_and_looks_are_found_the_newest_first(state: Store) ->
     assert set(state.name_conflicts(photo("x/a.jpeg"))) == {b"a.jpg", aside(photo("a.jpg"), 40).name}
     assert set(state.name_conflicts(photo("x/a.b.jpg"))) == {b"a.jpg", b"a.jpeg", aside(photo("a.jpg"), 40).name}
     assert sorted(state.names(IN, b"x")) == [b"a.jpeg", b"a.jpg"]
-    assert set(state.briefs(IN, b"x", [b"a.jpg"])[0]) == {b"a.jpg", b"a.jpeg"}
+    assert set(state.scan_rows(IN, b"x", [b"a.jpg"])[0]) == {b"a.jpg", b"a.jpeg"}
 
 
 def test_one_that_is_back_leaves_nothing_behind_under_its_key(state: Store) -> None:
@@ -162,7 +162,7 @@ def test_what_is_asked_about_one_name_does_not_take_longer_the_more_of_them_ther
         state.taken_away(photo("x/a.jpg"), looks=STAMP)
         state.alike(100, 5)
         state.alike(100, 6)
-        state.briefs(IN, b"x", [b"a.jpg"])
+        state.scan_rows(IN, b"x", [b"a.jpg"])
         list(state.names(IN, b"x"))
         state.has_tombstone(photo("x/a.jpg"))
         state._db.set_progress_handler(None, 0)

@@ -47,7 +47,7 @@ def test_an_original_that_a_fault_kept_stays_and_the_next_ones_are_dealt_with(
     told: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers: queue.SimpleQueue[Removed | Pruned | TakenAway | PutBack] = queue.SimpleQueue()
-    working = background.Chores(answers.put)
+    working = background.FileTasks(answers.put)
     try:
         with monkeypatch.context() as patch:
             patch.setattr(originals, "take_away", broken)

@@ -21,13 +21,14 @@ from watchdog.observers.inotify_move_event_grouper import InotifyMoveEventGroupe
 from tests.photos import nest
 from watcher.core.selection import PathFilter
 from watcher.core.types import FolderSeen, Gone, Seen, WatchBack, WatchLost
+from watcher.fs.openat import folder_identity
 from watcher.watch import Message, Supervisor, Watch, WatchError
 from watcher.watch.observer import NativeObserver
 
 if sys.platform != "linux":
     pytest.skip("the traps are inotify's", allow_module_level=True)
 
-PATIENCE = 10.0  # seconds until a test gives up on a message
+TIMEOUT = 10.0  # seconds until a test gives up on a message
 JPEGS = PathFilter(("*.jpg",), ("drafts/",), recursive=True)
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount, or to become somebody else")
 
@@ -64,7 +65,7 @@ class Ear:
 
     def until(self, wanted: Callable[[Message], bool], *, doing: Callable[[], None] = lambda: None) -> Message:
         """Listen until a message fits, calling `doing` meanwhile."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while time.monotonic() < deadline:
             doing()
             try:
@@ -132,7 +133,7 @@ def listen(inbox: Path) -> Iterator[Callable[..., Ear]]:
     for ear in ears:
         ear.watch.close()
     for thread in set(threading.enumerate()) - threads:
-        thread.join(PATIENCE)
+        thread.join(TIMEOUT)
         assert not thread.is_alive(), f"left over: {thread.name}"
     assert len(os.listdir("/proc/self/fd")) == descriptors
 
@@ -221,7 +222,7 @@ def test_a_photo_that_is_moved_in_does_not_wait_behind_one_that_is_moved_out(
 ) -> None:
     put(outside / "in.jpg")
     put(inbox / "out.jpg")
-    monkeypatch.setattr(InotifyMoveEventGrouper, "delay", 2 * PATIENCE)  # what it holds back the next event for
+    monkeypatch.setattr(InotifyMoveEventGrouper, "delay", 2 * TIMEOUT)  # what it holds back the next event for
     ear = listen()
     (inbox / "out.jpg").rename(outside / "out.jpg")
     (outside / "in.jpg").rename(inbox / "in.jpg")
@@ -349,7 +350,7 @@ def test_a_folder_of_a_thousand_levels_is_watched_to_its_end_when_it_comes_and_f
     abyss.rename(inbox / "n")
     ear.until(lambda m: m == FolderSeen(ear.inbox, b"n"))
     again = listen()
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while kernel_watches() - before < 1001 and time.monotonic() < deadline:
         time.sleep(0.01)
     assert kernel_watches() - before >= 1001
@@ -722,14 +723,13 @@ def test_a_check_that_hangs_is_reported_and_holds_up_neither_other_inboxes_nor_t
 
     hung, fine = listen(), listen(outside)
     released = threading.Event()
-    real = room._identity
 
     def identity(path: bytes) -> tuple[int, int] | None:
         if path == hung.inbox:
-            released.wait(PATIENCE)  # stands for a stat that does not come back
-        return real(path)
+            released.wait(TIMEOUT)  # stands for a stat that does not come back
+        return folder_identity(path)
 
-    monkeypatch.setattr(room, "_identity", identity)
+    monkeypatch.setattr(room, "folder_identity", identity)
     supervisor = Supervisor(interval=0.05, silence=0.2)
     try:
         supervisor.add(hung.watch)
@@ -766,12 +766,12 @@ def test_a_watch_that_is_ended_while_it_is_being_set_up_leaves_nothing(
     ear = listen(enters=enters, start=False)
     starting = threading.Thread(target=ear.watch.start, daemon=True)
     starting.start()
-    assert begun.wait(PATIENCE)
+    assert begun.wait(TIMEOUT)
     ear.watch.close()
     gate.set()
-    starting.join(PATIENCE)
+    starting.join(TIMEOUT)
     assert not starting.is_alive()
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while kernel_watches() != before and time.monotonic() < deadline:
         time.sleep(0.01)
     assert kernel_watches() == before
@@ -863,7 +863,7 @@ def test_supervision_outlives_a_turn_that_fails(
 
         patch.setattr(supervisor, "_have_checked", fail)
         supervisor.add(ear.watch)
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while len(turns) < 2 and time.monotonic() < deadline:
             time.sleep(0.01)
     try:
@@ -886,7 +886,7 @@ def test_a_check_that_ends_in_an_error_of_ours_is_told_and_is_a_fault(
         lost = ear.until(lambda m: isinstance(m, WatchLost))
         assert isinstance(lost, WatchLost)
         assert "ZeroDivisionError" in lost.reason
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while not supervisor.fault() and time.monotonic() < deadline:
             time.sleep(0.01)
         assert "ZeroDivisionError" in supervisor.fault()

@@ -50,7 +50,13 @@ async def _message(events: AsyncIterator[bytes]) -> str:
 
 def test_the_page_says_why_an_inbox_can_not_be_reached_and_reads_nothing_that_is_not_there(tmp_path: Path) -> None:
     away = InboxStatus(
-        b"/in", b"/out", watch="poll", reachable=False, watch_reason="it is not mounted", left_alone=((".gif", 2),)
+        b"/in",
+        b"/out",
+        watch="poll",
+        reachable=False,
+        watch_reason="it is not mounted",
+        left_alone=((".gif", 2),),
+        orphans_held=3,
     )
     site = Site("1.2.3", contextlib.nullcontext, lambda _: {}, lambda _: None, (Shown(b"/in", b"/out", {}),))  # type: ignore[arg-type]
     with Store.open(str(tmp_path / "s.db")) as store:
@@ -58,9 +64,10 @@ def test_the_page_says_why_an_inbox_can_not_be_reached_and_reads_nothing_that_is
         (inbox,) = serializers.summary(store, site, LastHour())["inboxes"]
     assert (inbox["reachable"], inbox["watch_reason"]) == (False, "it is not mounted")
     assert inbox["left_alone"].startswith("2 .gif")
+    assert inbox["orphans_held"] == 3
     script = (Path(serializers.__file__).parent / "static" / "inboxes.js").read_text()
     read = set(re.findall(r"\binbox\.(\w+)", script))
-    assert "watch_reason" in read
+    assert {"watch_reason", "orphans_held"} <= read
     assert read <= set(inbox), "the page shows what it is told"
 
 
@@ -71,9 +78,9 @@ def test_of_a_rendition_in_several_formats_the_page_shows_one_that_every_browser
     made = dict.fromkeys(("web/avif", "web", "web/png", "old/avif", "old/webp"), fact)
     known = replace(KNOWN, recipes=dict.fromkeys(made, "f"), made=made)
     found = renditions(PhotoId(b"/in", b"x/a.jpg"), known, Shown(b"/in", b"/out", wanted))
-    assert [(item.name, item.path, item.media) for item in found] == [
-        ("web", b"web/x/a.jpg", "image/jpeg"),
-        ("old", b"old/x/a.webp", "image/webp"),
+    assert [(item.name, item.path, item.media, item.also) for item in found] == [
+        ("web", b"web/x/a.jpg", "image/jpeg", ("avif", "png")),
+        ("old", b"old/x/a.webp", "image/webp", ("avif",)),
     ]
 
 

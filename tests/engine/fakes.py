@@ -21,7 +21,7 @@ from watcher.core.observer import BatchDone, PhotoDone, PhotoFailed
 from watcher.core.orphans import Orphan
 from watcher.core.records import PhotoRecord
 from watcher.core.selection import name_of_hidden
-from watcher.core.stability import Look, Looked
+from watcher.core.stability import FAILING_SECONDS, Look, Looked
 from watcher.core.status import ExecutorStatus, InboxStatus
 from watcher.core.task import IN_BATCH, Lane, State
 from watcher.core.tracker import Tracker
@@ -180,6 +180,7 @@ class File:
     stamp: FileSignature
     kind: str = "good"
     content: str = ""  # what a digest would tell
+    changed_ns: int = 0  # ctime
 
     @property
     def digest(self) -> bytes:
@@ -257,7 +258,7 @@ class FakeInbox:
         folders: dict[bytes, list[Entry]] = {folder: []}
         for path, file in here.items():
             if not folder or path.startswith(folder + b"/"):
-                entry = Entry(path.rpartition(b"/")[2], *file.stamp)
+                entry = Entry(path.rpartition(b"/")[2], file.stamp, file.changed_ns)
                 folders.setdefault(path.rpartition(b"/")[0], []).append(entry)
         for name, found in folders.items():
             self.posted += 1
@@ -346,7 +347,9 @@ class World:
         self.volume = b"/disk"  # that originals are on
         self.originals: dict[bytes, File] = {}  # that were
         self.stuck = ""  # why none can be
-        self.chores: list[tuple[int, tuple[ReusableRendition, ...], int]] = []  # removals that were asked for and wait
+        self.file_tasks: list[
+            tuple[int, tuple[ReusableRendition, ...], int]
+        ] = []  # removals that were asked for and wait
         self.prunings: list[tuple[int, Orphan]] = []  # that were asked for and wait
         self.full: FailureKind | None = None  # the outputs can't be written: DISK_FULL or OUTPUT
         self.reachable = True
@@ -393,7 +396,7 @@ class World:
             manager=self.manager,
             watch_fault=lambda: self.watch_fault,
             observers=[self.observer],
-            chores=self,
+            file_tasks=self,
             hook_runner=self,
             clock=self.clock,
             log=self.log,
@@ -645,6 +648,8 @@ class World:
         if file is None:
             return Vanished("gone")
         stamp, kind = file.stamp, file.kind
+        if job.failed_at and file.changed_ns / 1e9 > job.failed_at - FAILING_SECONDS:
+            job = replace(job, done=None)
         wanted = [r for r in job.renderings if not (stamp.same_content(job.done) and r.name in job.current)]
         if early := _at_first_sight(job, file, wanted):
             return early
@@ -711,11 +716,11 @@ class World:
                 return duplicate, found
         return None, []
 
-    # ---- chores ----
+    # ---- file tasks ----
 
     def remove(self, number: int, output_root: bytes, outputs: Sequence[ReusableRendition], mtime_ns: int) -> None:
         assert output_root == OUT
-        self.chores.append((number, tuple(outputs), mtime_ns))
+        self.file_tasks.append((number, tuple(outputs), mtime_ns))
 
     def prune(self, number: int, orphan: Orphan) -> None:
         self.prunings.append((number, orphan))
@@ -758,10 +763,10 @@ class World:
                 self.files[PhotoId(photo.inbox, folder + name)] = file
             self.tell(PutBack(photo, file is not None))
 
-    def do_chores(self) -> None:
+    def do_file_tasks(self) -> None:
         """Do what was asked for."""
-        while self.chores:
-            number, outputs, mtime_ns = self.chores.pop(0)
+        while self.file_tasks:
+            number, outputs, mtime_ns = self.file_tasks.pop(0)
             self.remove_outputs(outputs, mtime_ns)
             self.tell(Removed(number))
         while self.prunings:
@@ -886,8 +891,8 @@ def output_digest(content: str) -> bytes:
     return content.encode()[:8].ljust(8, b"-")
 
 
-def failed(blame: FailureKind, reason: str = "because", stamp: FileSignature | None = None) -> Failed:
-    return Failed(reason, blame, stamp)
+def failed(kind: FailureKind, reason: str = "because", stamp: FileSignature | None = None) -> Failed:
+    return Failed(reason, kind, stamp)
 
 
 def changed(file: File) -> File:

@@ -36,7 +36,7 @@ def settle(world: World) -> None:
         world.scan()
         world.work_all()
         world.take_all_away()
-        world.do_chores()
+        world.do_file_tasks()
         world.wait(1.0)
 
 

@@ -92,7 +92,7 @@ def test_missed_events_never_start_a_second_scan_beside_one_that_hangs(world: Wo
     world.wait(300)
     parts = world.inboxes[IN]
     (number, _, _), *_ = parts.requests
-    world.tell(Listing(IN, number, b"", (Entry(photo.path, *world.files[photo].stamp),), last=True))
+    world.tell(Listing(IN, number, b"", (Entry(photo.path, world.files[photo].stamp),), last=True))
     parts.posted += 1
     world.wait(3600)  # the scan does not end; `wait` fails where the loop spins
     assert len(parts.requests) == 1
@@ -550,7 +550,7 @@ def test_past_the_most_photos_that_may_wait_the_scanner_waits_for_its_ack(
             world.work()
         assert world.daemon.photos.tracker.queued <= 20 + 4
         parts.posted += 1
-        entry = Entry(photo.name, *world.files[photo].stamp)
+        entry = Entry(photo.name, world.files[photo].stamp)
         world.tell(Listing(IN, number, photo.folder, (entry,), last=True))
     assert world.worked
     world.tell(ScanDone(IN, number, origin, b"", 60, 60, 0.1, complete=True, root=(1, 1)))

@@ -64,7 +64,7 @@ def test_a_single_run_ends_without_what_nobody_is_to_wait_for(make_world: MakeWo
     assert world.daemon.finished()
     world.daemon.finish()
     assert world.daemon.inboxes.abandoned == 97, "the others are on record"
-    assert world.daemon.scheduler.despair == AWAY
+    assert world.daemon.scheduler.gave_up_reason == AWAY
     assert (world.store.counts(IN).done, world.store.counts(IN).waiting) == (2, 1)
 
 

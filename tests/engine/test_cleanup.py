@@ -21,7 +21,7 @@ def test_what_a_killed_worker_left_in_the_outputs_is_swept_while_the_daemon_runs
 
 
 def test_what_a_worker_left_that_went_with_another_one_is_swept_too(world: World) -> None:
-    """An idle worker is killed, and its team is ended: nobody is to blame, and a photo was half-written."""
+    """An idle worker is killed, and its executor ends: no photo is at fault, and one was half-written."""
     world.drop("a.jpg")
     world.end(None)
     world.wait(60)

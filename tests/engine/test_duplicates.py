@@ -33,7 +33,7 @@ def settle(world: World) -> None:
     for _ in range(5):
         world.scan()
         world.work_all()
-        world.do_chores()
+        world.do_file_tasks()
         world.wait(1.0)
 
 
@@ -44,7 +44,7 @@ def test_a_copy_is_given_copies_of_what_was_made_already(world: World) -> None:
     assert decoded(world) == ["a.jpg"]
     assert outputs(world) == ["web/a.jpg", "web/x/b.jpg"]
     assert (counted(world, "files"), counted(world, "copied"), counted(world, "moved")) == (2, 1, 0)
-    assert world.chores == []
+    assert world.file_tasks == []
     world.check_settled()
 
 
@@ -86,7 +86,7 @@ def test_nothing_is_removed_while_the_books_can_not_be_written(world: World) -> 
     with world.locked():
         world.work_all()
         world.wait(1)
-        assert world.chores == []
+        assert world.file_tasks == []
     settle(world)
     assert outputs(world) == ["web/b.jpg"]
 
@@ -142,7 +142,7 @@ def test_where_the_output_folds_case_a_name_that_changes_in_case_only_keeps_its_
     make(world, "a.jpg")
     world.move("a.jpg", "A.jpg")
     settle(world)
-    assert world.chores == []
+    assert world.file_tasks == []
     assert "web/A.jpg" in outputs(world)
 
 
@@ -251,8 +251,8 @@ def test_what_a_kill_kept_from_being_removed_is_removed_after_the_start(world: W
     world.move("a.jpg", "b.jpg")
     world.work_all()
     world.rest()
-    assert world.chores
-    world.chores.clear()
+    assert world.file_tasks
+    world.file_tasks.clear()
     world.restart(kill=True)
     world.start()
     settle(world)
@@ -385,7 +385,7 @@ def test_what_is_known_to_have_gone_after_it_was_copied_has_moved(world: World, 
     world.event(FolderSeen(IN, b"x"))
     world.scan()
     world.work_all()
-    world.do_chores()
+    world.do_file_tasks()
     assert outputs(world) == ["web/x/b.jpg", "web/y/a.jpg"]
     world.event(gone)
     settle(world)
@@ -449,7 +449,7 @@ def test_a_place_that_is_being_cleared_is_given_to_nobody_meanwhile(world: World
     world.move("a.jpg", "b.jpg")
     world.work_all()
     world.rest()
-    assert len(world.chores) == 1
+    assert len(world.file_tasks) == 1
     world.drop("a.jpg", content="two")
     world.wait(1.0)
     assert world.flying() == []

@@ -105,7 +105,7 @@ class Loop(RuleBasedStateMachine):
 
     @rule()
     def chore(self) -> None:
-        self.world.do_chores()
+        self.world.do_file_tasks()
 
     # ---- the scanner ----
 
@@ -131,9 +131,9 @@ class Loop(RuleBasedStateMachine):
     def work(self, which: int) -> None:
         job = self.job(which)
         outcome = self.world.outcome(job)
-        if isinstance(outcome, Done | Unready) or (isinstance(outcome, Failed) and outcome.blame is FailureKind.PHOTO):
+        if isinstance(outcome, Done | Unready) or (isinstance(outcome, Failed) and outcome.kind is FailureKind.PHOTO):
             self.pardoned[job.photo] = self.unlucky.pop(job.photo, 0)
-        elif isinstance(outcome, Failed) and outcome.blame is FailureKind.CRASH:
+        elif isinstance(outcome, Failed) and outcome.kind is FailureKind.CRASH:
             self.unlucky[job.photo] += 1
         self.world.pool.finish(job, outcome)
         self.world.rest()
@@ -231,7 +231,7 @@ class Loop(RuleBasedStateMachine):
                 if job.number in self.world.pool.jobs:
                     self.work_on(job)
             self.world.scan()
-            self.world.do_chores()
+            self.world.do_file_tasks()
             self.world.wait(9)
         self.world.work_all()
 

@@ -21,7 +21,7 @@ def settle(world: World) -> None:
         world.scan()
         world.work_all()
         world.take_all_away()
-        world.do_chores()
+        world.do_file_tasks()
 
 
 def outputs(world: World) -> list[str]:
@@ -31,7 +31,7 @@ def outputs(world: World) -> list[str]:
 def prune(world: World, path: str, *renditions: str) -> None:
     ask(world.store.path, [Request("prune", IN, path.encode(), renditions)])
     world.tell(RequestsPending())
-    world.do_chores()
+    world.do_file_tasks()
 
 
 def made(world: World, *paths: str) -> None:
@@ -90,7 +90,7 @@ def test_a_photo_that_arrives_waits_for_its_place_and_then_is_made(world: World)
     world.drop("a.jpg", content="another")
     world.wait(5)
     assert world.flying() == []
-    world.do_chores()
+    world.do_file_tasks()
     settle(world)
     assert world.made_of[b"web/a.jpg"] == "another"
     world.check_settled()
@@ -319,7 +319,7 @@ def rescans(world: World, times: int = 2) -> None:
         world.wait(301)
         world.scan()
         world.work_all()
-        world.do_chores()
+        world.do_file_tasks()
 
 
 @pytest.mark.parametrize("told", [True, False])
@@ -340,7 +340,7 @@ def test_scans_that_follow_each_other_sooner_than_rescan_seconds_are_one(tidy: W
         tidy.wait(20)
         tidy.tell(WatchLost(IN, "overflow", healed=True))
         tidy.scan()
-        tidy.do_chores()
+        tidy.do_file_tasks()
     assert "web/x/00.jpg" in outputs(tidy)
     rescans(tidy, 1)
     assert "web/x/00.jpg" not in outputs(tidy)
@@ -395,7 +395,7 @@ def test_while_photos_wait_that_may_be_those_that_went_nothing_goes(tidy: World)
     tidy.wait(301)
     tidy.scan()
     assert tidy.flying() == ["new.jpg"]
-    tidy.do_chores()
+    tidy.do_file_tasks()
     assert "web/x/00.jpg" in outputs(tidy)
 
 

@@ -51,7 +51,7 @@ def settle(world: World) -> None:
         world.wait(301)
         world.scan()
         world.work_all()
-        world.do_chores()
+        world.do_file_tasks()
     world.wait(3)
 
 
@@ -136,7 +136,7 @@ class Renames(RuleBasedStateMachine):
 
     @rule()
     def chore(self) -> None:
-        self.world.do_chores()
+        self.world.do_file_tasks()
 
     @rule(seconds=st.sampled_from([0.1, 0.5, 3.0, 301.0]))
     def wait(self, seconds: float) -> None:
@@ -145,26 +145,26 @@ class Renames(RuleBasedStateMachine):
     @rule()
     def stop_and_start(self) -> None:
         self.world.stop()
-        self.do_last_chores()
+        self.do_last_file_tasks()
         self.begin_again()
 
     @precondition(lambda self: not self.world.pool.jobs)
     @rule()
     def kill_and_start(self) -> None:
         self.world.wait(1)
-        self.world.do_chores()
+        self.world.do_file_tasks()
         if not self.world.pool.jobs:  # what is shown and not on record when we are killed, nobody knows of
             self.begin_again()
 
-    def do_last_chores(self) -> None:
+    def do_last_file_tasks(self) -> None:
         """Do what was asked for at the end; nobody hears of it any more."""
-        for _, outputs, mtime_ns in self.world.chores:
+        for _, outputs, mtime_ns in self.world.file_tasks:
             self.world.remove_outputs(outputs, mtime_ns)
 
     def begin_again(self) -> None:
         self.scanned.clear()
         self.world.log.lines.clear()
-        self.world.chores.clear()
+        self.world.file_tasks.clear()
         self.world.restart(kill=True)
         self.world.start()
 

@@ -89,6 +89,7 @@ def test_a_bad_photo_fails_alone_and_is_left_alone_until_it_changes(world: World
         world.wait(300)
         world.scan()
     world.event(Seen(IN, b"a.jpg", complete=True))  # touched, not changed
+    assert world.job().failed_at == books(world).at, "a worker sees whether it was written since"
     world.work_all()
     assert len([photo for photo, _ in world.worked if photo == A]) == 1
     assert books(world).phase is Phase.FAILED
@@ -97,6 +98,24 @@ def test_a_bad_photo_fails_alone_and_is_left_alone_until_it_changes(world: World
     assert books(world).phase is Phase.DONE
     assert books(world).reason == ""
     assert [line["path"] for line in world.log.of("photo.failed")] == [b"/in/a.jpg"]
+    world.check_settled()
+
+
+@pytest.mark.parametrize(("after", "again"), [(-1.0, False), (60.0, True), (7200.0, False)])
+def test_a_failed_photo_of_the_same_looks_is_tried_again_by_a_scan_if_it_was_written_since(
+    world: World, after: float, *, again: bool
+) -> None:
+    """`after`: seconds from its failure to its last write, by the clock of the disk, which may be ahead of ours."""
+    world.drop("a.jpg", "bad")
+    world.work_all()
+    changed = round((books(world).at + after) * 1e9)
+    world.files[A] = replace(world.files[A], kind="good", changed_ns=changed)
+    world.wait(300)
+    for _ in range(2):
+        world.scan()
+        world.work_all()
+    assert books(world).phase is (Phase.DONE if again else Phase.FAILED)
+    assert [photo for photo, _ in world.worked] == [A] * (2 if again else 1)
     world.check_settled()
 
 
@@ -395,7 +414,7 @@ def test_photos_that_wait_for_their_time_are_bounded(
 
 
 @pytest.mark.parametrize(
-    ("blame", "begin", "end"),
+    ("kind", "begin", "end"),
     [
         (FailureKind.DISK_FULL, "disk.full", "disk.freed"),
         (FailureKind.OUTPUT, "output.unwritable", "output.back"),
@@ -403,9 +422,9 @@ def test_photos_that_wait_for_their_time_are_bounded(
     ],
 )
 def test_an_output_or_an_inbox_out_of_reach_pauses_work_says_so_once_and_goes_on_by_itself(
-    world: World, blame: FailureKind, begin: str, end: str
+    world: World, kind: FailureKind, begin: str, end: str
 ) -> None:
-    world.full = blame
+    world.full = kind
     photos = [world.drop(f"{number}.jpg") for number in range(8)]
     world.work()
     assert len(world.log.of(begin)) == 1

@@ -25,7 +25,7 @@ def unreadable(world: World, error: Exception | None = None) -> Iterator[None]:
     def fail(*_: object) -> NoReturn:
         raise failing
 
-    names = ("known", "name_conflicts", "briefs", "names", "folders", "identity", "recipes_of")
+    names = ("known", "name_conflicts", "scan_rows", "names", "folders", "identity", "recipes_of")
     for name in names:
         setattr(world.store, name, fail)
     try:

@@ -353,8 +353,8 @@ def test_an_inbox_that_is_removed_is_let_go_and_nothing_of_it_begins(world: Worl
     world.check_settled()
 
 
-@pytest.mark.parametrize("blame", [FailureKind.DISK_FULL, FailureKind.PASSING, FailureKind.CRASH, FailureKind.PHOTO])
-def test_a_photo_in_a_worker_ends_in_good_order_after_its_inbox_was_removed(world: World, blame: FailureKind) -> None:
+@pytest.mark.parametrize("kind", [FailureKind.DISK_FULL, FailureKind.PASSING, FailureKind.CRASH, FailureKind.PHOTO])
+def test_a_photo_in_a_worker_ends_in_good_order_after_its_inbox_was_removed(world: World, kind: FailureKind) -> None:
     world.raw["inbox"].append({"path": "/in2", "output": "/out2"})
     world.reload()
     world.scan()
@@ -362,7 +362,7 @@ def test_a_photo_in_a_worker_ends_in_good_order_after_its_inbox_was_removed(worl
     world.event(Seen(IN, b"a.jpg", complete=True))
     del world.raw["inbox"][0]
     world.reload()
-    world.end(failed(blame))
+    world.end(failed(kind))
     world.wait(60)
     assert not world.pool.jobs
     world.check_settled()

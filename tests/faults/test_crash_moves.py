@@ -209,4 +209,4 @@ def test_a_crash_while_originals_are_deleted_leaves_none_behind(deleted: Deleted
 
 @pytest.mark.slow
 def test_an_io_error_while_an_original_moves_costs_no_photo_and_it_moves_later(moved: Moved) -> None:
-    assert moved.through("fail", "linkat", (1,)) == 1
+    assert moved.fail("linkat", 1)

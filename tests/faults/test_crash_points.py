@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from tests.e2e.harness import Place, camera, temporary
 from tests.faults.records import Row, contents, rows
@@ -17,14 +18,20 @@ from tests.faults.tracing import Traced, needs_strace, trace
 
 pytestmark = needs_strace
 
-# calls of the worker, then of the daemon; a crash at each is tried, an error where the call can have one
-IN_WORKER = ("fsync", "renameat", "mkdirat")
-IN_DAEMON = ("fdatasync", "pwrite64", "unlink", "ftruncate")
+IN_WORKER = ("fsync", "renameat", "mkdirat")  # the other calls are the daemon's
 AT_ONCE = 2  # runs side by side
-# CI tries each how manieth call, the soak each one: calls come in runs, as the many writes that make one commit
-# and each photo brings the same ones again, so that a step that divides their number would always try the same
-STEPS = {"fsync": 5, "renameat": 3, "mkdirat": 2, "fdatasync": 5, "unlink": 7, "pwrite64": 61, "ftruncate": 3}
-EVERY = [pytest.param(False, marks=pytest.mark.slow, id="some"), pytest.param(True, marks=pytest.mark.soak, id="all")]
+# CI tries each call at an early and at a late place, the soak at every one: each photo brings the same ones again
+CRASHES = {
+    "fsync": (2, 13),
+    "renameat": (2, 7),
+    "mkdirat": (1, 3),
+    "fdatasync": (3, 8),
+    "pwrite64": (20, 90),
+    "unlink": (3, 12),
+    "ftruncate": (2,),
+}
+ERRORS = {"fsync": (2, 13), "renameat": (4,), "mkdirat": (2,), "fdatasync": (4,)}
+QUICK = "renameat"
 
 Expected = tuple[dict[str, tuple[str, int]], list[Row]]
 
@@ -92,9 +99,8 @@ class Trial:
         assert not temporary(place.output), what
         assert not list(place.root.glob("state.db?damaged*")), what
 
-    def through(self, trial: str, call: str, numbers: Iterable[int]) -> int:
+    def through(self, one: Callable[[str, int], bool], call: str, numbers: Iterable[int]) -> int:
         """Try one number after the other until the program gets through; how many were tried."""
-        one = self.crash if trial == "crash" else self.fail
         tried = 0
         with ThreadPoolExecutor(AT_ONCE) as pool:
             waiting = iter(numbers)
@@ -111,26 +117,33 @@ def trial(tmp_path_factory: pytest.TempPathFactory) -> Trial:
     return Trial(tmp_path_factory.mktemp("trial"))
 
 
-@pytest.mark.parametrize(("call", "numbers"), [("renameat", (2, 4)), ("fdatasync", (5, 8))])
+def some(places: Mapping[str, tuple[int, ...]]) -> list[ParameterSet]:
+    return [
+        pytest.param(call, numbers, marks=[] if call == QUICK else pytest.mark.slow, id=call)
+        for call, numbers in places.items()
+    ]
+
+
+@pytest.mark.parametrize(("call", "numbers"), some(CRASHES))
 def test_a_crash_at_some_calls_is_made_good_by_the_next_run(trial: Trial, call: str, numbers: tuple[int, ...]) -> None:
-    assert trial.through("crash", call, numbers) == len(numbers)
+    assert trial.through(trial.crash, call, numbers) == len(numbers)
 
 
-@pytest.mark.parametrize(("call", "numbers"), [("fsync", (2, 4))])
+@pytest.mark.parametrize(("call", "numbers"), some(ERRORS))
 def test_an_io_error_at_some_calls_costs_no_photo(trial: Trial, call: str, numbers: tuple[int, ...]) -> None:
-    assert trial.through("fail", call, numbers) == len(numbers)
+    assert trial.through(trial.fail, call, numbers) == len(numbers)
 
 
-@pytest.mark.parametrize("every", EVERY)
-@pytest.mark.parametrize("call", [*IN_WORKER, *IN_DAEMON])
-def test_a_crash_at_every_call_is_made_good_by_the_next_run(trial: Trial, call: str, every: bool) -> None:
-    assert trial.through("crash", call, itertools.count(1, 1 if every else STEPS.get(call, 1))) > 0
+@pytest.mark.soak
+@pytest.mark.parametrize("call", CRASHES)
+def test_a_crash_at_every_call_is_made_good_by_the_next_run(trial: Trial, call: str) -> None:
+    assert trial.through(trial.crash, call, itertools.count(1)) > 0
 
 
-@pytest.mark.parametrize("every", EVERY)
-@pytest.mark.parametrize("call", ["fsync", "renameat", "mkdirat", "fdatasync"])
-def test_an_io_error_at_every_call_costs_no_photo(trial: Trial, call: str, every: bool) -> None:
-    assert trial.through("fail", call, itertools.count(1, 1 if every else STEPS.get(call, 1))) > 0
+@pytest.mark.soak
+@pytest.mark.parametrize("call", ERRORS)
+def test_an_io_error_at_every_call_costs_no_photo(trial: Trial, call: str) -> None:
+    assert trial.through(trial.fail, call, itertools.count(1)) > 0
 
 
 @pytest.mark.slow

@@ -88,7 +88,7 @@ def real_seeds(chance: random.Random) -> list[bytes]:
 @no_fuzzer
 @pytest.mark.slow  # the harness is compiled, and runs for a while
 def test_no_file_makes_it_read_or_write_outside_its_memory(tmp_path: Path) -> None:
-    fuzz(tmp_path, 10)
+    fuzz(tmp_path, 60)
 
 
 @no_fuzzer

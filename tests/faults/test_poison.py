@@ -38,7 +38,6 @@ def hungry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("long", "large", "good"),
     [
         (1, 4, 30),
-        pytest.param(2, 30, 250, marks=pytest.mark.slow),
         pytest.param(2, 98, 1000, marks=pytest.mark.soak),
     ],
 )

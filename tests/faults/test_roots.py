@@ -60,7 +60,7 @@ def _said(daemon: Running) -> str:
 
 slow = pytest.mark.slow  # a native watch is looked after every five seconds
 WAYS = [
-    pytest.param("native", _renamed_away, marks=slow),
+    pytest.param("native", _renamed_away, marks=pytest.mark.soak),
     pytest.param("native", _renamed_away_and_replaced, marks=slow),
     pytest.param("native", _mounted_over, marks=[needs_mounts, slow]),
     pytest.param("poll", _renamed_away, marks=pytest.mark.soak),
@@ -230,7 +230,7 @@ def _a_mount_point(output: Path) -> None:
     output.mkdir(parents=True)
 
 
-@pytest.mark.parametrize("there", [_not_writable, _a_mount_point])
+@pytest.mark.parametrize("there", [pytest.param(_not_writable, marks=slow), _a_mount_point])
 def test_an_output_that_nobody_may_write_at_the_start_is_waited_for_and_config_and_check_say_so(
     place: Place, there: Callable[[Path], None]
 ) -> None:

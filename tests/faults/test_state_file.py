@@ -149,18 +149,6 @@ def test_a_state_file_left_by_a_kill_and_damaged_in_its_log_costs_no_rendering(p
     check_nothing_lost(place, before, place.once())
 
 
-def test_a_state_file_of_a_newer_version_is_refused_and_left_alone(done: Place) -> None:
-    with closing(sqlite3.connect(done.state)) as db:
-        db.execute("PRAGMA user_version = 99")
-    before = done.state.read_bytes()
-    for args in (("once",), ("run",), ("status",)):
-        finished = done.watcher(*args, "--config", done.config)
-        assert finished.code == 78, finished
-        assert "newer version" in finished.err
-        assert "Traceback" not in finished.err
-    assert done.state.read_bytes() == before
-
-
 @pytest.mark.slow
 @needs_strace
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may trace what it has not started")

@@ -21,6 +21,12 @@ pytestmark = [
 ]
 
 
+def _watch(place: Place) -> tuple[str, str]:
+    """Return how `status` says that the inbox is watched, and why not by events."""
+    (found,) = place.status()["inboxes"]
+    return found["watch"], found["watch_reason"]
+
+
 def _kill_the_reader(place: Place, daemon: Running) -> None:
     """Take watchdog's reader down by five commands, each of which it must have read before the next."""
     inbox, outside = place.inbox, place.root / "outside"
@@ -47,8 +53,7 @@ def test_a_dead_reader_thread_is_replaced_within_seconds_and_no_photo_is_missed(
         daemon.wait_for("watch.back")
         fill(place.inbox, 2, 3)
         until(lambda: standing(place) == (True, 9, 0, 0), "what came meanwhile and what comes now is made", 30)
-        (found,) = place.status()["inboxes"]
-        assert (found["watch"], found["watch_reason"]) == ("native", "")
+        until(lambda: _watch(place) == ("native", ""), "status says that events come again")
         assert daemon.stop() == 0
 
 

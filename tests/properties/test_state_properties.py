@@ -78,10 +78,10 @@ def _compare(state: Store, books: dict[PhotoId, PhotoRecord]) -> None:
         for folder in FOLDERS:
             names = {photo.name: known for photo, known in here.items() if photo.folder == folder}
             assert sorted(state.names(inbox, folder)) == sorted(names)
-            briefs, total = state.briefs(inbox, folder, NAMES)
-            assert total == len(names) == len(briefs)
-            for name, brief in briefs.items():
+            scan_rows, total = state.scan_rows(inbox, folder, NAMES)
+            assert total == len(names) == len(scan_rows)
+            for name, row in scan_rows.items():
                 known = names[name]
-                assert (brief.size, brief.mtime_ns) == known.stamp[:2]
-                assert (brief.phase, brief.leased) == (known.phase, known.leased)
-                assert state.recipes_of(brief.recipes) == known.recipes
+                assert (row.size, row.mtime_ns) == known.stamp[:2]
+                assert (row.phase, row.leased) == (known.phase, known.leased)
+                assert state.recipes_of(row.recipes) == known.recipes

@@ -47,9 +47,9 @@ def main() -> None:
         size = cards.FEW if arguments.formats else cards.SMALL if arguments.small else cards.FULL
         forms = cards.FORMATS if arguments.formats else ("JPEG",)
         for form in forms:
-            card = cards.build(root / f"card of {form}", size, form)
+            card = cards.build(root / f"card-of-{form}", size, form)
             for number, road in enumerate(chosen):
-                taken = _take(road, card, root / f"{form} {number:02}")
+                taken = _take(road, card, root / f"{form}-{number:02}")
                 if isinstance(taken, Row):
                     rows.append(taken)
                 else:

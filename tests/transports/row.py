@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from tests.transports.road import Kind, Road
 
 HEAD = (
-    *("road", "it", "lost", "doubled", "half", "made again"),
+    *("road", "arrival", "lost", "duplicates", "half", "made again"),
     *("to visible: median", "worst", "render", "abandoned", "resumed", "two at once"),
 )
 _ABOVE = 0.3  # seconds above the render time (and the quiet time, where the daemon has to wait for it)

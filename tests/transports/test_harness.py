@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from PIL import Image
@@ -71,6 +72,8 @@ def test_only_a_road_that_reopens_may_have_a_photo_made_once_more(kind: Kind, mo
 class Vandal(Copy):
     """Copies, but loses a photo, adds one, and meddles with the outputs."""
 
+    witnesses: ClassVar[list[Witness]] = []
+
     def put(self, source: Path, name: str) -> None:
         web = self.ground.root / "watcher" / "output" / "web"
         if name == "IMG_0001.JPG":
@@ -79,7 +82,7 @@ class Vandal(Copy):
         if name == "IMG_0002.JPG":
             super().put(source, f"temporary {name}")
         if name in {"IMG_0003.JPG", "IMG_0004.JPG"}:
-            until((web / name).exists, "it is made")
+            until(lambda: self.witnesses[-1].seen("web", name), "it is made, and was seen")
             half = b"" if name == "IMG_0003.JPG" else (web / name).read_bytes()
             (web / ".meddled").write_bytes(half)
             os.rename(web / ".meddled", web / name)
@@ -89,7 +92,13 @@ class Vandal(Copy):
 def test_a_road_that_loses_doubles_halves_and_makes_again_is_found_out(
     card: Card, ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tests.transports.drop._PATIENCE", 2.0)  # nothing else that is lost is waited for
+    class Known(Witness):
+        def __init__(self, output: Path, landing: Path | None) -> None:
+            super().__init__(output, landing)
+            Vandal.witnesses.append(self)
+
+    monkeypatch.setattr("tests.transports.travel.Witness", Known)
+    monkeypatch.setattr("tests.transports.drop._PATIENCE", 5.0)  # nothing else that is lost is waited for
     row = travel(Vandal, card, ground)
     assert row.lost == ["IMG_0001.JPG", "IMG_0003.JPG"], "the first never came, the other one's output is spoilt"
     assert {path.rpartition("/")[2] for path in row.doubled} == {"temporary IMG_0002.JPG"}

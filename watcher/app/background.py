@@ -38,7 +38,7 @@ class BackgroundThread:
         self._thread: threading.Thread | None = None
 
     def do(self, task: Callable[[], object]) -> None:
-        """Have something done; it raises nothing."""
+        """Queue a task, which must not raise."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             self._thread.start()
@@ -55,13 +55,13 @@ class BackgroundThread:
             self._thread.join(seconds)
 
 
-class Chores:
-    """Removes outputs, archives originals; see `watcher.engine.ports.Chores`."""
+class FileTasks:
+    """Removes outputs, archives originals; see `watcher.engine.ports.FileTasks`."""
 
     def __init__(self, post: Callable[[_Answer], None]) -> None:
         self._post = post
         self._folders = archive.Folders()
-        self._thread = BackgroundThread("chores")
+        self._thread = BackgroundThread("file tasks")
         self.close = self._thread.close
 
     def remove(self, number: int, output_root: bytes, outputs: Sequence[ReusableRendition], mtime_ns: int) -> None:
@@ -185,7 +185,7 @@ class Reloader:
         self._next = threading.Event()  # a reading that has not begun: it answers all that ask until then
 
     def ask(self) -> None:
-        """Have the config read from now on, and what it says posted."""
+        """Read the config as it is from now on, and post the result."""
         if not self._next.is_set():
             self._next.set()
             self._thread.do(self._read)

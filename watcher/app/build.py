@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from watcher import __version__, logs
-from watcher.app.background import Chores, Cleanup, Reloader, ThreadFaults
+from watcher.app.background import Cleanup, FileTasks, Reloader, ThreadFaults
 from watcher.app.hooks import HookRunner
 from watcher.app.outputs import held
 from watcher.app.overlapping import MountGuard
@@ -74,7 +74,7 @@ class _Parts:
         self._stack = stack
         self._once = once
         self._workers = config.workers or available_cpus()
-        self._notifier = stack.enter_context(notify.NoManager() if once else notify.find(self._last_words))
+        self._notifier = stack.enter_context(notify.NoManager() if once else notify.find(self._log_stuck))
         self.messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
 
     def state(self, plain: Settings, *, damaged: bool) -> tuple[PublishingStore, Settings]:
@@ -114,9 +114,9 @@ class _Parts:
         pool = self._pool(limits)
         self._stack.callback(pool.close, wait=False)
         pool.start()
-        cleanup, chores, hub = Cleanup(log), Chores(post), Hub(watching=not self._once)
+        cleanup, file_tasks, hub = Cleanup(log), FileTasks(post), Hub(watching=not self._once)
         reloader, runner = Reloader(self._source, reloaded, log), HookRunner(store.path, post)
-        for part in (cleanup, chores, hub, reloader, runner):
+        for part in (cleanup, file_tasks, hub, reloader, runner):
             self._stack.callback(part.close)
         cleanup.begin(plan.output for plan in settings.inboxes)
         return Dependencies(
@@ -129,7 +129,7 @@ class _Parts:
             sweep=cleanup.begin,
             manager=self._notifier,
             watch_fault=lambda: hub.watch_fault() or (faults.ended if faults else ""),
-            chores=chores,
+            file_tasks=file_tasks,
             hook_runner=runner,
             clock=time,
             log=log,
@@ -161,7 +161,7 @@ class _Parts:
         self._notifier.status(reason)
         self._notifier.extend(_MORE_SECONDS)
 
-    def _last_words(self, reason: str) -> None:
+    def _log_stuck(self, reason: str) -> None:
         self._log.error("daemon.stuck", reason=reason)
 
     def _report_workers(self, unavailable_reason: str) -> None:
@@ -173,12 +173,4 @@ class _Parts:
 
 def _limits(config: Config, workers: int, *, once: bool) -> Limits:
     memory = config.memory_mb * 1_000_000 or available_memory() // 2
-    return Limits(
-        attempts=config.retry.attempts,
-        max_pixels=config.max_megapixels * 1_000_000,
-        quiet_seconds=config.batch.quiet_seconds,
-        open_seconds=config.batch.max_wait_seconds,
-        memory_bytes=memory,
-        share_bytes=memory // workers,
-        patient=not once,
-    )
+    return Limits.of(config, memory_bytes=memory, share_bytes=memory // workers, patient=not once)

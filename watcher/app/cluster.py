@@ -20,7 +20,7 @@ from watcher.pool import Pool
 from watcher.render import describe
 from watcher.text import counted
 
-PATIENCE_SECONDS = 15.0  # how long `once` waits for a cluster that is away
+GIVE_UP_SECONDS = 15.0  # how long `once` waits for a cluster that is away
 Point = tuple[Literal["ok", "warning", "fault"], str, str]
 _LOOKED_AT = 2000  # names of an inbox, to find a photo among
 
@@ -53,7 +53,7 @@ def cluster(
         post=post,
         timeout_seconds=config.retry.timeout_seconds,
         say=say,
-        give_up_seconds=PATIENCE_SECONDS if once else None,
+        give_up_seconds=GIVE_UP_SECONDS if once else None,
     )
     return Fallback(made, here, say) if config.executor.fallback == "processes" else made
 
@@ -62,7 +62,7 @@ def cluster(
 
 
 def look_at_cluster(config: Config, plans: Sequence[InboxPlan]) -> Iterator[Point]:
-    """Have every worker make a tiny photo, read each inbox and write to each output; each point with its remedy."""
+    """Let every worker make a photo, read each inbox and write to each output; yield each point with its remedy."""
     to = target(config)
     reads = [_read(plan, to.paths.theirs(plan.inbox)) for plan in plans if os.path.isdir(plan.inbox)]
     writes, markers = [], []
@@ -107,7 +107,7 @@ def _points(found: Survey, config: Executor) -> Iterator[Point]:
     cluster = f"cluster {config.address or config.scheduler_file}"
     if found.reason:
         key = "address" if config.address else "scheduler_file"
-        hint = f"start it (`dask scheduler`), or mend `executor.{key}`"
+        hint = f"start it (`dask scheduler`), or correct `executor.{key}`"
         yield level, cluster, f"the scheduler can't be asked: {found.reason}; {hint}"
         return
     ours, theirs = found.dask

@@ -231,10 +231,10 @@ def _unknown(reader: Queries, watched: KnownInbox, at: _Folder, examined: set[by
         if opened >= 0:
             examined.add(path)
             known = sorted((*at.names.get(path, ()), *_of_those_that_left(reader, watched, path, at.layouts)))
-            yield from _strangers(reader, watched, opened, path, array("q", known))
+            yield from _unknown_files(reader, watched, opened, path, array("q", known))
 
 
-def _strangers(
+def _unknown_files(
     reader: Queries, watched: KnownInbox, opened: int, below: bytes, known: array[int]
 ) -> Iterator[Difference]:
     with os.scandir(opened) as entries:
@@ -288,7 +288,7 @@ def _elsewhere(reader: Queries, watched: KnownInbox, root: int, known: Layouts, 
             waiting += [prefix + name for name in names if not _is_left_alone(watched, prefix + name)]
             if below not in examined:
                 left = array("q", sorted(_of_those_that_left(reader, watched, below, known)))
-                yield Page(0, 0, tuple(_strangers(reader, watched, opened, below, left)), ())
+                yield Page(0, 0, tuple(_unknown_files(reader, watched, opened, below, left)), ())
         except OSError:
             continue
         finally:

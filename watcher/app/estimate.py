@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,8 +14,7 @@ from watcher.core.formats import TYPICAL_DENSITY, expected_bytes
 from watcher.core.layout import unsized
 from watcher.core.output_paths import renderings
 from watcher.core.recipe import Recipe, most_bytes, rendition_of
-from watcher.core.records import Phase, PhotoRecord, fingerprint_in, key_of, needs_work
-from watcher.core.selection import PathFilter
+from watcher.core.records import Phase, PhotoRecord, fingerprint_in, key_of, needs_work, written_since
 from watcher.core.types import FileSignature, PhotoId
 from watcher.engine.inbox import terms_of
 from watcher.engine.ports import InboxPlan
@@ -87,7 +87,7 @@ def forecast(
     if was is not None and was.output != plan.output:
         reader = None  # what is known was made in another output folder
     cured = was is not None and was.terms not in {"", terms_of(plan, config, config)}
-    listings = walk(plan.inbox, PathFilter(plan.config.include, plan.config.exclude, plan.config.recursive))
+    listings = walk(plan.inbox, plan.config.selection)
     sample = _Sample()
     for listing in listings:
         found.folders += listing.last
@@ -96,9 +96,10 @@ def forecast(
         for entry in listing.entries:
             photo = PhotoId(plan.inbox, prefix + entry.name)
             known = reader.known(photo) if reader is not None else None
-            if cured and known is not None and known.phase is Phase.FAILED:
-                known = replace(known, phase=Phase.WAITING)
-            if missing := _missing(found.counts, plan, known, FileSignature(entry.size, entry.mtime_ns)):
+            if known is not None and known.phase is Phase.FAILED:
+                again = cured or written_since(known.at, entry.changed_ns, time.time())
+                known = replace(known, phase=Phase.WAITING) if again else known
+            if missing := _missing(found.counts, plan, known, entry.signature):
                 sample.add(photo.path)
                 if named is not None:
                     wanted = {rendition: plan.wanted[rendition] for rendition in missing}
@@ -121,11 +122,21 @@ def _missing(
         key = known.recipes.get(rendition) if known and same else None
         if work and key != key_of(recipe) and fingerprint_in(key) == recipe.fingerprint:
             counts[rendition].moved += 1
-        elif work and key != key_of(recipe):
+        elif work and key != key_of(recipe) and not (known and same and _is_there(known, rendition, recipe)):
             again = missing[rendition] = bool(fact and fact.size)
             counts[rendition].again += again
             counts[rendition].new += not again
     return missing
+
+
+def _is_there(known: PhotoRecord, rendition: str, recipe: Recipe) -> bool:
+    """Return whether an output has another key alone: of several formats one was left, or one became several."""
+    return any(
+        rendition_of(key) == rendition_of(rendition)
+        and fingerprint_in(known.recipes.get(key)) == recipe.fingerprint
+        and (fact.size > 0, fact.layout) == (True, recipe.layout)
+        for key, fact in known.made.items()
+    )
 
 
 def _weigh(counts: Mapping[str, Count], inbox: bytes, paths: Sequence[bytes]) -> None:

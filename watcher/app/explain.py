@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from watcher.app.commands import check_access
-from watcher.app.locate import KnownInbox, all_watched, claimed_by, find
+from watcher.app.locate import KnownInbox, all_watched, claimed_by, find, left_by
 from watcher.core.history import Explanation, FileState, HistoryEntry, Place, State
 from watcher.core.history import explain as explain_path
 from watcher.core.naming import called
@@ -120,7 +120,7 @@ def look(path: bytes) -> FileState:
     except OSError as error:
         return FileState("unreadable", detail=error.strerror or str(error))
     if stat.S_ISREG(found.st_mode):
-        return FileState("file", FileSignature(found.st_size, found.st_mtime_ns))
+        return FileState("file", FileSignature(found.st_size, found.st_mtime_ns), changed_ns=found.st_ctime_ns)
     if stat.S_ISDIR(found.st_mode):
         return FileState("folder")
     if stat.S_ISLNK(found.st_mode):
@@ -166,7 +166,7 @@ def _made_of(path: bytes, watched: KnownInbox) -> tuple[Explanation, Explained |
     reader = Queries.open_to_read(watched.state)
     if reader is not None:
         with reader:
-            claim = claimed_by(reader, watched, output)
+            claim = claimed_by(reader, watched, output) or left_by(reader, watched, output)
         if claim is not None:
             claimant, rendition = claim
             photo = shown(claimant.absolute)

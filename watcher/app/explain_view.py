@@ -90,12 +90,7 @@ def sentence(event: Event, now: float) -> str:  # noqa: C901, PLR0912  # a case 
         case "dated":
             return f"only its date has changed: its renditions were given the new one{_tried(detail)}"
         case "waiting":
-            times = (
-                f", found so {detail['times']} times until {moment(detail['until'], now, milliseconds=True)}"
-                if "times" in detail
-                else ""
-            )
-            return f"not whole yet: {detail.get('reason')}{times}{_tried(detail)}"
+            return f"not whole yet: {detail.get('reason')}{_times(detail, now)}{_tried(detail)}"
         case "retry":
             again = f"; to be tried again {_when(detail['next'], now)}" if "next" in detail else ""
             return f"could not be made: {detail.get('reason')}{_tried(detail)}{again}"
@@ -123,7 +118,7 @@ def sentence(event: Event, now: float) -> str:  # noqa: C901, PLR0912  # a case 
 
 def _times(detail: Mapping[str, Any], now: float) -> str:
     return (
-        f", found so {detail['times']} times until {moment(detail['until'], now, milliseconds=True)}"
+        f", the same {detail['times']} times until {moment(detail['until'], now, milliseconds=True)}"
         if "times" in detail
         else ""
     )
@@ -143,7 +138,7 @@ def _made(detail: Mapping[str, Any]) -> str:
         parts.append(f"{', '.join(detail['larger'])} larger than `max_kb`, even at the lowest quality")
     if detail.get("content"):
         parts.append(f"it is {detail['content']}, whatever its name says")
-    for key, word in (("copied", "copied"), ("moved", "took along")):
+    for key, word in (("copied", "copied"), ("moved", "renamed")):
         if detail.get(key):
             parts.append(f"{word} {', '.join(detail[key])} of {detail.get('of')}, which has the same content")
     return ("; ".join(parts) or "made its renditions") + _tried(detail)

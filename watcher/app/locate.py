@@ -13,11 +13,10 @@ from watcher.config import Config, Inbox
 from watcher.core.naming import called
 from watcher.core.output_paths import Layouts, photos_of, recorded_paths
 from watcher.core.recipe import Recipe
-from watcher.core.selection import PathFilter
 from watcher.core.types import PhotoId
 from watcher.errors import ConfigError, StateError
 from watcher.service import process
-from watcher.store import Queries, refuse_stranger
+from watcher.store import Queries, refuse_other_file
 from watcher.text import shown
 
 
@@ -51,7 +50,7 @@ class KnownInbox:
             return f"its folder {os.fsdecode(link)!r} is a symbolic link; links are not followed out of an inbox"
         if self.config is None:
             return ""
-        selection = PathFilter(self.config.include, self.config.exclude, self.config.recursive)
+        selection = self.config.selection
         if folder:
             return "" if selection.enters(path) else selection.match(path + b"/photo.jpg").reason
         verdict = selection.match(path)
@@ -75,7 +74,7 @@ def all_watched(config_file: str | None, state_file: str | None) -> list[KnownIn
     states = {item.state for item in found}
     if state_file is not None:
         if not found or not os.path.exists(os.path.abspath(state_file)):
-            refuse_stranger(os.path.abspath(state_file))
+            refuse_other_file(os.path.abspath(state_file))
             found += _of_state(os.path.abspath(state_file), None)
         return found
     for path in paths.all_state_paths(os.environ):
@@ -104,6 +103,17 @@ def claimed_by(reader: Queries, watched: KnownInbox, output: bytes) -> tuple[Pho
             continue
         if output in recorded_paths(photo.path, rendition, fact, known.recipes, watched.recipes):
             return PhotoId(watched.inbox, called(photo.path)), rendition
+    return None
+
+
+def left_by(reader: Queries, watched: KnownInbox, output: bytes) -> tuple[PhotoId, str] | None:
+    """Return the same for photos that are no longer in the inbox, as far as they are remembered."""
+    for rendition, folder, _ in photos_of(output, layouts(reader, watched)):
+        for name, made in reader.left(watched.inbox, folder):
+            path = (folder + b"/" if folder else b"") + name
+            fact = made.get(rendition)
+            if fact is not None and output in recorded_paths(path, rendition, fact, {}, watched.recipes):
+                return PhotoId(watched.inbox, called(path)), rendition
     return None
 
 

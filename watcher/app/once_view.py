@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from watcher.app.settings import Source
 from watcher.core.output_paths import top_folders
 from watcher.core.records import Phase, PhotoRecord
 from watcher.core.status import Progress, left_alone
@@ -88,31 +90,48 @@ def clock(seconds: float) -> str:
 # ---- the end ----
 
 
-def report(daemon: Daemon, store: Store, seconds: float, *, quiet: bool = False) -> int:
+def report(daemon: Daemon, store: Store, seconds: float, source: Source, *, quiet: bool = False) -> int:
     """Name every photo that is not made, say what was done, and return the exit code; `quiet`: only what is wrong."""
     unfinished = 0
     for plan in daemon.settings.inboxes:
+        _tell_missing(daemon, store, plan, source)
         for phase, word in ((Phase.FAILED, "failed"), (Phase.WAITING, "waiting")):
             for photo, known in store.photos(plan.inbox, phase):
                 unfinished += 1
                 print(f"{word}: {_named(photo)}: {_why(known)}")
         unfinished += _unreachable(daemon, plan)
     unfinished += daemon.inboxes.abandoned
-    if why := daemon.scheduler.despair:
+    if why := daemon.scheduler.gave_up_reason:
         print(f"waiting: {counted(daemon.inboxes.abandoned, 'photo')} that could not be made: {printable(why)}")
     kept = len(daemon.archiver.kept)
     if kept:
         print(f"kept: {counted(kept, 'original')} that could not be taken away; the log says why (`original.kept`)")
     if not quiet:
         _tell_left_alone(daemon, store)
-        print(" \u00b7 ".join(summary(daemon, store, unfinished, seconds)))
+        print(" \u00b7 ".join(summary(daemon, store, unfinished, seconds, source.pair)))
     if daemon.stops:
         print(f"stopped by {daemon.stops[0]} before the end; the next run goes on from here")
     return EXIT_SOME_FAILED if unfinished or kept or daemon.stops else EXIT_OK
 
 
+def _tell_missing(daemon: Daemon, store: Store, plan: InboxPlan, source: Source) -> None:
+    """Say so where the copies that were made before are gone, folders and all: the state file alone has them."""
+    recorded = plan.holder is not None and plan.holder.known  # in this folder, and not in an earlier `output`
+    if plan.bare and recorded and (before := _up_to_date(daemon, store, plan)):
+        options = [f"--{name}={value}" for name in ("config", "state") if (value := getattr(source, name))]
+        repair = printable(shlex.join(["watcher", "verify", "--repair", *(source.pair or ()), *options]))
+        hint = f"is a disk not mounted? If they were removed, `{repair}` makes them again"
+        print(f"missing: the copies of {counted(before, 'photo')} in {places([plan])}: {hint}")
+
+
+def _up_to_date(daemon: Daemon, store: Store, plan: InboxPlan) -> int:
+    """Return how many photos were done before this run; stopped, it has not looked at all of them."""
+    made = daemon.results.numbers.results.get((plan.inbox, "done"), 0)
+    return 0 if daemon.stops else max(0, store.counts(plan.inbox).done - made)
+
+
 def _tell_left_alone(daemon: Daemon, store: Store) -> None:
-    """Say which files are no photos by their names, and what makes them some."""
+    """Print which files are no photos by their names, and how to include them."""
     plans = daemon.settings.inboxes
     for plan in plans:
         found = store.report(plan.inbox)
@@ -120,13 +139,14 @@ def _tell_left_alone(daemon: Daemon, store: Store) -> None:
             print(f"left alone{f' in {_shown(plan.inbox)}' if len(plans) > 1 else ''}: {printable(left)}")
 
 
-def summary(daemon: Daemon, store: Store, unfinished: int, seconds: float) -> Iterator[str]:
-    """Return the parts of the last line."""
+def summary(
+    daemon: Daemon, store: Store, unfinished: int, seconds: float, pair: tuple[str, str] | None
+) -> Iterator[str]:
+    """Return the parts of the last line; `pair`: the two folders that the command was given."""
     counts, plans = daemon.results.numbers, daemon.settings.inboxes
     made, copies = counts.done - counts.reused, counts.renditions - counts.reused_renditions
-    looked_at = [plan.inbox for plan in plans if plan.inbox not in daemon.inboxes.unreachable]
-    done = sum(store.counts(inbox).done - counts.results.get((inbox, "done"), 0) for inbox in looked_at)
-    current = 0 if daemon.stops else max(0, done)  # stopped, it has not looked at all of them
+    looked_at = [plan for plan in plans if plan.inbox not in daemon.inboxes.unreachable]
+    current = sum(_up_to_date(daemon, store, plan) for plan in looked_at)
     idle = not (made or counts.reused or unfinished or daemon.stops)
     if made:
         yield f"{counted(made, 'photo')}, {counted(copies, 'copy')} made in {places(plans)}"
@@ -138,7 +158,8 @@ def summary(daemon: Daemon, store: Store, unfinished: int, seconds: float) -> It
         yield f"{counts.reused:,} renamed, moved or alike: existing copies used in {places(plans)}"
     if current:
         # the copies are not looked at: that would take as long as the scan, each time
-        yield f"{current:,} up to date" + (" by the state file (`watcher verify` checks the copies)" if idle else "")
+        verify = printable(shlex.join(["watcher", "verify", *(pair or ())]))
+        yield f"{current:,} up to date" + (f" by the state file (`{verify}` checks the copies)" if idle else "")
     if unfinished:
         yield f"{unfinished:,} not made"
     yield f"{seconds:.1f} s"

@@ -21,6 +21,7 @@ from watcher.core.output_paths import top_folders
 from watcher.engine.ports import FoldersMeet, Settings
 from watcher.errors import Fault
 from watcher.fs import mounts
+from watcher.fs.openat import folder_identity
 
 Trio = tuple[bytes, bytes, bytes | None]  # resolved: an inbox, its output, where its originals go
 _TABLE = "/proc/self/mountinfo"
@@ -34,7 +35,7 @@ class Overlap:
         self._roots = roots
         self._spots = cache(lambda path, layers: mounts.spots(path, layers=layers))
         self._below = cache(mounts.spots_below)
-        self._identity = cache(_identity)
+        self._identity = cache(folder_identity)
 
     def within(self, path: bytes, folder: bytes) -> bool:
         """Return whether `path` is `folder` or lies in it, or what is mounted in one of them does so in the other."""
@@ -59,14 +60,6 @@ class Overlap:
             if seen == os.fsencode(other.name) or os.path.basename(mine) != os.path.basename(seen):
                 return True  # nothing of it is there yet
             mine, seen = os.path.dirname(mine), os.path.dirname(seen)
-
-
-def _identity(folder: bytes) -> tuple[int, int] | None:
-    try:
-        found = os.stat(folder)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def _with_those_above(folder: bytes) -> Iterator[bytes]:

@@ -23,7 +23,6 @@ from watcher.core.orphans import LeftPhoto, Orphan, places_of, that_stay
 from watcher.core.output_paths import taken_paths
 from watcher.core.recipe import label_of
 from watcher.core.records import Phase, RenditionRecord
-from watcher.core.selection import PathFilter
 from watcher.core.types import FileSignature, PhotoId, Request
 from watcher.errors import BusyError
 from watcher.fs.prune import Pruning, prune
@@ -76,7 +75,7 @@ def take_inventory(reader: Queries, watched: KnownInbox) -> Inventory:
     identity, inbox = reader.identity(watched.inbox), shown(watched.inbox)
     if config is None or identity is None:
         return Inventory(f"the inbox {inbox} has never been scanned completely")
-    looked = walk(watched.inbox, PathFilter(config.include, config.exclude, config.recursive))
+    looked = walk(watched.inbox, config.selection)
     folder, recorded = None, dict[bytes, FileSignature]()
     for part in looked:
         if part.folder != folder:
@@ -84,7 +83,7 @@ def take_inventory(reader: Queries, watched: KnownInbox) -> Inventory:
             pages = chain.from_iterable(reader.pages(watched.inbox, folder))
             recorded = {photo.name: known.stamp for photo, known in pages if known.away is None}
         for entry in part.entries:
-            same = entry.name in recorded and recorded[entry.name][:2] == (entry.size, entry.mtime_ns)
+            same = entry.name in recorded and recorded[entry.name][:2] == entry.signature[:2]
             found.recorded += same
             found.fresh += not same
     if not looked.complete:
@@ -183,7 +182,7 @@ def _orphan(
 
 
 def remove_unneeded(source: Source, state: str, unneeded: Iterable[Unneeded]) -> Iterator[tuple[Unneeded, int]]:
-    """Have outputs removed; yield them with how many of each photo's were."""
+    """Remove outputs; yield them with how many of each photo's were removed."""
     rest = iter(unneeded)
     while some := list(islice(rest, AT_ONCE)):
         requests = [item.request for item in some if item.outputs]

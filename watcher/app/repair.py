@@ -17,7 +17,7 @@ from watcher.core.stability import Look
 from watcher.core.types import Origin, PhotoId, Request, ScanDone, WatchReady
 from watcher.engine.ports import InboxPlan, Post
 from watcher.errors import BusyError
-from watcher.scan import root_identity
+from watcher.fs.openat import folder_identity
 from watcher.service import process
 from watcher.store import Queries, ask
 from watcher.text import shown
@@ -58,7 +58,7 @@ class NullInbox:
                 seconds=0.0,
                 complete=False,
                 reason="only what is asked for is looked at",
-                root=root_identity(self._inbox),
+                root=folder_identity(self._inbox),
             )
         )
         return True
@@ -91,7 +91,7 @@ class Repair:
         self._advance = advance
 
     def mend(self, wanted: Sequence[Wanted]) -> None:
-        """Have these made again, and count those that are."""
+        """Let these be made again, and count those that are."""
         there = [item for item in wanted if self._is_there(item.photo)]
         for some in _batches(there):
             requests = [Request("remake", *item.photo, item.renditions) for item in some]

@@ -80,7 +80,7 @@ def once(beginning: Startup) -> int:
     with build.daemon(source, config, name, log, once=True) as (daemon, store):
         with contextlib.nullcontext() if quiet else once_view.progress_bar(daemon):
             daemon.run()
-        return once_view.report(daemon, store, time.monotonic() - began, quiet=quiet)
+        return once_view.report(daemon, store, time.monotonic() - began, source, quiet=quiet)
 
 
 def serve_requests(source: Source, open_inbox: Callable[[InboxPlan, Post], InboxParts]) -> None:

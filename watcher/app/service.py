@@ -120,7 +120,7 @@ def _called(config: Config) -> list[str]:
 
 
 def opened_for_hooks(config: Config) -> list[str]:
-    """Say what the sandbox of the system's unit lets through since the config has hooks, and what it does not."""
+    """Return what the sandbox of the system's unit allows for hooks, and what it does not."""
     found = []
     if any(not each.startswith(_LOOPBACK) for each in _called(config)):
         found.append("The service may use the network, since a hook calls a URL on another machine.")

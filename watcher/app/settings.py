@@ -22,7 +22,7 @@ from watcher.core.types import Origin, WatchReady
 from watcher.engine.ports import InboxParts, InboxPlan, Post, Settings
 from watcher.errors import ConfigError, Fault, StateError, WatcherError, tell_fault
 from watcher.fs import mounts
-from watcher.store import refuse_stranger
+from watcher.store import refuse_other_file
 
 if TYPE_CHECKING:
     from watcher.watch import Supervisor, Watch  # watchdog costs 60 ms, and `status` needs none of it
@@ -64,7 +64,7 @@ class Source:
     def state_path(self, config: Config) -> str:
         """Return where the state file lies; raise StateError where something else lies there."""
         path = self._state_path(config)
-        refuse_stranger(path)
+        refuse_other_file(path)
         return path
 
     def _state_path(self, config: Config) -> str:
@@ -156,14 +156,13 @@ class RealInbox:
     """The watch and the scanner of one inbox; see `watcher.engine.ports.InboxParts`."""
 
     def __init__(self, plan: InboxPlan, post: Post, hub: Hub) -> None:
-        from watcher.core.selection import PathFilter  # noqa: PLC0415  # the same
         from watcher.scan import Scanner  # noqa: PLC0415  # `status` needs none of this
 
         config = plan.config
         self._plan = plan
         self._post = post
         self._hub = hub
-        self._selection = PathFilter(config.include, config.exclude, config.recursive)
+        self._selection = config.selection
         self._scanner = Scanner(plan.inbox, self._selection, post)
         self._watch = None if hub.supervisor is None or config.watch == "poll" else self._make_watch()
         self._closed = False
@@ -211,15 +210,15 @@ class RealInbox:
         self._post(WatchReady(self._plan.inbox, native, reason))
 
     def scan(self, number: int, origin: Origin, folder: bytes = b"") -> bool:
-        """Have the inbox, or a folder of it, looked through."""
+        """Scan the inbox, or a folder of it."""
         return self._scanner.request(number, origin, folder)
 
     def examine(self, paths: Sequence[bytes], folders: Sequence[bytes]) -> None:
-        """Have known photos and folders looked after."""
+        """Check whether known photos and folders still exist."""
         self._scanner.examine(paths, folders)
 
     def look(self, looks: Sequence[Look]) -> None:
-        """Have photos looked at that wait until they change."""
+        """Check photos that wait until they change."""
         self._scanner.look(looks)
 
     def ack(self) -> None:

@@ -22,7 +22,6 @@ from watcher.app.service import program, remedies, sudo
 from watcher.app.settings import Source, resolve
 from watcher.config import Config
 from watcher.core.formats import INPUTS, readable, to_install
-from watcher.core.selection import PathFilter
 from watcher.core.status import left_alone
 from watcher.core.volumes import belongs_on
 from watcher.engine.ports import InboxPlan
@@ -183,7 +182,7 @@ def _inbox(plan: InboxPlan, config: Config, reader: Queries | None) -> Iterator[
         yield Finding("warning", what, text)
     if left := left_alone(found.left_alone):
         yield Finding("ok", what, f"left alone: {left}")
-    selection = PathFilter(plan.config.include, plan.config.exclude, plan.config.recursive)
+    selection = plan.config.selection
     watch, why = mounts.watch_advice(plan.inbox, selection.enters)
     if plan.config.watch == "auto" and watch == "poll":
         seconds = plan.config.poll_seconds

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from watcher.core.records import Phase, PhotoRecord, RenditionRecord, fingerprin
 from watcher.core.types import PhotoId
 from watcher.errors import EXIT_OK
 from watcher.store import Queries
-from watcher.text import iso, printable, shown, size
+from watcher.text import iso, moment, printable, shown, size
 
 
 class Listed(NamedTuple):
@@ -78,6 +79,13 @@ def _modified(known: PhotoRecord) -> str | None:
         return None
 
 
+def _date(known: PhotoRecord) -> str:
+    try:
+        return moment(known.stamp.mtime_ns / 1e9, time.time())
+    except (ValueError, OverflowError, OSError):  # the same
+        return "no usable date"
+
+
 def _mapping(photo: PhotoId, known: PhotoRecord, made: list[Listed]) -> Mapping[str, object]:
     return {
         "path": os.fsdecode(called(photo.absolute)),
@@ -99,9 +107,9 @@ def _mapping(photo: PhotoId, known: PhotoRecord, made: list[Listed]) -> Mapping[
 
 def _text(photo: PhotoId, known: PhotoRecord, made: list[Listed]) -> str:
     """Return a photo and its renditions as people read them."""
-    lines = [f"{shown(called(photo.absolute))}  ({size(known.stamp.size)}, {_modified(known) or 'no usable date'})"]
+    lines = [f"{shown(called(photo.absolute))}  ({size(known.stamp.size)}, {_date(known)})"]
     lines += [
-        f"    {shown(item.name)}: {item.fact.width} x {item.fact.height} {item.format}, {size(item.fact.size)},"
+        f"    {shown(item.name)}: {item.fact.width} \u00d7 {item.fact.height} {item.format}, {size(item.fact.size)},"
         f" {shown(item.path)}"
         for item in made
     ]

@@ -51,8 +51,12 @@ class Command(TyperCommand):
             return super().parse_args(ctx, args)
         except Exception as error:
             message = getattr(error, "message", "")
-            if configs and "unexpected extra argument" in message:
-                error.message = f"{message}. Did you mean --config {configs[0]}?"  # type: ignore[attr-defined]
+            if "unexpected extra argument" in message:
+                if configs:
+                    message += f". Did you mean --config {configs[0]}?"
+                elif ctx.info_name == "check":
+                    message += ". It checks a config; two folders need none: `watcher once INBOX OUTPUT --dry-run`"
+                error.message = message  # type: ignore[attr-defined]
             raise
 
 

@@ -1,4 +1,4 @@
-"""`verify`: hold the output trees against the state file, and have made again what is not as it should be."""
+"""`verify`: compare the output trees with the state file, and have made again what is missing or different."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from watcher.core.types import PhotoId
 from watcher.errors import EXIT_OK, EXIT_SOME_FAILED
 from watcher.service import process
 from watcher.store import Queries
-from watcher.text import printable, shown
+from watcher.text import counted, printable, shown
 
 if TYPE_CHECKING:
     from watcher.app.verify_deep import Deep
@@ -198,7 +198,7 @@ def _print_json(found: Found, repaired: int) -> None:
 
 def _sum_up(found: Found, repaired: int, *, repair: bool) -> None:
     parts = [f"{found.counts[kind]} {kind}" for kind in KINDS]
-    text = f"{found.checked} renditions checked: {', '.join(parts)}"
+    text = f"{counted(found.checked, 'rendition')} checked: {', '.join(parts)}"
     print(text + (f"; {repaired} made again" if repair else ""))
     if not repair and (found.counts["missing"] or found.counts["different"]):
         print("`watcher verify --repair` makes again what is missing or different")

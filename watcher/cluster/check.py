@@ -31,7 +31,7 @@ class Survey:
 
 
 def survey(target: Target, question: Callable[..., object], *arguments: object) -> Survey:
-    """Have each worker of a cluster call `question`, which it finds by name. Never raise; take bounded time."""
+    """Call `question` on each worker of a cluster, which finds it by name. Never raise; take bounded time."""
     be_quiet()
     return asyncio.run(_survey(target, question, arguments))
 

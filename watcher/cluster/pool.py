@@ -259,6 +259,6 @@ def _none_fits(unfit: Mapping[str, str]) -> str:
 
 def _told_by(host: str, outcome: Outcome | None) -> Outcome | None:
     """Add the host to the reason of a failure that may be the fault of a machine."""
-    if isinstance(outcome, Failed) and outcome.blame in _BELONGS_TO_A_MACHINE:
+    if isinstance(outcome, Failed) and outcome.kind in _BELONGS_TO_A_MACHINE:
         return replace(outcome, reason=f"{outcome.reason} (on {host})")
     return outcome

@@ -14,7 +14,7 @@ def suspicious(answer: Answer) -> bool:
     outcomes = [result.outcome for result in answer.results]
     return bool(answer.refusal) or any(
         isinstance(outcome, Vanished)
-        or (isinstance(outcome, Failed) and outcome.blame in {FailureKind.INBOX, FailureKind.OUTPUT})
+        or (isinstance(outcome, Failed) and outcome.kind in {FailureKind.INBOX, FailureKind.OUTPUT})
         for outcome in outcomes
     )
 
@@ -39,9 +39,9 @@ def _sees_less(outcome: object, theirs: Job, ours: Job) -> str:
         case Vanished() if _is_there(ours.photo.absolute):
             name = os.fsdecode(theirs.photo.absolute)
             return f"{name} is not there, and {os.fsdecode(ours.photo.absolute)} is here: is the folder mounted there?"
-        case Failed(reason=reason, blame=FailureKind.INBOX) if os.access(ours.photo.inbox, os.R_OK | os.X_OK):
+        case Failed(reason=reason, kind=FailureKind.INBOX) if os.access(ours.photo.inbox, os.R_OK | os.X_OK):
             return f"{reason} ({os.fsdecode(theirs.photo.inbox)} there, and it can be read here)"
-        case Failed(reason=reason, blame=FailureKind.OUTPUT) if os.access(ours.output_root, os.W_OK | os.X_OK):
+        case Failed(reason=reason, kind=FailureKind.OUTPUT) if os.access(ours.output_root, os.W_OK | os.X_OK):
             return f"{reason} ({os.fsdecode(theirs.output_root)} there, and it can be written here)"
     return ""
 

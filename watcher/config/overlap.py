@@ -9,6 +9,7 @@ from itertools import combinations
 from watcher.config.messages import dotted, nearest, toml_value
 from watcher.config.tables import WEB
 from watcher.config.values import expanded, path_text
+from watcher.core.formats import OUTPUTS
 from watcher.core.layout import Layout, fault, layout_of, meeting
 from watcher.errors import Fault
 from watcher.text import shown
@@ -21,7 +22,7 @@ _OUTSIDE = "write a folder outside of every inbox"
 def across(raw: Mapping[str, object], base: str, home: str, *, require_inbox: bool) -> Iterator[Fault]:
     """Find every fault that no single key shows: names, folders in each other's way."""
     if not home:
-        yield from _homeless(raw)
+        yield from _without_home(raw)
     yield from _executor_faults(_table(raw.get("executor")))
     renditions = _table(raw.get("rendition")) or WEB
     if renditions is not WEB:
@@ -77,7 +78,7 @@ def _what(hook: Mapping[str, object]) -> tuple[object, ...]:
     return tuple(hook.get(key) for key in ("on", "command", "url", "inbox"))
 
 
-def _homeless(raw: Mapping[str, object]) -> Iterator[Fault]:
+def _without_home(raw: Mapping[str, object]) -> Iterator[Fault]:
     """Find the paths that begin with a home that there is not."""
     listed = raw.get("inbox")
     inboxes = [_table(item) for item in listed] if isinstance(listed, list) else []
@@ -139,10 +140,11 @@ def _recipe_faults(place: str, rendition: Mapping[str, object]) -> Iterator[Faul
     if rendition.get("fit") == "contain":
         for side in {"width", "height"} - set(rendition):
             yield Fault(f"{place}.{side}", "found nothing", f'write the {side} that `fit = "contain"` pads to')
-    if "png" in _formats(rendition) and rendition.get("max_kb"):
-        hint = "write another `format`, or leave it out: a PNG has no quality that could be lowered"
-        png = '`format = "png"`' if rendition["format"] == "png" else '"png" in `format`'
-        yield Fault(f"{place}.max_kb", f"found {toml_value(rendition['max_kb'])} with {png}", hint)
+    lossless = [form for form, output in OUTPUTS.items() if output.lossless and form in _formats(rendition)]
+    for form in lossless if rendition.get("max_kb") else ():
+        hint = f"write another `format`, or leave it out: a {form.upper()} has no quality that could be lowered"
+        there = f'`format = "{form}"`' if rendition["format"] == form else f'"{form}" in `format`'
+        yield Fault(f"{place}.max_kb", f"found {toml_value(rendition['max_kb'])} with {there}", hint)
 
 
 def _formats(rendition: Mapping[str, object]) -> list[object]:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from watcher.config.messages import translated
 from watcher.config.overlap import across, meeting_names, overlaps
-from watcher.config.tables import WEB, Config, File, Hook, Inbox, Mark, Rendition, Settings
+from watcher.config.tables import WEB, Config, Executor, File, Hook, Inbox, Mark, Rendition, Settings
 from watcher.config.values import expanded
 from watcher.config.watermark import Picture, Read, watermarks
 from watcher.core import layout as layouts
@@ -44,16 +44,7 @@ def parse(
     whose content is a part of the config.
     """
     raw = dict(data)
-    faults: list[Fault] = []
-    file = File.model_validate({})
-    try:
-        file = File.model_validate(raw)
-    except ValidationError as error:
-        # pydantic counts only the good items of a list: that no good one is left says nothing new
-        items = [
-            item for item in error.errors(include_url=False) if not (item["type"] == "too_short" and item["input"])
-        ]
-        faults += [translated(item) for item in items]
+    file, faults = _validated(raw)
     faults += across(raw, base, home, require_inbox=require_inbox)
     written = raw.get("rendition")
     pictures, unread = watermarks(written if isinstance(written, dict) else {}, base, home, read)
@@ -69,11 +60,18 @@ def parse(
     hooks = tuple(_hook(hook, base, home) for hook in file.hook)
     settings = {name: getattr(file, name) for name in Settings.model_fields}
     settings["state"] = file.state and expanded(file.state, base, home)
-    files = ("scheduler_file", "tls_ca_file", "tls_client_cert", "tls_client_key")
-    there = {name: getattr(file.executor, name) for name in files}
-    found = {name: path and expanded(path, base, home) for name, path in there.items()}
-    settings["executor"] = file.executor.model_copy(update=found)
+    settings["executor"] = _executor(file.executor, base, home)
     return Config(**settings, recipes=recipes, inboxes=inboxes, hooks=hooks)
+
+
+def _validated(raw: Mapping[str, object]) -> tuple[File, list[Fault]]:
+    """Return the file's tables, and the faults of single keys; the defaults where there are any."""
+    try:
+        return File.model_validate(raw), []
+    except ValidationError as error:
+        # pydantic counts only the good items of a list: that no good one is left says nothing new
+        items = [item for item in error.errors(include_url=False) if item["type"] != "too_short" or not item["input"]]
+        return File.model_validate({}), [translated(item) for item in items]
 
 
 def for_pair(inbox: str, output: str, base: Config | None = None) -> Config:
@@ -119,6 +117,13 @@ def _hook(hook: Hook, base: str, home: str) -> Hook:
     return hook.model_copy(update={"command": (*program, *hook.command[1:]), "inbox": inboxes})
 
 
+def _executor(executor: Executor, base: str, home: str) -> Executor:
+    """Return the executor's settings with absolute paths."""
+    names = ("scheduler_file", "tls_ca_file", "tls_client_cert", "tls_client_key")
+    paths = {name: getattr(executor, name) for name in names}
+    return executor.model_copy(update={name: path and expanded(path, base, home) for name, path in paths.items()})
+
+
 def _recipe(rendition: Rendition, picture: Picture | None) -> Recipe:
     """Return the recipe of a rendition in one format."""
     keys = {name: value for name, value in rendition.model_dump().items() if not name.startswith("watermark")}
@@ -141,15 +146,16 @@ def _recipe(rendition: Rendition, picture: Picture | None) -> Recipe:
 def fingerprint(rendition: Rendition, watermark: Picture | None = None) -> str:
     """Return what tells recipes apart in the state file; a key marked LATER counts where it is not at its default.
 
-    Of a watermark its content counts, not its path; `name` decides no bytes. The rendition is in one format.
+    One that decides nothing beside the others does not count either: no rendition is made again for it. Of a watermark
+    its content counts, not its path; `name` decides no bytes. The rendition is in one format.
     """
     (form,) = rendition.format
-    fields = type(rendition).model_fields
+    fields, idle = type(rendition).model_fields, _idle(rendition)
     values = {
         name: value
         for name, value in rendition.model_dump().items()
         if name != "name"
-        and (Mark.LATER not in fields[name].metadata or value != fields[name].default)
+        and (Mark.LATER not in fields[name].metadata or (value != fields[name].default and name not in idle))
         and (watermark is not None or not name.startswith("watermark"))
     }
     if watermark is not None:
@@ -157,3 +163,14 @@ def fingerprint(rendition: Rendition, watermark: Picture | None = None) -> str:
     version = RECIPE_VERSION + OUTPUTS[form].version
     canonical = json.dumps({**values, "format": form, "version": version}, sort_keys=True, separators=(",", ":"))
     return sha256(canonical.encode()).hexdigest()[:16]
+
+
+def _idle(rendition: Rendition) -> set[str]:
+    """Return the keys that decide nothing in a rendition with these other keys, which is in one format."""
+    (form,) = rendition.format
+    keys = {
+        "position": rendition.fit == "inside" or None in {rendition.width, rendition.height},
+        "background": OUTPUTS[form].has_alpha and rendition.fit != "contain",
+        "small": form != "jpeg",
+    }
+    return {key for key, idle in keys.items() if idle}

@@ -32,6 +32,7 @@ from watcher.core.formats import INPUTS, OUTPUTS, Format, readable
 from watcher.core.hooks import HookId
 from watcher.core.layout import DEFAULT
 from watcher.core.recipe import Fit, Metadata, Position, Recipe, Sharpening, Small
+from watcher.core.selection import PathFilter
 
 _Path = Annotated[str, AfterValidator(path_text)]
 _Absolute = Annotated[str, AfterValidator(absolute_text)]
@@ -147,6 +148,11 @@ class Inbox(Table):
     originals: _Path | None = text_field("the folder that originals move to, such as ~/Pictures/Originals,")
     orphans: _Orphans = choice("keep", _Orphans)
     orphans_max: Annotated[str, AfterValidator(percent_text)] = text_field("a share such as 10%,", "10%")
+
+    @property
+    def selection(self) -> PathFilter:
+        """Return what decides which of its paths are photos."""
+        return PathFilter(self.include, self.exclude, self.recursive)
 
 
 class Hook(Table):

@@ -119,13 +119,13 @@ def url_text(text: str) -> str:
         raise ValueError("with a character that must be percent-encoded")
     try:
         parts = urlsplit(text)
-        host, _ = parts.hostname, parts.port
+        host, port = parts.hostname, parts.port
     except ValueError:
         raise ValueError("which is not a URL") from None
     if parts.scheme not in {"http", "https"}:
         raise ValueError("which does not begin with `https://` or `http://`")
-    if not host:
-        raise ValueError("which names no host")
+    if not host or port == 0:
+        raise ValueError("which names no host" if not host else "whose port is 0")
     if parts.username is not None or parts.password is not None:
         raise ValueError("with a user name in it, which is not sent (run `curl` as a command instead)")
     if parts.fragment:

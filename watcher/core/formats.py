@@ -40,7 +40,9 @@ class OutputFormat(NamedTuple):
     density_power: _Table  # that ratio grows with this power of the JPEG's bytes per pixel
     qualities: tuple[int, ...] = _QUALITIES  # those that look like `_QUALITIES` of JPEG
     max_pixels: int = 1 << 40  # width times height: the limit of common decoders, where the format allows more
+    has_alpha: bool = True  # it can store how transparent a pixel is
     has_iptc: bool = False  # it can store IPTC records
+    lossless: bool = False  # it has no quality
     version: int = 0  # raise it when the encoder settings change: every rendition of the format is then made again
 
 
@@ -52,6 +54,7 @@ OUTPUTS: Mapping[Format, OutputFormat] = {
         65_500,
         (0.34, 0.50, 0.58, 0.74, 1.00, 1.66, 1.86, 6.83),
         (-0.15, -0.04, 0.00, 0.02, 0.00, -0.06, -0.07, -0.24),
+        has_alpha=False,
         has_iptc=True,
     ),
     "webp": OutputFormat(
@@ -75,7 +78,7 @@ OUTPUTS: Mapping[Format, OutputFormat] = {
         1 << 28,
         version=2,
     ),
-    "png": OutputFormat(b".png", "image/png", "PNG", 1_000_000, (9.97,) * 8, (-0.44,) * 8),
+    "png": OutputFormat(b".png", "image/png", "PNG", 1_000_000, (9.97,) * 8, (-0.44,) * 8, lossless=True),
 }
 
 
@@ -84,18 +87,18 @@ class InputFormat(NamedTuple):
 
     label: str  # "it is …"
     extensions: tuple[str, ...]
-    included: bool = True  # files with these extensions are photos where `include` is left out
+    included: bool = False  # files with these extensions are photos where `include` is left out
     extra: str = ""  # what `pip` has to install to read it, as in photo-watcher[heic]; empty: nothing
     module: str = ""  # and the module that comes with that
 
 
 INPUTS: Mapping[str, InputFormat] = {
-    "jpeg": InputFormat("a JPEG", (".jpg", ".jpeg")),
-    "png": InputFormat("a PNG", (".png",), included=False),
-    "webp": InputFormat("a WebP", (".webp",), included=False),
-    "tiff": InputFormat("a TIFF", (".tif", ".tiff"), included=False),
-    "avif": InputFormat("an AVIF", (".avif",), included=False),
-    "heic": InputFormat("a HEIC", (".heic", ".heif", ".hif"), extra="heic", module="pillow_heif"),
+    "jpeg": InputFormat("a JPEG", (".jpg", ".jpeg"), included=True),
+    "png": InputFormat("a PNG", (".png",)),
+    "webp": InputFormat("a WebP", (".webp",)),
+    "tiff": InputFormat("a TIFF", (".tif", ".tiff")),
+    "avif": InputFormat("an AVIF", (".avif",)),
+    "heic": InputFormat("a HEIC", (".heic", ".heif", ".hif"), included=True, extra="heic", module="pillow_heif"),
 }
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 from watcher.core.output_paths import recorded_paths
 from watcher.core.recipe import Recipe, label_of
-from watcher.core.records import Phase, PhotoRecord, RenditionRecord, fingerprint_in, key_of
+from watcher.core.records import Phase, PhotoRecord, RenditionRecord, fingerprint_in, key_of, written_since
 from watcher.core.stability import INCOMPLETE_SECONDS
 from watcher.core.status import InboxStatus
 from watcher.core.types import FileSignature, PhotoId
@@ -62,6 +62,7 @@ class FileState:
     kind: Kind
     stamp: FileSignature | None = None  # of a file
     detail: str = ""  # the kind of a special file, the target of a link, or why it can't be read
+    changed_ns: int = 0  # ctime of a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ def explain(
     place: Place, lies: FileState, known: PhotoRecord | None, notes: Sequence[HistoryEntry], now: float
 ) -> Explanation:
     """Explain a path below an inbox."""
-    state, reason = _stands(place, lies, known, notes)
+    state, reason = _stands(place, lies, known, notes, now)
     events = tuple(_events(known, notes))
     seen = (known.first_seen, known.origin) if known is not None and known.first_seen else None
     if seen is None:
@@ -132,7 +133,7 @@ def explain(
 
 
 def _stands(
-    place: Place, lies: FileState, known: PhotoRecord | None, notes: Sequence[HistoryEntry]
+    place: Place, lies: FileState, known: PhotoRecord | None, notes: Sequence[HistoryEntry], now: float
 ) -> tuple[State, str]:
     if lies.kind == "folder":
         return _folder(place)
@@ -143,7 +144,7 @@ def _stands(
     if place.excluded:
         return "excluded", place.excluded
     if known is not None:
-        return _known_stands(place, lies, known)
+        return _known_stands(place, lies, known, now)
     if lies.kind == "nothing":
         if place.now_at:
             return "unknown", f"it is no longer in the inbox; the same picture is {shown(place.now_at)} now"
@@ -185,7 +186,7 @@ def _unmet(place: Place) -> str:
     return "it has not been noticed yet"
 
 
-def _known_stands(place: Place, lies: FileState, known: PhotoRecord) -> tuple[State, str]:
+def _known_stands(place: Place, lies: FileState, known: PhotoRecord, now: float) -> tuple[State, str]:
     changed = lies.stamp is not None and not lies.stamp.same_content(known.stamp)
     match known.phase:
         case Phase.DONE if changed:
@@ -205,7 +206,7 @@ def _known_stands(place: Place, lies: FileState, known: PhotoRecord) -> tuple[St
             if lies.kind == "nothing":
                 return "done", "its renditions were made; the photo itself is no longer there"
             return "done", "all its renditions are made"
-        case Phase.FAILED if changed:
+        case Phase.FAILED if changed or written_since(known.at, lies.changed_ns, now):
             return "waiting", f"it has changed since it failed ({known.reason})"
         case Phase.FAILED:
             return "failed", known.reason
@@ -253,7 +254,8 @@ def _next_of_waiting(
         end = known.at + INCOMPLETE_SECONDS
         if now < end:
             given_up = f"it is given up at {moment(end, now)} if it does not change until then"
-            return f"{given_up}; it is looked at again when it changes, or at the latest", max(planned, now)
+            latest = " when it changes, or at the latest" if planned > now else ""
+            return f"{given_up}; it is looked at again{latest}", max(planned, now)
         return "it is looked at once more, then given up", max(planned, now)
     return "it is tried again", max(planned, now)
 

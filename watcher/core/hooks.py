@@ -104,10 +104,14 @@ def document(event: What, key: str, at: str, folders: tuple[bytes, bytes], items
 def shown_target(target: str) -> str:
     """Return a hook's target without what may be secret: arguments, and all of a URL behind its host."""
     found = json.loads(target)
-    if isinstance(found, list):
-        return str(found[0])
-    parts = urlsplit(found)
-    return f"{parts.scheme}://{parts.netloc}/{'…' if parts.path.strip('/') or parts.query else ''}"
+    return str(found[0]) if isinstance(found, list) else shown_url(found)
+
+
+def shown_url(url: str) -> str:
+    """Return a URL without what may be secret: all that is not its host."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}/{'…' if parts.path.strip('/') or parts.query else ''}"
 
 
 def next_try(failures: int, backoff: float, jitter: float, left: float) -> float:

@@ -117,11 +117,6 @@ class Layout:
     def _pattern(self) -> re.Pattern[bytes]:
         return _pattern(self.head, self.tail)
 
-    @property
-    def has_size(self) -> bool:
-        """Whether the size is in the file name."""
-        return b"\0" in self.head + self.tail
-
 
 @lru_cache(maxsize=256)
 def _pattern(head: bytes, tail: bytes) -> re.Pattern[bytes]:

@@ -34,7 +34,7 @@ def aside(photo: PhotoId, number: int) -> PhotoId:
 def aside_number(photo: PhotoId, made: Mapping[str, RenditionRecord], last: int) -> int:
     """Return the number for a new key of `aside`: above `last`, the highest so far, and those in the outputs' names.
 
-    So `output_name` can decide by the last number alone which names are free.
+    So `free_names` can decide by the last number alone which names are free.
     """
     return 1 + max(
         [last, *(place for fact in made.values() if (place := _place_of(fact.name or b"", photo.name)) < _NEVER)]
@@ -99,12 +99,17 @@ def stems_above(stem: bytes) -> list[bytes]:
     return [b".".join(parts[:count]) for count in range(len(parts), 0, -1)]
 
 
+def keeps_name(name: bytes) -> bool:
+    """Return whether JPEGs of a photo with that name are called like it: it has no other format's extension."""
+    return not name.lower().endswith(_NOT_JPEG)
+
+
 def natural_name(name: bytes, fmt: Format) -> bytes:
     """Return the file name that the output gets if no other photo has it.
 
     A JPEG keeps the photo's name, unless that has the extension of another format.
     """
-    if fmt == "jpeg" and not name.lower().endswith(_NOT_JPEG):
+    if fmt == "jpeg" and keeps_name(name):
         return name
     return (name.rpartition(b".")[0] or name) + OUTPUTS[fmt].extension
 
@@ -129,26 +134,20 @@ def folded(name: bytes) -> bytes:
         return name.lower()
 
 
-def output_name(
+def free_names(
     name: bytes, rendition: str, fmt: Format, others: Mapping[bytes, Mapping[str, RenditionRecord]], *, folds_case: bool
-) -> bytes:
-    """Return the file name of photo `name`'s output in `rendition`, which none of `others` in the same folder has.
+) -> Iterator[bytes]:
+    """Yield the file names that photo `name`'s output in `rendition` may have, the best first.
 
     `others`: the recorded photos of that folder whose outputs could have the same name (see `could_meet`), with the
-    records of their renditions. Photos of another folder that is the same one in the output tree are given by path.
+    records of their renditions; none of their names is yielded. Photos of another folder that is the same one in the
+    output tree are given by path.
 
     Among photos with one name whose originals were archived, the last one represents all: their outputs are the
     candidates up to its number.
 
-    The result may be longer than 255 bytes: an output that can't be written is reported like any other.
+    A name may be longer than 255 bytes: an output that can't be written is reported like any other.
     """
-    return next(free_names(name, rendition, fmt, others, folds_case=folds_case))
-
-
-def free_names(
-    name: bytes, rendition: str, fmt: Format, others: Mapping[bytes, Mapping[str, RenditionRecord]], *, folds_case: bool
-) -> Iterator[bytes]:
-    """Yield all names that an output may have, the best first."""
     fold = folded if folds_case else bytes
     taken, groups = set(), []
     for other, facts in others.items():

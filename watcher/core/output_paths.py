@@ -25,6 +25,8 @@ Layouts = Collection[tuple[str, str]]  # renditions, each with a template that i
 
 def name_of(output: bytes, rendition: str, recipe: Recipe) -> bytes:
     """Return what `core.naming` calls an output with this path, with or without the size in it."""
+    if not recipe.layout:  # the default, which nearly all have: it adds nothing to a file name
+        return output.rpartition(b"/")[2]
     parts = layout_of(rendition, recipe.layout).split(sized(output, 1, 1))
     return parts[1] if parts else output.rpartition(b"/")[2]
 

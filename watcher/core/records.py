@@ -71,6 +71,18 @@ class ContentRecord:
     lately: bool = False  # it was removed within the last hour
 
 
+class ScanRow(NamedTuple):
+    """The little that a scan compares."""
+
+    size: int
+    mtime_ns: int
+    phase: int
+    recipes: int  # their number in the state file
+    leased: int
+    attempts: int
+    at: float
+
+
 class ListedPhoto(NamedTuple):
     """A photo in a list on the status page."""
 
@@ -93,6 +105,15 @@ def key_of(recipe: Recipe) -> str:
 def fingerprint_in(key: str | None) -> str:
     """Return the fingerprint that is a part of a recorded key; empty: there is none."""
     return (key or "").partition(":")[0]
+
+
+def written_since(failed_at: float, changed_ns: int, now: float) -> bool:
+    """Return whether a file was written or dated after it failed; `changed_ns`: its ctime.
+
+    Its size and date may still be the same: many a client sets the date itself. A ctime ahead of our clock is a
+    server's, and proves nothing yet.
+    """
+    return failed_at < changed_ns / 1e9 <= now
 
 
 def needs_work(known: PhotoRecord | None, seen: FileSignature, wanted: Mapping[str, Recipe]) -> bool:

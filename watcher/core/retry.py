@@ -54,7 +54,7 @@ class Pause:
     """The output can't be written, or the inbox can't be read: its photos wait, this one before the others."""
 
     reason: str
-    blame: FailureKind  # DISK_FULL, OUTPUT or INBOX
+    kind: FailureKind  # DISK_FULL, OUTPUT or INBOX
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +102,11 @@ def backoff_after(attempt: int, backoff: float, jitter: float) -> float:
 
 def _judge_failed(outcome: Failed, job: Job, *, attempts: int, backoff: float, jitter: float) -> Decision:
     wait = backoff_after(job.attempt, backoff, jitter)
-    match outcome.blame:
+    match outcome.kind:
         case FailureKind.PHOTO:
             return Fail(outcome.reason)
         case FailureKind.DISK_FULL | FailureKind.OUTPUT | FailureKind.INBOX:
-            return Pause(outcome.reason, outcome.blame)
+            return Pause(outcome.reason, outcome.kind)
         case FailureKind.PASSING:
             again = RetryLater(wait, outcome.reason)
             limit = attempts

@@ -9,6 +9,9 @@ Rules:
 - Content proves nothing for a photo that is overwritten in place: a new head and an old tail decode together. So it
   must be unchanged for longer, unless it was closed. That applies to every file that may have had content when its
   writer opened it, and so also to a file of which nothing is known, as at a first start.
+- A client may set an old date before its last bytes. So for a file of which the kernel sent an event, and of which
+  a part is missing, the time counts since its inode was changed (ctime). For one that a scan found, the date alone
+  counts, since to be moved changes an inode.
 - On a share, neither the clock nor the writers are known. There the time counts for which the file was observed to be
   unchanged.
 """
@@ -30,6 +33,7 @@ RECHECK_LONGEST_SECONDS = 10.0
 RECHECK_DATED_SECONDS = 0.01  # only its date was set while it was read: the last step of a copy
 AT_ONCE_SECONDS = 0.05  # a recheck within this time needs no further evidence
 INCOMPLETE_SECONDS = 600.0  # contract: an incomplete photo has failed after 10 minutes without a change
+FAILING_SECONDS = 1.0  # what was written this long before a failure was recorded may have been written after the read
 # The last steps of a copy
 OLD_DATE_SECONDS = 2.0  # a file with an older date was given that date, not written then
 PRIVATE_SECONDS = 10.0  # since it was last written: it may still be made readable
@@ -43,10 +47,15 @@ class Observation:
     signature: FileSignature
     unchanged: float  # seconds; negative: its date is in the future, which proves nothing
     writer: bool | None  # whether a process has it open for writing; None: the kernel can't report that
+    untouched: float  # as `unchanged`, and since its inode was changed where an event told of it
 
     def changed_within(self, seconds: float) -> bool:
-        """Return whether it changed less than `seconds` ago."""
+        """Return whether it changed less than `seconds` ago, by its date."""
         return 0 <= self.unchanged < seconds
+
+    def touched_within(self, seconds: float) -> bool:
+        """Return whether it changed less than `seconds` ago, whatever its date says: of content with a part missing."""
+        return 0 <= self.untouched < seconds
 
 
 class Look(NamedTuple):

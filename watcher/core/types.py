@@ -151,6 +151,7 @@ class Job:
     renderings: tuple[Rendering, ...]  # all renditions that the photo is to have
     done: FileSignature | None = None  # the photo's signature when `current` were made (inode 0)
     current: frozenset[str] = frozenset()  # renditions that need not be made while the photo's signature is `done`
+    failed_at: float = 0.0  # wall clock: when it failed as `done`; it is tried again if it was written since
     evidence: Evidence = Evidence()
     stability: StabilitySettings = StabilitySettings()
     returned: tuple[tuple[PhotoId, bytes], ...] = ()  # removed photos that it may be: recorded key, digest
@@ -244,7 +245,7 @@ class Failed:
     """No rendition was published; the reason is a sentence for the user."""
 
     reason: str
-    blame: FailureKind
+    kind: FailureKind
     stamp: FileSignature | None = None
 
 
@@ -310,9 +311,8 @@ class Entry(NamedTuple):
     """One photo in a folder, as the scan found it."""
 
     name: bytes
-    size: int
-    mtime_ns: int
-    inode: int
+    signature: FileSignature
+    changed_ns: int = 0  # ctime; 0: not known
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from watcher.core.types import FileSignature, PhotoId
 from watcher.engine import notes
 from watcher.engine.inbox import InboxState
 from watcher.engine.photos import Photos
-from watcher.engine.ports import Chores, Log, Original, PutBack, TakenAway
+from watcher.engine.ports import FileTasks, Log, Original, PutBack, TakenAway
 from watcher.engine.writer import WriteBuffer
 
 _AT_ONCE = 64  # originals that are on their way, and rows that are written in one go
@@ -38,12 +38,12 @@ class Archiver:
     """Has originals taken away."""
 
     def __init__(
-        self, photos: Photos, records: WriteBuffer, inboxes: Mapping[bytes, InboxState], chores: Chores, log: Log
+        self, photos: Photos, records: WriteBuffer, inboxes: Mapping[bytes, InboxState], file_tasks: FileTasks, log: Log
     ) -> None:
         self._photos = photos
         self._records = records
         self._inboxes = inboxes
-        self._chores = chores
+        self._file_tasks = file_tasks
         self._log = log
         self._wanted: dict[PhotoId, FileSignature] = {}
         self._leaving: dict[PhotoId, PhotoId] = {}  # on its way → the key of its row
@@ -70,7 +70,7 @@ class Archiver:
         """Put an original back whose hidden name a scan has found, unless it is just being archived."""
         if photo not in self._hidden:
             self._hidden.add(photo)
-            self._chores.put_back(photo)
+            self._file_tasks.put_back(photo)
 
     def take_again(self) -> list[InboxState]:
         """Return the inboxes that are to be scanned again."""
@@ -138,7 +138,7 @@ class Archiver:
         for photo, key, original in going:
             self._leaving[photo] = key
             self._photos.apply(photo, ArchivingBegun(original.stamp), now, wall)
-            self._chores.take_away(original)
+            self._file_tasks.take_away(original)
 
     def _remake(self, photo: PhotoId) -> bool:
         """Make a photo again, once; False: it was already."""

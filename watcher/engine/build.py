@@ -23,8 +23,8 @@ from watcher.engine.observers import EventLog, Observers, Rates
 from watcher.engine.orphans import Orphans
 from watcher.engine.photos import Photos
 from watcher.engine.ports import (
-    Chores,
     Clock,
+    FileTasks,
     HookRunner,
     InboxParts,
     InboxPlan,
@@ -57,7 +57,7 @@ class Dependencies:
     sweep: Callable[[Iterable[bytes]], bool]  # removes what dead workers left in outputs; False: it is at it still
     manager: Notifier
     watch_fault: Callable[[], str]
-    chores: Chores
+    file_tasks: FileTasks
     hook_runner: HookRunner
     clock: Clock
     log: Log
@@ -74,11 +74,12 @@ class Components:
         self.records = records = WriteBuffer(outside.store, log)
         numbers = Counters()
         self.hooks = hooks = Hooks(records, by_path, outside.hook_runner, outside.clock, log, once)
-        observers = Observers(EventLog(log), Rates(by_path), numbers, hooks, *outside.observers)
+        self.event_log = event_log = EventLog(log)
+        observers = Observers(event_log, Rates(by_path), numbers, hooks, *outside.observers)
         self.batches = BatchTracker(observers.batch_done, hooks.left_batch)
-        self.duplicates = Deduplicator(records, by_path, outside.chores)
+        self.duplicates = Deduplicator(records, by_path, outside.file_tasks)
         self.photos = photos = Photos(by_path, records, self.batches, self.duplicates)
-        self.archiver = Archiver(photos, records, by_path, outside.chores, log)
+        self.archiver = Archiver(photos, records, by_path, outside.file_tasks, log)
         self.results = ResultHandler(
             photos,
             records,
@@ -93,7 +94,7 @@ class Components:
         )
         leasing = Leasing(photos, records, by_path, self.duplicates, self.archiver, self.results.refuse)
         self.scheduler = scheduler = Scheduler(outside.pool, records, by_path, photos, leasing, outside.limits)
-        self.orphans = Orphans(records, photos, self.duplicates, outside.chores, log, once=once)
+        self.orphans = Orphans(records, photos, self.duplicates, outside.file_tasks, log, once=once)
         self.reconciler = Reconciler(by_path, photos, records, self.archiver, self.orphans, log, once=once)
         self.inboxes = Inboxes(by_path, photos, scheduler, records, self.reconciler, log, once=once)
         self.events = EventHandler(by_path, photos, records, self.reconciler, self.duplicates, log, once=once)

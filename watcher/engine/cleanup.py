@@ -24,7 +24,7 @@ class CleanupTimer:
     def note(self, outcome: Outcome | None, now: float) -> None:
         """Schedule a clean-up if a worker was lost; outcome None: its job went with another one's."""
         if outcome is None or (
-            isinstance(outcome, Failed) and outcome.blame in {FailureKind.CRASH, FailureKind.TIMEOUT}
+            isinstance(outcome, Failed) and outcome.kind in {FailureKind.CRASH, FailureKind.TIMEOUT}
         ):
             self._next = self._next or now + _SWEEP_SECONDS
 

@@ -31,14 +31,14 @@ from watcher.core.types import (
     ReusableRendition,
 )
 from watcher.engine.inbox import InboxState
-from watcher.engine.ports import Chores
+from watcher.engine.ports import FileTasks
 from watcher.engine.writer import WriteBuffer
 
 _FOLLOW_SECONDS = 3600.0  # how long after it was copied a photo can go and have moved
 _MOST_FOLLOWED = 100_000
 _MOST_AT_START = 10_000
 _TOGETHER_SECONDS = 60.0  # a photo is seen under its new name and missed under its old one
-_MOST_TWINS = 4  # a job carries
+_MOST_DUPLICATES = 4  # a job carries
 _MOST_OF_ONE = 2  # with the same content: the outputs of one may have been removed by hand
 
 Place = tuple[bytes, bytes]  # output folder, output
@@ -55,10 +55,10 @@ class _Left(NamedTuple):
 class Deduplicator:
     """Who may lend what to whom, and what is left behind by those that moved."""
 
-    def __init__(self, records: WriteBuffer, inboxes: Mapping[bytes, InboxState], chores: Chores) -> None:
+    def __init__(self, records: WriteBuffer, inboxes: Mapping[bytes, InboxState], file_tasks: FileTasks) -> None:
         self._records = records
         self._inboxes = inboxes
-        self._chores = chores
+        self._file_tasks = file_tasks
         self._copied: dict[tuple[bytes, int], tuple[PhotoId, float]] = {}  # digest, time → who was given copies; until
         self._late: set[PhotoId] = set()  # were made when they had gone already
         self._unmade: set[PhotoId] = set()  # went before their last version was made; what they were before stays
@@ -235,7 +235,7 @@ class Deduplicator:
 
     def act(self, now: float) -> None:
         """Remove what moved photos left behind, as far as all of it is recorded."""
-        if self._removed and self._records.forget_ghosts(self._removed, now):
+        if self._removed and self._records.forget_tombstones(self._removed, now):
             self._removed = []
         if self._unmade and self._records.written(now):
             unmade, self._unmade = self._unmade, set()
@@ -265,7 +265,7 @@ class Deduplicator:
         self._last += 1
         self._removing[self._last] = frozenset(_folded((inbox.plan.output, item.output)) for item in outputs)
         self._leaving[self._last] = left.photo
-        self._chores.remove(self._last, inbox.plan.output, outputs, left.known.stamp.mtime_ns)
+        self._file_tasks.remove(self._last, inbox.plan.output, outputs, left.known.stamp.mtime_ns)
 
     def _kept(self, inbox: InboxState, left: _Left) -> set[bytes]:
         """Return the outputs that other photos have, as recorded, or may have any time, as their names are compared."""
@@ -302,7 +302,7 @@ def _some(duplicates: Iterable[DuplicateCandidate]) -> tuple[DuplicateCandidate,
     for duplicate in duplicates:
         if sum(duplicate.digest == other.digest for other in chosen) < _MOST_OF_ONE:
             chosen.append(duplicate)
-            if len(chosen) == _MOST_TWINS:
+            if len(chosen) == _MOST_DUPLICATES:
                 break
     return tuple(chosen)
 

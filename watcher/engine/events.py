@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from watcher.core.task import Changed, Removed, Touched
 from watcher.core.types import FolderSeen, Gone, Origin, PhotoId, Seen, WatchBack, WatchLost, WatchReady
 from watcher.engine.dedup import Deduplicator
-from watcher.engine.inbox import AFRESH_SECONDS, InboxState
+from watcher.engine.inbox import RESCAN_SOON_SECONDS, InboxState
 from watcher.engine.photos import MOST_PENDING, Photos
 from watcher.engine.ports import Log
 from watcher.engine.reconcile import Reconciler
@@ -49,7 +49,7 @@ class EventHandler:
             case Seen(_, path, closed):
                 inbox.suspects.pop(path, None)
                 if not inbox.reachable and inbox.next_scan is not None:  # a process uses what is there: it is the inbox
-                    inbox.next_scan = min(inbox.next_scan, now + AFRESH_SECONDS)
+                    inbox.next_scan = min(inbox.next_scan, now + RESCAN_SOON_SECONDS)
                 if self._has_room(inbox, path):
                     created = message.stamp.inode if message.created and message.stamp is not None else 0
                     changed = Changed(wall, closed, message.stamp, created)
@@ -76,7 +76,7 @@ class EventHandler:
         waiting = len(inbox.debouncer) + tracker.live.waiting(inbox.path) + tracker.backlog.waiting(inbox.path)
         if waiting < MOST_PENDING or tracker.get(PhotoId(inbox.path, path)) is not None:
             return True
-        inbox.collapsed = True
+        inbox.overflowed = True
         return False
 
     def _gone(

@@ -15,18 +15,21 @@ from watcher.engine.breaker import CircuitBreaker
 from watcher.engine.ports import InboxParts, InboxPlan
 
 MISSED_GRACE_SECONDS = 2.0  # how late an event may come for a photo that a scan saw first
-WATCHFUL_SCANS = 10  # how many scans come sooner once events were missed
-WATCHFUL_SECONDS = 15.0  # and how soon
-AFRESH_SECONDS = 2.0  # how soon a scan makes up for messages that could not be digested, or looks at a stand-in in use
+FAST_SCANS = 10  # how many scans come sooner once events were missed
+FAST_SCAN_SECONDS = 15.0  # and how soon
+RESCAN_SOON_SECONDS = 2.0  # until a scan that makes up for lost messages, or looks at a stand-in in use
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Scan:
-    """A scan that was asked for and has not ended."""
+    """A scan of the whole inbox that was asked for and has not ended."""
 
     number: int
     origin: Origin
     counts_missed: bool  # what it finds new was missed by the events
+    recognised: int = 0  # photos that it found as they are recorded
+    folders: set[bytes] = field(default_factory=set)  # that it came by
+    examined: bool = False  # since it began, photos were examined that were not listed
 
 
 def terms_of(plan: InboxPlan, config: Config, started: Config) -> str:
@@ -54,13 +57,13 @@ class InboxState:
     originals_volume: bytes = b""  # the mount point that its originals belong on; empty: any
     terms: str = ""  # on what a photo is called failed; see `terms_of`
     moved: bool = False  # what is recorded is about another output folder
-    cured: bool = False  # photos failed on other terms: they are tried again
+    reopens_failed: bool = False  # photos failed under other settings: they are tried again
     touched: bool = False  # something happened that `status` may show
-    scan: Scan | None = None  # of the whole inbox
-    again: Scan | None = None  # asked for while one was running
+    scan: Scan | None = None
+    queued_scan: Scan | None = None  # asked for while one was running
     next_scan: float | None = None
-    afresh: bool = False  # messages could not be digested: a scan must make up for them
-    watchful: int = 0  # scans that still come sooner because events were missed
+    rescan_due: bool = False  # messages could not be digested: a scan must make up for them
+    fast_scans_left: int = 0  # scans that still come sooner because events were missed
     missed: int = 0
     left_alone: tuple[tuple[str, int], ...] = ()  # of the last scan that saw everything
     suspects: dict[bytes, float] = field(default_factory=dict)  # seen by a scan first; when that counts as missed
@@ -68,15 +71,12 @@ class InboxState:
     scan_batch: int | None = None  # the batch that a scan is filling
     scan_batch_files: int = 0
     orphans_held: int = 0  # photos that are gone and whose outputs stay, since they are too many
-    recognised: int = 0  # photos that the scan of the whole inbox found as they are recorded
-    examined: bool = False  # since it began, photos were examined that were not listed
     listed: int = 0  # photos of the folder being listed that are recorded
-    short: set[bytes] = field(default_factory=set)  # folders that hold less than is known of them
-    seen_folders: set[bytes] = field(default_factory=set)  # that the scan of the whole inbox came by
-    doubted: bool = False  # a single run has looked once more for what seemed to be gone
+    short_folders: set[bytes] = field(default_factory=set)  # folders that hold less than is known of them
+    rechecked: bool = False  # a single run has looked once more for what seemed to be gone
     looking: int = 0  # times that photos which wait are being looked at
     held: int = 0  # listings that wait for their ack
-    collapsed: bool = False  # events were dropped: a scan must make up for it
+    overflowed: bool = False  # events were dropped: a scan must make up for it
     breaker: CircuitBreaker = field(default_factory=CircuitBreaker)  # while its output can't be written
     may_forget: bool = False  # it is the folder whose photos are recorded: what is not there, is gone
     rate: RateCounter = field(default_factory=RateCounter)
@@ -90,12 +90,12 @@ class InboxState:
     def scan_interval(self) -> float:
         """How long after one scan the next one is due."""
         config = self.plan.config
-        if self.afresh:
-            return AFRESH_SECONDS
+        if self.rescan_due:
+            return RESCAN_SOON_SECONDS
         if not self.native or not self.trusted:
             return config.poll_seconds
-        if self.watchful > 0:
-            return min(WATCHFUL_SECONDS, config.rescan_seconds)
+        if self.fast_scans_left > 0:
+            return min(FAST_SCAN_SECONDS, config.rescan_seconds)
         return config.rescan_seconds
 
     def use(self, plan: InboxPlan) -> bool:

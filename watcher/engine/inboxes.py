@@ -12,7 +12,7 @@ from watcher.core.types import (
     PhotoId,
 )
 from watcher.core.volumes import belongs_on
-from watcher.engine.inbox import WATCHFUL_SCANS, InboxState, terms_of
+from watcher.engine.inbox import FAST_SCANS, InboxState, terms_of
 from watcher.engine.photos import MOST_PENDING, Photos
 from watcher.engine.ports import InboxParts, InboxPlan, Log, Settings
 from watcher.engine.reconcile import Reconciler
@@ -56,7 +56,7 @@ class Inboxes:
         inbox = InboxState(plan, parts, debouncer, terms=self._terms(plan, config))
         was = self._records.store.report(plan.inbox)
         inbox.moved = was is not None and was.output != plan.output
-        inbox.cured = was is not None and was.terms not in {"", inbox.terms}
+        inbox.reopens_failed = was is not None and was.terms not in {"", inbox.terms}
         if not inbox.moved and self._records.store.counts(plan.inbox).done:
             inbox.volume = belongs_on(b"" if was is None else was.volume, plan.volume, bare=plan.bare)
         before = None if was is None else was.originals
@@ -114,7 +114,7 @@ class Inboxes:
             if kept.plan.originals != plan.originals:
                 kept.originals_volume = plan.originals_volume
             kept.moved = kept.moved or kept.plan.output != plan.output
-            kept.cured = kept.cured or kept.terms != terms
+            kept.reopens_failed = kept.reopens_failed or kept.terms != terms
             kept.terms = terms
             if kept.use(plan):
                 self._reconciler.scan(kept, Origin.SCAN, counts_missed=False)
@@ -123,7 +123,8 @@ class Inboxes:
     def scanned(self) -> bool:
         """Whether every inbox was scanned, and all that was found was digested."""
         return all(
-            inbox.ready and not (inbox.scan or inbox.again or inbox.afresh or inbox.looking or len(inbox.debouncer))
+            inbox.ready
+            and not (inbox.scan or inbox.queued_scan or inbox.rescan_due or inbox.looking or len(inbox.debouncer))
             for inbox in self._inboxes.values()
         )
 
@@ -136,9 +137,9 @@ class Inboxes:
             burst = inbox.debouncer.deadline()
             if burst is not None:
                 deadlines.append(burst)
-            if inbox.next_scan is not None and (inbox.afresh or not self._once):
+            if inbox.next_scan is not None and (inbox.rescan_due or not self._once):
                 deadlines.append(inbox.next_scan)
-            if (inbox.moved or inbox.cured) and not self._records.blocked:
+            if (inbox.moved or inbox.reopens_failed) and not self._records.blocked:
                 deadlines.append(self._ticked)
             if inbox.suspects:
                 deadlines.append(min(inbox.suspects.values()))
@@ -152,44 +153,44 @@ class Inboxes:
         """Release bursts, count missed events, begin scans, and let listings flow that were held back."""
         self._ticked = now
         for inbox in self._inboxes.values():
-            self._mend_books(inbox, now)
+            self._reopen(inbox, now)
             self._release(inbox, now, wall)
             self._count_missed(inbox, now)
-            if inbox.next_scan is not None and now >= inbox.next_scan and (inbox.afresh or not self._once):
-                self._reconciler.scan(inbox, Origin.SCAN, counts_missed=inbox.trusted and not inbox.afresh)
+            if inbox.next_scan is not None and now >= inbox.next_scan and (inbox.rescan_due or not self._once):
+                self._reconciler.scan(inbox, Origin.SCAN, counts_missed=inbox.trusted and not inbox.rescan_due)
             if self._photos.tracker.queued < MOST_PENDING // 2:
                 for _ in range(inbox.held):
                     inbox.parts.ack()
                 inbox.held = 0
-                if inbox.collapsed:
-                    inbox.collapsed = False
+                if inbox.overflowed:
+                    inbox.overflowed = False
                     self._reconciler.scan(inbox, Origin.SCAN, counts_missed=False)
         if self._once:
             self._abandon(now, wall)
 
     def _abandon(self, now: float, wall: float) -> None:
         """Leave photos alone that would wait in vain: a single run waits neither for workers nor for room."""
-        despair = self._scheduler.despair
-        held = [inbox.path for inbox in self._inboxes.values() if despair or inbox.breaker.why]
+        gave_up = self._scheduler.gave_up_reason
+        held = [inbox.path for inbox in self._inboxes.values() if gave_up or inbox.breaker.why]
         if not held:
             return
-        if despair:
+        if gave_up:
             self._scheduler.take_back(now, wall)
         for task in self._photos.tracker:
             if task.state is State.QUEUED and task.photo.inbox in held:
                 self.abandoned += self._records.known(task.photo) is None  # the others are named one by one
                 self._photos.apply(task.photo, Dropped(), now, wall)
 
-    def _mend_books(self, inbox: InboxState, now: float) -> None:
-        """Forget what was made in another output folder, and have tried again what failed on other terms."""
+    def _reopen(self, inbox: InboxState, now: float) -> None:
+        """Forget what was made in another output folder, and try again what failed under other settings."""
         scan = False
         if inbox.moved and self._records.forget_inbox(inbox.path, now):
-            inbox.moved = inbox.cured = False  # what proves to be current in the new folder is taken over
+            inbox.moved = inbox.reopens_failed = False  # what proves to be current in the new folder is taken over
             inbox.breaker.end()
             self._log.info("output.changed", inbox=inbox.path, output=inbox.plan.output)
             scan = True
-        if inbox.cured and (reopened := self._records.reopen_failed(inbox.path, now)) is not None:
-            inbox.cured = False
+        if inbox.reopens_failed and (reopened := self._records.reopen_failed(inbox.path, now)) is not None:
+            inbox.reopens_failed = False
             if reopened:
                 self._log.info("failed.reopened", inbox=inbox.path, photos=reopened)
                 scan = True
@@ -220,7 +221,7 @@ class Inboxes:
             del inbox.suspects[path]
         if late:
             inbox.missed += len(late)
-            inbox.watchful = WATCHFUL_SCANS
+            inbox.fast_scans_left = FAST_SCANS
             inbox.next_scan = now + inbox.scan_interval()
             inbox.touched = True
             self._log.warning("events.missed", inbox=inbox.path, photos=len(late), total=inbox.missed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from watcher.config import Config
 from watcher.core import naming
 from watcher.core.output_paths import name_of
 from watcher.core.recipe import rendition_of
@@ -38,6 +39,23 @@ class Limits:
     memory_bytes: int  # for all pictures that are decoded at the same time; 0: no limit
     share_bytes: int  # of one worker
     patient: bool  # there will be a later look: a file that is still being written can be left alone
+
+    @classmethod
+    def of(cls, config: Config, *, memory_bytes: int, share_bytes: int, patient: bool) -> Limits:
+        """Take from a config what it says about jobs."""
+        return cls(
+            attempts=config.retry.attempts,
+            max_pixels=config.max_megapixels * 1_000_000,
+            quiet_seconds=config.batch.quiet_seconds,
+            open_seconds=config.batch.max_wait_seconds,
+            memory_bytes=memory_bytes,
+            share_bytes=share_bytes,
+            patient=patient,
+        )
+
+    def reloaded(self, config: Config) -> Limits:
+        """Return the limits by a config that was read anew; a change of memory takes a restart."""
+        return Limits.of(config, memory_bytes=self.memory_bytes, share_bytes=self.share_bytes, patient=self.patient)
 
     @property
     def stability(self) -> StabilitySettings:
@@ -78,6 +96,7 @@ def job_for(
         holder=inbox.plan.holder,
         done=_done(before, current | {item.name for item in renderings if item.old and item.old.current}),
         current=current,
+        failed_at=before.at if before is not None and before.phase is Phase.FAILED else 0.0,
         evidence=evidence,
         stability=limits.stability,
         returned=returned,

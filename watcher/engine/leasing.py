@@ -28,8 +28,8 @@ DEFER_SECONDS = 0.2  # until one that waits for another is looked at again
 Refuse = Callable[[PhotoTask, PhotoRecord, str, float, float], PhotoFailed]
 
 
-class _Beside:
-    """What is in flight while another photo is looked at."""
+class _InFlight:
+    """What is in flight while an attempt at another photo is prepared."""
 
     def __init__(self, attempts: Iterable[Attempt]) -> None:
         self.reusable: dict[int, frozenset[Place]] = {}  # number of a job → what it may copy from
@@ -79,15 +79,15 @@ class Leasing:
         """
         tracker = self._photos.tracker
         leased: list[tuple[PhotoTask, Attempt]] = []
-        left, beside = deque(tasks), _Beside(task.tried for task in tracker.in_flight)
+        left, in_flight = deque(tasks), _InFlight(task.tried for task in tracker.in_flight)
         exchange = _Exchange(left, tracker if lane in {Lane.LIVE, Lane.BACKLOG} else None)
         try:
             while left:
-                attempt = self._prepare(left[0], beside, exchange, limits, now, wall)
+                attempt = self._prepare(left[0], in_flight, exchange, limits, now, wall)
                 task = left.popleft()
                 if attempt is not None:
                     leased.append((task, attempt))
-                    beside.add(attempt)
+                    in_flight.add(attempt)
                 exchange.go_on(attempt)
         except StateError as error:
             self._records.block(error, Use.ATTEMPTS, now)
@@ -102,7 +102,7 @@ class Leasing:
         return [task for task, _ in leased]
 
     def _prepare(
-        self, task: PhotoTask, beside: _Beside, exchange: _Exchange, limits: Limits, now: float, wall: float
+        self, task: PhotoTask, in_flight: _InFlight, exchange: _Exchange, limits: Limits, now: float, wall: float
     ) -> Attempt | None:
         photo = task.photo
         inbox = self._inboxes.get(photo.inbox)
@@ -121,9 +121,9 @@ class Leasing:
             return None
         job = self._job(task, inbox, before, exchange, limits, tries)
         if (
-            self._duplicates.in_the_way(job, beside.used_by_others(exchange.attempts))
-            or (not task.deferred and self._duplicates.may_come(job, beside.sizes))
-            or (not task.deferred and exchange.is_half_told(job, before))
+            self._duplicates.in_the_way(job, in_flight.used_by_others(exchange.attempts))
+            or (not task.deferred and self._duplicates.may_come(job, in_flight.sizes))
+            or (not task.deferred and exchange.is_incomplete(job, before))
             or (not task.deferred and before is None and _asks_for_old_name(inbox, job))
         ):
             self._photos.apply(photo, Deferred(now + DEFER_SECONDS), now, wall)
@@ -150,6 +150,7 @@ class Leasing:
         renderings = renderings_of(
             photo.path, inbox.plan.wanted, before, conflicts, folds_case=folds, unseen=not has_tombstone
         )
+        has_outputs = before is not None and any(fact.size for fact in before.made.values())
         return job_for(
             task,
             inbox,
@@ -158,7 +159,7 @@ class Leasing:
             limits,
             number=self._photos.last_job + 1,
             attempt=attempt,
-            returned=() if before and _made(before) else self._archiver.returned(photo, seen),
+            returned=() if has_outputs else self._archiver.returned(photo, seen),
             duplicates=self._duplicates.of(photo, seen, renderings, exchange.replaced()),
             has_tombstone=has_tombstone,
         )
@@ -199,8 +200,8 @@ class _Exchange:
                 return waiting
         return None
 
-    def is_half_told(self, job: Job, before: PhotoRecord | None) -> bool:
-        """Return whether nothing was heard yet of a photo that may have exchanged names with this one."""
+    def is_incomplete(self, job: Job, before: PhotoRecord | None) -> bool:
+        """Return whether there was no event yet for a photo that may have exchanged names with this one."""
         tracker = self._tracker
         if tracker is None or self.attempts:
             return False
@@ -232,8 +233,3 @@ def _asks_for_old_name(inbox: InboxState, job: Job) -> bool:
     if alike:
         inbox.parts.examine(alike, [])
     return bool(alike)
-
-
-def _made(known: PhotoRecord) -> bool:
-    """Return whether anything was made of a photo."""
-    return any(fact.size for fact in known.made.values())

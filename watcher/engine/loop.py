@@ -111,8 +111,8 @@ class Daemon(Components):
                 self.handle(message)
             except StateError as error:
                 now = self._clock.monotonic()
-                self.records.trouble.met(error, Use.READING, now, unwritten=0)
-                self.reconciler.scan_afresh(now)
+                self.records.health.met(error, Use.READING, now, unwritten=0)
+                self.reconciler.rescan_all(now)
                 break  # each took seconds: the service manager would wait too long for a sign of life
             message = self._next_now() if left > 1 else None
         self.tick()
@@ -130,9 +130,9 @@ class Daemon(Components):
             return len(self.stops) > 1 or not waits
         if not self._once:
             return False
-        self.records.trouble.check(self._clock.monotonic())
+        self.records.health.check(self._clock.monotonic())
         tracker = self.photos.tracker
-        if self.scheduler.despair and tracker.idle and self.inboxes.scanned:
+        if self.scheduler.gave_up_reason and tracker.idle and self.inboxes.scanned:
             return True  # whatever else waits would wait for the same
         waiting = (
             tracker.retries
@@ -184,6 +184,7 @@ class Daemon(Components):
             self.cleanup.note(None, now)  # its worker was not waited for
         self.batches.close_all(now)
         self.records.flush(now, force=True)
+        self.event_log.write()
         self.duplicates.act(now)
         self.cleanup.tick(now, force=True)
         self.reporter.report(now, wall)
@@ -273,7 +274,7 @@ class Daemon(Components):
         fixed = self.settings.config.changed(new, Mark.RESTART)
         self.settings = settings
         self.results.retry = Retry(new.retry.attempts, new.retry.backoff_seconds)
-        self.scheduler.adjust(new)
+        self.scheduler.limits = self.scheduler.limits.reloaded(new)
         self.inboxes.reload(settings, lambda plan: self._open_inbox(plan, self._messages.put), now)
         self.hooks.reload(settings)
         self._log.info("config.reloaded", inboxes=len(settings.inboxes), takes_a_restart=fixed)
@@ -305,6 +306,8 @@ class Daemon(Components):
                 self.records.flush(now)  # so that what was held up goes on in this turn
             self.scheduler.dispatch(now, wall)
         self.records.flush(now)
+        if not self.records.blocked:
+            self.event_log.write()
         self.duplicates.act(now)
         self.orphans.act(now)
         if not self.stops:

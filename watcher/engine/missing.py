@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from watcher.core.types import ScanDone
-from watcher.engine.inbox import InboxState
+from watcher.engine.inbox import InboxState, Scan
 from watcher.engine.ports import Log
 from watcher.engine.writer import WriteBuffer
 
@@ -41,46 +41,47 @@ class MissingPhotos:
         inbox.may_forget = known == done.root and done.complete
         if known != done.root and done.complete:
             self._records.store.set_identity(inbox.path, done.root)
-        healed = inbox.heals and inbox.trusted and inbox.again is None and (done.complete or not was)
+        healed = inbox.heals and inbox.trusted and inbox.queued_scan is None and (done.complete or not was)
         if healed or (not was and not inbox.native):
             inbox.heals = False
             self._log.info("watch.back", inbox=inbox.path)
 
-    def judge_photos(self, inbox: InboxState) -> None:
+    def judge_photos(self, inbox: InboxState, scan: Scan) -> None:
         """Record that it is unsure where the photos are if a complete scan recognised none of those recorded.
 
         The memory card may be another one: its device and the number of its root folder are often the same.
         """
-        if inbox.may_forget and not inbox.recognised and self._knows_photos(inbox):
+        if inbox.may_forget and not scan.recognised and self._knows_photos(inbox):
             self._records.store.set_unsure(inbox.path, True)
 
-    def conclude(self, inbox: InboxState) -> None:
+    def conclude(self, inbox: InboxState, scan: Scan) -> None:
         """Record that photos which go from now on are gone for good: a complete scan missed none of those recorded."""
-        if inbox.may_forget and inbox.recognised and not inbox.examined and self._records.store.unsure(inbox.path):
+        if inbox.may_forget and scan.recognised and not scan.examined and self._records.store.unsure(inbox.path):
             self._records.store.set_unsure(inbox.path, False)
 
     def _knows_photos(self, inbox: InboxState) -> bool:
         return self._records.store.has_photos(inbox.path)
 
-    def examine_folders(self, inbox: InboxState) -> bool:
+    def examine_folders(self, inbox: InboxState, scan: Scan) -> bool:
         """Examine recorded folders that the scan did not find; return whether there are any."""
         if not inbox.may_forget:
             return False
         known = self._records.store.folders(inbox.path, away=False)
-        folders = [folder for folder in known if folder and folder not in inbox.seen_folders]
+        folders = [folder for folder in known if folder and folder not in scan.folders]
         for start in range(0, len(folders), _EXAMINE):
             inbox.parts.examine([], folders[start : start + _EXAMINE])
-        inbox.examined |= bool(folders)
+        scan.examined |= bool(folders)
         return bool(folders)
 
     def examine_short(self, inbox: InboxState) -> bool:
         """Examine folders that hold fewer photos than are recorded, if the inbox is surely the same."""
-        if not inbox.may_forget or not inbox.short:
+        if not inbox.may_forget or not inbox.short_folders:
             return False
-        inbox.examined = True
-        for folder in inbox.short:
+        if inbox.scan:
+            inbox.scan.examined = True
+        for folder in inbox.short_folders:
             self._examine(inbox, folder)
-        inbox.short.clear()
+        inbox.short_folders.clear()
         return True
 
     def _examine(self, inbox: InboxState, folder: bytes) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from watcher.core.counters import LastBatch
 from watcher.core.naming import called
@@ -35,45 +35,53 @@ class Observers:
 
 
 class EventLog:
-    """Logs photos and batches."""
+    """Logs photos and batches, once the state file has them: what a line calls done is not made again after a kill."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
+        self._lines: list[tuple[Callable[..., object], str, dict[str, object]]] = []
+
+    def write(self) -> None:
+        """Write the lines of this turn."""
+        lines, self._lines = self._lines, []
+        for log, event, fields in lines:
+            log(event, **fields)
 
     def photo_done(self, item: PhotoDone) -> None:
         """Log a photo and its renditions."""
         done, moved = item.outcome, item.moved_from
-        self._log.debug(
-            "photo.done",
-            path=item.photo.absolute,
-            renditions=names_of(made.name for made in done.made),
-            adopted=sum(made.adopted for made in done.made),
-            copied=sum(made.copied for made in done.made),
+        fields = {
+            "path": item.photo.absolute,
+            "renditions": names_of(made.name for made in done.made),
+            "adopted": sum(made.adopted for made in done.made),
+            "copied": sum(made.copied for made in done.made),
             **({"moved_from": called(moved.absolute)} if moved else {}),
             **({"same_as": called(done.duplicate.photo.absolute)} if done.duplicate and not moved else {}),
-            seconds=round(done.seconds, 3),
-            pid=done.pid,
-        )
+            "seconds": round(done.seconds, 3),
+            "pid": done.pid,
+        }
+        self._lines.append((self._log.debug, "photo.done", fields))
 
     def photo_failed(self, item: PhotoFailed) -> None:
         """Log why a photo failed."""
-        self._log.warning("photo.failed", path=item.photo.absolute, reason=item.reason, attempts=item.attempts)
+        fields = {"path": item.photo.absolute, "reason": item.reason, "attempts": item.attempts}
+        self._lines.append((self._log.warning, "photo.failed", fields))
 
     def batch_done(self, batch: BatchDone) -> None:
         """Log in one line what a batch came to."""
         seconds = max(batch.seconds, 1e-6)
         copied = [item for item in batch.photos if any(made.copied for made in item.outcome.made)]
-        self._log.info(
-            "batch.done",
-            inbox=batch.inbox,
-            files=batch.files,
-            renditions=sum(len(item.outcome.made) for item in batch.photos),
-            failed=len(batch.failed),
-            copied=sum(item.moved_from is None for item in copied),
-            moved=sum(item.moved_from is not None for item in batch.photos),
-            seconds=round(seconds, 3),
-            megapixels_per_second=round(sum(item.pixels for item in batch.photos) / 1e6 / seconds, 1),
-        )
+        fields = {
+            "inbox": batch.inbox,
+            "files": batch.files,
+            "renditions": sum(len(item.outcome.made) for item in batch.photos),
+            "failed": len(batch.failed),
+            "copied": sum(item.moved_from is None for item in copied),
+            "moved": sum(item.moved_from is not None for item in batch.photos),
+            "seconds": round(seconds, 3),
+            "megapixels_per_second": round(sum(item.pixels for item in batch.photos) / 1e6 / seconds, 1),
+        }
+        self._lines.append((self._log.info, "batch.done", fields))
 
 
 class Rates:

@@ -22,7 +22,7 @@ from watcher.core.types import PhotoId
 from watcher.engine.dedup import Deduplicator
 from watcher.engine.inbox import InboxState
 from watcher.engine.photos import Photos
-from watcher.engine.ports import Chores, Log, Pruned
+from watcher.engine.ports import FileTasks, Log, Pruned
 from watcher.engine.writer import WriteBuffer
 
 _MOST = 1000  # photos whose outputs are removed after one scan: archiving waits for that
@@ -38,7 +38,7 @@ class Orphans:
         records: WriteBuffer,
         photos: Photos,
         duplicates: Deduplicator,
-        chores: Chores,
+        file_tasks: FileTasks,
         log: Log,
         *,
         once: bool,
@@ -47,7 +47,7 @@ class Orphans:
         self._records = records
         self._photos = photos
         self._duplicates = duplicates
-        self._chores = chores
+        self._file_tasks = file_tasks
         self._log = log
         self._going: dict[int, Orphan] = {}
         self._free: list[PhotoId] = []  # whose outputs are removed, and still recorded
@@ -77,7 +77,7 @@ class Orphans:
             self._going[self._last] = orphan
             places = ((orphan.output_root, place.output) for place in orphan.places)
             self._duplicates.reserve(-self._last, places)
-            self._chores.prune(self._last, orphan)
+            self._file_tasks.prune(self._last, orphan)
         return True
 
     def _unwanted(self, inbox: InboxState, photo: PhotoId, renditions: Sequence[str], now: float) -> Orphan | None:
@@ -212,5 +212,5 @@ class Orphans:
 
     def act(self, now: float) -> None:
         """Take off the record what is removed."""
-        if self._free and self._records.forget_ghosts(self._free, now):
+        if self._free and self._records.forget_tombstones(self._free, now):
             self._free = []

@@ -12,7 +12,7 @@ from watcher.core.hooks import Adopted, Answered, HookId, HookStatus, Outgoing
 from watcher.core.naming import folded
 from watcher.core.orphans import LeftPhoto, Orphan
 from watcher.core.recipe import Recipe
-from watcher.core.records import ContentRecord, PhotoRecord, RenditionRecord
+from watcher.core.records import ContentRecord, PhotoRecord, RenditionRecord, ScanRow
 from watcher.core.stability import Look, Looked
 from watcher.core.status import Counts, ExecutorStatus, InboxStatus, StatusQuery
 from watcher.core.types import (
@@ -222,23 +222,6 @@ class Notifier(Protocol):
     def alive(self) -> None: ...
 
 
-class Brief(Protocol):
-    """What a scan compares; see `watcher.store`."""
-
-    @property
-    def size(self) -> int: ...
-    @property
-    def mtime_ns(self) -> int: ...
-    @property
-    def phase(self) -> int: ...
-    @property
-    def recipes(self) -> int: ...
-    @property
-    def leased(self) -> int: ...
-    @property
-    def attempts(self) -> int: ...
-
-
 class Outbox(Protocol):
     """What hooks are to be told of; see `watcher.store`."""
 
@@ -263,7 +246,7 @@ class Store(Protocol):
     def left_by(self, photo: PhotoId) -> list[ContentRecord]: ...
     def known_below(self, inbox: bytes, folder: bytes) -> list[tuple[PhotoId, PhotoRecord]]: ...
     def has_tombstone(self, photo: PhotoId) -> bool: ...
-    def briefs(self, inbox: bytes, folder: bytes, names: Sequence[bytes]) -> tuple[Mapping[bytes, Brief], int]: ...
+    def scan_rows(self, inbox: bytes, folder: bytes, names: Sequence[bytes]) -> tuple[Mapping[bytes, ScanRow], int]: ...
     def names(self, inbox: bytes, folder: bytes) -> Iterator[bytes]: ...
     def folders(self, inbox: bytes, *, away: bool = True) -> list[bytes]: ...
     def recipes_of(self, number: int) -> Mapping[str, str]: ...
@@ -311,7 +294,7 @@ class Original:
     volume: bytes = b""  # the mount point that this folder belongs on; empty: any
 
 
-class Chores(Protocol):
+class FileTasks(Protocol):
     """What is done to files beside the work, on a thread of its own; each request is answered by a message."""
 
     def remove(self, number: int, output_root: bytes, outputs: Sequence[ReusableRendition], mtime_ns: int) -> None:

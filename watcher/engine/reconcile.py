@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from watcher.core.lifecycle import takes_listing
-from watcher.core.records import Phase, needs_work
+from watcher.core.records import Phase, ScanRow, needs_work, written_since
 from watcher.core.stability import Looked
 from watcher.core.task import Dropped, Listed, State
 from watcher.core.types import Entry, FileSignature, Listing, Origin, PhotoId, ScanDone
@@ -16,7 +16,7 @@ from watcher.engine.jobs import UNKNOWN
 from watcher.engine.missing import MissingPhotos
 from watcher.engine.orphans import Orphans
 from watcher.engine.photos import MOST_PENDING, Photos
-from watcher.engine.ports import Brief, Log
+from watcher.engine.ports import Log
 from watcher.engine.store_health import Use
 from watcher.engine.writer import WriteBuffer
 
@@ -53,17 +53,15 @@ class Reconciler:
         scan = Scan(self._last, origin, counts_missed)
         inbox.next_scan = None
         if inbox.scan is not None:
-            inbox.again = scan
+            inbox.queued_scan = scan
             return
-        inbox.scan, inbox.listed, inbox.afresh = scan, 0, False
-        inbox.recognised, inbox.examined = 0, False
-        inbox.seen_folders.clear()
+        inbox.scan, inbox.listed, inbox.rescan_due = scan, 0, False
         inbox.parts.scan(scan.number, origin)
 
-    def scan_afresh(self, now: float) -> None:
+    def rescan_all(self, now: float) -> None:
         """Scan every inbox soon: a message could not be handled."""
         for inbox in self._inboxes.values():
-            inbox.afresh = True
+            inbox.rescan_due = True
             if inbox.ready and inbox.scan is None:
                 inbox.next_scan = now + inbox.scan_interval()
 
@@ -72,7 +70,7 @@ class Reconciler:
         self._last += 1
         covered = not inbox.parts.scan(self._last, Origin.FOLDER, folder)
         if covered and inbox.scan is not None:
-            inbox.scan = replace(inbox.scan, counts_missed=False)  # part of what it finds was announced
+            inbox.scan.counts_missed = False  # part of what it finds was announced
 
     # ---- what they found ----
 
@@ -90,62 +88,61 @@ class Reconciler:
                 inbox.held += 1
 
     def _compare(self, inbox: InboxState, listing: Listing, now: float, wall: float) -> None:
-        live = inbox.scan is None or inbox.scan.number != listing.scan  # a folder that was announced
-        origin = Origin.FOLDER if live or inbox.scan is None else inbox.scan.origin
-        missed = not live and inbox.scan is not None and inbox.scan.counts_missed
+        scan = inbox.scan if inbox.scan and inbox.scan.number == listing.scan else None  # None: an announced folder
         names = [entry.name for entry in listing.entries]
-        briefs, known = self._records.store.briefs(listing.inbox, listing.folder, names)
+        scan_rows, known = self._records.store.scan_rows(listing.inbox, listing.folder, names)
         prefix = listing.folder + b"/" if listing.folder else b""
         for entry in listing.entries:
-            brief = briefs.get(entry.name)
-            if brief is not None:
+            row = scan_rows.get(entry.name)
+            if row is not None:
                 inbox.listed += 1
-                same = brief.size == entry.size and brief.mtime_ns == entry.mtime_ns
-                inbox.recognised += same and not live
-                done = brief.phase == Phase.DONE and inbox.is_current(brief.recipes, self._records.store.recipes_of)
-                if same and not brief.leased and (done or brief.phase == Phase.FAILED):
+                same = (row.size, row.mtime_ns) == entry.signature[:2]
+                if scan:
+                    scan.recognised += same
+                done = row.phase == Phase.DONE and inbox.is_current(row.recipes, self._records.store.recipes_of)
+                gave_up = row.phase == Phase.FAILED and not written_since(row.at, entry.changed_ns, wall)
+                if same and not row.leased and (done or gave_up):
                     if done:
-                        self._archiver.want(PhotoId(listing.inbox, prefix + entry.name), FileSignature(*entry[1:]))
+                        self._archiver.want(PhotoId(listing.inbox, prefix + entry.name), entry.signature)
                     continue
             photo = PhotoId(listing.inbox, prefix + entry.name)
-            self._found(inbox, photo, entry, origin, now, wall, live=live, brief=brief, missed=missed)
+            self._found(inbox, photo, entry, now, wall, row=row, scan=scan)
         for name in listing.hidden:
             self._archiver.put_back(PhotoId(listing.inbox, prefix + name))
         if listing.last:
             if inbox.listed < known:
-                inbox.short.add(listing.folder)
+                inbox.short_folders.add(listing.folder)
             inbox.listed = 0
-            if live:
-                self.missing.examine_short(inbox)
+            if scan:
+                scan.folders.add(listing.folder)
             else:
-                inbox.seen_folders.add(listing.folder)
+                self.missing.examine_short(inbox)
 
     def _found(
         self,
         inbox: InboxState,
         photo: PhotoId,
         entry: Entry,
-        origin: Origin,
         now: float,
         wall: float,
         *,
-        live: bool,
-        brief: Brief | None,
-        missed: bool,
+        row: ScanRow | None,
+        scan: Scan | None,
     ) -> None:
         """Queue a photo that a scan found in need of work, unless it is on its way already."""
-        signature = FileSignature(entry.size, entry.mtime_ns, entry.inode)
+        live, origin = scan is None, scan.origin if scan else Origin.FOLDER
+        signature = entry.signature
         task = self._photos.tracker.get(photo)
         if task is not None and not takes_listing(task, signature, live=live):
             making = {item.name: item.recipe for item in task.attempt.job.renderings} if task.attempt else None
             outdated = making is not None and making != dict(inbox.plan.wanted)
             self._photos.apply(photo, Listed(wall, signature, origin, live=live, outdated=outdated), now, wall)
             return
-        if not self._needs_work(inbox, photo, signature, brief, now):
+        if not self._needs_work(inbox, photo, signature, row, now):
             if task is not None and task.state is State.SETTLING:
                 self._photos.apply(photo, Dropped(), now, wall)
             return
-        if missed:
+        if scan and scan.counts_missed:
             inbox.suspects[photo.path] = now + MISSED_GRACE_SECONDS
         if inbox.scan_batch is None or inbox.scan_batch_files >= inbox.debouncer.max_files:
             self.close_batch(inbox, now)
@@ -158,18 +155,18 @@ class Reconciler:
             origin,
             inbox.scan_batch,
             live=live,
-            crashes=brief.attempts if brief is not None and brief.leased else 0,
+            crashes=row.attempts if row is not None and row.leased else 0,
             unreliable=not (self._once or (inbox.native and inbox.trusted)),
         )
         self._photos.apply(photo, listed, now, wall)
 
     def _needs_work(
-        self, inbox: InboxState, photo: PhotoId, signature: FileSignature, brief: Brief | None, now: float
+        self, inbox: InboxState, photo: PhotoId, signature: FileSignature, row: ScanRow | None, now: float
     ) -> bool:
         unwritten = photo in self._records
         if unwritten and not needs_work(self._records.known(photo), signature, inbox.plan.wanted):
             return False
-        return not ((brief is not None or unwritten) and self._is_known_crash(photo, signature, now))
+        return not ((row is not None or unwritten) and self._is_known_crash(photo, signature, now))
 
     def looked(self, looked: Looked, now: float, wall: float) -> None:
         """Queue photos that waited to be complete and look different now."""
@@ -210,20 +207,21 @@ class Reconciler:
         if inbox is None:
             return
         self.close_batch(inbox, now)
-        if inbox.scan is None or inbox.scan.number != done.scan:
+        scan = inbox.scan
+        if scan is None or scan.number != done.scan:
             return
         try:
-            self._conclude(inbox, done, now, wall)
+            self._conclude(inbox, scan, done, now, wall)
         finally:
-            inbox.watchful = max(0, inbox.watchful - 1)
+            inbox.fast_scans_left = max(0, inbox.fast_scans_left - 1)
             inbox.scan = None
             inbox.next_scan = now + inbox.scan_interval()
             inbox.touched = True
-            if inbox.again is not None:
-                again, inbox.again = inbox.again, None
-                self.scan(inbox, again.origin, counts_missed=again.counts_missed)
+            if queued := inbox.queued_scan:
+                inbox.queued_scan = None
+                self.scan(inbox, queued.origin, counts_missed=queued.counts_missed)
 
-    def _conclude(self, inbox: InboxState, done: ScanDone, now: float, wall: float) -> None:
+    def _conclude(self, inbox: InboxState, scan: Scan, done: ScanDone, now: float, wall: float) -> None:
         self.missing.judge_root(inbox, done)
         self._log.info(
             "scan.done",
@@ -236,15 +234,15 @@ class Reconciler:
             complete=done.complete,
             **({"reason": done.reason} if done.reason else {}),
         )
-        if not inbox.afresh:  # all that it found could be compared
-            self._records.trouble.over(Use.READING)
+        if not inbox.rescan_due:  # all that it found could be compared
+            self._records.health.over(Use.READING)
         if done.complete:
             inbox.left_alone = done.left_alone
-            self.missing.judge_photos(inbox)
+            self.missing.judge_photos(inbox, scan)
             doubtful = self.missing.examine_short(inbox)
-            doubtful |= self.missing.examine_folders(inbox)
-            self.missing.conclude(inbox)
-            if doubtful and self._once and not inbox.doubted:
-                inbox.doubted = True
+            doubtful |= self.missing.examine_folders(inbox, scan)
+            self.missing.conclude(inbox, scan)
+            if doubtful and self._once and not inbox.rechecked:
+                inbox.rechecked = True
                 self.scan(inbox, Origin.SCAN, counts_missed=False)  # its end comes after what the examination found
         self._orphans.scanned(inbox, now, wall, complete=done.complete)

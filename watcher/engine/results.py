@@ -92,7 +92,7 @@ class ResultHandler:
             self._photos.apply(photo, Returned(wall, restore=False), now, wall)
         else:
             self._decide(task, outcome, now, wall)
-        if inbox is not None and not (isinstance(outcome, Failed) and outcome.blame in BEGINS):
+        if inbox is not None and not (isinstance(outcome, Failed) and outcome.kind in BEGINS):
             inbox.breaker.undecided(now)
 
     def _is_back(self, photo: PhotoId, outcome: Unchanged, inbox: InboxState | None) -> bool:
@@ -118,7 +118,7 @@ class ResultHandler:
             unchanged_seconds=wall - before.at if before is not None and waited else 0.0,
             jitter=random.random(),  # noqa: S311  # spreads retries, guards nothing
         )
-        if isinstance(outcome, Failed) and outcome.blame in {FailureKind.CRASH, FailureKind.TIMEOUT}:
+        if isinstance(outcome, Failed) and outcome.kind in {FailureKind.CRASH, FailureKind.TIMEOUT}:
             self._log.warning(
                 "worker.lost", path=task.photo.absolute, reason=outcome.reason, attempt=attempt.job.attempt
             )
@@ -130,7 +130,7 @@ class ResultHandler:
             unchanged=same,
             gives_up=(before.at if before is not None and waited else wall) + INCOMPLETE_SECONDS,
             # Many a copy lets others read a file when it has closed it.
-            denied=isinstance(outcome, Failed) and outcome.blame is FailureKind.PASSING,
+            denied=isinstance(outcome, Failed) and outcome.kind is FailureKind.PASSING,
         )
         self._photos.apply(task.photo, decided, now, wall)
 
@@ -182,8 +182,8 @@ class ResultHandler:
     def _pause(self, photo: PhotoId, decision: Pause, now: float) -> None:
         """Stop the work of an inbox until its output can be written."""
         inbox = self._inbox_of(photo.inbox)
-        if inbox is not None and inbox.breaker.begin(decision.blame, decision.reason, now, self._photos.last_job):
-            self._log.error(BEGINS[decision.blame], inbox=inbox.path, output=inbox.plan.output, reason=decision.reason)
+        if inbox is not None and inbox.breaker.begin(decision.kind, decision.reason, now, self._photos.last_job):
+            self._log.error(BEGINS[decision.kind], inbox=inbox.path, output=inbox.plan.output, reason=decision.reason)
 
     def refuse(self, task: PhotoTask, known: PhotoRecord, reason: str, now: float, wall: float) -> PhotoFailed:
         """Record that a photo has failed which is not to be tried at all."""

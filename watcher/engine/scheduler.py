@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
-from watcher.config import Config
 from watcher.core.task import Lane, PhotoTask, Returned, State, Submitted
 from watcher.core.types import Job
 from watcher.engine.inbox import InboxState
@@ -43,18 +41,8 @@ class Scheduler:
         self._tracker = photos.tracker
         self._leasing = leasing
 
-    def adjust(self, config: Config) -> None:
-        """Take on new settings."""
-        self.limits = replace(
-            self.limits,
-            attempts=config.retry.attempts,
-            max_pixels=config.max_megapixels * 1_000_000,
-            quiet_seconds=config.batch.quiet_seconds,
-            open_seconds=config.batch.max_wait_seconds,
-        )
-
     @property
-    def despair(self) -> str:
+    def gave_up_reason(self) -> str:
         """Why a single run ends without what is left; empty: workers will come, or are there."""
         return self._pool.unavailable_reason if self._pool.gave_up else ""
 

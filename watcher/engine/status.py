@@ -166,7 +166,7 @@ class StatusReporter:
         self._executor = self._pool.info()
         inboxes = self.inboxes(now, wall)
         # What the next start reads there stays as it was until it has been acted on.
-        fixed = {inbox.path for inbox in self._inboxes.values() if inbox.moved or inbox.cured}
+        fixed = {inbox.path for inbox in self._inboxes.values() if inbox.moved or inbox.reopens_failed}
         reports = {inbox.path: inbox for inbox in inboxes if inbox.path not in fixed}
         changed = [inbox for inbox in reports.values() if self._reported.get(inbox.path) != inbox]
         written = not changed or self._records.report(changed, now)

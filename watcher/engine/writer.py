@@ -29,7 +29,7 @@ class WriteBuffer:
 
     def __init__(self, store: Store, log: Log) -> None:
         self.store = store
-        self.trouble = StoreHealth(log)
+        self.health = StoreHealth(log)
         self._rows: dict[PhotoId, PhotoRecord | None] = {}  # the latest row of each photo
         # Every row, in order. The latest alone is not enough: a removal records what a photo leaves behind, and a photo
         # that is done replaces what others left behind, even if the next attempt begins in the same turn.
@@ -42,7 +42,7 @@ class WriteBuffer:
         self._blocked_until: float | None = None
 
     def known(self, photo: PhotoId) -> PhotoRecord | None:
-        """Tell what is known of a photo, what is not written yet included."""
+        """Return the row of a photo, as it is or will be written."""
         return self._rows[photo] if photo in self._rows else self.store.known(photo)
 
     def __contains__(self, photo: PhotoId) -> bool:
@@ -188,7 +188,7 @@ class WriteBuffer:
         """Take all of an inbox out of the records; False: it can't be done just now."""
         return self._change(lambda: self.store.forget_folder(inbox, b""), now)
 
-    def forget_ghosts(self, photos: Sequence[PhotoId], now: float) -> bool:
+    def forget_tombstones(self, photos: Sequence[PhotoId], now: float) -> bool:
         """Forget what photos that have left had; False: it can't be done just now."""
         return self._change(lambda: self.store.forget_tombstones(photos), now)
 
@@ -224,7 +224,7 @@ class WriteBuffer:
 
     def block(self, error: StateError, use: Use, now: float) -> None:
         """Leave the state file alone for a while."""
-        self.trouble.met(error, use, now, unwritten=len(self._rows))
+        self.health.met(error, use, now, unwritten=len(self._rows))
         self._blocked_until = now + _RETRY_SECONDS
 
     def _write(self, now: float, *, durable: bool) -> bool:
@@ -233,7 +233,7 @@ class WriteBuffer:
         except StateError as error:
             self.block(error, Use.ATTEMPTS if durable else Use.RESULTS, now)
             return False
-        self.trouble.over(*Use) if durable else self.trouble.over(Use.RESULTS)
+        self.health.over(*Use) if durable else self.health.over(Use.RESULTS)
         self._rows.clear()
         self._steps.clear()
         self._conflicts.forget()

@@ -18,7 +18,7 @@ class Abort(Exception):  # noqa: N818 - it carries an outcome, and is not an err
 
 def short(error: BaseException) -> str:
     """Return an error's text in printable characters."""
-    return shown(str(error))[:200]
+    return shown(str(error).strip())[:200]
 
 
 def bad_photo(reason: str, stamp: FileSignature | None = None) -> Abort:
@@ -90,13 +90,13 @@ def name_refused(what: str) -> Abort:
     )
 
 
-def unwritable(error: OSError, what: str, blame: FailureKind = FailureKind.PASSING) -> Abort:
-    """Return the failure for an error in writing `what` (already escaped): an output, or (`blame` OUTPUT) its tree."""
+def unwritable(error: OSError, what: str, kind: FailureKind = FailureKind.PASSING) -> Abort:
+    """Return the failure for an error in writing `what` (already escaped): an output, or (`kind` OUTPUT) its tree."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return Abort(Failed(f"no space to write {what}: {_text(error)}", FailureKind.DISK_FULL))
     if error.errno == errno.ENAMETOOLONG:
         return bad_photo(f"{what} can't be written: its name is too long for the file system; rename the photo")
-    if error.errno in NAME_REFUSED and blame is FailureKind.PASSING:
+    if error.errno in NAME_REFUSED and kind is FailureKind.PASSING:
         return name_refused(what)
     if error.errno in {errno.EACCES, errno.EPERM}:
         why = "may not be written: give the user of watcher the right to (chmod u+rwx on its folder)"
@@ -108,7 +108,7 @@ def unwritable(error: OSError, what: str, blame: FailureKind = FailureKind.PASSI
         why = "can't be written: a folder lies in its place; move that away"
     else:
         why = f"could not be written: {_text(error)}"
-    return Abort(Failed(f"{what} {why}", blame))
+    return Abort(Failed(f"{what} {why}", kind))
 
 
 def _text(error: OSError) -> str:

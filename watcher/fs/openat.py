@@ -22,6 +22,15 @@ _UNSYNCED = {
 }
 
 
+def folder_identity(folder: bytes) -> tuple[int, int] | None:
+    """Return the (st_dev, st_ino) of the folder at a path, or None if no folder can be reached there. May block."""
+    try:
+        found = os.stat(folder)
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if stat.S_ISDIR(found.st_mode) else None
+
+
 def sync_file(file: int) -> bool:
     """Make an open file durable. Return False if its file system can't do that. Raise OSError for other errors."""
     try:

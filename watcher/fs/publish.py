@@ -132,7 +132,7 @@ class Publication:
         self._add(output, lambda file: _copy(file, source, size), mtime_ns, fingerprint)
 
     def date(self, output: bytes, file: int, mtime_ns: int) -> None:
-        """Have `show` set the modification time of an open file that is in its place already."""
+        """Let `show` set the modification time of an open file that is in its place already."""
         self._dates.append((os.dup(file), output, mtime_ns))
 
     def _add(self, output: bytes, fill: Callable[[int], None], mtime_ns: int, fingerprint: str) -> None:

@@ -29,23 +29,23 @@ def mount_point(folder: bytes) -> bytes:
     return folder
 
 
-def is_nested(file: int, inbox: bytes) -> bool:
-    """Return whether an open file or folder is on a volume that is mounted below the inbox. Raise OSError.
+def is_nested(folder: int, inbox: bytes) -> bool:
+    """Return whether an open folder is on a volume that is mounted below the inbox. Raise OSError.
 
     A folder that is mounted there, as in a container, has the inbox's device: on Linux the kernel numbers the mounts.
     """
     root = open_root(inbox, create=False)
     try:
-        return os.fstat(file).st_dev != os.fstat(root).st_dev or _mount(file) != _mount(root)
+        return os.fstat(folder).st_dev != os.fstat(root).st_dev or _mount(folder) != _mount(root)
     finally:
         os.close(root)
 
 
-def _mount(file: int) -> bytes:
-    """Return what tells mounts apart of the one through which a file was opened; empty: nothing does."""
+def _mount(folder: int) -> bytes:
+    """Return what tells mounts apart of the one through which a folder was opened; empty: nothing does."""
     try:
-        with open(f"/proc/self/fdinfo/{file}", "rb") as found:
-            return next((line for line in found if line.startswith(b"mnt_id:")), b"")
+        with open(f"/proc/self/fdinfo/{folder}", "rb", buffering=0) as found:
+            return next((line for line in found.read(4096).splitlines() if line.startswith(b"mnt_id:")), b"")
     except OSError:
         return b""
 

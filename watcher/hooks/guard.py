@@ -49,7 +49,8 @@ def _become(command: list[str]) -> None:
     try:
         os.setpgid(0, 0)
         signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for number in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores two of them
+            signal.signal(number, signal.SIG_DFL)
         os.execvp(command[0], command)  # noqa: S606  # what the config says, without a shell
     except OSError as error:
         os.write(2, f"{command[0]}: {error.strerror}".encode("utf-8", "surrogateescape"))

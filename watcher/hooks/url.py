@@ -16,7 +16,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+from watcher.core.hooks import shown_url
 
 if TYPE_CHECKING:
     from urllib3.connection import HTTPConnection
@@ -140,9 +142,11 @@ def _ask(connection: HTTPConnection, parts: SplitResult, document: bytes, agent:
     if 200 <= answer.status < 300:  # noqa: PLR2004  # as HTTP has it
         return ""
     if 300 <= answer.status < 400:  # noqa: PLR2004  # as HTTP has it
-        where = answer.headers.get("location", "nowhere")[:_LAST_BYTES]
-        return f"it answered {answer.status}, a redirect to {where}; that is not followed: write that address"
+        where = shown_url(urljoin(parts.geturl(), answer.headers.get("location", "")[:_LAST_BYTES]))
+        return f"it answered {answer.status}, a redirect to {where}; that is not followed: write where it leads"
     said = answer.read(_LAST_BYTES).decode(errors="replace").strip().partition("\n")[0].strip()
+    for secret in (target, parts.path, parts.query):
+        said = said.replace(secret, "…") if len(secret) > 1 else said
     return f"it answered {answer.status} {answer.reason or ''}".rstrip() + (f": {said}" if said else "")
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from watcher.core.formats import OUTPUTS
+from watcher.core.formats import OUTPUTS, Format
 from watcher.core.output_paths import recorded_paths
 from watcher.core.recipe import names_of, rendition_of
 from watcher.core.records import PhotoRecord, RenditionRecord
@@ -24,6 +24,7 @@ class Rendition(NamedTuple):
     fact: RenditionRecord
     path: bytes  # relative to the output folder
     media: str
+    also: tuple[Format, ...] = ()  # the other formats that it was made in
 
 
 def renditions(photo: PhotoId, known: PhotoRecord, shown: Shown) -> list[Rendition]:
@@ -32,7 +33,11 @@ def renditions(photo: PhotoId, known: PhotoRecord, shown: Shown) -> list[Renditi
     wanted = [(name, shown.wanted[name], fact) for name, fact in known.made.items() if name in shown.wanted]
     for key, recipe, fact in sorted(wanted, key=lambda item: list(OUTPUTS).index(item[1].format)):
         name = rendition_of(key)
-        if fact.width and key in known.recipes and name not in found:
+        if not fact.width or key not in known.recipes:
+            continue
+        if name in found:
+            found[name] = found[name]._replace(also=(*found[name].also, recipe.format))
+        else:
             path = recorded_paths(photo.path, key, fact, {key: recipe.fingerprint}, shown.wanted)[0]
             found[name] = Rendition(name, fact, path, OUTPUTS[recipe.format].media_type)
     in_order = [found[name] for name in names_of(known.made) if name in found]

@@ -49,7 +49,14 @@ def tile(photo: PhotoId, known: PhotoRecord, shown: Shown, took: float | None = 
         "small": thumb and thumb.name,
         "large": made[-1].name if made else None,
         "made": [
-            {"name": item.name, "width": item.fact.width, "height": item.fact.height, "bytes": item.fact.size}
+            {
+                "name": item.name,
+                "width": item.fact.width,
+                "height": item.fact.height,
+                "bytes": item.fact.size,
+                "file": readable(os.path.basename(item.path)),
+                "also": item.also,
+            }
             for item in made
         ],
     }
@@ -109,6 +116,7 @@ def _inbox(records: Records, shown: Shown, minutes: Mapping[int, int]) -> dict[s
         "config_fault": readable(status.config_fault),
         "missed": status.missed_events,
         "left_alone": readable(left_alone(status.left_alone)),
+        "orphans_held": status.orphans_held,
         "waiting": counts.waiting if status.waiting is None else status.waiting,
         "oldest_waiting": status.oldest_waiting,
         "done": counts.done,

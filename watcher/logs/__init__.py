@@ -23,8 +23,8 @@ from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from watcher.logs import journal
-from watcher.logs.people import People
 from watcher.logs.renderers import PRIORITIES, Console, as_json, exception_text
+from watcher.logs.sentences import Sentences
 from watcher.logs.slim_structlog import structlog
 
 if TYPE_CHECKING:
@@ -137,20 +137,20 @@ def _write(stream: TextIOWrapper, text: str) -> None:
 _Render = Callable[[Mapping[str, Any]], str]
 
 
-def _for_people(target: _Target, format: Format) -> bool:  # noqa: A002 — named as the config's key
+def _in_sentences(target: _Target, format: Format) -> bool:  # noqa: A002 — named as the config's key
     return format != "json" and target.is_terminal() and not is_journal(target.stream)
 
 
 def _passed(target: _Target, format: Format, level: Level) -> Level:  # noqa: A002 — named as the config's key
     """Return the level from which on lines are rendered: people are told of each photo, which is a debug event."""
-    return "debug" if level == "info" and _for_people(target, format) else level
+    return "debug" if level == "info" and _in_sentences(target, format) else level
 
 
 def _last(target: _Target, format: Format, level: Level) -> structlog.typing.Processor:  # noqa: A002 — named as the config's key
     """Return the last processor, which makes of a line's fields what the target takes."""
     in_journal = is_journal(target.stream)
-    if _for_people(target, format):
-        return _Sentence(People(colour=not os.environ.get("NO_COLOR"), verbose=level == "debug"), level)
+    if _in_sentences(target, format):
+        return _Sentence(Sentences(colour=not os.environ.get("NO_COLOR"), verbose=level == "debug"), level)
     render: _Render = as_json
     if format == "console" or (format == "auto" and in_journal):
         render = Console(clock=not in_journal)  # a journal has a time stamp of its own
@@ -177,7 +177,7 @@ class _Line:
 class _Sentence(_Line):
     """Makes lines for a person; some events make none."""
 
-    def __init__(self, render: People, level: Level) -> None:
+    def __init__(self, render: Sentences, level: Level) -> None:
         super().__init__(render)
         self._level = level
 

@@ -26,6 +26,10 @@ from watcher.pool.worker import GROUP_SIGNALS
 METHOD = "spawn" if sys.platform == "darwin" else "forkserver"  # forking is not safe on macOS
 _LOADED = ("watcher.pool.worker", "watcher.pool.executors")  # every worker needs these, whatever its work is
 _FOLDER = "WATCHER_POOL_FOLDER"  # set only for the forkserver, which loads this module when it starts
+# Memory comes 2 MB at a time and not 4 KB, where the kernel gives huge pages to programs that ask (its mode `madvise`):
+# `once` over 16 TIFFs of 24 megapixels, not compressed, takes 30,000 page faults and 4.4 s of CPU, 854,000 and 5.5 s
+# without; 16 WebPs 8.4 and 10.3 s. JPEGs take the same, and a worker's memory peaks 1 to 2 MB higher.
+_MALLOC, _HUGE_PAGES = "GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"
 
 if _FOLDER in os.environ:
     # the forkserver's children, the workers, end without running this
@@ -50,7 +54,8 @@ def start_servers(preload: Sequence[str]) -> None:
     # the tracker first and separately: starting it unblocks the signals that it blocked
     with launching(PYTHONWARNINGS="ignore"):
         resource_tracker.ensure_running()
-    with launching(**{_FOLDER: folder}):
+    # what a user has set stays
+    with launching(**{_FOLDER: folder, _MALLOC: os.environ.get(_MALLOC) or _HUGE_PAGES}):
         forkserver.ensure_running()
 
 

@@ -7,6 +7,7 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from watcher.core.status import ExecutorStatus
 from watcher.core.types import Job, Result, WorkerReport
@@ -53,11 +54,8 @@ class Pool:
         generations = itertools.count(1)
 
         def supervisor(workers: int, slots: int) -> Supervisor:
-            def make() -> Processes:
-                return Processes(setup, workers=workers, slots=slots, preload=preload)
-
             return Supervisor(
-                make=make,
+                make=partial(Processes, setup, workers=workers, slots=slots, preload=preload),
                 slots=slots,
                 post=post,
                 clock=clock,

@@ -209,12 +209,9 @@ class Supervisor:
             bundle.due = last + self.timeout
             return bundle.suspects() if bundle.due <= now else []
         else:  # Bundles are begun in turn: it waits for others, and a worker that delays one of those is ended.
-            bundle.due = max(bundle.submitted, self._last_sign()) + self.timeout + self.grace
+            signs = (max(time) for other in self._in_flight.values() for time in other.times())
+            bundle.due = max(bundle.submitted, *signs) + self.timeout + self.grace
         return []
-
-    def _last_sign(self) -> float:
-        """Return when any worker last recorded its progress."""
-        return max((max(time) for bundle in self._in_flight.values() for time in bundle.times()), default=0.0)
 
     def _finish(self, bundle: _InFlight) -> None:
         """Handle a future that is done, and not because its executor was lost."""
@@ -251,7 +248,7 @@ class Supervisor:
         if executor:
             self._leaving.append(executor)
         too_long = Failed(f"took longer than {self.timeout:g} s in a worker (timeout_seconds)", FailureKind.TIMEOUT)
-        blamed: dict[int, Failed] = {job.number: too_long for job in late}
+        failures = {job.number: too_long for job in late}
         lost = [bundle for bundle in bundles if not bundle.future.done() or bundle.broken()]
         at = {bundle.slot: bundle.suspects() for bundle in lost}
         others = sum(map(len, at.values())) - 1
@@ -261,17 +258,17 @@ class Supervisor:
                 among = "" if ending or not others else f", or on one of {others} others"
                 reason = f"the worker {ending}" if ending else "a worker was lost"
                 failed = Failed(f"{reason} while it worked on this photo{among}", FailureKind.CRASH)
-                blamed |= {job.number: failed for job in suspects}
+                failures |= {job.number: failed for job in suspects}
         for bundle in bundles:
             if bundle in lost:
-                self.ready += self._results(bundle, [blamed.get(job.number) for job in bundle.jobs])
+                self.ready += self._results(bundle, [failures.get(job.number) for job in bundle.jobs])
             else:
                 self._finish(bundle)
         if not self.closing:
-            at_fault = sum(any(job.number in blamed for job in bundle.jobs) for bundle in lost)
+            at_fault = sum(any(job.number in failures for job in bundle.jobs) for bundle in lost)
             self.losses += 1 if broken and exit_reasons is None else max(1, at_fault)
             # an idle worker that is ended from outside is not a start failure
-            worked = blamed or self._finished or (not bundles and executor and executor.born())
+            worked = failures or self._finished or (not bundles and executor and executor.born())
             self._back_off(0 if worked else self._start_failures + 1, cause)
 
     def _back_off(self, start_failures: int, cause: Exception | None) -> None:

@@ -59,7 +59,7 @@ def open_current(
     try:
         status = os.fstat(file)
         current = (
-            _dated(output_root, status.st_mtime_ns, mtime_ns)
+            (status.st_mtime_ns == mtime_ns or same_date(status.st_mtime_ns, mtime_ns, grain_at(output_root)))
             and status.st_size > 0
             and label(file, CONTENT) in {b"", digest.hex().encode()}
             and _proves(file, rendering.recipe, size, components)
@@ -70,10 +70,6 @@ def open_current(
         os.close(file)
         return None
     return file
-
-
-def _dated(output_root: bytes, found_ns: int, wanted_ns: int) -> bool:
-    return found_ns == wanted_ns or same_date(found_ns, wanted_ns, grain_at(output_root))
 
 
 def _proves(file: int, recipe: Recipe, size: tuple[int, int], components: int) -> bool:

@@ -98,20 +98,16 @@ def _outcome_of(error: Exception, stamp: FileSignature | None) -> Outcome:
     """Return the outcome of an error; `stamp` is None where the photo could not even be opened."""
     when = "made" if stamp else "opened"
     match error:
+        case Abort(outcome=Failed(stamp=None) as failed):
+            return replace(failed, stamp=stamp)
         case Abort(outcome=outcome):
-            return _stamped(outcome, stamp)
+            return outcome
         case MemoryError():
             return Failed(f"out of memory while it was {when}", FailureKind.PASSING, stamp)
         case OSError() if stamp:
             return _system(error, stamp)
     reason = f"it can't be {when}: {type(error).__name__}: {short(error)}"
     return Failed(reason, FailureKind.PHOTO if stamp else FailureKind.PASSING, stamp)
-
-
-def _stamped(outcome: Outcome, stamp: FileSignature | None) -> Outcome:
-    if isinstance(outcome, Failed) and outcome.stamp is None:
-        return Failed(outcome.reason, outcome.blame, stamp)
-    return outcome
 
 
 def _system(error: OSError, stamp: FileSignature) -> Outcome:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from watcher.core.recipe import Position, Recipe
 
@@ -55,6 +56,7 @@ class Target:
         return min(self.region.width / self.width, self.region.height / self.height)
 
 
+@lru_cache(maxsize=64)  # one photo's is asked for several times, and many photos have the same size
 def target(recipe: Recipe, width: int, height: int, orientation: int) -> Target:
     """Work out what `recipe` makes of a photo of `width` by `height` stored pixels.
 

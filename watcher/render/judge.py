@@ -70,7 +70,8 @@ def decode_whole(job: Job, photo: Photo, scale: int, source: Source, observed: O
 def _refuse(content: Content, job: Job, observed: Observation, *, sparse: bool = False) -> None:
     """Raise Abort for a photo that has not been unchanged for long enough for what was found in it."""
     wait = required_of(content, job.evidence, job.stability, observed, sparse=sparse)
-    if observed.changed_within(wait.seconds):
+    within = observed.touched_within if content is Content.HOLE else observed.changed_within
+    if within(wait.seconds):
         raise Abort(Unready(observed.signature, wait.reason, settling=True))
 
 
@@ -86,8 +87,8 @@ def _not_whole(job: Job, error: NotWholeError, found: Completeness, source: Sour
     after = f" after {percent(error.share)} of the picture" if 0 < error.share < 1 else ""
     reason, sparse = f"damaged{after}: {error.reason}", source.is_sparse()
     wait = required_of(Content.DAMAGED, job.evidence, job.stability, observed, sparse=sparse)
-    if observed.changed_within(wait.seconds):
-        seconds = wait.seconds - observed.unchanged
+    if observed.touched_within(wait.seconds):
+        seconds = wait.seconds - observed.untouched
         return Abort(Unready(stamp, f"{reason}; {wait.reason}", settling=True, seconds=seconds))
     return Abort(Unready(stamp, _NEVER_WRITTEN)) if sparse else bad_photo(reason)
 

@@ -1,16 +1,19 @@
-"""One photo made: looked at, read, judged, decoded, shrunk, encoded. Every early end is a `Abort`."""
+"""One photo made, in phases: what is wanted; moved; read; adopted or copied; decoded; shrunk, encoded and written.
+
+What a phase has made, later ones need not make. Every early end with a reason is an `Abort`.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import replace
+from typing import NamedTuple
 
 from watcher.core.formats import too_large
 from watcher.core.layout import sized
 from watcher.core.recipe import most_bytes, rendition_of
-from watcher.core.stability import Content, Observation, required, required_of
+from watcher.core.stability import FAILING_SECONDS, Content, Observation, required, required_of
 from watcher.core.types import (
     Done,
     FileSignature,
@@ -34,7 +37,7 @@ from watcher.render.encode import encode
 from watcher.render.geometry import Region, Target, scale, seen_size, target
 from watcher.render.judge import decode_whole, describe_photo, refuse_huge
 from watcher.render.metadata import PhotoMetadata
-from watcher.render.picture import Cascade, Picture, upright
+from watcher.render.picture import Cascade, upright
 from watcher.render.reuse import Borrowed
 from watcher.render.source import Source
 from watcher.render.steps import STEPS, changes, extra_bytes
@@ -47,73 +50,50 @@ _MAX_FILE = 1 << 30  # bytes; 200 MP at quality 100 take about 300 MB
 def make(job: Job, source: Source, publication: Publication, tree: Tree) -> Outcome:
     """Make a photo's renditions and write them; what is returned holds once they are published."""
     stamp = source.stamp
+    if job.failed_at and source.changed_ns / 1e9 > job.failed_at - FAILING_SECONDS:
+        job = replace(job, done=None)  # the same size and date, but written since: many a client sets the date itself
     wanted = [r for r in job.renderings if not (stamp.same_content(job.done) and r.name in job.current)]
     if not wanted:
         return Unchanged(stamp)
-    adopted, wanted = _move(job, stamp, publication, tree, wanted)
-    if not wanted:
-        return Done(stamp, tuple(adopted), 0, 0, 0.0, os.getpid())
-    published = job.evidence.published
-    if published is not None and stamp[:2] == published[:2]:  # its recipes have changed, and not what lies there
-        job = _of_one_version(job)
-    observed = observe(job.evidence, source)
-    _hold_back(job, observed)
-    data = _read(job, source)
-    digest = publication.content = digest_of(data)
-    if back := next((key for key, content in job.returned if content == digest), None):
-        return Unchanged(stamp, back)
-    unfinished = required_of(Content.HOLE, job.evidence, job.stability, observed)
-    photo = describe_photo(data, stamp, young=observed.changed_within(unfinished.seconds))
-    del data  # the photo holds it as long as it is needed
-    kind, size, metadata = photo.kind, (photo.width, photo.height), photo.metadata
-    orientation = metadata.exif.orientation
-    wanted = _sized(wanted, photo)
-    if job.adopt:
-        found, wanted = _adopt(job, stamp, photo, digest, wanted, tree)
-        adopted += found
-        if not wanted:
-            return Done(stamp, tuple(adopted), *size, 0.0, os.getpid(), digest, kind=kind)
-    if published is not None and digest == published.digest:  # it was whole when it was made before
-        job = _of_one_version(job)
-    wanted = [_placed(job, rendering, stamp, digest, photo, tree) for rendering in wanted]
+    made = _move(job, stamp, publication, tree, wanted)
+    if not (wanted := _without(wanted, made)):
+        return Done(stamp, tuple(made), 0, 0, 0.0, os.getpid())
+    read = _read(job, source, tree)
+    publication.content, metadata, kind = read.digest, read.photo.metadata, read.photo.kind
+    wanted = [read.sized(rendering) for rendering in wanted]
+    made += read.adopt(wanted) if job.adopt else []
+    wanted = [read.placed(rendering) for rendering in _without(wanted, made)]
     publication.relocation.replace([item.old for item in wanted if item.old], digest_of_output)
-    with ExitStack() as stack:
-        borrowed = Borrowed(job, stamp, stack)
-        _borrow(job, borrowed, digest, wanted, photo)
-        wanted = [rendering for rendering in wanted if rendering not in borrowed]
-        # Those that lie on disk already count too: so a rendition's bytes are the same whether the others are made
-        # with it or were made before.
-        targets = {r.name: target(r.recipe, *size, orientation) for r in job.renderings}
-        picture = _picture(job, photo, source, observed, wanted, targets) if wanted else None
-        copies = _copies(photo, wanted) if wanted else {}
-        del photo
-        adopted += borrowed.publish(publication)
-    if picture is not None:
-        cascade = Cascade(picture, list(targets.values()), metadata.profile)
-        del picture  # the cascade lets go of it as soon as it can
-        adopted += _make(publication, stamp.mtime_ns, metadata, wanted, targets, cascade, copies)
+    with Borrowed(job, stamp) as borrowed:
+        read.borrow(wanted, borrowed)
+        made += borrowed.publish(publication)
+    if wanted := _without(wanted, made):
+        targets = read.targets()
+        cascade, copies = read.decode(wanted, targets), read.copies(wanted)
+        del read  # its bytes are no longer needed
+        made += _write(publication, stamp.mtime_ns, metadata, wanted, targets, cascade, copies)
     order = [rendering.name for rendering in job.renderings]
-    adopted.sort(key=lambda item: order.index(item.name))
-    return Done(stamp, tuple(adopted), *size, 0.0, os.getpid(), digest, borrowed.duplicate, kind)
+    made.sort(key=lambda item: order.index(item.name))
+    return Done(stamp, tuple(made), *metadata.size, 0.0, os.getpid(), publication.content, borrowed.duplicate, kind)
 
 
-def _move(
-    job: Job, stamp: FileSignature, publication: Publication, tree: Tree, wanted: list[Rendering]
-) -> tuple[list[Made], list[Rendering]]:
-    """Move the renditions of an unchanged photo that only have a new place; return them, and what must be made."""
-    if not stamp.same_content(job.done):
-        return [], wanted
-    moved, left, leaving = list[Made](), list[Rendering](), _leaving(job)
-    for rendering in wanted:
-        old, place = rendering.old, None
+def _without(wanted: list[Rendering], made: list[Made]) -> list[Rendering]:
+    """Return what is still to be made."""
+    names = {item.name for item in made}
+    return [rendering for rendering in wanted if rendering.name not in names]
+
+
+def _move(job: Job, stamp: FileSignature, publication: Publication, tree: Tree, wanted: list[Rendering]) -> list[Made]:
+    """Move the renditions of an unchanged photo that only have a new place."""
+    moved, leaving = list[Made](), _leaving(job)
+    for rendering in wanted if stamp.same_content(job.done) else ():
+        old = rendering.old
         if old is not None and old.current:
             places = [sized(path, old.width, old.height) for path in (rendering.output, *rendering.spares)]
             place = publication.relocation.move(old, places, stamp.mtime_ns, tree.grain, leaving)
-        if old is None or place is None:
-            left.append(rendering)
-        else:
-            moved.append(Made(rendering.name, place, old.width, old.height, old.size, old.digest, adopted=True))
-    return moved, left
+            if place is not None:
+                moved.append(Made(rendering.name, place, old.width, old.height, old.size, old.digest, adopted=True))
+    return moved
 
 
 def _leaving(job: Job) -> set[bytes]:
@@ -121,83 +101,31 @@ def _leaving(job: Job) -> set[bytes]:
     return {output for rendering in job.renderings if rendering.old for output in rendering.old.outputs}
 
 
-def _sized(wanted: list[Rendering], photo: Photo) -> list[Rendering]:
-    """Return renditions with the size in the paths that have one."""
-    found = []
-    for rendering in wanted:
-        size = _seen_size(rendering, photo)
-        output, *spares = (sized(path, *size) for path in (rendering.output, *rendering.spares))
-        found.append(replace(rendering, output=output, spares=tuple(spares)))
-    return found
-
-
-def _is_own(tree: Tree, rendering: Rendering) -> bool:
-    """Return whether any file at a rendition's place is an earlier version of it; the mark knows the default layout."""
-    return tree.own and not rendering.recipe.layout
-
-
-def _read(job: Job, source: Source) -> bytes:
-    size = source.stamp.size
-    if size > _MAX_FILE:
-        raise bad_photo(f"too large a file: {size >> 20} MB, at most {_MAX_FILE >> 20} MB are read")
-    if 0 < job.memory_bytes < size:
-        raise Abort(NeedsMoreMemory(size))
-    return source.read()
+def _read(job: Job, source: Source, tree: Tree) -> _Read:
+    """Read a photo and its header; raise Abort for one that is not to be read yet, or is none."""
+    stamp, published = source.stamp, job.evidence.published
+    if published is not None and stamp[:2] == published[:2]:  # its recipes have changed, and not what lies there
+        job = _of_one_version(job)
+    observed = observe(job.evidence, source)
+    _hold_back(job, observed)
+    if stamp.size > _MAX_FILE:
+        raise bad_photo(f"too large a file: {stamp.size >> 20} MB, at most {_MAX_FILE >> 20} MB are read")
+    if 0 < job.memory_bytes < stamp.size:
+        raise Abort(NeedsMoreMemory(stamp.size))
+    data = source.read()
+    digest = digest_of(data)
+    if back := next((key for key, content in job.returned if content == digest), None):
+        raise Abort(Unchanged(stamp, back))
+    if published is not None and digest == published.digest:  # it was whole when it was made before
+        job = _of_one_version(job)
+    unfinished = required_of(Content.HOLE, job.evidence, job.stability, observed)
+    photo = describe_photo(data, stamp, young=observed.touched_within(unfinished.seconds))
+    return _Read(job, source, tree, observed, digest, photo)
 
 
 def _of_one_version(job: Job) -> Job:
     """Return the job for a photo that is known not to be the head of one version and the tail of another."""
     return replace(job, evidence=replace(job.evidence, published=None))
-
-
-def _picture(
-    job: Job,
-    photo: Photo,
-    source: Source,
-    observed: Observation,
-    wanted: list[Rendering],
-    targets: Mapping[str, Target],
-) -> Picture:
-    """Decode the photo, if it is one to be decoded."""
-    refuse_huge(job, photo)
-    _limit(photo, wanted)
-    goals = list(targets.values())
-    step = scale(goals, photo.scales)
-    needed = _memory(source.stamp.size, photo, goals, step)
-    needed += max(extra_bytes(r.recipe, _seen_size(r, photo)) for r in wanted)
-    if 0 < job.memory_bytes < needed:
-        raise Abort(NeedsMoreMemory(needed))
-    return decode_whole(job, photo, step, source, observed)
-
-
-def _placed(job: Job, rendering: Rendering, stamp: FileSignature, digest: bytes, photo: Photo, tree: Tree) -> Rendering:
-    """Return a rendition with a place where it replaces no file of others; raise Abort where there is none."""
-    if _is_own(tree, rendering):
-        return rendering
-    size = _seen_size(rendering, photo)
-    for output in (rendering.output, *rendering.spares):
-        there = replace(rendering, output=output)
-        if not rendering.spares or output in _leaving(job) or not is_file(job.output_root, output):
-            return there
-        file = open_current(job.output_root, there, stamp.mtime_ns, size, photo.channels, digest)
-        if file is not None:  # made before, and not recorded
-            os.close(file)
-            return there
-    raise bad_photo(
-        f"files that watcher did not make lie at {shown(rendering.output)} and where else it could go: move them away"
-    )
-
-
-def _borrow(job: Job, borrowed: Borrowed, digest: bytes, wanted: list[Rendering], photo: Photo) -> None:
-    """Take from photos of the same content what was made of it."""
-    for duplicate in (duplicate for duplicate in job.duplicates if duplicate.digest == digest):
-        for rendering in wanted:
-            borrowed.look(duplicate, rendering, _seen_size(rendering, photo), photo.channels)
-
-
-def _seen_size(rendering: Rendering, photo: Photo) -> tuple[int, int]:
-    """Return the size in pixels of a rendition, as people see it."""
-    return seen_size(rendering.recipe, photo.width, photo.height, photo.metadata.exif.orientation)
 
 
 def _hold_back(job: Job, observed: Observation) -> None:
@@ -214,28 +142,104 @@ def _hold_back(job: Job, observed: Observation) -> None:
         raise Abort(Unready(stamp, "empty"))
 
 
-def _adopt(
-    job: Job, stamp: FileSignature, photo: Photo, digest: bytes, wanted: list[Rendering], tree: Tree
-) -> tuple[list[Made], list[Rendering]]:
-    """Part `wanted` into what proves to be current and what must be made."""
-    adopted, left = [], []
-    for rendering in wanted:
-        size = _seen_size(rendering, photo)
-        outputs = (rendering.output,) if _is_own(tree, rendering) else (rendering.output, *rendering.spares)
-        places = (replace(rendering, output=output) for output in outputs)
-        tried = (adopt(job.output_root, at, stamp.mtime_ns, size, photo.channels, digest) for at in places)
-        made = next(filter(None, tried), None)
-        if made:
-            adopted.append(made)
-        else:
-            left.append(rendering)
-    return adopted, left
+class _Read(NamedTuple):
+    """A photo that was read: where its renditions belong, what is there of them, and its pixels."""
 
+    job: Job
+    source: Source
+    tree: Tree
+    observed: Observation
+    digest: bytes
+    photo: Photo
 
-def _limit(photo: Photo, wanted: list[Rendering]) -> None:
-    for rendering in wanted:
-        if reason := too_large(rendering.recipe.format, *_seen_size(rendering, photo)):
-            raise bad_photo(f"rendition {rendition_of(rendering.name)} {reason}")
+    def size_of(self, rendering: Rendering) -> tuple[int, int]:
+        """Return the size in pixels of a rendition, as people see it."""
+        photo = self.photo
+        return seen_size(rendering.recipe, photo.width, photo.height, photo.metadata.exif.orientation)
+
+    def sized(self, rendering: Rendering) -> Rendering:
+        """Return a rendition with its size in the paths that have one."""
+        output, *spares = (sized(path, *self.size_of(rendering)) for path in (rendering.output, *rendering.spares))
+        return replace(rendering, output=output, spares=tuple(spares))
+
+    def adopt(self, wanted: list[Rendering]) -> list[Made]:
+        """Return the renditions that lie there already and prove to be current."""
+        return [made for rendering in wanted if (made := self._adopted(rendering))]
+
+    def _adopted(self, rendering: Rendering) -> Made | None:
+        spares = () if self._is_own(rendering) else rendering.spares
+        places = (replace(rendering, output=output) for output in (rendering.output, *spares))
+        found = (adopt(self.job.output_root, place, *self._proof(rendering)) for place in places)
+        return next(filter(None, found), None)
+
+    def placed(self, rendering: Rendering) -> Rendering:
+        """Return a rendition with a place where it replaces no file of others; raise Abort where there is none."""
+        root = self.job.output_root
+        if self._is_own(rendering):
+            return rendering
+        for output in (rendering.output, *rendering.spares):
+            there = replace(rendering, output=output)
+            if not rendering.spares or output in _leaving(self.job) or not is_file(root, output):
+                return there
+            file = open_current(root, there, *self._proof(rendering))
+            if file is not None:  # made before, and not recorded
+                os.close(file)
+                return there
+        where = shown(rendering.output)
+        raise bad_photo(f"files that watcher did not make lie at {where} and where else it could go: move them away")
+
+    def _is_own(self, rendering: Rendering) -> bool:
+        """Return whether any file at its place is an earlier version of it; the mark knows the default layout."""
+        return self.tree.own and not rendering.recipe.layout
+
+    def _proof(self, rendering: Rendering) -> tuple[int, tuple[int, int], int, bytes]:
+        """Return what an output must have to be current: see `open_current`."""
+        return self.source.stamp.mtime_ns, self.size_of(rendering), self.photo.channels, self.digest
+
+    def borrow(self, wanted: list[Rendering], borrowed: Borrowed) -> None:
+        """Take from photos of the same content what was made of it."""
+        for duplicate in (duplicate for duplicate in self.job.duplicates if duplicate.digest == self.digest):
+            for rendering in wanted:
+                borrowed.look(duplicate, rendering, self.size_of(rendering), self.photo.channels)
+
+    def targets(self) -> dict[str, Target]:
+        """Return what is to be made of the pixels for each rendition.
+
+        Those that lie on disk already count too: so a rendition's bytes are the same whether the others are made with
+        it or were made before.
+        """
+        photo, orientation = self.photo, self.photo.metadata.exif.orientation
+        return {r.name: target(r.recipe, photo.width, photo.height, orientation) for r in self.job.renderings}
+
+    def decode(self, wanted: list[Rendering], targets: Mapping[str, Target]) -> Cascade:
+        """Decode the photo, if it is one to be decoded."""
+        job, photo, goals = self.job, self.photo, list(targets.values())
+        refuse_huge(job, photo)
+        for rendering in wanted:
+            if reason := too_large(rendering.recipe.format, *self.size_of(rendering)):
+                raise bad_photo(f"rendition {rendition_of(rendering.name)} {reason}")
+        step = scale(goals, photo.scales)
+        needed = _memory(self.source.stamp.size, photo, goals, step)
+        needed += max(extra_bytes(rendering.recipe, self.size_of(rendering)) for rendering in wanted)
+        if 0 < job.memory_bytes < needed:
+            raise Abort(NeedsMoreMemory(needed))
+        return Cascade(decode_whole(job, photo, step, self.source, self.observed), goals, photo.metadata.profile)
+
+    def copies(self, wanted: list[Rendering]) -> Mapping[str, bytes]:
+        """Return the files of those renditions that the decoded photo is already, but for its metadata."""
+        photo, metadata = self.photo, self.photo.metadata
+        mode = "L" if photo.channels == 1 else "RGB"
+        if metadata.exif.orientation != 1 or not is_srgb(metadata.profile, mode):
+            return {}
+        copies: dict[str, bytes] = {}
+        for rendering in wanted:
+            recipe, size = rendering.recipe, self.size_of(rendering)
+            small = recipe.small == "copy" and recipe.format == "jpeg" and size == metadata.size
+            if small and not changes(recipe):
+                data = photo.with_metadata(metadata.keep(recipe.metadata, size, recipe.format, whole=True))
+                if data and len(data) <= most_bytes(recipe.max_kb):
+                    copies[rendering.name] = data
+        return copies
 
 
 def _memory(size: int, photo: Photo, targets: list[Target], step: int) -> int:
@@ -256,28 +260,7 @@ def _memory(size: int, photo: Photo, targets: list[Target], step: int) -> int:
     return size + photo.decoded_bytes(step) + max(photo.decoding_bytes(step), making) + one // 4  # and the encoded file
 
 
-def _copies(photo: Photo, wanted: list[Rendering]) -> Mapping[str, bytes]:
-    """Return the files of those renditions that a photo is already, but for its metadata."""
-    metadata, size = photo.metadata, (photo.width, photo.height)
-    mode = "L" if photo.channels == 1 else "RGB"
-    copies: dict[str, bytes] = {}
-    for rendering in wanted:
-        recipe = rendering.recipe
-        if (
-            recipe.small == "copy"
-            and recipe.format == "jpeg"
-            and _seen_size(rendering, photo) == size
-            and not changes(recipe)
-            and metadata.exif.orientation == 1
-            and is_srgb(metadata.profile, mode)
-        ):
-            data = photo.with_metadata(metadata.keep(recipe.metadata, size, recipe.format, whole=True))
-            if data and len(data) <= most_bytes(recipe.max_kb):
-                copies[rendering.name] = data
-    return copies
-
-
-def _make(
+def _write(
     publication: Publication,
     mtime_ns: int,
     metadata: PhotoMetadata,
@@ -310,4 +293,4 @@ def _make(
             whole = goal.region == Region(0, 0, *metadata.size) and not drawn_on
             kept = metadata.keep(rendering.recipe.metadata, image.size, rendering.recipe.format, whole=whole)
             add(rendering, encode(image, rendering.recipe, kept), image.size)
-    return [made[r.name] for r in wanted]
+    return list(made.values())

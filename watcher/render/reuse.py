@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from watcher.core.types import DuplicateCandidate, FileSignature, Job, Made, Rendering
 from watcher.fs.dates import same_date
@@ -37,23 +37,26 @@ class _Copy(NamedTuple):
 
 
 class Borrowed:
-    """What need not be made of one photo; its files stay open until `stack` ends."""
+    """What need not be made of one photo; its files are open until the `with` block ends."""
 
-    def __init__(self, job: Job, source: FileSignature, stack: ExitStack) -> None:
+    def __init__(self, job: Job, source: FileSignature) -> None:
         self.duplicate: DuplicateCandidate | None = None
         self._job = job
         self._source = source
-        self._stack = stack
+        self._stack = ExitStack()
         self._copies: list[_Copy] = []
 
-    def __contains__(self, rendering: Rendering) -> bool:
-        """Return whether a rendition was found."""
-        return any(copy.rendering == rendering for copy in self._copies)
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
 
     def look(self, duplicate: DuplicateCandidate, rendering: Rendering, size: tuple[int, int], components: int) -> None:
         """Take a rendition of `size` pixels, as people see it, from `duplicate` if it has one."""
         for reusable in duplicate.reusable:
-            if reusable.fingerprint != rendering.recipe.fingerprint or rendering in self:
+            known = any(copy.rendering == rendering for copy in self._copies)
+            if known or reusable.fingerprint != rendering.recipe.fingerprint:
                 continue
             there = replace(rendering, output=reusable.output)
             same = (duplicate.output_root, reusable.output) == (self._job.output_root, rendering.output)

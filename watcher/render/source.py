@@ -61,7 +61,7 @@ class Source:
     def is_nested(self) -> bool:
         """Return whether it is on a volume that is mounted below the inbox."""
         try:
-            return is_nested(self.file, self.photo.inbox)
+            return bool(self.photo.folder) and is_nested(self.folder, self.photo.inbox)
         except OSError:
             return False
 

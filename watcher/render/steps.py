@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from PIL import Image, ImageChops, ImageColor, ImageFilter
 
+from watcher.core.formats import OUTPUTS
 from watcher.core.recipe import Recipe, Sharpening, Watermark
 from watcher.fs.faults import bad_photo, short
 from watcher.render.geometry import frame, offset
@@ -32,7 +33,7 @@ _AMOUNTS: Mapping[Sharpening, float] = {"none": 0.0, "low": 0.35, "standard": 0.
 
 def flatten(image: Image.Image, recipe: Recipe) -> Image.Image:
     """Put the background under a picture with an alpha channel where its format keeps none, or it gets a frame."""
-    if image.mode not in _OPAQUE or not (recipe.format == "jpeg" or frame(recipe)):
+    if image.mode not in _OPAQUE or (OUTPUTS[recipe.format].has_alpha and not frame(recipe)):
         return image
     opaque = image.convert(_OPAQUE[image.mode])
     canvas = _canvas(opaque, image.size, recipe.background)

@@ -21,7 +21,8 @@ def observe(evidence: Evidence, source: Source) -> Observation:
     if since:
         seen = max(0.0, now - since)
         unchanged = min(seen, unchanged) if unchanged >= 0 else seen
-    return Observation(source.stamp, unchanged, writer)
+    untouched = unchanged if evidence.listed else now - max(source.stamp.mtime_ns, source.changed_ns) / 1e9
+    return Observation(source.stamp, unchanged, writer, untouched)
 
 
 def _is_on_a_disk(file: int) -> bool:

@@ -1,6 +1,6 @@
 """The walk of an inbox: which files are photos, and their current size, date and inode."""
 
 from watcher.scan.scanner import Scanner
-from watcher.scan.walk import Walk, root_identity, walk
+from watcher.scan.walk import Walk, walk
 
-__all__ = ["Scanner", "Walk", "root_identity", "walk"]
+__all__ = ["Scanner", "Walk", "walk"]

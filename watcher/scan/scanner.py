@@ -20,8 +20,9 @@ from watcher.core.selection import PathFilter
 from watcher.core.stability import Look, Looked
 from watcher.core.types import FileSignature, Gone, Listing, Origin, ScanDone
 from watcher.errors import tell_fault
+from watcher.fs.openat import folder_identity
 from watcher.fs.spelling import Spelling
-from watcher.scan.walk import CHUNK, VANISHED, Walk, root_identity
+from watcher.scan.walk import CHUNK, VANISHED, Walk
 from watcher.text import shown
 
 OUTSTANDING = 4
@@ -144,7 +145,7 @@ class Scanner:
             seconds=0.0,
             complete=False,
             reason=f"{shown(self._inbox)} could not be looked through, by a fault of the program: {error!r}",
-            root=root_identity(self._inbox),
+            root=folder_identity(self._inbox),
         )
 
     def _walk(self, request: _Request) -> None:
@@ -209,11 +210,11 @@ class Scanner:
                     del self._doubtful[key]
             if not some or self._closing:
                 break
-            root = root_identity(self._inbox)
+            root = folder_identity(self._inbox)
             lacking = self._lacking(some)
             paths = tuple(path for path, is_folder in lacking if not is_folder)
             folders = tuple(path for path, is_folder in lacking if is_folder)
-            if (paths or folders) and root is not None and root_identity(self._inbox) == root:
+            if (paths or folders) and root is not None and folder_identity(self._inbox) == root:
                 self._post(Gone(self._inbox, paths, folders, root))
 
         with self._changed:

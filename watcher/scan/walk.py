@@ -14,23 +14,16 @@ import os
 import stat
 from collections.abc import Iterator
 
+from watcher.core.naming import keeps_name
 from watcher.core.selection import HIDDEN, PathFilter, name_of_hidden
-from watcher.core.types import Entry, Listing
+from watcher.core.types import Entry, FileSignature, Listing
+from watcher.fs.openat import folder_identity
 from watcher.fs.spelling import Spelling
 from watcher.text import INBOX_MISSING, shown
 
 CHUNK = 1000  # photos in one part: about 200 KB
 _MOST_ENDINGS = 100  # of files that are left alone; any more are counted as files without one
 VANISHED = (FileNotFoundError, NotADirectoryError)
-
-
-def root_identity(inbox: bytes) -> tuple[int, int] | None:
-    """Return the (st_dev, st_ino) of the folder at `inbox`, or None if no folder can be reached there. May block."""
-    try:
-        found = os.stat(inbox)
-    except OSError:
-        return None
-    return (found.st_dev, found.st_ino) if stat.S_ISDIR(found.st_mode) else None
 
 
 class Walk:
@@ -71,7 +64,7 @@ class Walk:
 
     def __iter__(self) -> Iterator[Listing]:
         """Walk once, and yield the parts."""
-        self.root = root_identity(self.inbox)
+        self.root = folder_identity(self.inbox)
         if self.root is None:
             self.reason = INBOX_MISSING
             return
@@ -80,7 +73,7 @@ class Walk:
         waiting = [self.folder] if not self.missing and self._selection.enters(self.folder) else []
         while waiting:
             yield from self._list(waiting.pop(), waiting)
-        if root_identity(self.inbox) != self.root:
+        if folder_identity(self.inbox) != self.root:
             self._spoil(f"the inbox {shown(self.inbox)} changed under the scan; it is looked at again")
 
     def _list(self, folder: bytes, waiting: list[bytes]) -> Iterator[Listing]:
@@ -106,7 +99,8 @@ class Walk:
                     if len(entries) >= self._chunk:
                         yield self._part(folder, entries, last=False)
                         entries = []
-                    entries.append(Entry(name, seen.st_size, seen.st_mtime_ns, seen.st_ino))
+                    signature = FileSignature(seen.st_size, seen.st_mtime_ns, seen.st_ino)
+                    entries.append(Entry(name, signature, seen.st_ctime_ns))
         except VANISHED:
             if folder:
                 return  # removed during the walk; a removal of the inbox itself changes its identity
@@ -137,6 +131,7 @@ class Walk:
 
     def _part(self, folder: bytes, entries: list[Entry], *, last: bool, hidden: tuple[bytes, ...] = ()) -> Listing:
         self.photos += len(entries)
+        entries.sort(key=lambda entry: not keeps_name(entry.name))  # the JPEG of `a.heic` must not take `a.jpg`'s name
         return Listing(self.inbox, self._number, folder, tuple(entries), last, hidden)
 
     def _spoil(self, reason: str) -> None:

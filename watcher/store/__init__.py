@@ -15,18 +15,16 @@ Rules and theory of operation:
 """
 
 from watcher.store.commands import ask
-from watcher.store.faults import StateBusyError, StateCorruptError, StateGoneError, refuse_stranger
+from watcher.store.faults import StateBusyError, StateCorruptError, StateGoneError, refuse_other_file
 from watcher.store.queries import Queries
-from watcher.store.records import ScanRow
 from watcher.store.store import Store
 
 __all__ = [
     "Queries",
-    "ScanRow",
     "StateBusyError",
     "StateCorruptError",
     "StateGoneError",
     "Store",
     "ask",
-    "refuse_stranger",
+    "refuse_other_file",
 ]

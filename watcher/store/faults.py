@@ -89,7 +89,7 @@ def identity(path: str) -> tuple[int, int]:
 # ---- files of other programs: a slip of the keyboard can name any file ----
 
 
-def refuse_stranger(path: str) -> None:
+def refuse_other_file(path: str) -> None:
     """Raise StateError where the file was never a state file; change nothing.
 
     A damaged state file is recognised by its header, or by the lock file that lies beside every state file in use.

@@ -11,23 +11,12 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from watcher.core.records import ContentRecord, Phase, PhotoRecord, RenditionRecord
 from watcher.core.types import FileSignature, PhotoId
 
 _INT64 = 2**63
-
-
-class ScanRow(NamedTuple):
-    """The little that a scan compares."""
-
-    size: int
-    mtime_ns: int
-    phase: int
-    recipes: int  # see `Queries.recipes_of`
-    leased: int
-    attempts: int
 
 
 def fits(mtime_ns: int) -> int | bytes:

@@ -243,4 +243,4 @@ def up_to_date(connection: sqlite3.Connection, scripts: tuple[str, ...]) -> sqli
 def _apply(connection: sqlite3.Connection, scripts: tuple[str, ...]) -> None:
     for number, script in enumerate(scripts, len(MIGRATIONS) - len(scripts) + 1):
         # executescript commits first, so the script itself carries the transaction
-        connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
+        connection.executescript(f"BEGIN IMMEDIATE;\n{script};\nPRAGMA user_version = {number};\nCOMMIT;")

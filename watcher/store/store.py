@@ -12,7 +12,7 @@ from typing import Any, Self
 from watcher.core.history import HistoryEntry
 from watcher.core.hooks import Adopted, Answered, HookId, Outgoing
 from watcher.core.naming import called, key_stem, number_of
-from watcher.core.records import ContentRecord, Phase, PhotoRecord, RenditionRecord
+from watcher.core.records import ContentRecord, Phase, PhotoRecord, RenditionRecord, ScanRow
 from watcher.core.status import InboxStatus
 from watcher.core.types import PhotoId
 from watcher.errors import StateError
@@ -27,7 +27,7 @@ from watcher.store.faults import (
     translated,
 )
 from watcher.store.queries import Queries, stems_that_meet
-from watcher.store.records import CONTENT, FIELDS, OPEN, UPSERT, ScanRow, decode_content, decode_made, encode, fits
+from watcher.store.records import CONTENT, FIELDS, OPEN, UPSERT, decode_content, decode_made, encode, fits
 from watcher.store.schema import migrate
 
 _HERE = "stem >= x'01'"  # the stem of a photo whose original was taken away begins with a zero, see `naming.key_stem`
@@ -98,7 +98,7 @@ class Store(Queries):
 
     # ---- what a scan compares ----
 
-    def briefs(self, inbox: bytes, folder: bytes, names: Sequence[bytes]) -> tuple[dict[bytes, ScanRow], int]:
+    def scan_rows(self, inbox: bytes, folder: bytes, names: Sequence[bytes]) -> tuple[dict[bytes, ScanRow], int]:
         """Return what is known of `names` in one folder, and how many photos are known there in all."""
         found = self._row(
             "SELECT id, waiting + done + failed - away FROM folder WHERE inbox = ? AND path = ?",
@@ -107,7 +107,7 @@ class Store(Queries):
         if found is None:
             return {}, 0
         number, total = found
-        select = "SELECT name, size, mtime_ns, phase, recipes, leased, attempts FROM photo WHERE folder = ? AND "
+        select = "SELECT name, size, mtime_ns, phase, recipes, leased, attempts, at FROM photo WHERE folder = ? AND "
         with translated(self.path):
             if total <= _WHOLE_FOLDER * len(names) + 100:
                 rows = self._db.execute(select + _HERE, (number,)).fetchall()
@@ -317,7 +317,7 @@ class Store(Queries):
             db.executemany("DELETE FROM tombstone WHERE inbox = ? AND folder = ? AND stem = ? AND name = ?", rows)
 
     def reopen_failed(self, inbox: bytes) -> int:
-        """Have all failed photos of an inbox tried again, as if for the first time; return how many."""
+        """Mark all failed photos of an inbox to be tried again, as if for the first time; return how many."""
         with self._transaction() as db:
             failed = f"photo.phase = {int(Phase.FAILED)} AND {OPEN}"
             where = f"{failed} AND folder IN (SELECT id FROM folder WHERE inbox = ?)"

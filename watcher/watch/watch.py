@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 import threading
 import time
 from collections.abc import Callable
 
 from watcher.core.types import WatchBack, WatchLost
 from watcher.errors import tell_fault
+from watcher.fs.openat import folder_identity
 from watcher.text import INBOX_MISSING, shown
 from watcher.watch.errors import WatchError, refusal
 from watcher.watch.handler import Event, Handler
@@ -62,7 +62,7 @@ class Watch:
         self._retry = retry
         self._posted = 0  # events; written by the handler's thread alone
         self._taken = 0  # of them; written by the reader of messages alone
-        self._collapsed_at: int | None = None  # events posted when a full scan replaced the next ones
+        self._overflowed_at: int | None = None  # events posted when a full scan replaced the next ones
         self._lock = threading.Lock()  # one of start, check and close at a time
         self._closed = threading.Event()
         self._native: NativeObserver | None = None
@@ -115,7 +115,7 @@ class Watch:
         with self._lock:
             if self._closed.is_set():
                 return
-            identity = _identity(self.inbox)
+            identity = folder_identity(self.inbox)
             if self._rests(identity):
                 return
             broken = self._broken(identity) if self._native is not None else ""
@@ -154,7 +154,7 @@ class Watch:
     # ---- set-up and checks, under the lock ----
 
     def _set_up(self) -> None:
-        identity = _identity(self.inbox)
+        identity = folder_identity(self.inbox)
         if identity is None:
             raise WatchError(INBOX_MISSING)
         signs = self._new_signs()
@@ -167,7 +167,7 @@ class Watch:
         except Exception as error:
             tell_fault(error)
             raise WatchError(f"{shown(self.inbox)} can't be watched, by a fault of the program: {error!r}") from error
-        if _identity(self.inbox) != identity:
+        if folder_identity(self.inbox) != identity:
             native.close()
             raise WatchError(f"the inbox {shown(self.inbox)} was replaced while its watch was set up")
         self._native, self._signs, self._identity = native, signs, identity
@@ -264,26 +264,18 @@ class Watch:
         return path == self.inbox or self._enters(path[len(self.inbox.rstrip(b"/")) + 1 :])
 
     def _emit(self, event: Event) -> None:
-        if self._collapsed_at is not None:
+        if self._overflowed_at is not None:
             # Dropping is safe only until the reader of messages reaches the WatchLost and starts a full scan.
-            if self._taken < self._collapsed_at:
+            if self._taken < self._overflowed_at:
                 return
-            self._collapsed_at = None
+            self._overflowed_at = None
         if self._posted - self._taken >= self._budget:
-            self._collapsed_at = self._posted
+            self._overflowed_at = self._posted
             reason = f"more events than {self._budget} at once; everything is looked at in place of the rest"
             self._post(WatchLost(self.inbox, reason, healed=True))
             return
         self._posted += 1
         self._post(event)
-
-
-def _identity(inbox: bytes) -> tuple[int, int] | None:
-    try:
-        found = os.stat(inbox)
-    except OSError:
-        return None
-    return (found.st_dev, found.st_ino) if stat.S_ISDIR(found.st_mode) else None
 
 
 def _may_read(folder: bytes) -> bool:

@@ -78,13 +78,13 @@ def _try_to_read(read: Read) -> str:
             return f"the inbox {folder}: {name!r} in it is another one than here; mount the same one there"
     except OSError as error:
         what = f"{os.fsdecode(read.photo)!r} in it" if error.filename != read.folder else "it"
-        return f"the inbox {folder}: {what} can't be read there ({error.strerror}); mount it there, or mend `paths`"
+        return f"the inbox {folder}: {what} can't be read there ({error.strerror}); mount it there, or correct `paths`"
     return ""
 
 
 def _try_to_write(write: Write) -> str:
     folder = os.fsdecode(write.folder)
-    mend = "mount it there, or mend `paths`"
+    mend = "mount it there, or correct `paths`"
     try:
         with open(os.path.join(write.folder, write.marker), "rb") as file:
             if file.read() != write.content:

@@ -1,4 +1,4 @@
-"""Give a file a name in a folder, and never replace anything there."""
+"""Link or rename a file to a name in a folder, and never replace anything there."""
 
 from __future__ import annotations
 

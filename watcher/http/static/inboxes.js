@@ -92,10 +92,11 @@ function newCard(inbox) {
   parts.axis = make("p", { className: "axis" }, make("span", { text: "an hour ago" }), make("span", { text: "now" }));
   parts.batch = make("p", { className: "batch line" });
   parts.left = make("p", { className: "small clamped" });
+  parts.held = make("p", { className: "small" });
   const element = make("li", { className: "card inbox" },
     make("h3", { className: "line", text: inbox.name, title: inbox.name }),
     make("p", { className: "path line", text: inbox.path, title: inbox.path }),
-    parts.watch, numbers, parts.plot, parts.axis, parts.batch, parts.left);
+    parts.watch, numbers, parts.plot, parts.axis, parts.batch, parts.left, parts.held);
   return { element, parts, inbox };
 }
 
@@ -119,6 +120,8 @@ function draw({ parts, inbox, element }) {
   parts.batch.title = batch;
   say(parts.left, inbox.left_alone && `Left alone: ${inbox.left_alone}`);
   parts.left.title = inbox.left_alone;
+  const held = `Copies of ${plural(inbox.orphans_held, "photo")} that are gone stay: more than orphans_max a day. `;
+  say(parts.held, inbox.orphans_held ? `${held}"watcher verify --prune" lists them, --yes removes them` : "");
 }
 
 function watching(inbox) {

@@ -182,8 +182,8 @@ export class Viewer {
     byId("viewer-made-title").hidden = !photo.made.length;
     byId("viewer-made").replaceChildren(...photo.made.map((made) => make("li", {},
       make("a", { href: picture(photo, made.name), target: "_blank", text: made.name }),
-      make("span", { text: `${made.width} \u00d7 ${made.height}, ${bytes(made.bytes)}` }),
-      make("a", { href: picture(photo, made.name), download: photo.name, text: "Download",
+      make("span", { text: `${made.width} \u00d7 ${made.height}, ${bytes(made.bytes)}${made.also.length ? `; also ${made.also.join(", ")}` : ""}` }),
+      make("a", { href: picture(photo, made.name), download: made.file, text: "Download",
         "aria-label": `Download ${made.name}` }))));
   }
 

@@ -13,6 +13,7 @@ from watcher.render.kinds import named
 from watcher.render.metadata import PhotoMetadata
 
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # every core has its own worker
+_MOST = 1 << 28, 1 << 15  # libavif's limits: pixels, and those of a side
 _YUV = 6  # bytes a pixel: three planes of 16 bits at most
 
 
@@ -34,6 +35,8 @@ class Avif(Photo):
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._layout = bmff.lay_out(data)
+        if reason := bmff.too_large(self._layout.size, "an AVIF", *_MOST):  # Pillow would not say why
+            raise UndecodableError(reason)
         try:
             with opened(data, "AVIF") as image:
                 self._look(image)

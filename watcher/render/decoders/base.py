@@ -16,6 +16,7 @@ from watcher.render.metadata import Kept, PhotoMetadata
 
 Image.MAX_IMAGE_PIXELS = None  # the job's own limit is held before Pillow is asked at all
 _HOLE = bytes(4096)  # a block of the file system: what a parallel writer leaves out is at least that
+_HALF = _HOLE[::2]
 _STEP = 1 << 16
 PADDING = 32  # zeros with which compressed data may end
 
@@ -126,11 +127,15 @@ def has_hole(data: bytes) -> bool:
 def hole_in(data: bytes, start: int) -> int:
     """Return where a block of zeros lies behind `start`; -1: there is none.
 
-    Any has two neighbours among the bytes that lie half a block apart. To look at these alone takes 0.1 ms for 8 MB, a
-    search 1.4; by chance they send one photo in fifteen of that size to the search for nothing.
+    Any has two neighbours among the bytes that lie half a block apart, and only zeros between them. To look at these
+    takes 0.1 ms for 8 MB, a search 1.4.
     """
-    sampled = data[start :: len(_HOLE) // 2]
-    return data.find(_HOLE, start) if b"\0\0" in sampled else -1
+    step = len(_HALF)
+    sampled = data[start::step]
+    at = sampled.find(b"\0\0")
+    while at >= 0 and not data.startswith(_HALF, start + at * step):
+        at = sampled.find(b"\0\0", at + 1)
+    return data.find(_HOLE, start) if at >= 0 else -1
 
 
 def require(data: bytes, needed: int, end: int) -> None:

@@ -25,6 +25,7 @@ class Layout(NamedTuple):
     end: int  # where its boxes end
     data: int  # the first byte of its items
     profile: bytes  # the ICC profile that its colour codes stand for; empty: none but sRGB's
+    size: tuple[int, int]  # the largest that a picture in it claims to have, in pixels; zeros: none does
 
 
 class _Box(NamedTuple):
@@ -61,13 +62,26 @@ def lay_out(data: bytes) -> Layout:
         raise UndecodableError("a broken file: it has no list of its pictures")
     if meta is None:
         require(data, needed, end)
-        return Layout(end, 0, b"")
+        return Layout(end, 0, b"", (0, 0))
     require(data, needed, meta.end)
     pieces = list(_pieces(data, meta))
     # What a camera writes of itself may end in zeros, but it does not begin with them.
     last = end if tracks else max((piece.stop if piece.picture else piece.head for piece in pieces), default=0)
     require(data, max([needed, *(piece.stop for piece in pieces)]), last)
-    return Layout(end, min((piece.start for piece in pieces), default=0), _profile(data, meta))
+    return Layout(end, min((piece.start for piece in pieces), default=0), _profile(data, meta), _size(data, meta))
+
+
+def too_large(size: tuple[int, int], form: str, most_pixels: int, most_side: int = 1 << 32) -> str:
+    """Return why a picture of this size is not decoded, as a clause for a person; empty: it is."""
+    width, height = size
+    if width * height > most_pixels:
+        found = f"{width} \u00d7 {height} is {width * height / 1e6:.1f} megapixels"
+        reason = f"{found}, of {form} at most {most_pixels / 1e6:.1f} can be decoded"
+    elif max(size) > most_side:
+        reason = f"{width} \u00d7 {height}, of {form} at most {most_side} pixels a side can be decoded"
+    else:
+        return ""
+    return f"too large: {reason}; save it smaller, or in another format"
 
 
 def _boxes(data: bytes, at: int, end: int, *, open_ended: bool = False) -> Iterator[_Box]:
@@ -157,3 +171,15 @@ def _profile(data: bytes, meta: _Box) -> bytes:
     at = data.find(b"colrnclx", meta.start, meta.end)
     primaries, curve = (int.from_bytes(data[at + n : at + n + 2], "big") for n in (8, 10))
     return icc.DISPLAY_P3 if at >= 0 and primaries == _DISPLAY_P3 and curve in _SRGB_CURVES else b""
+
+
+def _size(data: bytes, meta: _Box) -> tuple[int, int]:
+    """Return the largest size among the properties of pictures, which say it of each tile too."""
+    properties = _inside(data, meta, b"iprp")
+    sizes = [
+        (int.from_bytes(data[box.end - 8 : box.end - 4], "big"), int.from_bytes(data[box.end - 4 : box.end], "big"))
+        for container in (_boxes(data, properties.start, properties.end) if properties else ())
+        for box in _boxes(data, container.start, container.end)
+        if (container.kind, box.kind, box.end - box.start) == (b"ipco", b"ispe", 12)
+    ]
+    return max(sizes, key=lambda size: size[0] * size[1], default=(0, 0))

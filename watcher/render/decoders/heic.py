@@ -18,6 +18,7 @@ from watcher.render.decoders.pixels import decoded, opened
 from watcher.render.kinds import named
 from watcher.render.metadata import PhotoMetadata
 
+_MOST_PIXELS = 1 << 30  # of libheif's limits, which stay on
 _PLANES = 12  # bytes a pixel: three planes of 16 bits, and once more while they are turned
 
 
@@ -69,6 +70,10 @@ class Heic(Photo):
             packets=(xmp,) if xmp else (),
             orientation=1,
         )
+
+    def refusal(self) -> str:
+        """Return why libheif would refuse it."""
+        return bmff.too_large((self.width, self.height), "a HEIC", _MOST_PIXELS)
 
     def decoding_bytes(self, scale: int) -> int:
         """Return the memory for the decoder's planes, its pixels before they are Pillow's, and the file's copy."""

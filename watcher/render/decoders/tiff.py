@@ -39,6 +39,11 @@ _PICTURE = frozenset({_BITS, _STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES, _EXTRA,
 _XMP, _IPTC, _PHOTOSHOP, _ICC, _DNG = 700, 33723, 34377, 34675, 50706
 _UNCOMPRESSED, _OLD_JPEG, _RAW_COMPRESSIONS = 1, 6, frozenset({32767, 34713, 65535})
 _MOSAIC, _CMYK, _GREYS = frozenset({32803, 34892}), 5, frozenset({0, 1})
+_COLOURS = {0: "grey", 1: "grey", 2: "RGB", 3: "a palette", 5: "CMYK", 6: "YCbCr", 8: "Lab", 9: "Lab", 10: "Lab"}
+_SAID = {  # what Pillow says of libtiff
+    "decoder error -2": "its data is damaged",
+    "decoder error -9": "one of its strips or tiles is too large to be decoded",
+}
 _MOST_ENTRIES = 0xFFFF
 _MOST_VALUES = 1_000_000  # a strip a row
 _MOST_METADATA = 4 << 20  # bytes of one kind
@@ -229,5 +234,10 @@ class Tiff(Photo):
     def decode(self, scale: int) -> Decoded:
         """Return the pixels of a page that has all its bytes."""
         assert scale == 1  # noqa: S101 - `scales` is empty
+        colours = _COLOURS.get(self._page.number(_PHOTOMETRIC), "unknown colours")
+        unknown = f"its pixels are of a kind that is not read: {colours}, {self._page.number(_BITS, 1)} bits a channel"
         with _quiet():
-            return decoded(self._data, "TIFF", (self.width, self.height))
+            try:
+                return decoded(self._data, "TIFF", (self.width, self.height), unknown=unknown)
+            except OSError as error:
+                raise OSError(_SAID.get(str(error), str(error))) from error

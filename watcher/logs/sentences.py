@@ -23,7 +23,7 @@ _LEFT_OUT = frozenset({"decoder.ready", "watch.started", "outputs.swept", "reque
 Fields = Mapping[str, Any]
 
 
-class People:
+class Sentences:
     """Makes lines of events, and remembers what is needed to leave some out."""
 
     def __init__(self, *, colour: bool, verbose: bool) -> None:
