@@ -29,6 +29,7 @@ from tests.e2e.harness import (
     tree,
     until,
 )
+from tests.faults.processes import workers_at
 from watcher.core.records import Phase
 
 BAD = {
@@ -215,6 +216,7 @@ def test_asked_to_stop_it_finishes_what_is_in_the_workers_and_the_rest_is_made_l
 def test_a_second_signal_does_not_wait(place: Place) -> None:
     _put_slow(place.inbox / "slow.jpg")
     with place.run() as daemon:
+        until(lambda: workers_at(place, place.inbox / "slow.jpg"), "it is in a worker")
         daemon.send(signal.SIGTERM)
         daemon.wait_for("daemon.stopping")
         assert daemon.events("daemon.stopping")[0]["in_flight"] == 1
