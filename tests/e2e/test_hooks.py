@@ -80,16 +80,19 @@ def test_once_tells_a_command_and_a_server_before_it_ends(place: Place) -> None:
 @pytest.mark.slow
 def test_a_hook_that_fails_costs_no_photo_and_is_told_at_the_next_run(place: Place) -> None:
     keep, kept = keeper(place)
-    write(place, {"on": "photo", "command": [str(keep)]})
+    write(place, {"on": "photo", "command": [str(keep)]}, {"on": "batch", "command": [str(keep)]})
     keep.chmod(0o644)
     fill(place.inbox, 2)
     assert place.once().code == 0
-    (hook,) = place.status()["hooks"]
+    hook, _ = place.status()["hooks"]
     assert "Permission denied" in hook.pop("last_error")
     assert hook == {"on": "photo", "to": str(keep), "waiting": 2, "failed": 0}
+    why = ("why", "--config", place.config, place.inbox / "p001.jpg")
+    assert place.watcher(*why).out.count(f"waits to be sent to the hook {keep}, whose last try failed: ") == 2
     keep.chmod(0o755)
     assert place.once().code == 0
-    assert len(documents(kept)) == 2
+    assert len(documents(kept)) == 3
+    assert place.watcher(*why).out.count(f" sent to the hook {keep}\n") == 2
 
 
 @pytest.mark.slow

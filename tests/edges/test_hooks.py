@@ -413,7 +413,12 @@ def test_check_says_which_hooks_can_not_work(monkeypatch: pytest.MonkeyPatch) ->
     [
         ({"to": "/bin/x"}, "sent to the hook /bin/x"),
         ({"to": "/bin/x", "reason": "exit code 3"}, "the hook /bin/x could not be told of it for an hour: exit code 3"),
+        ({"to": "/bin/x", "waits": True}, "waits to be sent to the hook /bin/x"),
+        (
+            {"to": "/bin/x", "waits": True, "error": "exit code 3"},
+            "waits to be sent to the hook /bin/x, whose last try failed: exit code 3",
+        ),
     ],
 )
-def test_why_says_in_words_what_a_hook_was_told(detail: dict[str, str], text: str) -> None:
+def test_why_says_in_words_what_a_hook_was_told_or_is_to_be(detail: dict[str, str], text: str) -> None:
     assert sentence(Event(0.0, "hook", detail), 0.0) == text

@@ -11,7 +11,7 @@ from typing import Any
 
 from watcher.app.commands import check_access
 from watcher.app.locate import KnownInbox, all_watched, claimed_by, find, left_by
-from watcher.core.history import Explanation, FileState, HistoryEntry, Place, State
+from watcher.core.history import Event, Explanation, FileState, HistoryEntry, Place, State
 from watcher.core.history import explain as explain_path
 from watcher.core.naming import called
 from watcher.core.recipe import label_of, rendition_of
@@ -68,12 +68,14 @@ def story_of(watched: KnownInbox, photo: PhotoId) -> tuple[Explanation, int | No
     known, notes, report, asked = None, list[HistoryEntry](), None, False
     below: dict[State, int] = {}
     now_at = b""
+    untold: list[Event] = []
     lies = look(photo.absolute if photo.path else photo.inbox)
     if reader is not None:
         with reader:
             known, report = reader.known(photo), reader.report(photo.inbox)
             photo = PhotoId(photo.inbox, called(photo.path))  # it may be the key of one whose original is away
             notes = reader.notes(photo)
+            untold = [Event(at, "hook", detail) for at, detail in reader.outbox.of_photo(photo)]
             known = known or next((away for _, away in reader.taken_away(photo)), None)
             if lies.kind == "folder":
                 counts = reader.counts_below(photo) if photo.path else reader.counts(photo.inbox)
@@ -98,6 +100,7 @@ def story_of(watched: KnownInbox, photo: PhotoId) -> tuple[Explanation, int | No
     if asked and story.state == "failed":
         by = "the daemon" if holder else "the next `watcher run` or `watcher once`"
         story = replace(story, next=f"another try is asked for, and {by} takes it up")
+    story = replace(story, events=(*story.events, *untold))
     return _with_outputs(story), holder.pid if holder else None
 
 

@@ -105,15 +105,22 @@ def sentence(event: Event, now: float) -> str:  # noqa: C901, PLR0912  # a case 
         case "kept":
             return f"{detail.get('reason')}; tried again at each scan"
         case "hook":
-            if detail.get("reason"):
-                return f"the hook {detail.get('to')} could not be told of it for an hour: {detail['reason']}"
-            return f"sent to the hook {detail.get('to')}"
+            return _hook(detail)
         case "asked":
             named = f" of {', '.join(detail['renditions'])}" if detail.get("renditions") else ""
             asked = "another try was asked for" if detail.get("by") == "retry" else "a repair was asked for"
             return f"{asked}{named}"
         case _:
             return " ".join([event.what, *(f"{key}={value}" for key, value in detail.items())])
+
+
+def _hook(detail: Mapping[str, Any]) -> str:
+    if detail.get("reason"):
+        return f"the hook {detail.get('to')} could not be told of it for an hour: {detail['reason']}"
+    if detail.get("waits"):
+        failed = f", whose last try failed: {detail['error']}" if detail.get("error") else ""
+        return f"waits to be sent to the hook {detail.get('to')}{failed}"
+    return f"sent to the hook {detail.get('to')}"
 
 
 def _times(detail: Mapping[str, Any], now: float) -> str:

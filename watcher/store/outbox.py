@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 
 from watcher.core.hooks import Adopted, Answered, HookId, HookStatus, Outgoing, document, shown_target
+from watcher.core.types import PhotoId
 from watcher.store import history
 from watcher.store.faults import translated
 from watcher.text import iso
@@ -132,6 +133,17 @@ class Outbox:
                 query = "SELECT what, item FROM outbox WHERE hook = ? AND part = ? ORDER BY id"
                 items = self._db.execute(query, (hook, parts))
             return document(what, key, iso(at), (bytes(inbox), bytes(output)), items)
+
+    def of_photo(self, photo: PhotoId) -> list[tuple[float, dict[str, object]]]:
+        """Return since when hooks have yet to be told of a photo, which, and why their last try failed."""
+        query = """SELECT outbox.at, target, last_error FROM outbox JOIN hook ON hook.id = outbox.hook
+            WHERE inbox = ? AND path = ? ORDER BY outbox.id"""
+        with translated(self._path):
+            rows = self._db.execute(query, (photo.inbox, photo.path)).fetchall()
+        return [
+            (at, {"to": shown_target(target), "waits": True, **({"error": error} if error else {})})
+            for at, target, error in rows
+        ]
 
     def statuses(self) -> dict[HookId, HookStatus]:
         """Return the status of all hooks."""
