@@ -14,7 +14,7 @@ from tests.faults.poison import drop, lengthy
 from tests.faults.records import contents, failures
 from watcher.render import sweep
 
-SLOW_SCANS = 30  # about a second on a CPU of 2020
+SLOW_SCANS = 10  # two seconds on a CPU of 2020: it is decoded twice
 
 
 class Stage:

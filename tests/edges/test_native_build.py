@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import textwrap
 import types
 import zipfile
@@ -94,7 +93,7 @@ def answer(folder: Path) -> str:
 
 def unpacked(path: Path, folder: Path) -> Path:
     with zipfile.ZipFile(path) as archive:
-        archive.extractall(folder)  # noqa: S202 - made by the test itself
+        archive.extractall(folder)
     return folder
 
 
@@ -210,8 +209,8 @@ def test_the_sdist_brings_what_it_takes_to_build_the_library(project: Path, tool
     compiler(tools, "cc")
     backend(project, "build_editable('made')")
     name, _ = backend(project, f"build_sdist({str(tmp_path)!r})")
-    with tarfile.open(tmp_path / name) as archive:
-        archive.extractall(tmp_path / "sdist", filter="data")
+    unpack = [sys.executable, "-m", "tarfile", "-e", tmp_path / name, tmp_path / "sdist"]
+    subprocess.run(unpack, check=True, timeout=60)
     (source,) = (tmp_path / "sdist").iterdir()
     assert not [*source.rglob("_jpeg.*")]
     made, _ = wheel(source, tmp_path / "made")

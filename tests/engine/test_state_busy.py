@@ -211,6 +211,23 @@ def test_a_disk_that_has_room_for_small_writes_alone_is_told_once(
     assert world.store.counts(IN).done == 6
 
 
+def test_a_status_that_cannot_be_written_is_told_once_until_it_can_be(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> NoReturn:
+        raise StateBusyError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.store, "set_reports", fail)
+        world.drop("a.jpg")
+        world.work_all()
+        world.wait(10)
+        assert len(world.log.of("state.busy")) == 1
+        assert world.log.of("state.back") == []
+    world.wait(3)
+    assert len(world.log.of("state.back")) == 1
+
+
 def test_what_status_shows_is_written_as_soon_as_it_can_be(world: World) -> None:
     world.drop("a.jpg")
     world.wait(1)

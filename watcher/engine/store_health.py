@@ -17,6 +17,7 @@ class Use(Enum):
     """What the state file could not be used for."""
 
     READING = auto()
+    STATUS = auto()
     RESULTS = auto()
     ATTEMPTS = auto()  # and all else that comes before work is begun
 

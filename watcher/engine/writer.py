@@ -131,7 +131,9 @@ class WriteBuffer:
 
     def written(self, now: float) -> bool:
         """Write everything; False: it can't be done just now."""
-        return self._change(lambda: None, now)
+        if not self.blocked:
+            self.flush(now, force=True)
+        return not self.blocked
 
     def has_tombstone(self, photo: PhotoId) -> bool:
         """Return whether an output of this photo could lie there already as that of another one, which has left."""
@@ -200,15 +202,14 @@ class WriteBuffer:
 
     def _change(self, change: Callable[[], None], now: float) -> bool:
         """Change many rows at once, after all that is to be written before."""
-        if not self.blocked:
-            self.flush(now, force=True)
-        if self.blocked:
+        if not self.written(now):
             return False
         try:
             change()
         except StateError as error:
             self.block(error, Use.RESULTS, now)
             return False
+        self.health.over(Use.RESULTS)
         return True
 
     def report(self, reports: Iterable[InboxStatus], now: float) -> bool:
@@ -218,8 +219,9 @@ class WriteBuffer:
         try:
             self.store.set_reports(reports)
         except StateError as error:
-            self.block(error, Use.RESULTS, now)
+            self.block(error, Use.STATUS, now)
             return False
+        self.health.over(Use.STATUS)
         return True
 
     def block(self, error: StateError, use: Use, now: float) -> None:
@@ -228,12 +230,15 @@ class WriteBuffer:
         self._blocked_until = now + _RETRY_SECONDS
 
     def _write(self, now: float, *, durable: bool) -> bool:
-        try:
-            self.store.write(self._steps, list(self._notes), list(self._answered), list(self._hooks), durable=durable)
-        except StateError as error:
-            self.block(error, Use.ATTEMPTS if durable else Use.RESULTS, now)
-            return False
-        self.health.over(*Use) if durable else self.health.over(Use.RESULTS)
+        if self._steps or self._notes or self._answered or self._hooks:  # a write of nothing proves nothing
+            try:
+                self.store.write(
+                    self._steps, list(self._notes), list(self._answered), list(self._hooks), durable=durable
+                )
+            except StateError as error:
+                self.block(error, Use.ATTEMPTS if durable else Use.RESULTS, now)
+                return False
+            self.health.over(Use.RESULTS, *((Use.ATTEMPTS, Use.READING) if durable else ()))
         self._rows.clear()
         self._steps.clear()
         self._conflicts.forget()
