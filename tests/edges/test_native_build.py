@@ -209,7 +209,7 @@ def test_the_sdist_brings_what_it_takes_to_build_the_library(project: Path, tool
     compiler(tools, "cc")
     backend(project, "build_editable('made')")
     name, _ = backend(project, f"build_sdist({str(tmp_path)!r})")
-    unpack = [sys.executable, "-m", "tarfile", "-e", tmp_path / name, tmp_path / "sdist"]
+    unpack = [sys.executable, "-m", "tarfile", "-e", str(tmp_path / name), str(tmp_path / "sdist")]
     subprocess.run(unpack, check=True, timeout=60)
     (source,) = (tmp_path / "sdist").iterdir()
     assert not [*source.rglob("_jpeg.*")]
