@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -18,6 +18,9 @@ from watchdog.observers import Observer
 from tests import photos
 from tests.cluster.cluster import Member
 from tests.e2e.harness import Rendition, is_whole, tint, until
+from tests.faults.processes import cpu_seconds
+
+_DECODING_SECONDS = 0.2  # of CPU time: more than it takes to read and to hash a photo
 
 SMALL: Mapping[str, Rendition] = {
     "web": {"width": 24, "height": 24},
@@ -137,15 +140,22 @@ def opened(pid: int) -> list[str]:
     return found
 
 
-def at_work(members: Iterable[Member], photo: Path) -> Member:
-    """Wait until one of some workers has a photo open; which."""
+def at_work(members: Collection[Member], photo: Path) -> Member:
+    """Wait until one of some workers decodes a slow photo; which. What it would reuse it has looked for before that."""
+    began: dict[int, float] = {}  # process → the CPU time that it had used when it was first seen with the photo
     found: list[Member] = []
 
+    def decodes(pid: int) -> bool:
+        if not _has(pid, photo):
+            return False
+        used = cpu_seconds(pid)
+        return used >= began.setdefault(pid, used) + _DECODING_SECONDS
+
     def look() -> bool:
-        found.extend(member for member in members if any(_has(pid, photo) for pid in member.family()))
+        found.extend(member for member in members if any(map(decodes, member.family())))
         return bool(found)
 
-    until(look, f"a worker has opened {photo.name}")
+    until(look, f"a worker decodes {photo.name}")
     return found[0]
 
 
