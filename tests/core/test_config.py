@@ -492,6 +492,8 @@ def test_a_fault_is_told_in_a_plain_sentence(text: str, key: str, sentence: str)
         ("include = '*.jpg'", "include", 'found "*.jpg"; write a list'),
         ("include = ['*.jpg', 3]", "include[1]", "found 3; write a list"),
         ("exclude = ['!']", "exclude[0]", "which is no gitignore pattern"),
+        ("exclude = ['# raw']", "exclude[0]", "which is empty or a comment"),
+        ("exclude = ['IMG_[0-9']", "exclude[0]", "which has a `[` without its `]`"),
         ("exclude = ['ok', '[z-a]']", "exclude[1]", "which is no gitignore pattern (bad character range"),
         ("exclude = ['[[:alpha:]]']", "exclude[0]", "which is no gitignore pattern"),
         ("exclude = ['# raw']", "exclude[0]", "excludes nothing"),

@@ -59,7 +59,7 @@ def test_a_user_that_is_not_there_can_t_be_looked_at_as(place: Place) -> None:
     assert "There is no user 'nobody-of-that-name'" in done.err
 
 
-# ---- the page ----
+# ---- the page and the metrics ----
 
 
 def free_port() -> int:
@@ -81,6 +81,16 @@ def test_who_can_open_the_page_is_said_before_it_is_served(place: Place) -> None
     assert "which is no address of this machine" in said_of(place, "page", 78)
 
 
+def test_metrics_that_can_t_be_served_are_a_fault_also_where_the_page_takes_their_place(place: Place) -> None:
+    port = free_port()
+    place.configure(web={"listen": f"127.0.0.1:{port}"}, metrics={"listen": f"127.0.0.1:{free_port()}"})
+    assert "/metrics is served while `watcher run` runs; this machine alone can open it" in said_of(place, "metrics")
+    place.configure(metrics={"listen": "203.0.113.7:9464"})
+    assert "metrics.listen: found" in said_of(place, "metrics", 78)
+    place.configure(web={"listen": f"0.0.0.0:{port}"}, metrics={"listen": f"127.0.0.1:{port}"})
+    assert "where another program listens already" in said_of(place, "metrics", 78)
+
+
 def test_another_program_in_the_page_s_place_is_a_fault(place: Place) -> None:
     with socket.create_server(("127.0.0.1", 0)) as stranger:
         place.configure(web={"listen": f"127.0.0.1:{stranger.getsockname()[1]}"})
@@ -88,14 +98,16 @@ def test_another_program_in_the_page_s_place_is_a_fault(place: Place) -> None:
 
 
 @pytest.mark.slow
-def test_a_running_daemon_s_page_is_asked_whether_it_answers(place: Place) -> None:
+def test_a_running_daemon_is_asked_whether_its_page_and_its_metrics_answer(place: Place) -> None:
     with place.run():
-        place.configure(web={"listen": f"127.0.0.1:{free_port()}"})
-        line = said_of(place, "page")
-        assert line.startswith("warning page: the running daemon does not answer at"), line
-        assert "systemctl" in line
+        place.configure(web={"listen": f"127.0.0.1:{free_port()}"}, metrics={"listen": f"127.0.0.1:{free_port()}"})
+        for what in ("page", "metrics"):
+            line = said_of(place, what)
+            assert line.startswith(f"warning {what}: the running daemon does not answer at"), line
+            assert "systemctl" in line
     with place.run():
         assert "/ answers; this machine alone can open it" in said_of(place, "page")
+        assert "/metrics answers; this machine alone can open it" in said_of(place, "metrics")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root is told so")

@@ -143,6 +143,21 @@ def test_why_finds_the_state_file_of_a_pair_of_folders_by_itself(place: Place) -
     assert "Traceback" not in place.watcher("why", "a\nb\udcff.jpg").err
 
 
+def test_without_the_config_of_a_state_file_why_says_what_can_t_be_known(place: Place) -> None:
+    (photo,) = fill(place.inbox, 1)
+    text, fresh = place.inbox / "notes.txt", place.inbox / "fresh.jpg"
+    place.config.unlink()
+    assert place.watcher("once", "inbox", "output", "--state", place.state).code == 0
+    text.touch()
+    fresh.touch()
+    told = {
+        path: json.loads(place.watcher("why", path, "--state", place.state, "--json").out) for path in (photo, text)
+    }
+    assert (told[photo]["state"], told[text]["state"]) == ("done", "unknown")
+    assert "its config says" in told[text]["reason"]
+    assert json.loads(place.watcher("why", fresh, "--state", place.state, "--json").out)["state"] == "waiting"
+
+
 def test_why_sums_up_folders_and_says_where_a_renamed_photo_is_now(place: Place) -> None:
     first, _ = fill(place.inbox / "trip", 2)
     fill(place.inbox / "trip" / "day", 1, 3)

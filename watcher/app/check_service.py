@@ -1,4 +1,4 @@
-"""The service's and the page's part of `check`: whether the installed unit fits the config, who can open the page."""
+"""The service's part of `check`, and that of what is served: does the installed unit fit the config, who has access."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import plistlib
 import re
 import shlex
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from http.client import HTTPConnection, HTTPException
 from typing import Literal
 from urllib.parse import urlsplit
@@ -21,7 +21,8 @@ from watcher.service import permissions
 from watcher.service.process import holder
 
 Point = tuple[Literal["ok", "warning", "fault"], str, str]
-_SECONDS = 3.0  # for the page to answer
+_SECONDS = 3.0  # to wait for an answer
+_PATHS = {"page": "", "metrics": "metrics"}  # below the address
 _SHOWN = 3  # lines of a unit that are named
 
 
@@ -76,51 +77,58 @@ def _counting(text: str) -> list[str]:
     return [re.sub(r"^(Exec\w+)=\S*watcher ", r"\1=watcher ", line) for line in lines]
 
 
-def look_at_page(config: Config, name: str, state: str) -> Iterator[Point]:
-    """Find out who can open the page: by asking the running daemon for it, or by trying to listen there."""
-    from watcher.http import Address, listen  # noqa: PLC0415  # only where a page is served
+def look_at_http(config: Config, name: str, state: str) -> Iterator[Point]:
+    """Find out who can open the page and the metrics: by asking the running daemon, or by trying to listen there."""
+    from watcher.http import Address, listen  # noqa: PLC0415  # only where something is served
 
-    address = config.web.listen
-    if address is None:
-        return
-    host, _, port = address.rpartition(":")
-    if holder(state) is None:
-        try:
-            found = listen(address, name)
-        except ConfigError as error:
-            yield "fault", "page", "; ".join(str(fault) for fault in error.faults)
-            return
-        found.close()
-        yield "ok", "page", f"{found.url} is served while `watcher run` runs; {_reach(host.strip('[]'), port)}"
-        return
-    if port == "0":
-        return  # any that was free: its log says which
-    url = Address((), host, int(port), loopback=False).url
-    if _answers(url):
-        yield "ok", "page", f"{url} answers; {_reach(host.strip('[]'), port)}"
-        return
+    web, metrics = config.web.listen, config.metrics.listen
+    served = [("page", "web.listen", web), ("metrics", "metrics.listen", metrics if metrics != web else None)]
+    runs = holder(state) is not None
+    with ExitStack() as stack:
+        for what, key, address in served:
+            if address is None:
+                continue
+            host, _, port = address.rpartition(":")
+            who = _reach(host.strip("[]"), port, what)
+            if not runs:
+                try:
+                    found = listen(address, name, key)
+                except ConfigError as error:
+                    yield "fault", what, "; ".join(str(fault) for fault in error.faults)
+                    continue
+                stack.callback(found.close)  # until the other one has been tried, too
+                yield "ok", what, f"{found.url}{_PATHS[what]} is served while `watcher run` runs; {who}"
+            elif port != "0":  # else any that was free: its log says which
+                yield _asked(what, Address((), host, int(port), loopback=False).url, who)
+
+
+def _asked(what: str, url: str, who: str) -> Point:
+    if _answers(url, what):
+        return "ok", what, f"{url}{_PATHS[what]} answers; {who}"
+    table = {"page": "web"}.get(what, what)
     restart = f"{sudo()}systemctl restart watcher" if os.geteuid() == 0 else "systemctl --user restart watcher"
-    text = f"the running daemon does not answer at {url}: has it been started again since `[web]` was set?"
-    yield "warning", "page", f"{text} If it is a service: `{restart}`"
+    text = f"the running daemon does not answer at {url}: has it been started again since `[{table}]` was set?"
+    return "warning", what, f"{text} If it is a service: `{restart}`"
 
 
-def _reach(host: str, port: str) -> str:
+def _reach(host: str, port: str, what: str) -> str:
     if host in {"localhost", "::1"} or host.startswith("127."):
         return f'this machine alone can open it; for others write `listen = "0.0.0.0:{port}"`'
     wall = ""
     with suppress(OSError), open("/etc/ufw/ufw.conf", encoding="utf-8", errors="replace") as file:
         if re.search(r"(?mi)^ENABLED=yes", file.read()):
             wall = f"; this machine has a firewall, which may keep them out: `sudo ufw allow {port}/tcp`"
-    return f"other machines can open it with its token (`watcher web token`){wall}"
+    token = " with its token (`watcher web token`)" if what == "page" else ""
+    return f"other machines can open it{token}{wall}"
 
 
-def _answers(url: str) -> bool:
-    """Return whether the page is there."""
+def _answers(url: str, what: str) -> bool:
+    """Return whether it is the page, or the metrics, that is there."""
     address = urlsplit(url)
     connection = HTTPConnection(address.hostname or "", address.port, timeout=_SECONDS)
     try:
-        connection.request("GET", "/")
-        return b"<title>watcher" in connection.getresponse().read(4096)
+        connection.request("GET", f"/{_PATHS[what]}")
+        return (b"<title>watcher" if what == "page" else b"watcher_") in connection.getresponse().read()
     except (OSError, HTTPException):
         return False
     finally:

@@ -22,6 +22,8 @@ from watcher.service import process
 from watcher.store import Queries
 from watcher.text import iso, shown
 
+_UNKNOWN_RULES = "this state file does not know it; whether the inbox takes it, its config says"
+
 
 @dataclass(frozen=True, slots=True)
 class Explained:
@@ -97,6 +99,8 @@ def story_of(watched: KnownInbox, photo: PhotoId) -> tuple[Explanation, int | No
         look_seconds=(config.rescan_seconds if native else config.poll_seconds) if config else 300.0,
     )
     story = explain_path(place, lies, known, notes, time.time())
+    if known is None and lies.kind == "file" and not watched.may_take(photo.path):
+        story = replace(story, state="unknown", reason=_UNKNOWN_RULES, next="name the config with `--config`")
     if asked and story.state == "failed":
         by = "the daemon" if holder else "the next `watcher run` or `watcher once`"
         story = replace(story, next=f"another try is asked for, and {by} takes it up")

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from watcher import paths
 from watcher.app.settings import Source
-from watcher.config import Config, Inbox
+from watcher.config import Config, Inbox, included
 from watcher.core.naming import called
 from watcher.core.output_paths import Layouts, photos_of, recorded_paths
 from watcher.core.recipe import Recipe
+from watcher.core.selection import PathFilter
 from watcher.core.types import PhotoId
 from watcher.errors import ConfigError, StateError
 from watcher.service import process
@@ -55,6 +56,10 @@ class KnownInbox:
             return "" if selection.enters(path) else selection.match(path + b"/photo.jpg").reason
         verdict = selection.match(path)
         return "" if verdict.photo else verdict.reason
+
+    def may_take(self, path: bytes) -> bool:
+        """Return whether the inbox takes photos of that path, as far as is known: without a config, by the defaults."""
+        return self.config is not None or PathFilter(included(), (), recursive=True).match(path).photo
 
     def _link(self, path: bytes) -> bytes | None:
         parts = path.split(b"/")[:-1]

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from watcher import paths
 from watcher.app.background import lost_volume
-from watcher.app.check_service import look_at_page, look_at_services, naming
+from watcher.app.check_service import look_at_http, look_at_services, naming
 from watcher.app.estimate import Forecast, forecast
 from watcher.app.hooks import look_at
 from watcher.app.outputs import held
@@ -66,7 +66,7 @@ def check(config_file: str | None, state_file: str | None, *, user: str | None, 
         if reader is not None:
             reader.close()
     findings.append(_state(path))
-    findings += [Finding(*point) for point in (*look_at_services(config, name), *look_at_page(config, name, path))]
+    findings += [Finding(*point) for point in (*look_at_services(config, name), *look_at_http(config, name, path))]
     findings += [Finding(*point) for point in look_at(config.hooks)]
     findings += _machine(config)
     if config.executor.kind == "dask":

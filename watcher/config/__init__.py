@@ -12,7 +12,7 @@ from watcher.config.lines import with_lines
 from watcher.config.overlap import overlaps
 from watcher.config.parser import for_pair, parse
 from watcher.config.starter import starter
-from watcher.config.tables import DEFAULTS, Batch, Config, Executor, Hook, Inbox, Mark
+from watcher.config.tables import DEFAULTS, Batch, Config, Executor, Hook, Inbox, Mark, included
 
 __all__ = [
     "DEFAULTS",
@@ -23,6 +23,7 @@ __all__ = [
     "Inbox",
     "Mark",
     "for_pair",
+    "included",
     "overlaps",
     "parse",
     "starter",

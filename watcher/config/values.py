@@ -62,7 +62,8 @@ def ignore_pattern(text: str) -> str:
         # pathspec lets its own, re's and other errors through, depending on the pattern
         raise ValueError(f"which is no gitignore pattern ({error})") from None
     if not any(pattern.include is not None for pattern in patterns):
-        raise ValueError("which is empty or a comment and excludes nothing")
+        why = "has a `[` without its `]`" if "[" in text.partition("#")[0] else "is empty or a comment"
+        raise ValueError(f"which {why} and excludes nothing")
     return text
 
 
