@@ -117,6 +117,30 @@ def test_verify_says_so_where_there_is_nothing_to_verify(place: Place, capsys: p
     assert look(place, capsys)[1]["checked"] == 0, "the books are about another folder, and so would all be missing"
 
 
+def test_what_could_not_be_repaired_is_a_fault_until_it_is(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(place.inbox, 1)
+    place.once()
+    web, thumb = place.outputs("p000.jpg")
+    thumb.unlink()
+    thumb.mkdir()
+    rewrite(web)
+    repair = ("verify", "--repair", "--config", place.config)
+    for _ in range(2):
+        done = place.watcher(*repair)
+        assert done.code == 1
+        assert "not repaired" in done.err
+        code, found = look(place, capsys)
+        assert (code, found["missing"], found["different"]) == (1, [], sorted(map(str, [web, thumb])))
+    assert "; its photo failed: " in place.watcher("verify", "--config", place.config).out
+    thumb.rmdir()
+    assert place.watcher(*repair).code == 0
+    assert look(place, capsys)[0] == 0
+    (place.inbox / "p000.jpg").write_bytes(b"no picture")
+    os.utime(place.inbox / "p000.jpg", (1, 1))
+    assert place.once().code == 1
+    assert look(place, capsys)[0] == 0, "the copies of the version before are there"
+
+
 @pytest.mark.slow
 def test_the_running_daemon_repairs_and_only_what_is_wanting(place: Place) -> None:
     fill(place.inbox, 4)
@@ -167,7 +191,7 @@ def test_deep_finds_another_content_behind_the_same_size_and_time_and_repairs_it
     (place.inbox / "p000.jpg").write_bytes(camera(9))
     done = place.watcher("verify", "--config", place.config, "--repair", "--deep")
     assert done.code == 0, done
-    assert "1 photos are gone or have changed" in done.err
+    assert "not compared: 1 photo, gone or changed meanwhile" in done.err
     until(lambda: damaged.read_bytes() != bytes(data), "it is made again", 1.0)
     (place.inbox / "p000.jpg").unlink()
     assert look(place, capsys, deep=True)[0] == 0

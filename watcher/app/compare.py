@@ -21,7 +21,7 @@ from typing import Literal
 
 from watcher.app.locate import KnownInbox, claimed_by, layouts, photos_like
 from watcher.core.output_paths import Layouts, folder_path, photos_folders, recorded_paths
-from watcher.core.records import PhotoRecord, RenditionRecord
+from watcher.core.records import Phase, PhotoRecord, RenditionRecord
 from watcher.core.selection import PathFilter
 from watcher.core.types import PhotoId
 from watcher.fs.dates import same_date
@@ -144,10 +144,10 @@ def _page(reader: Queries, watched: KnownInbox, at: _Folder, photos: list[tuple[
             found = _differs(watched, at, photo, known, rendition, outputs[rendition])
             if found is not None:
                 found = _once_more(reader, watched, at, photo, rendition)
-            if found is None:
-                good.append(rendition)
-            else:
+            if found is not None:
                 differences.append(found if known.away is None else _without_original(found, known.away))
+            elif rendition in known.recipes:
+                good.append(rendition)
         if good and known.away is None:
             sound.append((photo, known, tuple(good)))
     return Page(len(photos), checked, tuple(differences), tuple(sound))
@@ -170,8 +170,12 @@ def _paths(
 
 
 def _held_to(known: PhotoRecord, watched: KnownInbox) -> list[str]:
+    """Return the renditions whose outputs must be there; of a photo that failed also those it had before."""
+    names = [*known.recipes, *(known.made if known.phase is Phase.FAILED else ())]
     return [
-        name for name in known.recipes if name in known.made and (watched.recipes is None or name in watched.recipes)
+        name
+        for name in dict.fromkeys(names)
+        if name in known.made and (watched.recipes is None or name in watched.recipes)
     ]
 
 
@@ -180,24 +184,27 @@ def _differs(
 ) -> Difference | None:
     root = (watched.output or b"") + b"/"
     looks = [(output, found) for output in outputs if (found := at.stat(output)) is not None]
+    failed = f"its photo failed: {known.reason}" if known.phase is Phase.FAILED else ""
     if not looks:
-        return Difference("missing", root + outputs[0], "", photo, rendition)
-    faults = {
-        output: _otherwise(found, known.made[rendition].size, known.stamp.mtime_ns, at.grain) for output, found in looks
-    }
+        return Difference("missing", root + outputs[0], failed, photo, rendition)
+    mtime_ns = known.stamp.mtime_ns if rendition in known.recipes else None  # else it may be of an earlier version
+    faults = {output: _otherwise(found, known.made[rendition].size, mtime_ns, at.grain) for output, found in looks}
     if "" in faults.values():
         return None
     output, why = next(iter(faults.items()))
-    return Difference("different", root + output, why, photo, rendition)
+    return Difference("different", root + output, "; ".join(filter(None, (why, failed))), photo, rendition)
 
 
-def _otherwise(found: os.stat_result, size: int, mtime_ns: int, grain: int) -> str:
-    """Return in what a file differs from what is recorded; empty: in nothing that can be seen from outside."""
+def _otherwise(found: os.stat_result, size: int, mtime_ns: int | None, grain: int) -> str:
+    """Return in what a file differs from what is recorded; empty: in nothing that can be seen from outside.
+
+    `mtime_ns`: its date; None: that is not known.
+    """
     if not stat.S_ISREG(found.st_mode):
         return "it is no regular file"
     if found.st_size != size:
         return f"it has {found.st_size} bytes instead of {size}"
-    if not same_date(found.st_mtime_ns, mtime_ns, grain):
+    if mtime_ns is not None and not same_date(found.st_mtime_ns, mtime_ns, grain):
         return "its modification time is not the photo's"
     return ""
 

@@ -141,7 +141,7 @@ def _compare(reader: Queries, watched: list[KnownInbox], config: Config, found: 
                         found.add(difference)
                 advance(page.photos)
     if aside is not None and aside.not_compared:
-        print(f"{aside.not_compared} photos are gone or have changed, and could not be compared", file=sys.stderr)
+        print(f"not compared: {counted(aside.not_compared, 'photo')}, gone or changed meanwhile", file=sys.stderr)
 
 
 def _deep(config: Config) -> Deep:

@@ -110,9 +110,10 @@ def _opened(known: PhotoRecord, request: Request) -> PhotoRecord | None:
             return replace(known, phase=Phase.WAITING, attempts=0)
         case "remake":
             left = {name: recipe for name, recipe in known.recipes.items() if name not in request.renditions}
-            if left == known.recipes or known.away is not None:  # there is nothing to make it of
+            if known.away is not None:  # there is nothing to make it of
                 return None
-            phase = Phase.WAITING if known.phase is Phase.FAILED else known.phase
-            return replace(known, recipes=left, phase=phase)
+            if known.phase is Phase.FAILED:
+                return replace(known, recipes=left, phase=Phase.WAITING, attempts=0)
+            return None if left == known.recipes else replace(known, recipes=left)
         case _:
             return None  # a later version's
