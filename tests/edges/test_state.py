@@ -265,7 +265,7 @@ def test_waiting_failed_and_leased_photos_are_listed_each_with_its_inbox(state: 
     )
     assert [found for found, _ in state.photos(IN, Phase.WAITING)] == [photo("a.jpg")]
     assert [found for found, _ in state.photos(IN, Phase.FAILED)] == [photo("x/b.jpg")]
-    assert [found for found, _ in state.leased(IN)] == [photo("x/b.jpg")]
+    assert [found for phase in Phase for found, row in state.photos(IN, phase) if row.leased] == [photo("x/b.jpg")]
     assert state.counts(IN) == Counts(1, 1, 1)
     assert state.oldest_waiting(IN) == 7.0
     assert state.oldest_waiting(b"/nowhere") is None

@@ -19,7 +19,7 @@ from typing import Any
 from watcher.config import Hook, parse
 from watcher.core.observer import BatchDone, PhotoDone, PhotoFailed
 from watcher.core.orphans import Orphan
-from watcher.core.records import PhotoRecord
+from watcher.core.records import Phase, PhotoRecord
 from watcher.core.selection import name_of_hidden
 from watcher.core.stability import FAILING_SECONDS, Look, Looked
 from watcher.core.status import ExecutorStatus, InboxStatus
@@ -841,6 +841,10 @@ class World:
         if not self.daemon.stops:
             assert set(self.pool.jobs) == {task.tried.job.number for task in tracker.of(State.RENDERING)}
 
+    def leased(self, inbox: bytes = IN) -> list[tuple[PhotoId, PhotoRecord]]:
+        """Return the photos with an attempt that has begun and has no result, as they are recorded."""
+        return [found for phase in Phase for found in self.store.photos(inbox, phase) if found[1].leased]
+
     def check_settled(self) -> None:
         """Hold what must be true once nothing is left to do."""
         self.wait(1.0)
@@ -850,7 +854,7 @@ class World:
             if not inbox.closed:
                 assert inbox.acks >= inbox.posted, "a scanner waits for ever"
                 assert inbox.digests >= inbox.events, "a watch holds its events back for ever"
-        assert not [photo for path in self.store.inboxes() for photo, _ in self.store.leased(path)]
+        assert not [found for path in self.store.inboxes() for found in self.leased(path)]
         assert sum(batch.outstanding for batch in self.daemon.batches._batches.values()) == 0
         told = sum(batch["files"] for batch in self.log.of("batch.done"))
         assert told == len(self.log.of("photo.done")) + len(self.log.of("photo.failed"))

@@ -44,7 +44,7 @@ def test_an_attempt_is_on_record_before_a_worker_has_the_photo(world: World) -> 
     submit = world.pool.submit
 
     def spy(*jobs: Job) -> None:
-        on_record.extend(world.store.leased(IN))
+        on_record.extend(world.leased())
         submit(*jobs)
 
     world.pool.submit = spy  # type: ignore[method-assign]  # to look at the state file at that moment

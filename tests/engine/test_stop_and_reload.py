@@ -29,7 +29,7 @@ def test_stop_finishes_what_is_in_the_workers_and_begins_nothing(world: World) -
     assert world.daemon.finished()
     world.daemon.finish()
     assert world.store.counts(IN).done == 4
-    assert not list(world.store.leased(IN))
+    assert not world.leased()
     assert [event for event, _ in world.log.lines][-1] == "stopped"
     assert sum(batch["files"] for batch in world.log.of("batch.done")) == 4
 
@@ -44,7 +44,7 @@ def test_a_second_stop_waits_for_nobody(world: World) -> None:
     assert world.daemon.finished()
     world.daemon.finish()
     assert world.pool.closed
-    assert not list(world.store.leased(IN))
+    assert not world.leased()
     assert world.store.counts(IN) == type(world.store.counts(IN))()
 
 
@@ -54,7 +54,7 @@ def test_a_photo_that_was_done_while_nobody_waited_any_more_carries_no_blame(wor
     world.pool.finish(world.job(), world.done())  # its report is not read any more
     world.daemon.stops.append("SIGTERM")
     world.daemon.finish()
-    assert not list(world.store.leased(IN))
+    assert not world.leased()
 
 
 def test_attempts_that_were_on_record_and_had_not_begun_are_taken_back(make_world: MakeWorld) -> None:
@@ -62,7 +62,7 @@ def test_attempts_that_were_on_record_and_had_not_begun_are_taken_back(make_worl
     for number in range(30):
         world.put(f"{number}.jpg")
     world.start()
-    assert len(list(world.store.leased(IN))) > len(world.pool.jobs)
+    assert len(world.leased()) > len(world.pool.jobs)
     world.restart()
     world.start()
     world.work_all()

@@ -41,38 +41,37 @@ STEPS = st.lists(WRITES | st.tuples(st.sampled_from(INBOXES), st.sampled_from(FO
 
 @settings(deadline=None, max_examples=60)  # a file is made, written and read for each
 @given(STEPS)
-def test_the_books_agree_with_what_was_written(
+def test_the_state_file_agrees_with_what_was_written(
     steps: list[list[tuple[PhotoId, PhotoRecord | None]] | tuple[bytes, bytes]],
 ) -> None:
-    books: dict[PhotoId, PhotoRecord] = {}
+    recorded: dict[PhotoId, PhotoRecord] = {}
     with tempfile.TemporaryDirectory() as folder, Store.open(os.path.join(folder, "s.db")) as state:
         for step in steps:
             if isinstance(step, tuple):
                 inbox, gone = step
                 state.forget_folder(inbox, gone)
-                for photo in list(books):
+                for photo in list(recorded):
                     if photo.inbox == inbox and (not gone or (photo.folder + b"/").startswith(gone + b"/")):
-                        del books[photo]
+                        del recorded[photo]
                 continue
             state.write(step)
             for photo, known in step:
                 if known is None:
-                    books.pop(photo, None)
+                    recorded.pop(photo, None)
                 else:
                     # what cannot be printed is escaped on its way in
                     reason = known.reason.encode("utf-8", "backslashreplace").decode()
-                    books[photo] = replace(known, reason=reason)
-        _compare(state, books)
+                    recorded[photo] = replace(known, reason=reason)
+        _compare(state, recorded)
 
 
-def _compare(state: Store, books: dict[PhotoId, PhotoRecord]) -> None:
+def _compare(state: Store, recorded: dict[PhotoId, PhotoRecord]) -> None:
     for inbox in INBOXES:
-        here = {photo: known for photo, known in books.items() if photo.inbox == inbox}
+        here = {photo: known for photo, known in recorded.items() if photo.inbox == inbox}
         phases = Counter(known.phase for known in here.values())
         assert state.counts(inbox) == Counts(phases[Phase.WAITING], phases[Phase.DONE], phases[Phase.FAILED])
         assert set(state.folders(inbox)) == {photo.folder for photo in here}
         assert dict(item for phase in Phase for item in state.photos(inbox, phase)) == here
-        assert {photo for photo, _ in state.leased(inbox)} == {photo for photo, known in here.items() if known.leased}
         made = Counter(name for known in here.values() for name in known.recipes)
         assert state.superseded(inbox, []) == dict(made)
         for folder in FOLDERS:

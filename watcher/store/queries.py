@@ -148,13 +148,6 @@ class Queries(ListQueries):
     def photos(self, inbox: bytes, phase: Phase, limit: int = -1) -> Iterator[tuple[PhotoId, PhotoRecord]]:
         """List the photos of an inbox that wait or failed (not meant for those that are done)."""
         condition = f"photo.phase = {int(phase)}" + ("" if phase is Phase.DONE else f" AND {OPEN}")
-        return self._list(inbox, condition, limit)
-
-    def leased(self, inbox: bytes) -> Iterator[tuple[PhotoId, PhotoRecord]]:
-        """List the photos with an attempt that was begun and has no result. Reads all rows."""
-        return self._list(inbox, "photo.leased = 1", -1)
-
-    def _list(self, inbox: bytes, condition: str, limit: int) -> Iterator[tuple[PhotoId, PhotoRecord]]:
         query = f"{PHOTOS} WHERE {condition} AND folder.inbox = ? LIMIT ?"
         for _, folder, name, *row in self._each(query, (self._inbox_id(inbox), limit)):
             yield photo_of(inbox, folder, name), self._decode(row)
