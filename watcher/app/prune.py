@@ -122,7 +122,7 @@ def _recorded(reader: Queries, watched: KnownInbox, inventory: Inventory) -> Ite
             if known.away is not None or known.leased:
                 continue
             if known.phase is Phase.DONE and not os.path.lexists(photo.absolute):
-                left = LeftPhoto(known.recipes, known.made, known.digest, nested=known.nested)
+                left = LeftPhoto(known.recipes, known.made, nested=known.nested)
                 yield from _gone(reader, watched, photo, [*reader.left_versions(photo), left], why_not)
             elif old := {name: fact for name, fact in known.made.items() if name not in wanted}:
                 stay = that_stay(photo, known, wanted)

@@ -28,7 +28,6 @@ class LeftPhoto(NamedTuple):
 
     recipes: Mapping[str, str]  # rendition → fingerprint of the recipe that made it
     made: Mapping[str, RenditionRecord]
-    digest: bytes = b""  # of the photo
     unsure: bool = False  # it left when its inbox was another folder, or empty: it may be on a volume that is away
     nested: bool = False  # it was on a volume that is mounted below the inbox
 

@@ -47,7 +47,6 @@ Place = tuple[bytes, bytes]  # output folder, output
 class _Left(NamedTuple):
     """What a photo has left behind that is no longer in its inbox, and who has the same content now."""
 
-    photo: PhotoId
     known: ContentRecord
     to: PhotoId
 
@@ -231,7 +230,7 @@ class Deduplicator:
 
     def _leave(self, claim: ContentRecord, to: PhotoId) -> None:
         if claim.photo != to:
-            self._left[claim.photo] = _Left(claim.photo, claim, to)
+            self._left[claim.photo] = _Left(claim, to)
 
     def act(self, now: float) -> None:
         """Remove what moved photos left behind, as far as all of it is recorded."""
@@ -249,29 +248,29 @@ class Deduplicator:
             del self._copied[next(iter(self._copied))]
 
     def _remove(self, left: _Left) -> None:
-        again = self._records.known(left.photo)
+        again = self._records.known(left.known.photo)
         if again is not None and again.leased:
-            self._left[left.photo] = left  # whether it is there again is being found out
+            self._left[left.known.photo] = left  # whether it is there again is being found out
         if again is not None or not self._has(left.to, left.known):
             return
-        inbox = self._inboxes.get(left.photo.inbox)
+        inbox = self._inboxes.get(left.known.photo.inbox)
         if inbox is None or inbox.moved:
             return
         kept = self._kept(inbox, left)
         outputs = tuple(item for item in _outputs(inbox, left) if inbox.plan.same_name(item.output) not in kept)
         if not outputs:
-            self._removed.append(left.photo)
+            self._removed.append(left.known.photo)
             return
         self._last += 1
         self._removing[self._last] = frozenset(_folded((inbox.plan.output, item.output)) for item in outputs)
-        self._leaving[self._last] = left.photo
+        self._leaving[self._last] = left.known.photo
         self._file_tasks.remove(self._last, inbox.plan.output, outputs, left.known.stamp.mtime_ns)
 
     def _kept(self, inbox: InboxState, left: _Left) -> set[bytes]:
         """Return the outputs that other photos have, as recorded, or may have any time, as their names are compared."""
-        plan, conflicts = inbox.plan, self._records.name_conflicts(left.photo, folds_case=inbox.plan.folds_case)
-        kept = taken_paths(left.photo, conflicts, plan.wanted)
-        if left.to.inbox == left.photo.inbox and (known := self._records.known(left.to)) is not None:
+        plan, conflicts = inbox.plan, self._records.name_conflicts(left.known.photo, folds_case=inbox.plan.folds_case)
+        kept = taken_paths(left.known.photo, conflicts, plan.wanted)
+        if left.to.inbox == left.known.photo.inbox and (known := self._records.known(left.to)) is not None:
             kept |= taken_paths(left.to, {left.to.name: known.made}, plan.wanted)
         return set(map(plan.same_name, kept))
 
@@ -289,7 +288,7 @@ class Deduplicator:
 
 def _outputs(inbox: InboxState, left: _Left) -> tuple[ReusableRendition, ...]:
     """Return the renditions that a photo left behind, by whatever recipe they were made."""
-    paths = settled_paths(left.photo, left.known.made, left.known.recipes, inbox.plan.wanted)
+    paths = settled_paths(left.known.photo, left.known.made, left.known.recipes, inbox.plan.wanted)
     return tuple(
         ReusableRendition("", paths[rendition], fact.size)
         for rendition, fact in left.known.made.items()

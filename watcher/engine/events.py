@@ -44,7 +44,7 @@ class EventHandler:
         inbox.parts.digested(1)
         inbox.touched = True
         match message:
-            case Seen(_, path, touched=True):
+            case Seen(touched=True):
                 self._touched(inbox, message, now, wall)
             case Seen(_, path, closed):
                 inbox.suspects.pop(path, None)

@@ -31,7 +31,7 @@ class MissingPhotos:
                 self._log.warning("watch.lost", inbox=inbox.path, reason=done.reason)
             return
         known = self._records.store.identity(inbox.path)
-        if known is not None and known != done.root and done.photos == 0 and self._knows_photos(inbox):
+        if known is not None and known != done.root and done.photos == 0 and self._records.store.has_photos(inbox.path):
             # An unmounted volume leaves an empty folder behind: its photos are elsewhere, not deleted.
             inbox.reachable, inbox.may_forget = False, False
             inbox.unreachable_reason = "it is empty and not the folder that it was: is its volume not mounted?"
@@ -51,16 +51,13 @@ class MissingPhotos:
 
         The memory card may be another one: its device and the number of its root folder are often the same.
         """
-        if inbox.may_forget and not scan.recognised and self._knows_photos(inbox):
+        if inbox.may_forget and not scan.recognised and self._records.store.has_photos(inbox.path):
             self._records.store.set_unsure(inbox.path, True)
 
     def conclude(self, inbox: InboxState, scan: Scan) -> None:
         """Record that photos which go from now on are gone for good: a complete scan missed none of those recorded."""
         if inbox.may_forget and scan.recognised and not scan.examined and self._records.store.unsure(inbox.path):
             self._records.store.set_unsure(inbox.path, False)
-
-    def _knows_photos(self, inbox: InboxState) -> bool:
-        return self._records.store.has_photos(inbox.path)
 
     def examine_folders(self, inbox: InboxState, scan: Scan) -> bool:
         """Examine recorded folders that the scan did not find; return whether there are any."""

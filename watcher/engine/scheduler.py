@@ -51,12 +51,10 @@ class Scheduler:
         """How many photos could go to a worker now."""
         return self._pool.free
 
-    def take_back(self, now: float, wall: float) -> list[PhotoTask]:
-        """Let photos wait again that are leased, and not handed out; return them."""
-        leased = list(self._tracker.of(State.LEASED))
-        for task in leased:
+    def take_back(self, now: float, wall: float) -> None:
+        """Return photos to the queue that are leased, and not handed out."""
+        for task in list(self._tracker.of(State.LEASED)):
             self._photos.apply(task.photo, Returned(wall), now, wall)
-        return leased
 
     def dispatch(self, now: float, wall: float) -> None:
         """Hand the pool all that it takes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from watcher.core.types import Failed, FailureKind, FileSignature, Outcome
+from watcher.core.types import Failed, FailureKind, Outcome
 from watcher.text import shown
 
 
@@ -21,14 +21,14 @@ def short(error: BaseException) -> str:
     return shown(str(error).strip())[:200]
 
 
-def bad_photo(reason: str, stamp: FileSignature | None = None) -> Abort:
+def bad_photo(reason: str) -> Abort:
     """Return a failure of the photo itself: it is not tried again until it changes."""
-    return Abort(Failed(reason, FailureKind.PHOTO, stamp))
+    return Abort(Failed(reason, FailureKind.PHOTO))
 
 
-def passing(reason: str, stamp: FileSignature | None = None) -> Abort:
+def passing(reason: str) -> Abort:
     """Return a temporary failure: the photo is tried again."""
-    return Abort(Failed(reason, FailureKind.PASSING, stamp))
+    return Abort(Failed(reason, FailureKind.PASSING))
 
 
 def unreadable(error: OSError, what: str) -> Abort:

@@ -60,17 +60,17 @@ class OrphanQueries(Reader):
     def left_versions(self, photo: PhotoId) -> list[LeftPhoto]:
         """Return what photos of this name were before they left or changed, also where nothing proves their content."""
         rows = self._rows(
-            "SELECT recipes, made, digest, unsure, nested FROM tombstone"
+            "SELECT recipes, made, unsure, nested FROM tombstone"
             " WHERE inbox = ? AND folder = ? AND stem = ? AND name = ?",
             (self._inbox_id(photo.inbox), photo.folder, key_stem(photo.name), photo.name),
         )
         return [
-            LeftPhoto(self.recipes_of(recipes), decode_made(made), digest or b"", bool(unsure), bool(nested))
-            for recipes, made, digest, unsure, nested in rows
+            LeftPhoto(self.recipes_of(recipes), decode_made(made), bool(unsure), bool(nested))
+            for recipes, made, unsure, nested in rows
         ]
 
     def archived_beside(self, photo: PhotoId) -> dict[bytes, Mapping[str, RenditionRecord]]:
-        """Return all photos with archived originals whose outputs could meet this one's; unlike `conflicts`, each."""
+        """Return each photo with an archived original whose outputs could meet this one's; see `name_conflicts`."""
         stem = stem_of(photo.name)
         above = [b"\0" + each for each in stems_above(stem)]
         rows = self._rows(
