@@ -12,7 +12,7 @@ from tests.cluster.people import SMALL, Dropper, Murderer, Witness
 from tests.e2e.harness import Place, Running, temporary, until
 from tests.faults.poison import drop, lengthy
 from tests.faults.records import contents, failures
-from watcher.render import sweep
+from watcher.fs.cleanup import clean_up
 
 SLOW_SCANS = 10  # two seconds on a CPU of 2020: it is decoded twice
 
@@ -91,8 +91,8 @@ class Stage:
             assert killed <= 3, f"{killed} workers were killed for one photo under one scheduler"
         assert self.daemon.made() == dict.fromkeys(names, 1), "each is recorded once"
         assert not self.witness.broken, f"not whole when it appeared: {self.witness.broken[:3]}"
-        if self._via:  # what another host has left goes with the first sweep that finds it a day old
-            sweep(os.fsencode(self.place.output), now=time.time() + 90_000)
+        if self._via:  # what another host has left goes with the first clean-up that finds it a day old
+            clean_up(os.fsencode(self.place.output), now=time.time() + 90_000)
         until(lambda: not temporary(self.place.output), "no temporary file is left")
         assert self.daemon.stop() == 0
         made = contents(self.place.output)

@@ -269,4 +269,4 @@ def test_an_output_folder_that_can_only_be_added_to_is_told_as_what_it_is(place:
     finally:
         subprocess.run(["chattr", "-a", place.output], check=True)
     assert finished.code == 0, finished  # what is below it can be written
-    assert place.once().code == 0  # and what was left behind there is swept
+    assert place.once().code == 0  # and what was left behind there is removed

@@ -78,7 +78,7 @@ class Site:
         told = f"1 inbox, 0 waiting, {len(self.dropped)} done, 0 failed"
         until(lambda: self.machine.show("StatusText")["StatusText"] == told, f"systemd is told: {told}")
         assert self.status()["inboxes"][0]["done"] == len(self.dropped)
-        until(lambda: not temporary(self.output), "what dead workers left is swept")
+        until(lambda: not temporary(self.output), "what dead workers left is removed")
 
     def status(self) -> dict[str, Any]:
         return cast("dict[str, Any]", json.loads(self.machine.must(WATCHER, "status", "--json")))

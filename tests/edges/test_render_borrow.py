@@ -13,7 +13,8 @@ from tests.photos import oriented, plain
 from watcher.core.recipe import Recipe
 from watcher.core.types import Done, DuplicateCandidate, Job, PhotoId, Rendering, ReusableRendition
 from watcher.fs import publish
-from watcher.render import remove, render, render_all
+from watcher.fs.remove import remove
+from watcher.render import render, render_all
 
 WEBP = Recipe(80, None, "inside", "webp", 85, "safe", "0000000000000001")
 JPEG = Recipe(120, None, "inside", "jpeg", 85, "safe", "0000000000000002")

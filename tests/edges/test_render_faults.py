@@ -36,10 +36,10 @@ from watcher.core.types import (
     Unready,
     Vanished,
 )
-from watcher.fs.cleanup import host, place, temporary_name
+from watcher.fs.cleanup import clean_up, host, place, temporary_name
 from watcher.fs.publish import ATTRIBUTE, CONTENT, Outputs, Publication
 from watcher.render import pipeline as work_room
-from watcher.render import render, sweep
+from watcher.render import render
 from watcher.render.source import Source
 
 WEB = Rendering("web", Recipe(300, 300, "inside", "jpeg", 85, "safe", "0123456789abcdef"), b"web/x/a.jpg")
@@ -733,12 +733,12 @@ def test_sweep_removes_what_dead_workers_left_and_nothing_else(inbox: Path) -> N
     outside.mkdir()
     (outside / dead).write_bytes(b"x")
     (out / "link").symlink_to(outside)
-    assert sweep(os.fsencode(out)) == 1
+    assert clean_up(os.fsencode(out)) == 1
     assert outputs(inbox) - {"link"} == {f"web/x/{n}" for n in (alive, other, hidden, ".b.jpg.tmp", "a.jpg")}
-    assert sweep(os.fsencode(out), now=time.time() + 3700) == 1
-    assert sweep(os.fsencode(out), now=time.time() + 90_000) == 1
+    assert clean_up(os.fsencode(out), now=time.time() + 3700) == 1
+    assert clean_up(os.fsencode(out), now=time.time() + 90_000) == 1
     assert (outside / dead).exists()
-    assert sweep(os.fsencode(out / "missing")) == 0
+    assert clean_up(os.fsencode(out / "missing")) == 0
 
 
 def test_sweep_leaves_what_a_container_of_the_same_name_is_at_work_on(inbox: Path) -> None:
@@ -748,8 +748,8 @@ def test_sweep_leaves_what_a_container_of_the_same_name_is_at_work_on(inbox: Pat
     name = os.fsdecode(elsewhere.replace(b"-%d-" % os.getpid(), b"-999999999-"))  # no such process here
     (inbox.parent / "out").mkdir()
     (inbox.parent / "out" / name).touch()
-    assert sweep(os.fsencode(inbox.parent / "out")) == 0
-    assert sweep(os.fsencode(inbox.parent / "out"), now=time.time() + 3700) == 1
+    assert clean_up(os.fsencode(inbox.parent / "out")) == 0
+    assert clean_up(os.fsencode(inbox.parent / "out"), now=time.time() + 3700) == 1
 
 
 def test_temporary_names_are_short_and_safe_whatever_the_host_is_called(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,20 +66,20 @@ def test_an_original_that_a_fault_kept_stays_and_the_next_ones_are_dealt_with(
     assert told == [(RecursionError, None)] * 2
 
 
-def test_an_output_whose_sweep_fails_costs_no_other_its_own(
+def test_an_output_whose_cleanup_fails_costs_no_other_its_own(
     told: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log, swept = Log(), []
+    log, cleaned = Log(), []
 
-    def sweep(output: bytes) -> int:
-        swept.append(output)
+    def clean_up(output: bytes) -> int:
+        cleaned.append(output)
         return broken() if output == b"a" else 1
 
-    monkeypatch.setattr(background, "sweep", sweep)
-    sweeper = background.Cleanup(log)
-    sweeper.begin([b"a", b"b"])
-    sweeper.close()
-    assert swept == [b"a", b"b"]
+    monkeypatch.setattr(background, "clean_up", clean_up)
+    cleanup = background.Cleanup(log)
+    cleanup.begin([b"a", b"b"])
+    cleanup.close()
+    assert cleaned == [b"a", b"b"]
     assert told == [(RecursionError, None)]
     assert log.lines == [("outputs.swept", {"output": b"b", "temporary_files": 1})]
 
@@ -125,7 +125,7 @@ def test_a_thread_that_goes_on_and_one_that_ends_on_purpose_are_not_remembered(m
     threads = ThreadFaults(log)
     monkeypatch.setattr(threading, "excepthook", threads.hook)
     sweeper = background.Cleanup(log)
-    monkeypatch.setattr(background, "sweep", broken)
+    monkeypatch.setattr(background, "clean_up", broken)
     sweeper.begin([b"a"])
     sweeper.close()
     leaving = threading.Thread(target=exit)

@@ -360,7 +360,7 @@ class World:
         self.memory = memory
         self.workers = workers
         self.reloads = 0
-        self.sweeps: list[list[bytes]] = []
+        self.cleanups: list[list[bytes]] = []
         self._state_path = state_path
         self._alive_seconds = alive_seconds
         self.watch_fault = ""
@@ -392,7 +392,7 @@ class World:
             messages=self.messages,
             open_inbox=self._open_inbox,
             reload=self._reload,
-            sweep=self._sweep,
+            clean_up=self._clean_up,
             manager=self.manager,
             watch_fault=lambda: self.watch_fault,
             observers=[self.observer],
@@ -439,8 +439,8 @@ class World:
     def _reload(self) -> None:
         self.reloads += 1
 
-    def _sweep(self, outputs: Iterable[bytes]) -> bool:
-        self.sweeps.append(sorted(outputs))
+    def _clean_up(self, outputs: Iterable[bytes]) -> bool:
+        self.cleanups.append(sorted(outputs))
         return True
 
     # ---- what happens to the daemon ----

@@ -10,14 +10,14 @@ def test_what_a_killed_worker_left_in_the_outputs_is_swept_while_the_daemon_runs
     world.drop("a.jpg")
     world.work()
     world.wait(60)
-    assert not world.sweeps
+    assert not world.cleanups
     world.drop("b.jpg")
     world.drop("c.jpg")
     world.end(failed(FailureKind.CRASH), "b.jpg")
     world.end(failed(FailureKind.CRASH), "c.jpg")
-    assert not world.sweeps  # those that went with the worker may not be dead yet
+    assert not world.cleanups  # those that went with the worker may not be dead yet
     world.wait(60)
-    assert world.sweeps == [[b"/out"]]
+    assert world.cleanups == [[b"/out"]]
 
 
 def test_what_a_worker_left_that_went_with_another_one_is_swept_too(world: World) -> None:
@@ -25,7 +25,7 @@ def test_what_a_worker_left_that_went_with_another_one_is_swept_too(world: World
     world.drop("a.jpg")
     world.end(None)
     world.wait(60)
-    assert world.sweeps == [[b"/out"]]
+    assert world.cleanups == [[b"/out"]]
 
 
 def test_what_is_cut_off_by_a_second_request_to_stop_is_swept(world: World) -> None:
@@ -36,11 +36,11 @@ def test_what_is_cut_off_by_a_second_request_to_stop_is_swept(world: World) -> N
     world.tell(Stop("SIGTERM"))
     assert world.daemon.finished()
     world.daemon.finish()
-    assert world.sweeps == [[b"/out"]]
+    assert world.cleanups == [[b"/out"]]
 
 
 def test_what_a_killed_worker_left_is_swept_at_the_end_where_that_comes_first(world: World) -> None:
     world.drop("b.jpg")
     world.end(failed(FailureKind.TIMEOUT))
     world.stop()
-    assert world.sweeps == [[b"/out"]]
+    assert world.cleanups == [[b"/out"]]

@@ -12,9 +12,8 @@ import pytest
 
 from tests.e2e.harness import until
 from tests.photos import nest
-from watcher.fs.cleanup import host
+from watcher.fs.cleanup import clean_up, host
 from watcher.fs.traits import Traits, probe
-from watcher.render import sweep
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="told by /proc")
@@ -24,7 +23,7 @@ def test_a_dead_worker_that_nobody_has_reaped_yet_is_dead(tmp_path: Path) -> Non
         left.touch()
         state = Path(f"/proc/{process.pid}/stat")
         until(lambda: state.read_text().rpartition(")")[2].split()[0] == "Z", "a zombie")
-        assert sweep(os.fsencode(tmp_path)) == 1
+        assert clean_up(os.fsencode(tmp_path)) == 1
     assert not left.exists()
 
 
@@ -38,7 +37,7 @@ def test_the_files_that_try_what_a_file_system_does_are_swept_if_their_writer_di
     assert probe(os.fsencode(tmp_path)) == Traits()
     monkeypatch.undo()
     assert len(list(tmp_path.iterdir())) == 2
-    assert sweep(os.fsencode(tmp_path)) == 2
+    assert clean_up(os.fsencode(tmp_path)) == 2
 
 
 def test_a_sweep_takes_few_descriptors_and_few_calls_however_many_folders_there_are_and_however_deep(
@@ -56,7 +55,7 @@ def test_a_sweep_takes_few_descriptors_and_few_calls_however_many_folders_there_
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (taken + 10, limits[1]))
     try:
-        assert sweep(os.fsencode(tmp_path)) == 201
+        assert clean_up(os.fsencode(tmp_path)) == 201
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
         subprocess.run(["rm", "-rf", tmp_path / "deep"], check=True)

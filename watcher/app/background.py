@@ -17,9 +17,11 @@ from watcher.core.volumes import belongs_on
 from watcher.engine.ports import Log, Original, Pruned, PutBack, Reloaded, Removed, TakenAway
 from watcher.errors import ConfigError, WatcherError, tell_fault
 from watcher.fs import archive
+from watcher.fs.cleanup import clean_up
 from watcher.fs.mounts import mount_point
 from watcher.fs.prune import prune
-from watcher.render import digest_of_file, digest_of_output, has_writer, remove, stands, sweep
+from watcher.fs.remove import remove
+from watcher.render import digest_of_file, digest_of_output, has_writer, stands
 from watcher.text import shown
 
 _WANTING = (
@@ -164,7 +166,7 @@ class Cleanup:
     def _clean(self, outputs: list[bytes]) -> None:
         for output in outputs:
             try:
-                removed = sweep(output)
+                removed = clean_up(output)
             except Exception as error:  # noqa: BLE001  # the other outputs are cleaned all the same
                 tell_fault(error)
                 continue

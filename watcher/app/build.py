@@ -126,7 +126,7 @@ class _Parts:
             messages=self.messages,
             open_inbox=open_inbox or hub.open,
             reload=reloader.ask,
-            sweep=cleanup.begin,
+            clean_up=cleanup.begin,
             manager=self._notifier,
             watch_fault=lambda: hub.watch_fault() or (faults.ended if faults else ""),
             file_tasks=file_tasks,

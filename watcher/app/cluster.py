@@ -94,7 +94,7 @@ def _marker(output: bytes, number: int) -> bytes:
     folder = output
     while not os.path.isdir(folder):
         folder = os.path.dirname(folder)
-    path = os.path.join(folder, temporary_name(0, number))  # a name that is swept, should it be left
+    path = os.path.join(folder, temporary_name(0, number))  # a name that the clean-up knows, should it be left
     with suppress(OSError):
         with open(path, "wb") as file:
             file.write(os.path.basename(path))

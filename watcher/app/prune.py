@@ -14,22 +14,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 
-from watcher.app import run
-from watcher.app.commands import bring_up_to_date, hand_over
+from watcher.app.commands import hand_over
 from watcher.app.locate import KnownInbox
-from watcher.app.repair import NullInbox
+from watcher.app.repair import serve_here
 from watcher.app.settings import Source
 from watcher.core.orphans import LeftPhoto, Orphan, places_of, that_stay
 from watcher.core.output_paths import taken_paths
 from watcher.core.recipe import label_of
 from watcher.core.records import Phase, RenditionRecord
 from watcher.core.types import FileSignature, PhotoId, Request
-from watcher.errors import BusyError
 from watcher.fs.prune import Pruning, prune
 from watcher.render import digest_of_output
 from watcher.scan import walk
 from watcher.service import process
-from watcher.store import Queries, ask
+from watcher.store import Queries
 from watcher.text import shown
 
 AT_ONCE = 1000  # photos that are asked for in one go
@@ -186,22 +184,11 @@ def remove_unneeded(source: Source, state: str, unneeded: Iterable[Unneeded]) ->
     rest = iter(unneeded)
     while some := list(islice(rest, AT_ONCE)):
         requests = [item.request for item in some if item.outputs]
-        if requests and not (process.holding(state) is None and _remove_here(source, state, requests)):
+        if requests and not serve_here(source, state, requests):
             hand_over(state, requests)
             _wait(state, [output for item in some for output in item.outputs])
         for item in some:
             yield item, sum(not os.path.lexists(output) for output in item.outputs)
-
-
-def _remove_here(source: Source, state: str, requests: Sequence[Request]) -> bool:
-    """Remove them in this process; return False if a daemon has begun to run meanwhile."""
-    try:
-        bring_up_to_date(state)
-        ask(state, requests)
-        run.serve_requests(source, NullInbox)
-    except BusyError:
-        return False
-    return True
 
 
 def _wait(state: str, outputs: Sequence[bytes]) -> None:

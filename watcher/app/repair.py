@@ -79,6 +79,19 @@ class NullInbox:
         """There is nothing to end."""
 
 
+def serve_here(source: Source, state: str, requests: Sequence[Request]) -> bool:
+    """Do what `requests` ask for in this process; return False if a daemon runs, or begins to run meanwhile."""
+    if process.holding(state) is not None:
+        return False
+    try:
+        bring_up_to_date(state)
+        ask(state, requests)
+        run.serve_requests(source, NullInbox)
+    except BusyError:
+        return False
+    return True
+
+
 class Repair:
     """Has renditions made again, some photos at a time; `advance` is told how many renditions are through."""
 
@@ -95,7 +108,7 @@ class Repair:
         there = [item for item in wanted if self._is_there(item.photo)]
         for some in _batches(there):
             requests = [Request("remake", *item.photo, item.renditions) for item in some]
-            if not (process.holding(self._state) is None and self._mend_here(requests)):
+            if not serve_here(self._source, self._state, requests):
                 hand_over(self._state, requests)
                 self._wait(some, requests)
             for item in some:
@@ -107,16 +120,6 @@ class Repair:
             return True
         print(f"not repaired: {shown(photo.absolute)} is no longer there", file=sys.stderr)
         return False
-
-    def _mend_here(self, requests: Sequence[Request]) -> bool:
-        """Make them in this process; False: a daemon has begun to run meanwhile."""
-        try:
-            bring_up_to_date(self._state)
-            ask(self._state, requests)
-            run.serve_requests(self._source, NullInbox)
-        except BusyError:
-            return False
-        return True
 
     def _wait(self, some: Sequence[Wanted], requests: Sequence[Request]) -> None:
         """Wait until the daemon has dealt with them."""

@@ -54,7 +54,7 @@ class Dependencies:
     messages: queue.SimpleQueue[Message]
     open_inbox: Callable[[InboxPlan, Post], InboxParts]
     reload: Callable[[], None]  # has the config read again; answered by Reloaded
-    sweep: Callable[[Iterable[bytes]], bool]  # removes what dead workers left in outputs; False: it is at it still
+    clean_up: Callable[[Iterable[bytes]], bool]  # removes what dead workers left in outputs; False: one still runs
     manager: Notifier
     watch_fault: Callable[[], str]
     file_tasks: FileTasks
@@ -99,7 +99,7 @@ class Components:
         self.inboxes = Inboxes(by_path, photos, scheduler, records, self.reconciler, log, once=once)
         self.events = EventHandler(by_path, photos, records, self.reconciler, self.duplicates, log, once=once)
         self.commands = CommandHandler(by_path, photos, records, self.reconciler, self.orphans, log)
-        self.cleanup = CleanupTimer(outside.sweep, lambda: [plan.output for plan in self.settings.inboxes])
+        self.cleanup = CleanupTimer(outside.clean_up, lambda: [plan.output for plan in self.settings.inboxes])
         self.watchdog = Watchdog(
             outside.manager,
             outside.watch_fault,

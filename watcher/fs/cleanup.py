@@ -45,7 +45,7 @@ def temporary_name(job: int, number: int) -> bytes:
     return b".watcher-%b-%d-%d-%d.%b.tmp" % (host(), os.getpid(), job, number, place())
 
 
-def sweep(output_root: bytes, *, now: float | None = None) -> int:
+def clean_up(output_root: bytes, *, now: float | None = None) -> int:
     """Remove stale temporary files below `output_root`. Return their number.
 
     A file is stale if a process of this machine left it that no longer runs. As the process number may be in use again,
@@ -67,7 +67,7 @@ def sweep(output_root: bytes, *, now: float | None = None) -> int:
             with suppress(OSError):  # gone or unreadable: nothing can be removed there
                 folder = open_below(root, path, create=False)
                 try:
-                    removed += _sweep_folder(folder, path, waiting, at)
+                    removed += _clean_up_folder(folder, path, waiting, at)
                 finally:
                     os.close(folder)
     finally:
@@ -75,7 +75,7 @@ def sweep(output_root: bytes, *, now: float | None = None) -> int:
     return removed
 
 
-def _sweep_folder(folder: int, path: bytes, waiting: list[bytes], now: float) -> int:
+def _clean_up_folder(folder: int, path: bytes, waiting: list[bytes], now: float) -> int:
     """Clean up one open folder, and add its sub-folders to `waiting` by path: open descriptors would be too many."""
     removed = 0
     with os.scandir(folder) as entries:

@@ -17,8 +17,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from watcher.core.types import Job, Outcome
-from watcher.fs.cleanup import sweep
-from watcher.fs.remove import remove
 from watcher.render import library
 from watcher.render.content import digest_of_file, digest_of_output, stands
 from watcher.render.writers import has_writer
@@ -30,11 +28,9 @@ __all__ = [
     "digest_of_output",
     "has_writer",
     "jpeg_decoder",
-    "remove",
     "render",
     "render_all",
     "stands",
-    "sweep",
     "warm",
 ]
 
