@@ -61,7 +61,7 @@ def test_a_json_line_has_event_level_and_utc_time_first_and_then_the_fields() ->
     logs.setup("json", "debug", stream)
     before = dt.datetime.now(dt.UTC)
     logs.log.info("batch.done", inbox="/in", files=3, seconds=0.25, ok=True, nothing=None, timestamp="mine")
-    logs.get("pool").debug("photo.done")
+    logs.log.debug("photo.done", part="pool")
     first, second = lines(stream)
     assert list(first) == ["event", "level", "timestamp", "inbox", "files", "seconds", "ok", "nothing"]
     assert (first["event"], first["level"]) == ("batch.done", "info")
@@ -110,7 +110,7 @@ def test_an_exception_becomes_a_field_of_the_one_line() -> None:
 def test_lines_below_the_level_are_dropped_and_a_second_setup_reaches_loggers_that_exist() -> None:
     first, second = io.StringIO(), io.StringIO()
     logs.setup("json", "warning", first)
-    logger = logs.get("x")
+    logger = logs.log
     logger.info("no")
     logger.warning("yes")
     logs.setup("json", "info", second)

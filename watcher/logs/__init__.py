@@ -38,12 +38,6 @@ _LONGEST = 2000  # characters of another library's message: watchdog's can hold 
 log: FilteringBoundLogger = structlog.get_logger()
 
 
-def get(name: str) -> FilteringBoundLogger:
-    """Return a logger whose lines carry `part=name`; `log` is the one without a name."""
-    logger: FilteringBoundLogger = structlog.get_logger(part=name)
-    return logger
-
-
 def setup(format: Format = "auto", level: Level = "info", stream: TextIO | None = None) -> None:  # noqa: A002 — named as the config's key
     """Send every log line from `level` up to `stream`; without one to whatever `sys.stderr` is at that moment.
 

@@ -17,7 +17,7 @@ from watcher.text import counted, duration, printable
 
 _HANDFUL = 5  # photos of a batch that get a line each
 _COLOURS = {"warning": "33", "error": "31", "critical": "31;1"}  # ANSI SGR
-_HEAD = frozenset({"event", "level", "timestamp", "exception", "part", "pid"})
+_HEAD = frozenset({"event", "level", "timestamp", "exception", "pid"})
 _LEFT_OUT = frozenset({"decoder.ready", "watch.started", "outputs.swept", "requests.received"})
 
 Fields = Mapping[str, Any]
