@@ -387,7 +387,7 @@ class World:
                 open_seconds=config.batch.max_wait_seconds,
                 memory_bytes=self.memory,
                 share_bytes=self.memory // self.workers,
-                patient=not self.once,
+                once=self.once,
             ),
             messages=self.messages,
             open_inbox=self._open_inbox,

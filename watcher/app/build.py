@@ -173,4 +173,4 @@ class _Parts:
 
 def _limits(config: Config, workers: int, *, once: bool) -> Limits:
     memory = config.memory_mb * 1_000_000 or available_memory() // 2
-    return Limits.of(config, memory_bytes=memory, share_bytes=memory // workers, patient=not once)
+    return Limits.of(config, memory_bytes=memory, share_bytes=memory // workers, once=once)

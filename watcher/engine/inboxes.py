@@ -7,10 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from watcher.config import Config
 from watcher.core.debounce import Debouncer
 from watcher.core.task import IN_FLIGHT, Dropped, Released, State
-from watcher.core.types import (
-    Origin,
-    PhotoId,
-)
+from watcher.core.types import Origin, PhotoId
 from watcher.core.volumes import belongs_on
 from watcher.engine.inbox import FAST_SCANS, InboxState, terms_of
 from watcher.engine.photos import MOST_PENDING, Photos
@@ -77,18 +74,20 @@ class Inboxes:
         self._started = self._started or config
         return terms_of(plan, config, self._started)
 
-    def close(self, only: bytes | None = None, now: float = 0.0) -> None:
-        """Close an inbox, or all of them."""
-        for path in list(self._inboxes) if only is None else [only]:
-            inbox = self._inboxes[path]
+    def close(self) -> None:
+        """Close all inboxes, at the end of the daemon."""
+        for inbox in self._inboxes.values():
             inbox.parts.close()
-            if only is not None:
-                for task in self._photos.tracker:
-                    if task.photo.inbox == path and task.state not in {*IN_FLIGHT, State.ARCHIVING}:
-                        self._photos.apply(task.photo, Dropped(), now, 0.0)
-                for number in (*inbox.batches.values(), *([inbox.scan_batch] if inbox.scan_batch else [])):
-                    self._batches.close(number, now)
-                del self._inboxes[path]
+
+    def _remove(self, inbox: InboxState, now: float) -> None:
+        """Close an inbox that is no longer in the config, and drop its photos, but for those that a worker has."""
+        inbox.parts.close()
+        for task in self._photos.tracker:
+            if task.photo.inbox == inbox.path and task.state not in {*IN_FLIGHT, State.ARCHIVING}:
+                self._photos.apply(task.photo, Dropped(), now, 0.0)
+        for number in (*inbox.batches.values(), inbox.scan_batch):
+            self._batches.close(number, now)
+        del self._inboxes[inbox.path]
 
     def reload(self, settings: Settings, parts_of: Callable[[InboxPlan], InboxParts], now: float) -> None:
         """Take on new settings: inboxes come and go, and those that stay lose no event."""
@@ -96,7 +95,7 @@ class Inboxes:
         for path, inbox in list(self._inboxes.items()):
             plan = plans.get(path)
             if plan is None or not inbox.same_watch(plan):
-                self.close(path, now)
+                self._remove(inbox, now)
         batch = settings.config.batch
         for path, plan in plans.items():
             kept = self._inboxes.get(path)

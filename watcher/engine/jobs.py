@@ -38,10 +38,10 @@ class Limits:
     open_seconds: float  # how long a writer that has closed a photo is waited for if another has it open
     memory_bytes: int  # for all pictures that are decoded at the same time; 0: no limit
     share_bytes: int  # of one worker
-    patient: bool  # there will be a later look: a file that is still being written can be left alone
+    once: bool  # a single run: there is no later look at a file that is still being written
 
     @classmethod
-    def of(cls, config: Config, *, memory_bytes: int, share_bytes: int, patient: bool) -> Limits:
+    def of(cls, config: Config, *, memory_bytes: int, share_bytes: int, once: bool) -> Limits:
         """Take from a config what it says about jobs."""
         return cls(
             attempts=config.retry.attempts,
@@ -50,17 +50,17 @@ class Limits:
             open_seconds=config.batch.max_wait_seconds,
             memory_bytes=memory_bytes,
             share_bytes=share_bytes,
-            patient=patient,
+            once=once,
         )
 
     def reloaded(self, config: Config) -> Limits:
         """Return the limits by a config that was read anew; a change of memory takes a restart."""
-        return Limits.of(config, memory_bytes=self.memory_bytes, share_bytes=self.share_bytes, patient=self.patient)
+        return Limits.of(config, memory_bytes=self.memory_bytes, share_bytes=self.share_bytes, once=self.once)
 
     @property
     def stability(self) -> StabilitySettings:
         """How long a file must be unchanged."""
-        return StabilitySettings(self.quiet_seconds, self.open_seconds) if self.patient else StabilitySettings()
+        return StabilitySettings() if self.once else StabilitySettings(self.quiet_seconds, self.open_seconds)
 
 
 def job_for(

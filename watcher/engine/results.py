@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from watcher.core.counters import Counters
@@ -13,18 +13,7 @@ from watcher.core.records import Phase, PhotoRecord, is_current
 from watcher.core.retry import Commit, Decision, Delete, Fail, Pause, Recheck, RetryLater, decide
 from watcher.core.stability import AT_ONCE_SECONDS, INCOMPLETE_SECONDS
 from watcher.core.task import Attempt, Decided, PhotoTask, Record, Returned
-from watcher.core.types import (
-    Done,
-    Failed,
-    FailureKind,
-    Job,
-    Origin,
-    Outcome,
-    PhotoId,
-    Result,
-    Unchanged,
-    Unready,
-)
+from watcher.core.types import Done, Failed, FailureKind, Job, Origin, Outcome, PhotoId, Result, Unchanged, Unready
 from watcher.engine import notes
 from watcher.engine.archiver import Archiver
 from watcher.engine.batches import Ending
@@ -57,8 +46,8 @@ class ResultHandler:
         log: Log,
         *,
         retry: Retry,
-        patient: bool,  # there will be a later look
-        inbox_of: Callable[[bytes], InboxState | None],
+        once: bool,
+        inboxes: Mapping[bytes, InboxState],
         duplicates: Deduplicator,
         archiver: Archiver,
         numbers: Counters,
@@ -69,8 +58,8 @@ class ResultHandler:
         self._photos = photos
         self._records = records
         self._log = log
-        self._patient = patient
-        self._inbox_of = inbox_of
+        self._once = once
+        self._inboxes = inboxes
         self._duplicates = duplicates
         self._archiver = archiver
         self._observers = observers
@@ -79,7 +68,7 @@ class ResultHandler:
     def handle(self, result: Result, now: float, wall: float) -> None:
         """Handle what became of one job."""
         photo, outcome = result.job.photo, result.outcome
-        task, inbox = self._photos.tracker.get(photo), self._inbox_of(photo.inbox)
+        task, inbox = self._photos.tracker.get(photo), self._inboxes.get(photo.inbox)
         if task is None:
             return
         elsewhere = inbox is not None and inbox.plan.output != result.job.output_root
@@ -88,16 +77,20 @@ class ResultHandler:
             return
         attempt = task.tried
         attempt.pid, attempt.seconds, attempt.host = result.pid, result.seconds, result.host
-        if isinstance(outcome, Unchanged) and outcome.returned is not None and not self._is_back(photo, outcome, inbox):
+        if (
+            isinstance(outcome, Unchanged)
+            and outcome.returned is not None
+            and not self._is_back(photo, outcome.returned, inbox)
+        ):
             self._photos.apply(photo, Returned(wall, restore=False), now, wall)
         else:
             self._decide(task, outcome, now, wall)
         if inbox is not None and not (isinstance(outcome, Failed) and outcome.kind in BEGINS):
             inbox.breaker.undecided(now)
 
-    def _is_back(self, photo: PhotoId, outcome: Unchanged, inbox: InboxState | None) -> bool:
-        """Restore the row of a photo whose original was taken away; return whether it says that nothing is missing."""
-        known = self._archiver.restore(photo, outcome.returned) if outcome.returned is not None else None
+    def _is_back(self, photo: PhotoId, key: PhotoId, inbox: InboxState | None) -> bool:
+        """Restore the row of a photo whose original was archived; return whether it says that nothing is missing."""
+        known = self._archiver.restore(photo, key)
         return known is not None and (inbox is None or is_current(known.recipes, inbox.plan.wanted))
 
     def _decide(self, task: PhotoTask, outcome: Outcome, now: float, wall: float) -> None:
@@ -138,7 +131,7 @@ class ResultHandler:
         if not isinstance(decision, Recheck | RetryLater) or not self._photos.tracker.has_room:
             return None
         # A single run does not wait: it looks once more when all else is done.
-        waits = self._patient or isinstance(decision, RetryLater) or decision.seconds <= AT_ONCE_SECONDS
+        waits = not self._once or isinstance(decision, RetryLater) or decision.seconds <= AT_ONCE_SECONDS
         return now + (decision.seconds if waits else _NEVER_SECONDS)
 
     # ---- recording ----
@@ -181,7 +174,7 @@ class ResultHandler:
 
     def _pause(self, photo: PhotoId, decision: Pause, now: float) -> None:
         """Stop the work of an inbox until its output can be written."""
-        inbox = self._inbox_of(photo.inbox)
+        inbox = self._inboxes.get(photo.inbox)
         if inbox is not None and inbox.breaker.begin(decision.kind, decision.reason, now, self._photos.last_job):
             self._log.error(BEGINS[decision.kind], inbox=inbox.path, output=inbox.plan.output, reason=decision.reason)
 
@@ -206,7 +199,7 @@ class ResultHandler:
             self._records.put(photo, before, now)
             self._duplicates.gone(photo, before, now)
             before = None
-        inbox = self._inbox_of(photo.inbox)
+        inbox = self._inboxes.get(photo.inbox)
         self._records.put(photo, before, now)
         if before is None:
             detail = notes.tried(attempt, wall, **({"reason": reason} if reason else {}))
@@ -230,7 +223,7 @@ class ResultHandler:
         self._records.put(photo, done_row(attempt, outcome, wall), now)
         moved = self._duplicates.settled(attempt.job, outcome, now, late=attempt.removed)
         self._archiver.want(photo, outcome.stamp)
-        if before is not None and self._patient and only_dated(before, outcome):
+        if before is not None and not self._once and only_dated(before, outcome):
             self.numbers.count(photo.inbox, "unchanged")
             self._records.note(photo, wall, notes.DATED, notes.tried(attempt, wall))
             self._log.debug("photo.dated", path=photo.absolute)
@@ -240,7 +233,7 @@ class ResultHandler:
         announced = attempt.ready > 0 or attempt.origin is Origin.FOLDER  # whatever it has waited for since
         item = PhotoDone(photo, outcome, wall, attempt.seen if announced else None, moved.photo if moved else None)
         self._observers.photo_done(item)
-        if (inbox := self._inbox_of(photo.inbox)) is not None:
+        if (inbox := self._inboxes.get(photo.inbox)) is not None:
             if (cause := inbox.breaker.end(attempt.job.number)) is not None:
                 self._log.info(ENDS[cause], inbox=inbox.path, output=inbox.plan.output)
             inbox.volume = inbox.volume or inbox.plan.volume

@@ -87,7 +87,7 @@ class Scheduler:
             most = 1
         leased = self._tracker.of(State.LEASED, *_ORDINARY)
         together = [next(leased)]
-        size, bound = _size(together[0]), BUNDLE_BYTES if self.limits.patient else ONCE_BYTES
+        size, bound = _size(together[0]), ONCE_BYTES if self.limits.once else BUNDLE_BYTES
         for task in leased:
             if not task.tried.follows:
                 size += _size(task)
