@@ -7,15 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from watcher.core.formats import Format, misnamed
-from watcher.core.naming import (
-    aside,
-    aside_number,
-    could_meet,
-    free_names,
-    natural_name,
-    number_of,
-    stem_of,
-)
+from watcher.core.naming import aside, aside_number, could_meet, free_names, natural_name, number_of, stem_of
 from watcher.core.output_paths import renderings
 from watcher.core.recipe import Recipe
 from watcher.core.records import Phase, PhotoRecord, RenditionRecord, needs_work

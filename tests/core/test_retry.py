@@ -6,17 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.core.retry import (
-    BACKOFF_LONGEST,
-    Commit,
-    Decision,
-    Delete,
-    Fail,
-    Pause,
-    Recheck,
-    RetryLater,
-    decide,
-)
+from watcher.core.retry import BACKOFF_LONGEST, Commit, Decision, Delete, Fail, Pause, Recheck, RetryLater, decide
 from watcher.core.stability import INCOMPLETE_SECONDS
 from watcher.core.types import (
     Done,

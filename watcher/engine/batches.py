@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 
 from watcher.core.observer import BatchDone, PhotoDone, PhotoFailed
 
-Ending = (
-    PhotoDone | PhotoFailed | None
-)  # how a photo leaves its batch; None: it needed nothing, or is tried again later
+# how a photo leaves its batch; None: it needed nothing, or is tried again later
+Ending = PhotoDone | PhotoFailed | None
 
 
 @dataclass(slots=True)

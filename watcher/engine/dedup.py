@@ -21,15 +21,7 @@ from watcher.core.layout import without_digits
 from watcher.core.naming import folded
 from watcher.core.output_paths import reusable_of, settled_paths, taken_paths
 from watcher.core.records import ContentRecord, Phase, PhotoRecord
-from watcher.core.types import (
-    Done,
-    DuplicateCandidate,
-    FileSignature,
-    Job,
-    PhotoId,
-    Rendering,
-    ReusableRendition,
-)
+from watcher.core.types import Done, DuplicateCandidate, FileSignature, Job, PhotoId, Rendering, ReusableRendition
 from watcher.engine.inbox import InboxState
 from watcher.engine.ports import FileTasks
 from watcher.engine.writer import WriteBuffer

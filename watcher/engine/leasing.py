@@ -225,10 +225,7 @@ def _asks_for_old_name(inbox: InboxState, job: Job) -> bool:
     """Examine a photo whose name in another spelling this one may be: its output has this one's place."""
     if not inbox.plan.folds_case:
         return False
-    name, candidates = (
-        naming.folded(job.photo.path),
-        (duplicate.photo for duplicate in job.duplicates if not duplicate.gone),
-    )
+    name, candidates = naming.folded(job.photo.path), [item.photo for item in job.duplicates if not item.gone]
     alike = [photo.path for photo in candidates if photo.inbox == inbox.path and naming.folded(photo.path) == name]
     if alike:
         inbox.parts.examine(alike, [])

@@ -89,9 +89,7 @@ class TakenAway:
     """What became of an original that was to be moved or deleted."""
 
     photo: PhotoId
-    where: (
-        bytes | None
-    )  # absolute path; empty: it is deleted; None: it is where it was, or has changed or gone by itself
+    where: bytes | None  # absolute path; empty: it is deleted; None: it was not archived
     fault: str = ""  # why it is where it was
     other: bool = False  # it looks the same, and holds something else than what its renditions were made of
     volume: bytes = b""  # the mount point that originals are on; empty: not known

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 from watcher.render.xmp import Node, resolved
 
+# whole namespaces
 _GONE = frozenset(
     {
         *("Container", "Item", "GDepth", "GImage", "GAudio", "DynamicDepth", "LImage", "MiCamera", "OpCamera"),
         *("hdrgm", "hdr_metadata", "HDRGainMap", "apdi", "xmpGImg", "xmpNote"),
     }
-)  # whole namespaces
+)
 _GONE_NAMES = frozenset(
     {
         *("xmp:Thumbnails", "photoshop:ICCProfile", "photoshop:ColorMode", "exif:Gamma", "exifEX:Gamma"),

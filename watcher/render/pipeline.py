@@ -14,17 +14,7 @@ from watcher.core.formats import too_large
 from watcher.core.layout import sized
 from watcher.core.recipe import most_bytes, rendition_of
 from watcher.core.stability import FAILING_SECONDS, Content, Observation, required, required_of
-from watcher.core.types import (
-    Done,
-    FileSignature,
-    Job,
-    Made,
-    NeedsMoreMemory,
-    Outcome,
-    Rendering,
-    Unchanged,
-    Unready,
-)
+from watcher.core.types import Done, FileSignature, Job, Made, NeedsMoreMemory, Outcome, Rendering, Unchanged, Unready
 from watcher.fs.faults import Abort, bad_photo
 from watcher.fs.openat import is_file
 from watcher.fs.output_mark import Tree

@@ -81,13 +81,7 @@ def _samples() -> list[Image.Image]:
 
 
 def _cykooz() -> tuple[_Resize, str]:
-    from cykooz_resizer import (  # type: ignore[import-untyped]  # ships no types  # noqa: PLC0415 - has no wheel on some platforms
-        CropBox,
-        FilterType,
-        ResizeAlg,
-        ResizeOptions,
-        Resizer,
-    )
+    from cykooz_resizer import CropBox, FilterType, ResizeAlg, ResizeOptions, Resizer  # type: ignore[import-untyped]  # ships no types  # noqa: PLC0415 - has no wheel on some platforms
 
     name = f"cykooz-resizer ({Resizer().cpu_extensions.name})"
     lanczos = ResizeAlg.convolution(FilterType.lanczos3)

@@ -104,10 +104,8 @@ class Png(Photo):
             elif kind == b"iCCP":
                 profile = profile or _unpacked(value.partition(b"\0")[2][1:])
             elif kind == b"iTXt" and value.startswith(_XMP):
-                packed, text = (
-                    value[len(_XMP) :].startswith(b"\1"),
-                    value[len(_XMP) + 2 :].split(b"\0", 2)[-1],
-                )  # behind two names
+                packed = value[len(_XMP) :].startswith(b"\1")
+                text = value[len(_XMP) + 2 :].split(b"\0", 2)[-1]  # behind two names
                 xmp = xmp or (_unpacked(text) if packed else text)
             elif kind in {b"zTXt", b"tEXt"} and value.startswith(_RAW_EXIF):
                 text = value[len(_RAW_EXIF) :]

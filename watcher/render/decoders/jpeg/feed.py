@@ -113,9 +113,8 @@ class _Decoder:
         if self._over or self._at < pause:
             return self._over
         probe = self._data[pause : pause + (2 if self._data[pause] == _STUFFED else 1)]
-        taken = self._give(
-            probe
-        )  # within a block a single byte is left where it is, behind the last one it is passed over
+        # Within a block a single byte is left where it is, behind the last one it is passed over.
+        taken = self._give(probe)
         self._at += taken
         return taken == len(probe)
 
