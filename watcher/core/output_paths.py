@@ -119,14 +119,14 @@ def taken_paths(
     return taken
 
 
-def reusable_of(claim: ContentRecord, wanted: Mapping[str, Format]) -> tuple[ReusableRendition, ...]:
-    """Return the renditions of `claim` made by wanted recipes. `wanted`: fingerprint → format."""
+def reusable_of(content: ContentRecord, wanted: Mapping[str, Format]) -> tuple[ReusableRendition, ...]:
+    """Return the renditions of `content` made by wanted recipes. `wanted`: fingerprint → format."""
     reusable = []
-    for rendition, fact in claim.made.items():
-        recipe = fingerprint_in(claim.recipes.get(rendition))
+    for rendition, fact in content.made.items():
+        recipe = fingerprint_in(content.recipes.get(rendition))
         if recipe in wanted and fact.size:
-            name = fact.name or natural_name(claim.photo.name, wanted[recipe])
-            path = _recorded(claim.photo.folder, rendition, fact, name)
+            name = fact.name or natural_name(content.photo.name, wanted[recipe])
+            path = _recorded(content.photo.folder, rendition, fact, name)
             reusable.append(ReusableRendition(recipe, path, fact.size))
     return tuple(reusable)
 

@@ -52,7 +52,7 @@ class PhotoRecord:
     away: bytes | None = None  # where the original was moved when all was made; empty: it was deleted
     nested: bool = False  # it was on a volume that is mounted below the inbox
 
-    def claim(self, photo: PhotoId) -> ContentRecord:
+    def content(self, photo: PhotoId) -> ContentRecord:
         """Return the content that the renditions of `photo` were made from."""
         return ContentRecord(photo, self.stamp, self.digest, self.recipes, self.made, self.at)
 

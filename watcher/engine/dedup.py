@@ -6,7 +6,7 @@ Rules:
 - While an output may be copied or is being removed, no photo is begun that would get its place (`in_the_way`).
 - A photo that may be the same as one that is being made waits for it, once and shortly.
 - A photo that went, and whose renditions another one was given copies of, has moved: its own are removed. That takes
-  the copies to be recorded, the same modification time, an inbox that is there, and a place that no other photo claims.
+  the copies to be recorded, the same modification time, an inbox that is there, and a place that no other photo has.
 """
 
 from __future__ import annotations
@@ -36,40 +36,41 @@ _MOST_OF_ONE = 2  # with the same content: the outputs of one may have been remo
 Place = tuple[bytes, bytes]  # output folder, output
 
 
-class _Left(NamedTuple):
-    """What a photo has left behind that is no longer in its inbox, and who has the same content now."""
+class _Moved(NamedTuple):
+    """A photo that has left its inbox, and the photo that has its content now."""
 
-    known: ContentRecord
+    content: ContentRecord
     to: PhotoId
 
 
 class Deduplicator:
-    """Who may lend what to whom, and what is left behind by those that moved."""
+    """Which renditions can be copied, and which remain of photos that have moved."""
 
     def __init__(self, records: WriteBuffer, inboxes: Mapping[bytes, InboxState], file_tasks: FileTasks) -> None:
         self._records = records
         self._inboxes = inboxes
         self._file_tasks = file_tasks
-        self._copied: dict[tuple[bytes, int], tuple[PhotoId, float]] = {}  # digest, time → who was given copies; until
-        self._late: set[PhotoId] = set()  # were made when they had gone already
-        self._unmade: set[PhotoId] = set()  # went before their last version was made; what they were before stays
-        self._left: dict[PhotoId, _Left] = {}  # whose renditions are to be removed, once the copies are recorded
+        # digest, date → the photo that got copies, and until when that counts
+        self._copied: dict[tuple[bytes, int], tuple[PhotoId, float]] = {}
+        self._late: set[PhotoId] = set()  # photos that were made when they had left already
+        self._unmade: set[PhotoId] = set()  # photos that left before their last version was made
+        self._left: dict[PhotoId, _Moved] = {}  # their renditions are removed once the copies are recorded
         self._removing: dict[int, frozenset[Place]] = {}
         self._leaving: dict[int, PhotoId] = {}
-        self._removed: list[PhotoId] = []  # whose renditions are removed, and still recorded
+        self._removed: list[PhotoId] = []  # their renditions are removed, and still recorded
         self._last = 0
         self._last_made = 0.0
 
     def start(self, now: float, wall: float) -> None:
-        """Find what an earlier run could not remove any more: of those who were seen anew when the photo went."""
+        """Find photos that moved before this run, whose renditions are still to be removed."""
         self._last_made = now
-        for claim, seconds in self._records.store.lately_gone(_MOST_AT_START):
+        for content, seconds in self._records.store.lately_gone(_MOST_AT_START):
             together = wall - seconds - _TOGETHER_SECONDS
-            if (to := self._now_called(claim, made=0.0, seen=together)) is not None:
-                self._leave(claim, to)
+            if (to := self._moved_to(content, made=0.0, seen=together)) is not None:
+                self._leave(content, to)
 
     def expects(self, now: float) -> bool:
-        """Return whether photos that are gone may have moved: others must have been made lately."""
+        """Return whether photos that leave may have moved: others were made lately."""
         return now - self._last_made < _FOLLOW_SECONDS
 
     # ---- before a photo is begun ----
@@ -81,28 +82,33 @@ class Deduplicator:
         renderings: Iterable[Rendering],
         together: Iterable[ContentRecord] = (),
     ) -> tuple[DuplicateCandidate, ...]:
-        """Return those whose renditions would do, the likeliest first, with those that are replaced with it."""
+        """Return the photos whose renditions can be copied, the likeliest first.
+
+        `together`: photos whose outputs are replaced by the same worker, after it has copied from them.
+        """
         if looks is None or looks.size <= 0:
             return ()
         wanted: dict[str, Format] = {item.recipe.fingerprint: item.recipe.format for item in renderings}
         found: list[tuple[bool, int, DuplicateCandidate]] = []
-        beside = (claim for claim in together if claim.digest and claim.stamp.size == looks.size)
-        for claim in chain(beside, self._records.alike(looks.size, looks.mtime_ns)):
-            inbox = self._inboxes.get(claim.photo.inbox)
-            reusable = reusable_of(claim, wanted)
-            if inbox is None or inbox.moved or not reusable or (claim.gone and self._claimed(claim.photo, but=photo)):
+        beside = (content for content in together if content.digest and content.stamp.size == looks.size)
+        for content in chain(beside, self._records.alike(looks.size, looks.mtime_ns)):
+            inbox = self._inboxes.get(content.photo.inbox)
+            reusable = reusable_of(content, wanted)
+            if inbox is None or inbox.moved or not reusable:
                 continue
-            root, mtime_ns = inbox.plan.output, claim.stamp.mtime_ns
+            if content.gone and self._may_be_replaced(content.photo, but=photo):
+                continue
+            root, mtime_ns = inbox.plan.output, content.stamp.mtime_ns
             duplicate = DuplicateCandidate(
-                claim.photo, claim.digest, mtime_ns, root, reusable, gone=claim.gone, lately=claim.lately
+                content.photo, content.digest, mtime_ns, root, reusable, gone=content.gone, lately=content.lately
             )
-            # Who went a moment ago has most likely been renamed; who went before that may have lost its outputs.
-            found.append((mtime_ns != looks.mtime_ns, claim.gone - 2 * claim.lately, duplicate))
+            # One that left a moment ago was most likely renamed; the outputs of one that left earlier may be lost.
+            found.append((mtime_ns != looks.mtime_ns, content.gone - 2 * content.lately, duplicate))
         found.sort(key=lambda item: item[:2])
         return _some(duplicate for _, _, duplicate in found)
 
-    def _claimed(self, photo: PhotoId, *, but: PhotoId) -> bool:
-        """Return whether the outputs of a photo that has gone could have become another one's since."""
+    def _may_be_replaced(self, photo: PhotoId, *, but: PhotoId) -> bool:
+        """Return whether another photo may have taken the places of the outputs of a photo that is gone."""
         if photo != but and self._records.known(photo) is not None:
             return True
         inbox = self._inboxes.get(photo.inbox)
@@ -141,16 +147,16 @@ class Deduplicator:
 
     @staticmethod
     def may_come(job: Job, sizes: Container[int]) -> bool:
-        """Return whether one of those that are being made, which have `sizes` in bytes, may be the same as this one."""
+        """Return whether a photo that is being made may have the same content; `sizes`: of those photos, in bytes."""
         seen = job.evidence.seen
         return seen is not None and not job.duplicates and seen.size in sizes
 
     # ---- after it was made ----
 
     def settled(self, job: Job, done: Done, now: float, *, late: bool) -> DuplicateCandidate | None:
-        """Draw the conclusions from a photo that was made; the photo that has moved to here, if one has.
+        """Handle a photo that was made. Return the photo that was moved here, if one was.
 
-        One that was made `late` had gone from its inbox meanwhile: who has its content now may be made already.
+        `late`: it had left its inbox meanwhile, so the photo that has its content now may be made already.
         """
         self._late.discard(job.photo)
         if late and len(self._late) < _MOST_FOLLOWED:
@@ -165,7 +171,7 @@ class Deduplicator:
                 continue
             if self._records.known(duplicate.photo) is not None:
                 if len(self._copied) < _MOST_FOLLOWED and not duplicate.gone:
-                    self._copied.pop(key, None)  # the order is that of the time
+                    self._copied.pop(key, None)  # so that the oldest comes first
                     self._copied[key] = job.photo, now + _FOLLOW_SECONDS
             elif duplicate.lately or not duplicate.gone:
                 moved = duplicate if moved is None or duplicate == done.duplicate else moved
@@ -173,10 +179,10 @@ class Deduplicator:
         return moved
 
     def stays(self, photo: PhotoId, stamp: FileSignature, digest: bytes) -> None:
-        """Handle a photo that is done: those of its content that have gone lately have moved to it."""
-        for claim in self._records.alike(stamp.size, stamp.mtime_ns) if digest and self._records.any_gone else ():
-            if claim.gone and claim.lately and (claim.digest, claim.stamp.mtime_ns) == (digest, stamp.mtime_ns):
-                self._leave(claim, photo)
+        """Handle a photo that is done: photos with its content that have left lately have moved to it."""
+        for content in self._records.alike(stamp.size, stamp.mtime_ns) if digest and self._records.any_gone else ():
+            if content.gone and content.lately and (content.digest, content.stamp.mtime_ns) == (digest, stamp.mtime_ns):
+                self._leave(content, photo)
 
     def gone(self, photo: PhotoId, known: PhotoRecord, now: float) -> None:
         """Handle the removal of a photo from an inbox that is there."""
@@ -188,50 +194,50 @@ class Deduplicator:
             if len(self._unmade) < _MOST_FOLLOWED:
                 self._unmade.add(photo)
         elif known.digest:
-            self._follow(replace(known.claim(photo), gone=True, lately=True), now, late=late)
+            self._follow(replace(known.content(photo), gone=True, lately=True), now, late=late)
 
-    def _follow(self, claim: ContentRecord, now: float, *, late: bool = False) -> None:
-        """Find where a photo that has gone is now, if it was made there already."""
-        photo = claim.photo
-        to, until = self._copied.get((claim.digest, claim.stamp.mtime_ns), (photo, 0.0))
-        if to != photo and now < until and self._has(to, claim):
-            self._leave(claim, to)
+    def _follow(self, content: ContentRecord, now: float, *, late: bool = False) -> None:
+        """Find where a photo that is gone has moved to, if it was made there already."""
+        photo = content.photo
+        to, until = self._copied.get((content.digest, content.stamp.mtime_ns), (photo, 0.0))
+        if to != photo and now < until and self._has(to, content):
+            self._leave(content, to)
             return
-        # Who was made before it is a copy that stays: unless it was made so late that it had gone already.
-        if (other := self._now_called(claim, made=0.0 if late else claim.at)) is not None:
-            self._leave(claim, other)
+        # A photo that was made before this one is a copy of it, unless this one was made after it had left.
+        if (other := self._moved_to(content, made=0.0 if late else content.at)) is not None:
+            self._leave(content, other)
 
-    def _now_called(self, claim: ContentRecord, *, made: float, seen: float = 0.0) -> PhotoId | None:
-        """Find who has the content of a photo that has gone, and was made, and first seen, after those times."""
-        for other in self._records.alike(claim.stamp.size, claim.stamp.mtime_ns):
-            if not other.gone and other.photo != claim.photo and self._has(other.photo, claim):
+    def _moved_to(self, content: ContentRecord, *, made: float, seen: float = 0.0) -> PhotoId | None:
+        """Find a photo with the content of one that is gone that was made, and first seen, after these times."""
+        for other in self._records.alike(content.stamp.size, content.stamp.mtime_ns):
+            if not other.gone and other.photo != content.photo and self._has(other.photo, content):
                 known = self._records.known(other.photo)
                 if known is not None and known.at > made and known.first_seen >= seen:
                     return other.photo
         return None
 
-    def _has(self, photo: PhotoId, claim: ContentRecord) -> bool:
-        """Return whether a photo has the content of one that has gone, and its time, as it is recorded now."""
+    def _has(self, photo: PhotoId, content: ContentRecord) -> bool:
+        """Return whether a photo has, by its record, the content and the date of one that is gone."""
         known = self._records.known(photo)
         return (
             known is not None
             and known.away is None
-            and (known.phase, known.digest) == (Phase.DONE, claim.digest)
-            and known.stamp.mtime_ns == claim.stamp.mtime_ns
+            and (known.phase, known.digest) == (Phase.DONE, content.digest)
+            and known.stamp.mtime_ns == content.stamp.mtime_ns
         )
 
-    def _leave(self, claim: ContentRecord, to: PhotoId) -> None:
-        if claim.photo != to:
-            self._left[claim.photo] = _Left(claim, to)
+    def _leave(self, content: ContentRecord, to: PhotoId) -> None:
+        if content.photo != to:
+            self._left[content.photo] = _Moved(content, to)
 
     def act(self, now: float) -> None:
-        """Remove what moved photos left behind, as far as all of it is recorded."""
+        """Remove the renditions of photos that have moved, once the copies are recorded."""
         if self._removed and self._records.forget_tombstones(self._removed, now):
             self._removed = []
         if self._unmade and self._records.written(now):
             unmade, self._unmade = self._unmade, set()
-            for claim in (claim for photo in unmade for claim in self._records.store.left_by(photo)):
-                self._follow(claim, now)
+            for content in (content for photo in unmade for content in self._records.store.left_by(photo)):
+                self._follow(content, now)
         if self._left and self._records.written(now):
             left, self._left = list(self._left.values()), {}
             for item in left:
@@ -239,36 +245,37 @@ class Deduplicator:
         while self._copied and next(iter(self._copied.values()))[1] <= now:
             del self._copied[next(iter(self._copied))]
 
-    def _remove(self, left: _Left) -> None:
-        again = self._records.known(left.known.photo)
+    def _remove(self, moved: _Moved) -> None:
+        content, photo = moved.content, moved.content.photo
+        again = self._records.known(photo)
         if again is not None and again.leased:
-            self._left[left.known.photo] = left  # whether it is there again is being found out
-        if again is not None or not self._has(left.to, left.known):
+            self._left[photo] = moved  # a worker finds out whether it is there again
+        if again is not None or not self._has(moved.to, content):
             return
-        inbox = self._inboxes.get(left.known.photo.inbox)
+        inbox = self._inboxes.get(photo.inbox)
         if inbox is None or inbox.moved:
             return
-        kept = self._kept(inbox, left)
-        outputs = tuple(item for item in _outputs(inbox, left) if inbox.plan.same_name(item.output) not in kept)
+        plan, kept = inbox.plan, self._kept(inbox, moved)
+        outputs = tuple(item for item in _outputs(inbox, content) if plan.same_name(item.output) not in kept)
         if not outputs:
-            self._removed.append(left.known.photo)
+            self._removed.append(photo)
             return
         self._last += 1
-        self._removing[self._last] = frozenset(_folded((inbox.plan.output, item.output)) for item in outputs)
-        self._leaving[self._last] = left.known.photo
-        self._file_tasks.remove(self._last, inbox.plan.output, outputs, left.known.stamp.mtime_ns)
+        self.reserve(self._last, ((plan.output, item.output) for item in outputs))
+        self._leaving[self._last] = photo
+        self._file_tasks.remove(self._last, plan.output, outputs, content.stamp.mtime_ns)
 
-    def _kept(self, inbox: InboxState, left: _Left) -> set[bytes]:
-        """Return the outputs that other photos have, as recorded, or may have any time, as their names are compared."""
-        plan, conflicts = inbox.plan, self._records.name_conflicts(left.known.photo, folds_case=inbox.plan.folds_case)
-        kept = taken_paths(left.known.photo, conflicts, plan.wanted)
-        if left.to.inbox == left.known.photo.inbox and (known := self._records.known(left.to)) is not None:
-            kept |= taken_paths(left.to, {left.to.name: known.made}, plan.wanted)
+    def _kept(self, inbox: InboxState, moved: _Moved) -> set[bytes]:
+        """Return the outputs that other photos have or may get, as the file system compares names."""
+        plan, photo, to = inbox.plan, moved.content.photo, moved.to
+        kept = taken_paths(photo, self._records.name_conflicts(photo, folds_case=plan.folds_case), plan.wanted)
+        if to.inbox == photo.inbox and (known := self._records.known(to)) is not None:
+            kept |= taken_paths(to, {to.name: known.made}, plan.wanted)
         return set(map(plan.same_name, kept))
 
     def removed(self, number: int) -> None:
         """Handle the end of a removal."""
-        self._removing.pop(number, None)
+        self.release(number)
         if (photo := self._leaving.pop(number, None)) is not None:
             self._removed.append(photo)
 
@@ -278,14 +285,12 @@ class Deduplicator:
         return not (self._unmade or self._left or self._removing)
 
 
-def _outputs(inbox: InboxState, left: _Left) -> tuple[ReusableRendition, ...]:
-    """Return the renditions that a photo left behind, by whatever recipe they were made."""
-    paths = settled_paths(left.known.photo, left.known.made, left.known.recipes, inbox.plan.wanted)
-    return tuple(
-        ReusableRendition("", paths[rendition], fact.size)
-        for rendition, fact in left.known.made.items()
-        if rendition in inbox.plan.wanted and fact.size
-    )
+def _outputs(inbox: InboxState, content: ContentRecord) -> tuple[ReusableRendition, ...]:
+    """Return the renditions of a photo that has moved, by whatever recipe they were made."""
+    wanted = inbox.plan.wanted
+    paths = settled_paths(content.photo, content.made, content.recipes, wanted)
+    made = ((rendition, fact) for rendition, fact in content.made.items() if rendition in wanted and fact.size)
+    return tuple(ReusableRendition("", paths[rendition], fact.size) for rendition, fact in made)
 
 
 def _some(duplicates: Iterable[DuplicateCandidate]) -> tuple[DuplicateCandidate, ...]:

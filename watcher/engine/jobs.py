@@ -128,7 +128,7 @@ def _done(before: PhotoRecord | None, current: frozenset[str]) -> FileSignature 
     return before.stamp
 
 
-def claims(before: PhotoRecord | None, job: Job) -> dict[str, RenditionRecord]:
+def with_chosen_names(before: PhotoRecord | None, job: Job) -> dict[str, RenditionRecord]:
     """Return the records of the renditions with the names that this job has chosen for its outputs."""
     made = dict(before.made) if before else {}
     for item in job.renderings:
@@ -178,7 +178,7 @@ def unanswered(attempt: Attempt, wall: float) -> PhotoRecord:
     seen = plain(job.evidence.expected)
     if before is not None and seen in {None, before.stamp}:
         recipes = untouched(before, job)
-        return replace(before, leased=True, attempts=job.attempt, recipes=recipes, made=claims(before, job))
+        return replace(before, leased=True, attempts=job.attempt, recipes=recipes, made=with_chosen_names(before, job))
     return _waiting_row(attempt, seen or UNKNOWN, wall, attempts=job.attempt, leased=True)
 
 
@@ -205,7 +205,7 @@ def _waiting_row(
         stamp=stamp,
         phase=Phase.WAITING,
         recipes={},
-        made=claims(before, attempt.job),
+        made=with_chosen_names(before, attempt.job),
         at=wall,
         attempts=attempts,
         leased=leased,
@@ -218,7 +218,7 @@ def done_row(attempt: Attempt, outcome: Done, wall: float) -> PhotoRecord:
     """Return the row of a photo that is done."""
     job, before = attempt.job, attempt.before
     same = before is not None and before.stamp.same_content(outcome.stamp)
-    made = claims(before, job)
+    made = with_chosen_names(before, job)
     for item in outcome.made:
         rendering = next(rendering for rendering in job.renderings if rendering.name == item.name)
         name, size = _kept_name(job, rendering, item.output), (item.width, item.height, item.size)

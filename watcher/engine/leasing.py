@@ -179,7 +179,7 @@ class _Exchange:
 
     def replaced(self) -> list[ContentRecord]:
         """Return what may still be copied, although it is being replaced."""
-        return [attempt.before.claim(attempt.job.photo) for attempt in self.attempts if attempt.before is not None]
+        return [item.before.content(item.job.photo) for item in self.attempts if item.before is not None]
 
     def go_on(self, attempt: Attempt | None) -> None:
         """Put the photo next that seems to have had the content of the one that was just put on record."""

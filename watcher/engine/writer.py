@@ -101,27 +101,27 @@ class WriteBuffer:
         """Return what was made of photos with so many bytes, as it is known now."""
         now: dict[PhotoId, ContentRecord] = {}
         left: dict[PhotoId, list[ContentRecord]] = defaultdict(list)
-        for claim in self.store.alike(size, mtime_ns):
-            if claim.photo not in self._rows:
-                yield claim
-            elif claim.gone:
-                left[claim.photo].append(claim)
+        for content in self.store.alike(size, mtime_ns):
+            if content.photo not in self._rows:
+                yield content
+            elif content.gone:
+                left[content.photo].append(content)
             else:
-                now[claim.photo] = claim
+                now[content.photo] = content
         for photo, known in self._steps:
             if known is not None and known.phase is Phase.DONE:
                 left.pop(photo, None)
                 now.pop(photo, None)
                 if known.stamp.size == size and known.digest:
-                    now[photo] = known.claim(photo)
+                    now[photo] = known.content(photo)
             elif photo in now:
                 left[photo].append(replace(now.pop(photo), gone=True, lately=True))
-        for claims in left.values():
-            yield from claims
-        for photo, claim in now.items():
+        for contents in left.values():
+            yield from contents
+        for photo, content in now.items():
             known = self._rows[photo]
             if known is not None and not known.leased:
-                yield claim
+                yield content
 
     @property
     def any_gone(self) -> bool:
