@@ -21,7 +21,8 @@ from tests.dask_processes import TIMEOUT, Dask, until
 from tests.photos import jpeg, scene
 from watcher.cluster import Cluster, Paths, Target
 from watcher.cluster import client as dialling
-from watcher.core.types import Done, DuplicateCandidate, Failed, FailureKind, PhotoId, Result, WorkerReport
+from watcher.core.messages import WorkerReport
+from watcher.core.types import Done, DuplicateCandidate, Failed, FailureKind, PhotoId, Result
 
 HERE = str(Path(__file__).parent)
 if HERE not in sys.path:

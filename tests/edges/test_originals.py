@@ -17,9 +17,10 @@ import pytest
 
 from tests.faults.mounting import can_mount, mounted
 from watcher.app.background import FileTasks
+from watcher.core.messages import TakenAway
 from watcher.core.selection import hidden_name, name_of_hidden
 from watcher.core.types import FileSignature, PhotoId
-from watcher.engine.ports import Original, TakenAway
+from watcher.engine.ports import Original
 from watcher.fs.archive import Folders, Taken, placing, put_back, take_away, taking
 from watcher.render import has_writer
 from watcher.render.content import digest_of

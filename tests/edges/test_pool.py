@@ -20,7 +20,8 @@ from typing import Protocol, cast
 
 import pytest
 
-from watcher.core.types import Done, Failed, FailureKind, Job, Result, WorkerReport
+from watcher.core.messages import WorkerReport
+from watcher.core.types import Done, Failed, FailureKind, Job, Result
 from watcher.errors import WorkersError
 from watcher.pool import Pool, available_cpus, available_memory, executors, supervisor, worker
 from watcher.pool import launch as launching

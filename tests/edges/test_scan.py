@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 
 from tests.photos import nest
+from watcher.core.messages import Entry, Gone, Listing, Looked, ScanDone
 from watcher.core.selection import PathFilter
-from watcher.core.stability import Look, Looked
-from watcher.core.types import Entry, FileSignature, Gone, Listing, Origin, ScanDone
+from watcher.core.stability import Look
+from watcher.core.types import FileSignature, Origin
 from watcher.fs.openat import folder_identity
 from watcher.scan import Scanner, Walk, walk
 

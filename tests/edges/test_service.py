@@ -19,7 +19,7 @@ from typing import IO
 
 import pytest
 
-from watcher.core.types import Reload, RequestsPending, Stop
+from watcher.core.messages import Reload, RequestsPending, Stop
 from watcher.errors import EXIT_BUSY, EXIT_CONFIG, BusyError, StateError
 from watcher.service import process as service
 

@@ -14,8 +14,9 @@ from watcher.app import background
 from watcher.app import settings as wiring
 from watcher.app.background import ThreadFaults
 from watcher.config import parse
-from watcher.core.types import FileSignature, PhotoId, WatchReady
-from watcher.engine.ports import Original, Pruned, PutBack, Removed, TakenAway
+from watcher.core.messages import OutputsRemoved, Pruned, PutBack, TakenAway, WatchReady
+from watcher.core.types import FileSignature, PhotoId
+from watcher.engine.ports import Original
 from watcher.fs import archive as originals
 
 PHOTO = PhotoId(b"/in", b"a.jpg")
@@ -46,7 +47,7 @@ def broken(*_: object, **__: object) -> Any:  # noqa: ANN401  # stands for anyth
 def test_an_original_that_a_fault_kept_stays_and_the_next_ones_are_dealt_with(
     told: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answers: queue.SimpleQueue[Removed | Pruned | TakenAway | PutBack] = queue.SimpleQueue()
+    answers: queue.SimpleQueue[OutputsRemoved | Pruned | TakenAway | PutBack] = queue.SimpleQueue()
     working = background.FileTasks(answers.put)
     try:
         with monkeypatch.context() as patch:
@@ -58,9 +59,9 @@ def test_an_original_that_a_fault_kept_stays_and_the_next_ones_are_dealt_with(
             assert (taken.photo, taken.where) == (PHOTO, None)
             assert taken.fault == "a fault of the program: RecursionError()"
             working.remove(1, b"/out", [], 0)
-            assert answers.get(timeout=10) == Removed(1)
+            assert answers.get(timeout=10) == OutputsRemoved(1)
         working.remove(2, b"/out", [], 0)
-        assert answers.get(timeout=10) == Removed(2)
+        assert answers.get(timeout=10) == OutputsRemoved(2)
     finally:
         working.close()
     assert told == [(RecursionError, None)] * 2

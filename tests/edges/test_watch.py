@@ -19,8 +19,8 @@ import pytest
 from watchdog.observers.inotify_move_event_grouper import InotifyMoveEventGrouper
 
 from tests.photos import nest
+from watcher.core.messages import FolderSeen, Gone, Seen, WatchBack, WatchLost
 from watcher.core.selection import PathFilter
-from watcher.core.types import FolderSeen, Gone, Seen, WatchBack, WatchLost
 from watcher.fs.openat import folder_identity
 from watcher.watch import Message, Supervisor, Watch, WatchError
 from watcher.watch.observer import NativeObserver

@@ -17,60 +17,55 @@ from itertools import pairwise
 from typing import Any
 
 from watcher.config import Hook, parse
+from watcher.core.messages import (
+    Entry,
+    FolderSeen,
+    Gone,
+    HookAnswered,
+    Listing,
+    Looked,
+    OutputsRemoved,
+    Pruned,
+    PutBack,
+    Reload,
+    ScanDone,
+    Seen,
+    Stop,
+    TakenAway,
+    WatchReady,
+    WorkerReport,
+)
 from watcher.core.observer import BatchDone, PhotoDone, PhotoFailed
 from watcher.core.orphans import Orphan
 from watcher.core.records import Phase, PhotoRecord
 from watcher.core.selection import name_of_hidden
-from watcher.core.stability import FAILING_SECONDS, Look, Looked
+from watcher.core.stability import FAILING_SECONDS, Look
 from watcher.core.status import ExecutorStatus, InboxStatus
 from watcher.core.task import IN_BATCH, Lane, State
 from watcher.core.tracker import Tracker
 from watcher.core.types import (
     Done,
     DuplicateCandidate,
-    Entry,
     Failed,
     FailureKind,
     FileSignature,
-    FolderSeen,
-    Gone,
     Job,
-    Listing,
     Made,
     Origin,
     Outcome,
     PhotoId,
-    Reload,
     Rendering,
     Result,
     ReusableRendition,
-    ScanDone,
-    Seen,
-    Stop,
     Unchanged,
     Unready,
     Vanished,
-    WatchReady,
-    WorkerReport,
 )
 from watcher.engine.build import Dependencies
 from watcher.engine.inbox import InboxState
 from watcher.engine.jobs import Limits
 from watcher.engine.loop import Daemon
-from watcher.engine.ports import (
-    HookAnswered,
-    InboxParts,
-    InboxPlan,
-    Message,
-    Original,
-    Post,
-    Pruned,
-    PutBack,
-    Reloaded,
-    Removed,
-    Settings,
-    TakenAway,
-)
+from watcher.engine.ports import InboxParts, InboxPlan, Message, Original, Post, Reloaded, Settings
 from watcher.store import Store
 
 IN, OUT = b"/in", b"/out"
@@ -768,7 +763,7 @@ class World:
         while self.file_tasks:
             number, outputs, mtime_ns = self.file_tasks.pop(0)
             self.remove_outputs(outputs, mtime_ns)
-            self.tell(Removed(number))
+            self.tell(OutputsRemoved(number))
         while self.prunings:
             number, orphan = self.prunings.pop(0)
             self.tell(Pruned(number, *self._prune(orphan)))

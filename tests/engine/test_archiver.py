@@ -10,10 +10,11 @@ import pytest
 
 from tests.engine.conftest import MakeWorld
 from tests.engine.fakes import IN, File, World
+from watcher.core.messages import FolderSeen, Gone, Seen
 from watcher.core.records import Phase, PhotoRecord
 from watcher.core.selection import hidden_name
 from watcher.core.status import Counts
-from watcher.core.types import FileSignature, FolderSeen, Gone, PhotoId, Seen
+from watcher.core.types import FileSignature, PhotoId
 from watcher.engine import archiver as keeper
 
 

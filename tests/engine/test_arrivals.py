@@ -8,21 +8,9 @@ import pytest
 
 from tests.engine.conftest import MakeWorld
 from tests.engine.fakes import IN, World
+from watcher.core.messages import Entry, FolderSeen, Gone, Listing, ScanDone, Seen, WatchBack, WatchLost, WatchReady
 from watcher.core.records import Phase
-from watcher.core.types import (
-    Entry,
-    FolderSeen,
-    Gone,
-    Listing,
-    Origin,
-    PhotoId,
-    ScanDone,
-    Seen,
-    Vanished,
-    WatchBack,
-    WatchLost,
-    WatchReady,
-)
+from watcher.core.types import Origin, PhotoId, Vanished
 from watcher.engine.scheduler import LEASE
 
 # ---- the watch first, then the scan: invariant 2 ----

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.engine.conftest import MakeWorld
 from tests.engine.fakes import IN, World
+from watcher.core.messages import Stop, WorkerReport
 from watcher.core.status import ExecutorStatus, Snapshot, StatusQuery
-from watcher.core.types import Stop, WorkerReport
 
 GONE = ExecutorStatus("dask", away_since=5.0)
 AWAY = "the Dask cluster at tcp://h:1 is away: connection refused"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tests.engine.fakes import World, failed
-from watcher.core.types import FailureKind, Stop
+from watcher.core.messages import Stop
+from watcher.core.types import FailureKind
 
 
 def test_what_a_killed_worker_left_in_the_outputs_is_swept_while_the_daemon_runs(world: World) -> None:

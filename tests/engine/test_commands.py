@@ -6,8 +6,9 @@ from typing import Any
 
 from tests.engine.conftest import MakeWorld
 from tests.engine.fakes import IN, World, failed
+from watcher.core.messages import Gone, RequestsPending, Seen
 from watcher.core.records import Phase
-from watcher.core.types import FailureKind, Gone, PhotoId, Request, RequestsPending, Seen, Unready
+from watcher.core.types import FailureKind, PhotoId, Request, Unready
 from watcher.store import ask
 
 A = PhotoId(IN, b"a.jpg")

@@ -8,7 +8,8 @@ import pytest
 
 from tests.engine.conftest import MakeWorld
 from tests.engine.fakes import IN, World
-from watcher.core.types import FolderSeen, Gone, PhotoId, Seen
+from watcher.core.messages import FolderSeen, Gone, Seen
+from watcher.core.types import PhotoId
 
 
 def decoded(world: World) -> list[str]:

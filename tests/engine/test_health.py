@@ -6,7 +6,7 @@ import pytest
 
 from tests.engine.conftest import MakeWorld
 from tests.engine.fakes import IN, World
-from watcher.core.types import Gone, Reload, Stop, WatchReady
+from watcher.core.messages import Gone, Reload, Stop, WatchReady
 from watcher.engine.ports import Reloaded
 from watcher.engine.watchdog import DRAIN_SECONDS, MORE_SECONDS, READY_SECONDS, SLACK_SECONDS
 from watcher.errors import ConfigError, Fault, StateError

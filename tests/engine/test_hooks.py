@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.engine.fakes import World
-from watcher.engine.ports import HookAnswered
+from watcher.core.messages import HookAnswered, Stop
 from watcher.errors import StateError
 
 Make = Callable[..., World]
@@ -495,8 +495,6 @@ def test_a_batch_that_was_cut_off_waits_for_its_own_config(make: Make) -> None:
 
 
 def test_a_stop_waits_for_what_runs_but_not_for_ever(make: Make) -> None:
-    from watcher.core.types import Stop  # noqa: PLC0415  # used here only
-
     world = make({"on": "photo"}).start()
     world.drop("a.jpg")
     world.work_all()

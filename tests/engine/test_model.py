@@ -21,8 +21,9 @@ from hypothesis.stateful import (
 )
 
 from tests.engine.fakes import IN, World, failed
+from watcher.core.messages import FolderSeen, Gone, Seen
 from watcher.core.records import Phase
-from watcher.core.types import Done, Failed, FailureKind, FolderSeen, Gone, Job, PhotoId, Seen, Unready
+from watcher.core.types import Done, Failed, FailureKind, Job, PhotoId, Unready
 from watcher.engine.ports import Message
 
 PATHS = st.sampled_from(["a.jpg", "b.jpg", "c.jpg", "x/d.jpg", "x/e.jpg"])

@@ -8,10 +8,11 @@ import pytest
 
 from tests.engine.conftest import MakeWorld
 from tests.engine.fakes import IN, World
+from watcher.core.messages import Gone, RequestsPending, WatchLost
 from watcher.core.orphans import Removals
 from watcher.core.output_paths import recorded_paths
 from watcher.core.records import Phase
-from watcher.core.types import Gone, PhotoId, Request, RequestsPending, WatchLost
+from watcher.core.types import PhotoId, Request
 from watcher.store import ask
 
 

@@ -20,7 +20,8 @@ from hypothesis.stateful import (
 )
 
 from tests.engine.fakes import IN, World
-from watcher.core.types import Gone, Job, Outcome, PhotoId
+from watcher.core.messages import Gone
+from watcher.core.types import Job, Outcome, PhotoId
 from watcher.engine.ports import Message
 
 NAMES = ["a.jpg", "A.jpg", "b.jpg", "b.jpeg", "x/a.jpg", "x/c.jpg", "y/a.jpg", "X/a.jpg"]

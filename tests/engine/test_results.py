@@ -9,23 +9,12 @@ import pytest
 from tests.engine.conftest import MakeWorld
 from tests.engine.fakes import IN, World, changed, done_of, failed
 from watcher.core import tracker
+from watcher.core.messages import FoldersMeet, Gone, Seen, WatchLost
 from watcher.core.observer import BatchDone, PhotoDone, PhotoFailed
 from watcher.core.records import Phase, PhotoRecord
 from watcher.core.task import State
-from watcher.core.types import (
-    FailureKind,
-    FileSignature,
-    Gone,
-    Job,
-    NeedsMoreMemory,
-    PhotoId,
-    Seen,
-    Unready,
-    Vanished,
-    WatchLost,
-)
+from watcher.core.types import FailureKind, FileSignature, Job, NeedsMoreMemory, PhotoId, Unready, Vanished
 from watcher.engine.jobs import UNKNOWN
-from watcher.engine.ports import FoldersMeet
 
 A = PhotoId(IN, b"a.jpg")
 

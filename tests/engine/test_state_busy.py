@@ -11,8 +11,9 @@ import pytest
 
 from tests.engine.conftest import MakeWorld
 from tests.engine.fakes import IN, World
+from watcher.core.messages import Gone, WatchReady
 from watcher.core.records import Phase
-from watcher.core.types import Gone, PhotoId, WatchReady
+from watcher.core.types import PhotoId
 from watcher.errors import StateError
 from watcher.store import StateBusyError, StateCorruptError
 

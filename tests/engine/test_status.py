@@ -6,8 +6,9 @@ import pytest
 
 from tests.engine.conftest import MakeWorld
 from tests.engine.fakes import IN, OUT, World, failed
+from watcher.core.messages import Gone, Reload, Seen, Stop, WatchReady
 from watcher.core.status import Counts, Snapshot, StatusQuery
-from watcher.core.types import FailureKind, Gone, Reload, Seen, Stop, WatchReady
+from watcher.core.types import FailureKind
 from watcher.engine.ports import Reloaded
 from watcher.engine.watchdog import SLACK_SECONDS
 

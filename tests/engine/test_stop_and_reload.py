@@ -6,8 +6,9 @@ import pytest
 
 from tests.engine.conftest import MakeWorld
 from tests.engine.fakes import IN, World, failed
+from watcher.core.messages import FolderSeen, Gone, Reload, Seen, Stop, WatchReady
 from watcher.core.records import Phase
-from watcher.core.types import FailureKind, FolderSeen, Gone, PhotoId, Reload, Seen, Stop, WatchReady
+from watcher.core.types import FailureKind, PhotoId
 from watcher.engine.ports import Reloaded
 from watcher.errors import ConfigError, Fault
 

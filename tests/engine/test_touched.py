@@ -8,8 +8,9 @@ import pytest
 
 from tests.engine.conftest import MakeWorld
 from tests.engine.fakes import IN, World, failed
+from watcher.core.messages import Seen
 from watcher.core.records import Phase
-from watcher.core.types import Evidence, FailureKind, FileSignature, PhotoId, Seen, StabilitySettings, Unready
+from watcher.core.types import Evidence, FailureKind, FileSignature, PhotoId, StabilitySettings, Unready
 
 A = PhotoId(IN, b"a.jpg")
 

@@ -11,10 +11,11 @@ from functools import partial
 from watcher.app.outputs import held
 from watcher.app.serve import require_extras
 from watcher.app.settings import Source, located, resolve
+from watcher.core.messages import OutputsRemoved, Pruned, PutBack, TakenAway
 from watcher.core.orphans import Orphan
 from watcher.core.types import PhotoId, ReusableRendition
 from watcher.core.volumes import belongs_on
-from watcher.engine.ports import Log, Original, Pruned, PutBack, Reloaded, Removed, TakenAway
+from watcher.engine.ports import Log, Original, Reloaded
 from watcher.errors import ConfigError, WatcherError, tell_fault
 from watcher.fs import archive
 from watcher.fs.cleanup import clean_up
@@ -28,7 +29,7 @@ _WANTING = (
     "an output of it is missing or was replaced, and so the original stays; `watcher verify --repair` makes it again"
 )
 _JOIN_SECONDS = 10.0  # a mount that hangs must not keep a run from ending
-_Answer = Removed | Pruned | TakenAway | PutBack
+_Answer = OutputsRemoved | Pruned | TakenAway | PutBack
 
 
 class BackgroundThread:
@@ -69,11 +70,11 @@ class FileTasks:
     def remove(self, number: int, output_root: bytes, outputs: Sequence[ReusableRendition], mtime_ns: int) -> None:
         """Remove outputs, as long as they have that size and modification time."""
 
-        def work() -> Removed:
+        def work() -> OutputsRemoved:
             remove(output_root, outputs, mtime_ns)
-            return Removed(number)
+            return OutputsRemoved(number)
 
-        self._ask(work, lambda _: Removed(number))
+        self._ask(work, lambda _: OutputsRemoved(number))
 
     def prune(self, number: int, orphan: Orphan) -> None:
         """Remove the outputs of an orphan, as long as they are what is recorded."""

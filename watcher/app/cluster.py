@@ -13,7 +13,7 @@ from watcher.app import dask_worker
 from watcher.app.dask_worker import Inspection, Read, Write, inspect
 from watcher.cluster import Cluster, Fallback, Paths, Survey, Target, survey
 from watcher.config import Config, Executor
-from watcher.core.types import WorkerReport
+from watcher.core.messages import WorkerReport
 from watcher.engine.ports import InboxPlan, Log, Workers
 from watcher.fs.cleanup import temporary_name
 from watcher.pool import Pool

@@ -11,7 +11,7 @@ from watcher import __version__, hooks
 from watcher.app.background import BackgroundThread
 from watcher.config import Hook
 from watcher.core.hooks import shown_target
-from watcher.engine.ports import HookAnswered
+from watcher.core.messages import HookAnswered
 from watcher.errors import WatcherError, tell_fault
 from watcher.store import Queries
 

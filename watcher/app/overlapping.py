@@ -17,8 +17,9 @@ from functools import cache
 from typing import Self
 
 from watcher.config import overlaps
+from watcher.core.messages import FoldersMeet
 from watcher.core.output_paths import top_folders
-from watcher.engine.ports import FoldersMeet, Settings
+from watcher.engine.ports import Settings
 from watcher.errors import Fault
 from watcher.fs import mounts
 from watcher.fs.openat import folder_identity

@@ -12,9 +12,10 @@ from typing import NamedTuple
 from watcher.app import run
 from watcher.app.commands import bring_up_to_date, check_access, hand_over
 from watcher.app.settings import Source
+from watcher.core.messages import ScanDone, WatchReady
 from watcher.core.records import Phase
 from watcher.core.stability import Look
-from watcher.core.types import Origin, PhotoId, Request, ScanDone, WatchReady
+from watcher.core.types import Origin, PhotoId, Request
 from watcher.engine.ports import InboxPlan, Post
 from watcher.errors import BusyError
 from watcher.fs.openat import folder_identity

@@ -16,9 +16,10 @@ from watcher.config import Config
 from watcher.core.formats import to_install
 from watcher.core.history import ASK, HistoryEntry, took
 from watcher.core.hooks import Answered, Outgoing
+from watcher.core.messages import RequestsPending
 from watcher.core.records import PhotoRecord
 from watcher.core.status import InboxStatus
-from watcher.core.types import PhotoId, Request, RequestsPending
+from watcher.core.types import PhotoId, Request
 from watcher.engine.notes import MADE
 from watcher.engine.ports import Log, Message, Reloaded, Settings
 from watcher.errors import ConfigError, Fault, StateError, WatcherError

@@ -15,10 +15,11 @@ from watcher import paths
 from watcher.app import outputs
 from watcher.app.overlapping import met_otherwise
 from watcher.config import Config, Inbox, for_pair, overlaps, parse, with_lines
+from watcher.core.messages import WatchReady
 from watcher.core.output_paths import top_folders
 from watcher.core.stability import Look
 from watcher.core.status import BY_CHOICE
-from watcher.core.types import Origin, WatchReady
+from watcher.core.types import Origin
 from watcher.engine.ports import InboxParts, InboxPlan, Post, Settings
 from watcher.errors import ConfigError, Fault, StateError, WatcherError, tell_fault
 from watcher.fs import mounts

@@ -18,9 +18,10 @@ from typing import Self
 
 from watcher.app.compare import Difference
 from watcher.app.locate import KnownInbox
+from watcher.core.messages import WorkerReport
 from watcher.core.output_paths import recorded_paths
 from watcher.core.records import PhotoRecord, fingerprint_in
-from watcher.core.types import Done, Evidence, Job, PhotoId, Rendering, Result, WorkerReport
+from watcher.core.types import Done, Evidence, Job, PhotoId, Rendering, Result
 from watcher.pool import Pool
 from watcher.render import alike, render_all, warm
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Protocol
 
 from watcher.cluster.pool import Cluster, Say
+from watcher.core.messages import WorkerReport
 from watcher.core.status import ExecutorStatus
-from watcher.core.types import Job, Result, WorkerReport
+from watcher.core.types import Job, Result
 
 
 class LocalPool(Protocol):

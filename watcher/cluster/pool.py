@@ -12,8 +12,9 @@ from watcher.cluster.connection import Answered, Away, Broken, Connection, Event
 from watcher.cluster.membership import Members
 from watcher.cluster.remote import Answer, Serve
 from watcher.cluster.settings import Target
+from watcher.core.messages import WorkerReport
 from watcher.core.status import ExecutorStatus
-from watcher.core.types import Failed, FailureKind, Job, Outcome, Result, WorkerReport
+from watcher.core.types import Failed, FailureKind, Job, Outcome, Result
 
 PER_THREAD = 2  # bundles: one runs, and the next is ready to run
 BUNDLE = 8  # jobs that may be submitted together

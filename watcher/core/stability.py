@@ -71,14 +71,6 @@ class Look(NamedTuple):
         return same_file and self.stamp.same_content(stamp) and self.changed_ns in {0, changed_ns}
 
 
-@dataclass(frozen=True, slots=True)
-class Looked:
-    """A message: incomplete photos were checked again. It has those whose signatures have changed."""
-
-    inbox: bytes
-    changed: tuple[tuple[bytes, FileSignature], ...]
-
-
 class Content(Enum):
     """What a worker finds when it has read and decoded a file."""
 

@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from watcher.core import naming, records
+from watcher.core.messages import PutBack, TakenAway
 from watcher.core.output_paths import settled_paths
 from watcher.core.records import Phase, PhotoRecord
 from watcher.core.task import ArchivingBegun, ArchivingEnded
@@ -26,7 +27,7 @@ from watcher.core.types import FileSignature, PhotoId
 from watcher.engine import notes
 from watcher.engine.inbox import InboxState
 from watcher.engine.photos import Photos
-from watcher.engine.ports import FileTasks, Log, Original, PutBack, TakenAway
+from watcher.engine.ports import FileTasks, Log, Original
 from watcher.engine.writer import WriteBuffer
 
 _AT_ONCE = 64  # originals that are on their way, and rows that are written in one go

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from watcher.core.messages import FolderSeen, Gone, Seen, WatchBack, WatchLost, WatchReady
 from watcher.core.task import Changed, Removed, Touched
-from watcher.core.types import FolderSeen, Gone, Origin, PhotoId, Seen, WatchBack, WatchLost, WatchReady
+from watcher.core.types import Origin, PhotoId
 from watcher.engine.dedup import Deduplicator
 from watcher.engine.inbox import RESCAN_SOON_SECONDS, InboxState
 from watcher.engine.photos import MOST_PENDING, Photos

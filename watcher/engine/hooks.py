@@ -18,9 +18,10 @@ from watcher.core.hooks import (
     shown_target,
     time_left,
 )
+from watcher.core.messages import HookAnswered
 from watcher.core.observer import BatchDone, PhotoDone, PhotoFailed
 from watcher.engine.inbox import InboxState
-from watcher.engine.ports import Clock, HookAnswered, HookRunner, Log, Settings
+from watcher.engine.ports import Clock, HookRunner, Log, Settings
 from watcher.engine.writer import WriteBuffer
 from watcher.errors import StateError
 

@@ -16,38 +16,34 @@ from dataclasses import replace
 from typing import assert_never
 
 from watcher.config import Mark
-from watcher.core.stability import INCOMPLETE_SECONDS, Look, Looked, recheck_after
-from watcher.core.status import Progress, StatusQuery
-from watcher.core.task import Dropped, Lane, PhotoTask, Rechecked, State
-from watcher.core.types import (
+from watcher.core.messages import (
     FolderSeen,
+    FoldersMeet,
     Gone,
+    HookAnswered,
     Listing,
-    Origin,
+    Looked,
+    OutputsRemoved,
+    Pruned,
+    PutBack,
     Reload,
     RequestsPending,
-    Result,
     ScanDone,
     Seen,
     Stop,
+    TakenAway,
     WatchBack,
     WatchLost,
     WatchReady,
     WorkerReport,
 )
+from watcher.core.stability import INCOMPLETE_SECONDS, Look, recheck_after
+from watcher.core.status import Progress, StatusQuery
+from watcher.core.task import Dropped, Lane, PhotoTask, Rechecked, State
+from watcher.core.types import Origin, Result
 from watcher.engine.build import Components, Dependencies
 from watcher.engine.jobs import untouched
-from watcher.engine.ports import (
-    FoldersMeet,
-    HookAnswered,
-    Message,
-    Pruned,
-    PutBack,
-    Reloaded,
-    Removed,
-    Settings,
-    TakenAway,
-)
+from watcher.engine.ports import Message, Reloaded, Settings
 from watcher.engine.results import Retry
 from watcher.engine.store_health import Use
 from watcher.errors import StateError, WatcherError
@@ -218,7 +214,7 @@ class Daemon(Components):
                 self.archiver.taken(message, now, wall)
             case PutBack():
                 self.archiver.is_back(message)
-            case Removed(number):
+            case OutputsRemoved(number):
                 self.duplicates.removed(number)
             case Pruned():
                 self.orphans.pruned(message, now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from watcher.core.types import ScanDone
+from watcher.core.messages import ScanDone
 from watcher.engine.inbox import InboxState, Scan
 from watcher.engine.ports import Log
 from watcher.engine.writer import WriteBuffer

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from watcher.core.messages import Pruned
 from watcher.core.orphans import LeftPhoto, Orphan, Place, Removals, places_of, that_stay
 from watcher.core.output_paths import taken_paths
 from watcher.core.records import RenditionRecord
@@ -22,7 +23,7 @@ from watcher.core.types import PhotoId
 from watcher.engine.dedup import Deduplicator
 from watcher.engine.inbox import InboxState
 from watcher.engine.photos import Photos
-from watcher.engine.ports import FileTasks, Log, Pruned
+from watcher.engine.ports import FileTasks, Log
 from watcher.engine.writer import WriteBuffer
 
 _MOST = 1000  # photos whose outputs are removed after one scan: archiving waits for that

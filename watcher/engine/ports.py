@@ -4,38 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from watcher.config import Config, Hook, Inbox
 from watcher.core.history import HistoryEntry
 from watcher.core.hooks import Adopted, Answered, HookId, HookStatus, Outgoing
-from watcher.core.naming import folded
-from watcher.core.orphans import LeftPhoto, Orphan
-from watcher.core.recipe import Recipe
-from watcher.core.records import ContentRecord, PhotoRecord, RenditionRecord, ScanRow
-from watcher.core.stability import Look, Looked
-from watcher.core.status import Counts, ExecutorStatus, InboxStatus, StatusQuery
-from watcher.core.types import (
-    FileSignature,
+from watcher.core.messages import (
     FolderSeen,
+    FoldersMeet,
     Gone,
-    Job,
+    HookAnswered,
     Listing,
-    Origin,
-    PhotoId,
+    Looked,
+    OutputsRemoved,
+    Pruned,
+    PutBack,
     Reload,
-    Request,
     RequestsPending,
-    Result,
-    ReusableRendition,
     ScanDone,
     Seen,
     Stop,
+    TakenAway,
     WatchBack,
     WatchLost,
     WatchReady,
     WorkerReport,
 )
+from watcher.core.naming import folded
+from watcher.core.orphans import LeftPhoto, Orphan
+from watcher.core.recipe import Recipe
+from watcher.core.records import ContentRecord, PhotoRecord, RenditionRecord, ScanRow
+from watcher.core.stability import Look
+from watcher.core.status import Counts, ExecutorStatus, InboxStatus, StatusQuery
+from watcher.core.types import FileSignature, Job, Origin, PhotoId, Request, Result, ReusableRendition
 from watcher.core.volumes import Holder
 from watcher.errors import WatcherError
 
@@ -70,59 +71,11 @@ class Settings:
     inboxes: tuple[InboxPlan, ...]
 
 
-class Removed(NamedTuple):
-    """Renditions that moved photos left behind were removed, as far as they were what was meant."""
-
-    number: int  # that the request was given
-
-
-class Pruned(NamedTuple):
-    """The outputs of an orphan were removed, as far as they certainly are its own."""
-
-    number: int  # that the request was given
-    removed: tuple[bytes, ...] = ()  # absolute paths
-    kept: tuple[tuple[bytes, str], ...] = ()  # absolute paths, and why they stay
-
-
-@dataclass(frozen=True, slots=True)
-class TakenAway:
-    """What became of an original that was to be moved or deleted."""
-
-    photo: PhotoId
-    where: bytes | None  # absolute path; empty: it is deleted; None: it was not archived
-    fault: str = ""  # why it is where it was
-    other: bool = False  # it looks the same, and holds something else than what its renditions were made of
-    volume: bytes = b""  # the mount point that originals are on; empty: not known
-
-
-class PutBack(NamedTuple):
-    """What became of an original whose hidden name an interruption has left behind."""
-
-    photo: PhotoId  # by its hidden name
-    done: bool = False  # it has its own name again
-    fault: str = ""  # why not
-
-
 @dataclass(frozen=True, slots=True)
 class Reloaded:
     """The config was read again: the new settings, or what is wrong with them."""
 
     settings: Settings | WatcherError
-
-
-class HookAnswered(NamedTuple):
-    """What became of a document that a hook was to be told."""
-
-    hook: int  # both as they were given to `HookRunner.deliver`
-    number: int
-    error: str = ""  # empty: it was delivered
-
-
-@dataclass(frozen=True, slots=True)
-class FoldersMeet:
-    """Something was mounted or unmounted: which inboxes are to be held up, since folders lie in each other, and why."""
-
-    reasons: Mapping[bytes, str]  # by inbox; of all others it is no longer so
 
 
 Message = (
@@ -136,7 +89,7 @@ Message = (
     | Looked
     | ScanDone
     | WorkerReport
-    | Removed
+    | OutputsRemoved
     | Pruned
     | TakenAway
     | PutBack
@@ -295,7 +248,7 @@ class FileTasks(Protocol):
     """What is done to files beside the work, on a thread of its own; each request is answered by a message."""
 
     def remove(self, number: int, output_root: bytes, outputs: Sequence[ReusableRendition], mtime_ns: int) -> None:
-        """Remove outputs, as long as they have that size and modification time; answered by Removed."""
+        """Remove outputs, as long as they have that size and modification time; answered by OutputsRemoved."""
 
     def prune(self, number: int, orphan: Orphan) -> None:
         """Remove the outputs of an orphan, as long as they are what is recorded; answered by Pruned."""

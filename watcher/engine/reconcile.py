@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from watcher.core.lifecycle import takes_listing
+from watcher.core.messages import Entry, Listing, Looked, ScanDone
 from watcher.core.records import Phase, ScanRow, needs_work, written_since
-from watcher.core.stability import Looked
 from watcher.core.task import Dropped, Listed, State
-from watcher.core.types import Entry, FileSignature, Listing, Origin, PhotoId, ScanDone
+from watcher.core.types import FileSignature, Origin, PhotoId
 from watcher.engine.archiver import Archiver
 from watcher.engine.inbox import MISSED_GRACE_SECONDS, InboxState, Scan
 from watcher.engine.jobs import UNKNOWN

@@ -9,8 +9,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from watcher.core.messages import WorkerReport
 from watcher.core.status import ExecutorStatus
-from watcher.core.types import Job, Result, WorkerReport
+from watcher.core.types import Job, Result
 from watcher.pool.executors import Processes
 from watcher.pool.supervisor import Supervisor
 from watcher.pool.worker import MOST, Setup, Work

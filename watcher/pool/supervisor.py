@@ -9,7 +9,8 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future
 from dataclasses import dataclass, field
 
-from watcher.core.types import Failed, FailureKind, Job, Outcome, Result, WorkerReport
+from watcher.core.messages import WorkerReport
+from watcher.core.types import Failed, FailureKind, Job, Outcome, Result
 from watcher.errors import WorkersError
 from watcher.pool.executors import Processes
 from watcher.pool.worker import Messages, Reply, Times

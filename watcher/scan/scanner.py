@@ -16,9 +16,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from watcher.core.messages import Gone, Listing, Looked, ScanDone
 from watcher.core.selection import PathFilter
-from watcher.core.stability import Look, Looked
-from watcher.core.types import FileSignature, Gone, Listing, Origin, ScanDone
+from watcher.core.stability import Look
+from watcher.core.types import FileSignature, Origin
 from watcher.errors import tell_fault
 from watcher.fs.openat import folder_identity
 from watcher.fs.spelling import Spelling

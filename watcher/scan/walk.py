@@ -14,9 +14,10 @@ import os
 import stat
 from collections.abc import Iterator
 
+from watcher.core.messages import Entry, Listing
 from watcher.core.naming import keeps_name
 from watcher.core.selection import HIDDEN, PathFilter, name_of_hidden
-from watcher.core.types import Entry, FileSignature, Listing
+from watcher.core.types import FileSignature
 from watcher.fs.openat import folder_identity
 from watcher.fs.spelling import Spelling
 from watcher.text import INBOX_MISSING, shown

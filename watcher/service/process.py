@@ -27,7 +27,7 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import NamedTuple, Self
 
-from watcher.core.types import Reload, RequestsPending, Stop
+from watcher.core.messages import Reload, RequestsPending, Stop
 from watcher.errors import BusyError, StateError
 from watcher.text import iso, shown
 

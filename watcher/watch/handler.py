@@ -19,7 +19,8 @@ from watchdog.events import (
     FileSystemEventHandler,
 )
 
-from watcher.core.types import FileSignature, FolderSeen, Gone, Seen
+from watcher.core.messages import FolderSeen, Gone, Seen
+from watcher.core.types import FileSignature
 from watcher.fs.spelling import Spelling
 from watcher.watch.observer_state import ObserverState
 

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from watcher.core.types import WatchBack, WatchLost
+from watcher.core.messages import WatchBack, WatchLost
 from watcher.errors import tell_fault
 from watcher.fs.openat import folder_identity
 from watcher.text import INBOX_MISSING, shown

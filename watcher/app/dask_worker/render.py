@@ -7,7 +7,8 @@ import threading
 import time
 from collections.abc import Sequence
 
-from watcher.core.types import Job, Result, WorkerReport
+from watcher.core.messages import WorkerReport
+from watcher.core.types import Job, Result
 from watcher.pool import Pool, allow_children, available_memory
 from watcher.render import render_all, warm
 
