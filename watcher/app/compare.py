@@ -311,7 +311,7 @@ def _of_those_that_left(reader: Queries, watched: KnownInbox, below: bytes, know
     """Yield the hashes of the names that outputs of photos that have left may have in a folder."""
     for folder in photos_folders(below, known):
         for name, made in reader.left(watched.inbox, folder):
-            photo = PhotoId(watched.inbox, (folder + b"/" if folder else b"") + name)
+            photo = PhotoId.inside(watched.inbox, folder, name)
             for output in chain.from_iterable(_paths(photo, made, {}, watched).values()):
                 path, _, file = output.rpartition(b"/")
                 if path == below:

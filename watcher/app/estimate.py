@@ -92,9 +92,8 @@ def forecast(
     for listing in listings:
         found.folders += listing.last
         found.photos += len(listing.entries)
-        prefix = listing.folder + b"/" if listing.folder else b""
         for entry in listing.entries:
-            photo = PhotoId(plan.inbox, prefix + entry.name)
+            photo = PhotoId.inside(plan.inbox, listing.folder, entry.name)
             known = reader.known(photo) if reader is not None else None
             if known is not None and known.phase is Phase.FAILED:
                 again = cured or written_since(known.at, entry.changed_ns, time.time())

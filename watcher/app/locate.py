@@ -54,8 +54,8 @@ class KnownInbox:
         selection = self.config.selection
         if folder:
             return "" if selection.enters(path) else selection.match(path + b"/photo.jpg").reason
-        verdict = selection.match(path)
-        return "" if verdict.photo else verdict.reason
+        match = selection.match(path)
+        return "" if match.photo else match.reason
 
     def may_take(self, path: bytes) -> bool:
         """Return whether the inbox takes photos of that path, as far as is known: without a config, by the defaults."""
@@ -115,20 +115,19 @@ def left_by(reader: Queries, watched: KnownInbox, output: bytes) -> tuple[PhotoI
     """Return the same for photos that are no longer in the inbox, as far as they are remembered."""
     for rendition, folder, _ in photos_of(output, layouts(reader, watched)):
         for name, made in reader.left(watched.inbox, folder):
-            path = (folder + b"/" if folder else b"") + name
+            photo = PhotoId.inside(watched.inbox, folder, name)
             fact = made.get(rendition)
-            if fact is not None and output in recorded_paths(path, rendition, fact, {}, watched.recipes):
-                return PhotoId(watched.inbox, called(path)), rendition
+            if fact is not None and output in recorded_paths(photo.path, rendition, fact, {}, watched.recipes):
+                return PhotoId(watched.inbox, called(photo.path)), rendition
     return None
 
 
 def photos_like(reader: Queries, watched: KnownInbox, output: bytes) -> Iterator[tuple[PhotoId, str]]:
     """Yield the photos whose output a file could be by its path, and of which rendition."""
     for rendition, folder, file in photos_of(output, layouts(reader, watched)):
-        prefix = folder + b"/" if folder else b""
-        like = PhotoId(watched.inbox, prefix + file)  # a photo of that name, if there is one, and those that meet it
+        like = PhotoId.inside(watched.inbox, folder, file)  # a photo of that name may exist, and others that meet it
         for name in (file, *reader.name_conflicts(like)):
-            yield PhotoId(watched.inbox, prefix + name), rendition
+            yield PhotoId.inside(watched.inbox, folder, name), rendition
 
 
 def layouts(reader: Queries, watched: KnownInbox) -> Layouts:

@@ -106,8 +106,8 @@ class Repair:
 
     def mend(self, wanted: Sequence[Wanted]) -> None:
         """Let these be made again, and count those that are."""
-        there = [item for item in wanted if self._is_there(item.photo)]
-        for some in _batches(there):
+        there = iter([item for item in wanted if self._is_there(item.photo)])
+        while some := list(islice(there, AT_ONCE)):
             requests = [Request("remake", *item.photo, item.renditions) for item in some]
             if not serve_here(self._source, self._state, requests):
                 hand_over(self._state, requests)
@@ -151,8 +151,3 @@ class Repair:
         if len(made) < len(item.renditions):
             why = known.reason if known is not None and known.reason else "it was not made"
             print(f"not repaired: {shown(item.photo.absolute)}: {why}", file=sys.stderr)
-
-
-def _batches(items: Sequence[Wanted]) -> list[list[Wanted]]:
-    rest = iter(items)
-    return list(iter(lambda: list(islice(rest, AT_ONCE)), []))

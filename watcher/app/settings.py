@@ -126,7 +126,7 @@ def resolve(config: Config, source: str, *, make_outputs: bool = True) -> Settin
 
 def _plan(config: Config, make_outputs: bool, inbox: Inbox, trio: tuple[bytes, bytes, bytes | None]) -> InboxPlan:
     from watcher.fs.traits import Traits, probe  # noqa: PLC0415  # `status` needs none of it
-    from watcher.fs.volume import is_bare, mount_point  # noqa: PLC0415  # the same
+    from watcher.fs.volume import highest_on_device, is_bare  # noqa: PLC0415  # the same
 
     path, output, originals = trio
     originals = originals if inbox.after == "move" else None
@@ -145,7 +145,7 @@ def _plan(config: Config, make_outputs: bool, inbox: Inbox, trio: tuple[bytes, b
         wanted=wanted,
         originals=originals,
         originals_volume=b"" if originals is None else mounts.mount_point(originals),
-        volume=b"" if away else mount_point(output),
+        volume=b"" if away else highest_on_device(output),
         bare=is_bare(output, top_folders(wanted)),
         folds_case=traits.folds,
         away=away,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from watcher.core.layout import OldOutput
 from watcher.core.recipe import Recipe
@@ -21,6 +21,11 @@ class PhotoId(NamedTuple):
 
     inbox: bytes  # the inbox's resolved absolute path
     path: bytes  # relative to the inbox
+
+    @classmethod
+    def inside(cls, inbox: bytes, folder: bytes, name: bytes) -> Self:
+        """Return the photo of that name in a folder relative to the inbox; empty: the inbox itself."""
+        return cls(inbox, folder + b"/" + name if folder else name)
 
     @property
     def folder(self) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from watcher.core.messages import ScanDone
 from watcher.engine.inbox import InboxState, Scan
 from watcher.engine.ports import Log
@@ -84,11 +86,6 @@ class MissingPhotos:
     def _examine(self, inbox: InboxState, folder: bytes) -> None:
         """Examine the recorded photos of one folder."""
         prefix = folder + b"/" if folder else b""
-        paths: list[bytes] = []
-        for name in self._records.store.names(inbox.path, folder):
-            paths.append(prefix + name)
-            if len(paths) == _EXAMINE:
-                inbox.parts.examine(paths, [])
-                paths = []
-        if paths:
-            inbox.parts.examine(paths, [])
+        paths = (prefix + name for name in self._records.store.names(inbox.path, folder))
+        while some := list(islice(paths, _EXAMINE)):
+            inbox.parts.examine(some, [])

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from watcher.fs.volume import mount_point as highest_on_device
+from watcher.fs.volume import highest_on_device
 from watcher.text import shown
 
 Advice = tuple[Literal["native", "poll"], str]

@@ -13,7 +13,7 @@ from watcher.fs.openat import open_root
 from watcher.text import shown
 
 
-def mount_point(folder: bytes) -> bytes:
+def highest_on_device(folder: bytes) -> bytes:
     """Return the highest folder on the same device as `folder`, or as the existing part of its path; empty: unknown.
 
     Two mounts of the same device are not distinguished: for a disk that may be missing, that makes no difference.
@@ -69,7 +69,7 @@ def check(job: Job) -> None:
     if job.volume in {b"", b"/"}:
         return
     folders = top_folders({rendering.name: rendering.recipe for rendering in job.renderings})
-    now = mount_point(job.output_root)
+    now = highest_on_device(job.output_root)
     if now == job.volume or belongs_on(job.volume, now, bare=is_bare(job.output_root, folders)) != job.volume:
         return
     root = shown(job.output_root)

@@ -8,8 +8,9 @@ from itertools import chain
 from watcher.core.formats import INPUTS
 from watcher.core.naming import folded
 from watcher.core.records import ListedPhoto, Phase
+from watcher.core.types import PhotoId
 from watcher.store.orphans import OrphanQueries
-from watcher.store.reader import marks, photo_of
+from watcher.store.reader import marks
 from watcher.store.records import OPEN, PHOTOS
 
 
@@ -67,5 +68,6 @@ class ListQueries(OrphanQueries):
             (*arguments, *paths, limit, start),
         )
         return [
-            ListedPhoto(photo_of(paths[inbox], folder, name), self._decode(row)) for inbox, folder, name, *row in rows
+            ListedPhoto(PhotoId.inside(paths[number], folder, name), self._decode(row))
+            for number, folder, name, *row in rows
         ]

@@ -8,7 +8,7 @@ from watcher.core.naming import key_stem, stem_of, stems_above
 from watcher.core.orphans import LeftPhoto
 from watcher.core.records import RenditionRecord
 from watcher.core.types import PhotoId
-from watcher.store.reader import FOLDER, Reader, marks, photo_of
+from watcher.store.reader import FOLDER, Reader, marks
 from watcher.store.records import decode_made
 
 _PAGE = 1000  # photos
@@ -32,7 +32,7 @@ class OrphanQueries(Reader):
                 f" ORDER BY folder, stem, name LIMIT {_PAGE}",
                 (self._inbox_id(inbox), *after),
             )
-            yield from (photo_of(inbox, bytes(folder), bytes(name)) for folder, _, name in rows)
+            yield from (PhotoId.inside(inbox, bytes(folder), bytes(name)) for folder, _, name in rows)
             if len(rows) < _PAGE:
                 return
             after = rows[-1]
@@ -40,7 +40,7 @@ class OrphanQueries(Reader):
     def gone_photos(self, inbox: bytes, limit: int) -> list[PhotoId]:
         """List photos that are gone for good, as far as they are kept."""
         rows = self._rows(f"SELECT folder, name FROM {_GONE} LIMIT ?2", (self._inbox_id(inbox), limit))
-        return [photo_of(inbox, bytes(folder), bytes(name)) for folder, name in rows]
+        return [PhotoId.inside(inbox, bytes(folder), bytes(name)) for folder, name in rows]
 
     def count_gone(self, inbox: bytes) -> int:
         """Count the photos that are gone for good, as far as they are kept."""

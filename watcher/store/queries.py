@@ -19,7 +19,7 @@ from watcher.errors import StateError
 from watcher.store import commands, history, schema
 from watcher.store.faults import BUSY_SECONDS, StateBusyError, translated
 from watcher.store.lists import ListQueries
-from watcher.store.reader import FOLDER, marks, photo_of
+from watcher.store.reader import FOLDER, marks
 from watcher.store.records import FIELDS, OPEN, PHOTOS, decode_made, fits
 
 PAGE = 1000  # photos
@@ -100,7 +100,7 @@ class Queries(ListQueries):
             f" AND away IS NOT NULL{condition} AND name > ? AND name < ? ORDER BY at DESC LIMIT {_MOST_AWAY}",
             (*place, *values, *between),
         )
-        return [(photo_of(photo.inbox, photo.folder, name), self._decode(row)) for name, *row in rows]
+        return [(PhotoId.inside(photo.inbox, photo.folder, name), self._decode(row)) for name, *row in rows]
 
     def _aside(self, photo: PhotoId) -> tuple[tuple[object, ...], tuple[bytes, bytes]]:
         """Return where the keys lie of photos whose originals were taken away: inbox, folder, stem; between which."""
@@ -150,7 +150,7 @@ class Queries(ListQueries):
         condition = f"photo.phase = {int(phase)}" + ("" if phase is Phase.DONE else f" AND {OPEN}")
         query = f"{PHOTOS} WHERE {condition} AND folder.inbox = ? LIMIT ?"
         for _, folder, name, *row in self._each(query, (self._inbox_id(inbox), limit)):
-            yield photo_of(inbox, folder, name), self._decode(row)
+            yield PhotoId.inside(inbox, folder, name), self._decode(row)
 
     def pages(self, inbox: bytes, folder: bytes) -> Iterator[list[tuple[PhotoId, PhotoRecord]]]:
         """Yield all photos of one folder in pages, none of which keeps a transaction open.
@@ -166,7 +166,7 @@ class Queries(ListQueries):
                 (number, *after),
             )
             if rows:
-                yield [(photo_of(inbox, folder, name), self._decode(row)) for _, name, *row in rows]
+                yield [(PhotoId.inside(inbox, folder, name), self._decode(row)) for _, name, *row in rows]
             if len(rows) < PAGE:
                 return
             after = rows[-1][0], rows[-1][1]

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 from watcher.core.records import PhotoRecord
-from watcher.core.types import PhotoId
 from watcher.store.faults import translated
 from watcher.store.outbox import Outbox
 from watcher.store.records import decode
@@ -83,8 +82,3 @@ class Reader:
 def marks(values: Iterable[object]) -> str:
     """Return the placeholders for so many values."""
     return ", ".join("?" for _ in values)
-
-
-def photo_of(inbox: bytes, folder: bytes, name: bytes) -> PhotoId:
-    """Return a photo by its columns."""
-    return PhotoId(inbox, (folder + b"/" if folder else b"") + name)

@@ -108,6 +108,6 @@ CONTENT = (
 def decode_content(row: Sequence[Any], recipes_of: Callable[[int], Mapping[str, str]]) -> ContentRecord:
     """Read the columns `CONTENT`."""
     inbox, folder, name, size, mtime_ns, digest, recipes, made, at, gone, lately = row
-    photo = PhotoId(inbox, (folder + b"/" if folder else b"") + name)
+    photo = PhotoId.inside(inbox, folder, name)
     stamp = FileSignature(size, int(mtime_ns))
     return ContentRecord(photo, stamp, digest, recipes_of(recipes), decode_made(made), at, bool(gone), bool(lately))
