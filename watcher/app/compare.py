@@ -2,9 +2,9 @@
 
 Rules and theory of operation:
 - Memory is bounded: photos come in pages; of a folder's outputs only a hash of each name is kept while it is looked at.
-- A running daemon changes both sides. What seems wrong is looked at once more with its row read anew: a worker that is
-  at a photo has that on its row from before it begins until what it made is recorded.
-- Of renditions that the config no longer has, and of photos that have left, files are known, and not held to anything.
+- A running daemon changes both sides. A difference is checked once more with the photo's row read again: from before a
+  worker begins with a photo until its result is recorded, the row says so.
+- Files of renditions that the config no longer has, and of photos that have left, are known, but not compared.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from itertools import chain
 from typing import Literal
 
 from watcher.app.locate import KnownInbox, claimed_by, layouts, photos_like
-from watcher.core.output_paths import Layouts, folder_path, photos_folders, recorded_paths
+from watcher.core.output_paths import folder_path, photos_folders, recorded_paths
 from watcher.core.records import Phase, PhotoRecord, RenditionRecord
 from watcher.core.selection import PathFilter
 from watcher.core.types import PhotoId
@@ -60,8 +60,6 @@ class _Folder:
 
     root: int  # the open output folder; -1: it is not there
     folder: bytes
-    grain: int  # ns: how finely dates are kept there
-    layouts: Layouts
     names: dict[bytes, array[int]] = field(default_factory=dict)  # path → hashes of the file names that are known
     opened: dict[bytes, int] = field(default_factory=dict)
 
@@ -93,15 +91,14 @@ class _Folder:
 
 
 def compare(reader: Queries, watched: KnownInbox) -> Iterator[Page]:
-    """Hold all that was made for one inbox against its output folder."""
+    """Compare all that was made for one inbox with its output folder."""
     if watched.output is None:
         return
-    grain, examined = grain_at(watched.output), set[bytes]()
-    known = layouts(reader, watched)
+    comparison = _Comparison(reader, watched, watched.output)
     with _open_output(watched.output) as root:
         for folder in reader.folders(watched.inbox):
-            yield from _folder(reader, watched, _Folder(root, folder, grain, known), examined)
-        yield from _elsewhere(reader, watched, root, known, examined)
+            yield from comparison.of_folder(_Folder(root, folder))
+        yield from comparison.elsewhere(root)
 
 
 @contextmanager
@@ -117,40 +114,173 @@ def _open_output(output: bytes) -> Iterator[int]:
         os.close(root)
 
 
-def _folder(reader: Queries, watched: KnownInbox, at: _Folder, examined: set[bytes]) -> Iterator[Page]:
-    try:
-        for photos in reader.pages(watched.inbox, at.folder):
-            yield _page(reader, watched, at, photos)
-        yield Page(0, 0, tuple(_unknown(reader, watched, at, examined)), ())
-    finally:
-        for opened in at.opened.values():
+class _Comparison:
+    """The comparison of what is recorded of one inbox with its output folder."""
+
+    def __init__(self, reader: Queries, watched: KnownInbox, output: bytes) -> None:
+        self._reader = reader
+        self._watched = watched
+        self._output = output
+        self._grain = grain_at(output)  # ns: how finely dates are kept there
+        self._layouts = layouts(reader, watched)
+        self._examined = set[bytes]()  # folders of the output tree in which unknown files were looked for
+        state = os.path.realpath(os.fsencode(watched.state))
+        self._state_files = {state + end for end in (b"", b"-wal", b"-shm", b".lock")}
+
+    def of_folder(self, at: _Folder) -> Iterator[Page]:
+        """Compare the outputs of the photos in one folder."""
+        try:
+            for photos in self._reader.pages(self._watched.inbox, at.folder):
+                yield self._page(at, photos)
+            yield Page(0, 0, tuple(self._unknown(at)), ())
+        finally:
+            for opened in at.opened.values():
+                if opened >= 0:
+                    os.close(opened)
+
+    def _page(self, at: _Folder, photos: list[tuple[PhotoId, PhotoRecord]]) -> Page:
+        differences: list[Difference] = []
+        sound = []
+        checked = 0
+        for photo, known in photos:
+            outputs = self._paths(photo, known.made, known.recipes)
+            for paths in outputs.values():
+                at.know(paths)
+            if known.leased:
+                continue
+            good = []
+            for rendition in self._compared(known):
+                checked += 1
+                found = self._difference(at, photo, known, rendition, outputs[rendition])
+                if found is not None:
+                    found = self._once_more(at, photo, rendition)
+                if found is not None:
+                    differences.append(found if known.away is None else _without_original(found, known.away))
+                elif rendition in known.recipes:
+                    good.append(rendition)
+            if good and known.away is None:
+                sound.append((photo, known, tuple(good)))
+        return Page(len(photos), checked, tuple(differences), tuple(sound))
+
+    def _paths(
+        self, photo: PhotoId, made: Mapping[str, RenditionRecord], recipes: Mapping[str, str]
+    ) -> dict[str, list[bytes]]:
+        """Return where a photo's outputs may be, by rendition."""
+        wanted = self._watched.recipes
+        return {name: recorded_paths(photo.path, name, fact, recipes, wanted) for name, fact in made.items()}
+
+    def _compared(self, known: PhotoRecord) -> list[str]:
+        """Return the renditions of a photo that are compared: those that the config has.
+
+        Of a photo that failed also those that it had before.
+        """
+        wanted = self._watched.recipes
+        names = dict.fromkeys([*known.recipes, *(known.made if known.phase is Phase.FAILED else ())])
+        return [name for name in names if name in known.made and (wanted is None or name in wanted)]
+
+    def _difference(
+        self, at: _Folder, photo: PhotoId, known: PhotoRecord, rendition: str, outputs: Sequence[bytes]
+    ) -> Difference | None:
+        root = self._output + b"/"
+        looks = [(output, found) for output in outputs if (found := at.stat(output)) is not None]
+        failed = f"its photo failed: {known.reason}" if known.phase is Phase.FAILED else ""
+        if not looks:
+            return Difference("missing", root + outputs[0], failed, photo, rendition)
+        size = known.made[rendition].size
+        mtime_ns = known.stamp.mtime_ns if rendition in known.recipes else None  # else it may be of an earlier version
+        faults = {output: _fault(found, size, mtime_ns, self._grain) for output, found in looks}
+        if "" in faults.values():
+            return None
+        output, why = next(iter(faults.items()))
+        return Difference("different", root + output, "; ".join(filter(None, (why, failed))), photo, rendition)
+
+    def _once_more(self, at: _Folder, photo: PhotoId, rendition: str) -> Difference | None:
+        """Compare again with the row read again: what is being made, or was made since, is no difference."""
+        known = self._reader.known(photo)
+        if known is None or known.leased or rendition not in self._compared(known):
+            return None
+        outputs = self._paths(photo, known.made, known.recipes)
+        return self._difference(at, photo, known, rendition, outputs[rendition])
+
+    # ---- unknown files ----
+
+    def _unknown(self, at: _Folder) -> Iterator[Difference]:
+        """Look through the folders in which the outputs of these photos are, or would be, each once."""
+        if at.root < 0:
+            return
+        try:
+            first = [entry.name for entry in os.scandir(at.root) if entry.is_dir(follow_symlinks=False)]
+        except OSError:
+            return
+        pairs = (*((name, "") for name in first), *self._layouts)
+        paths = {folder_path(rendition, layout, at.folder) for rendition, layout in pairs}
+        for path in sorted({*paths, *at.names} - self._examined):
+            opened = at.open(path)
             if opened >= 0:
+                self._examined.add(path)
+                known = sorted((*at.names.get(path, ()), *self._left(path)))
+                yield from self._unknown_files(opened, path, array("q", known))
+
+    def _unknown_files(self, opened: int, below: bytes, known: array[int]) -> Iterator[Difference]:
+        with os.scandir(opened) as entries:
+            for entry in entries:
+                name = os.fsencode(entry.name)
+                if entry.is_dir(follow_symlinks=False) or not _TAKES_ALL.takes_name(name) or _has(known, hash(name)):
+                    continue
+                output = (below + b"/" if below else b"") + name
+                path = self._output + b"/" + output
+                if not (path in self._state_files or self._came_since(output)):
+                    yield Difference("unknown", path)
+
+    def _came_since(self, output: bytes) -> bool:
+        """Return whether a file is the output of a photo that was tried only after its folder was compared."""
+        reader, watched = self._reader, self._watched
+        if claimed_by(reader, watched, output) is not None:
+            return True
+        for photo, rendition in photos_like(reader, watched, output):
+            known = reader.known(photo)
+            outputs = recorded_paths(photo.path, rendition, RenditionRecord(0, 0, 0))
+            if known is not None and known.leased and output in outputs:
+                return True
+        return False
+
+    def elsewhere(self, root: int) -> Iterator[Page]:
+        """Look through the folders of the tree in which no photo's outputs are."""
+        if root < 0:
+            return
+        waiting = [b""]
+        while waiting:
+            below = waiting.pop()
+            try:
+                opened = open_below(root, below, create=False)
+            except OSError:
+                continue
+            try:
+                with os.scandir(opened) as entries:
+                    names = [os.fsencode(entry.name) for entry in entries if entry.is_dir(follow_symlinks=False)]
+                prefix = below + b"/" if below else b""
+                waiting += [prefix + name for name in names if not self._is_left_alone(prefix + name)]
+                if below not in self._examined:
+                    left = array("q", sorted(self._left(below)))
+                    yield Page(0, 0, tuple(self._unknown_files(opened, below, left)), ())
+            except OSError:
+                continue
+            finally:
                 os.close(opened)
 
+    def _is_left_alone(self, below: bytes) -> bool:
+        return not _TAKES_ALL.enters(below) or self._output + b"/" + below in self._watched.elsewhere
 
-def _page(reader: Queries, watched: KnownInbox, at: _Folder, photos: list[tuple[PhotoId, PhotoRecord]]) -> Page:
-    differences: list[Difference] = []
-    sound = []
-    checked = 0
-    for photo, known in photos:
-        outputs = _paths(photo, known.made, known.recipes, watched)
-        for paths in outputs.values():
-            at.know(paths)
-        if known.leased:
-            continue
-        good = []
-        for rendition in _held_to(known, watched):
-            checked += 1
-            found = _differs(watched, at, photo, known, rendition, outputs[rendition])
-            if found is not None:
-                found = _once_more(reader, watched, at, photo, rendition)
-            if found is not None:
-                differences.append(found if known.away is None else _without_original(found, known.away))
-            elif rendition in known.recipes:
-                good.append(rendition)
-        if good and known.away is None:
-            sound.append((photo, known, tuple(good)))
-    return Page(len(photos), checked, tuple(differences), tuple(sound))
+    def _left(self, below: bytes) -> Iterator[int]:
+        """Yield the hashes of the names that outputs of photos that have left may have in a folder."""
+        inbox = self._watched.inbox
+        for folder in photos_folders(below, self._layouts):
+            for name, made in self._reader.left(inbox, folder):
+                photo = PhotoId.inside(inbox, folder, name)
+                for output in chain.from_iterable(self._paths(photo, made, {}).values()):
+                    path, _, file = output.rpartition(b"/")
+                    if path == below:
+                        yield hash(file)
 
 
 def _without_original(found: Difference, away: bytes) -> Difference:
@@ -159,43 +289,7 @@ def _without_original(found: Difference, away: bytes) -> Difference:
     return replace(found, photo=None, why="; ".join(filter(None, (found.why, f"the original was {went}"))))
 
 
-def _paths(
-    photo: PhotoId, made: Mapping[str, RenditionRecord], recipes: Mapping[str, str], watched: KnownInbox
-) -> dict[str, list[bytes]]:
-    """Return where a photo's outputs may be, by rendition."""
-    return {
-        rendition: recorded_paths(photo.path, rendition, fact, recipes, watched.recipes)
-        for rendition, fact in made.items()
-    }
-
-
-def _held_to(known: PhotoRecord, watched: KnownInbox) -> list[str]:
-    """Return the renditions whose outputs must be there; of a photo that failed also those it had before."""
-    names = [*known.recipes, *(known.made if known.phase is Phase.FAILED else ())]
-    return [
-        name
-        for name in dict.fromkeys(names)
-        if name in known.made and (watched.recipes is None or name in watched.recipes)
-    ]
-
-
-def _differs(
-    watched: KnownInbox, at: _Folder, photo: PhotoId, known: PhotoRecord, rendition: str, outputs: Sequence[bytes]
-) -> Difference | None:
-    root = (watched.output or b"") + b"/"
-    looks = [(output, found) for output in outputs if (found := at.stat(output)) is not None]
-    failed = f"its photo failed: {known.reason}" if known.phase is Phase.FAILED else ""
-    if not looks:
-        return Difference("missing", root + outputs[0], failed, photo, rendition)
-    mtime_ns = known.stamp.mtime_ns if rendition in known.recipes else None  # else it may be of an earlier version
-    faults = {output: _otherwise(found, known.made[rendition].size, mtime_ns, at.grain) for output, found in looks}
-    if "" in faults.values():
-        return None
-    output, why = next(iter(faults.items()))
-    return Difference("different", root + output, "; ".join(filter(None, (why, failed))), photo, rendition)
-
-
-def _otherwise(found: os.stat_result, size: int, mtime_ns: int | None, grain: int) -> str:
+def _fault(found: os.stat_result, size: int, mtime_ns: int | None, grain: int) -> str:
     """Return in what a file differs from what is recorded; empty: in nothing that can be seen from outside.
 
     `mtime_ns`: its date; None: that is not known.
@@ -209,110 +303,6 @@ def _otherwise(found: os.stat_result, size: int, mtime_ns: int | None, grain: in
     return ""
 
 
-def _once_more(reader: Queries, watched: KnownInbox, at: _Folder, photo: PhotoId, rendition: str) -> Difference | None:
-    """Look again with the row read anew: what is being made, or was made since, is no difference."""
-    known = reader.known(photo)
-    if known is None or known.leased or rendition not in _held_to(known, watched):
-        return None
-    outputs = _paths(photo, known.made, known.recipes, watched)
-    return _differs(watched, at, photo, known, rendition, outputs[rendition])
-
-
-# ---- unknown files ----
-
-
-def _unknown(reader: Queries, watched: KnownInbox, at: _Folder, examined: set[bytes]) -> Iterator[Difference]:
-    """Look through the folders in which the outputs of these photos are, or would be, each once."""
-    if at.root < 0:
-        return
-    try:
-        first = [entry.name for entry in os.scandir(at.root) if entry.is_dir(follow_symlinks=False)]
-    except OSError:
-        return
-    paths = {
-        folder_path(rendition, layout, at.folder)
-        for rendition, layout in (*((name, "") for name in first), *at.layouts)
-    }
-    for path in sorted({*paths, *at.names} - examined):
-        opened = at.open(path)
-        if opened >= 0:
-            examined.add(path)
-            known = sorted((*at.names.get(path, ()), *_of_those_that_left(reader, watched, path, at.layouts)))
-            yield from _unknown_files(reader, watched, opened, path, array("q", known))
-
-
-def _unknown_files(
-    reader: Queries, watched: KnownInbox, opened: int, below: bytes, known: array[int]
-) -> Iterator[Difference]:
-    with os.scandir(opened) as entries:
-        for entry in entries:
-            name = os.fsencode(entry.name)
-            if entry.is_dir(follow_symlinks=False) or not _TAKES_ALL.takes_name(name) or _has(known, hash(name)):
-                continue
-            output = (below + b"/" if below else b"") + name
-            path = b"/".join((watched.output or b"", output))
-            if not (path in _of_the_state_file(watched) or _came_since(reader, watched, output)):
-                yield Difference("unknown", path)
-
-
-def _came_since(reader: Queries, watched: KnownInbox, output: bytes) -> bool:
-    """Return whether a file is the output of a photo that was tried only after its folder was gone through."""
-    if claimed_by(reader, watched, output) is not None:
-        return True
-    for photo, rendition in photos_like(reader, watched, output):
-        known = reader.known(photo)
-        outputs = recorded_paths(photo.path, rendition, RenditionRecord(0, 0, 0))
-        if known is not None and known.leased and output in outputs:
-            return True
-    return False
-
-
 def _has(known: array[int], wanted: int) -> bool:
     at = bisect_left(known, wanted)
     return at < len(known) and known[at] == wanted
-
-
-def _of_the_state_file(watched: KnownInbox) -> set[bytes]:
-    state = os.path.realpath(os.fsencode(watched.state))
-    return {state + end for end in (b"", b"-wal", b"-shm", b".lock")}
-
-
-def _elsewhere(reader: Queries, watched: KnownInbox, root: int, known: Layouts, examined: set[bytes]) -> Iterator[Page]:
-    """Look through the folders of the tree in which no photo's outputs are."""
-    if root < 0:
-        return
-    waiting = [b""]
-    while waiting:
-        below = waiting.pop()
-        try:
-            opened = open_below(root, below, create=False)
-        except OSError:
-            continue
-        try:
-            with os.scandir(opened) as entries:
-                names = [os.fsencode(entry.name) for entry in entries if entry.is_dir(follow_symlinks=False)]
-            prefix = below + b"/" if below else b""
-            waiting += [prefix + name for name in names if not _is_left_alone(watched, prefix + name)]
-            if below not in examined:
-                left = array("q", sorted(_of_those_that_left(reader, watched, below, known)))
-                yield Page(0, 0, tuple(_unknown_files(reader, watched, opened, below, left)), ())
-        except OSError:
-            continue
-        finally:
-            os.close(opened)
-
-
-def _is_left_alone(watched: KnownInbox, below: bytes) -> bool:
-    path = b"/".join((watched.output or b"", below))
-    return not _TAKES_ALL.enters(below) or path in watched.elsewhere
-
-
-def _of_those_that_left(reader: Queries, watched: KnownInbox, below: bytes, known: Layouts) -> Iterator[int]:
-    """Yield the hashes of the names that outputs of photos that have left may have in a folder."""
-    for folder in photos_folders(below, known):
-        for name, made in reader.left(watched.inbox, folder):
-            photo = PhotoId.inside(watched.inbox, folder, name)
-            for output in chain.from_iterable(_paths(photo, made, {}, watched).values()):
-                path, _, file = output.rpartition(b"/")
-                if path == below:
-                    yield hash(file)

@@ -71,7 +71,7 @@ def story_of(watched: KnownInbox, photo: PhotoId) -> tuple[Explanation, int | No
     below: dict[State, int] = {}
     now_at = b""
     untold: list[Event] = []
-    lies = look(photo.absolute if photo.path else photo.inbox)
+    file = look(photo.absolute if photo.path else photo.inbox)
     if reader is not None:
         with reader:
             known, report = reader.known(photo), reader.report(photo.inbox)
@@ -79,10 +79,10 @@ def story_of(watched: KnownInbox, photo: PhotoId) -> tuple[Explanation, int | No
             notes = reader.notes(photo)
             untold = [Event(at, "hook", detail) for at, detail in reader.outbox.of_photo(photo)]
             known = known or next((away for _, away in reader.taken_away(photo)), None)
-            if lies.kind == "folder":
+            if file.kind == "folder":
                 counts = reader.counts_below(photo) if photo.path else reader.counts(photo.inbox)
                 below = {"done": counts.done, "waiting": counts.waiting, "failed": counts.failed}
-            elif lies.kind == "nothing" and known is None:
+            elif file.kind == "nothing" and known is None:
                 now_at = _now_at(reader, photo)
             asked = any(item.inbox == photo.inbox and item.path in {None, photo.path} for _, item in reader.requests())
     native = report is not None and report.watch == "native"
@@ -90,7 +90,7 @@ def story_of(watched: KnownInbox, photo: PhotoId) -> tuple[Explanation, int | No
     place = Place(
         photo=photo,
         output=watched.output,
-        excluded=watched.excluded(photo.path, folder=lies.kind == "folder") if photo.path else "",
+        excluded=watched.excluded(photo.path, folder=file.kind == "folder") if photo.path else "",
         wanted=watched.recipes,
         running=holder is not None,
         report=report,
@@ -98,8 +98,8 @@ def story_of(watched: KnownInbox, photo: PhotoId) -> tuple[Explanation, int | No
         now_at=now_at,
         look_seconds=(config.rescan_seconds if native else config.poll_seconds) if config else 300.0,
     )
-    story = explain_path(place, lies, known, notes, time.time())
-    if known is None and lies.kind == "file" and not watched.may_take(photo.path):
+    story = explain_path(place, file, known, notes, time.time())
+    if known is None and file.kind == "file" and not watched.may_take(photo.path):
         story = replace(story, state="unknown", reason=_UNKNOWN_RULES, next="name the config with `--config`")
     if asked and story.state == "failed":
         by = "the daemon" if holder else "the next `watcher run` or `watcher once`"

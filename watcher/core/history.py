@@ -115,10 +115,10 @@ class Explanation:
 
 
 def explain(
-    place: Place, lies: FileState, known: PhotoRecord | None, notes: Sequence[HistoryEntry], now: float
+    place: Place, file: FileState, known: PhotoRecord | None, notes: Sequence[HistoryEntry], now: float
 ) -> Explanation:
     """Explain a path below an inbox."""
-    state, reason = _stands(place, lies, known, notes, now)
+    state, reason = _state_of(place, file, known, notes, now)
     events = tuple(_events(known, notes))
     seen = (known.first_seen, known.origin) if known is not None and known.first_seen else None
     if seen is None:
@@ -132,20 +132,20 @@ def explain(
 # ---- its state ----
 
 
-def _stands(
-    place: Place, lies: FileState, known: PhotoRecord | None, notes: Sequence[HistoryEntry], now: float
+def _state_of(
+    place: Place, file: FileState, known: PhotoRecord | None, notes: Sequence[HistoryEntry], now: float
 ) -> tuple[State, str]:
-    if lies.kind == "folder":
+    if file.kind == "folder":
         return _folder(place)
-    if lies.kind == "link":
-        return "excluded", f"it is a symbolic link{lies.detail}; links are not followed out of an inbox"
-    if lies.kind == "special":
-        return "excluded", f"it is {lies.detail}, no regular file"
+    if file.kind == "link":
+        return "excluded", f"it is a symbolic link{file.detail}; links are not followed out of an inbox"
+    if file.kind == "special":
+        return "excluded", f"it is {file.detail}, no regular file"
     if place.excluded:
         return "excluded", place.excluded
     if known is not None:
-        return _known_stands(place, lies, known, now)
-    if lies.kind == "nothing":
+        return _state_of_known(place, file, known, now)
+    if file.kind == "nothing":
         if place.now_at:
             return "unknown", f"it is no longer in the inbox; the same picture is {shown(place.now_at)} now"
         if notes:
@@ -154,9 +154,9 @@ def _stands(
                 "it is no longer in the inbox; copies of it that are left, `watcher verify --prune` lists",
             )
         return "unknown", "there is no such file, and none was ever seen; by its name it would be a photo"
-    if lies.kind == "unreadable":
-        return "unknown", f"it can't be looked at: {lies.detail}"
-    return "waiting", _unmet(place)
+    if file.kind == "unreadable":
+        return "unknown", f"it can't be looked at: {file.detail}"
+    return "waiting", _why_untried(place)
 
 
 def _folder(place: Place) -> tuple[State, str]:
@@ -171,7 +171,7 @@ def _folder(place: Place) -> tuple[State, str]:
     return state, f"it is a folder with {counted(sum(known.values()), 'photo')}: {counts}"
 
 
-def _unmet(place: Place) -> str:
+def _why_untried(place: Place) -> str:
     """Return why a photo that is there has not been tried yet."""
     if not place.running:
         return "watcher is not running for this inbox"
@@ -186,8 +186,8 @@ def _unmet(place: Place) -> str:
     return "it has not been noticed yet"
 
 
-def _known_stands(place: Place, lies: FileState, known: PhotoRecord, now: float) -> tuple[State, str]:
-    changed = lies.stamp is not None and not lies.stamp.same_content(known.stamp)
+def _state_of_known(place: Place, file: FileState, known: PhotoRecord, now: float) -> tuple[State, str]:
+    changed = file.stamp is not None and not file.stamp.same_content(known.stamp)
     match known.phase:
         case Phase.DONE if changed:
             return "waiting", "it has changed since its renditions were made"
@@ -203,10 +203,10 @@ def _known_stands(place: Place, lies: FileState, known: PhotoRecord, now: float)
             if known.away is not None:
                 went = f"moved to {shown(known.away)}" if known.away else "deleted"
                 return "done", f"all its renditions are made, and the original was then {went}"
-            if lies.kind == "nothing":
+            if file.kind == "nothing":
                 return "done", "its renditions were made; the photo itself is no longer there"
             return "done", "all its renditions are made"
-        case Phase.FAILED if changed or written_since(known.at, lies.changed_ns, now):
+        case Phase.FAILED if changed or written_since(known.at, file.changed_ns, now):
             return "waiting", f"it has changed since it failed ({known.reason})"
         case Phase.FAILED:
             return "failed", known.reason
@@ -217,7 +217,7 @@ def _known_stands(place: Place, lies: FileState, known: PhotoRecord, now: float)
 def _waits(place: Place, known: PhotoRecord) -> str:
     if known.leased:
         return "a worker is at it" if place.running else "watcher ended while it worked on this photo"
-    return known.reason or ("it waits for a worker" if place.running else _unmet(place))
+    return known.reason or ("it waits for a worker" if place.running else _why_untried(place))
 
 
 # ---- what happens next ----
