@@ -22,7 +22,7 @@ def look_at(settings: Sequence[Hook]) -> Iterator[tuple[Literal["ok", "warning",
     """Find out whether hooks can be run and called, for `check`."""
     for hook in settings:
         if hook.url is not None:
-            from watcher.hooks.url import forbidden  # noqa: PLC0415  # see above
+            from watcher.hooks.url import forbidden  # noqa: PLC0415  # TLS, 30 ms: most have no URL
 
             fault, target = forbidden(hook.url), f"POST to {shown_target(hook.id.target)}"
         else:
@@ -69,7 +69,7 @@ class HookRunner:
         if document is None:
             return ""  # it was removed with a hook of another config
         if settings.url is not None:
-            from watcher.hooks.url import post  # noqa: PLC0415  # TLS, 30 ms: most have no URL
+            from watcher.hooks.url import post  # noqa: PLC0415  # the same
 
             return post(settings.url, document, settings.timeout_seconds, f"photo-watcher/{__version__}")
         assert self._stop is not None  # noqa: S101  # `deliver` made it

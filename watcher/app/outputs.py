@@ -26,8 +26,8 @@ def held(settings: Settings, source: str, state: str, records: Queries | None, *
 
     Raises ConfigError where an output belongs to an inbox that is none of these settings'.
     """
-    from watcher.fs.faults import Abort  # noqa: PLC0415  # the same
-    from watcher.fs.openat import open_root  # noqa: PLC0415  # `status` needs none of this
+    from watcher.fs.faults import Abort  # noqa: PLC0415  # `status` needs none of this
+    from watcher.fs.openat import open_root  # noqa: PLC0415  # the same
     from watcher.fs.output_mark import TakenError, look_at  # noqa: PLC0415  # the same
     from watcher.fs.output_mark import claim as claim_tree  # noqa: PLC0415  # the same
 

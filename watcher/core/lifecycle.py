@@ -244,9 +244,9 @@ def _returned(task: PhotoTask, event: Returned) -> list[Effect]:
     if task.state is State.QUEUED:
         return _queue(task, first=True)
     _require(task, *IN_FLIGHT)
-    restore = [Restore(None if event.forget else task.tried.before)] if event.restore else []
+    effects: list[Effect] = [Restore(None if event.forget else task.tried.before)] if event.restore else []
     _queue(task, first=True)
-    return _go_on(task, event.wall, [*restore])
+    return _go_on(task, event.wall, effects)
 
 
 def _decided(task: PhotoTask, event: Decided) -> list[Effect]:

@@ -36,7 +36,7 @@ _CHANGES = "it reads otherwise each time; see whether its disk is sound"
 
 
 class Archiver:
-    """Has originals taken away."""
+    """Moves or deletes originals, and restores the rows of those that come back."""
 
     def __init__(
         self, photos: Photos, records: WriteBuffer, inboxes: Mapping[bytes, InboxState], file_tasks: FileTasks, log: Log

@@ -1,4 +1,4 @@
-"""An output tree or an inbox is at fault as a whole: its photos wait, and one now and then finds out how it stands."""
+"""The circuit breaker of an inbox: while it or its output is at fault as a whole, one photo is tried now and then."""
 
 from __future__ import annotations
 

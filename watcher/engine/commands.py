@@ -1,6 +1,6 @@
-"""What people ask by way of the state file: to try again what has failed, to make again what is missing.
+"""Requests of users, sent through the state file: to retry failed photos, to make renditions again, to remove outputs.
 
-A request is taken out in the transaction that puts recorded what it leads to: none is lost, however this ends.
+A request is deleted in the transaction that records what follows from it: none is lost, however the process ends.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from watcher.engine.ports import Log
 from watcher.engine.reconcile import Reconciler
 from watcher.engine.writer import WriteBuffer
 
-_AT_ONCE = 1000  # requests that are taken up in one go
+_AT_ONCE = 1000  # requests that are handled together
 
 
 BatchOf = Callable[[bytes], int]
 
 
 class CommandHandler:
-    """Takes up what people ask."""
+    """Handles the requests."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class CommandHandler:
         self._log = log
 
     def take_up(self, now: float, wall: float) -> None:
-        """Deal with what was asked so far; what can't be written just now is dealt with at the next call."""
+        """Handle all requests so far; one that can't be written just now is handled at the next call."""
         while not self._records.blocked and (asked := self._records.store.requests(_AT_ONCE)):
             with self._photos.batches.by_inbox(now) as batch_of:
                 for number, request in asked:
@@ -57,7 +57,7 @@ class CommandHandler:
             self._log.info("requests.received", requests=len(asked))
 
     def _one(self, inbox: InboxState, request: Request, batch_of: BatchOf, now: float, wall: float) -> bool:
-        """Do as one request says; False: the state file can't be written just now."""
+        """Handle one request; return False if the state file can't be written just now."""
         if request.path is None:
             return self._all_failed(inbox, now)
         photo = PhotoId(request.inbox, request.path)

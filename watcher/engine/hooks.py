@@ -63,12 +63,12 @@ class Hooks:
     # ---- the config ----
 
     def start(self, settings: Settings) -> None:
-        """Take on the hooks of the config, and end the batches that an earlier run left open."""
+        """Use the hooks of the config, and end the batches that an earlier run left open."""
         self._run = f"{self.clock.time():.6f}"
         self._adopt(settings, fresh=True)
 
     def reload(self, settings: Settings) -> None:
-        """Take on the hooks of a config that was read again."""
+        """Use the hooks of a config that was read again."""
         self._adopt(settings, fresh=False)
 
     def _adopt(self, settings: Settings, *, fresh: bool) -> None:

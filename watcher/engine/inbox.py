@@ -88,7 +88,7 @@ class InboxState:
         return self.plan.inbox
 
     def scan_interval(self) -> float:
-        """How long after one scan the next one is due."""
+        """Return after how many seconds the next scan is due."""
         config = self.plan.config
         if self.rescan_due:
             return RESCAN_SOON_SECONDS
@@ -99,7 +99,7 @@ class InboxState:
         return config.rescan_seconds
 
     def use(self, plan: InboxPlan) -> bool:
-        """Take on new settings of the same inbox; whether its photos must be looked at again."""
+        """Use new settings of the same inbox; return whether its photos must be compared again."""
         changed = plan.wanted != self.plan.wanted
         self.plan = plan
         self.current.clear()

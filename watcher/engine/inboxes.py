@@ -1,4 +1,4 @@
-"""All inboxes at work: opened and closed, and what is due of them."""
+"""All inboxes: opened, closed, given new settings, and what is due in each."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Inboxes:
     # ---- opening and closing ----
 
     def open(self, plan: InboxPlan, parts: InboxParts, config: Config) -> None:
-        """Take an inbox on. The watch is set first, and the first scan begins when that has been answered."""
+        """Open an inbox. The watch is set first; the first scan begins when it is ready."""
         batch = config.batch
         debouncer = Debouncer(batch.quiet_seconds, batch.max_wait_seconds, batch.max_files)
         inbox = InboxState(plan, parts, debouncer, terms=self._terms(plan, config))
@@ -61,10 +61,10 @@ class Inboxes:
             inbox.originals_volume = before[1]
         inbox.originals_volume = inbox.originals_volume or plan.originals_volume
         self._inboxes[plan.inbox] = inbox
-        self._tell_of_output(plan)
+        self._log_output(plan)
         parts.open()
 
-    def _tell_of_output(self, plan: InboxPlan) -> None:
+    def _log_output(self, plan: InboxPlan) -> None:
         if plan.away:  # whether it still is, the first photo finds out
             self._log.error("output.unwritable", inbox=plan.inbox, output=plan.output, reason=plan.away)
         if plan.weaker:
@@ -90,7 +90,7 @@ class Inboxes:
         del self._inboxes[inbox.path]
 
     def reload(self, settings: Settings, parts_of: Callable[[InboxPlan], InboxParts], now: float) -> None:
-        """Take on new settings: inboxes come and go, and those that stay lose no event."""
+        """Use new settings: inboxes come and go, and those that stay lose no event."""
         plans = {plan.inbox: plan for plan in settings.inboxes}
         for path, inbox in list(self._inboxes.items()):
             plan = plans.get(path)
@@ -120,7 +120,7 @@ class Inboxes:
 
     @property
     def scanned(self) -> bool:
-        """Whether every inbox was scanned, and all that was found was digested."""
+        """Whether every inbox was scanned, and all that was found was handled."""
         return all(
             inbox.ready
             and not (inbox.scan or inbox.queued_scan or inbox.rescan_due or inbox.looking or len(inbox.debouncer))
@@ -130,7 +130,7 @@ class Inboxes:
     # ---- what is due ----
 
     def deadline(self) -> float | None:
-        """When something is due next."""
+        """Return when something is due next; None: nothing is."""
         deadlines: list[float] = []
         for inbox in self._inboxes.values():
             burst = inbox.debouncer.deadline()

@@ -42,7 +42,7 @@ class Limits:
 
     @classmethod
     def of(cls, config: Config, *, memory_bytes: int, share_bytes: int, once: bool) -> Limits:
-        """Take from a config what it says about jobs."""
+        """Return what a config says about jobs."""
         return cls(
             attempts=config.retry.attempts,
             max_pixels=config.max_megapixels * 1_000_000,

@@ -54,7 +54,7 @@ _LONGEST_SLEEP = 3600.0
 
 
 class Daemon(Components):
-    """Watches, decides and remembers; the pool renders."""
+    """The loop: it handles messages, decides, and records; the pool renders."""
 
     def __init__(self, settings: Settings, outside: Dependencies, *, once: bool = False) -> None:
         super().__init__(settings, outside, once=once)
@@ -68,7 +68,7 @@ class Daemon(Components):
         self._reload = outside.reload
         self._open_inbox = outside.open_inbox
         self._stopped_at: float | None = None
-        self._last_look = False  # a single run has looked once more at what was not whole
+        self._last_look = False  # a single run has checked incomplete photos once more
 
     # ---- running ----
 
@@ -99,7 +99,7 @@ class Daemon(Components):
             return None
 
     def turn(self, message: Message | None) -> None:
-        """Digest one message and those that came with it, then do all that is due."""
+        """Handle one message and those that came with it, then do all that is due."""
         for left in range(_DRAIN, 0, -1):
             if message is None:
                 break
@@ -120,7 +120,7 @@ class Daemon(Components):
             return None
 
     def finished(self) -> bool:
-        """Whether it is time to leave."""
+        """Return whether the daemon may end."""
         if self.stops:
             waits = any(self.photos.tracker.in_flight) or self._hooks_run()
             return len(self.stops) > 1 or not waits
@@ -148,7 +148,7 @@ class Daemon(Components):
         return self._stopped_at is not None and self.hooks.keeps(self._stopped_at, self._clock.monotonic())
 
     def _recheck(self, tasks: Iterable[PhotoTask]) -> None:
-        """Try photos again whose time has come; where only a change can help, a stat tells whether there is one."""
+        """Try photos again whose timers are due; where only a change can help, a stat shows whether there is one."""
         now, wall = self._clock.monotonic(), self._clock.time()
         others, looks = [], defaultdict[bytes, list[Look]](list)
         for task in tasks:
@@ -167,7 +167,7 @@ class Daemon(Components):
         self.photos.try_again(others, now, wall)
 
     def finish(self) -> None:
-        """Close everything; what was begun and not done is taken off the record."""
+        """Close everything; attempts that have no result are removed from the state file."""
         now, wall = self._clock.monotonic(), self._clock.time()
         self.inboxes.close()
         self._pool.close(wait=False)
@@ -190,7 +190,7 @@ class Daemon(Components):
     # ---- messages ----
 
     def handle(self, message: Message) -> None:  # noqa: C901, PLR0912  # a case a message, and nothing else
-        """Digest one message."""
+        """Handle one message."""
         now, wall = self._clock.monotonic(), self._clock.time()
         match message:
             case Seen() | FolderSeen() | Gone():
@@ -224,7 +224,7 @@ class Daemon(Components):
                 self.watchdog.reloading()
                 self._reload()
             case Reloaded(settings):
-                self._take_on(settings, now)
+                self._use(settings, now)
                 self.watchdog.reloaded()
             case FoldersMeet(reasons):
                 self.inboxes.folders_meet(reasons)
@@ -259,8 +259,8 @@ class Daemon(Components):
             self.watchdog.stopping(now)
             self._log.info("daemon.stopping", reason=reason, in_flight=self.photos.tracker.count(State.RENDERING))
 
-    def _take_on(self, settings: Settings | WatcherError, now: float) -> None:
-        """Work by new settings from here on; what is in the workers ends by the old ones."""
+    def _use(self, settings: Settings | WatcherError, now: float) -> None:
+        """Use new settings from now on; what is in the workers ends with the old ones."""
         if isinstance(settings, WatcherError):
             self._log.error("config.rejected", reason=str(settings))
             self.reporter.config_read(str(settings))
@@ -278,7 +278,7 @@ class Daemon(Components):
     # ---- what is due ----
 
     def deadline(self) -> float | None:
-        """When something is due next, on the monotonic clock."""
+        """Return when something is due next, on the monotonic clock; None: nothing is."""
         deadlines = [
             self._pool.deadline(),
             self.records.deadline(),
@@ -299,7 +299,7 @@ class Daemon(Components):
             self._recheck(self.photos.tracker.due(now))
             self.inboxes.tick(now, wall)
             if self.records.blocked:
-                self.records.flush(now)  # so that what was held up goes on in this turn
+                self.records.flush(now)  # so that what waited for it goes on in this turn
             self.scheduler.dispatch(now, wall)
         self.records.flush(now)
         if not self.records.blocked:

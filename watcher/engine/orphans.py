@@ -212,6 +212,6 @@ class Orphans:
             self._records.put(orphan.photo, replace(known, made=made), now)
 
     def act(self, now: float) -> None:
-        """Take off the record what is removed."""
+        """Delete the records of what was removed."""
         if self._free and self._records.forget_tombstones(self._free, now):
             self._free = []

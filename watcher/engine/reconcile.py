@@ -1,4 +1,4 @@
-"""What is known of an inbox against what lies in it: when to scan, and what listings show."""
+"""Compare what is recorded of an inbox with what is in it: request scans, and handle what they find."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from watcher.engine.writer import WriteBuffer
 
 
 class Reconciler:
-    """Has inboxes looked through, and draws the conclusions."""
+    """Requests scans, and queues the photos that need work."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Reconciler:
         inbox.parts.scan(scan.number, origin)
 
     def rescan_all(self, now: float) -> None:
-        """Scan every inbox soon: a message could not be handled."""
+        """Scan every inbox soon, since a message could not be handled."""
         for inbox in self._inboxes.values():
             inbox.rescan_due = True
             if inbox.ready and inbox.scan is None:
@@ -199,10 +199,10 @@ class Reconciler:
             number, inbox.scan_batch, inbox.scan_batch_files = inbox.scan_batch, None, 0
             self._photos.batches.close(number, now)
 
-    # ---- what they say ----
+    # ---- their end ----
 
     def done(self, done: ScanDone, now: float, wall: float) -> None:
-        """Draw the conclusions from a scan."""
+        """Handle the end of a scan."""
         inbox = self._inboxes.get(done.inbox)
         if inbox is None:
             return

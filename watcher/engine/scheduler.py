@@ -62,7 +62,7 @@ class Scheduler:
         self._dispatch_large(now, wall)
         while not self._records.blocked and self._free_slots() > 0:
             leased = self._tracker.count(State.LEASED, *_ORDINARY)
-            if live := self._tracker.take(lambda inbox: self._allowed(inbox, now), self._lively(), live=True):
+            if live := self._tracker.take(lambda inbox: self._allowed(inbox, now), self._most_live(), live=True):
                 self._leasing.lease(live, Lane.LIVE, self.limits, now, wall)
             elif not leased:
                 backlog = self._tracker.take(lambda inbox: self._allowed(inbox, now), LEASE, live=False)
@@ -75,8 +75,8 @@ class Scheduler:
             while self._tracker.count(State.LEASED, *_ORDINARY) and self._free_slots() > 0:
                 self._pool.submit(*self._bundle(now, wall))
 
-    def _lively(self) -> int:
-        """How many photos that came just now are to be leased: as many as go to the pool at once."""
+    def _most_live(self) -> int:
+        """Return how many live photos to lease: as many as the pool takes at once."""
         most = min(LEASE, self._free_slots() * self._pool.bundle_size(self._tracker.queued))
         return most - self._tracker.count(State.LEASED, Lane.LIVE)
 
@@ -97,7 +97,7 @@ class Scheduler:
         return [job for task in together for job in self._photos.apply(task.photo, Submitted(), now, wall)]
 
     def _free_slots(self) -> int:
-        """How many more ordinary jobs, or bundles of them, may go to the pool now."""
+        """Return how many more bundles of ordinary jobs may go to the pool now."""
         running, waiting = self._running_large(), self._waiting_large()
         # While a large photo waits or works, only so many others run beside it as the memory has room for.
         need = running.tried.job.memory_bytes if running else waiting.memory_bytes if waiting else 0

@@ -61,7 +61,7 @@ class Watchdog:
         self._answered = now
 
     def deadline(self) -> float | None:
-        """When something must be told, whatever else happens."""
+        """Return when `tick` must be called next; None: nothing is due."""
         deadlines = (self._ready_by, self._next_alive, self._next_extend)
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 

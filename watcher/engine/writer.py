@@ -1,6 +1,6 @@
-"""Writing to the state file from the loop: results once a round, attempts at once, nothing lost while it is busy.
+"""Writing to the state file from the loop: results once a turn, attempts at once, nothing lost while it is busy.
 
-A round of the loop gathers by itself what came together; to wait for more would have it made twice after a kill.
+A turn of the loop collects what arrived together. To wait for more would mean more photos made twice after a kill.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class WriteBuffer:
 
     def rekey(self, old: PhotoId, new: PhotoId, known: PhotoRecord, now: float) -> None:
         """Write a photo under another key, in one transaction."""
-        self.put(old, None, now)  # first: what it leaves behind is then laid by what is written next
+        self.put(old, None, now)  # first: the next row deletes the tombstone that this leaves
         self.put(new, known, now)
 
     def alike(self, size: int, mtime_ns: int = 0) -> Iterator[ContentRecord]:  # noqa: C901  # a case a step
@@ -145,7 +145,7 @@ class WriteBuffer:
         )
 
     def stage(self, photo: PhotoId, known: PhotoRecord | None) -> None:
-        """Put an attempt with what `commit` writes next."""
+        """Add a row to what `commit` writes next."""
         self._rows[photo] = known
         self._steps.append((photo, known))
         self._conflicts.add(photo)
@@ -160,7 +160,7 @@ class WriteBuffer:
         return self._blocked_until is not None
 
     def deadline(self) -> float | None:
-        """When `flush` is due; None: nothing is waiting to be written."""
+        """Return when `flush` is due; None: nothing waits to be written."""
         if self._blocked_until is not None:
             return self._blocked_until
         return self._since
@@ -174,7 +174,7 @@ class WriteBuffer:
     def forget_folder(
         self, inbox: bytes, folder: bytes, now: float, *, listed: bool
     ) -> list[tuple[PhotoId, PhotoRecord]]:
-        """Take a folder out of the records; give its photos, if they are to be `listed`.
+        """Delete the records of a folder; return its photos, if they are to be `listed`.
 
         If it can't be done just now, the next scan finds that it is gone.
         """
@@ -187,7 +187,7 @@ class WriteBuffer:
         return photos if self._change(forget, now) else []
 
     def forget_inbox(self, inbox: bytes, now: float) -> bool:
-        """Take all of an inbox out of the records; False: it can't be done just now."""
+        """Delete all records of an inbox; return False if that can't be done just now."""
         return self._change(lambda: self.store.forget_folder(inbox, b""), now)
 
     def forget_tombstones(self, photos: Sequence[PhotoId], now: float) -> bool:

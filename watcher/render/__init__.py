@@ -51,7 +51,7 @@ def render(job: Job) -> Outcome:
 
 
 def warm() -> list[tuple[str, str]]:
-    """Get a worker ready for its first photo; gives what is worth a log line as (event, text)."""
+    """Get a worker ready for its first photo; return log lines as (event, text)."""
     from watcher.render.setup import warm as work  # noqa: PLC0415 - keeps Pillow out of the daemon's process
 
     return work()

@@ -78,7 +78,7 @@ class Exif:
         return value
 
     def _directory(self, pointer: int) -> tuple[dict[int, Entry], int]:
-        """Read the directory that the offset at `pointer` names; give it and where the next one's offset stands."""
+        """Read the directory that the offset at `pointer` names; return it and where the next one's offset stands."""
         start = self._unpack("I", pointer) if self.order else 0
         if not 8 <= start <= len(self.block) - 2:  # noqa: PLR2004 - the size of a TIFF header
             return {}, 0

@@ -52,7 +52,7 @@ class Picture:
         return spare >= _CASCADE and self.region.holds(target.region)
 
     def make(self, target: Target) -> Picture:
-        """Crop and shrink to `target`; gives the same pixels, not a copy, where there is nothing to do."""
+        """Crop and shrink to `target`; return the same pixels, not a copy, if there is nothing to do."""
         across, down = self.width / self.region.width, self.height / self.region.height
         left, top = (target.region.left - self.region.left) * across, (target.region.top - self.region.top) * down
         right, bottom = left + target.region.width * across, top + target.region.height * down

@@ -17,7 +17,7 @@ _MAPPED = 32 << 20  # bytes from which on an allocation is a mapping of its own:
 
 
 def warm() -> list[tuple[str, str]]:
-    """Load and try everything once; gives log lines as (event, text)."""
+    """Load and try everything once; return log lines as (event, text)."""
     from watcher.render import bundle  # noqa: F401, PLC0415 - loading it is the point
 
     warnings.simplefilter("error", Image.DecompressionBombWarning)

@@ -105,7 +105,7 @@ class _Decoder:
         self._at = at
 
     def left_over(self, run: Run) -> bool:
-        """Hand over a run but for its last bytes; tell whether its blocks are there already."""
+        """Hand over a run but for its last bytes; return whether its blocks are there already."""
         pause = self._pause(run)
         if pause <= run.start:
             return False
@@ -119,7 +119,7 @@ class _Decoder:
         return taken == len(probe)
 
     def done(self, run: Run, more: bytes) -> bool:
-        """Hand over the rest of a run, and `more`; tell whether its blocks are there."""
+        """Hand over the rest of a run, and `more`; return whether its blocks are there."""
         given = bytes(self._data[self._at : run.end]) + more
         taken = self._give(given)
         self._at = run.end
@@ -134,7 +134,7 @@ class _Decoder:
         self._image.tile, self._image.fp = [], None  # it is loaded, and lets go of its file
 
     def _give(self, data: bytes | memoryview) -> int:
-        """Hand over some bytes; give how many it took."""
+        """Hand over some bytes; return how many it took."""
         if self._over:
             return len(data)
         taken, error = self._decoder.decode(data)

@@ -175,7 +175,7 @@ def _scan(header: Header, sos: bytes, interval: int) -> Scan:
 
 
 def _runs(data: bytes, at: int, scan: Scan) -> tuple[int, int]:
-    """Part a scan's data at its restart markers; give where it ends, and the marker there."""
+    """Part a scan's data at its restart markers; return where it ends, and the marker there."""
     while True:
         end, marker, after = _next(data, at)
         scan.runs.append(Run(at, end, after if marker in _RESTARTS else end))
