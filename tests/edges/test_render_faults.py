@@ -38,8 +38,7 @@ from watcher.core.types import (
 )
 from watcher.fs.cleanup import clean_up, host, place, temporary_name
 from watcher.fs.publish import ATTRIBUTE, CONTENT, Outputs, Publication
-from watcher.render import pipeline as work_room
-from watcher.render import render
+from watcher.render import pipeline, render
 from watcher.render.source import Source
 
 WEB = Rendering("web", Recipe(300, 300, "inside", "jpeg", 85, "safe", "0123456789abcdef"), b"web/x/a.jpg")
@@ -552,7 +551,7 @@ def test_no_exception_gets_out_of_render(inbox: Path, monkeypatch: pytest.Monkey
         def fail(*_: object, error: Exception = error) -> None:
             raise error
 
-        monkeypatch.setattr(work_room, "encode", fail)
+        monkeypatch.setattr(pipeline, "encode", fail)
         outcome = render(job(inbox))
         assert isinstance(outcome, Failed)
         assert outcome.kind is kind
@@ -661,7 +660,7 @@ def test_outputs_that_prove_current_are_adopted_without_a_decode(inbox: Path, mo
     put(inbox, photos.oriented(6))
     first = render(job(inbox))
     assert isinstance(first, Done)
-    monkeypatch.setattr(work_room, "decode_whole", None)
+    monkeypatch.setattr(pipeline, "decode_whole", None)
     outcome = render(job(inbox, adopt=True))
     assert isinstance(outcome, Done)
     assert outcome.made == tuple(dataclasses.replace(item, adopted=True) for item in first.made)
@@ -723,7 +722,7 @@ def test_sweep_removes_what_dead_workers_left_and_nothing_else(inbox: Path) -> N
         ],
         check=True,
         capture_output=True,
-        cwd=Path(work_room.__file__).parents[2],
+        cwd=Path(pipeline.__file__).parents[2],
     )
     dead, alive = child.stdout.decode(), temporary_name(3, 4).decode()
     other, hidden = ".watcher-elsewhere-1-1-1.tmp", ".watcher-notes"
@@ -789,7 +788,7 @@ r.warm()
 if sys.platform == 'linux':
     print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))
 """
-    root = Path(work_room.__file__).parents[2]
+    root = Path(pipeline.__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, cwd=root)
     # not ru_maxrss: it is inherited from the process that started this one
     assert sys.platform != "linux" or int(done.stdout) < 40 << 10

@@ -26,8 +26,7 @@ from watcher.core.types import (
     Rendering,
     Unready,
 )
-from watcher.render import render
-from watcher.render import resize as seam
+from watcher.render import render, resize
 
 UPRIGHT = [(1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 1)]
 
@@ -143,7 +142,7 @@ def test_a_picture_in_any_kind_of_any_format_becomes_what_a_jpeg_of_it_becomes(t
     assert (image.mode, image.size) == ("RGB", (150, 100))
     assert corners(image) == UPRIGHT
     reference = SCENE.resize((150, 100), Image.Resampling.LANCZOS)
-    assert seam.psnr(image, reference) > (25 if "palette" in kind else 34 if kind in {"webp", "tiff, Lab"} else 45)
+    assert resize.psnr(image, reference) > (25 if "palette" in kind else 34 if kind in {"webp", "tiff, Lab"} else 45)
 
 
 @pytest.mark.parametrize("kind", GREY)
@@ -151,7 +150,7 @@ def test_greyscale_stays_greyscale_and_16_bits_keep_their_upper_8(tmp_path: Path
     jpeg, png = made(tmp_path, GREY[kind], recipe(), recipe("png"))
     assert (jpeg.mode, png.mode) == ("L", "L")
     assert png.info["icc_profile"][16:20] == b"GRAY"
-    assert seam.psnr(png, SCENE.convert("L").resize((150, 100), Image.Resampling.LANCZOS)) > 45
+    assert resize.psnr(png, SCENE.convert("L").resize((150, 100), Image.Resampling.LANCZOS)) > 45
 
 
 def test_a_picture_of_one_bit_is_grey(tmp_path: Path) -> None:
@@ -298,7 +297,7 @@ def test_a_wide_profile_is_converted_to_srgb(tmp_path: Path, kind: str) -> None:
     (image,) = made(tmp_path, TURNED[1][kind], recipe("png"))
     jpeg = photos.jpeg(SCENE, quality=100, subsampling=0, icc_profile=photos.icc("p3"))
     (reference,) = made(tmp_path, jpeg, recipe("png"))
-    assert seam.psnr(image, reference) > 35
+    assert resize.psnr(image, reference) > 35
 
 
 @pytest.mark.parametrize("kind", [kind for kind in ("heic", "avif") if kind in KINDS])
@@ -309,7 +308,7 @@ def test_colour_codes_that_say_display_p3_are_converted_to_srgb(tmp_path: Path, 
     (as_srgb,) = made(tmp_path, KINDS[kind], recipe("png"))
     jpeg = photos.jpeg(SCENE, quality=100, subsampling=0, icc_profile=photos.icc("p3"))
     (reference,) = made(tmp_path, jpeg, recipe("png"))
-    assert seam.psnr(image, reference) > 30 > seam.psnr(as_srgb, reference) + 3  # its curve is a plain gamma
+    assert resize.psnr(image, reference) > 30 > resize.psnr(as_srgb, reference) + 3  # its curve is a plain gamma
 
 
 @pytest.mark.skipif(not pictures.HEIC, reason="the extra heic is not installed")

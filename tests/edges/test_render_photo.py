@@ -16,8 +16,7 @@ from tests.rendering import corners, job, made, recipe
 from watcher.core.formats import Format, quality_of
 from watcher.core.recipe import Metadata, Recipe
 from watcher.core.types import Done
-from watcher.render import describe, render, warm
-from watcher.render import resize as seam
+from watcher.render import describe, render, resize, warm
 
 UPRIGHT = [(1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 1)]
 
@@ -80,15 +79,15 @@ def test_colour_is_converted_once_where_one_rendition_keeps_the_decoded_pixels(t
     (alone,) = made(tmp_path, data, recipe(450, 450, quality=100))
     whole, beside = made(tmp_path, data, recipe(600, 600, quality=100), recipe(450, 450, quality=100))
     assert whole.size == (600, 400)
-    assert seam.psnr(beside, alone) > 40
+    assert resize.psnr(beside, alone) > 40
 
 
 def test_adobe_rgb_without_a_profile_is_known_by_its_interoperability_index(tmp_path: Path) -> None:
     (plain,) = made(tmp_path, photos.plain(), recipe(metadata="none"))
     (by_index,) = made(tmp_path, photos.dcf_adobe_rgb(), recipe(metadata="none"))
     (by_profile,) = made(tmp_path, photos.with_profile("adobe"), recipe(metadata="none"))
-    assert seam.psnr(by_index, by_profile) > 45
-    assert seam.psnr(by_index, plain) < 40
+    assert resize.psnr(by_index, by_profile) > 45
+    assert resize.psnr(by_index, plain) < 40
 
 
 @pytest.mark.parametrize("profile", ["srgb", "broken"])
@@ -163,9 +162,9 @@ def test_smaller_renditions_are_as_good_as_if_made_from_a_full_decode(tmp_path: 
     )
     full = Image.open(io.BytesIO(data))
     for image in images[:3]:
-        assert seam.psnr(image, full.resize(image.size, Image.Resampling.LANCZOS)) > 38
+        assert resize.psnr(image, full.resize(image.size, Image.Resampling.LANCZOS)) > 38
     square = full.resize((150, 150), Image.Resampling.LANCZOS, box=(499, 0, 2502, 2003))
-    assert seam.psnr(images[3], square) > 38
+    assert resize.psnr(images[3], square) > 38
 
 
 @pytest.mark.parametrize("form", ["jpeg", "webp", "avif", "png"])
@@ -276,7 +275,7 @@ def test_a_metadata_bomb_costs_neither_the_photo_nor_time(tmp_path: Path) -> Non
 
 def test_the_resizer_in_use_passed_its_self_test_or_the_log_says_why_not() -> None:
     log = warm()
-    assert [event for event, _ in log] == ([] if seam.resizer()[0].startswith("cykooz") else ["resizer.fallback"])
+    assert [event for event, _ in log] == ([] if resize.resizer()[0].startswith("cykooz") else ["resizer.fallback"])
     assert re.match(r"cykooz-resizer [\d.]+ \(\w+\)|Pillow", describe()["resizer"])
     assert {"pillow", "libjpeg", "webp", "avif"} <= describe().keys()
 
@@ -294,16 +293,16 @@ def test_a_native_decoder_that_can_be_loaded_and_is_not_used_is_told_by_the_work
 
 
 def test_a_resizer_that_errs_or_raises_is_replaced_by_pillow() -> None:
-    def shifted(image: Image.Image, size: tuple[int, int], box: seam.Box) -> Image.Image:
-        return seam.pillow(image, size, (0, 0, box[2], box[3]))
+    def shifted(image: Image.Image, size: tuple[int, int], box: resize.Box) -> Image.Image:
+        return resize.pillow(image, size, (0, 0, box[2], box[3]))
 
-    def raising(image: Image.Image, size: tuple[int, int], box: seam.Box) -> Image.Image:
+    def raising(image: Image.Image, size: tuple[int, int], box: resize.Box) -> Image.Image:
         raise ValueError(image, size, box)
 
-    assert seam.judge(seam.pillow, "same") == (seam.pillow, "same", "")
+    assert resize.judge(resize.pillow, "same") == (resize.pillow, "same", "")
     for wrong in (shifted, raising):
-        chosen, name, why = seam.judge(wrong, "wrong")
-        assert (chosen, name) == (seam.pillow, "Pillow")
+        chosen, name, why = resize.judge(wrong, "wrong")
+        assert (chosen, name) == (resize.pillow, "Pillow")
         assert "wrong" in why
 
 

@@ -30,7 +30,7 @@ from watcher.service import process
 from watcher.store import Queries
 from watcher.text import shown
 
-AT_ONCE = 1000  # photos that are asked for in one go
+_AT_ONCE = 1000  # photos that are asked for in one go
 _LOOK_SECONDS = 0.2  # between two looks at how far the daemon is
 _PATIENCE_SECONDS = 15.0  # without any output removed
 
@@ -182,7 +182,7 @@ def _orphan(
 def remove_unneeded(source: Source, state: str, unneeded: Iterable[Unneeded]) -> Iterator[tuple[Unneeded, int]]:
     """Remove outputs; yield them with how many of each photo's were removed."""
     rest = iter(unneeded)
-    while some := list(islice(rest, AT_ONCE)):
+    while some := list(islice(rest, _AT_ONCE)):
         requests = [item.request for item in some if item.outputs]
         if requests and not serve_here(source, state, requests):
             hand_over(state, requests)

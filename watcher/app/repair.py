@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ from watcher.service import process
 from watcher.store import Queries, ask
 from watcher.text import shown
 
-AT_ONCE = 1000  # photos that are asked for in one go: what waits in the state file stays small
+_AT_ONCE = 1000  # photos that are asked for in one go: what waits in the state file stays small
 _LOOK_SECONDS = 0.2  # between two looks at how far the daemon is
 _PATIENCE_SECONDS = 60.0  # without any photo done; the daemon goes on all the same
 
@@ -104,10 +104,10 @@ class Repair:
         self._reader = reader
         self._advance = advance
 
-    def mend(self, wanted: Sequence[Wanted]) -> None:
-        """Let these be made again, and count those that are."""
-        there = iter([item for item in wanted if self._is_there(item.photo)])
-        while some := list(islice(there, AT_ONCE)):
+    def mend(self, wanted: Iterable[Wanted]) -> None:
+        """Have these made again, some at a time, and count those that are."""
+        there = (item for item in wanted if self._is_there(item.photo))
+        while some := list(islice(there, _AT_ONCE)):
             requests = [Request("remake", *item.photo, item.renditions) for item in some]
             if not serve_here(self._source, self._state, requests):
                 hand_over(self._state, requests)

@@ -153,20 +153,14 @@ def _deep(config: Config) -> Deep:
 
 
 def _repair(source: Source, state: str, reader: Queries, found: Found) -> int:
-    from watcher.app.repair import AT_ONCE, Repair, Wanted  # noqa: PLC0415  # workers, as above
+    from watcher.app.repair import Repair, Wanted  # noqa: PLC0415  # workers, as above
 
     left = found.counts["missing"] + found.counts["different"]
     if not left:
         return 0
     with _progress("repair", left) as advance:
         repairing = Repair(source, state, reader, advance)
-        some: list[Wanted] = []
-        for photo, renditions in found.to_repair():
-            some.append(Wanted(photo, renditions))
-            if len(some) == AT_ONCE:
-                repairing.mend(some)
-                some = []
-        repairing.mend(some)
+        repairing.mend(Wanted(photo, renditions) for photo, renditions in found.to_repair())
     return repairing.repaired
 
 

@@ -72,9 +72,9 @@ def job_for(
     *,
     number: int,
     attempt: int,
-    returned: tuple[tuple[PhotoId, bytes], ...] = (),
-    duplicates: tuple[DuplicateCandidate, ...] = (),
-    has_tombstone: bool = False,
+    returned: tuple[tuple[PhotoId, bytes], ...],
+    duplicates: tuple[DuplicateCandidate, ...],
+    has_tombstone: bool,
 ) -> Job:
     """Return the job of a photo."""
     current: frozenset[str] = frozenset()

@@ -12,7 +12,6 @@ import stat
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from types import TracebackType
 from typing import Self
 
 from watcher.core.output_paths import top_folders
@@ -46,9 +45,7 @@ class Outputs:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for folder in (*self._folders.values(), *self._removed, *self._roots.values()):
             os.close(folder)
 

@@ -24,7 +24,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import NamedTuple, Self
 
 from watcher.core.messages import Reload, RequestsPending, Stop
@@ -63,9 +63,7 @@ class Signals:
             self._before[number] = signal.signal(number, _nothing)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             # None: it was not set from Python, and Python can't restore it
             given = signal.SIG_DFL if handler is None else handler
@@ -144,9 +142,7 @@ class Lock:
         self.acquire()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.release()
 
 

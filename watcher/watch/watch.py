@@ -86,7 +86,7 @@ class Watch:
         """How many folders could not be watched."""
         return len(self._signs.unwatched) + self._signs.beyond
 
-    def digested(self, events: int = 1) -> None:
+    def digested(self, events: int) -> None:
         """Record that this many of Seen, FolderSeen and Gone were taken off the queue; call it before handling them."""
         self._taken = min(self._taken + events, self._posted)
 
