@@ -94,7 +94,7 @@ def report(daemon: Daemon, store: Store, seconds: float, source: Source, *, quie
     """Name every photo that is not made, say what was done, and return the exit code; `quiet`: only what is wrong."""
     unfinished = 0
     for plan in daemon.settings.inboxes:
-        _tell_missing(daemon, store, plan, source)
+        _print_missing(daemon, store, plan, source)
         for phase, word in ((Phase.FAILED, "failed"), (Phase.WAITING, "waiting")):
             for photo, known in store.photos(plan.inbox, phase):
                 unfinished += 1
@@ -107,15 +107,15 @@ def report(daemon: Daemon, store: Store, seconds: float, source: Source, *, quie
     if kept:
         print(f"kept: {counted(kept, 'original')} that could not be taken away; the log says why (`original.kept`)")
     if not quiet:
-        _tell_left_alone(daemon, store)
+        _print_left_alone(daemon, store)
         print(" \u00b7 ".join(summary(daemon, store, unfinished, seconds, source.pair)))
     if daemon.stops:
         print(f"stopped by {daemon.stops[0]} before the end; the next run goes on from here")
     return EXIT_SOME_FAILED if unfinished or kept or daemon.stops else EXIT_OK
 
 
-def _tell_missing(daemon: Daemon, store: Store, plan: InboxPlan, source: Source) -> None:
-    """Say so where the copies that were made before are gone, folders and all: the state file alone has them."""
+def _print_missing(daemon: Daemon, store: Store, plan: InboxPlan, source: Source) -> None:
+    """Print how many photos have lost all copies: the state file has them, and none of their folders is there."""
     recorded = plan.holder is not None and plan.holder.known  # in this folder, and not in an earlier `output`
     if plan.bare and recorded and (before := _up_to_date(daemon, store, plan)):
         options = [f"--{name}={value}" for name in ("config", "state") if (value := getattr(source, name))]
@@ -130,7 +130,7 @@ def _up_to_date(daemon: Daemon, store: Store, plan: InboxPlan) -> int:
     return 0 if daemon.stops else max(0, store.counts(plan.inbox).done - made)
 
 
-def _tell_left_alone(daemon: Daemon, store: Store) -> None:
+def _print_left_alone(daemon: Daemon, store: Store) -> None:
     """Print which files are no photos by their names, and how to include them."""
     plans = daemon.settings.inboxes
     for plan in plans:

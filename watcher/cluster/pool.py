@@ -217,7 +217,7 @@ class Cluster:
                 ours = {job.number: job for job in bundle.jobs}
                 for result in results:
                     job = ours.pop(result.job.number)
-                    outcome = _told_by(host, self._paths.homeward(job, result.outcome))
+                    outcome = _with_host(host, self._paths.homeward(job, result.outcome))
                     self._ready.append(replace(result, job=job, outcome=outcome, host=host))
                 self._ready += [Result(job, None) for job in ours.values()]
 
@@ -258,7 +258,7 @@ def _none_fits(unfit: Mapping[str, str]) -> str:
     return f"none of its workers can do the work; {worker}: {reason}"
 
 
-def _told_by(host: str, outcome: Outcome | None) -> Outcome | None:
+def _with_host(host: str, outcome: Outcome | None) -> Outcome | None:
     """Add the host to the reason of a failure that may be the fault of a machine."""
     if isinstance(outcome, Failed) and outcome.kind in _BELONGS_TO_A_MACHINE:
         return replace(outcome, reason=f"{outcome.reason} (on {host})")

@@ -48,7 +48,7 @@ class Archiver:
         self._log = log
         self._wanted: dict[PhotoId, FileSignature] = {}
         self._leaving: dict[PhotoId, PhotoId] = {}  # on its way → the key of its row
-        self._said: dict[bytes, str] = {}  # inbox → why its originals can't be taken away
+        self._reported: dict[bytes, str] = {}  # inbox → why its originals can't be taken away
         self._any: dict[bytes, bool] = {}  # inbox → whether any were ever taken away
         self._unproven: list[PhotoId] = []  # to be made again, since their content is not what is on record
         self._remade: set[PhotoId] = set()  # those that were, until they are taken away
@@ -186,7 +186,7 @@ class Archiver:
 
     def _gone(self, key: PhotoId, known: PhotoRecord, message: TakenAway, now: float, wall: float) -> None:
         photo, where, inbox = message.photo, message.where, self._inboxes.get(message.photo.inbox)
-        self._said.pop(photo.inbox, None)
+        self._reported.pop(photo.inbox, None)
         self._remade.discard(photo)
         self.kept.discard(photo)
         if photo.inbox in self._more:
@@ -202,8 +202,8 @@ class Archiver:
     def _stays(self, photo: PhotoId, reason: str, wall: float) -> None:
         if len(self.kept) < _MOST_WANTED:
             self.kept.add(photo)
-        if self._said.get(photo.inbox) != reason:
-            self._said[photo.inbox] = reason
+        if self._reported.get(photo.inbox) != reason:
+            self._reported[photo.inbox] = reason
             self._records.note(photo, wall, notes.KEPT, {"reason": reason})
             self._log.warning("original.kept", path=photo.absolute, reason=reason)
 

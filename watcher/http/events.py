@@ -194,11 +194,11 @@ class Broadcaster:
         self._reported = False
         self._summary_at = self._loop.time() + _SUMMARY_SECONDS
         if self._browsers:
-            task = self._loop.create_task(self._tell_summary())
+            task = self._loop.create_task(self._send_summary())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _tell_summary(self) -> None:
+    async def _send_summary(self) -> None:
         if self.summary is not None:
             async with self._in_turn:
                 self._broadcast(event("summary", await self.summary()))

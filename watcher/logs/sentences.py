@@ -38,7 +38,7 @@ class Sentences:
         """Return the lines, without a line break at the end; empty: nothing is to be said."""
         if inbox := fields.get("inbox"):
             self._inboxes.add(_text(inbox))
-        said = self._said(fields)
+        said = self._sentence_of(fields)
         if not said:
             return ""
         if fields["event"] != "config.rejected":  # a name may hold line breaks; these faults have a line each
@@ -51,7 +51,7 @@ class Sentences:
         trace = (printable(line) for line in str(fields.get("exception") or "").splitlines())
         return "\n".join([f"{self._paint('2', self._clock(str(fields['timestamp'])))}  {first}", *more, *trace])
 
-    def _said(self, fields: Fields) -> str:
+    def _sentence_of(self, fields: Fields) -> str:
         event = str(fields["event"])
         if event == "photo.done":
             return self._photo(fields)

@@ -110,7 +110,7 @@ class Pool:
     def start(self) -> None:
         """Start all workers, so that they are warm for the first photo; does not wait until they are."""
         self._main.start()
-        self._tell_change()
+        self._report_change()
 
     def bundle_size(self, waiting: int) -> int:
         """Return how many of the waiting jobs are best submitted together: few, if more would leave workers idle."""
@@ -150,10 +150,10 @@ class Pool:
         """End late jobs, and return the results that come back by that; raises as `take` does."""
         for supervisor in self._supervisors:
             supervisor.check(now)
-        self._tell_change()
+        self._report_change()
         return self._collect()
 
-    def _tell_change(self) -> None:
+    def _report_change(self) -> None:
         if self.unavailable_reason != self._reported:
             self._reported = self.unavailable_reason
             self._report(self._reported)

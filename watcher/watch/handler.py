@@ -65,9 +65,9 @@ class Handler(FileSystemEventHandler):
                 return
             source, target = self._inside(event.src_path), self._inside(event.dest_path)
             if event.is_directory:
-                self._tell_folder(event, source, target)
+                self._folder_event(event, source, target)
             else:
-                self._tell_file(event, source, target)
+                self._file_event(event, source, target)
         except Exception as error:  # noqa: BLE001 - an exception here would end watchdog's thread
             self._signs.lost(f"an event could not be dealt with ({error!r}); everything is looked at again")
 
@@ -75,7 +75,7 @@ class Handler(FileSystemEventHandler):
         raw = os.fsencode(path)
         return raw[len(self._prefix) :] if raw.startswith(self._prefix) else None
 
-    def _tell_file(self, event: FileSystemEvent, source: bytes | None, target: bytes | None) -> None:
+    def _file_event(self, event: FileSystemEvent, source: bytes | None, target: bytes | None) -> None:
         if target is not None and self._takes(target):
             self._emit(Seen(self._inbox, target, complete=True, stamp=_stamp(self._find(target))))
         if source is None or not self._takes(source):
@@ -102,7 +102,7 @@ class Handler(FileSystemEventHandler):
         except OSError:
             return None
 
-    def _tell_folder(self, event: FileSystemEvent, source: bytes | None, target: bytes | None) -> None:
+    def _folder_event(self, event: FileSystemEvent, source: bytes | None, target: bytes | None) -> None:
         if target is not None and self._enters(target):
             self._emit(FolderSeen(self._inbox, target))
         if source is None:

@@ -70,7 +70,7 @@ class Watch:
         self._identity: tuple[int, int] | None = None
         self._reason = ""  # why events can't be trusted
         self._silent = False  # no changes are reported there; scans find out whether it exists at all
-        self._told_denied: set[bytes] = set()
+        self._reported_denied: set[bytes] = set()
         self._next_try = 0.0
         self._next_retry = 0.0
         self._worked = False  # it was set up at least once
@@ -242,8 +242,8 @@ class Watch:
             self._reason = ""
             self._post(WatchBack(self.inbox))
         denied = set(self._signs.denied())
-        newly_denied = denied - self._told_denied
-        self._told_denied = denied
+        newly_denied = denied - self._reported_denied
+        self._reported_denied = denied
         if newly_denied:
             self._post(WatchLost(self.inbox, refusal(min(newly_denied), errno.EACCES, None), healed=True))
 
