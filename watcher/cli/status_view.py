@@ -152,7 +152,7 @@ def _rows(inbox: InboxStatus, view: View) -> Iterator[tuple[str, Text]]:
         held = f"outputs of {counted(inbox.orphans_held, 'photo')} that are gone: more than `orphans_max` a day, so"
         yield "orphans", _text(f"{held} they stay; `watcher verify --prune` lists them, --yes removes them", "yellow")
     for item in _below(view.status.waiting, inbox)[:_REASONS]:
-        yield "waits", _text(f"{_within(item, inbox)}: {item.reason}; unchanged for {_since(item)}")
+        yield "waits", _text(f"{_within(item, inbox)}: {item.reason}; unchanged for {_ago(item.since)}")
 
 
 def _counts(inbox: InboxStatus, status: Status) -> Iterator[tuple[str, Text]]:
@@ -226,15 +226,11 @@ def _reasons(failed: list[PhotoStatus], inbox: InboxStatus) -> Iterator[Text]:
     for kind, items in ordered[:_REASONS]:
         more = f" and {len(items) - _EXAMPLES:,} more" if len(items) > _EXAMPLES else ""
         reason = items[0].reason if len({item.reason for item in items}) == 1 else kind
-        when = f", {_since(items[0])} ago" if len(items) == 1 else ""
+        when = f", {_ago(items[0].since)} ago" if len(items) == 1 else ""
         photos = ", ".join(_within(item, inbox) for item in items[:_EXAMPLES]) + when
         yield _text(f"{len(items):,} \u00d7 {reason}: {photos}{more}")
     if rest := sum(len(items) for _, items in ordered[_REASONS:]):
         yield _text(f"{rest:,} more for other reasons: see `watcher status --json`")
-
-
-def _since(item: PhotoStatus) -> str:
-    return _ago(item.since)
 
 
 def _ago(at: float) -> str:

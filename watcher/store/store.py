@@ -263,7 +263,7 @@ class Store(Queries):
                     left = self._tombstones = True
                     continue
                 if key not in folders:
-                    folders[key] = self._folder_id(photo.inbox, photo.folder)
+                    folders[key] = self._number_of("folder", "path", (self._inbox_id(photo.inbox), photo.folder))
                 recipes = self._recipes_id(photo.inbox, known.recipes)
                 db.execute(UPSERT, (folders[key], key_stem(name), name, *encode(known, recipes)))
                 if known.phase is not Phase.DONE:
@@ -356,9 +356,6 @@ class Store(Queries):
             return None
         row: tuple[int] = self._db.execute("INSERT INTO inbox (path) VALUES (?) RETURNING id", (inbox,)).fetchone()
         return row
-
-    def _folder_id(self, inbox: bytes, folder: bytes) -> int:
-        return self._number_of("folder", "path", (self._inbox_id(inbox), folder))
 
     def _recipes_id(self, inbox: bytes, recipes: Mapping[str, str]) -> int:
         key = (self._inbox_id(inbox), json.dumps(recipes, sort_keys=True))
