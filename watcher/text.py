@@ -7,6 +7,16 @@ from datetime import UTC, datetime
 INBOX_MISSING = "the inbox is not there: mount it or make it"  # watch and scan say the same: it is logged once
 
 
+def utf8_text(path: bytes) -> str:
+    """Return a path as text that is the same in every locale, which that of `os.fsdecode` is not."""
+    return path.decode("utf-8", "surrogateescape")
+
+
+def utf8_bytes(text: str) -> bytes:
+    """Return the path whose `utf8_text` this is."""
+    return text.encode("utf-8", "surrogateescape")
+
+
 def shown(text: str | bytes) -> str:
     """Return a path or a text as one printable line: what is not UTF-8 or steers a terminal is escaped."""
     if isinstance(text, bytes):

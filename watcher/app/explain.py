@@ -20,7 +20,7 @@ from watcher.core.types import FileSignature, PhotoId
 from watcher.errors import EXIT_OK
 from watcher.service import process
 from watcher.store import Queries
-from watcher.text import iso, shown
+from watcher.text import iso, shown, utf8_text
 
 _UNKNOWN_RULES = "this state file does not know it; whether the inbox takes it, its config says"
 
@@ -56,10 +56,10 @@ def gather(path: bytes, config_file: str | None = None, state_file: str | None =
     found = find(absolute, watched)
     if not found:
         outside, of = _outside(absolute, watched)
-        return Explained(os.fsdecode(absolute), outside, photo=of)
+        return Explained(utf8_text(absolute), outside, photo=of)
     (item, photo), *rest = found
     story, pid = story_of(item, photo)
-    return Explained(os.fsdecode(absolute), story, item, pid, tuple(other for other, _ in rest))
+    return Explained(utf8_text(absolute), story, item, pid, tuple(other for other, _ in rest))
 
 
 def story_of(watched: KnownInbox, photo: PhotoId) -> tuple[Explanation, int | None]:
@@ -181,7 +181,7 @@ def _made_of(path: bytes, watched: KnownInbox) -> tuple[Explanation, Explained |
             unwanted = ", which is no longer in the config" if old else ""
             reason = f"{where}: the rendition {shown(label_of(rendition, watched.recipes or ()))}{unwanted} of {photo}"
             story, pid = story_of(watched, claimant)
-            explained = Explained(os.fsdecode(claimant.absolute), story, watched, pid)
+            explained = Explained(utf8_text(claimant.absolute), story, watched, pid)
             return Explanation("excluded", reason, next=f"ask about {photo}"), explained
     return Explanation("excluded", f"{where}, and is no photo of an inbox; it is not recorded as a copy of one"), None
 
@@ -208,7 +208,7 @@ def as_mapping(explained: Explained) -> dict[str, Any]:
         "renditions": [
             {
                 "name": rendition_of(item.key),
-                "path": os.fsdecode(item.paths[0]),
+                "path": utf8_text(item.paths[0]),
                 "width": item.fact.width,
                 "height": item.fact.height,
                 "bytes": item.fact.size,

@@ -23,6 +23,7 @@ from watcher.engine.ports import Settings
 from watcher.errors import Fault
 from watcher.fs import mounts
 from watcher.fs.openat import folder_identity
+from watcher.text import utf8_bytes
 
 Trio = tuple[bytes, bytes, bytes | None]  # resolved: an inbox, its output, where its originals go
 _TABLE = "/proc/self/mountinfo"
@@ -84,7 +85,7 @@ def held_up(settings: Settings) -> Mapping[bytes, str]:
         for other in plans[i:]:
             pair = [one] if other is one else [one, other]
             trios = [(plan.inbox, plan.output, plan.originals) for plan in pair]
-            for fault in met_otherwise(trios, [list(map(os.fsencode, top_folders(plan.wanted))) for plan in pair])[:1]:
+            for fault in met_otherwise(trios, [list(map(utf8_bytes, top_folders(plan.wanted))) for plan in pair])[:1]:
                 reason = (
                     f"{fault.found.removeprefix('found ').replace(', another', ' is another', 1)}: unmount one of both"
                 )

@@ -24,6 +24,7 @@ from watcher.engine.ports import InboxParts, InboxPlan, Post, Settings
 from watcher.errors import ConfigError, Fault, StateError, WatcherError, tell_fault
 from watcher.fs import mounts
 from watcher.store import refuse_other_file
+from watcher.text import utf8_bytes
 
 if TYPE_CHECKING:
     from watcher.watch import Supervisor, Watch  # watchdog costs 60 ms, and `status` needs none of it
@@ -110,7 +111,7 @@ def resolve(config: Config, source: str, *, make_outputs: bool = True) -> Settin
         originals = os.path.realpath(os.fsencode(inbox.originals)) if inbox.originals else None
         trios.append((resolved[0], resolved[1], originals))
     wanted = [{name: config.recipes[name] for name in inbox.renditions} for inbox in config.inboxes]
-    renditions = [[os.fsencode(folder) for folder in top_folders(each)] for each in wanted]
+    renditions = [[utf8_bytes(folder) for folder in top_folders(each)] for each in wanted]
     faults = overlaps(trios, renditions) or met_otherwise(trios, renditions)
     for number, (path, output, originals) in enumerate(trios):
         key = f"inbox[{number}]"

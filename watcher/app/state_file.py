@@ -20,7 +20,7 @@ from watcher.core.volumes import belongs_on
 from watcher.engine.ports import Log
 from watcher.fs.mounts import mount_point
 from watcher.store import StateBusyError
-from watcher.text import shown
+from watcher.text import shown, utf8_bytes, utf8_text
 
 _PAUSE_SECONDS = 1.0  # between two tries; each may take some seconds itself
 
@@ -83,8 +83,9 @@ def _open(path: str, log: Log, about: Mapping[str, object], *, damaged: bool) ->
 
 def _refuse_lost(path: str) -> None:
     """Raise StateBusyError where the volume of a state file is away."""
-    before = os.fsencode(_remembered().get(path, ""))
-    now = mount_point(os.fsencode(path))
+    name = os.fsencode(path)
+    before = utf8_bytes(_remembered().get(utf8_text(name), ""))
+    now = mount_point(name)
     if before != now and belongs_on(before, now, bare=not os.path.exists(path)) == before:
         raise StateBusyError(
             f"the state file {path} was on a volume at {shown(before)} that is not mounted now: mount it, or, to begin"
@@ -95,11 +96,12 @@ def _refuse_lost(path: str) -> None:
 def remember(path: str) -> None:
     """Remember the volume of a state file that is open, as far as the user's state folder can be written."""
     file = paths.volumes_file(os.environ)
+    name = utf8_text(os.fsencode(path))
     now, usual = mount_point(os.fsencode(path)), mount_point(os.fsencode(file))
     known = _remembered()
-    wanted = {other: volume for other, volume in known.items() if other != path}
+    wanted = {other: volume for other, volume in known.items() if other != name}
     if now not in {b"", b"/", usual}:
-        wanted[path] = os.fsdecode(now)
+        wanted[name] = utf8_text(now)
     if wanted == known:
         return
     with suppress(OSError):

@@ -20,7 +20,7 @@ from watcher.core.records import Phase, PhotoRecord, RenditionRecord, fingerprin
 from watcher.core.types import PhotoId
 from watcher.errors import EXIT_OK
 from watcher.store import Queries
-from watcher.text import iso, moment, printable, shown, size
+from watcher.text import iso, moment, printable, shown, size, utf8_text
 
 
 class Listed(NamedTuple):
@@ -88,14 +88,14 @@ def _date(known: PhotoRecord) -> str:
 
 def _mapping(photo: PhotoId, known: PhotoRecord, made: list[Listed]) -> Mapping[str, object]:
     return {
-        "path": os.fsdecode(called(photo.absolute)),
+        "path": utf8_text(called(photo.absolute)),
         "size": known.stamp.size,
         "modified": _modified(known),
         "renditions": [
             {
                 "name": item.name,
                 "format": item.format,
-                "path": os.fsdecode(item.path),
+                "path": utf8_text(item.path),
                 "width": item.fact.width,
                 "height": item.fact.height,
                 "bytes": item.fact.size,

@@ -15,7 +15,7 @@ from watcher.cli.verify import Findings, print_list
 from watcher.errors import EXIT_OK, EXIT_SOME_FAILED
 from watcher.service import process
 from watcher.store import Queries
-from watcher.text import counted, printable, shown
+from watcher.text import counted, printable, shown, utf8_text
 
 
 def prune(
@@ -63,7 +63,7 @@ class PrunedOutputs(Findings):
         if self.readable:
             print(f"{kind.removesuffix('s')}: {shown(path)}: {reason}")
         else:
-            self._keep(kind, {"path": os.fsdecode(path), "reason": reason})
+            self._keep(kind, {"path": utf8_text(path), "reason": reason})
 
     def sum_up(self, *, yes: bool) -> None:
         """Print the sum, or the JSON, piece by piece."""

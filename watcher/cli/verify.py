@@ -21,7 +21,7 @@ from watcher.core.types import PhotoId
 from watcher.errors import EXIT_OK, EXIT_SOME_FAILED
 from watcher.service import process
 from watcher.store import Queries
-from watcher.text import counted, printable, shown
+from watcher.text import counted, printable, shown, utf8_bytes, utf8_text
 
 if TYPE_CHECKING:
     from watcher.app.verify_deep import Deep
@@ -76,8 +76,8 @@ class Found(Findings):
     def add(self, found: Difference) -> None:
         """Keep a difference, and name it where people read along."""
         self.counts[found.kind] += 1
-        photo = [os.fsdecode(part) for part in found.photo] if found.photo else None
-        self._keep(found.kind, os.fsdecode(found.path), photo, found.rendition)
+        photo = [utf8_text(part) for part in found.photo] if found.photo else None
+        self._keep(found.kind, utf8_text(found.path), photo, found.rendition)
         if self.readable:
             print(f"{found.kind}: {shown(found.path)}{f': {found.why}' if found.why else ''}")
 
@@ -89,7 +89,7 @@ class Found(Findings):
         """Yield each photo of which something is missing or different, with the renditions."""
         lines = ((photo, rendition) for _, _, photo, rendition in self._kept() if photo)
         for photo, renditions in groupby(lines, key=lambda line: line[0]):
-            yield PhotoId(*map(os.fsencode, photo)), tuple(dict.fromkeys(name for _, name in renditions))
+            yield PhotoId(*map(utf8_bytes, photo)), tuple(dict.fromkeys(name for _, name in renditions))
 
 
 def verify(

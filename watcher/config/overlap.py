@@ -12,7 +12,7 @@ from watcher.config.values import expanded, path_text
 from watcher.core.formats import OUTPUTS
 from watcher.core.layout import Layout, fault, layout_of, meeting
 from watcher.errors import Fault
-from watcher.text import shown
+from watcher.text import shown, utf8_bytes
 
 Within = Callable[[bytes, bytes], bool]  # whether a path is a folder or lies in it
 _FOLDERS = ("path", "output", "originals")
@@ -182,7 +182,7 @@ def meeting_names(renditions: Mapping[str, tuple[str, Sequence[object]]]) -> Ite
 
 def _is_folder_name(name: str) -> bool:
     try:
-        short = 0 < len(os.fsencode(name)) <= 100  # noqa: PLR2004 — leaves space below PATH_MAX for the photo's path
+        short = 0 < len(utf8_bytes(name)) <= 100  # noqa: PLR2004 — leaves space below PATH_MAX for the photo's path
     except UnicodeEncodeError:
         return False
     return short and name.isprintable() and "/" not in name and not name.startswith(".")

@@ -20,6 +20,7 @@ from watcher.core.formats import OUTPUTS, Format
 from watcher.core.output_paths import top_folders
 from watcher.core.recipe import Recipe, Watermark, keys_of, names_of, rendition_of
 from watcher.errors import ConfigError, Fault
+from watcher.text import utf8_bytes
 
 RECIPE_VERSION = 1  # raise it when the encoder settings change: every rendition is then made again
 
@@ -85,7 +86,7 @@ def for_pair(inbox: str, output: str, base: Config | None = None) -> Config:
         folders = {"path": expanded(inbox, "/", "/"), "output": expanded(output, "/", "/")}
         pair = Inbox.model_validate({**folders, "renditions": names})
         trio = os.fsencode(pair.path), os.fsencode(pair.output), None
-        faults = overlaps([trio], [list(map(os.fsencode, top_folders(settings.recipes)))])
+        faults = overlaps([trio], [list(map(utf8_bytes, top_folders(settings.recipes)))])
         forms: dict[str, tuple[str, list[Format]]] = {}
         for key, recipe in settings.recipes.items():
             forms.setdefault(rendition_of(key), (recipe.layout, []))[1].append(recipe.format)

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from watcher.core.recipe import rendition_of
 from watcher.core.retry import backoff_after
 from watcher.core.types import Made
+from watcher.text import utf8_text
 
 _GIVE_UP_SECONDS = 3600.0
 _LEAST_SECONDS = 1.0  # between two tries, whatever `backoff_seconds` is
@@ -75,19 +76,19 @@ def photo_item(path: bytes, output: bytes, made: Iterable[Made]) -> str:
     renditions = [
         {
             "name": rendition_of(item.name),
-            "path": os.fsdecode(os.path.join(output, item.output)),
+            "path": utf8_text(os.path.join(output, item.output)),
             "width": item.width,
             "height": item.height,
             "bytes": item.size,
         }
         for item in made
     ]
-    return json.dumps({"path": os.fsdecode(path), "renditions": renditions}, separators=(",", ":"))
+    return json.dumps({"path": utf8_text(path), "renditions": renditions}, separators=(",", ":"))
 
 
 def failed_item(path: bytes, reason: str) -> str:
     """Return a photo that has failed as it stands in a document."""
-    return json.dumps({"path": os.fsdecode(path), "reason": reason}, separators=(",", ":"))
+    return json.dumps({"path": utf8_text(path), "reason": reason}, separators=(",", ":"))
 
 
 def document(event: What, key: str, at: str, folders: tuple[bytes, bytes], items: Iterable[tuple[str, str]]) -> bytes:
@@ -96,7 +97,7 @@ def document(event: What, key: str, at: str, folders: tuple[bytes, bytes], items
     failed: list[Any] = []
     for what, item in items:
         (failed if what == "failed" else photos).append(json.loads(item))
-    inbox, output = map(os.fsdecode, folders)
+    inbox, output = map(utf8_text, folders)
     head = {"event": event, "id": key, "at": at, "inbox": inbox, "output": output}
     return json.dumps({**head, "photos": photos, "failed": failed}).encode()
 

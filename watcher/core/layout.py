@@ -18,6 +18,7 @@ from itertools import product
 from typing import NamedTuple
 
 from watcher.core.recipe import rendition_of
+from watcher.text import utf8_bytes, utf8_text
 
 DEFAULT = "{rendition}/{folder}/{stem}.{ext}"
 _PLACEHOLDERS = ("rendition", "folder", "stem", "ext", "width", "height")
@@ -135,7 +136,7 @@ def layout_of(rendition: str, template: str) -> Layout:
 
 
 def _filled(part: str, rendition: str) -> bytes:
-    values = {"{rendition}": _encoded(rendition_of(rendition)), "{width}": _WIDTH, "{height}": _HEIGHT}
+    values = {"{rendition}": utf8_bytes(rendition_of(rendition)), "{width}": _WIDTH, "{height}": _HEIGHT}
     return b"".join(values.get(piece, piece.encode()) for piece in re.split(r"(\{\w+\})", part))
 
 
@@ -172,8 +173,8 @@ def meeting(one: Layout, other: Layout) -> Meeting | None:
     while waiting:
         first, second, path = waiting.popleft()
         if (first[0], second[0]) == (len(tracks[0]), len(tracks[1])):
-            photos = [each.split(_encoded(path + ".jpg")) or (b"", b"") for each in both]
-            here, there = ("/".join(filter(None, map(_decoded, photo))) for photo in photos)
+            photos = [each.split(utf8_bytes(path + ".jpg")) or (b"", b"") for each in both]
+            here, there = ("/".join(filter(None, map(utf8_text, photo))) for photo in photos)
             return here, there, path + ".jpg"
         for char in alphabet:
             for states in product(_next(tracks[0], first, char), _next(tracks[1], second, char)):
@@ -187,14 +188,14 @@ def _symbols(layout: Layout) -> list[str]:
     """Return what the paths of a rendition consist of, without the extension."""
     symbols = [_FOLDERS]
     if layout.before:
-        symbols = [*_decoded(layout.before), "/", *symbols]
+        symbols = [*utf8_text(layout.before), "/", *symbols]
     if layout.after:
-        symbols += [*_decoded(layout.after), "/"]
+        symbols += [*utf8_text(layout.after), "/"]
     return [*symbols, *_with_digits(layout.head), _STEM, *_with_digits(layout.tail)]
 
 
 def _with_digits(part: bytes) -> Iterator[str]:
-    for piece in re.split(r"(\0[wh])", _decoded(part)):
+    for piece in re.split(r"(\0[wh])", utf8_text(part)):
         yield from [_DIGITS] if "\0" in piece else piece
 
 
@@ -213,11 +214,3 @@ def _next(symbols: list[str], state: _State, char: str) -> Iterator[_State]:
             yield at + 1, False
     elif symbol == char:
         yield at + 1, False
-
-
-def _decoded(text: bytes) -> str:
-    return text.decode("utf-8", "surrogateescape")
-
-
-def _encoded(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")

@@ -6,7 +6,6 @@ recorded of an output holds for the template of that time: until the output is m
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 
@@ -16,6 +15,7 @@ from watcher.core.naming import called, free_names, natural_name, recorded_names
 from watcher.core.recipe import Recipe, format_of_key
 from watcher.core.records import ContentRecord, PhotoRecord, RenditionRecord, fingerprint_in
 from watcher.core.types import PhotoId, Rendering, ReusableRendition
+from watcher.text import utf8_text
 
 _SPARES = 2  # alternative places of an output, in case a file that is not watcher's is there
 
@@ -38,12 +38,12 @@ def folder_path(rendition: str, template: str, folder: bytes) -> bytes:
 
 def top_folders(wanted: Mapping[str, Recipe]) -> list[str]:
     """Return the folders that all outputs of a rendition are in, each once; empty: none but the output folder."""
-    return list(dict.fromkeys(os.fsdecode(layout_of(name, recipe.layout).before) for name, recipe in wanted.items()))
+    return list(dict.fromkeys(utf8_text(layout_of(name, recipe.layout).before) for name, recipe in wanted.items()))
 
 
 def _layouts_of(path: bytes, layouts: Layouts) -> Iterator[tuple[str, Layout]]:
     """Yield each rendition and layout that a path may be of; the first folder may be any rendition's by the default."""
-    first = os.fsdecode(path.partition(b"/")[0])
+    first = utf8_text(path.partition(b"/")[0])
     for rendition, template in dict.fromkeys(((first, ""), *layouts)) if first else layouts:
         yield rendition, layout_of(rendition, template)
 

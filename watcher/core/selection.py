@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from watcher.core.formats import why_left_alone
-from watcher.text import shown
+from watcher.text import shown, utf8_text
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -203,7 +203,7 @@ class PathFilter:
         if junk is not None:
             return Match(photo=False, reason=junk)
         if not name.lower().endswith(self._suffixes) and not self._matches_pattern(name):
-            why = why_left_alone(os.fsdecode(self.left_alone(path) or b"")).removeprefix("not in `include`: ")
+            why = why_left_alone(utf8_text(self.left_alone(path) or b"")).removeprefix("not in `include`: ")
             return Match(photo=False, reason=f"its name does not match include ({', '.join(self.include)}): {why}")
         pattern = self._excluding(path)
         if pattern is not None:
@@ -211,7 +211,7 @@ class PathFilter:
         return Match(photo=True, reason="its name matches include, and nothing excludes it")
 
     def _matches_pattern(self, name: bytes) -> bool:
-        return self._pattern is not None and self._pattern.match(os.fsdecode(name)) is not None
+        return self._pattern is not None and self._pattern.match(utf8_text(name)) is not None
 
     def _barrier(self, folder: bytes) -> str | None:
         """Return which part of a folder's path excludes everything below, and why; None: the folder is entered."""
@@ -241,7 +241,7 @@ class PathFilter:
         # A dot in pathspec's expressions matches anything but a newline. A name can't contain U+FFFE as valid text, so
         # it replaces the newline and has no meaning in any pattern.
         spec, lines = self._exclude
-        result = spec.check_file(os.fsdecode(path).replace("\n", "\ufffe"))
+        result = spec.check_file(utf8_text(path).replace("\n", "\ufffe"))
         return lines[result.index] if result.include and result.index is not None else None
 
 

@@ -6,7 +6,6 @@ name. `status` and the page read it there, together with the counts of the state
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Self
@@ -14,7 +13,7 @@ from typing import Any, Literal, Self
 from watcher.core.counters import HistogramSnapshot, Minutes
 from watcher.core.formats import why_left_alone
 from watcher.core.hooks import HookStatus
-from watcher.text import iso
+from watcher.text import iso, utf8_bytes, utf8_text
 
 BY_CHOICE = "the config says so"  # as `watch_reason`
 _MOST_ENDINGS = 8  # of files that are left alone, named to a person
@@ -84,8 +83,8 @@ class InboxStatus:
         """Return the values to write to the state file."""
         values = asdict(self)
         del values["path"], values["counts"]
-        values |= {"output": os.fsdecode(self.output), "volume": os.fsdecode(self.volume)}
-        values["originals"] = self.originals and [os.fsdecode(path) for path in self.originals]
+        values |= {"output": utf8_text(self.output), "volume": utf8_text(self.volume)}
+        values["originals"] = self.originals and [utf8_text(path) for path in self.originals]
         return values
 
     @classmethod
@@ -94,9 +93,9 @@ class InboxStatus:
         if "output" not in written:
             return None
         values = _fields_of(cls, written)
-        values |= {"output": os.fsencode(written["output"]), "volume": os.fsencode(written.get("volume", ""))}
+        values |= {"output": utf8_bytes(written["output"]), "volume": utf8_bytes(written.get("volume", ""))}
         if originals := written.get("originals"):
-            values["originals"] = (os.fsencode(originals[0]), os.fsencode(originals[1]))
+            values["originals"] = (utf8_bytes(originals[0]), utf8_bytes(originals[1]))
         if batch := written.get("last_batch"):
             values["last_batch"] = BatchStatus(**_fields_of(BatchStatus, batch))
         executor = written.get("executor")
@@ -216,8 +215,8 @@ def _inbox(inbox: InboxStatus, now: float) -> dict[str, Any]:
     counts = inbox.counts or Counts()
     oldest = inbox.oldest_waiting
     return {
-        "path": os.fsdecode(inbox.path),
-        "output": os.fsdecode(inbox.output),
+        "path": utf8_text(inbox.path),
+        "output": utf8_text(inbox.output),
         "watch": inbox.watch,
         "watch_reason": inbox.watch_reason,
         "reachable": inbox.reachable,
@@ -249,7 +248,7 @@ def left_alone(files: Sequence[tuple[str, int]]) -> str:
 
 def _photo(photo: PhotoStatus) -> dict[str, Any]:
     return {
-        "path": os.fsdecode(photo.path),
+        "path": utf8_text(photo.path),
         "reason": photo.reason,
         "attempts": photo.attempts,
         "since": iso(photo.since),

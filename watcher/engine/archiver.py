@@ -14,7 +14,6 @@ Rules:
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -29,6 +28,7 @@ from watcher.engine.inbox import InboxState
 from watcher.engine.photos import Photos
 from watcher.engine.ports import FileTasks, Log, Original
 from watcher.engine.writer import WriteBuffer
+from watcher.text import utf8_text
 
 _AT_ONCE = 64  # originals that are on their way, and rows that are written in one go
 _MOST_WANTED = 10_000  # that wait to be taken away; a scan that follows finds those beyond
@@ -196,7 +196,7 @@ class Archiver:
             inbox.touched = True
         if known.away != where:
             self._records.put(key, replace(known, away=where), now)
-        self._records.note(photo, wall, notes.TAKEN, {"to": os.fsdecode(where)} if where else {})
+        self._records.note(photo, wall, notes.TAKEN, {"to": utf8_text(where)} if where else {})
         self._log.debug("original.moved" if where else "original.deleted", path=photo.absolute, to=where)
 
     def _stays(self, photo: PhotoId, reason: str, wall: float) -> None:

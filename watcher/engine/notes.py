@@ -8,7 +8,6 @@ Rules:
 from __future__ import annotations
 
 import math
-import os
 from typing import Any
 
 from watcher.core.formats import misnamed
@@ -17,6 +16,7 @@ from watcher.core.naming import called
 from watcher.core.recipe import most_bytes, names_of
 from watcher.core.task import Attempt
 from watcher.core.types import Done, DuplicateCandidate, Job, Made, Origin
+from watcher.text import utf8_text
 
 MADE = "made"  # renditions were made, or proved to be current
 DATED = "dated"  # it was given another date, and its renditions were too
@@ -81,7 +81,7 @@ def made(attempt: Attempt, outcome: Done, wall: float, moved: DuplicateCandidate
         detail["adopted"] = names_of(adopted)
     if relocated:
         detail["relocated"] = names_of(relocated)
-    if aside := [os.fsdecode(made) for _, made in beside(attempt.job, outcome)]:
+    if aside := [utf8_text(made) for _, made in beside(attempt.job, outcome)]:
         detail["beside"] = aside
     if above := [item.name for item in larger(attempt.job, outcome)]:
         detail["larger"] = names_of(above)
@@ -89,5 +89,5 @@ def made(attempt: Attempt, outcome: Done, wall: float, moved: DuplicateCandidate
         detail["content"] = label
     if copied and outcome.duplicate is not None:
         detail["moved" if moved else "copied"] = names_of(copied)
-        detail["of"] = os.fsdecode(called((moved or outcome.duplicate).photo.absolute))  # the one path
+        detail["of"] = utf8_text(called((moved or outcome.duplicate).photo.absolute))  # the one path
     return detail

@@ -36,7 +36,7 @@ from watcher.fs.dates import EXACT, NOT_KEPT, SAMPLE_NS, grain_of, set_date
 from watcher.fs.faults import Abort, unwritable
 from watcher.fs.openat import READ, open_root, sync_file, sync_folder
 from watcher.fs.volume import is_bare
-from watcher.text import shown
+from watcher.text import shown, utf8_bytes, utf8_text
 
 ATTRIBUTE = "user.watcher.output"
 NAME = b".watcher-output"  # of the mark file
@@ -112,11 +112,11 @@ def _in_file(root: int) -> tuple[Mark, int] | None:
 def _parse(data: bytes) -> tuple[Mark, int] | None:
     try:
         found = json.loads(data)
-        inbox, state = os.fsencode(found["inbox"]), os.fsencode(found["state"])
+        inbox, state = utf8_bytes(found["inbox"]), utf8_bytes(found["state"])
         folders = tuple(int(number) for number in found["folders"])
         mark = Mark(inbox, state, folders, bool(found["own"]), bool(found["dates"]))
         return mark, int(found.get("grain", EXACT))
-    except (ValueError, TypeError, KeyError, RecursionError):  # cut short, or not watcher's
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):  # cut short, or not watcher's
         return None
 
 
@@ -231,8 +231,8 @@ def _measured(root: int) -> int:
 
 def _fields(mark: Mark) -> dict[str, object]:
     return {
-        "inbox": os.fsdecode(mark.inbox),
-        "state": os.fsdecode(mark.state),
+        "inbox": utf8_text(mark.inbox),
+        "state": utf8_text(mark.state),
         "folders": mark.folders,
         "own": mark.own,
         "dates": mark.dates,

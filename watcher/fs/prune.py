@@ -25,7 +25,7 @@ from watcher.fs.openat import READ, open_below, open_root
 from watcher.fs.output_mark import NAME, look
 from watcher.fs.remove import remove_empty
 from watcher.fs.volume import is_nested
-from watcher.text import shown
+from watcher.text import shown, utf8_text
 
 Digest = Callable[[int], bytes]  # of an open output, as it is recorded
 
@@ -63,7 +63,7 @@ def _of_the_tree(root: int, orphan: Orphan) -> str:
     """Return why nothing of this output tree may be removed; empty: it may."""
     try:
         if orphan.holder is not None:
-            folders = [os.fsdecode(place.output.partition(b"/")[0]) for place in orphan.places]
+            folders = [utf8_text(place.output.partition(b"/")[0]) for place in orphan.places]
             look(root, orphan.output_root, orphan.holder, folders)
         if not any(os.fsencode(name) != NAME for name in os.listdir(root)):
             return "its output folder is empty: is its volume mounted?"

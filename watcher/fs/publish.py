@@ -23,7 +23,7 @@ from watcher.fs.faults import OF_A_TREE, Abort, name_refused, unwritable
 from watcher.fs.openat import open_below, open_root, sync_file, sync_folder
 from watcher.fs.output_mark import Tree, claim, look_at
 from watcher.fs.relocate import Relocation
-from watcher.text import shown
+from watcher.text import shown, utf8_bytes
 
 _FICLONE = 0x40049409  # linux/fs.h
 _STEP = 1 << 20  # bytes
@@ -99,7 +99,7 @@ class Publication:
 
     def __init__(self, outputs: Outputs, root: bytes, job: int, folders: Sequence[str] = ()) -> None:
         self._outputs, self._root, self._job = outputs, root, job
-        self._tops = [os.fsencode(folder) for folder in folders]  # the renditions' own folders
+        self._tops = [utf8_bytes(folder) for folder in folders]  # the renditions' own folders
         self.content = b""  # the digest of the photo
         self.relocation = Relocation(outputs, root)
         self._count = 0  # of temporary files

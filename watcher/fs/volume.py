@@ -10,7 +10,7 @@ from watcher.core.types import Failed, FailureKind, Job
 from watcher.core.volumes import belongs_on
 from watcher.fs.faults import Abort
 from watcher.fs.openat import open_root
-from watcher.text import shown
+from watcher.text import shown, utf8_bytes
 
 
 def highest_on_device(folder: bytes) -> bytes:
@@ -57,7 +57,7 @@ def is_bare(root: bytes, folders: Iterable[str]) -> bool:
 
 def _exists(root: bytes, folder: str) -> bool:
     if folder:
-        return os.path.lexists(root + b"/" + os.fsencode(folder))
+        return os.path.lexists(root + b"/" + utf8_bytes(folder))
     try:
         return any(not name.startswith(b".") for name in os.listdir(root))
     except OSError:

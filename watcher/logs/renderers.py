@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from watcher.text import shown
+from watcher.text import shown, utf8_text
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, WrappedLogger
@@ -48,7 +48,7 @@ def _dumped(value: object) -> str:
 def _plain(value: object) -> object:
     """Return a value that JSON has: paths as text, what it does not know as Python shows it."""
     if isinstance(value, (bytes, os.PathLike)):
-        return os.fsdecode(value)
+        return utf8_text(os.fsencode(value))
     if isinstance(value, (set, frozenset)):
         return sorted(value, key=repr)
     return repr(value)
@@ -89,6 +89,6 @@ def _value(value: object) -> str:
     """Show a value so that its end is plain: text with a space or a quote in it is quoted."""
     if isinstance(value, float):
         return f"{value:.6g}"
-    text = os.fsdecode(value) if isinstance(value, (bytes, os.PathLike)) else str(value)
+    text = utf8_text(os.fsencode(value)) if isinstance(value, (bytes, os.PathLike)) else str(value)
     escaped = shown(text)
     return f'"{escaped}"' if not escaped or any(sign in escaped for sign in " \"'=") else escaped

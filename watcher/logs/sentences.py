@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
 from typing import Any
 
-from watcher.text import counted, duration, printable
+from watcher.text import counted, duration, printable, utf8_text
 
 _HANDFUL = 5  # photos of a batch that get a line each
 _COLOURS = {"warning": "33", "error": "31", "critical": "31;1"}  # ANSI SGR
@@ -179,4 +179,4 @@ def _rest(fields: Fields, reason: object) -> Iterator[str]:
 
 
 def _text(value: object) -> str:
-    return os.fsdecode(value) if isinstance(value, (bytes, os.PathLike)) else str(value)
+    return utf8_text(os.fsencode(value)) if isinstance(value, (bytes, os.PathLike)) else str(value)

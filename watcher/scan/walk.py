@@ -20,7 +20,7 @@ from watcher.core.selection import HIDDEN, PathFilter, name_of_hidden
 from watcher.core.types import FileSignature
 from watcher.fs.openat import folder_identity
 from watcher.fs.spelling import Spelling
-from watcher.text import INBOX_MISSING, shown
+from watcher.text import INBOX_MISSING, shown, utf8_text
 
 CHUNK = 1000  # photos in one part: about 200 KB
 _MOST_ENDINGS = 100  # of files that are left alone; any more are counted as files without one
@@ -116,7 +116,7 @@ class Walk:
     def left_alone(self) -> tuple[tuple[str, int], ...]:
         """Return `left`, the commonest first."""
         ordered = sorted(self.left.items(), key=lambda item: (-item[1], item[0]))
-        return tuple((os.fsdecode(ending), count) for ending, count in ordered)
+        return tuple((utf8_text(ending), count) for ending, count in ordered)
 
     def _pass_over(self, item: os.DirEntry[bytes], prefix: bytes, below: list[bytes], hidden: list[bytes]) -> None:
         if item.name.endswith(HIDDEN):

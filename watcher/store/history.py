@@ -9,10 +9,11 @@ Rules:
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+from watcher.text import utf8_text
 
 KEPT = 100_000  # entries over all photos: 15 MB
 KEPT_EACH = 40  # of one photo
@@ -72,7 +73,7 @@ def of_photo(db: sqlite3.Connection, inbox: int, path: bytes) -> list[tuple[floa
 
 def copied_to(db: sqlite3.Connection, inbox: int, photo: bytes) -> bytes | None:
     """Return the path of the photo that got the renditions of another one (`photo`, absolute) last."""
-    name = os.fsdecode(photo)
+    name = utf8_text(photo)
     rows = db.execute(
         "SELECT path, detail FROM event WHERE inbox = ? AND what = 'made' AND instr(detail, '\"of\"') ORDER BY id DESC",
         (inbox,),

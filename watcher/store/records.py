@@ -7,7 +7,6 @@ the others have a line in `_ENCODE` and `_DECODE`.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from operator import attrgetter
@@ -15,6 +14,7 @@ from typing import Any
 
 from watcher.core.records import ContentRecord, Phase, PhotoRecord, RenditionRecord
 from watcher.core.types import FileSignature, PhotoId
+from watcher.text import utf8_bytes, utf8_text
 
 _INT64 = 2**63
 
@@ -28,7 +28,7 @@ def encode_made(made: Mapping[str, RenditionRecord]) -> str:
     """Return the column `made`."""
     rows = {}
     for rendition, fact in made.items():
-        rest = [fact.name and os.fsdecode(fact.name), fact.digest.hex(), fact.layout]
+        rest = [fact.name and utf8_text(fact.name), fact.digest.hex(), fact.layout]
         while rest and not rest[-1]:
             del rest[-1]
         rows[rendition] = [*fact[:3], *rest]
@@ -43,7 +43,7 @@ def decode_made(text: str) -> dict[str, RenditionRecord]:
 def _rendition(
     width: int, height: int, size: int, name: str | None = None, digest: str = "", layout: str = ""
 ) -> RenditionRecord:
-    file = None if name is None else os.fsencode(name)
+    file = None if name is None else utf8_bytes(name)
     return RenditionRecord(width, height, size, file, bytes.fromhex(digest), layout)
 
 
