@@ -21,6 +21,7 @@ from watcher.core.status import BatchStatus, Counts, ExecutorStatus, InboxStatus
 from watcher.core.types import FileSignature, PhotoId
 from watcher.errors import EXIT_CONFIG, StateError
 from watcher.store import Queries, StateBusyError, StateCorruptError, Store, refuse_other_file
+from watcher.store import queries as queries_module
 from watcher.store import schema as schema_module
 from watcher.store import store as store_module
 
@@ -644,6 +645,31 @@ def test_an_empty_file_is_a_new_state_file(path: str) -> None:
     with Store.open(path) as state:
         assert state.set_aside is None
         assert state.counts(IN) == Counts()
+
+
+def test_what_is_read_without_a_trace_is_not_trusted_once_another_program_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(tmp_path / "state.db")
+    with Store.open(path) as state:
+        state.write([(photo("a.jpg"), known())])
+    monkeypatch.setattr(queries_module, "unwritable", lambda _: "somebody else's")
+    for _ in range(2):
+        reader = Queries.open_to_read(path)
+        assert reader is not None
+        with reader:
+            assert reader.known(photo("a.jpg")) == known()
+            assert os.listdir(tmp_path) == ["state.db"]
+            with Store.open(path) as state:
+                beside = Queries.open_to_read(path)  # the log of the one that writes is there now
+                assert beside is not None
+                with beside:
+                    state.write([(photo("b.jpg"), known())])
+                    assert beside.known(photo("b.jpg")) == known()
+                    with pytest.raises(StateBusyError, match="has begun to write to it; do this again"):
+                        reader.known(photo("a.jpg"))
+            with pytest.raises(StateBusyError):
+                reader.known(photo("a.jpg"))
 
 
 def test_a_place_where_no_file_can_be_made_is_named_with_what_to_do(open_folder: str, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import subprocess
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -15,6 +16,7 @@ import pytest
 
 from tests.e2e.harness import Finished, Place, Running, fill, fingerprint, tree, until
 from tests.faults.mounting import Filler, mounted, needs_mounts, read_only
+from tests.faults.processes import without_privilege
 from tests.faults.records import rows
 from tests.faults.tracing import injected, needs_strace
 from tests.photos import TEXT
@@ -183,6 +185,29 @@ def test_in_a_folder_that_cannot_be_written_work_is_refused_and_status_still_tol
             assert "state" in finished.err
             assert "Traceback" not in finished.err
         assert done.status()["inboxes"][0]["done"] == PHOTOS
+
+
+@pytest.mark.parametrize(
+    ("ends", "commands"), [([""], ("once", "run", "retry", "check")), (["-wal", "-shm"], ("once", "run"))]
+)
+def test_a_state_file_that_may_only_be_read_is_left_as_it_is_and_what_to_type_makes_it_usable(
+    done: Place, ends: list[str], commands: tuple[str, ...]
+) -> None:
+    done.within = without_privilege()
+    closed = [Path(f"{done.state}{end}") for end in ends]
+    for path in closed:
+        path.touch()
+        path.chmod(0o444)
+    if closed == [done.state]:
+        assert done.status()["inboxes"][0]["done"] == PHOTOS
+        assert not any(Path(f"{done.state}{end}").exists() for end in ("-wal", "-shm"))
+    typed = f"chmod u+w {' '.join(map(str, closed))}"
+    for command in commands:
+        finished = done.watcher(command, "--config", done.config)
+        assert (finished.code, typed in finished.out + finished.err) == (78, True), finished
+    subprocess.run(typed.split(), check=True)
+    assert done.watcher("retry", "--config", done.config).code == 0
+    assert done.once().code == 1, "as before: one photo can't be made"
 
 
 def test_while_another_program_locks_the_state_file_work_waits_and_goes_on_by_itself(place: Place) -> None:

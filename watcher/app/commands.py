@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import pwd
+import shlex
 from collections.abc import Sequence
 
 from watcher.core.types import Request
 from watcher.errors import StateError
 from watcher.service import process
-from watcher.store import Queries, Store, ask
+from watcher.store import Queries, Store, ask, unwritable, user_name
 
 
 def check_access(path: str, *, write: bool = False) -> None:
@@ -17,10 +17,10 @@ def check_access(path: str, *, write: bool = False) -> None:
     if _can_use(path, write=write):
         return
     number = _owner(path)
-    try:
-        owner = pwd.getpwuid(number).pw_name
-    except KeyError:
-        owner = f"#{number}"
+    if number == os.geteuid():
+        why = (unwritable(path) if write else "") or f"`chmod u+r{'w' if write else ''} {shlex.quote(path)}`"
+        raise StateError(f"the state file {path} can't be {'changed' if write else 'read'}: {why}")
+    owner = user_name(number)
     raise StateError(
         f"the state file {path} belongs to the user {owner}, and you may not {'change' if write else 'read'} it; "
         f"do this as that user: sudo -u {owner} watcher …"

@@ -31,7 +31,7 @@ from watcher.fs.traits import probe
 from watcher.pool import available_cpus, available_memory, require_machine, shortages
 from watcher.render import describe
 from watcher.service import permissions
-from watcher.store import Queries
+from watcher.store import Queries, unwritable
 from watcher.text import counted, printable, size
 
 _LITTLE_ROOM = 1_000_000_000  # bytes: about 3,000 renditions of 2048 pixels
@@ -150,8 +150,8 @@ def _state(path: str) -> Finding:
     reader = Queries.open_to_read(path)
     if reader is not None:
         reader.close()
-        if not os.access(path, os.W_OK):
-            return Finding("fault", "state file", f"{path} can't be written; let this user write it")
+        if why := unwritable(path):
+            return Finding("fault", "state file", f"{path}: {why}")
         return Finding("ok", "state file", path)
     folder = os.path.dirname(path)
     while not os.path.exists(folder):

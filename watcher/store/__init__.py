@@ -11,11 +11,19 @@ Rules and theory of operation:
   lie side by side. Counts are kept per folder by triggers, so that nothing counts a million rows.
 - The columns of `photo` are the fields of `PhotoRecord`: a new field needs a migration and nothing else here.
 - `user_version` is the schema's version; a migration and its record are one transaction, and a copy is kept first.
+- A reader that may not write leaves nothing beside the file: what it made there, nobody else could write to.
 - A file that SQLite calls corrupt is set aside under a new name, never deleted.
 """
 
 from watcher.store.commands import ask
-from watcher.store.faults import StateBusyError, StateCorruptError, StateGoneError, refuse_other_file
+from watcher.store.faults import (
+    StateBusyError,
+    StateCorruptError,
+    StateGoneError,
+    refuse_other_file,
+    unwritable,
+    user_name,
+)
 from watcher.store.queries import Queries
 from watcher.store.store import Store
 
@@ -27,4 +35,6 @@ __all__ = [
     "Store",
     "ask",
     "refuse_other_file",
+    "unwritable",
+    "user_name",
 ]

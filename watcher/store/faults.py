@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pwd
+import shlex
 import sqlite3
 import stat
 import time
@@ -13,11 +15,13 @@ from urllib.parse import quote
 from watcher.core.selection import special
 from watcher.errors import EXIT_CONFIG, StateError, WatcherError
 from watcher.store.schema import APPLICATIONS
+from watcher.text import shown
 
 BUSY_SECONDS = 5.0  # how long to wait for another program that holds the file
 _REMEDIES = {
     "locked": "close the other program that uses it",
     "full": "make room on its disk",
+    "begun to write": "do this again",
 }
 _SQLITE = b"SQLite format 3\0"
 _HEAD = 100  # bytes of SQLite's header
@@ -46,9 +50,48 @@ def translated(path: str) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         remedies = (remedy for fault, remedy in _REMEDIES.items() if fault in str(error))
         remedy = next(remedies, "see that its disk is sound and can be written")
+        if "readonly" in str(error) and (why := unwritable(path)):
+            raise StateBusyError(f"the state file {path} can't be used just now: {why}") from error
         raise StateBusyError(f"the state file {path} can't be used just now: {error}; {remedy}") from error
     except sqlite3.DatabaseError as error:
         raise StateCorruptError(_damaged(path, str(error))) from error
+
+
+def unwritable(path: str) -> str:
+    """Return what keeps this user from writing to a state file, and what to do; empty: nothing that can be seen.
+
+    Files are not opened for that: closing one would release the locks that SQLite holds on it.
+    """
+    real = os.path.realpath(path)
+    folder = os.path.dirname(real)
+    closed = [name for name in (real, real + "-wal", real + "-shm") if _refused(name, os.W_OK)]
+    if not closed and os.path.isdir(folder) and _refused(folder, os.W_OK | os.X_OK):
+        closed = [folder]
+    if not closed:
+        return ""
+    what, names = " and ".join(map(shown, closed)), shlex.join(closed)
+    if os.statvfs(closed[0]).f_flag & os.ST_RDONLY:
+        return f"{what} may not be written: the disk is mounted read-only; mount it for writing"
+    users = {os.lstat(name).st_uid for name in closed}
+    if users == {os.geteuid()}:
+        return f"{what} may not be written: `chmod u+w{'x' if closed == [folder] else ''} {names}`"
+    owner = user_name(next(iter(users - {os.geteuid()})))
+    return (
+        f"{what} may not be written, and belongs to the user {owner}: do this as that user"
+        f" (`sudo -u {owner} watcher …`), or `sudo chown {user_name(os.geteuid())} {names}`"
+    )
+
+
+def _refused(name: str, mode: int) -> bool:
+    return os.path.exists(name) and not os.access(name, mode, effective_ids=os.access in os.supports_effective_ids)
+
+
+def user_name(number: int) -> str:
+    """Return the name of a user; one without a name has a number."""
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"#{number}"
 
 
 def _damaged(path: str, fault: str) -> str:

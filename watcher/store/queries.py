@@ -6,7 +6,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Self
+from typing import Any, Self
 from urllib.parse import quote
 
 from watcher.core.history import HistoryEntry, took
@@ -17,7 +17,7 @@ from watcher.core.status import Counts, InboxStatus
 from watcher.core.types import FileSignature, PhotoId, Request
 from watcher.errors import StateError
 from watcher.store import commands, history, schema
-from watcher.store.faults import BUSY_SECONDS, StateBusyError, translated
+from watcher.store.faults import BUSY_SECONDS, StateBusyError, translated, unwritable
 from watcher.store.lists import ListQueries
 from watcher.store.reader import FOLDER, marks
 from watcher.store.records import FIELDS, OPEN, PHOTOS, decode_made, fits
@@ -26,6 +26,34 @@ PAGE = 1000  # photos
 _MOST_AWAY = 8  # photos of one name whose originals were taken away, and that are looked at
 _LAST = 2**62  # above any entry's number
 
+_Version = tuple[int, int, int, bool]
+
+
+def _version(path: str) -> _Version | None:
+    """Return what tells whether anything was written to a state file, with whether its log is there; None: no file."""
+    try:
+        seen = os.stat(path)
+    except OSError:
+        return None
+    return seen.st_ino, seen.st_size, seen.st_mtime_ns, os.path.exists(os.path.realpath(path) + "-wal")
+
+
+class _Traceless(sqlite3.Connection):
+    """A connection that makes no files and takes no locks (`immutable`), and that ends once another program writes."""
+
+    _path = ""
+    _found: _Version | None = None
+
+    def take(self, path: str, found: _Version) -> None:
+        """Have the file be `found` from now on."""
+        self._path, self._found = path, found
+
+    def execute(self, *query: Any) -> sqlite3.Cursor:  # noqa: ANN401  # what it takes is SQLite's business
+        if self._found is not None and _version(self._path) != self._found:
+            self._path = ""  # for good
+            raise sqlite3.OperationalError("another program has begun to write to it")
+        return super().execute(*query)
+
 
 class Queries(ListQueries):
     """The open state file. A context manager; every method may raise StateBusyError or StateCorruptError."""
@@ -33,15 +61,22 @@ class Queries(ListQueries):
     @classmethod
     def open_to_read(cls, path: str) -> Self | None:
         """Open beside a daemon, or without one; None: there is no state file yet. Nothing is changed on disk."""
-        if not os.path.exists(path):
+        found = _version(path)
+        if found is None:
             return None
         if os.path.isdir(path):
             raise StateError(f"the state file {path} is a folder; name a file, or its place in that folder")
         uri = "file:" + quote(os.fsencode(path)) + "?mode=ro"
-        for query in ("", "&immutable=1"):  # immutable: in a folder where no -shm file can be made, no program writes
-            connection = sqlite3.connect(uri + query, uri=True, isolation_level=None, timeout=BUSY_SECONDS)
+        # without a trace, also in a folder where no -shm file can be made; what SQLite makes has the file's mode
+        alone = not found[-1] and unwritable(path) != ""
+        for query in ("&immutable=1",) if alone else ("", "&immutable=1"):
+            connection = sqlite3.connect(
+                uri + query, uri=True, isolation_level=None, timeout=BUSY_SECONDS, factory=_Traceless
+            )
             try:
                 with translated(path):
+                    if query:
+                        connection.take(path, found)
                     scripts = schema.pending(connection, path)
                     if schema.is_empty(connection):
                         connection.close()

@@ -25,6 +25,7 @@ from watcher.store.faults import (
     identity,
     put_aside,
     translated,
+    unwritable,
 )
 from watcher.store.queries import Queries, stems_that_meet
 from watcher.store.records import CONTENT, FIELDS, OPEN, UPSERT, decode_content, decode_made, encode, fits
@@ -45,6 +46,8 @@ _DELETE = """DELETE FROM photo WHERE folder = (SELECT id FROM folder WHERE inbox
 # Photos that have left are remembered for a day at least, and as long as there are no more than this.
 _FORGET = """DELETE FROM tombstone WHERE id <= (SELECT max(id) FROM tombstone) - 100000
     AND gone < strftime('%s', 'now') - 86400"""
+
+_NOT_OPENED = "the state file {} can't be opened for writing: {}, or name another place with --state"
 
 
 class Store(Queries):
@@ -79,10 +82,10 @@ class Store(Queries):
             os.makedirs(os.path.dirname(path) or ".", mode=0o700, exist_ok=True)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         except OSError as error:
-            raise StateError(
-                f"the state file {path} can't be opened for writing: {error.strerror}; "
-                "make its folder writable, or name another place with --state"
-            ) from error
+            why = unwritable(path) or f"{error.strerror}; make its folder writable"
+            raise StateError(_NOT_OPENED.format(path, why)) from error
+        if why := unwritable(path):
+            raise StateError(_NOT_OPENED.format(path, why))
         connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
         try:
             with translated(path):
