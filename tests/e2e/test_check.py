@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import Place
+from tests.e2e.harness import THUMB, WEB, Place
+from tests.faults.processes import without_privilege
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the units are systemd's")
 
@@ -51,6 +52,30 @@ def test_a_reload_is_checked_for_what_it_would_refuse_and_for_nothing_else(place
     done = place.watcher("check", "--for-reload", "--config", place.config)
     assert done.code == 78
     assert "workers: found -1" in done.err
+
+
+def test_folders_of_renditions_that_can_t_be_written_are_faults_with_what_to_type(place: Place) -> None:
+    place.configure({"web": WEB, "thumb": {**THUMB, "name": "small/thumb/{folder}/{stem}.{ext}"}, "new": WEB})
+    web, small = place.output / "web", place.output / "small"
+    for folder in (web, small / "thumb"):
+        folder.mkdir(parents=True)
+    place.within = without_privilege()
+    assert place.watcher("check", "--config", place.config).code == 0
+    web.chmod(0o555)
+    small.chmod(0o555)  # what is in it may be written
+    done = place.watcher("check", "--config", place.config)
+    assert done.code == 78, done
+    faults = [line for line in done.out.splitlines() if line.startswith("fault")]
+    assert faults == [f"fault   output {place.output}: this user can't write in {web}; `chmod u+rwx {web}`"]
+    web.rmdir()
+    web.write_text("no folder")
+    small.chmod(0o755)
+    (small / "thumb").rmdir()
+    small.chmod(0o555)
+    done = place.watcher("check", "--config", place.config)
+    assert (done.code, done.out.count("fault")) == (78, 2), done
+    assert f"{web} is no folder" in done.out
+    assert f"can't write in {small};" in done.out
 
 
 def test_a_user_that_is_not_there_can_t_be_looked_at_as(place: Place) -> None:

@@ -22,6 +22,7 @@ from watcher.app.service import program, remedies, sudo
 from watcher.app.settings import Source, resolve
 from watcher.config import Config
 from watcher.core.formats import INPUTS, readable, to_install
+from watcher.core.output_paths import top_folders
 from watcher.core.status import left_alone
 from watcher.core.volumes import belongs_on
 from watcher.engine.ports import InboxPlan
@@ -31,8 +32,8 @@ from watcher.fs.traits import probe
 from watcher.pool import available_cpus, available_memory, require_machine, shortages
 from watcher.render import describe
 from watcher.service import permissions
-from watcher.store import Queries, unwritable
-from watcher.text import counted, printable, size
+from watcher.store import Queries, unwritable, user_name
+from watcher.text import counted, printable, size, utf8_bytes
 
 _LITTLE_ROOM = 1_000_000_000  # bytes: about 3,000 renditions of 2048 pixels
 
@@ -249,6 +250,9 @@ def _output(plan: InboxPlan, found: Forecast, reader: Queries | None) -> Iterato
         remedy = "let it, mount the disk or share that belongs there, or correct `output`"
         yield Finding("fault", what, f"this user can't write in {os.fsdecode(folder)}; {remedy}")
         return
+    if closed := list(_closed(plan)):
+        yield from (Finding("fault", what, fault) for fault in closed)
+        return
     traits = probe(folder)
     if traits is not None and traits.weaker:
         yield Finding("warning", what, traits.weaker)
@@ -265,6 +269,25 @@ def _output(plan: InboxPlan, found: Forecast, reader: Queries | None) -> Iterato
         yield Finding("warning", what, f"{room}: make room, or name another `output`")
     else:
         yield Finding("warning" if free - wanted < _LITTLE_ROOM else "ok", what, room)
+
+
+def _closed(plan: InboxPlan) -> Iterator[str]:
+    """Yield why nothing can be written to renditions' own folders, as far as these are there."""
+    for name in top_folders(plan.wanted):
+        folder = plan.output + b"/" + utf8_bytes(name)
+        while not os.path.lexists(folder):
+            folder = os.path.dirname(folder)
+        shown = os.fsdecode(folder)
+        if folder.startswith(plan.output + b"/") and (os.path.islink(folder) or not os.path.isdir(folder)):
+            yield f"{shown} is no folder, and a rendition needs it; move it away"
+        elif not os.access(folder, os.W_OK | os.X_OK):
+            owner = os.stat(folder).st_uid
+            remedy = (
+                f"`chmod u+rwx {shlex.quote(shown)}`"
+                if owner == os.geteuid()
+                else f"have {user_name(owner)} let it, whose it is"
+            )
+            yield f"this user can't write in {shown}; {remedy}"
 
 
 def _show(findings: list[Finding]) -> None:
