@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.harness import BOTH, Place, camera, fill, fingerprint, shows, until
+from tests.faults.processes import without_privilege
 from watcher.cli.verify import verify
 from watcher.core.types import PhotoId
 from watcher.store import Store, queries
@@ -115,6 +116,38 @@ def test_verify_says_so_where_there_is_nothing_to_verify(place: Place, capsys: p
     place.once()
     place.configure(inbox={"output": str(place.root / "new")})
     assert look(place, capsys)[1]["checked"] == 0, "the books are about another folder, and so would all be missing"
+
+
+def test_what_may_not_be_looked_at_is_not_called_missing_and_not_made_again(place: Place) -> None:
+    fill(place.inbox / "sub", 2)
+    fill(place.inbox, 1, 2)
+    assert place.once().code == 0
+    place.within = without_privilege()
+    web, sub, thumb = place.output / "web", place.output / "web" / "sub", place.output / "thumb" / "p002.jpg"
+    thumb.unlink()
+    closings = [(place.output, 0, 0, 0), (web, 0, 3, 1), (sub, 0o444, 4, 1)]
+    for folder, mode, checked, missing in closings:
+        folder.chmod(mode)
+        try:
+            done, again = (place.watcher("verify", *how, "--config", place.config) for how in ([], ["--json"]))
+            assert done.code == again.code == 1
+            assert done.err == again.err == f"not looked at: {folder} can't be read: `chmod u+rx {folder}`\n"
+            found = json.loads(again.out)
+            assert [len(value) if isinstance(value, list) else value for value in found.values()] == [
+                *(checked, missing, 0, 0, 0)
+            ]
+            assert "1 folder not looked at" in done.out
+            assert ("--repair" in done.out) == bool(missing)
+            assert not missing or "missing: " + str(thumb) in done.out
+            if folder == place.output:
+                assert place.watcher("verify", "--repair", "--config", place.config).code == 1
+        finally:
+            folder.chmod(0o755)
+        assert place.status()["inboxes"][0]["waiting"] == 0, "nothing was asked for"
+    place.within = []
+    done = place.watcher("verify", "--repair", "--config", place.config)
+    assert (done.code, thumb.exists()) == (0, True), done
+    assert not place.once().events("photo.done")
 
 
 def test_what_could_not_be_repaired_is_a_fault_until_it_is(place: Place, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,9 @@ Rules and theory of operation:
 
 from __future__ import annotations
 
+import errno
 import os
+import shlex
 import stat
 from array import array
 from bisect import bisect_left
@@ -27,17 +29,18 @@ from watcher.core.types import PhotoId
 from watcher.fs.dates import same_date
 from watcher.fs.openat import open_below, open_root
 from watcher.fs.output_mark import grain_at
-from watcher.store import Queries
+from watcher.store import Queries, user_name
 from watcher.text import shown
 
+_ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}  # with these nothing is there
 _TAKES_ALL = PathFilter(["*"], [], recursive=True)  # all but the junk that systems leave everywhere
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One output that is not as recorded, or a file that is not recorded at all."""
+    """One output that is not as recorded, a file that is not recorded at all, or a folder that can't be read."""
 
-    kind: Literal["missing", "different", "unknown"]
+    kind: Literal["missing", "different", "unknown", "unreadable"]
     path: bytes  # absolute
     why: str = ""
     photo: PhotoId | None = None
@@ -54,6 +57,10 @@ class Page:
     sound: tuple[tuple[PhotoId, PhotoRecord, tuple[str, ...]], ...]
 
 
+class _UnreadableError(Exception):
+    """It can't be known whether an output is there."""
+
+
 @dataclass(slots=True)
 class _Folder:
     """The folders of the outputs of the photos in one folder."""
@@ -62,17 +69,21 @@ class _Folder:
     folder: bytes
     names: dict[bytes, array[int]] = field(default_factory=dict)  # path → hashes of the file names that are known
     opened: dict[bytes, int] = field(default_factory=dict)
+    closed: dict[bytes, OSError] = field(default_factory=dict)  # those that can't be read
 
     def stat(self, output: bytes) -> os.stat_result | None:
-        """Look at an output without following links; None: there is none."""
+        """Look at an output without following links; None: there is none. May raise _UnreadableError."""
         path, _, name = output.rpartition(b"/")
         opened = self.open(path)
         if opened < 0:
             return None
         try:
             return os.stat(name, dir_fd=opened, follow_symlinks=False)
-        except OSError:
-            return None
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return None
+            self.closed[path] = error
+            raise _UnreadableError from error
 
     def know(self, outputs: Sequence[bytes]) -> None:
         """Remember that these are known."""
@@ -81,11 +92,16 @@ class _Folder:
             self.names.setdefault(path, array("q")).append(hash(name))
 
     def open(self, path: bytes) -> int:
-        """Open a folder of outputs, once; -1: there is none."""
+        """Open a folder of outputs, once; -1: there is none. May raise _UnreadableError."""
+        if path in self.closed:
+            raise _UnreadableError
         if path not in self.opened:
             try:
-                self.opened[path] = open_below(self.root, path, create=False)
-            except OSError:
+                self.opened[path] = open_below(self.root, path, create=False) if self.root >= 0 else -1
+            except OSError as error:
+                if error.errno not in _ABSENT:
+                    self.closed[path] = error
+                    raise _UnreadableError from error
                 self.opened[path] = -1
         return self.opened[path]
 
@@ -96,22 +112,51 @@ def compare(reader: Queries, watched: KnownInbox) -> Iterator[Page]:
         return
     comparison = _Comparison(reader, watched, watched.output)
     with _open_output(watched.output) as root:
+        if isinstance(root, OSError):
+            yield Page(0, 0, (_unreadable(watched.output, b"", root),), ())
+            return
         for folder in reader.folders(watched.inbox):
             yield from comparison.of_folder(_Folder(root, folder))
         yield from comparison.elsewhere(root)
 
 
 @contextmanager
-def _open_output(output: bytes) -> Iterator[int]:
+def _open_output(output: bytes) -> Iterator[int | OSError]:
+    """Open an output folder; -1: there is none. The error where it can't be read."""
     try:
         root = open_root(output, create=False)
-    except OSError:
-        yield -1
+    except OSError as error:
+        yield -1 if error.errno in _ABSENT else error
         return
     try:
         yield root
     finally:
         os.close(root)
+
+
+def _unreadable(output: bytes, folder: bytes, error: OSError) -> Difference:
+    """Return which folder keeps `folder` of an output tree from being read, and what to do."""
+    path = os.path.join(output, folder).rstrip(b"/")
+    if error.errno not in {errno.EACCES, errno.EPERM}:
+        return Difference("unreadable", path, f"{error.strerror}; see that its disk or share is there, and sound")
+    above = [path]
+    while len(above[-1]) > 1:
+        above.append(os.path.dirname(above[-1]))
+    effective = os.access in os.supports_effective_ids
+    for each in reversed(above):
+        mode = os.R_OK | os.X_OK if len(each) >= len(output) else os.X_OK
+        if os.path.lexists(each) and not os.access(each, mode, effective_ids=effective):
+            path = each
+            break
+    try:
+        owner = os.stat(path).st_uid
+    except OSError:  # it has just gone
+        owner = os.geteuid()
+    if owner == os.geteuid():
+        return Difference("unreadable", path, f"`chmod u+rx {shlex.quote(os.fsdecode(path))}`")
+    name = user_name(owner)
+    why = f"it belongs to the user {name}: do this as that user (`sudo -u {name} watcher …`), or have them let you"
+    return Difference("unreadable", path, why)
 
 
 class _Comparison:
@@ -123,6 +168,7 @@ class _Comparison:
         self._output = output
         self._grain = grain_at(output)  # ns: how finely dates are kept there
         self._layouts = layouts(reader, watched)
+        self._named = set[bytes]()  # folders that can't be read
         self._examined = set[bytes]()  # folders of the output tree in which unknown files were looked for
         state = os.path.realpath(os.fsencode(watched.state))
         self._state_files = {state + end for end in (b"", b"-wal", b"-shm", b".lock")}
@@ -132,7 +178,7 @@ class _Comparison:
         try:
             for photos in self._reader.pages(self._watched.inbox, at.folder):
                 yield self._page(at, photos)
-            yield Page(0, 0, tuple(self._unknown(at)), ())
+            yield Page(0, 0, (*self._unknown(at), *self._unreadable(at)), ())
         finally:
             for opened in at.opened.values():
                 if opened >= 0:
@@ -150,10 +196,13 @@ class _Comparison:
                 continue
             good = []
             for rendition in self._compared(known):
+                try:
+                    found = self._difference(at, photo, known, rendition, outputs[rendition])
+                    if found is not None:
+                        found = self._once_more(at, photo, rendition)
+                except _UnreadableError:
+                    continue
                 checked += 1
-                found = self._difference(at, photo, known, rendition, outputs[rendition])
-                if found is not None:
-                    found = self._once_more(at, photo, rendition)
                 if found is not None:
                     differences.append(found if known.away is None else _without_original(found, known.away))
                 elif rendition in known.recipes:
@@ -202,6 +251,14 @@ class _Comparison:
         outputs = self._paths(photo, known.made, known.recipes)
         return self._difference(at, photo, known, rendition, outputs[rendition])
 
+    def _unreadable(self, at: _Folder) -> Iterator[Difference]:
+        """Name the folders that kept outputs from being compared, each once."""
+        for folder, error in at.closed.items():
+            found = _unreadable(self._output, folder, error)
+            if found.path not in self._named:
+                self._named.add(found.path)
+                yield found
+
     # ---- unknown files ----
 
     def _unknown(self, at: _Folder) -> Iterator[Difference]:
@@ -215,7 +272,10 @@ class _Comparison:
         pairs = (*((name, "") for name in first), *self._layouts)
         paths = {folder_path(rendition, layout, at.folder) for rendition, layout in pairs}
         for path in sorted({*paths, *at.names} - self._examined):
-            opened = at.open(path)
+            try:
+                opened = at.open(path)
+            except _UnreadableError:
+                continue
             if opened >= 0:
                 self._examined.add(path)
                 known = sorted((*at.names.get(path, ()), *self._left(path)))

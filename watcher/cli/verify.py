@@ -72,9 +72,14 @@ class Found(Findings):
         super().__init__(readable=readable)
         self.counts = dict.fromkeys(KINDS, 0)
         self.checked = 0
+        self.unreadable = 0  # folders
 
     def add(self, found: Difference) -> None:
         """Keep a difference, and name it where people read along."""
+        if found.kind == "unreadable":
+            self.unreadable += 1
+            print(f"not looked at: {shown(found.path)} can't be read: {printable(found.why)}", file=sys.stderr)
+            return
         self.counts[found.kind] += 1
         photo = [utf8_text(part) for part in found.photo] if found.photo else None
         self._keep(found.kind, utf8_text(found.path), photo, found.rendition)
@@ -124,7 +129,7 @@ def verify(
             if reader is not None and any(one.outputs for item in watched for one in find_unneeded(reader, item)):
                 print("`watcher verify --prune` lists outputs that are no longer needed")
         left = found.counts["missing"] + found.counts["different"] - repaired
-    return EXIT_SOME_FAILED if left > 0 else EXIT_OK
+    return EXIT_SOME_FAILED if left > 0 or found.unreadable else EXIT_OK
 
 
 def _compare(reader: Queries, watched: list[KnownInbox], config: Config, found: Found, *, deep: bool) -> None:
@@ -193,6 +198,7 @@ def _print_json(found: Found, repaired: int) -> None:
 def _sum_up(found: Found, repaired: int, *, repair: bool) -> None:
     parts = [f"{found.counts[kind]} {kind}" for kind in KINDS]
     text = f"{counted(found.checked, 'rendition')} checked: {', '.join(parts)}"
+    text += f"; {counted(found.unreadable, 'folder')} not looked at" if found.unreadable else ""
     print(text + (f"; {repaired} made again" if repair else ""))
     if not repair and (found.counts["missing"] or found.counts["different"]):
         print("`watcher verify --repair` makes again what is missing or different")
