@@ -83,6 +83,26 @@ def test_what_is_asked_without_a_daemon_is_done_by_the_next_run(place: Place) ->
     assert _tries(place) == 1
 
 
+def test_a_config_that_is_named_has_its_own_photos_tried_again_and_without_one_each_inbox_is_named(
+    place: Place,
+) -> None:
+    pairs = [place.root / "one", place.root / "two"]
+    spoil(place, place.inbox / "a.jpg")
+    for inbox in pairs:
+        inbox.mkdir()
+        spoil(place, inbox / "b.jpg")
+        assert place.watcher("once", inbox, f"{inbox}-out").code == 1
+    assert place.once().code == 1
+    told = "1 photo is tried again by the next `watcher run` or `watcher once`\n"
+    assert retry(place).out == told
+    place.env["WATCHER_CONFIG"] = str(place.config)
+    assert place.watcher("retry").out == told
+    del place.env["WATCHER_CONFIG"]
+    done = place.watcher("retry")
+    assert (done.code, sorted(done.out.splitlines(keepends=True))) == (0, [f"{inbox}: {told}" for inbox in pairs])
+    assert place.watcher("retry", pairs[0] / "b.jpg", "--config", place.config).out == told, "a path is found anywhere"
+
+
 def _tries(place: Place) -> int:
     """Return how often a run tried a photo that fails."""
     done = place.once()

@@ -70,8 +70,10 @@ class KnownInbox:
         return None
 
 
-def all_watched(config_file: str | None, state_file: str | None) -> list[KnownInbox]:
+def all_watched(config_file: str | None, state_file: str | None, *, elsewhere: bool = True) -> list[KnownInbox]:
     """List every inbox that this user's config and state files know of; those of the config come first.
+
+    Without `elsewhere`: those of the config alone, or of the state file if one is named.
 
     Raises ConfigError where a config is named, or found, and wrong; that there is none is no fault.
     """
@@ -82,7 +84,7 @@ def all_watched(config_file: str | None, state_file: str | None) -> list[KnownIn
             refuse_other_file(os.path.abspath(state_file))
             found += _of_state(os.path.abspath(state_file), None)
         return found
-    for path in paths.all_state_paths(os.environ):
+    for path in paths.all_state_paths(os.environ) if elsewhere else ():
         if path not in states and os.access(path, os.R_OK):
             found += _of_state(path, config_file)
     return found

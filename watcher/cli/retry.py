@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -21,18 +22,22 @@ class _Wanted:
     """What is to be asked, per state file."""
 
     requests: dict[str, list[Request]] = field(default_factory=dict)
-    photos: dict[str, int] = field(default_factory=dict)
+    photos: dict[str, Counter[bytes]] = field(default_factory=dict)  # of each inbox
 
     def add(self, watched: KnownInbox, photo: PhotoId | None, count: int = 1) -> None:
         """Ask for one photo; None: for all of the inbox that failed, which are so many."""
         request = Request("retry", watched.inbox, photo.path if photo else None)
         self.requests.setdefault(watched.state, []).append(request)
-        self.photos[watched.state] = self.photos.get(watched.state, 0) + count
+        self.photos.setdefault(watched.state, Counter())[watched.inbox] += count
 
 
 def retry(paths: Sequence[str], config_file: str | None, state_file: str | None) -> int:
-    """Have photos tried again: these, those that failed below these folders, or all that failed."""
-    watched = all_watched(config_file, state_file)
+    """Have photos tried again: these, those that failed below these folders, or all that failed.
+
+    Without a path: those of the config or the state file that is named, or else of every one that is found.
+    """
+    by_name = bool(config_file or state_file or os.environ.get("WATCHER_CONFIG"))
+    watched = all_watched(config_file, state_file, elsewhere=bool(paths) or not by_name)
     for state in {item.state for item in watched}:
         check_access(state)
     wanted, code = _Wanted(), EXIT_OK
@@ -47,8 +52,10 @@ def retry(paths: Sequence[str], config_file: str | None, state_file: str | None)
         code = max(code, _one(os.path.abspath(os.fsencode(path)), watched, wanted))
     for state, requests in wanted.requests.items():
         who = hand_over(state, requests)
-        count = wanted.photos[state]
-        print(printable(f"{count} {'photo is' if count == 1 else 'photos are'} tried again by {who}"))
+        counts = wanted.photos[state]
+        for inbox, count in ({b"": counts.total()} if paths or by_name else counts).items():
+            what = f"{shown(inbox)}: " if inbox else ""
+            print(printable(f"{what}{count} {'photo is' if count == 1 else 'photos are'} tried again by {who}"))
     return code
 
 
