@@ -76,3 +76,10 @@ def test_what_was_made_in_one_locale_is_known_in_every_other(place: Place, tmp_p
             assert not again.events("photo.done"), (locale, other, again)
             forecast = said(place, "once", "--dry-run", **other)
             assert (forecast.code, ": 0 new, 0 again" in forecast.out) == (0, True), (locale, other, forecast)
+
+
+def test_a_config_that_the_locale_can_t_express_is_refused_with_what_to_set(place: Place) -> None:
+    place.configure(inbox={"path": str(place.root / "in-日")})
+    refused = said(place, "check", LC_ALL="POSIX", **WITHOUT_UTF8)
+    assert (refused.code, refused.out) == (78, "")
+    assert "in this locale (ascii; with LC_ALL=C.UTF-8 it can)" in refused.err

@@ -9,30 +9,27 @@ Rules and theory of operation:
 
 from __future__ import annotations
 
-import errno
 import os
-import shlex
 import stat
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Literal
 
 from watcher.app.locate import KnownInbox, claimed_by, layouts, photos_like
+from watcher.app.output_folders import OutputFolders, UnreadableError, obstacle, open_output
 from watcher.core.output_paths import folder_path, photos_folders, recorded_paths
 from watcher.core.records import Phase, PhotoRecord, RenditionRecord
 from watcher.core.selection import PathFilter
 from watcher.core.types import PhotoId
 from watcher.fs.dates import same_date
-from watcher.fs.openat import open_below, open_root
+from watcher.fs.openat import open_below
 from watcher.fs.output_mark import grain_at
-from watcher.store import Queries, user_name
+from watcher.store import Queries
 from watcher.text import shown
 
-_ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}  # with these nothing is there
 _TAKES_ALL = PathFilter(["*"], [], recursive=True)  # all but the junk that systems leave everywhere
 
 
@@ -57,106 +54,18 @@ class Page:
     sound: tuple[tuple[PhotoId, PhotoRecord, tuple[str, ...]], ...]
 
 
-class _UnreadableError(Exception):
-    """It can't be known whether an output is there."""
-
-
-@dataclass(slots=True)
-class _Folder:
-    """The folders of the outputs of the photos in one folder."""
-
-    root: int  # the open output folder; -1: it is not there
-    folder: bytes
-    names: dict[bytes, array[int]] = field(default_factory=dict)  # path → hashes of the file names that are known
-    opened: dict[bytes, int] = field(default_factory=dict)
-    closed: dict[bytes, OSError] = field(default_factory=dict)  # those that can't be read
-
-    def stat(self, output: bytes) -> os.stat_result | None:
-        """Look at an output without following links; None: there is none. May raise _UnreadableError."""
-        path, _, name = output.rpartition(b"/")
-        opened = self.open(path)
-        if opened < 0:
-            return None
-        try:
-            return os.stat(name, dir_fd=opened, follow_symlinks=False)
-        except OSError as error:
-            if error.errno in _ABSENT:
-                return None
-            self.closed[path] = error
-            raise _UnreadableError from error
-
-    def know(self, outputs: Sequence[bytes]) -> None:
-        """Remember that these are known."""
-        for output in outputs:
-            path, _, name = output.rpartition(b"/")
-            self.names.setdefault(path, array("q")).append(hash(name))
-
-    def open(self, path: bytes) -> int:
-        """Open a folder of outputs, once; -1: there is none. May raise _UnreadableError."""
-        if path in self.closed:
-            raise _UnreadableError
-        if path not in self.opened:
-            try:
-                self.opened[path] = open_below(self.root, path, create=False) if self.root >= 0 else -1
-            except OSError as error:
-                if error.errno not in _ABSENT:
-                    self.closed[path] = error
-                    raise _UnreadableError from error
-                self.opened[path] = -1
-        return self.opened[path]
-
-
 def compare(reader: Queries, watched: KnownInbox) -> Iterator[Page]:
     """Compare all that was made for one inbox with its output folder."""
     if watched.output is None:
         return
     comparison = _Comparison(reader, watched, watched.output)
-    with _open_output(watched.output) as root:
+    with open_output(watched.output) as root:
         if isinstance(root, OSError):
-            yield Page(0, 0, (_unreadable(watched.output, b"", root),), ())
+            yield Page(0, 0, (Difference("unreadable", *obstacle(watched.output, b"", root)),), ())
             return
         for folder in reader.folders(watched.inbox):
-            yield from comparison.of_folder(_Folder(root, folder))
+            yield from comparison.of_folder(OutputFolders(root, folder))
         yield from comparison.elsewhere(root)
-
-
-@contextmanager
-def _open_output(output: bytes) -> Iterator[int | OSError]:
-    """Open an output folder; -1: there is none. The error where it can't be read."""
-    try:
-        root = open_root(output, create=False)
-    except OSError as error:
-        yield -1 if error.errno in _ABSENT else error
-        return
-    try:
-        yield root
-    finally:
-        os.close(root)
-
-
-def _unreadable(output: bytes, folder: bytes, error: OSError) -> Difference:
-    """Return which folder keeps `folder` of an output tree from being read, and what to do."""
-    path = os.path.join(output, folder).rstrip(b"/")
-    if error.errno not in {errno.EACCES, errno.EPERM}:
-        return Difference("unreadable", path, f"{error.strerror}; see that its disk or share is there, and sound")
-    above = [path]
-    while len(above[-1]) > 1:
-        above.append(os.path.dirname(above[-1]))
-    effective = os.access in os.supports_effective_ids
-    for each in reversed(above):
-        mode = os.R_OK | os.X_OK if len(each) >= len(output) else os.X_OK
-        if os.path.lexists(each) and not os.access(each, mode, effective_ids=effective):
-            path = each
-            break
-    try:
-        owner = os.stat(path).st_uid
-    except OSError:  # it has just gone
-        owner = os.geteuid()
-    if owner == os.geteuid():
-        return Difference("unreadable", path, f"`chmod u+rx {shlex.quote(os.fsdecode(path))}`")
-    name = user_name(owner)
-    why = f"it belongs to the user {name}: do this as that user (`sudo -u {name} watcher …`), or have them let you"
-    return Difference("unreadable", path, why)
 
 
 class _Comparison:
@@ -173,7 +82,7 @@ class _Comparison:
         state = os.path.realpath(os.fsencode(watched.state))
         self._state_files = {state + end for end in (b"", b"-wal", b"-shm", b".lock")}
 
-    def of_folder(self, at: _Folder) -> Iterator[Page]:
+    def of_folder(self, at: OutputFolders) -> Iterator[Page]:
         """Compare the outputs of the photos in one folder."""
         try:
             for photos in self._reader.pages(self._watched.inbox, at.folder):
@@ -184,7 +93,7 @@ class _Comparison:
                 if opened >= 0:
                     os.close(opened)
 
-    def _page(self, at: _Folder, photos: list[tuple[PhotoId, PhotoRecord]]) -> Page:
+    def _page(self, at: OutputFolders, photos: list[tuple[PhotoId, PhotoRecord]]) -> Page:
         differences: list[Difference] = []
         sound = []
         checked = 0
@@ -200,7 +109,7 @@ class _Comparison:
                     found = self._difference(at, photo, known, rendition, outputs[rendition])
                     if found is not None:
                         found = self._once_more(at, photo, rendition)
-                except _UnreadableError:
+                except UnreadableError:
                     continue
                 checked += 1
                 if found is not None:
@@ -228,7 +137,7 @@ class _Comparison:
         return [name for name in names if name in known.made and (wanted is None or name in wanted)]
 
     def _difference(
-        self, at: _Folder, photo: PhotoId, known: PhotoRecord, rendition: str, outputs: Sequence[bytes]
+        self, at: OutputFolders, photo: PhotoId, known: PhotoRecord, rendition: str, outputs: Sequence[bytes]
     ) -> Difference | None:
         root = self._output + b"/"
         looks = [(output, found) for output in outputs if (found := at.stat(output)) is not None]
@@ -243,7 +152,7 @@ class _Comparison:
         output, why = next(iter(faults.items()))
         return Difference("different", root + output, "; ".join(filter(None, (why, failed))), photo, rendition)
 
-    def _once_more(self, at: _Folder, photo: PhotoId, rendition: str) -> Difference | None:
+    def _once_more(self, at: OutputFolders, photo: PhotoId, rendition: str) -> Difference | None:
         """Compare again with the row read again: what is being made, or was made since, is no difference."""
         known = self._reader.known(photo)
         if known is None or known.leased or rendition not in self._compared(known):
@@ -251,17 +160,17 @@ class _Comparison:
         outputs = self._paths(photo, known.made, known.recipes)
         return self._difference(at, photo, known, rendition, outputs[rendition])
 
-    def _unreadable(self, at: _Folder) -> Iterator[Difference]:
+    def _unreadable(self, at: OutputFolders) -> Iterator[Difference]:
         """Name the folders that kept outputs from being compared, each once."""
         for folder, error in at.closed.items():
-            found = _unreadable(self._output, folder, error)
+            found = Difference("unreadable", *obstacle(self._output, folder, error))
             if found.path not in self._named:
                 self._named.add(found.path)
                 yield found
 
     # ---- unknown files ----
 
-    def _unknown(self, at: _Folder) -> Iterator[Difference]:
+    def _unknown(self, at: OutputFolders) -> Iterator[Difference]:
         """Look through the folders in which the outputs of these photos are, or would be, each once."""
         if at.root < 0:
             return
@@ -274,7 +183,7 @@ class _Comparison:
         for path in sorted({*paths, *at.names} - self._examined):
             try:
                 opened = at.open(path)
-            except _UnreadableError:
+            except UnreadableError:
                 continue
             if opened >= 0:
                 self._examined.add(path)

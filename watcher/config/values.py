@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from typing import Any, get_args
 
 from pydantic import Field
@@ -27,10 +28,15 @@ def path_text(text: str) -> str:
     try:
         encoded = os.fsencode(text)
     except UnicodeEncodeError:
-        raise ValueError("which can't be a file name on this system") from None
+        raise ValueError(f"which can't be a file name {_here()}") from None
     if b"\0" in encoded:
         raise ValueError("with a NUL character in it")
     return text
+
+
+def _here() -> str:
+    encoding = sys.getfilesystemencoding()
+    return "on this system" if encoding == "utf-8" else f"in this locale ({encoding}; with LC_ALL=C.UTF-8 it can)"
 
 
 def absolute_text(text: str) -> str:
@@ -141,7 +147,7 @@ def command_word(text: str) -> str:
     try:
         os.fsencode(text)
     except UnicodeEncodeError:
-        raise ValueError("which can't be an argument on this system") from None
+        raise ValueError(f"which can't be an argument {_here()}") from None
     return text
 
 
