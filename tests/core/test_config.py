@@ -305,6 +305,7 @@ def test_a_younger_key_of_a_rendition_at_its_default_has_nothing_made_again(key:
         ("width = 9\nfit = 'cover'", "position = 'north'", "height = 9"),
         ("width = 9\nheight = 9\nformat = 'webp'", "background = '#000000'", "fit = 'contain'"),
         ("width = 9\nformat = 'avif'", "small = 'copy'", ""),
+        ("width = 9\nsharpen = 'low'", "small = 'copy'", ""),
     ],
 )
 def test_a_key_that_decides_nothing_beside_the_others_has_nothing_made_again(
