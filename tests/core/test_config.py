@@ -826,6 +826,7 @@ def test_a_hook_has_absolute_paths_and_takes_a_bare_name_from_path() -> None:
         ('on = "photo"\nurl = "https://me:pw@h/"', "hook[0].url", "user name"),
         ('on = "photo"\nurl = "https://h/#x"', "hook[0].url", "never sent"),
         ('on = "photo"\ncommand = ["x"]\ninbox = ["/inn"]', "hook[0].inbox[0]", "did you mean `/in`?"),
+        ('on = "photo"\ncommand = ["x"]\ninbox = ["/x"]', "hook[0].inbox[0]", "write the `path` of an inbox"),
         ('on = "photo"\ncommand = ["x"]\ninbox = []', "hook[0].inbox", "found an empty list"),
         ('on = "photo"\ncommand = ["x"]\ntimeout_seconds = 0', "hook[0].timeout_seconds", "0.1 to 3600"),
         ('on = "photo"\ncommand = ["x"]\n[[hook]]\non = "photo"\ncommand = ["x"]', "hook[1]", "the same as hook[0]"),
