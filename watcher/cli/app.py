@@ -161,6 +161,8 @@ def init(
     """
     from watcher.cli import init as command  # noqa: PLC0415  # see the module's first line
 
+    if file is not None and config is not None:
+        raise UsageError("FILE and --config are the same here: give one of them")
     raise typer.Exit(command.init(file or config, state, system=system))
 
 
