@@ -81,6 +81,8 @@ def expected(deciding: Sequence[str]) -> list[Match]:
         (["**/"], ["p.jpg"], ["a/p.jpg"]),
         (["/**/"], ["p.jpg"], ["a/p.jpg"]),
         (["a/**/p.jpg"], ["p.jpg", "b/a/p.jpg"], ["a/p.jpg", "a/b/c/p.jpg"]),
+        (["a**/p.jpg", "?a**/q.jpg"], ["b/p.jpg", "bab/c/q.jpg"], ["ab/p.jpg", "ab/c/p.jpg", "bab/q.jpg"]),
+        ([r"**\/p.jpg"], ["p.jpg"], ["a/p.jpg", "a/b/p.jpg"]),
         (["a**b/p.jpg"], ["a/p.jpg"], ["ab/p.jpg", "axb/p.jpg"]),
         (["IMG[!0-9]*"], ["IMG/p.jpg", "IMG1"], ["IMG_1.jpg"]),
         (["a[!b]c.jpg", "/a[,-0]c.jpg"], ["a/c.jpg"], ["axc.jpg", "a-c.jpg"]),
