@@ -183,7 +183,7 @@ def test_with_orphans_delete_the_daemon_removes_some_by_itself_and_holds_the_res
         for path in photos[1:3]:
             path.unlink()
         daemon.wait_for("orphans.held")
-        wanted = "outputs of 2 photos that are gone"
+        wanted = "2 photos gone, more than `orphans_max` a day: their outputs stay"
         until(lambda: wanted in place.watcher("status", "--config", place.config).out, "status says so")
         assert "`watcher verify --prune` lists them" in place.watcher("status", "--config", place.config).out
         assert len(tree(place.output)) == 6
