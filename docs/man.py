@@ -19,11 +19,24 @@ PAGE = Path(__file__).with_name("watcher.1")
 
 _STATUS = (
     (0, "Done; for run: stopped cleanly on request."),
-    (1, "once, verify: it ran to the end, and some photos failed or some outputs differ; each is named."),
+    (
+        1,
+        (
+            "once: some photos failed or are incomplete, an original could not be moved or deleted, an inbox could not"
+            " be read, or it was stopped. verify: some outputs are missing or differ, or could not be removed. retry:"
+            " a path is no photo of an inbox. Each is named."
+        ),
+    ),
     (2, "The command line is wrong."),
     (70, "An internal error, with a traceback."),
     (75, "Another instance holds the state file; its process id is named."),
-    (78, "The config is wrong or can't work here: every fault at once, with what to write instead."),
+    (
+        78,
+        (
+            "The config is wrong: all its faults at once, with what to write instead. Or it can't work on this machine;"
+            " that is checked when the config has no fault."
+        ),
+    ),
 )
 _FILES = (
     ("~/.config/watcher/config.toml", "The user's config, where no other is named; on macOS in ~/Library."),

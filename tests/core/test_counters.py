@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from watcher.core.counters import KEPT_MINUTES, Counters, Histogram, RateCounter, recent
@@ -48,6 +50,13 @@ def test_a_photo_becomes_visible_so_long_after_its_last_write(written: float, se
     numbers = Counters()
     numbers.photo_done(PhotoDone(PHOTO, done(written), SEEN + 2.0, SEEN))
     assert numbers.visible.freeze().total == pytest.approx(seconds)
+
+
+def test_renditions_that_were_there_are_counted_apart_also_of_a_photo_that_was_decoded() -> None:
+    numbers = Counters()
+    there, new = done(adopted=True, renditions=2), done()
+    numbers.photo_done(PhotoDone(PHOTO, replace(new, made=there.made + new.made), SEEN))
+    assert (numbers.renditions, numbers.reused_renditions, numbers.reused) == (3, 2, 0)
 
 
 def test_a_photo_that_nobody_announced_or_that_was_there_already_is_not_timed() -> None:

@@ -33,7 +33,6 @@ OWNERS = {
     "anyio": {"http"},
     "asyncio": {"http", "cluster"},
     "distributed": {"cluster"},
-    "pathspec": {"core", "config"},  # using patterns; and finding those that are wrong
     "typer": {"cli"},
     "prometheus_client": {"http"},
     "rich": {"app", "cli"},

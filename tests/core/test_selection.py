@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import stat
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -199,14 +194,6 @@ def test_what_is_no_pattern_is_refused_by_name(pattern: str) -> None:
         PathFilter(JPEGS, ("fine/", pattern), recursive=True)
 
 
-def test_pathspec_is_not_imported_where_nothing_is_excluded() -> None:
-    code = (
-        "import sys; from watcher.core.selection import PathFilter\n"
-        "PathFilter(['*.jpg'], [], True).takes(b'a.jpg'); sys.exit('pathspec' in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[2]).returncode == 0
-
-
 def ancestors(path: bytes) -> list[bytes]:
     parts = path.split(b"/")[:-1]
     return [b"/".join(parts[: n + 1]) for n in range(len(parts))]
@@ -230,46 +217,6 @@ def test_no_name_raises(name: bytes, exclude: list[str]) -> None:
         assert selection.takes(name) == selection.match(name).photo
         selection.enters(name)
         assert shown(name).isprintable()
-
-
-@pytest.mark.skipif(shutil.which("git") is None, reason="git, the judge here, is not installed")
-def test_excludes_mean_what_they_mean_to_git(tmp_path: Path) -> None:
-    patterns = [
-        "drafts/",
-        "!drafts/keep.jpg",
-        "*.raw.jpg",
-        "!best.raw.jpg",
-        "/top/*",
-        "!/top/yes/",
-        "a/**/z.jpg",
-        "only",
-    ]
-    paths = [
-        "drafts/keep.jpg",
-        "x/drafts/y/a.jpg",
-        "best.raw.jpg",
-        "x/bad.raw.jpg",
-        "top/no/a.jpg",
-        "top/yes/a.jpg",
-        "top/a.jpg",
-        "x/top/a.jpg",
-        "a/z.jpg",
-        "a/b/c/z.jpg",
-        "b/a/z.jpg",
-        "only/a.jpg",
-        "drafts.jpg",
-    ]
-    (tmp_path / ".gitignore").write_text("\n".join(patterns) + "\n")
-    environment = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
-    subprocess.run(["git", "init", "-q", tmp_path], check=True, env=environment)
-    for path in paths:
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).touch()
-    answer = subprocess.run(
-        ["git", "check-ignore", *paths], cwd=tmp_path, check=False, capture_output=True, text=True, env=environment
-    )
-    selection = PathFilter(JPEGS, patterns, recursive=True)
-    assert [p for p in paths if not selection.takes(os.fsencode(p))] == answer.stdout.split()
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,24 @@ def test_originals_move_once_they_are_done_and_a_later_photo_of_the_same_name_co
     assert place.watcher("verify", "--config", place.config).code == 0
 
 
+@pytest.mark.parametrize("keeps_dates", [True, False])
+def test_a_photo_that_is_sent_once_more_is_another_one_only_if_it_has_another_date(
+    place: Place, *, keeps_dates: bool
+) -> None:
+    originals = configure(place, "move")
+    photo, sent = place.inbox / "IMG_0001.JPG", place.root / "IMG_0001.JPG"
+    sent.write_bytes(camera(1))
+    os.utime(sent, (1_700_000_000, 1_700_000_000))
+    for send in (shutil.copy2, shutil.copy2 if keeps_dates else shutil.copy):
+        send(sent, photo)
+        done = place.watcher("once", "--config", place.config)
+        assert done.code == 0, done
+        assert not photo.exists()
+    more = not keeps_dates
+    assert sorted(tree(originals)) == ["IMG_0001 (1).JPG"] * more + ["IMG_0001.JPG"]
+    assert sorted(tree(place.output / "web")) == ["IMG_0001.JPG"] + ["IMG_0001.JPG.jpg"] * more
+
+
 @pytest.mark.slow
 def test_originals_are_deleted_where_that_is_asked_for_and_those_that_wait_are_not(place: Place) -> None:
     fill(place.inbox / "x", 8)

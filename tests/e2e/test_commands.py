@@ -169,6 +169,13 @@ def test_init_writes_a_config_that_works_and_never_overwrites_one(place: Place) 
     assert "1 photo, 1 copy made in " in done.out
 
 
+def test_init_takes_one_name_of_its_file(place: Place) -> None:
+    done = place.watcher("init", "one.toml", "--config", "other.toml")
+    assert done.code == 2
+    assert "give one of them" in done.err
+    assert not (place.root / "one.toml").exists()
+
+
 def test_init_says_what_to_type_where_it_can_t_make_the_inbox(place: Place) -> None:
     place.env["XDG_PICTURES_DIR"] = str(place.root / "a-file" / "my photos")
     (place.root / "a-file").write_bytes(b"x")

@@ -305,11 +305,13 @@ def test_the_last_line_tells_a_rename_and_what_was_up_to_date_from_what_was_made
     assert last_line() == f"no photos found in {place.inbox.name}"
     paths = fill(place.inbox, 3)
     assert last_line() == f"3 photos, 6 copies made in {place.output.name}/web and {place.output.name}/thumb"
-    assert last_line() == ("nothing to do \u00b7 3 up to date by the state file (`watcher verify` checks the copies)")
+    verify = f"watcher verify --config={place.config}"
+    assert last_line() == f"nothing to do \u00b7 3 up to date by the state file (`{verify}` checks the copies)"
     paths[0].rename(place.inbox / "renamed.jpg")
     (place.inbox / "text.jpg").write_text("no photo\n" * 60)
     assert last_line() == (
-        f"1 renamed, moved or alike: existing copies used in {place.output.name}/web and {place.output.name}/thumb"
+        "1 renamed, moved, alike or made before: existing copies used in "
+        f"{place.output.name}/web and {place.output.name}/thumb"
         " \u00b7 2 up to date \u00b7 1 not made"
     )
 

@@ -57,7 +57,8 @@ def test_what_no_photo_needs_is_listed_and_removed_and_the_rest_stays(
     told = capsys.readouterr().out
     assert f"orphan: {place.output}/web/sub/p000.jpg: its photo is gone: {photos[0]}\n" in told
     assert f"{place.output}/thumb/sub/p001.jpg: the config has no rendition thumb for it\n" in told
-    assert told.endswith("no longer needed: 5 outputs of 4 photos; `watcher verify --prune --yes` removes them\n")
+    remove = f"watcher verify --prune --yes --config={place.config}"
+    assert told.endswith(f"no longer needed: 5 outputs of 4 photos; `{remove}` removes them\n")
     verified = place.watcher("verify", "--config", place.config)
     assert verified.out.endswith("`watcher verify --prune` lists outputs that are no longer needed\n")
     assert verified.code == 0
@@ -182,7 +183,7 @@ def test_with_orphans_delete_the_daemon_removes_some_by_itself_and_holds_the_res
         for path in photos[1:3]:
             path.unlink()
         daemon.wait_for("orphans.held")
-        wanted = "outputs of 2 photos that are gone"
+        wanted = "2 photos gone, more than `orphans_max` a day: their outputs stay"
         until(lambda: wanted in place.watcher("status", "--config", place.config).out, "status says so")
         assert "`watcher verify --prune` lists them" in place.watcher("status", "--config", place.config).out
         assert len(tree(place.output)) == 6

@@ -16,6 +16,7 @@ from watcher.core.selection import hidden_name
 from watcher.core.status import Counts
 from watcher.core.types import FileSignature, PhotoId
 from watcher.engine import archiver as keeper
+from watcher.engine import notes
 
 
 @pytest.fixture
@@ -55,6 +56,13 @@ def test_an_original_moves_once_all_is_made_and_its_photo_stays_known_as_done(mo
     settle(moving)
     assert moving.store.counts(IN) == Counts(done=1)
     moving.check_settled()
+
+
+def test_that_an_original_was_moved_is_in_its_history_at_once(moving: World) -> None:
+    photo = moving.drop("a.jpg")
+    moving.work_all()
+    moving.take_all_away()
+    assert [note.what for note in moving.store.notes(photo)][-1] == notes.TAKEN
 
 
 def test_nothing_is_taken_away_before_the_books_say_so_durably(moving: World, monkeypatch: pytest.MonkeyPatch) -> None:

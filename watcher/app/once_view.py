@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -108,7 +107,7 @@ def report(daemon: Daemon, store: Store, seconds: float, source: Source, *, quie
         print(f"kept: {counted(kept, 'original')} that could not be taken away; the log says why (`original.kept`)")
     if not quiet:
         _print_left_alone(daemon, store)
-        print(" \u00b7 ".join(summary(daemon, store, unfinished, seconds, source.pair)))
+        print(" \u00b7 ".join(summary(daemon, store, unfinished, seconds, source)))
     if daemon.stops:
         print(f"stopped by {daemon.stops[0]} before the end; the next run goes on from here")
     return EXIT_SOME_FAILED if unfinished or kept or daemon.stops else EXIT_OK
@@ -118,9 +117,7 @@ def _print_missing(daemon: Daemon, store: Store, plan: InboxPlan, source: Source
     """Print how many photos have lost all copies: the state file has them, and none of their folders is there."""
     recorded = plan.holder is not None and plan.holder.known  # in this folder, and not in an earlier `output`
     if plan.bare and recorded and (before := _up_to_date(daemon, store, plan)):
-        options = [f"--{name}={value}" for name in ("config", "state") if (value := getattr(source, name))]
-        repair = printable(shlex.join(["watcher", "verify", "--repair", *(source.pair or ()), *options]))
-        hint = f"is a disk not mounted? If they were removed, `{repair}` makes them again"
+        hint = f"is a disk not mounted? If they were removed, `{source.command('verify', '--repair')}` makes them again"
         print(f"missing: the copies of {counted(before, 'photo')} in {places([plan])}: {hint}")
 
 
@@ -139,10 +136,8 @@ def _print_left_alone(daemon: Daemon, store: Store) -> None:
             print(f"left alone{f' in {_shown(plan.inbox)}' if len(plans) > 1 else ''}: {printable(left)}")
 
 
-def summary(
-    daemon: Daemon, store: Store, unfinished: int, seconds: float, pair: tuple[str, str] | None
-) -> Iterator[str]:
-    """Return the parts of the last line; `pair`: the two folders that the command was given."""
+def summary(daemon: Daemon, store: Store, unfinished: int, seconds: float, source: Source) -> Iterator[str]:
+    """Return the parts of the last line."""
     counts, plans = daemon.results.numbers, daemon.settings.inboxes
     made, copies = counts.done - counts.reused, counts.renditions - counts.reused_renditions
     looked_at = [plan for plan in plans if plan.inbox not in daemon.inboxes.unreachable]
@@ -155,11 +150,11 @@ def summary(
     elif not counts.reused:
         yield "nothing made"
     if counts.reused:
-        yield f"{counts.reused:,} renamed, moved or alike: existing copies used in {places(plans)}"
+        yield f"{counts.reused:,} renamed, moved, alike or made before: existing copies used in {places(plans)}"
     if current:
         # the copies are not looked at: that would take as long as the scan, each time
-        verify = printable(shlex.join(["watcher", "verify", *(pair or ())]))
-        yield f"{current:,} up to date" + (f" by the state file (`{verify}` checks the copies)" if idle else "")
+        hint = f" by the state file (`{source.command('verify')}` checks the copies)"
+        yield f"{current:,} up to date" + (hint if idle else "")
     if unfinished:
         yield f"{unfinished:,} not made"
     yield f"{seconds:.1f} s"

@@ -134,7 +134,9 @@ def _gone(
 ) -> Iterator[Unneeded]:
     orphan = _orphan(reader, watched, photo, left, gone=True)
     if any(version.unsure for version in left):
-        why_not = why_not or "its photo left when the inbox was another folder, or none of its photos was there"
+        why_not = why_not or (
+            "its photo left after a scan that found none of those recorded: another volume may have been in its place"
+        )
     if why_not:  # it is asked only what lies there
         orphan = replace(orphan, gone=False, root=None)
     found = prune(orphan, digest_of_output, remove=False)

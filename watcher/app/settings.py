@@ -24,7 +24,7 @@ from watcher.engine.ports import InboxParts, InboxPlan, Post, Settings
 from watcher.errors import ConfigError, Fault, StateError, WatcherError, tell_fault
 from watcher.fs import mounts
 from watcher.store import refuse_other_file
-from watcher.text import utf8_bytes
+from watcher.text import printable, utf8_bytes
 
 if TYPE_CHECKING:
     from watcher.watch import Supervisor, Watch  # watchdog costs 60 ms, and `status` needs none of it
@@ -39,6 +39,11 @@ class Source:
     state: str | None  # of --state
     home: str | None = None  # what `~` stands for in the config; None: the home of the user who runs it
     level: Literal["debug", "warning"] | None = None  # of the log, by -v or -q; None: the config's
+
+    def command(self, *words: str) -> str:
+        """Return a command on the same inboxes, as a person types it."""
+        options = [f"--{name}={value}" for name in ("config", "state") if (value := getattr(self, name))]
+        return printable(shlex.join(["watcher", *words, *(self.pair or ()), *options]))
 
     def read(self, *, require_inbox: bool = True) -> tuple[Config, str]:
         """Read the config; it, and a name for where it came from. Raises ConfigError."""

@@ -132,23 +132,37 @@ def init(
         Optional[str],  # noqa: UP045
         typer.Argument(
             metavar="FILE",
-            help="Where to write it; left out: the user's config file.",
+            help="Where to write it. Left out: ~/.config/watcher/config.toml, with --system the site's in /etc/xdg"
+            " (macOS: below Library/Application Support).",
             show_default=False,
             callback=named,
         ),
     ] = None,
-    config: ConfigFile = None,
-    state: StateFile = None,
+    config: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--config", "-c", metavar="FILE", help="The same as FILE.", show_default=False, callback=named),
+    ] = None,
+    state: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--state", metavar="FILE", help="A state file to name in the config.", show_default=False, callback=named
+        ),
+    ] = None,
     system: Annotated[
-        bool, typer.Option("--system", help="For a service of the whole system: the site's config, folders in /srv.")
+        bool,
+        typer.Option("--system", help="For a service of the whole system: the site's config, folders in /srv/photos."),
     ] = False,
 ) -> None:
-    """Write a commented starter config; one that exists is never overwritten.
+    """Write a commented starter config, and make the inbox folder that it names.
+
+    A config that exists is never overwritten.
 
     Example: watcher init
     """
     from watcher.cli import init as command  # noqa: PLC0415  # see the module's first line
 
+    if file is not None and config is not None:
+        raise UsageError("FILE and --config are the same here: give one of them")
     raise typer.Exit(command.init(file or config, state, system=system))
 
 
@@ -251,8 +265,9 @@ def verify(
 ) -> None:
     """Check outputs against the state file; exits with 1 if an output is missing or different.
 
-    Unknown files are listed, but not touched. --prune removes only files that are on record and unchanged, and nothing
-    unless it is certain that the photo is gone.
+    Unknown files are listed, but not touched.
+
+    --prune removes only files that are on record and unchanged, and counts a photo as gone only if that is certain.
 
     Example: watcher verify --repair
     """
@@ -289,7 +304,7 @@ def list_photos(
     raise typer.Exit(command.list_photos(_pair(inbox, output), config, state, as_json=as_json))
 
 
-@app.command("help", cls=Command, epilog=exit_codes())
+@app.command("help", cls=Command, epilog="Exit codes: 0 done, 2 wrong command line, 70 an internal error.")
 def show_help(
     command: Annotated[
         Optional[list[str]],  # noqa: UP045

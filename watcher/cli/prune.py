@@ -37,7 +37,7 @@ def prune(
                 found = find_unneeded(reader, item)
                 for unneeded, removed in remove_unneeded(source, state, found) if yes else ((one, 0) for one in found):
                     pruned.add(unneeded, removed)
-        pruned.sum_up(yes=yes)
+        pruned.sum_up("" if yes else source.command("verify", "--prune", "--yes"))
     return EXIT_SOME_FAILED if yes and pruned.removed < pruned.outputs else EXIT_OK
 
 
@@ -65,8 +65,8 @@ class PrunedOutputs(Findings):
         else:
             self._keep(kind, {"path": utf8_text(path), "reason": reason})
 
-    def sum_up(self, *, yes: bool) -> None:
-        """Print the sum, or the JSON, piece by piece."""
+    def sum_up(self, remove: str) -> None:
+        """Print the sum, or the JSON, piece by piece; `remove`: the command to remove them, empty: it was this one."""
         if not self.readable:
             print("{")
             for kind in ("orphans", "kept"):
@@ -75,10 +75,10 @@ class PrunedOutputs(Findings):
             return
         if not self.outputs:
             print("no output can be removed" if self.kept else "every output is still needed")
-        elif yes:
+        elif not remove:
             print(f"{self.removed} of {counted(self.outputs, 'output')} removed")
         else:
             text = f"{counted(self.outputs, 'output')} of {counted(self.photos, 'photo')}"
-            print(f"no longer needed: {text}; `watcher verify --prune --yes` removes them")
+            print(f"no longer needed: {text}; `{remove}` removes them")
         if self.kept:
             print(f"kept: {self.kept}, each for the reason above")

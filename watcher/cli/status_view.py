@@ -149,8 +149,8 @@ def _rows(inbox: InboxStatus, view: View) -> Iterator[tuple[str, Text]]:
         text = f"rendition {rendition!r} is no longer in the config; its {photos} files are left on disk"
         yield "left", _text(f"{text} (`watcher verify --prune` lists them)")
     if running and inbox.orphans_held:
-        held = f"outputs of {counted(inbox.orphans_held, 'photo')} that are gone: more than `orphans_max` a day, so"
-        yield "orphans", _text(f"{held} they stay; `watcher verify --prune` lists them, --yes removes them", "yellow")
+        gone = f"{counted(inbox.orphans_held, 'photo')} gone, more than `orphans_max` a day: their outputs stay"
+        yield "orphans", _text(f"{gone}; `watcher verify --prune` lists them, --yes removes them", "yellow")
     for item in _below(view.status.waiting, inbox)[:_REASONS]:
         yield "waits", _text(f"{_within(item, inbox)}: {item.reason}; unchanged for {_ago(item.since)}")
 

@@ -125,7 +125,7 @@ def verify(
         if as_json:
             _print_json(found, repaired)
         else:
-            _sum_up(found, repaired, repair=repair)
+            _sum_up(found, repaired, "" if repair else source.command("verify", "--repair"))
             if reader is not None and any(one.outputs for item in watched for one in find_unneeded(reader, item)):
                 print("`watcher verify --prune` lists outputs that are no longer needed")
         left = found.counts["missing"] + found.counts["different"] - repaired
@@ -195,10 +195,11 @@ def _print_json(found: Found, repaired: int) -> None:
     print(f'  "repaired": {repaired}\n}}')
 
 
-def _sum_up(found: Found, repaired: int, *, repair: bool) -> None:
+def _sum_up(found: Found, repaired: int, repair: str) -> None:
+    """Print the sum; `repair`: the command that repairs, empty: it was this one."""
     parts = [f"{found.counts[kind]} {kind}" for kind in KINDS]
     text = f"{counted(found.checked, 'rendition')} checked: {', '.join(parts)}"
     text += f"; {counted(found.unreadable, 'folder')} not looked at" if found.unreadable else ""
-    print(text + (f"; {repaired} made again" if repair else ""))
-    if not repair and (found.counts["missing"] or found.counts["different"]):
-        print("`watcher verify --repair` makes again what is missing or different")
+    print(text + ("" if repair else f"; {repaired} made again"))
+    if repair and (found.counts["missing"] or found.counts["different"]):
+        print(f"`{repair}` makes again what is missing or different")

@@ -68,7 +68,9 @@ def _hook_faults(
         for item, path in enumerate(paths if isinstance(paths, list) else []):
             found = raw_path(path, base, home)
             if found is not None and known and os.fsdecode(found) not in known:
-                hint = nearest(os.fsdecode(found), known) or "write the `path` of an inbox"
+                # by their last parts: what folders of one machine begin with is much alike
+                near = nearest(os.path.basename(os.fsdecode(found)), {os.path.basename(path) for path in known})
+                hint = nearest(os.fsdecode(found), known, 0.0) if near else "write the `path` of an inbox"
                 yield Fault(
                     f"{place}.inbox[{item}]", f"found {toml_value(path)}, which is not an inbox of this file", hint
                 )

@@ -172,6 +172,6 @@ def _idle(rendition: Rendition) -> set[str]:
     keys = {
         "position": rendition.fit == "inside" or None in {rendition.width, rendition.height},
         "background": OUTPUTS[form].has_alpha and rendition.fit != "contain",
-        "small": form != "jpeg",
+        "small": form != "jpeg" or rendition.sharpen != "none" or rendition.watermark is not None,
     }
     return {key for key, idle in keys.items() if idle}

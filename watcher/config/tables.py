@@ -119,6 +119,12 @@ class Listen(Table):
     listen: Annotated[str, AfterValidator(listen_text)] | None = text_field("HOST:PORT, such as 127.0.0.1:8424,")
 
 
+class Metrics(Listen):
+    """The same for the metrics, on a port of their own."""
+
+    listen: Annotated[str, AfterValidator(listen_text)] | None = text_field("HOST:PORT, such as 127.0.0.1:9464,")
+
+
 class Log(Table):
     """How the program tells what it does."""
 
@@ -221,7 +227,9 @@ class Settings(Table):
         default=Executor(), description="its keys below a line `[executor]`"
     )
     web: Annotated[Listen, Mark.RESTART] = Field(default=Listen(), description="its keys below a line `[web]`")
-    metrics: Annotated[Listen, Mark.RESTART] = Field(default=Listen(), description="its keys below a line `[metrics]`")
+    metrics: Annotated[Metrics, Mark.RESTART] = Field(
+        default=Metrics(), description="its keys below a line `[metrics]`"
+    )
     log: Annotated[Log, Mark.RESTART] = Field(default=Log(), description="its keys below a line `[log]`")
 
 
@@ -251,7 +259,7 @@ TABLES: dict[str, type[Table]] = {
     "retry": Retry,
     "executor": Executor,
     "web": Listen,
-    "metrics": Listen,
+    "metrics": Metrics,
     "log": Log,
     "rendition": Rendition,
     "inbox": Inbox,

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from pydantic import Field
 from pydantic_core import PydanticCustomError
 
-from watcher.core import layout
+from watcher.core import gitignore, layout
 from watcher.core.formats import OUTPUTS
 
 
@@ -54,22 +54,9 @@ def name_pattern(text: str) -> str:
 
 
 def ignore_pattern(text: str) -> str:
-    """Check a gitignore pattern: it compiles, and excludes something."""
-    import warnings  # noqa: PLC0415 — both are only needed where something is excluded
-
-    from pathspec import GitIgnoreSpec  # noqa: PLC0415 — 20 ms at start
-
-    try:
-        with warnings.catch_warnings():
-            # re warns where `[[:alpha:]]` and the like compile to something else than git means by it
-            warnings.simplefilter("error", FutureWarning)
-            patterns = GitIgnoreSpec.from_lines([text]).patterns
-    except Exception as error:  # noqa: BLE001 — see below
-        # pathspec lets its own, re's and other errors through, depending on the pattern
-        raise ValueError(f"which is no gitignore pattern ({error})") from None
-    if not any(pattern.include is not None for pattern in patterns):
-        why = "has a `[` without its `]`" if "[" in text.partition("#")[0] else "is empty or a comment"
-        raise ValueError(f"which {why} and excludes nothing")
+    """Check a gitignore pattern: it can match something."""
+    if wrong := gitignore.fault(text):
+        raise ValueError(f"which {wrong}")
     return text
 
 

@@ -54,7 +54,7 @@ class Counters:
     failed: int = 0
     renditions: int = 0
     reused: int = 0  # photos among `done` for which nothing was decoded: their renditions existed already
-    reused_renditions: int = 0
+    reused_renditions: int = 0  # among `renditions`: those that existed already
     pixels: int = 0  # decoded
     results: dict[tuple[bytes, str], int] = field(default_factory=dict)  # inbox, result of a photo → photos
     batches: Histogram = field(default_factory=lambda: Histogram(_BATCH_PHOTOS))
@@ -80,13 +80,13 @@ class Counters:
         done, announced = item.outcome, item.announced
         self.done += 1
         self.renditions += len(done.made)
+        self.reused_renditions += sum(item.adopted or item.copied for item in done.made)
         self.pixels += item.pixels
         self.count(item.photo.inbox, "done")
         if item.pixels:
             self.render.observe(done.seconds)
         else:
             self.reused += 1
-            self.reused_renditions += len(done.made)
         if announced is not None and not all(made.adopted for made in done.made):
             written = done.stamp.mtime_ns / 1e9
             since = written if announced - _OLD_SECONDS <= written <= item.at else announced

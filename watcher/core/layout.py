@@ -46,6 +46,7 @@ def fault(template: str) -> str:
     folders, file, parts = template.rpartition("/")[0], template.rpartition("/")[2], template.split("/")
     literal = re.sub(r"\{\w+\}", "", template)
     named = re.findall(r"\{(\w+)\}", template)
+    unknown = next((word for word in named if word not in _PLACEHOLDERS), "")
     gap = re.search(r"\{(width|height)\}\d*\{stem\}|\{stem\}\d*\{(width|height)\}", file)
     checks = (
         (not template.isprintable() or "\\" in template, "with a character that file names should not have"),
@@ -58,7 +59,8 @@ def fault(template: str) -> str:
             any(len(part.encode()) > _MOST_BYTES for part in literal.split("/")),
             f"with over {_MOST_BYTES} bytes in a name",
         ),
-        (not set(named) <= set(_PLACEHOLDERS) or set("{}") & set(literal), "with braces around another word"),
+        (bool(unknown), f"with `{{{unknown}}}`, which is none of {', '.join(map('{{{}}}'.format, _PLACEHOLDERS))}"),
+        (bool(set("{}") & set(literal)), "with a brace that belongs to no word"),
         (named.count("folder") != 1 or "{folder}" not in parts[:-1], _without("{folder}", template)),
         (named.count("stem") != 1 or "{stem}" not in file, _without("{stem}", template)),
         (named.count("ext") != 1 or not file.endswith(".{ext}"), "which does not end in `.{ext}`"),
@@ -72,9 +74,8 @@ def _without(placeholder: str, template: str) -> str:
     """Return why a template needs a placeholder in its place, with two photos whose outputs would have one path."""
     if placeholder == "{stem}":
         return "without one `{stem}` in the file name: `a.jpg` and `b.jpg` would have one name"
-    shown = re.sub(
-        r"\{folder\}|\{stem\}|\{ext\}", lambda found: {"{stem}": "a", "{ext}": "jpg"}.get(found[0], ""), template
-    )
+    example = {"rendition": "web", "folder": "", "stem": "a", "ext": "jpg", "width": "280", "height": "210"}
+    shown = re.sub(r"\{(\w+)\}", lambda found: example.get(found[1], ""), template)
     return f"without one `{{folder}}` between `/`: `1/a.jpg` and `2/a.jpg` would both be `{shown.strip('/')}`"
 
 

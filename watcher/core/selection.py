@@ -18,13 +18,11 @@ import os
 import re
 import stat
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from watcher.core.formats import why_left_alone
+from watcher.core.gitignore import GitIgnore
 from watcher.text import shown, utf8_text
-
-if TYPE_CHECKING:
-    from pathspec import GitIgnoreSpec
 
 # All entries are in lower case and compared with the lower-cased name. A dot file is junk by its first byte, so these
 # need no entry of their own: `.DS_Store` and `._*` (macOS), `.Trash*`, `.stfolder`, `.stversions`,
@@ -140,7 +138,7 @@ class PathFilter:
         )
         others = [p for p in include if not (_PLAIN_SUFFIX.fullmatch(p) and p.isascii())]
         self._pattern = re.compile("|".join(map(fnmatch.translate, others)), re.IGNORECASE) if others else None
-        self._exclude = _gitignore(exclude) if exclude else None
+        self._exclude = GitIgnore(exclude) if exclude else None
         self._folders: dict[bytes, bool] = {b"": True}
 
     def takes_name(self, name: bytes) -> bool:
@@ -231,18 +229,12 @@ class PathFilter:
         junk = _junk(name, folder=True)
         if junk is not None:
             return junk
-        pattern = self._excluding(folder + b"/")
+        pattern = self._excluding(folder, folder=True)
         return None if pattern is None else f"excluded by the pattern `{pattern}`"
 
-    def _excluding(self, path: bytes) -> str | None:
-        """Return the exclude pattern that matches `path` itself (a folder ends in a slash); None: none does."""
-        if self._exclude is None:
-            return None
-        # A dot in pathspec's expressions matches anything but a newline. A name can't contain U+FFFE as valid text, so
-        # it replaces the newline and has no meaning in any pattern.
-        spec, lines = self._exclude
-        result = spec.check_file(utf8_text(path).replace("\n", "\ufffe"))
-        return lines[result.index] if result.include and result.index is not None else None
+    def _excluding(self, path: bytes, *, folder: bool = False) -> str | None:
+        """Return the exclude pattern that excludes `path` itself; None: none does."""
+        return None if self._exclude is None else self._exclude.excluding(utf8_text(path), folder=folder)
 
 
 def _junk(name: bytes, *, folder: bool = False) -> str | None:
@@ -258,15 +250,3 @@ def _junk(name: bytes, *, folder: bool = False) -> str | None:
         if low.endswith(suffix) and (not folder or suffix == _FOLDER_SUFFIX):
             return f"junk: `{label}`, a temporary name"
     return None
-
-
-def _gitignore(patterns: Sequence[str]) -> tuple[GitIgnoreSpec, tuple[str, ...]]:
-    from pathspec import GitIgnoreSpec  # noqa: PLC0415 - takes 75 ms, and most inboxes exclude nothing
-
-    for pattern in patterns:
-        try:
-            GitIgnoreSpec.from_lines([pattern], backend="simple")
-        except ValueError as error:
-            raise ValueError(f"`{pattern}` is not a gitignore pattern: {error}") from None
-    # The other back ends of pathspec encode paths as UTF-8, and fail on names that are not valid UTF-8.
-    return GitIgnoreSpec.from_lines(patterns, backend="simple"), tuple(patterns)

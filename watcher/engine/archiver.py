@@ -182,7 +182,7 @@ class Archiver:
         elif not fault and inbox is not None:
             inbox.parts.examine([photo.path], [])  # it changed, which its event tells, or went by itself
         if fault:
-            self._stays(photo, fault, wall)
+            self._stays(photo, fault, now, wall)
 
     def _gone(self, key: PhotoId, known: PhotoRecord, message: TakenAway, now: float, wall: float) -> None:
         photo, where, inbox = message.photo, message.where, self._inboxes.get(message.photo.inbox)
@@ -196,15 +196,15 @@ class Archiver:
             inbox.touched = True
         if known.away != where:
             self._records.put(key, replace(known, away=where), now)
-        self._records.note(photo, wall, notes.TAKEN, {"to": utf8_text(where)} if where else {})
+        self._records.note(photo, wall, notes.TAKEN, {"to": utf8_text(where)} if where else {}, now)
         self._log.debug("original.moved" if where else "original.deleted", path=photo.absolute, to=where)
 
-    def _stays(self, photo: PhotoId, reason: str, wall: float) -> None:
+    def _stays(self, photo: PhotoId, reason: str, now: float, wall: float) -> None:
         if len(self.kept) < _MOST_WANTED:
             self.kept.add(photo)
         if self._reported.get(photo.inbox) != reason:
             self._reported[photo.inbox] = reason
-            self._records.note(photo, wall, notes.KEPT, {"reason": reason})
+            self._records.note(photo, wall, notes.KEPT, {"reason": reason}, now)
             self._log.warning("original.kept", path=photo.absolute, reason=reason)
 
     def is_back(self, message: PutBack) -> None:

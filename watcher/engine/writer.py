@@ -55,9 +55,13 @@ class WriteBuffer:
         if self._since is None:
             self._since = now
 
-    def note(self, photo: PhotoId, wall: float, what: str, detail: Mapping[str, object]) -> None:
-        """Write an entry of a photo's history with the next result or attempt."""
+    def note(
+        self, photo: PhotoId, wall: float, what: str, detail: Mapping[str, object], now: float | None = None
+    ) -> None:
+        """Write an entry of a photo's history with the next result or attempt; given `now`, at the end of this turn."""
         self._notes.append(HistoryEntry(photo, wall, what, detail))
+        if now is not None and self._since is None:
+            self._since = now
 
     def answer(self, number: int, now: float) -> None:
         """Delete a request together with what is written because of it."""

@@ -49,7 +49,7 @@ def listen(text: str, source: str, key: str = "web.listen") -> Address:
     try:
         found = socket.getaddrinfo(plain, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
-        hint = 'write an address of this machine, such as "127.0.0.1:8424"'
+        hint = f'write an address of this machine, such as "127.0.0.1:{port}"'
         found_fault = f'found "{text}", which is no address ({error.strerror})'
         raise ConfigError(source, [Fault(key, found_fault, hint)]) from None
     places = list(dict.fromkeys((family, sockaddr[0]) for family, _, _, _, sockaddr in found))
@@ -68,7 +68,7 @@ def listen(text: str, source: str, key: str = "web.listen") -> Address:
     if not sockets or (refusal and refusal.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}):
         for item in sockets:
             item.close()
-        why, hint = _refused(refusal)
+        why, hint = _refused(refusal, port)
         raise ConfigError(source, [Fault(key, f'found "{text}", {why}', hint)]) from None
     loopback = all(ipaddress.ip_address(item.getsockname()[0].partition("%")[0]).is_loopback for item in sockets)
     return Address(tuple(sockets), host, port, loopback)
@@ -100,17 +100,17 @@ def _open(family: int, place: str, port: int) -> socket.socket:
     return opened
 
 
-def _refused(error: OSError | None) -> tuple[str, str]:
+def _refused(error: OSError | None, port: int) -> tuple[str, str]:
     """Return what was found of the address, and what to do."""
     number = error.errno if error else None
     if number == errno.EADDRINUSE:
         return "where another program listens already", "write another port, or stop that program"
     if number == errno.EADDRNOTAVAIL:
-        return "which is no address of this machine", 'write one, such as "127.0.0.1:8424"'
+        return "which is no address of this machine", f'write one, such as "127.0.0.1:{port}"'
     if number == errno.EACCES:
         return "where this user may not listen", "write a port from 1024 up"
     if number == errno.EAFNOSUPPORT and os.environ.get("INVOCATION_ID"):  # of a systemd service
         remedy = "type `watcher service install` again, as you did before: it writes the unit anew"
         return "and the service's unit was written before that and allows no network", remedy
     why = error.strerror if error else "no address"
-    return f"where no program can listen ({why})", 'write another address, such as "127.0.0.1:8424"'
+    return f"where no program can listen ({why})", f'write another address, such as "127.0.0.1:{port}"'

@@ -106,7 +106,9 @@ class Jpeg(Photo):
                 image, _ = native.decode(ended, scale, head, header.scan)
                 image = image or self._by_pillow(scale, layout.at(end, EOI[1]), proved=True).image
                 return Decoded(image, walk.state is State.DAMAGED)
-        raise NotWholeError(walk.share, walk.reason, truncated=walk.state is State.TRUNCATED)
+        # of several scans each is the whole picture, only better: a share of those that came says nothing
+        share = walk.share if header.interleaved and not header.progressive else 0.0
+        raise NotWholeError(share, walk.reason, truncated=walk.state is State.TRUNCATED)
 
     def _other_ends(self, layout: Layout, walk: Walk) -> list[int]:
         """Return where a picture may end that is not whole as it is: it may lack its end marker, or have padding."""
