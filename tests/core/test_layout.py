@@ -141,6 +141,15 @@ def test_a_changed_template_has_the_output_leave_its_place(key: str, current: bo
     assert (item.old, item.spares) == (None, ())
 
 
+@pytest.mark.parametrize("key", ["f1", "f0"])
+def test_an_output_with_its_size_in_its_path_may_get_another_place_with_every_version(key: str) -> None:
+    sized_before = done(MADE._replace(layout=SIZED), f"{key}:{SIZED}")
+    (item,) = renderings(b"x/a.jpg", {"web": recipe(SIZED)}, sized_before, {}, folds_case=False, unseen={"web"})
+    assert item.old is not None
+    assert (b"x/a-300x200.jpg" in item.old.outputs, item.old.current) == (True, False), "it is not moved, but made"
+    assert item.spares, "what lies where the new size belongs is not known"
+
+
 def test_the_old_place_and_the_new_one_of_another_photo_are_both_taken() -> None:
     taken = taken_paths(PhotoId(b"/in", b"x/a.jpeg"), {b"a.jpg": {"web": MADE}}, {"web": recipe(FLAT)})
     assert taken >= {b"web/x/a.jpg", b"x/a-web.jpg"}
