@@ -131,14 +131,23 @@ def test_an_output_is_where_the_template_of_its_record_placed_it_whatever_the_co
 
 @pytest.mark.parametrize(("key", "current"), [("f1", True), ("f0", False)])
 def test_a_changed_template_has_the_output_leave_its_place(key: str, current: bool) -> None:
-    (item,) = renderings(b"x/a.jpg", {"web": recipe(FLAT)}, done(MADE, key), {}, folds_case=False, unseen=True)
+    (item,) = renderings(b"x/a.jpg", {"web": recipe(FLAT)}, done(MADE, key), {}, folds_case=False, unseen={"web"})
     assert item.output == b"x/a-web.jpg"
     assert item.spares[0] == b"x/a.jpg-web.jpg", "what lies at the new place is not known"
     assert item.old is not None
     assert (b"web/x/a.jpg" in item.old.outputs, item.old.current) == (True, current)
     moved = done(MADE._replace(layout=FLAT), f"{key}:{FLAT}")
-    (item,) = renderings(b"x/a.jpg", {"web": recipe(FLAT)}, moved, {}, folds_case=False, unseen=True)
+    (item,) = renderings(b"x/a.jpg", {"web": recipe(FLAT)}, moved, {}, folds_case=False, unseen={"web"})
     assert (item.old, item.spares) == (None, ())
+
+
+@pytest.mark.parametrize("key", ["f1", "f0"])
+def test_an_output_with_its_size_in_its_path_may_get_another_place_with_every_version(key: str) -> None:
+    sized_before = done(MADE._replace(layout=SIZED), f"{key}:{SIZED}")
+    (item,) = renderings(b"x/a.jpg", {"web": recipe(SIZED)}, sized_before, {}, folds_case=False, unseen={"web"})
+    assert item.old is not None
+    assert (b"x/a-300x200.jpg" in item.old.outputs, item.old.current) == (True, False), "it is not moved, but made"
+    assert item.spares, "what lies where the new size belongs is not known"
 
 
 def test_the_old_place_and_the_new_one_of_another_photo_are_both_taken() -> None:
@@ -155,7 +164,7 @@ def test_two_photos_that_would_meet_get_two_names_in_every_layout() -> None:
 def test_the_place_of_a_rendition_that_was_called_otherwise_is_known() -> None:
     template = "img/{folder}/{stem}.{ext}"
     before = done(MADE._replace(layout=template), f"f1:{template}")
-    (item,) = renderings(b"x/a.jpg", {"large": recipe(template)}, before, {}, folds_case=False, unseen=True)
+    (item,) = renderings(b"x/a.jpg", {"large": recipe(template)}, before, {}, folds_case=False, unseen={"large"})
     assert (item.output, item.spares) == (b"img/x/a.jpg", ())
 
 

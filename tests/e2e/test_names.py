@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from tests.e2e.harness import THUMB, WEB, Place, fill, tree
+from tests.e2e.harness import THUMB, WEB, Place, camera, fill, tree, until
 from watcher.app.estimate import dry_run
 from watcher.app.explain import why
 from watcher.app.settings import Source
@@ -61,6 +61,51 @@ def test_every_command_knows_outputs_by_their_new_names(place: Place, capsys: py
     gone = place.watcher("verify", "--prune", "--yes", "--config", place.config).out
     assert "2 of 2 outputs removed" in gone
     assert set(tree(place.output)) == {"2024/mine.jpg", "small/2024/p000-t.jpg"}
+
+
+@pytest.mark.slow
+def test_a_copy_with_its_size_in_its_name_goes_when_another_size_replaces_it(place: Place) -> None:
+    def shows(*wanted: str) -> None:
+        assert place.once().code == 0
+        assert set(tree(place.output)) == {*wanted, "web/q-300.jpg"}
+        assert place.watcher("verify", "--config", place.config).out.endswith("0 missing, 0 different, 0 unknown\n")
+
+    sized = {**WEB, "name": "{rendition}/{folder}/{stem}-{width}.{ext}"}
+    place.configure({"web": sized})
+    photo, other = place.inbox / "p.jpg", place.inbox / "q.jpg"
+    photo.write_bytes(camera(1))
+    other.write_bytes(camera(2))
+    shows("web/p-300.jpg")
+    photo.write_bytes(camera(1, 200, 100))
+    shows("web/p-200.jpg")
+    photo.write_bytes(camera(1))
+    shows("web/p-300.jpg")
+
+    (place.output / "web" / "p-300.jpg").write_bytes(b"edited")
+    photo.write_bytes(camera(1, 100, 60))
+    shows("web/p-100.jpg", "web/p-300.jpg")
+    pruned = place.watcher("verify", "--prune", "--yes", "--config", place.config).out
+    assert f"kept: {place.output}/web/p-300.jpg: it has changed since it was made\n" in pruned
+    assert set(tree(place.output)) == {"web/p-100.jpg", "web/p-300.jpg", "web/q-300.jpg"}
+
+
+@pytest.mark.slow
+def test_the_copy_of_a_photo_that_is_gone_goes_when_a_user_asks_though_another_has_its_name(place: Place) -> None:
+    place.configure({"web": {**WEB, "name": "{folder}/{stem}-{width}.{ext}"}})
+    fill(place.inbox, 2)
+    photo = place.inbox / "p000.jpg"
+    with place.run() as daemon:
+        daemon.settle(2)
+        photo.unlink()
+        until(lambda: place.status()["inboxes"][0]["done"] == 1, "the daemon has noticed")
+        photo.write_bytes(camera(1, 200, 100))
+        daemon.settle(3)
+        assert set(tree(place.output)) == {"p000-200.jpg", "p000-300.jpg", "p001-300.jpg"}
+        assert place.watcher("verify", "--config", place.config).code == 0
+        pruned = place.watcher("verify", "--prune", "--yes", "--config", place.config).out
+        assert f"orphan: {place.output}/p000-300.jpg: its photo was replaced: {photo}\n" in pruned
+        assert daemon.stop() == 0
+    assert set(tree(place.output)) == {"p000-200.jpg", "p001-300.jpg"}
 
 
 @pytest.mark.slow

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.harness import WEB, Place, camera, fill, fingerprint, tree, until
+from tests.e2e.harness import WEB, Place, camera, fill, fingerprint, shows, tree, until
 from tests.faults.mounting import mounted, needs_mounts
 from watcher.cli.prune import prune
 
@@ -104,6 +105,39 @@ def test_a_photo_that_went_unnoticed_is_gone_unless_it_may_have_another_name(
     assert removes(place) == 4
     assert place.once().code == 0
     assert sorted(tree(place.output)) == ["thumb/p002.jpg", "web/p002.jpg"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("formats", [False, True])
+def test_what_left_the_config_stays_on_record_when_its_photo_is_renamed(
+    place: Place, capsys: pytest.CaptureFixture[str], formats: bool
+) -> None:
+    def renamed(path: Path, to: Path) -> None:
+        path.rename(to)
+        place.once()
+        assert place.watcher("verify", "--config", place.config).code == 0
+
+    place.configure({"web": {**WEB, "format": ["webp", "png"]}} if formats else None)
+    photos = fill(place.inbox, 2)
+    place.once()
+    old = {f"web/p00{number}.png" if formats else f"thumb/p00{number}.jpg" for number in (0, 1)}
+    place.configure({"web": {**WEB, "format": ["webp", "jpeg"]}} if formats else {"web": WEB})
+    place.once()
+    assert listed(place, capsys) == (sorted(old), {})
+    renamed(photos[0], place.inbox / "new.jpg")
+    renamed(place.inbox / "new.jpg", place.inbox / "newer.jpg")
+    assert listed(place, capsys) == (sorted(old), {})
+    photos[0].write_bytes(camera(7))
+    place.once()
+    assert shows(place.output / "web" / ("p000.webp" if formats else "p000.jpg"), 7)
+    assert place.watcher("verify", "--config", place.config).code == 0
+    assert listed(place, capsys) == (sorted(old), {})
+    assert removes(place) == 2
+    assert not old & set(tree(place.output))
+    assert listed(place, capsys) == ([], {})
+    place.configure()
+    assert place.once().code == 0
+    assert shows(place.output / "thumb" / "p000.jpg", 7)
 
 
 @pytest.mark.slow

@@ -147,6 +147,53 @@ def test_another_recipe_is_made_anew_at_its_new_place_and_the_other_rendition_is
     assert moving.inodes()["thumb"] == moving.before["thumb"]
 
 
+def sized(moving: Moving, width: int, fingerprint: str = "0000000000000003") -> Job:
+    """Return the job for another size of what was made with the size in its path."""
+    web, thumb = moving.job.renderings
+    assert isinstance(moving.outcome, Done)
+    now = next(item for item in moving.outcome.made if item.name == "web")
+    recipe = replace(web.recipe, width=width, fingerprint=fingerprint)
+    old = OldOutput((now.output, b"x/a-80.webp"), now.width, now.height, now.size, now.digest, current=False)
+    return replace(moving.job, renderings=(replace(web, recipe=recipe, old=old), replace(thumb, old=None)))
+
+
+def test_another_size_in_the_path_takes_the_old_output_away_unless_it_was_edited(moving: Moving) -> None:
+    moving.run()
+    assert moving.run(sized(moving, 60)) == ["small/x/a.webp", "x/a-60.jpg"]
+    assert isinstance(moving.outcome, Done)
+    assert not moving.outcome.old_stays
+    job = sized(moving, 50)
+    moving.path("x/a-60.jpg").write_bytes(b"mine")
+    assert moving.run(job) == ["small/x/a.webp", "x/a-50.jpg", "x/a-60.jpg"]
+    assert moving.outcome.old_stays
+
+
+def test_an_output_that_is_made_anew_where_it_was_stays(moving: Moving) -> None:
+    moving.run()
+    data = moving.path("x/a-80.jpg").read_bytes()
+    assert moving.run(sized(moving, 80)) == BOTH
+    assert moving.path("x/a-80.jpg").read_bytes() == data
+
+
+def test_a_file_of_others_where_the_new_size_belongs_stays(moving: Moving) -> None:
+    moving.run()
+    moving.path("x/a-60.jpg").write_bytes(b"mine")
+    assert moving.run(sized(moving, 60)) == ["small/x/a.webp", "x/a-60.jpg", "x/a.jpg-60.jpg"]
+    assert moving.path("x/a-60.jpg").read_bytes() == b"mine"
+
+
+def test_a_larger_size_replaces_the_old_output_only_when_it_is_durable(
+    moving: Moving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    moving.run()
+    monkeypatch.setattr("watcher.fs.publish.sync_folder", fails)
+    assert moving.run(sized(moving, 60)) == sorted([*BOTH, "x/a-60.jpg"])
+    assert isinstance(moving.outcome, Failed)
+
+
 def test_renditions_that_exchange_their_places_are_made_anew(moving: Moving) -> None:
     web, thumb = moving.job.renderings
     pair = replace(web, output=b"thumb/x/a.webp", spares=()), replace(thumb, output=b"web/x/a.jpg", spares=())

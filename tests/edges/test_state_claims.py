@@ -67,10 +67,10 @@ def test_a_photo_that_left_is_found_until_its_outputs_may_belong_to_another(stat
     )
     state.write([(photo("x/a.jpg"), None), (photo("w.jpg"), None)])
     assert state.alike(100) == [claim("x/b.jpg"), claim("x/a.jpg", gone=True)]
-    assert state.has_tombstone(photo("x/a.jpeg"))
-    assert not state.has_tombstone(photo("a.jpeg"))
+    assert state.left_renditions(photo("x/a.jpeg")) == {"web"}
+    assert not state.left_renditions(photo("a.jpeg"))
     state.write([(photo("x/a.jpeg"), known(phase=Phase.WAITING))])
-    assert state.has_tombstone(photo("x/a.jpeg"))
+    assert state.left_renditions(photo("x/a.jpeg")) == {"web"}
     state.write([(photo("x/a.jpeg"), known(b""))])  # as WebP both would be a.webp
     assert state.alike(100) == [claim("x/b.jpg"), replace(claim("x/a.jpg", gone=True), recipes={})]
     state.write([(photo("x/a.jpg"), known(b""))])
@@ -85,7 +85,7 @@ def test_what_was_made_in_another_output_folder_is_not_found(state: Store) -> No
     state.write([(photo("a.jpg"), None)])
     state.forget_folder(IN, b"")
     assert state.alike(100) == [claim("c.jpg", OTHER)]
-    assert not state.has_tombstone(photo("a.jpg"))
+    assert not state.left_renditions(photo("a.jpg"))
 
 
 def test_what_has_left_is_remembered_for_a_day_and_then_as_far_as_there_is_room(
@@ -143,7 +143,7 @@ def test_one_that_is_back_leaves_nothing_behind_under_its_key(state: Store) -> N
     key, known_as = away(1)
     state.write([(key, known_as)])
     state.write([(key, None), (photo("x/a.jpg"), replace(known_as, away=None))])
-    assert not state.has_tombstone(photo("x/a.jpg"))
+    assert not state.left_renditions(photo("x/a.jpg"))
     assert [claim.photo for claim in state.alike(100)] == [photo("x/a.jpg")]
 
 
@@ -164,7 +164,7 @@ def test_what_is_asked_about_one_name_does_not_take_longer_the_more_of_them_ther
         state.alike(100, 6)
         state.scan_rows(IN, b"x", [b"a.jpg"])
         list(state.names(IN, b"x"))
-        state.has_tombstone(photo("x/a.jpg"))
+        state.left_renditions(photo("x/a.jpg"))
         state._db.set_progress_handler(None, 0)
         return counted[0]
 

@@ -17,6 +17,7 @@ from itertools import pairwise
 from typing import Any
 
 from watcher.config import Hook, parse
+from watcher.core.layout import OldOutput, sized
 from watcher.core.messages import (
     Entry,
     FolderSeen,
@@ -176,6 +177,7 @@ class File:
     kind: str = "good"
     content: str = ""  # what a digest would tell
     changed_ns: int = 0  # ctime
+    width: int = 10  # pixels
 
     @property
     def digest(self) -> bytes:
@@ -346,6 +348,8 @@ class World:
             tuple[int, tuple[ReusableRendition, ...], int]
         ] = []  # removals that were asked for and wait
         self.prunings: list[tuple[int, Orphan]] = []  # that were asked for and wait
+        self.width = 10  # pixels, of photos that come
+        self.cut_off = False  # workers die when all is in its place, before they remove what that has replaced
         self.full: FailureKind | None = None  # the outputs can't be written: DISK_FULL or OUTPUT
         self.reachable = True
         self.half = ""  # why a scan of the whole inbox can't read all of it
@@ -530,7 +534,8 @@ class World:
         # Some time ago, so that it counts as settled; a different time for each, so that each is a change.
         mtime_ns = int(self.clock.wall) * 10**9 - 20 * 10**9 + self._inode
         size = size or (sum(content.encode()) if content else 100_000 + self._inode)
-        self.files[photo] = File(FileSignature(size, mtime_ns, self._inode), kind, content or f"#{self._inode}")
+        stamp = FileSignature(size, mtime_ns, self._inode)
+        self.files[photo] = File(stamp, kind, content or f"#{self._inode}", width=self.width)
         return photo
 
     def drop(
@@ -627,16 +632,46 @@ class World:
 
     def outcomes(self, jobs: Sequence[Job]) -> list[Outcome]:
         """Return what `render_all` would: all are made before any output is replaced."""
+        jobs = [self._sized(job) for job in jobs]
         outcomes = [self._make(job) for job in jobs]
         for job, outcome in zip(jobs, outcomes, strict=True):
             if isinstance(outcome, Done):
                 self._publish(job, outcome.stamp)
-        return outcomes
+        return [
+            replace(outcome, old_stays=bool(self._old(job))) if isinstance(outcome, Done) else outcome
+            for job, outcome in zip(jobs, outcomes, strict=True)
+        ]
+
+    def _sized(self, job: Job) -> Job:
+        """Return a job with the size in the paths that have one."""
+        renderings = []
+        for item in job.renderings:
+            width = self._width(job, item)
+            renderings.append(replace(item, output=sized(item.output, width, width)))
+        return replace(job, renderings=tuple(renderings))
+
+    def _width(self, job: Job, rendering: Rendering) -> int:
+        file = self.files.get(job.photo)
+        return min(file.width if file else 0, rendering.recipe.width or 0)
 
     def _publish(self, job: Job, stamp: FileSignature) -> None:
         for rendering in job.renderings:
             self.outputs[rendering.output] = (stamp, rendering.recipe.fingerprint)
             self.made_of[rendering.output] = self.files[job.photo].content
+        if not self.cut_off:
+            self._replace(job)
+
+    def _replace(self, job: Job) -> None:
+        """Remove what was made anew under another path, as `fs.relocate` does: if it is what is recorded."""
+        for old, output in self._old(job):
+            if (old.size, old.digest) == (100, output_digest(self.made_of[output])):
+                del self.outputs[output]
+
+    def _old(self, job: Job) -> list[tuple[OldOutput, bytes]]:
+        """List what lies where outputs were that were made anew under another path."""
+        there = self.outputs.keys() - {rendering.output for rendering in job.renderings}
+        old = [rendering.old for rendering in job.renderings if rendering.old]
+        return [(each, output) for each in old for output in each.outputs if output in there]
 
     def _make(self, job: Job) -> Outcome:
         file = self.files.get(job.photo)
@@ -675,8 +710,8 @@ class World:
             Made(
                 r.name,
                 r.output,
-                10,
-                10,
+                self._width(job, r),
+                self._width(job, r),
                 100,
                 output_digest(file.content),
                 adopted=r not in (*wanted, *copied),

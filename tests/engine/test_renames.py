@@ -21,6 +21,8 @@ from hypothesis.stateful import (
 
 from tests.engine.fakes import IN, World
 from watcher.core.messages import Gone
+from watcher.core.output_paths import recorded_paths
+from watcher.core.records import Phase
 from watcher.core.types import Job, Outcome, PhotoId
 from watcher.engine.ports import Message
 
@@ -56,13 +58,37 @@ def settle(world: World) -> None:
     world.wait(3)
 
 
+def on_record(world: World) -> set[bytes]:
+    """Return the places of all outputs that are on record, of photos that are there or have left."""
+    places = set[bytes]()
+    for known in (known for phase in Phase for known in world.store.photos(IN, phase)):
+        places.update(
+            path for name, fact in known[1].made.items() for path in recorded_paths(known[0].path, name, fact)
+        )
+    for gone in world.store.left_photos(IN):
+        made = [item for version in world.store.left_versions(gone) for item in version.made.items()]
+        places.update(path for name, fact in made for path in recorded_paths(gone.path, name, fact))
+    return places
+
+
 def check(world: World) -> None:
     """Hold what lies in the output tree against what the names in the inbox call for."""
     world.check_settled()
+    assert world.outputs.keys() <= on_record(world), world.outputs.keys() - on_record(world)
+    if "x" in world.raw["rendition"]:
+        for found, file in world.files.items():
+            if file.kind == "good":
+                known = world.known(found.path)
+                assert known is not None
+                (place,) = recorded_paths(
+                    found.path, "x", known.made["x"], known.recipes, world.settings().config.recipes
+                )
+                assert world.made_of[place] == file.content
     good = {b"web/" + found.path: file.content for found, file in world.files.items() if file.kind == "good"}
     # Of photos that were replaced the outputs may stay; and any at the name of a broken one, until that is mended.
     may_stay = {b"web/" + found.path for found in world.files} - set(good)
-    shown = {output: world.made_of[output] for output in world.outputs if output not in may_stay}
+    web = (output for output in world.outputs if output.startswith(b"web/"))
+    shown = {output: world.made_of[output] for output in web if output not in may_stay}
     assert {output: content for output, content in shown.items() if content in good.values()} == good
 
 
@@ -76,7 +102,9 @@ class Renames(RuleBasedStateMachine):
         self.world = Busy(os.path.join(folder, "s.db")).start()
         self.stack.callback(self.world.close)
         self.scanned: deque[Message] = deque()  # what the scanner saw, and has not told yet
-        for name in sorted(names):
+        self.leave_or_return()
+        for width, name in enumerate(sorted(names), 10):
+            self.world.width = width
             self.world.drop(name)
         if worked:
             self.world.work_all()
@@ -168,6 +196,13 @@ class Renames(RuleBasedStateMachine):
         self.world.file_tasks.clear()
         self.world.restart(kill=True)
         self.world.start()
+
+    @rule()
+    def leave_or_return(self) -> None:
+        """Take a rendition with the size in its path out of the config, or put it into it again."""
+        if self.world.raw["rendition"].pop("x", None) is None:
+            self.world.raw["rendition"]["x"] = {"width": 100, "name": "x/{folder}/{stem}-{width}.{ext}"}
+        self.world.reload()
 
     @invariant()
     def each_photo_is_in_one_place(self) -> None:

@@ -127,6 +127,26 @@ class Relocated(Trial):
         assert inodes(place) == self.files[place.root], (what, "none is rendered again")
 
 
+class Resized(Trial):
+    """Photos that were made, and whose renditions are to have another size since, which is in their names."""
+
+    def place(self) -> Place:
+        place = super().place()
+        self.configure(place, 50)
+        assert place.once().code == 0
+        self.configure(place, 40)
+        return place
+
+    def configure(self, place: Place, width: int) -> None:
+        name = "{rendition}/{folder}/{stem}-{width}.{ext}"
+        renditions = {rendition: {"width": width, "name": name} for rendition in BOTH}
+        place.configure(renditions, workers=1, retry={"backoff_seconds": 0.05})
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        assert all(path.endswith("-40.jpg") for path in self.expected[0])
+
+
 def inodes(place: Place) -> set[int]:
     return {path.stat().st_ino for path in tree(place.output).values()}
 
@@ -147,6 +167,11 @@ def relocated(tmp_path_factory: pytest.TempPathFactory) -> Relocated:
 
 
 @pytest.fixture(scope="module")
+def resized(tmp_path_factory: pytest.TempPathFactory) -> Resized:
+    return Resized(tmp_path_factory.mktemp("resized"))
+
+
+@pytest.fixture(scope="module")
 def moved(tmp_path_factory: pytest.TempPathFactory) -> Moved:
     return Moved(tmp_path_factory.mktemp("moved"))
 
@@ -161,6 +186,13 @@ def test_a_crash_while_renditions_get_other_names_has_none_made_again(
     relocated: Relocated, call: str, number: int
 ) -> None:
     assert relocated.crash(call, number)
+
+
+@pytest.mark.parametrize(("call", "number"), [_slow("renameat", 3), _slow("unlinkat", 4), _soak("unlinkat", 7)])
+def test_a_crash_while_other_sizes_take_old_outputs_away_leaves_none_behind(
+    resized: Resized, call: str, number: int
+) -> None:
+    assert resized.crash(call, number)
 
 
 @pytest.mark.parametrize(

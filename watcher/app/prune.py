@@ -21,7 +21,7 @@ from watcher.app.settings import Source
 from watcher.core.orphans import LeftPhoto, Orphan, places_of, that_stay
 from watcher.core.output_paths import taken_paths
 from watcher.core.recipe import label_of
-from watcher.core.records import Phase, RenditionRecord
+from watcher.core.records import Phase, PhotoRecord, RenditionRecord
 from watcher.core.types import FileSignature, PhotoId, Request
 from watcher.fs.prune import Pruning, prune
 from watcher.render import digest_of_output
@@ -40,14 +40,16 @@ class Unneeded:
     """Outputs of one photo that no photo needs any more, or that look like it and stay."""
 
     photo: PhotoId
-    renditions: tuple[str, ...]  # that the config no longer has; empty: the photo is gone
+    renditions: tuple[str, ...]  # that are not needed; empty: the photo is gone
     outputs: tuple[bytes, ...]  # absolute paths
     kept: tuple[tuple[bytes, str], ...]  # absolute paths, and why they stay
-    labels: tuple[str, ...] = ()  # of the renditions
+    labels: tuple[str, ...] = ()  # of the renditions, if the config no longer has them
 
     @property
     def why(self) -> str:
         """Why they are not needed."""
+        if self.renditions and not self.labels:
+            return f"its photo was replaced: {shown(self.photo.absolute)}"
         if self.renditions:
             return f"the config has no rendition {' or '.join(map(shown, self.labels))} for it"
         return f"its photo is gone: {shown(self.photo.absolute)}"
@@ -103,8 +105,11 @@ def find_unneeded(reader: Queries, watched: KnownInbox) -> Iterator[Unneeded]:
             yield Unneeded(PhotoId(watched.inbox, b""), (), (), ((watched.output, inventory.why_not),))
         return
     for photo in reader.left_photos(watched.inbox):
-        if reader.known(photo) is None:
-            yield from _gone(reader, watched, photo, reader.left_versions(photo), "")
+        known, left = reader.known(photo), reader.left_versions(photo)
+        if known is None:
+            yield from _gone(reader, watched, photo, left, "")
+        elif known.phase is Phase.DONE and not known.leased and os.path.lexists(photo.absolute):
+            yield from _replaced(reader, watched, photo, known, left)
     yield from _recorded(reader, watched, inventory)
 
 
@@ -133,16 +138,32 @@ def _gone(
     reader: Queries, watched: KnownInbox, photo: PhotoId, left: Sequence[LeftPhoto], why_not: str
 ) -> Iterator[Unneeded]:
     orphan = _orphan(reader, watched, photo, left, gone=True)
-    if any(version.unsure for version in left):
-        why_not = why_not or (
-            "its photo left after a scan that found none of those recorded: another volume may have been in its place"
-        )
+    why_not = why_not or _why_unsure(left)
     if why_not:  # it is asked only what lies there
         orphan = replace(orphan, gone=False, root=None)
+    yield from _unneeded(photo, (), _looked(orphan, why_not))
+
+
+def _replaced(
+    reader: Queries, watched: KnownInbox, photo: PhotoId, known: PhotoRecord, left: Sequence[LeftPhoto]
+) -> Iterator[Unneeded]:
+    """Yield what is left of earlier photos of a name, where the present one has nothing."""
+    stay = {**known.made, **that_stay(photo, known, watched.recipes or {})}
+    orphan = _orphan(reader, watched, photo, left, gone=False, stay=stay)
+    renditions = tuple(dict.fromkeys(place.rendition for place in orphan.places))
+    yield from _unneeded(photo, renditions, _looked(orphan, _why_unsure(left)))
+
+
+def _why_unsure(left: Iterable[LeftPhoto]) -> str:
+    unsure = any(version.unsure for version in left)
+    why = "its photo left after a scan that found none of those recorded: another volume may have been in its place"
+    return why if unsure else ""
+
+
+def _looked(orphan: Orphan, why_not: str) -> Pruning:
+    """Look what lies there; `why_not`: why none of it may be removed."""
     found = prune(orphan, digest_of_output, remove=False)
-    if why_not:
-        found = Pruning(kept=(*((output, why_not) for output in found.found), *found.kept))
-    yield from _unneeded(photo, (), found)
+    return Pruning(kept=(*((output, why_not) for output in found.found), *found.kept)) if why_not else found
 
 
 def _unneeded(

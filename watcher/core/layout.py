@@ -31,7 +31,7 @@ _State = tuple[int, bool]  # which symbol is next, and whether it is begun
 
 
 class OldOutput(NamedTuple):
-    """An output as it is recorded, at a place that its rendition no longer has."""
+    """An output as it is recorded, at a place that its rendition no longer has, or may not have in its new size."""
 
     outputs: tuple[bytes, ...]  # relative to the output folder: several places if its format is not known
     width: int
@@ -144,6 +144,11 @@ def _filled(part: str, rendition: str) -> bytes:
 def sized(output: bytes, width: int, height: int) -> bytes:
     """Return the path of an output of that size in pixels."""
     return output.replace(_WIDTH, b"%d" % width).replace(_HEIGHT, b"%d" % height)
+
+
+def has_size(output: bytes) -> bool:
+    """Return whether a path has marks for the size."""
+    return b"\0" in output
 
 
 def unsized(output: bytes) -> bytes:

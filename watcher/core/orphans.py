@@ -1,4 +1,6 @@
-"""Outputs that no photo needs any more: of photos that are gone, and of renditions that the config no longer has.
+"""Outputs that no photo needs any more.
+
+They are of photos that are gone, of renditions that the config no longer has, or replaced under other paths.
 
 Rules:
 - Only a place that is on record, if the file there has the recorded content (`watcher.fs.prune` compares it).
@@ -9,7 +11,7 @@ Rules:
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -47,7 +49,7 @@ class Orphan:
     photo: PhotoId
     output_root: bytes  # absolute
     places: tuple[Place, ...]
-    gone: bool  # the photo must not be there; False: only renditions of it that the config no longer has
+    gone: bool  # the photo must not be there; False: only what it no longer needs
     root: tuple[int, int] | None = None  # (st_dev, st_ino) that the inbox must have; None: any, where none is gone
     nested: bool = False  # the photo was on a volume that is mounted below the inbox
     archives: bool = False  # originals of the inbox are archived: one that is gone may be, though nothing is recorded
@@ -80,6 +82,16 @@ def that_stay(photo: PhotoId, known: PhotoRecord, wanted: Mapping[str, Recipe]) 
         for name, fact in known.made.items()
         if name in wanted
     }
+
+
+def replaced_of(left: Sequence[LeftPhoto], renditions: Container[str]) -> list[LeftPhoto]:
+    """Return what earlier photos of a name had of these renditions; nothing if one may be on a volume that is away."""
+    if any(version.unsure for version in left):
+        return []
+    return [
+        version._replace(made={name: fact for name, fact in version.made.items() if name in renditions})
+        for version in left
+    ]
 
 
 def places_of(

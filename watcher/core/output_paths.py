@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 
 from watcher.core.formats import OUTPUTS, Format
-from watcher.core.layout import Layout, OldOutput, layout_of, sized
+from watcher.core.layout import Layout, OldOutput, has_size, layout_of, sized
 from watcher.core.naming import called, free_names, natural_name, recorded_names, with_names
 from watcher.core.recipe import Recipe, format_of_key
 from watcher.core.records import ContentRecord, PhotoRecord, RenditionRecord, fingerprint_in
@@ -141,11 +141,11 @@ def renderings(
     others: Mapping[bytes, Mapping[str, RenditionRecord]],
     *,
     folds_case: bool,
-    unseen: bool = False,
+    unseen: Collection[str] = (),
 ) -> tuple[Rendering, ...]:
     """Return the renditions of the photo at `path` (relative to its inbox), with their places in the output tree.
 
-    `unseen`: what is at the places of its outputs is not known, so they get alternative places too.
+    `unseen`: of these it is not known what is at their places, so they get alternative places too.
     """
     folder, _, name = path.rpartition(b"/")
     given_up, result = _given_up(path, wanted, known), []
@@ -157,11 +157,16 @@ def renderings(
             kept = next(names)
         is_there = fact is not None and fact.size > 0 and fact.layout == recipe.layout
         layout = layout_of(rendition, recipe.layout)
-        known_place = is_there or layout.output_path(folder, kept) in given_up
-        spares = islice((other for other in names if other != kept), _SPARES) if unseen and not known_place else ()
-        output, *more = (layout.output_path(folder, each) for each in (kept, *spares))
-        old = _old_output(path, rendition, recipe, known)
-        result.append(Rendering(rendition, recipe, output, tuple(more), old))
+        place = layout.output_path(folder, kept)
+        known_place = (is_there and not has_size(place)) or place in given_up
+        spares = (
+            islice((other for other in names if other != kept), _SPARES)
+            if rendition in unseen and not known_place
+            else ()
+        )
+        more = tuple(layout.output_path(folder, each) for each in spares)
+        old = _old_output(path, rendition, recipe, known, place)
+        result.append(Rendering(rendition, recipe, place, more, old))
     return tuple(result)
 
 
@@ -172,11 +177,13 @@ def _given_up(path: bytes, wanted: Mapping[str, Recipe], known: PhotoRecord | No
     return {place for rendition, fact in old.items() for place in recorded_paths(path, rendition, fact)}
 
 
-def _old_output(path: bytes, rendition: str, recipe: Recipe, known: PhotoRecord | None) -> OldOutput | None:
-    """Return the output that is still where an earlier template placed it."""
+def _old_output(
+    path: bytes, rendition: str, recipe: Recipe, known: PhotoRecord | None, place: bytes
+) -> OldOutput | None:
+    """Return the output that is where an earlier template placed it, or whose place another size need not have."""
     fact = known.made.get(rendition) if known else None
-    if known is None or fact is None or not fact.size or fact.layout == recipe.layout:
+    if known is None or fact is None or not fact.size or (fact.layout == recipe.layout and not has_size(place)):
         return None
     paths = recorded_paths(path, rendition, fact, known.recipes, {rendition: recipe})
-    current = fingerprint_in(known.recipes.get(rendition)) == recipe.fingerprint
+    current = fact.layout != recipe.layout and fingerprint_in(known.recipes.get(rendition)) == recipe.fingerprint
     return OldOutput(tuple(paths), fact.width, fact.height, fact.size, fact.digest, current)

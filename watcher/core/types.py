@@ -123,7 +123,7 @@ class Rendering:
     recipe: Recipe
     output: bytes  # relative to the output folder: `web/2024/a.jpg`; see `watcher.core.layout.sized`
     spares: tuple[bytes, ...] = ()  # alternative paths, in case the file at `output` may not be watcher's
-    old: OldOutput | None = None  # it has another place than the one that is recorded
+    old: OldOutput | None = None  # it has another place than the one that is recorded, or may have
 
 
 class ReusableRendition(NamedTuple):
@@ -198,6 +198,7 @@ class Done:
     duplicate: DuplicateCandidate | None = None  # the photo whose renditions some of these are copies of
     kind: str = ""  # its format, by its name in `core.formats.INPUTS`; empty: not known
     nested: bool = False  # it is on a volume that is mounted below the inbox
+    old_stays: bool = False  # an output is still there that was made anew under another path
 
 
 @dataclass(frozen=True, slots=True)

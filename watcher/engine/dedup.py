@@ -7,6 +7,7 @@ Rules:
 - A photo that may be the same as one that is being made waits for it, once and shortly.
 - A photo that went, and whose renditions another one was given copies of, has moved: its own are removed. That takes
   the copies to be recorded, the same modification time, an inbox that is there, and a place that no other photo has.
+  Renditions that the config no longer has are not copied: they stay, on record as those of a photo that is gone.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from watcher.core.formats import Format
-from watcher.core.layout import without_digits
+from watcher.core.layout import has_size, without_digits
 from watcher.core.naming import folded
 from watcher.core.output_paths import reusable_of, settled_paths, taken_paths
 from watcher.core.records import ContentRecord, Phase, PhotoRecord
@@ -34,6 +35,7 @@ _MOST_DUPLICATES = 4  # a job carries
 _MOST_OF_ONE = 2  # with the same content: the outputs of one may have been removed by hand
 
 Place = tuple[bytes, bytes]  # output folder, output
+_Removed = tuple[ContentRecord, frozenset[str]]  # a photo that has moved, and its renditions that are removed
 
 
 class _Moved(NamedTuple):
@@ -56,8 +58,8 @@ class Deduplicator:
         self._unmade: set[PhotoId] = set()  # photos that left before their last version was made
         self._left: dict[PhotoId, _Moved] = {}  # their renditions are removed once the copies are recorded
         self._removing: dict[int, frozenset[Place]] = {}
-        self._leaving: dict[int, PhotoId] = {}
-        self._removed: list[PhotoId] = []  # their renditions are removed, and still recorded
+        self._leaving: dict[int, _Removed] = {}
+        self._removed: list[_Removed] = []  # and still recorded
         self._last = 0
         self._last_made = 0.0
 
@@ -125,7 +127,7 @@ class Deduplicator:
         mine = {_folded((job.output_root, path)) for path in paths}
         if not all(places.isdisjoint(mine) for places in busy):
             return True
-        sizes = {without_digits(path) for _, path in mine if b"\0" in path}  # any size may come of these
+        sizes = {without_digits(path) for _, path in mine if has_size(path)}  # any size may come of these
         return bool(sizes) and any(without_digits(path) in sizes for places in busy for _, path in places)
 
     def reserve(self, number: int, places: Iterable[Place]) -> None:
@@ -232,7 +234,7 @@ class Deduplicator:
 
     def act(self, now: float) -> None:
         """Remove the renditions of photos that have moved, once the copies are recorded."""
-        if self._removed and self._records.forget_tombstones(self._removed, now):
+        if self._removed and self._records.forget_moved(self._removed, now):
             self._removed = []
         if self._unmade and self._records.written(now):
             unmade, self._unmade = self._unmade, set()
@@ -257,12 +259,13 @@ class Deduplicator:
             return
         plan, kept = inbox.plan, self._kept(inbox, moved)
         outputs = tuple(item for item in _outputs(inbox, content) if plan.same_name(item.output) not in kept)
+        removed = content, frozenset(plan.wanted)
         if not outputs:
-            self._removed.append(photo)
+            self._removed.append(removed)
             return
         self._last += 1
         self.reserve(self._last, ((plan.output, item.output) for item in outputs))
-        self._leaving[self._last] = photo
+        self._leaving[self._last] = removed
         self._file_tasks.remove(self._last, plan.output, outputs, content.stamp.mtime_ns)
 
     def _kept(self, inbox: InboxState, moved: _Moved) -> set[bytes]:
@@ -276,8 +279,8 @@ class Deduplicator:
     def removed(self, number: int) -> None:
         """Handle the end of a removal."""
         self.release(number)
-        if (photo := self._leaving.pop(number, None)) is not None:
-            self._removed.append(photo)
+        if (removed := self._leaving.pop(number, None)) is not None:
+            self._removed.append(removed)
 
     @property
     def idle(self) -> bool:

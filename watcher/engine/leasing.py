@@ -146,9 +146,9 @@ class Leasing:
     ) -> Job:
         photo, seen, folds = task.photo, task.evidence.seen, inbox.plan.folds_case
         conflicts = self._records.name_conflicts(photo, folds_case=folds)
-        has_tombstone = before is None and self._records.has_tombstone(photo)
+        left = self._records.left_renditions(photo, inbox.plan.wanted) if before is None else set[str]()
         renderings = renderings_of(
-            photo.path, inbox.plan.wanted, before, conflicts, folds_case=folds, unseen=not has_tombstone
+            photo.path, inbox.plan.wanted, before, conflicts, folds_case=folds, unseen=inbox.plan.wanted.keys() - left
         )
         has_outputs = before is not None and any(fact.size for fact in before.made.values())
         return job_for(
@@ -161,7 +161,7 @@ class Leasing:
             attempt=attempt,
             returned=() if has_outputs else self._archiver.returned(photo, seen),
             duplicates=self._duplicates.of(photo, seen, renderings, exchange.replaced()),
-            has_tombstone=has_tombstone,
+            has_tombstone=bool(left),
         )
 
 

@@ -70,7 +70,7 @@ def larger(job: Job, outcome: Done) -> list[Made]:
 def made(attempt: Attempt, outcome: Done, wall: float, moved: DuplicateCandidate | None = None) -> dict[str, Any]:
     """Return the details of an attempt that succeeded."""
     detail = tried(attempt, wall)
-    old = {item.name for item in attempt.job.renderings if item.old is not None}
+    old = {item.name for item in attempt.job.renderings if item.old and item.old.current}
     relocated = [item.name for item in outcome.made if item.adopted and item.name in old]
     adopted = [item.name for item in outcome.made if item.adopted and item.name not in old]
     copied = [item.name for item in outcome.made if item.copied]

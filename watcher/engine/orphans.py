@@ -16,9 +16,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from watcher.core.messages import Pruned
-from watcher.core.orphans import LeftPhoto, Orphan, Place, Removals, places_of, that_stay
+from watcher.core.orphans import LeftPhoto, Orphan, Place, Removals, places_of, replaced_of, that_stay
 from watcher.core.output_paths import taken_paths
-from watcher.core.records import RenditionRecord
+from watcher.core.records import Phase, RenditionRecord
 from watcher.core.types import PhotoId
 from watcher.engine.dedup import Deduplicator
 from watcher.engine.inbox import InboxState
@@ -64,7 +64,9 @@ class Orphans:
     # ---- what may go ----
 
     def remove(self, inbox: InboxState, photo: PhotoId, renditions: Sequence[str], now: float) -> bool:
-        """Remove renditions of a photo that the config no longer has; none are named: all outputs of one that is gone.
+        """Remove renditions of a photo that the config no longer has, or that others have replaced under other paths.
+
+        None are named: all outputs of one that is gone.
 
         What may not go stays. Return False if the state file can't be written just now.
         """
@@ -88,7 +90,11 @@ class Orphans:
         names = [name for name in renditions if name in known.made and name not in inbox.plan.wanted]
         left = LeftPhoto({}, {name: known.made[name] for name in names})
         stay = that_stay(photo, known, inbox.plan.wanted)
-        orphan = Orphan(photo, inbox.plan.output, self._places(inbox, photo, [left], stay), gone=False)
+        places = self._places(inbox, photo, [left], stay)
+        if known.phase is Phase.DONE:
+            replaced = replaced_of(self._records.store.left_versions(photo), renditions)
+            places += self._places(inbox, photo, replaced, {**known.made, **stay})
+        orphan = Orphan(photo, inbox.plan.output, places, gone=False)
         recipes = {name: recipe for name, recipe in known.recipes.items() if name not in names}
         self._records.put(photo, replace(known, recipes=recipes), now)
         orphan = replace(orphan, holder=inbox.plan.holder, root=self._records.store.identity(inbox.path) or (0, 0))

@@ -220,6 +220,8 @@ class ResultHandler:
                 self._unchanged(photo, before, outcome, now)
             self.numbers.count(photo.inbox, "unchanged")
             return None
+        if outcome.old_stays:
+            self._records.put(photo, None, now)  # first: this leaves on record what the new row does not have
         self._records.put(photo, done_row(attempt, outcome, wall), now)
         moved = self._duplicates.settled(attempt.job, outcome, now, late=attempt.removed)
         self._archiver.want(photo, outcome.stamp)

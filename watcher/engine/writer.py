@@ -6,7 +6,7 @@ A turn of the loop collects what arrived together. To wait for more would mean m
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from watcher.core.history import HistoryEntry
@@ -139,14 +139,16 @@ class WriteBuffer:
             self.flush(now, force=True)
         return not self.blocked
 
-    def has_tombstone(self, photo: PhotoId) -> bool:
-        """Return whether an output of this photo could lie there already as that of another one, which has left."""
-        return self.store.has_tombstone(photo) or any(
+    def left_renditions(self, photo: PhotoId, wanted: Iterable[str]) -> set[str]:
+        """Return of which renditions an output of this photo could lie there as that of another one, which has left."""
+        if any(
             known is None
             and (other.inbox, other.folder) == (photo.inbox, photo.folder)
             and could_meet(other.name, photo.name)
             for other, known in self._steps
-        )
+        ):
+            return set(wanted)  # of which is not written yet
+        return self.store.left_renditions(photo).intersection(wanted)
 
     def stage(self, photo: PhotoId, known: PhotoRecord | None) -> None:
         """Add a row to what `commit` writes next."""
@@ -197,6 +199,10 @@ class WriteBuffer:
     def forget_tombstones(self, photos: Sequence[PhotoId], now: float) -> bool:
         """Forget what photos that have left had; False: it can't be done just now."""
         return self._change(lambda: self.store.forget_tombstones(photos), now)
+
+    def forget_moved(self, moved: Sequence[tuple[ContentRecord, Collection[str]]], now: float) -> bool:
+        """Forget renditions of photos that have another name now; False: it can't be done just now."""
+        return self._change(lambda: self.store.forget_moved(moved), now)
 
     def reopen_failed(self, inbox: bytes, now: float) -> int | None:
         """Let the photos of an inbox that failed wait to be tried again; how many. None: it can't be done just now."""

@@ -1,4 +1,4 @@
-"""Outputs that leave their places, since the template of their paths has changed: moved, or made anew elsewhere.
+"""Outputs that leave their places, since the template or the size in it has changed: moved, or made anew elsewhere.
 
 Rules:
 - A move never replaces a file: a link is made at the new place, and the old name is removed when the link is durable.
@@ -33,6 +33,8 @@ class Relocation:
         self._outputs, self._root = outputs, root
         self._moved: list[tuple[bytes, bytes]] = []  # from, to
         self._replaced: list[tuple[OldOutput, Callable[[int], bytes]]] = []
+        self._shown: list[bytes] = []  # where the new outputs are
+        self.old_stays = False  # one that was to be removed in the end is still there
 
     def move(
         self, old: OldOutput, places: Sequence[bytes], mtime_ns: int, grain: int, leaving: Collection[bytes]
@@ -56,9 +58,10 @@ class Relocation:
                 return None
         return None
 
-    def replace(self, old: Sequence[OldOutput], digest: Callable[[int], bytes]) -> None:
-        """Remove outputs at their old places in the end: they are made anew elsewhere."""
+    def replace(self, old: Sequence[OldOutput], shown: Sequence[bytes], digest: Callable[[int], bytes]) -> None:
+        """Remove outputs at their old places in the end, unless new ones are `shown` there: they are made anew."""
         self._replaced = [(each, digest) for each in old]
+        self._shown = list(shown)
 
     def _stat(self, output: bytes) -> os.stat_result | None:
         try:
@@ -101,9 +104,11 @@ class Relocation:
                 self._remove(source)
         self._moved = []
         for output, digest in self._replaced:
-            for source in output.outputs:
-                if self._has_content(source, output, digest):
-                    self._remove(source)
+            there = [source for source in output.outputs if self._is_old(source)]
+            own = [source for source in there if self._has_content(source, output, digest)]
+            for source in own:
+                self._remove(source)
+            self.old_stays |= any(self._stat(source) is not None for source in own or there)
         self._replaced = []
 
     def undo(self) -> None:
@@ -123,6 +128,11 @@ class Relocation:
         finally:
             os.close(folder)
             os.close(target)
+
+    def _is_old(self, source: bytes) -> bool:
+        """Return whether a file is there that is no new output, by whatever name the file system takes for it."""
+        found, shown = self._stat(source), map(self._stat, self._shown)
+        return found is not None and not any(each is not None and os.path.samestat(found, each) for each in shown)
 
     def _has_content(self, source: bytes, old: OldOutput, digest: Callable[[int], bytes]) -> bool:
         found = self._stat(source)

@@ -92,6 +92,8 @@ class _JobRun:
     def harden(self) -> None:
         """Make durable that it is in its place."""
         self._publication.harden()
+        if isinstance(self.outcome, Done):
+            self.outcome = replace(self.outcome, old_stays=self._publication.relocation.old_stays)
 
 
 def _outcome_of(error: Exception, stamp: FileSignature | None) -> Outcome:

@@ -53,7 +53,8 @@ def make(job: Job, source: Source, publication: Publication, tree: Tree) -> Outc
     wanted = [read.sized(rendering) for rendering in wanted]
     made += read.adopt(wanted) if job.adopt else []
     wanted = [read.placed(rendering) for rendering in _without(wanted, made)]
-    publication.relocation.replace([item.old for item in wanted if item.old], digest_of_output)
+    shown = [item.output for item in wanted] + [item.output for item in made]
+    publication.relocation.replace([item.old for item in wanted if item.old], shown, digest_of_output)
     with Borrowed(job, stamp) as borrowed:
         read.borrow(wanted, borrowed)
         made += borrowed.publish(publication)

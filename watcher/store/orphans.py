@@ -16,7 +16,7 @@ _GONE = (
     "(SELECT folder, name FROM tombstone WHERE inbox = ?1 AND NOT EXISTS (SELECT 1 FROM folder"
     " JOIN photo ON photo.folder = folder.id WHERE folder.inbox = ?1 AND folder.path = tombstone.folder"
     " AND photo.stem = tombstone.stem AND photo.name = tombstone.name)"
-    " GROUP BY folder, stem, name HAVING max(unsure) = 0)"
+    " GROUP BY folder, stem, name HAVING max(unsure) = 0 AND count(digest) > 0)"  # see `tombstones`
 )
 
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 
 from watcher.core.history import HistoryEntry
 from watcher.core.hooks import Adopted, Answered, HookId, Outgoing
-from watcher.core.naming import called, key_stem, number_of
-from watcher.core.records import ContentRecord, Phase, PhotoRecord, RenditionRecord, ScanRow
+from watcher.core.naming import key_stem, number_of
+from watcher.core.records import ContentRecord, Phase, PhotoRecord, ScanRow
 from watcher.core.status import InboxStatus
 from watcher.core.types import PhotoId
 from watcher.errors import StateError
-from watcher.store import commands, history, outbox
+from watcher.store import commands, history, outbox, tombstones
 from watcher.store.faults import (
     BUSY_SECONDS,
     StateCorruptError,
@@ -214,13 +214,14 @@ class Store(Queries):
         )
         return [(PhotoId(inbox, path + b"/" + name), self._decode(row)) for path, name, *row in rows]
 
-    def has_tombstone(self, photo: PhotoId) -> bool:
-        """Return whether an output of this photo could lie there already as that of another one, which has left."""
+    def left_renditions(self, photo: PhotoId) -> set[str]:
+        """Return of which renditions an output of this photo could lie there as that of another one, which has left."""
         if not self.any_gone():
-            return False
+            return set()
         condition, values = stems_that_meet(photo.name)
-        query = f"SELECT 1 FROM tombstone WHERE inbox = ? AND folder = ? AND {condition} LIMIT 1"
-        return self._row(query, (self._inbox_id(photo.inbox), photo.folder, *values)) is not None
+        query = f"SELECT made FROM tombstone WHERE inbox = ? AND folder = ? AND {condition}"
+        found = self._rows(query, (self._inbox_id(photo.inbox), photo.folder, *values))
+        return {rendition for (made,) in found for rendition in decode_made(made)}
 
     # ---- writing ----
 
@@ -267,36 +268,18 @@ class Store(Queries):
                     continue
                 if key not in folders:
                     folders[key] = self._number_of("folder", "path", (self._inbox_id(photo.inbox), photo.folder))
+                if known.phase is Phase.DONE and self.any_gone():
+                    none = self._recipes_id(photo.inbox, {})
+                    tombstones.forget_replaced(db, self._inbox_id(photo.inbox), folders[key], photo, known, none)
                 recipes = self._recipes_id(photo.inbox, known.recipes)
                 db.execute(UPSERT, (folders[key], key_stem(name), name, *encode(known, recipes)))
                 if known.phase is not Phase.DONE:
                     self._tombstones = self._tombstones or None  # a trigger may have made one of what it was until now
-                elif self.any_gone():
-                    self._forget_replaced(db, photo, known)
             if left:
                 db.execute(_FORGET)
             noted = ((self._inbox_id(note.photo.inbox), note.photo.path, *note[1:]) for note in notes)
             history.add(db, [*noted, *outbox.write(db, hooks, self._inbox_id)])
             commands.remove(db, answered)
-
-    def _forget_replaced(self, db: sqlite3.Connection, photo: PhotoId, known: PhotoRecord) -> None:
-        """Forget photos that have left and whose outputs were replaced by those of this one.
-
-        As WebP `a.jpg` and `a.jpeg` have one name, as JPEG two: what may have been replaced is reused no more.
-        """
-        condition, values = stems_that_meet(photo.name)
-        found = db.execute(
-            f"SELECT id, name, made, digest FROM tombstone WHERE inbox = ? AND folder = ? AND {condition}",
-            (self._inbox_id(photo.inbox), photo.folder, *values),
-        ).fetchall()
-        mine = _files(photo.name, known.made)
-        for number, name, made, digest in found:
-            same = called(photo.name) == name != photo.name and digest == known.digest  # its original was archived
-            if same or mine & _files(bytes(name), decode_made(made)):
-                db.execute("DELETE FROM tombstone WHERE id = ?", (number,))
-            else:
-                none = self._recipes_id(photo.inbox, {})
-                db.execute("UPDATE tombstone SET recipes = ? WHERE id = ?", (none, number))
 
     def forget_folder(self, inbox: bytes, folder: bytes) -> None:
         """Forget a folder and all below it; empty: the whole inbox."""
@@ -318,6 +301,11 @@ class Store(Queries):
         with self._transaction() as db:
             rows = [(self._inbox_id(photo.inbox), photo.folder, key_stem(photo.name), photo.name) for photo in photos]
             db.executemany("DELETE FROM tombstone WHERE inbox = ? AND folder = ? AND stem = ? AND name = ?", rows)
+
+    def forget_moved(self, moved: Iterable[tuple[ContentRecord, Collection[str]]]) -> None:
+        """Forget these renditions of photos that have another name now: they are removed. The others are orphans."""
+        with self._transaction() as db:
+            tombstones.forget_moved(db, ((self._inbox_id(each[0].photo.inbox), *each) for each in moved))
 
     def reopen_failed(self, inbox: bytes) -> int:
         """Mark all failed photos of an inbox to be tried again, as if for the first time; return how many."""
@@ -373,8 +361,3 @@ class Store(Queries):
             insert = f"INSERT INTO {table} (inbox, {column}) VALUES (?, ?) RETURNING id"
             row = self._db.execute(insert, key).fetchone()
         return int(row[0])
-
-
-def _files(name: bytes, made: Mapping[str, RenditionRecord]) -> set[tuple[str, str, bytes]]:
-    """Return what the renditions of photo `name` are called: rendition, layout, file name."""
-    return {(rendition, fact.layout, fact.name or name) for rendition, fact in made.items()}
