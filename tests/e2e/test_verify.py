@@ -174,6 +174,16 @@ def test_what_could_not_be_repaired_is_a_fault_until_it_is(place: Place, capsys:
     assert look(place, capsys)[0] == 0, "the copies of the version before are there"
 
 
+def test_a_photo_that_failed_before_it_was_ever_made_lacks_no_copy(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place.configure({"web": {"width": 80, "format": ["webp", "jpeg"]}})
+    (place.inbox / "bad.jpg").write_bytes(b"no picture")
+    os.utime(place.inbox / "bad.jpg", (1, 1))
+    assert place.once().code == 1
+    assert look(place, capsys)[0] == 0
+
+
 @pytest.mark.slow
 def test_the_running_daemon_repairs_and_only_what_is_wanting(place: Place) -> None:
     fill(place.inbox, 4)

@@ -133,7 +133,8 @@ class _Comparison:
         Of a photo that failed also those that it had before.
         """
         wanted = self._watched.recipes
-        names = dict.fromkeys([*known.recipes, *(known.made if known.phase is Phase.FAILED else ())])
+        before = [name for name, fact in known.made.items() if fact.size] if known.phase is Phase.FAILED else []
+        names = dict.fromkeys([*known.recipes, *before])
         return [name for name in names if name in known.made and (wanted is None or name in wanted)]
 
     def _difference(
