@@ -1,7 +1,8 @@
-"""Text for people: escaping, sizes, durations, plurals and dates."""
+"""Text for people: escaping, users, sizes, durations, plurals and dates."""
 
 from __future__ import annotations
 
+import pwd
 from datetime import UTC, datetime
 
 INBOX_MISSING = "the inbox is not there: mount it or make it"  # watch and scan say the same: it is logged once
@@ -15,6 +16,14 @@ def utf8_text(path: bytes) -> str:
 def utf8_bytes(text: str) -> bytes:
     """Return the path whose `utf8_text` this is."""
     return text.encode("utf-8", "surrogateescape")
+
+
+def user_name(number: int) -> str:
+    """Return the name of a user; one without a name is `#` and the number, which commands take as well."""
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"#{number}"
 
 
 def shown(text: str | bytes) -> str:

@@ -61,7 +61,8 @@ def test_what_no_photo_needs_is_listed_and_removed_and_the_rest_stays(
     remove = f"watcher verify --prune --yes --config={place.config}"
     assert told.endswith(f"no longer needed: 5 outputs of 4 photos; `{remove}` removes them\n")
     verified = place.watcher("verify", "--config", place.config)
-    assert verified.out.endswith("`watcher verify --prune` lists outputs that are no longer needed\n")
+    look = f"watcher verify --prune --config={place.config}"
+    assert verified.out.endswith(f"`{look}` lists outputs that are no longer needed\n")
     assert verified.code == 0
     assert removes(place) == 5
     assert sorted(tree(place.output)) == ["web/sub/mine.jpg", *(f"web/sub/p00{number}.jpg" for number in (1, 2, 3))]

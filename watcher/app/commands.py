@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from watcher.core.types import Request
 from watcher.errors import StateError
 from watcher.service import process
-from watcher.store import Queries, Store, ask, unwritable, user_name
+from watcher.store import Queries, Store, ask, unwritable
+from watcher.text import user_name
 
 
 def check_access(path: str, *, write: bool = False) -> None:
@@ -23,7 +24,7 @@ def check_access(path: str, *, write: bool = False) -> None:
     owner = user_name(number)
     raise StateError(
         f"the state file {path} belongs to the user {owner}, and you may not {'change' if write else 'read'} it; "
-        f"do this as that user: sudo -u {owner} watcher …"
+        f"do this as that user: sudo -u {shlex.quote(owner)} watcher …"
     )
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from watcher.fs.openat import open_below, open_root
-from watcher.store import user_name
+from watcher.text import user_name
 
 _ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}  # with these nothing is there
 
@@ -100,5 +100,5 @@ def obstacle(output: bytes, folder: bytes, error: OSError) -> tuple[bytes, str]:
     if owner == os.geteuid():
         return path, f"`chmod u+rx {shlex.quote(os.fsdecode(path))}`"
     name = user_name(owner)
-    why = f"it belongs to the user {name}: do this as that user (`sudo -u {name} watcher …`), or have them let you"
-    return path, why
+    command = f"sudo -u {shlex.quote(name)} watcher …"
+    return path, f"it belongs to the user {name}: do this as that user (`{command}`), or have them let you"

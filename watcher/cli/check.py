@@ -32,8 +32,8 @@ from watcher.fs.traits import probe
 from watcher.pool import available_cpus, available_memory, require_machine, shortages
 from watcher.render import describe
 from watcher.service import permissions
-from watcher.store import Queries, unwritable, user_name
-from watcher.text import counted, printable, size, utf8_bytes
+from watcher.store import Queries, unwritable
+from watcher.text import counted, printable, size, user_name, utf8_bytes
 
 _LITTLE_ROOM = 1_000_000_000  # bytes: about 3,000 renditions of 2048 pixels
 

@@ -127,7 +127,7 @@ def verify(
         else:
             _sum_up(found, repaired, "" if repair else source.command("verify", "--repair"))
             if reader is not None and any(one.outputs for item in watched for one in find_unneeded(reader, item)):
-                print("`watcher verify --prune` lists outputs that are no longer needed")
+                print(f"`{source.command('verify', '--prune')}` lists outputs that are no longer needed")
         left = found.counts["missing"] + found.counts["different"] - repaired
     return EXIT_SOME_FAILED if left > 0 or found.unreadable else EXIT_OK
 

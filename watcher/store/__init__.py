@@ -22,7 +22,6 @@ from watcher.store.faults import (
     StateGoneError,
     refuse_other_file,
     unwritable,
-    user_name,
 )
 from watcher.store.queries import Queries
 from watcher.store.store import Store
@@ -36,5 +35,4 @@ __all__ = [
     "ask",
     "refuse_other_file",
     "unwritable",
-    "user_name",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shlex
 import sqlite3
 import stat
@@ -15,7 +14,7 @@ from urllib.parse import quote
 from watcher.core.selection import special
 from watcher.errors import EXIT_CONFIG, StateError, WatcherError
 from watcher.store.schema import APPLICATIONS
-from watcher.text import shown
+from watcher.text import shown, user_name
 
 BUSY_SECONDS = 5.0  # how long to wait for another program that holds the file
 _REMEDIES = {
@@ -75,23 +74,15 @@ def unwritable(path: str) -> str:
     users = {os.lstat(name).st_uid for name in closed}
     if users == {os.geteuid()}:
         return f"{what} may not be written: `chmod u+w{'x' if closed == [folder] else ''} {names}`"
-    owner = user_name(next(iter(users - {os.geteuid()})))
+    owner, own = (shlex.quote(user_name(number)) for number in (next(iter(users - {os.geteuid()})), os.geteuid()))
     return (
         f"{what} may not be written, and belongs to the user {owner}: do this as that user"
-        f" (`sudo -u {owner} watcher …`), or `sudo chown {user_name(os.geteuid())} {names}`"
+        f" (`sudo -u {owner} watcher …`), or `sudo chown {own} {names}`"
     )
 
 
 def _refused(name: str, mode: int) -> bool:
     return os.path.exists(name) and not os.access(name, mode, effective_ids=os.access in os.supports_effective_ids)
-
-
-def user_name(number: int) -> str:
-    """Return the name of a user; one without a name has a number."""
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:
-        return f"#{number}"
 
 
 def _damaged(path: str, fault: str) -> str:
