@@ -125,7 +125,7 @@ def test_a_daemon_that_aborts_leaves_the_stack_of_every_thread_in_the_log(place:
         daemon.send(signal.SIGABRT)  # what systemd sends when signs of life fail to come
         daemon.process.wait(30)
         until(lambda: any("Fatal Python error: Aborted" in line for line in daemon.lines), "it says so")
-        until(lambda: any("_next_message" in line for line in daemon.lines), "the loop's place is shown")
+        until(lambda: any("/engine/loop.py" in line for line in daemon.lines), "the loop's place is shown")
 
 
 # ---- the journal ----
